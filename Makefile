@@ -1,0 +1,49 @@
+# Every target builds one .venv by itself; Python 3.11 or newer and its pip is all that is needed.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: help demo test test-fast check format bench constraints clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 …")'
+	@echo "building $(VENV) …" >&2
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(READY) ## see recorded agent runs go through Kafka and ClickHouse, and come back
+	@$(BIN)/trailhouse demo
+
+test: $(READY) ## run every test on a real broker and the real engine
+	@$(BIN)/python -m pytest
+
+test-fast: $(READY) ## run the tests that need no Kafka and no ClickHouse
+	@$(BIN)/python -m pytest tests/unit tests/property
+
+check: $(READY) ## lint and type-check, tests included
+	@$(BIN)/ruff format --check --quiet . || { echo "run: make format" >&2; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/pyright --warnings --pythonpath $(BIN)/python
+	@$(BIN)/lint-imports --no-cache
+
+format: $(READY) ## format the code
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/ruff check --quiet --fix .
+
+bench: $(READY) ## measure how fast the worker drains the topic
+	@$(BIN)/python -m benchmarks.drain
+
+constraints: $(READY) ## pin the newest versions of everything, with hashes, for every platform
+	@$(BIN)/pip install --quiet --disable-pip-version-check 'uv>=0.9'
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+		--no-annotate --all-extras --group dev pyproject.toml --output-file constraints.txt
+
+clean: ## remove what the targets built
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

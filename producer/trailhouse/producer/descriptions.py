@@ -1,0 +1,78 @@
+"""What callers say of a run, a session, a result or an error, in whatever form they have it.
+
+Structs, mappings and any object with the same names are read alike; a missing name is None.
+"""
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+TOKEN_NAMES = ("input_tokens", "output_tokens", "total_tokens")
+
+
+def read(source: object, *names: str) -> Any:
+    """Return the first of *names* that *source* has and that is not None; None when it has none."""
+    for name in names:
+        value: Any = (
+            source.get(name) if isinstance(source, Mapping) else getattr(source, name, None)
+        )
+        if value is not None:
+            return value
+    return None
+
+
+def read_id(source: object, *names: str) -> Any:
+    """Return an id; a UUID as its text, anything else as it is, for the event to judge."""
+    value = read(source, *names)
+    return str(value) if isinstance(value, uuid.UUID) else value
+
+
+def envelope_of(run: object, session: object) -> dict[str, Any]:
+    """Return the envelope fields that *run* and *session* give; either may be None."""
+    return {
+        "session_id": read_id(session, "id", "session_id") or read_id(run, "session_id"),
+        "run_id": read_id(run, "id", "run_id"),
+        "parent_run_id": read_id(run, "parent_run_id"),
+        "agent_id": agent_id_of(run, session),
+        "tenant_id": read_id(session, "tenant_id") or read_id(run, "tenant_id"),
+        "provider": read(run, "provider") or read(session, "provider"),
+    }
+
+
+def agent_id_of(run: object, session: object) -> Any:
+    """Return the agent of the run, else of the session."""
+    return read_id(run, "agent_id") or read_id(session, "agent_id")
+
+
+def started_data(run: object, session: object) -> dict[str, Any]:
+    """Return the data of `run_started`."""
+    return {"agent_id": agent_id_of(run, session), "run_status": read(run, "status")}
+
+
+def completed_data(run: object, session: object, result: object) -> dict[str, Any]:
+    """Return the data of `run_completed`; what is not known is left out, but never `token_usage`."""
+    usage = read(result, "token_usage")
+    data = {"agent_id": agent_id_of(run, session), "token_usage": {} if usage is None else usage}
+    optional = {name: read(result, name) for name in ("cost_usd", "stop_reason", "duration_ms")}
+    return data | {name: value for name, value in optional.items() if value is not None}
+
+
+def failed_data(run: object, session: object, error: object) -> dict[str, Any]:
+    """Return the data of `run_failed` and `error_occurred`."""
+    code, message = code_and_message(error)
+    return {"agent_id": agent_id_of(run, session), "error_code": code, "error_message": message}
+
+
+def code_and_message(error: object) -> tuple[Any, Any]:
+    """Return what identifies *error*: its `code`, else an exception's class; and its message."""
+    code = read(error, "code", "error_code")
+    if not isinstance(error, BaseException):
+        return code, read(error, "message", "error_message")
+    return code if isinstance(code, str) else type(error).__name__, _text(error)
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as broken:  # noqa: BLE001 - a foreign __str__ may raise anything
+        return f"<{type(error).__name__} whose text raised {type(broken).__name__}>"

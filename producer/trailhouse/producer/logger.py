@@ -1,0 +1,285 @@
+"""The audit logger: one method for each kind of event, one receipt for each call."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from contextvars import ContextVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from trailhouse.producer import descriptions, process_hooks, telemetry_handlers
+from trailhouse.producer.outbox import Outbox, Stats
+from trailhouse.producer.receipt import Receipt
+from trailhouse.producer.sender import Sender
+from trailhouse.schemas.config import ProducerConfig
+from trailhouse.schemas.errors import EventTooLargeError
+from trailhouse.schemas.event import AuditEvent
+from trailhouse.schemas.event_type import EventType
+from trailhouse.schemas.record import Actor, Source
+from trailhouse.schemas.topic import key_of
+from trailhouse.schemas.uuid7 import uuid7
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+
+DEFAULT_TIMEOUT_SECONDS = 30.0
+
+
+class AuditLogger:
+    """Writes audit events to Kafka. Safe for threads and after fork; a context manager.
+
+    Each method that logs returns a `Receipt` at once, or None while disabled. The broker being
+    away never blocks a caller: events wait in a bounded queue in memory, in order, and a full
+    queue raises. Nothing is dropped. At the end call `close` (or leave the `with` block), which
+    waits for the acknowledgements; an exit of the interpreter does the same.
+
+    Args:
+        config: The settings; `ProducerConfig()` if not given, which reads the environment, then
+            ``trailhouse.toml``, then takes defaults.
+        tenant_id: Tenant of every event that names none; before the settings' one.
+        actor: On whose behalf every event is logged that names none.
+
+    Raises:
+        ConfigError: A setting is unknown or wrong. Permanent; before any I/O.
+    """
+
+    def __init__(
+        self,
+        config: ProducerConfig | None = None,
+        *,
+        tenant_id: str | None = None,
+        actor: Actor | Mapping[str, str] | None = None,
+    ) -> None:
+        self._config = ProducerConfig() if config is None else config
+        self._tenant_id = tenant_id or self._config.tenant_id or None
+        self._actor = actor
+        self._override: ContextVar[bool | None] = ContextVar(
+            "trailhouse_audit_enabled", default=None
+        )
+        self._service = self._config.service or Path(sys.argv[0] or "python").name
+        self._host = socket.gethostname()
+        self._reset()
+        process_hooks.register(self)
+
+    def _reset(self) -> None:
+        """Begin with an empty queue and an identity of our own: at the start, and after a fork."""
+        self._pid = os.getpid()
+        self._producer_id = uuid7()
+        self._next_seq = 0
+        self._outbox = Outbox(self._config.queue_events, self._config.queue_bytes)
+        self._sender: Sender | None = None
+
+    @property
+    def enabled(self) -> bool:
+        """Whether events are written in the current context."""
+        override = self._override.get()
+        return self._config.enabled if override is None else override
+
+    def set_enabled(self, enabled: bool) -> None:
+        """Override the process's baseline for the current context: this thread or this task."""
+        self._override.set(enabled)
+
+    def log_run_started(self, run: object, session: object) -> Receipt | None:
+        """Log `run_started`. *run* and *session*: structs, mappings, or objects with the same names.
+
+        See `log` for what is guaranteed and raised; the same holds for the four below.
+        """
+        return self._log_run(
+            EventType.RUN_STARTED, run, session, lambda: descriptions.started_data(run, session)
+        )
+
+    def log_run_completed(self, run: object, session: object, result: object) -> Receipt | None:
+        """Log `run_completed` with the result's `token_usage` (``{}`` if missing), and, when known,
+        its `cost_usd`, `stop_reason` and `duration_ms`."""
+        return self._log_run(
+            EventType.RUN_COMPLETED,
+            run,
+            session,
+            lambda: descriptions.completed_data(run, session, result),
+        )
+
+    def log_run_failed(self, run: object, session: object, error: object) -> Receipt | None:
+        """Log `run_failed` with the error's `code` and `message`; *error* may be an exception."""
+        return self._log_run(
+            EventType.RUN_FAILED,
+            run,
+            session,
+            lambda: descriptions.failed_data(run, session, error),
+        )
+
+    def log_run_cancelled(self, run: object, session: object, error: object) -> Receipt | None:
+        """Log `run_cancelled` with what cancelled the run, as `log_run_failed` does."""
+        return self._log_run(
+            EventType.RUN_CANCELLED,
+            run,
+            session,
+            lambda: descriptions.failed_data(run, session, error),
+        )
+
+    def log_error(self, run: object, session: object, error: object) -> Receipt | None:
+        """Log `error_occurred`: an error that does not end the run."""
+        return self._log_run(
+            EventType.ERROR_OCCURRED,
+            run,
+            session,
+            lambda: descriptions.failed_data(run, session, error),
+        )
+
+    def log_usage_metrics(
+        self, session: object, metrics: Mapping[str, Any] | None, run_id: str | None = None
+    ) -> Receipt | None:
+        """Log `token_usage_updated` with *metrics* verbatim, `cost_usd` too."""
+        run = None if run_id is None else {"id": run_id}
+        return self._log_run(
+            EventType.TOKEN_USAGE_UPDATED, run, session, lambda: {} if metrics is None else metrics
+        )
+
+    def _log_run(
+        self, type: EventType, run: object, session: object, data: Callable[[], Any]
+    ) -> Receipt | None:
+        if not self.enabled:
+            return None
+        return self._log({"type": type, "data": data(), **descriptions.envelope_of(run, session)})
+
+    def log(
+        self,
+        type: EventType | str,
+        *,
+        session_id: str,
+        run_id: str | None = None,
+        data: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        tenant_id: str | None = None,
+        actor: Actor | Mapping[str, str] | None = None,
+        agent_id: str | None = None,
+        parent_run_id: str | None = None,
+        provider: str | None = None,
+        correlation_id: str | None = None,
+        trace_id: str | None = None,
+        span_id: str | None = None,
+        event_id: str | None = None,
+        occurred_at: dt.datetime | None = None,
+    ) -> Receipt | None:
+        """Log one event of a known or custom type; what is not given is stamped.
+
+        Delivery:
+            On return the event is valid, encoded and queued in memory; it is durable when its
+            receipt's `result` has returned. Order within a session is the order of the calls.
+
+        Returns:
+            The receipt, or None when disabled.
+
+        Raises:
+            InvalidEventError: A field breaks a rule; names both. Permanent; nothing was queued.
+            EventTooLargeError: Over `max_event_bytes` when encoded. Permanent; nothing was queued.
+            QueueFullError: No room within `queue_timeout_seconds`. Retriable; nothing was queued.
+            ProducerClosedError: After `close`. Permanent; nothing was queued.
+        """
+        if not self.enabled:
+            return None
+        fields: dict[str, Any] = {
+            "type": type, "session_id": session_id, "run_id": run_id, "data": data, "metadata": metadata,
+            "tenant_id": tenant_id, "actor": actor, "agent_id": agent_id, "parent_run_id": parent_run_id,
+            "provider": provider, "correlation_id": correlation_id, "trace_id": trace_id,
+            "span_id": span_id, "event_id": event_id, "occurred_at": occurred_at,
+        }  # fmt: skip
+        return self._log(fields)
+
+    def emit(self, event: AuditEvent) -> Receipt | None:
+        """Send *event* as it is: its `record`, to the last byte; nothing is stamped.
+
+        An event that was read can so be emitted again. Guarantees and errors are those of `log`,
+        except that an event which exists is valid.
+        """
+        if not self.enabled:
+            return None
+        with self._outbox.lock:
+            self._outbox.wait_for_room(self._config.queue_timeout_seconds)
+            return self._enqueue(event)
+
+    def _log(self, fields: dict[str, Any]) -> Receipt:
+        given = {name: value for name, value in fields.items() if value is not None}
+        given.setdefault("session_id", None)  # for the event to refuse, by name
+        if self._tenant_id is not None:
+            given.setdefault("tenant_id", self._tenant_id)
+        if self._actor is not None:
+            given.setdefault("actor", self._actor)
+        with self._outbox.lock:
+            self._outbox.wait_for_room(self._config.queue_timeout_seconds)
+            source = Source(self._service, self._host, self._pid, self._producer_id, self._next_seq)
+            receipt = self._enqueue(AuditEvent(**given, source=source))
+            self._next_seq += 1  # only now: a refused event must not look like a lost one
+            return receipt
+
+    def _enqueue(self, event: AuditEvent) -> Receipt:
+        if (size_bytes := len(event.record)) > self._config.max_event_bytes:
+            raise EventTooLargeError(size_bytes, self._config.max_event_bytes)
+        if self._sender is None:
+            self._sender = Sender(self._config, self._outbox)
+        receipt = Receipt(self._outbox, event.event_id, key_of(event), event.record)
+        self._outbox.add(receipt)
+        self._sender.send_waiting()
+        return receipt
+
+    def flush(self, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> None:
+        """Return when every event logged so far is acknowledged by all in-sync replicas.
+
+        Raises:
+            DeliveryTimeoutError: Some are not, after *timeout_seconds*; they stay queued. Retriable.
+            BrokerRejectedError: The topic is missing, the credentials are wrong, or the broker
+                refused an event since the last `flush`. What it refuses as a whole stays queued.
+        """
+        self._outbox.wait_empty(timeout_seconds)
+
+    def close(self, timeout_seconds: float | None = None) -> None:
+        """Flush, then refuse further events and free the connection. May be called twice.
+
+        Raises:
+            DeliveryTimeoutError, BrokerRejectedError: As `flush`; the logger is closed all the
+                same, and what was not acknowledged is lost with the process's memory.
+        """
+        timeout = self._config.close_timeout_seconds if timeout_seconds is None else timeout_seconds
+        try:
+            if not self._outbox.is_closed:
+                self._outbox.wait_empty(timeout)
+        finally:
+            with self._outbox.lock:
+                self._outbox.is_closed = True
+                self._outbox.lock.notify_all()
+                sender, self._sender = self._sender, None
+            if sender is not None:
+                sender.stop()
+            self.detach_telemetry_handlers()
+
+    def stats(self) -> Stats:
+        """Return the counters of this logger in this process."""
+        return self._outbox.stats()
+
+    def attach_telemetry_handlers(self) -> None:
+        """Log by itself what `telemetry` reports: runs, usage and adapter events. May be called twice."""
+        telemetry_handlers.attach(self)
+
+    def detach_telemetry_handlers(self) -> None:
+        """Undo `attach_telemetry_handlers`; does nothing when not attached."""
+        telemetry_handlers.detach(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def after_fork(self) -> None:
+        """Leave the parent's queue and connection to the parent. Called in a forked child."""
+        process_hooks.abandon(self._sender)
+        self._outbox.abandon()
+        self._reset()

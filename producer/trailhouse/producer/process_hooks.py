@@ -1,0 +1,68 @@
+"""What happens to loggers when the process forks or exits."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sys
+import weakref
+from typing import TYPE_CHECKING
+
+from trailhouse.schemas.errors import DeliveryError
+
+if TYPE_CHECKING:
+    from trailhouse.producer.logger import AuditLogger
+
+log = logging.getLogger(__name__)
+
+_loggers: weakref.WeakSet[AuditLogger] = weakref.WeakSet()
+_abandoned: list[object] = []
+_registered_with_multiprocessing: list[object] = []
+
+
+class _ExitHook:
+    """What multiprocessing's registry, which holds its keys weakly, is given to hold."""
+
+
+_exit_hook = _ExitHook()
+
+
+def register(logger: AuditLogger) -> None:
+    """Have *logger* renewed in forked children and closed at exit."""
+    _loggers.add(logger)
+
+
+def abandon(inherited: object) -> None:
+    """Keep what a forked child inherited from being freed: librdkafka's threads are not there to end."""
+    if inherited is not None:
+        _abandoned.append(inherited)
+
+
+def _before_fork() -> None:
+    """Have a forked multiprocessing child close its loggers: it leaves by os._exit, past atexit."""
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None and not _registered_with_multiprocessing:
+        _registered_with_multiprocessing.append(util)
+        # A child clears the finalizers it inherits, and then runs what is registered here.
+        util.register_after_fork(
+            _exit_hook, lambda _: util.Finalize(None, close_all, exitpriority=0)
+        )
+
+
+def _after_fork_in_child() -> None:
+    for logger in list(_loggers):
+        logger.after_fork()
+
+
+def close_all() -> None:
+    """Close every logger; say so where one could not deliver everything."""
+    for logger in list(_loggers):
+        try:
+            logger.close()
+        except DeliveryError as error:
+            log.error("the process exits with undelivered events: %s", error)
+
+
+atexit.register(close_all)
+os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)

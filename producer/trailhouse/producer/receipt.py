@@ -1,0 +1,78 @@
+"""The receipt of one event: known at once by its id, settled when the broker has answered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from trailhouse.producer.outbox import Outbox
+    from trailhouse.schemas.errors import DeliveryError
+
+DEFAULT_TIMEOUT_SECONDS = 30.0
+
+
+class Delivery(NamedTuple):
+    """Where the broker stored an event."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class Receipt:
+    """What a caller holds for one event. Usable from any thread, and awaitable under asyncio.
+
+    Attributes:
+        event_id: The event's id, known before anything was sent.
+    """
+
+    __slots__ = ("_outbox", "_wakers", "delivery", "event_id", "key", "record", "refusal")
+
+    def __init__(self, outbox: Outbox, event_id: str, key: bytes, record: bytes) -> None:
+        self.event_id = event_id
+        self.key = key
+        self.record = record
+        self.delivery: Delivery | None = None
+        self.refusal: DeliveryError | None = None
+        self._outbox = outbox
+        self._wakers: list[Callable[[], object]] | None = None
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the broker has acknowledged or refused the event."""
+        return self.delivery is not None or self.refusal is not None
+
+    def result(self, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> Delivery:
+        """Wait for the broker's acknowledgement by all in-sync replicas.
+
+        Delivery:
+            When this returns, the event is in the topic. When it raises, the event is still queued
+            and is sent as soon as the broker takes it, unless the broker refused this very event;
+            asking again later is allowed.
+
+        Raises:
+            DeliveryTimeoutError: No answer within *timeout_seconds*. Retriable; outcome unknown.
+            BrokerRejectedError: The topic is missing, the credentials are wrong, or the broker
+                refused this event. Permanent until somebody mends the cause.
+        """
+        return self._outbox.wait_settled(self, timeout_seconds)
+
+    def __await__(self) -> Generator[object, None, Delivery]:
+        """Wait like `result` does, without blocking the event loop."""
+        return self._outbox.wait_settled_async(self, DEFAULT_TIMEOUT_SECONDS).__await__()
+
+    def add_waker(self, waker: Callable[[], object]) -> None:
+        """Have *waker* called once when the receipt is settled; under the outbox's lock."""
+        if self._wakers is None:
+            self._wakers = []
+        self._wakers.append(waker)
+
+    def take_wakers(self) -> list[Callable[[], object]]:
+        """Return the wakers and forget them; under the outbox's lock."""
+        wakers, self._wakers = self._wakers or [], None
+        return wakers
+
+    def __repr__(self) -> str:
+        return f"Receipt(event_id={self.event_id!r}, delivery={self.delivery!r})"

@@ -1,0 +1,213 @@
+"""The sender: hands the outbox to librdkafka in order, and starts over when the broker refuses."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from trailhouse.producer.receipt import Delivery
+from trailhouse.schemas.errors import BrokerRejectedError
+
+if TYPE_CHECKING:
+    from confluent_kafka import Message
+
+    from trailhouse.producer.outbox import Outbox
+    from trailhouse.producer.receipt import Receipt
+    from trailhouse.schemas.config import ProducerConfig
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.1
+PURGE_SECONDS = 5.0
+FIRST_BACKOFF_SECONDS = 0.25
+LAST_BACKOFF_SECONDS = 5.0
+KAFKA_OVERHEAD_BYTES = 4_096
+
+REFUSES_ONE = frozenset(
+    {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD, KafkaError.INVALID_MSG}
+)
+"""Errors about the record itself: sending it again cannot help."""
+
+REFUSES_ALL = frozenset({
+    KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED,
+    KafkaError.UNSUPPORTED_SASL_MECHANISM, KafkaError.ILLEGAL_SASL_STATE,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION,
+    KafkaError.TOPIC_EXCEPTION, KafkaError.POLICY_VIOLATION,
+})  # fmt: skip
+"""Errors that somebody must mend at the broker or in the settings; librdkafka tells the
+authentication ones only through `error_cb`."""
+
+
+def client_options(config: ProducerConfig) -> dict[str, Any]:
+    """Return librdkafka's options: nothing is given up by itself, and order is kept."""
+    return config.kafka.client_options() | {
+        "acks": "all",
+        "enable.idempotence": True,
+        "partitioner": "murmur2_random",  # as Java clients partition
+        "message.timeout.ms": 0,
+        "compression.type": "lz4",
+        "linger.ms": config.linger_seconds * 1_000,
+        "message.max.bytes": config.max_event_bytes + KAFKA_OVERHEAD_BYTES,
+        # The outbox is the bound: librdkafka's own must never be the tighter one.
+        "queue.buffering.max.messages": config.queue_events + 1,
+        "queue.buffering.max.kbytes": 2_097_151,
+        # An unknown topic fails after this, not after librdkafka's 30 s.
+        "topic.metadata.propagation.max.ms": 5_000,
+        "reconnect.backoff.max.ms": 2_000,
+        "client.id": "trailhouse-producer",
+        "log_level": 0,  # states are logged once, by us
+    }
+
+
+class Sender:
+    """Owns one librdkafka producer and the thread that serves it, in one process."""
+
+    def __init__(self, config: ProducerConfig, outbox: Outbox) -> None:
+        self._config = config
+        self._outbox = outbox
+        self._topic = config.kafka.topic
+        self._outcomes: list[tuple[Receipt, Any]] = []
+        self._is_refused = False
+        self._is_away = False
+        self._stopping = threading.Event()
+        self._backoff_seconds = FIRST_BACKOFF_SECONDS
+        self._producer: Producer | None = self._connect()
+        self._thread = threading.Thread(target=self._serve, name="trailhouse-producer", daemon=True)
+        self._thread.start()
+
+    def send_waiting(self) -> None:
+        """Hand over as much of `waiting` as librdkafka takes; called under the outbox's lock."""
+        producer, waiting, sent = self._producer, self._outbox.waiting, self._outbox.sent
+        if producer is None:
+            return
+        while waiting:
+            receipt = waiting[0]
+            try:
+                producer.produce(
+                    self._topic, receipt.record, receipt.key, on_delivery=self._reporter(receipt)
+                )
+            except BufferError:
+                return  # the thread tries again when reports have made room
+            except KafkaException as error:
+                self._on_error(error.args[0])
+                self._is_refused = True
+                return
+            sent.append(waiting.popleft())
+
+    def stop(self) -> None:
+        """End the thread; what is unsettled stays in the outbox."""
+        self._stopping.set()
+        self._thread.join(PURGE_SECONDS)
+        with self._outbox.lock:
+            producer, self._producer = self._producer, None
+        if producer is not None:
+            producer.purge(blocking=False)
+
+    def _connect(self) -> Producer:
+        return Producer(client_options(self._config) | {"error_cb": self._on_error})
+
+    def _reporter(self, receipt: Receipt) -> Any:
+        def report(error: KafkaError | None, message: Message) -> None:
+            self._outcomes.append(
+                (receipt, error if error is not None else (message.partition(), message.offset()))
+            )
+
+        return report
+
+    def _serve(self) -> None:
+        while not self._stopping.is_set():
+            producer = self._producer
+            if producer is None:
+                return
+            producer.poll(POLL_SECONDS)
+            self._settle()
+            if self._is_refused:
+                self._start_over(producer)
+            elif self._outbox.waiting:
+                with self._outbox.lock:
+                    self.send_waiting()
+
+    def _settle(self) -> None:
+        reports, self._outcomes = self._outcomes, []
+        if not reports:
+            return
+        outcomes: list[tuple[Receipt, Any]] = []
+        for receipt, report in reports:
+            if isinstance(report, tuple):
+                outcomes.append((receipt, Delivery(self._topic, *report)))
+            elif report.code() in REFUSES_ONE:
+                log.error("the broker refuses event %s: %s", receipt.event_id, report.name())
+                outcomes.append(
+                    (
+                        receipt,
+                        BrokerRejectedError(
+                            f"the broker refuses event {receipt.event_id}: {report.str()}",
+                            report.name(),
+                        ),
+                    )
+                )
+            else:
+                self._is_refused = True
+                self._on_error(report)
+        if any(isinstance(outcome, Delivery) for _, outcome in outcomes):
+            self._is_away = False
+            self._backoff_seconds = FIRST_BACKOFF_SECONDS
+        self._outbox.settle(outcomes)
+
+    def _start_over(self, producer: Producer) -> None:
+        """Take back everything unsettled, wait a little, and send it in order with a new producer.
+
+        A fresh producer also leaves the fatal state that an idempotent one cannot leave (KIP-360).
+        """
+        with self._outbox.lock:
+            self._producer = None
+        producer.purge()
+        deadline = time.monotonic() + PURGE_SECONDS
+        while len(producer) and time.monotonic() < deadline:
+            producer.poll(POLL_SECONDS)
+        self._settle()
+        del producer
+        self._stopping.wait(self._backoff_seconds)
+        self._backoff_seconds = min(self._backoff_seconds * 2, LAST_BACKOFF_SECONDS)
+        with self._outbox.lock:
+            self._is_refused = False
+            self._outbox.take_back()
+            self._producer = self._connect()
+            self.send_waiting()
+
+    def _on_error(self, error: KafkaError) -> None:
+        code = error.code()
+        if code in REFUSES_ALL:
+            self._report_trouble(error)
+        elif code == KafkaError._ALL_BROKERS_DOWN and not self._is_away:
+            self._is_away = True
+            log.warning(
+                "no broker answers at %s; events wait", self._config.kafka.bootstrap_servers
+            )
+
+    def _report_trouble(self, error: KafkaError) -> None:
+        name = error.name()
+        trouble = BrokerRejectedError(f"{_cause(error.code(), self._config)} ({name})", name)
+        if self._outbox.trouble is None:
+            log.error("%s; events wait", trouble)
+        self._outbox.report_trouble(trouble)
+
+
+def _cause(code: int, config: ProducerConfig) -> str:
+    if code in {
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError._UNKNOWN_PARTITION,
+        KafkaError.TOPIC_EXCEPTION,
+    }:
+        return f"topic {config.kafka.topic} does not exist at {config.kafka.bootstrap_servers}: run `trailhouse init`"
+    return (
+        f"the broker at {config.kafka.bootstrap_servers} refuses us:"
+        " check TRAILHOUSE_KAFKA_SECURITY_PROTOCOL, _SASL_USERNAME, _SASL_PASSWORD and the topic's permissions"
+    )

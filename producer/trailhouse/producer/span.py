@@ -1,0 +1,98 @@
+"""A span: one run, reported at its start and at whatever end it takes."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+
+class Span:
+    """Reports a run around a block. Made by `telemetry.span`.
+
+    Attributes:
+        result: What the block hands over as the run's result: a mapping, or an object with the
+            same names. `duration_ms` is added when it is not there.
+    """
+
+    def __init__(
+        self,
+        run: object,
+        session: object,
+        on_start: Callable[[object, object], None],
+        on_end: Callable[[object, object, object], None],
+        on_error: Callable[..., None],
+    ) -> None:
+        self.result: object = None
+        self._run = run
+        self._session = session
+        self._on_start = on_start
+        self._on_end = on_end
+        self._on_error = on_error
+        self._started_at = 0.0
+
+    def set_result(self, result: object) -> None:
+        """Take the run's result; the same as setting `result`."""
+        self.result = result
+
+    def __enter__(self) -> Self:
+        self._started_at = time.perf_counter()
+        self._on_start(self._run, self._session)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        duration_ms = round((time.perf_counter() - self._started_at) * 1_000, 3)
+        if error is None:
+            self._on_end(self._run, self._session, with_duration(self.result, duration_ms))
+        else:
+            self._on_error(
+                self._run,
+                self._session,
+                error,
+                is_cancelled=is_cancellation(error),
+                duration_ms=duration_ms,
+            )
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.__exit__(kind, error, trace)
+
+
+def with_duration(result: object, duration_ms: float) -> Mapping[str, Any]:
+    """Return *result* as a mapping that has `duration_ms`, its own if it has one."""
+    if result is None:
+        fields: Mapping[str, Any] = {}
+    elif isinstance(result, Mapping):
+        fields = result
+    elif isinstance(result, msgspec.Struct):
+        fields = msgspec.structs.asdict(result)
+    else:
+        names = ("token_usage", "cost_usd", "stop_reason", "duration_ms")
+        fields = {name: getattr(result, name, None) for name in names}
+    return {"duration_ms": duration_ms} | {
+        name: value for name, value in fields.items() if value is not None
+    }
+
+
+def is_cancellation(error: BaseException) -> bool:
+    """Tell whether *error* stops a run from outside instead of being its failure."""
+    if isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit)):
+        return True
+    asyncio = sys.modules.get("asyncio")  # not loaded: then it cannot be the cause
+    return asyncio is not None and isinstance(error, asyncio.CancelledError)

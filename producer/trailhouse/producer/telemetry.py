@@ -1,0 +1,145 @@
+"""Telemetry: what agent code reports, and the handlers that listen.
+
+===================  ====================================================  =======================================
+name                 measurements (numbers)                                metadata
+===================  ====================================================  =======================================
+``run.start``        `system_time_ns`                                      `run`, `session`
+``run.stop``         `duration_ms`, token counts, `cost_usd`, when known   `run`, `session`, `result`
+``run.exception``    `duration_ms` when known                              `run`, `session`, `error`, `is_cancelled`
+``usage.report``     every metric that is a number                         `session`, `metrics`, `run_id`
+``adapter.<type>``   none                                                  `run`, `session`, `event`
+===================  ====================================================  =======================================
+
+A handler is called on the caller's thread, in the order of attaching. One that raises harms neither
+the caller nor the other handlers, stays attached, and is logged.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
+from decimal import Decimal
+from typing import Any
+
+from trailhouse.producer.descriptions import TOKEN_NAMES, read
+from trailhouse.producer.span import Span
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[str, Mapping[str, Any], Mapping[str, Any]], object]
+"""Called with (name, measurements, metadata); what it returns is ignored."""
+
+_lock = threading.Lock()
+# Replaced as a whole, never changed: reports read it without a lock, in forked children too.
+_handlers: dict[str, tuple[frozenset[str], Handler]] = {}
+_override: ContextVar[bool | None] = ContextVar("trailhouse_telemetry_enabled", default=None)
+
+
+def enabled() -> bool:
+    """Tell whether telemetry is reported in the current context; it is, unless switched off."""
+    return _override.get() is not False
+
+
+def set_enabled(enabled: bool) -> None:
+    """Switch telemetry on or off for the current context: this thread or this task."""
+    _override.set(enabled)
+
+
+def attach(handler_id: str, names: str | Iterable[str], handler: Handler) -> None:
+    """Have *handler* called for *names*; ``adapter.*`` stands for every adapter event.
+
+    Idempotent: attaching the same id again replaces its names and handler.
+    """
+    wanted = frozenset([names] if isinstance(names, str) else names)
+    global _handlers
+    with _lock:
+        _handlers = _handlers | {handler_id: (wanted, handler)}
+
+
+def detach(handler_id: str) -> None:
+    """Stop calling the handler of this id; does nothing when there is none."""
+    global _handlers
+    with _lock:
+        _handlers = {known: entry for known, entry in _handlers.items() if known != handler_id}
+
+
+def emit_run_start(run: object, session: object) -> None:
+    """Report that a run started."""
+    _emit("run.start", {"system_time_ns": time.time_ns()}, {"run": run, "session": session})
+
+
+def emit_run_end(run: object, session: object, result: object) -> None:
+    """Report that a run ended well; *result* may hold `token_usage`, `cost_usd`, `stop_reason`, `duration_ms`."""
+    usage = read(result, "token_usage")
+    numbers = {name: read(usage, name) for name in TOKEN_NAMES} | {
+        name: read(result, name) for name in ("cost_usd", "duration_ms")
+    }
+    _emit("run.stop", _numbers(numbers), {"run": run, "session": session, "result": result})
+
+
+def emit_error(
+    run: object,
+    session: object,
+    error: object,
+    *,
+    is_cancelled: bool = False,
+    duration_ms: float | None = None,
+) -> None:
+    """Report that a run ended by *error*: a mapping with `code` and `message`, or an exception."""
+    metadata = {"run": run, "session": session, "error": error, "is_cancelled": is_cancelled}
+    _emit("run.exception", _numbers({"duration_ms": duration_ms}), metadata)
+
+
+def emit_usage_metrics(
+    session: object, metrics: Mapping[str, Any], run_id: str | None = None
+) -> None:
+    """Report usage: token counts, cost, whatever the application measures."""
+    _emit(
+        "usage.report",
+        _numbers(metrics or {}),
+        {"session": session, "metrics": metrics, "run_id": run_id},
+    )
+
+
+def emit_adapter_event(run: object, session: object, event: object) -> None:
+    """Report an adapter's own event: a mapping or object with `type`, and maybe `data` and `metadata`."""
+    _emit(f"adapter.{read(event, 'type')}", {}, {"run": run, "session": session, "event": event})
+
+
+def span(run: object, session: object) -> Span:
+    """Report a run's start and end around a block; a context manager, sync and async.
+
+    What it yields takes the result: ``span.result = {...}``. An exception is reported and goes on;
+    a cancellation is told from a failure.
+    """
+    return Span(run, session, emit_run_start, emit_run_end, emit_error)
+
+
+def _emit(name: str, measurements: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
+    if not enabled():
+        return
+    for handler_id, (names, handler) in _handlers.items():
+        if not _matches(name, names):
+            continue
+        try:
+            handler(name, measurements, metadata)
+        except Exception as error:  # noqa: BLE001 - a handler may raise anything
+            # Only the class: a foreign message can hold what must not be logged.
+            log.error(
+                "telemetry handler %s raised %s at %s", handler_id, type(error).__name__, name
+            )
+
+
+def _matches(name: str, names: frozenset[str]) -> bool:
+    return name in names or (name.startswith("adapter.") and "adapter.*" in names)
+
+
+def _numbers(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in values.items()
+        if isinstance(value, (int, float, Decimal)) and not isinstance(value, bool)
+    }

@@ -1,0 +1,121 @@
+"""From bytes back to an event: strict about what it means, lossless about what it does not know."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec.structs import force_setattr
+
+from trailhouse.schemas.errors import InvalidEventError
+from trailhouse.schemas.event import AuditEvent, restored
+from trailhouse.schemas.event_type import TYPE_PATTERN, is_type_name
+from trailhouse.schemas.plain import utc
+from trailhouse.schemas.record import ENVELOPE_FIELDS, Envelope, encode_envelope
+from trailhouse.schemas.uuid7 import is_uuid
+
+_decode_envelope = msgspec.json.Decoder(Envelope).decode
+_NOTHING: dict[str, Any] = {}
+
+
+class Decoded(NamedTuple):
+    """An envelope that follows every rule of a record, and the fields it does not know."""
+
+    envelope: Envelope
+    unknown_fields: Mapping[str, Any]
+
+
+def decode_envelope(record: bytes) -> Decoded:
+    """Check *record* and return what it holds; the worker's and the reader's one way in.
+
+    A record as our encoder writes it is recognised by encoding it again. Any other spelling (white
+    space, other key order, fields of a newer schema) takes a slower path, and is as good unless a
+    key stands twice.
+
+    Raises:
+        InvalidEventError: It is no event; names the field and the rule, never the value. Permanent.
+    """
+    try:
+        envelope = _decode_envelope(record)
+        _check_rules(envelope)
+        if encode_envelope(envelope, _NOTHING) == record:
+            return Decoded(envelope, _NOTHING)
+        return Decoded(envelope, _unknown_fields(record))
+    except msgspec.ValidationError as error:
+        raise _shape_error(error) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidEventError("record", f"must be JSON in UTF-8: {_syntax(error)}") from None
+    except RecursionError:
+        raise InvalidEventError("record", "is nested too deeply") from None
+
+
+def decode(record: bytes) -> AuditEvent:
+    """Return the event that *record* holds, with `record` kept to the last byte.
+
+    Raises:
+        InvalidEventError: It is no event; names the field and the rule. Permanent.
+    """
+    envelope, unknown_fields = decode_envelope(record)
+    return restored(envelope, dict(unknown_fields), record)
+
+
+def event_of(fields: Mapping[str, Any]) -> AuditEvent:
+    """Return the event that a caller's JSON object describes; what is missing is stamped.
+
+    Raises:
+        InvalidEventError: A field is unknown or breaks a rule. Permanent.
+    """
+    if unknown := sorted(str(name) for name in fields.keys() - ENVELOPE_FIELDS):
+        raise InvalidEventError(
+            unknown[0],
+            f"is not a field of an event; the fields are {', '.join(sorted(ENVELOPE_FIELDS))}",
+        )
+    for name in ("type", "session_id"):
+        if name not in fields:
+            raise InvalidEventError(name, "is missing")
+    given = dict(fields)
+    if isinstance(given.get("occurred_at"), str):
+        given["occurred_at"] = _moment(given["occurred_at"])
+    return AuditEvent(**given)
+
+
+def _moment(text: str) -> object:
+    import datetime as dt
+
+    try:
+        return msgspec.convert(text, dt.datetime)
+    except msgspec.ValidationError:
+        raise InvalidEventError(
+            "occurred_at", "must be an RFC 3339 time with a time zone"
+        ) from None
+
+
+def _check_rules(envelope: Envelope) -> None:
+    if not is_type_name(envelope.type):
+        raise InvalidEventError("type", f"must match {TYPE_PATTERN}")
+    if not is_uuid(envelope.event_id):
+        raise InvalidEventError("event_id", "must be a UUID")
+    force_setattr(envelope, "occurred_at", utc(envelope.occurred_at, "occurred_at"))
+
+
+def _unknown_fields(record: bytes) -> dict[str, Any]:
+    fields = json.loads(record, object_pairs_hook=_object_without_twins)
+    return {name: value for name, value in fields.items() if name not in ENVELOPE_FIELDS}
+
+
+def _object_without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise InvalidEventError("record", "holds a key twice in one object")
+    return result
+
+
+def _shape_error(error: msgspec.ValidationError) -> InvalidEventError:
+    """Turn msgspec's "Expected `str`, got `int` - at `$.run_id`" into field and rule."""
+    rule, _, path = str(error).partition(" - at ")
+    field = path.strip("`").removeprefix("$").lstrip(".") or "record"
+    return InvalidEventError(field, rule[:1].lower() + rule[1:])
+
+
+def _syntax(error: Exception) -> str:
+    return "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)

@@ -1,0 +1,214 @@
+"""The audit event: one thing that happened in an agent's run, valid and encoded once it exists."""
+
+import datetime as dt
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, cast
+
+import msgspec
+from msgspec.structs import force_setattr
+
+from trailhouse.schemas.errors import InvalidEventError
+from trailhouse.schemas.event_type import TYPE_PATTERN, EventType, is_type_name
+from trailhouse.schemas.plain import plain_object, utc
+from trailhouse.schemas.record import ENVELOPE_FIELDS, Actor, Envelope, Source, encode_envelope
+from trailhouse.schemas.uuid7 import is_uuid, uuid7
+
+MAX_ID_CHARACTERS = 256
+SCHEMA_VERSION = 1
+MAX_SCHEMA_VERSION = 65_535
+Part = TypeVar("Part", Actor, Source)
+_KNOWN_TYPES = frozenset(str(member) for member in EventType)
+_OPTIONAL_IDS = (
+    "tenant_id",
+    "run_id",
+    "parent_run_id",
+    "agent_id",
+    "provider",
+    "correlation_id",
+    "trace_id",
+    "span_id",
+)
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+class AuditEvent(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """One lifecycle event. One that exists is valid, immutable, and has its `record` already.
+
+    Made by a caller, it is checked and brought into plain form (see `trailhouse.schemas.plain`),
+    and `record` holds its canonical bytes. Decoded from a record, it keeps exactly those bytes and
+    every field it does not know. Two events are equal when all their fields are.
+
+    Raises:
+        InvalidEventError: A field breaks a rule; names field and rule. Permanent.
+    """
+
+    type: str
+    session_id: str
+    event_id: str = msgspec.field(default_factory=uuid7)
+    occurred_at: dt.datetime = msgspec.field(default_factory=_now)
+    tenant_id: str | None = None
+    run_id: str | None = None
+    parent_run_id: str | None = None
+    agent_id: str | None = None
+    actor: Actor | None = None
+    source: Source | None = None
+    provider: str | None = None
+    correlation_id: str | None = None
+    trace_id: str | None = None
+    span_id: str | None = None
+    data: dict[str, Any] = {}
+    metadata: dict[str, Any] = {}
+    schema_version: int = SCHEMA_VERSION
+    unknown_fields: dict[str, Any] = {}
+
+    def __post_init__(self) -> None:
+        _check_type(self)
+        _check_ids(self)
+        _check_event_id(self)
+        _check_parts(self)
+        force_setattr(self, "data", plain_object(self.data, "data"))
+        force_setattr(self, "metadata", plain_object(self.metadata, "metadata"))
+        if self.unknown_fields:
+            force_setattr(self, "unknown_fields", _checked_unknown_fields(self.unknown_fields))
+        force_setattr(self, "_record", encode_envelope(_envelope(self), self.unknown_fields))
+
+    @property
+    def record(self) -> bytes:
+        """The event's bytes: what Kafka carries, what ClickHouse keeps, what proofs are about."""
+        return cast(bytes, self.__dict__["_record"])
+
+    def __hash__(self) -> int:
+        return hash(self.event_id)
+
+    def __copy__(self) -> "AuditEvent":
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "AuditEvent":
+        return self
+
+    def __reduce__(self) -> tuple[Callable[[bytes], "AuditEvent"], tuple[bytes]]:
+        from trailhouse.schemas.codec import decode  # the codec is built on this module
+
+        return decode, (self.record,)
+
+
+def restored(envelope: Envelope, unknown_fields: dict[str, Any], record: bytes) -> AuditEvent:
+    """Return the event that *record* holds, as it is: without the checks meant for callers."""
+    # msgspec's own copy is the one way to a new struct that does not run __post_init__.
+    event: AuditEvent = _copy_unchecked(_BLANK)
+    for name in Envelope.__struct_fields__:
+        force_setattr(event, name, getattr(envelope, name))
+    force_setattr(event, "unknown_fields", unknown_fields)
+    force_setattr(event, "_record", record)
+    return event
+
+
+def _envelope(event: AuditEvent) -> Envelope:
+    return Envelope(
+        event_id=event.event_id,
+        type=event.type,
+        session_id=event.session_id,
+        occurred_at=event.occurred_at,
+        tenant_id=event.tenant_id,
+        run_id=event.run_id,
+        parent_run_id=event.parent_run_id,
+        agent_id=event.agent_id,
+        actor=event.actor,
+        source=event.source,
+        provider=event.provider,
+        correlation_id=event.correlation_id,
+        trace_id=event.trace_id,
+        span_id=event.span_id,
+        data=event.data,
+        metadata=event.metadata,
+        schema_version=event.schema_version,
+    )
+
+
+def _check_type(event: AuditEvent) -> None:
+    name = cast(object, event.type)
+    if type(name) is str and name in _KNOWN_TYPES:
+        return
+    if not isinstance(name, str) or not is_type_name(str.__str__(name)):
+        raise InvalidEventError("type", f"must be a known type or match {TYPE_PATTERN}")
+    force_setattr(event, "type", str.__str__(name))
+
+
+def _check_ids(event: AuditEvent) -> None:
+    _check_id(event.session_id, "session_id")
+    for name in _OPTIONAL_IDS:
+        if (value := getattr(event, name)) is not None:
+            _check_id(value, name)
+
+
+def _check_id(value: object, field: str) -> None:
+    if not isinstance(value, str):
+        raise InvalidEventError(
+            field,
+            f"must be a string of 1 to {MAX_ID_CHARACTERS} characters, got {type(value).__name__}",
+        )
+    if not 0 < len(value) <= MAX_ID_CHARACTERS:
+        raise InvalidEventError(
+            field, f"must have 1 to {MAX_ID_CHARACTERS} characters, got {len(value)}"
+        )
+
+
+def _check_event_id(event: AuditEvent) -> None:
+    given = cast(object, event.event_id)
+    text = str(given) if isinstance(given, (str, uuid.UUID)) else ""
+    if not is_uuid(text):
+        raise InvalidEventError(
+            "event_id", "must be a UUID such as 019a8c5e-7d2b-7c3f-9a41-0f6f8f0c2b11"
+        )
+    force_setattr(event, "event_id", text.lower())
+
+
+def _check_parts(event: AuditEvent) -> None:
+    force_setattr(event, "occurred_at", utc(event.occurred_at, "occurred_at"))
+    version: object = event.schema_version
+    if type(version) is not int or not 1 <= version <= MAX_SCHEMA_VERSION:
+        raise InvalidEventError(
+            "schema_version", f"must be a whole number from 1 to {MAX_SCHEMA_VERSION}"
+        )
+    force_setattr(event, "actor", _part(event.actor, Actor, "actor"))
+    force_setattr(event, "source", _part(event.source, Source, "source"))
+
+
+def _part(value: object, kind: type[Part], field: str) -> Part | None:
+    """Return *value* as *kind*; a mapping with the same names is as good."""
+    if value is None:
+        return None
+    names = kind.__struct_fields__
+    try:
+        if isinstance(value, Mapping):
+            if set(value) <= set(names):
+                return msgspec.convert(dict(value), kind)
+        elif isinstance(value, kind) and all(map(_fits, names, map(value.__getattribute__, names))):
+            return value
+    except msgspec.ValidationError:
+        pass
+    raise InvalidEventError(field, f"must be an object of {', '.join(names)}, each of its type")
+
+
+def _fits(name: str, value: object) -> bool:
+    """Tell whether *value* can be this field of an actor or a source; msgspec checks no constructor."""
+    if name in ("pid", "seq"):
+        return value is None or type(value) is int
+    return isinstance(value, str) or (value is None and name not in ("type", "id"))
+
+
+def _checked_unknown_fields(value: object) -> dict[str, Any]:
+    fields = plain_object(value, "unknown_fields")
+    if known := sorted(set(fields) & ENVELOPE_FIELDS):
+        raise InvalidEventError(
+            "unknown_fields", f"must not hold a field of the schema, got {', '.join(known)}"
+        )
+    return fields
+
+
+_BLANK = AuditEvent(type="blank", session_id="blank")
+_copy_unchecked: Callable[[AuditEvent], AuditEvent] = getattr(msgspec.Struct, "__copy__")  # noqa: B009 - untyped

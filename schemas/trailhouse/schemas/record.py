@@ -1,0 +1,97 @@
+"""The record: an event's wire form, UTF-8 JSON with sorted keys and no insignificant white space."""
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+
+from trailhouse.schemas.errors import InvalidEventError
+from trailhouse.schemas.plain import rfc3339
+
+ShortId = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+
+
+class Actor(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The person, agent or service on whose behalf something happened."""
+
+    type: str
+    id: str
+
+
+class Source(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Who emitted the event; `producer_id` and `seq` together make a gap visible."""
+
+    service: str | None = None
+    host: str | None = None
+    pid: int | None = None
+    producer_id: str | None = None
+    seq: int | None = None
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What every record holds; the shape that a reader accepts and the JSON Schema describes."""
+
+    event_id: str
+    type: str
+    session_id: ShortId
+    occurred_at: dt.datetime
+    tenant_id: str | None = None
+    run_id: str | None = None
+    parent_run_id: str | None = None
+    agent_id: str | None = None
+    actor: Actor | None = None
+    source: Source | None = None
+    provider: str | None = None
+    correlation_id: str | None = None
+    trace_id: str | None = None
+    span_id: str | None = None
+    # A lambda, not `dict`: omit_defaults leaves out an empty `dict()`, and we always write it.
+    data: dict[str, Any] = msgspec.field(default_factory=lambda: {})  # noqa: PIE807
+    metadata: dict[str, Any] = msgspec.field(default_factory=lambda: {})  # noqa: PIE807
+    schema_version: Annotated[int, msgspec.Meta(ge=1)] = msgspec.field(default_factory=lambda: 1)
+
+
+ENVELOPE_FIELDS = frozenset(Envelope.__struct_fields__)
+_encoder = msgspec.json.Encoder(order="sorted")
+_decoder = msgspec.json.Decoder(dict[str, Any])
+
+
+def encode_envelope(envelope: Envelope, unknown_fields: Mapping[str, Any]) -> bytes:
+    """Encode once: the bytes that Kafka carries and ClickHouse keeps.
+
+    Raises:
+        InvalidEventError: Text that UTF-8 cannot carry (a lone surrogate) or an integer of more
+            digits than Python converts (4,300). Permanent.
+    """
+    try:
+        record = _encoder.encode(envelope)
+        if envelope.occurred_at.microsecond == 0 or unknown_fields:
+            return _encode_by_field(record, envelope.occurred_at, unknown_fields)
+        return record
+    except UnicodeEncodeError:
+        raise InvalidEventError(
+            _surrogate_field(envelope, unknown_fields),
+            "must be valid Unicode, got a lone surrogate",
+        ) from None
+    except ValueError as error:
+        raise InvalidEventError("data", f"cannot be written as JSON: {error}") from None
+
+
+def _encode_by_field(
+    record: bytes, occurred_at: dt.datetime, unknown_fields: Mapping[str, Any]
+) -> bytes:
+    """Write the six digits that msgspec drops when they are zero, and the fields we do not know."""
+    fields = _decoder.decode(record) | dict(unknown_fields)
+    fields["occurred_at"] = rfc3339(occurred_at)
+    return _encoder.encode(fields)
+
+
+def _surrogate_field(envelope: Envelope, unknown_fields: Mapping[str, Any]) -> str:
+    fields = msgspec.structs.asdict(envelope) | dict(unknown_fields)
+    for name, value in fields.items():
+        try:
+            _encoder.encode({name: value})
+        except UnicodeEncodeError:
+            return name if name in ENVELOPE_FIELDS else "unknown_fields"
+    return "data"

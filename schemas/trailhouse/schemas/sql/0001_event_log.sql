@@ -1,0 +1,99 @@
+-- The audit log. `record` holds the exact bytes; every other column of an event is a projection of them.
+-- {database} is replaced by the configured name. Statements end in a semicolon at the end of a line, and each may be
+-- run again without harm: a migration that was cut off is run from its start.
+
+CREATE TABLE IF NOT EXISTS {database}.event_log
+(
+    session_id      String,
+    tenant_id       LowCardinality(String),
+    event_id        UUID,
+    record_hash     FixedString(16) COMMENT 'first half of sha256(record)',
+    type            LowCardinality(String),
+    run_id          String,
+    parent_run_id   String,
+    agent_id        LowCardinality(String),
+    occurred_us     Int64 COMMENT 'microseconds since 1970 UTC, exact for years 1 to 9999' CODEC(Delta, ZSTD(1)),
+    actor_type      LowCardinality(String),
+    actor_id        String,
+    provider        LowCardinality(String),
+    correlation_id  String,
+    model           LowCardinality(String),
+    tool_name       LowCardinality(String),
+    error_code      LowCardinality(String),
+    input_tokens    Nullable(UInt64),
+    output_tokens   Nullable(UInt64),
+    total_tokens    Nullable(UInt64),
+    cost_usd        Nullable(Decimal(38, 18)),
+    duration_ms     Nullable(Float64),
+    schema_version  UInt16,
+    record          String CODEC(ZSTD(3)),
+    kafka_cluster   LowCardinality(String),
+    kafka_topic     LowCardinality(String),
+    kafka_topic_id  LowCardinality(String),
+    kafka_partition UInt16,
+    kafka_offset    UInt64 CODEC(Delta, ZSTD(1)),
+    appended_at     DateTime64(3, 'UTC') COMMENT 'the broker''s clock' CODEC(Delta, ZSTD(1)),
+    ver             UInt64 MATERIALIZED bitNot(bitShiftLeft(toUInt64(toUnixTimestamp64Milli(appended_at)), 22) + kafka_offset % 4194304)
+                    COMMENT 'grows backwards: of two copies the first appended wins' CODEC(ZSTD(1)),
+    occurred_at     DateTime64(6, 'UTC') ALIAS fromUnixTimestamp64Micro(least(greatest(occurred_us, -2208988800000000), 9223372036854775), 'UTC')
+)
+ENGINE = ReplacingMergeTree(ver)
+PARTITION BY toYYYYMM(toDate32(least(greatest(intDiv(occurred_us, 86400000000), 18262), 29219)))
+ORDER BY (session_id, tenant_id, event_id, record_hash)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity_bytes = 2097152;
+
+-- What readers see: each record once. Grant readers this, never the table: it reads with its owner's rights.
+-- A record's partition is a function of its bytes, so copies never lie in two partitions, and a partition that is
+-- one merged part is read without any merging.
+CREATE VIEW IF NOT EXISTS {database}.events
+DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
+SELECT
+    session_id, tenant_id, event_id, type, run_id, parent_run_id, agent_id, occurred_at, occurred_us,
+    actor_type, actor_id, provider, correlation_id, model, tool_name, error_code,
+    input_tokens, output_tokens, total_tokens, cost_usd, duration_ms, schema_version, record, record_hash,
+    kafka_cluster, kafka_topic, kafka_topic_id, kafka_partition, kafka_offset, appended_at
+FROM {database}.event_log FINAL
+SETTINGS do_not_merge_across_partitions_select_final = 1;
+
+-- Records that are no events, byte for byte, with where they stood and why they were refused.
+CREATE TABLE IF NOT EXISTS {database}.event_quarantine
+(
+    kafka_cluster   LowCardinality(String),
+    kafka_topic     LowCardinality(String),
+    kafka_topic_id  LowCardinality(String),
+    kafka_partition UInt16,
+    kafka_offset    UInt64,
+    appended_at     DateTime64(3, 'UTC'),
+    key             Nullable(String),
+    record          Nullable(String) COMMENT 'NULL for a Kafka record without a value',
+    headers         Array(Tuple(name String, value Nullable(String))),
+    reason          String COMMENT 'field and rule, never the value',
+    worker_version  LowCardinality(String),
+    quarantined_at  DateTime64(3, 'UTC')
+)
+ENGINE = ReplacingMergeTree
+ORDER BY (kafka_cluster, kafka_topic_id, kafka_topic, kafka_partition, kafka_offset)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+
+CREATE VIEW IF NOT EXISTS {database}.quarantine
+DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
+SELECT * FROM {database}.event_quarantine FINAL;
+
+-- What each batch held: written after its rows and before its commit.
+CREATE TABLE IF NOT EXISTS {database}.batch_ledger
+(
+    kafka_cluster   LowCardinality(String),
+    kafka_topic     LowCardinality(String),
+    kafka_topic_id  LowCardinality(String),
+    kafka_partition UInt16,
+    first_offset    UInt64,
+    last_offset     UInt64,
+    stored_rows     UInt32,
+    quarantined_rows UInt32,
+    records_hash    FixedString(16) COMMENT 'sha256 over the records'' hashes in offset order, first half',
+    worker_version  LowCardinality(String),
+    written_at      DateTime64(3, 'UTC')
+)
+ENGINE = ReplacingMergeTree
+ORDER BY (kafka_cluster, kafka_topic_id, kafka_topic, kafka_partition, first_offset, last_offset)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;

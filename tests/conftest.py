@@ -1,0 +1,64 @@
+"""Fixtures of the whole suite: a real Kafka, the real ClickHouse engine, and a fresh corner of each."""
+
+import os
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from cluster import Cluster, start_cluster
+from trailhouse.schemas import ClickHouseConfig, KafkaConfig
+from trailhouse.schemas.topic import topic_options
+
+DEADLINE_SECONDS = 30.0
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the developer's own settings from every test."""
+    for name in [name for name in os.environ if name.startswith("TRAILHOUSE_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """Start Kafka and ClickHouse once: in Docker where an engine answers, else from packages."""
+    with start_cluster() as started:
+        yield started
+
+
+@pytest.fixture
+def kafka(cluster: Cluster) -> KafkaConfig:
+    """Return the cluster's Kafka with a fresh topic, made as `trailhouse init` makes it."""
+    config = KafkaConfig(
+        bootstrap_servers=cluster.bootstrap_servers,
+        topic=f"events-{uuid.uuid4().hex[:12]}",
+        partitions=4,
+    )
+    admin = AdminClient(config.client_options())
+    topic = NewTopic(
+        config.topic, config.partitions, config.replication, config=topic_options(config)
+    )
+    admin.create_topics([topic])[config.topic].result(DEADLINE_SECONDS)
+    return config
+
+
+@pytest.fixture
+def clickhouse(cluster: Cluster) -> ClickHouseConfig:
+    """Return the cluster's ClickHouse with the name of a database that does not exist yet."""
+    return ClickHouseConfig(
+        url=cluster.clickhouse_url,
+        user=cluster.clickhouse_user,
+        password=cluster.clickhouse_password,
+        database=f"trailhouse_{uuid.uuid4().hex[:12]}",
+    )
+
+
+@pytest.fixture
+def database(clickhouse: ClickHouseConfig) -> ClickHouseConfig:
+    """Return the cluster's ClickHouse with a fresh database that has every table."""
+    from trailhouse.store.migrate import migrate
+
+    migrate(clickhouse)
+    return clickhouse

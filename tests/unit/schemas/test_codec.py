@@ -1,0 +1,93 @@
+"""The rules by which a record is read."""
+
+import datetime as dt
+
+import pytest
+
+from trailhouse.schemas import AuditEvent, decode
+from trailhouse.schemas.errors import InvalidEventError
+
+EVENT = AuditEvent(
+    type="run_started",
+    session_id="s",
+    data={"n": 1},
+    occurred_at=dt.datetime(2026, 1, 1, 0, 0, 0, 5, tzinfo=dt.UTC),
+)
+RECORD = EVENT.record
+
+
+@pytest.mark.parametrize(
+    ("record", "field", "rule"),
+    [
+        (b"", "record", "JSON"),
+        (b"null", "record", "expected"),
+        (b"[]", "record", "expected"),
+        (b"7", "record", "expected"),
+        (b"\xff\xfe", "record", "UTF-8"),
+        (b"{" * 100_000, "record", ""),
+        (b"[" * 100_000, "record", ""),
+        (b'{"a":' * 100_000, "record", ""),
+        (RECORD[:-1], "record", "JSON"),
+        (RECORD + b"x", "record", "JSON"),
+        (RECORD.replace(b'"n":1', b'"n":1,"n":1'), "record", "twice"),
+        (RECORD.replace(b'"type"', b'"type":"a","type"'), "record", "twice"),
+        (RECORD.replace(b'"n":1', b'"n":"\xff"'), "record", "UTF-8"),
+        (RECORD.replace(b'"n":1', b'"n":NaN'), "record", "JSON"),
+        (RECORD.replace(b'"session_id":"s"', b'"session_id":""'), "session_id", "length >= 1"),
+        (RECORD.replace(b'"session_id":"s"', b'"session_id":null'), "session_id", "expected `str`"),
+        (RECORD.replace(b'"session_id":"s",', b""), "record", "session_id"),
+        (RECORD.replace(b"run_started", b"Run Started"), "type", "match"),
+        (
+            RECORD.replace(b'"schema_version":1', b'"schema_version":"1"'),
+            "schema_version",
+            "expected `int`",
+        ),
+        (RECORD.replace(b'"data":{"n":1}', b'"data":[]'), "data", "expected"),
+        (RECORD.replace(EVENT.event_id.encode(), b"not-a-uuid"), "event_id", "UUID"),
+        (
+            RECORD.replace(b"2026-01-01T00:00:00.000005Z", b"2026-01-01T00:00:00"),
+            "occurred_at",
+            "time zone",
+        ),
+        (
+            RECORD.replace(b"2026-01-01T00:00:00.000005Z", b"0001-01-01T00:00:00+01:00"),
+            "occurred_at",
+            "years 1 to 9999",
+        ),
+    ],
+)
+def test_what_is_no_event_is_refused(record: bytes, field: str, rule: str) -> None:
+    """A record that breaks a rule is refused with the field and the rule, without its values."""
+    with pytest.raises(InvalidEventError) as caught:
+        decode(record)
+
+    assert caught.value.field == field, str(caught.value)
+    assert rule in caught.value.rule
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        b"\n " + RECORD,
+        RECORD.replace(b'"type"', b'"future":{"deep":[1.0,1E5]},"type"'),
+        RECORD.replace(b'"schema_version":1', b'"schema_version":99'),
+        RECORD.replace(b'"n":1', b'"n":123456789012345678901234567890'),
+        RECORD.replace(b'"n":1', b'"n":1.50000000000000000000001'),
+        RECORD.replace(b"run_started", b"a.custom.type"),
+        RECORD.replace(b"2026-01-01T00:00:00.000005Z", b"9999-12-31T23:59:59.999999Z"),
+        RECORD.replace(b"2026-01-01T00:00:00.000005Z", b"0001-01-01T00:00:00Z"),
+        RECORD.replace(b'"data":{"n":1},', b'"run_id":null,'),
+        RECORD.replace(b'"n":1', b'"n":"\\u0041"'),
+    ],
+)
+def test_any_spelling_of_an_event_is_kept(record: bytes) -> None:
+    """A record that follows the rules is read, and kept to the last byte, however it is spelled."""
+    assert decode(record).record == record
+
+
+def test_unknown_fields_are_kept() -> None:
+    """Fields of a newer schema are at hand after reading."""
+    event = decode(RECORD.replace(b'"type"', b'"future":{"deep":[1]},"type"'))
+
+    assert event.unknown_fields == {"future": {"deep": [1]}}
+    assert event.data == {"n": 1}
