@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help demo test test-fast check format bench constraints clean
+.PHONY: help demo test test-fast check format bench docs constraints clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -39,6 +39,9 @@ format: $(READY) ## format the code
 
 bench: $(READY) ## measure how fast the worker drains the topic
 	@$(BIN)/python -m benchmarks.drain
+
+docs: $(READY) ## make anew what the documents take from the code
+	@$(BIN)/python docs/generate.py
 
 constraints: $(READY) ## pin the newest versions of everything, with hashes, for every platform
 	@$(BIN)/pip install --quiet --disable-pip-version-check 'uv>=0.9'

@@ -1,0 +1,1 @@
+"""Benchmarks: each prints machine, versions and medians, and checks that every row arrived."""

@@ -1,0 +1,65 @@
+"""The README's own code, run as a newcomer runs it: on a stack of `trailhouse dev`."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BLOCKS = re.findall(
+    r"^```(\w+)\n(.*?)^```$",
+    (ROOT / "README.md").read_text(encoding="utf-8"),
+    re.DOTALL | re.MULTILINE,
+)
+RUN_ELSEWHERE = {
+    "make demo": "by tests/e2e/test_demo.py",
+    "make test": "by whoever runs this test",
+    "trailhouse dev -- python program.py": "by this test, for the stack of all blocks",
+}
+
+WAIT_UNTIL_STORED = "for _ in $(seq 50); do trailhouse log support-4711 --format jsonl | grep -q run_completed && break; done"
+
+
+def script() -> str:
+    """Return one program that runs every block in the README's order, and stops at a failure."""
+    parts = ["set -eu"]
+    programs = 0
+    for language, code in BLOCKS:
+        if language == "python":
+            programs += 1
+            Path(f"program{programs}.py").write_text(code, encoding="utf-8")
+            parts.append(f"python program{programs}.py")
+        elif language == "sh":
+            lines = [line for line in code.splitlines() if line not in RUN_ELSEWHERE]
+            parts += [WAIT_UNTIL_STORED, *lines] if lines else []
+        elif language == "sql":
+            parts.append(
+                f"curl --fail --silent --show-error $TRAILHOUSE_CLICKHOUSE_URL --data-binary '{code}'"
+            )
+        else:
+            assert language == "text", f"nothing runs a block of {language}"
+    return "\n".join(parts)
+
+
+def test_the_readmes_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every program, command and query of the README runs in order and does what it says."""
+    monkeypatch.chdir(tmp_path)
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    command = [sys.executable, "-m", "trailhouse.cli", "dev", "--", "sh", "-c", script()]
+    result = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=180, check=False
+    )
+
+    assert result.returncode == 0, f"{result.stdout}\n{result.stderr}"
+    assert re.search(r"^[0-9a-f-]{36} trailhouse\.events \d+ \d+$", result.stdout, re.MULTILINE), (
+        result.stdout
+    )
+    assert "run_completed" in result.stdout, result.stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "program1.py",
+        "program2.py",
+        "program3.py",
+    ], "running the programs left files in the folder"

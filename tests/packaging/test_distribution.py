@@ -1,0 +1,156 @@
+"""What is in the wheel, what a base install can do, and which names are public."""
+
+import ast
+import importlib.metadata
+import importlib.util
+import os
+import subprocess
+import sys
+import sysconfig
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.packaging
+
+ROOT = Path(__file__).parents[2]
+PARTS = {
+    "schemas": ["schemas"],
+    "producer": ["producer"],
+    "consumer": ["cli", "consumer", "devstack", "query", "store"],
+}
+PUBLIC = {
+    "trailhouse.producer": ["AuditLogger", "Delivery", "ProducerConfig", "Receipt", "Stats", "telemetry"],
+    "trailhouse.query": ["AuditReader", "Conflict", "Overview"],
+    "trailhouse.schemas": [
+        "Actor", "AuditEvent", "ClickHouseConfig", "EventType", "KafkaConfig", "ProducerConfig",
+        "Run", "Session", "Source", "WorkerConfig", "decode", "event_of",
+    ],
+}  # fmt: skip
+
+
+def source_files() -> set[str]:
+    """Return every file of the three roots as the wheel should name it."""
+    found: set[str] = set()
+    for root in PARTS:
+        for path in (ROOT / root / "trailhouse").rglob("*"):
+            if path.is_file() and "__pycache__" not in path.parts:
+                found.add(path.relative_to(ROOT / root).as_posix())
+    return found
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the wheel as pip does."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*command, "--wheel-dir", str(folder), str(ROOT)], check=True, timeout=120)
+    [built] = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def base_install(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Return a folder that holds what a plain `pip install .` brings: us, confluent-kafka, msgspec."""
+    folder = tmp_path_factory.mktemp("base")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder)
+    site = Path(sysconfig.get_paths()["purelib"])
+    platform_site = Path(sysconfig.get_paths()["platlib"])
+    for name in ("confluent_kafka", "msgspec", "confluent_kafka.libs"):
+        for parent in {site, platform_site}:
+            if (parent / name).exists():
+                (folder / name).symlink_to(parent / name)
+    return folder
+
+
+def run_with_base(base_install: Path, code: str) -> subprocess.CompletedProcess[str]:
+    """Run *code* where nothing but the base install can be imported."""
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(base_install)}
+    return subprocess.run(
+        [sys.executable, "-S", "-c", code],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_the_wheel_holds_every_file_and_no_other(wheel: Path) -> None:
+    """The wheel has exactly the files of the three roots, py.typed in each part, and no namespace file."""
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+
+    assert names == source_files()
+    assert "trailhouse/__init__.py" not in names
+    for parts in PARTS.values():
+        for part in parts:
+            assert {f"trailhouse/{part}/__init__.py", f"trailhouse/{part}/py.typed"} <= names
+
+
+def test_a_base_install_needs_two_packages(base_install: Path) -> None:
+    """With confluent-kafka and msgspec alone the producer is imported and makes events."""
+    code = "from trailhouse.producer import AuditLogger, ProducerConfig, telemetry; print(AuditLogger().enabled)"
+    result = run_with_base(base_install, code)
+
+    assert (result.returncode, result.stdout.strip()) == (0, "True"), result.stderr
+
+
+@pytest.mark.parametrize("command", ["--help", "worker", "log s", "demo", "dev"])
+def test_a_missing_extra_is_named(base_install: Path, command: str) -> None:
+    """A command whose extra is missing says which to install, in one line."""
+    code = f"import sys; sys.argv = ['trailhouse', *{command.split()!r}]; from trailhouse.cli.main import main; sys.exit(main())"
+    result = run_with_base(base_install, code)
+
+    assert result.returncode == 1, result.stderr
+    assert "pip install 'trailhouse[cli]'" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+
+
+def test_the_metadata_says_what_is_needed() -> None:
+    """The base needs two packages, and every extra of the documents exists."""
+    metadata = importlib.metadata.metadata("trailhouse")
+    base = [entry for entry in metadata.get_all("Requires-Dist") or [] if "extra ==" not in entry]
+
+    assert sorted(entry.split(">")[0].strip() for entry in base) == ["confluent-kafka", "msgspec"]
+    assert set(metadata.get_all("Provides-Extra") or []) == {
+        "all",
+        "cli",
+        "devstack",
+        "query",
+        "worker",
+    }
+
+
+def test_the_pins_have_hashes_and_no_addresses() -> None:
+    """constraints.txt pins each package once for a Python, with hashes, and names no server."""
+    text = (ROOT / "constraints.txt").read_text()
+    pins = [line for line in text.splitlines() if line and not line.startswith((" ", "#"))]
+
+    assert "://" not in text
+    assert all("==" in pin for pin in pins)
+    assert text.count("--hash=sha256:") >= len(pins)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    pinned = {pin.split("==")[0].split("[")[0] for pin in pins}
+    for requirement in project["project"]["dependencies"]:
+        assert requirement.split(">")[0] in pinned
+
+
+@pytest.mark.parametrize("module", sorted(PUBLIC))
+def test_public_names_are_a_decision(module: str) -> None:
+    """A name that appears or vanishes is a decision: write it here, in the CHANGELOG and the docs."""
+    assert sorted(importlib.import_module(module).__all__) == sorted(PUBLIC[module])
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    """Each module opens with one line that says what it is for."""
+    for name in sorted(source_files()):
+        if name.endswith(".py"):
+            [path] = [ROOT / root / name for root in PARTS if (ROOT / root / name).exists()]
+            first_line = (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
+            assert len(first_line) > 20, f"{path} does not say what it is for"
+            assert first_line.endswith((".", ":")), f"{path}: {first_line}"

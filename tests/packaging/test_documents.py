@@ -1,0 +1,137 @@
+"""Documents that cannot rot: what they say is compared with the code."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from trailhouse.cli.reference import commands, render, render_settings
+from trailhouse.schemas import ClickHouseConfig, EventType, KafkaConfig, WorkerConfig
+from trailhouse.schemas.record import ENVELOPE_FIELDS
+from trailhouse.schemas.settings import PROCESS_VARIABLES, SETTINGS
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def test_the_readme_lists_commands_and_settings_as_they_are() -> None:
+    """The README's command list and table of settings are those of the code: run `make docs`."""
+    assert render() in README
+    assert render_settings() in README
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_documents_name_only_what_exists(document: Path) -> None:
+    """Every setting, make target and file that a document names exists."""
+    text = document.read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+    assert set(
+        re.findall(r"TRAILHOUSE_[A-Z_]+[A-Z]", text)
+    ) <= SETTINGS.keys() | PROCESS_VARIABLES.keys() | {"TRAILHOUSE_TEST_CLUSTER"}
+    assert set(re.findall(r"`make ([a-z-]+)`", text)) <= targets
+    for link in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (document.parent / link).exists(), (
+            f"{document.name} links to {link}, which is not there"
+        )
+
+
+def test_the_events_page_has_every_type_and_field() -> None:
+    """docs/events.md names every known type and every field."""
+    text = (ROOT / "docs" / "events.md").read_text(encoding="utf-8")
+
+    assert [name for name in EventType if f"`{name}`" not in text] == []
+    assert [name for name in ENVELOPE_FIELDS if f"`{name}`" not in text] == []
+
+
+def test_the_changelog_names_the_version() -> None:
+    """The changelog has a part for what is not released, or for this version."""
+    assert re.search(
+        r"^## \[(Unreleased|0\.1\.0)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE
+    )
+
+
+def test_the_compose_file_uses_settings_that_exist() -> None:
+    """Every TRAILHOUSE_ name in docker-compose.yml is a setting, and its values are legal."""
+    text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+    assert set(re.findall(r"TRAILHOUSE_[A-Z_]+", text)) <= SETTINGS.keys()
+
+    variables = SERVICES["worker"]["environment"]
+    assert SERVICES["init"]["environment"].items() <= variables.items()
+    fields: dict[str, dict[str, Any]] = {"kafka": {}, "clickhouse": {}, "worker": {}}
+    for name, value in variables.items():
+        declared = SETTINGS[name]
+        fields[declared.section][declared.key] = declared.kind(value)
+    KafkaConfig(**fields["kafka"])
+    ClickHouseConfig(**fields["clickhouse"])
+    assert WorkerConfig(**fields["worker"]).web_port == 6066
+
+
+def test_the_compose_file_runs_our_commands() -> None:
+    """Each service of ours runs a command of the command line, after what it needs."""
+    known = {path for path, _ in commands()}
+    ours = {
+        name: service
+        for name, service in SERVICES.items()
+        if service["image"].startswith("trailhouse:")
+    }
+
+    assert ours.keys() == {"init", "worker"}
+    for service in ours.values():
+        assert f"trailhouse {service['command'][0]}" in known
+    assert SERVICES["worker"]["depends_on"]["init"] == {
+        "condition": "service_completed_successfully"
+    }
+
+
+def test_the_compose_file_agrees_with_itself() -> None:
+    """Addresses and ports are those that the servers listen on, published on this machine only."""
+    environment = SERVICES["worker"]["environment"]
+    kafka = SERVICES["kafka"]["environment"]
+
+    assert (
+        f"INSIDE://{environment['TRAILHOUSE_KAFKA_BOOTSTRAP_SERVERS']}"
+        in kafka["KAFKA_ADVERTISED_LISTENERS"]
+    )
+    assert environment["TRAILHOUSE_CLICKHOUSE_URL"] == "http://clickhouse:8123"
+    assert (
+        SERVICES["clickhouse"]["environment"]["CLICKHOUSE_USER"]
+        == environment["TRAILHOUSE_CLICKHOUSE_USER"]
+    )
+    assert (
+        SERVICES["clickhouse"]["environment"]["CLICKHOUSE_PASSWORD"]
+        == environment["TRAILHOUSE_CLICKHOUSE_PASSWORD"]
+    )
+    for service in SERVICES.values():
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
+        assert re.search(r":[\d.]+\d$", service["image"]), f"{service['image']} is not pinned"
+        assert "healthcheck" in service or service["command"] == ["init"]
+
+
+def test_make_help_lists_every_target() -> None:
+    """`make help` explains each target."""
+    make = shutil.which("make")
+    assert make is not None, "make is needed"
+    shown = subprocess.run(
+        [make, "help"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=30
+    ).stdout
+
+    for target in ("demo", "test", "check", "bench"):
+        assert f"make {target} " in shown
+
+
+def test_generated_files_are_up_to_date() -> None:
+    """Running the generator changes nothing."""
+    code = (
+        "import runpy; made = runpy.run_path('docs/generate.py'); text = open('README.md').read();"
+        " assert made['readme'](text) == text, 'run make docs'"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)

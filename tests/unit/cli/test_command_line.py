@@ -1,0 +1,252 @@
+"""The command line as a whole: exit codes, one-line errors, help."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib import resources
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from command_line import PROGRAM, environment
+from trailhouse.cli import init as init_command
+from trailhouse.cli import version as version_command
+from trailhouse.cli.app import app
+from trailhouse.cli.demo_runs import SHOWN_SESSION_ID, recorded_events
+from trailhouse.cli.demonstration import outcomes
+from trailhouse.cli.extras import way_out
+from trailhouse.cli.main import main, split_verbose
+from trailhouse.cli.reference import commands, render, render_settings
+from trailhouse.schemas.errors import ConfigError
+from trailhouse.schemas.settings import PROCESS_VARIABLES, SETTINGS
+
+COMMANDS = dict(commands())
+EXPECTED = {"init", "emit", "worker", "log", "status", "dev", "demo", "version"}
+
+
+def test_every_command_is_there() -> None:
+    """The commands of the pipeline are those, and the stack's three below `dev`."""
+    names = {path.removeprefix("trailhouse ") for path in COMMANDS}
+    assert names == EXPECTED | {"dev status", "dev stop", "dev start"}
+
+
+@pytest.mark.parametrize("path", COMMANDS)
+def test_every_help_has_an_example(path: str) -> None:
+    """`--help` of each command explains it and shows how it is called."""
+    arguments = path.split()[1:]
+    result = CliRunner().invoke(app, [*arguments, "--help"], env={"COLUMNS": "100"})
+    assert result.exit_code == 0, result.output
+    assert "Example" in result.output
+    example = result.output.partition("Example")[2]
+    assert f"trailhouse {arguments[0]}" in " ".join(example.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["bogus"], "bogus"),
+        (["log"], "Missing argument"),
+        (["log", "s", "--nope"], "--nope"),
+        (["log", "s", "--limit", "0"], "--limit"),
+        (["log", "s", "--limit", "many"], "--limit"),
+        (["log", "s", "--format", "xml"], "--format"),
+        (["log", "s", "--since", "2026-01-31T08:00:00"], "has no time zone"),
+        (["log", "s", "--until", "yesterday"], "RFC 3339"),
+        (["emit", "/no/such/file"], "there is no file"),
+        (["emit", "/"], "is a folder"),
+        (["emit", "--timeout-seconds", "0"], "--timeout-seconds"),
+        (["init", "now"], "now"),
+        (["\x1b[31m"], "\\x1b[31m"),
+    ],
+)
+def test_wrong_use_is_one_line_and_exit_code_2(
+    arguments: list[str], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Wrong use names what is wrong and where help is, in one line; nothing is done."""
+    assert main(arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    (line,) = printed.err.splitlines()
+    assert line.startswith("error: ")
+    assert reason in line
+    assert line.endswith("--help`")
+
+
+def test_no_command_prints_help_and_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    """Called without a command, the program says which there are."""
+    assert main([]) == 2
+    assert set(capsys.readouterr().out.split()) >= EXPECTED
+
+
+@pytest.mark.parametrize("command", ["init", "emit", "status", "log"])
+def test_an_unknown_setting_is_a_failure_in_one_line(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A misspelt variable ends every command before any I/O, by name."""
+    monkeypatch.setenv("TRAILHOUSE_KAFKA_TOPICS", "x")
+    assert main([command, *(["s"] if command == "log" else [])]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: unknown setting TRAILHOUSE_KAFKA_TOPICS")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--verbose", "init"], ["init", "--verbose"]], ids=["before", "behind"]
+)
+def test_verbose_shows_the_traceback(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--verbose` adds the traceback, wherever it stands; the last line stays the error."""
+    monkeypatch.setenv("TRAILHOUSE_NOPE", "x")
+    assert main(arguments) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("Traceback")
+    assert lines[-1].startswith("error: unknown setting TRAILHOUSE_NOPE")
+
+
+def test_verbose_behind_two_dashes_is_not_ours() -> None:
+    """What follows ``--`` belongs to the user's own command."""
+    assert split_verbose(["dev", "--", "pytest", "--verbose"]) == (
+        False,
+        ["dev", "--", "pytest", "--verbose"],
+    )
+    assert split_verbose(["dev", "--verbose", "--", "x"]) == (True, ["dev", "--", "x"])
+
+
+def raising(error: BaseException) -> Callable[[], dict[str, str]]:
+    """Return a function that raises *error*."""
+
+    def fail() -> dict[str, str]:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "expected"),
+    [
+        (ConfigError("no\n  way"), 1, "error: no way\n"),
+        (ConfigError("a \x1b[2J b"), 1, "error: a \\x1b[2J b\n"),
+        (ModuleNotFoundError("gone", name="chdb.session"), 1,
+         "error: this command needs the package chdb: pip install 'trailhouse[devstack]'\n"),
+        (RuntimeError("odd"), 1,
+         "error: unexpected RuntimeError: odd; run again with --verbose and report it\n"),
+        (KeyboardInterrupt(), 130, ""),
+    ],
+)  # fmt: skip
+def test_every_failure_is_one_line_and_a_code(
+    error: BaseException,
+    code: int,
+    expected: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One of ours, a missing package, a defect, Ctrl-C: one line at most, and no traceback."""
+    monkeypatch.setattr(version_command, "versions", raising(error))
+    assert (main(["version"]), capsys.readouterr().err) == (code, expected)
+
+
+def test_only_third_party_packages_have_an_extra() -> None:
+    """A module of ours or of the standard library that is missing is a defect, not an extra."""
+    assert way_out(ImportError("x", name="trailhouse.nope")) is None
+    assert way_out(ImportError("x")) is None
+
+
+def test_without_typer_the_script_says_what_to_install() -> None:
+    """The script is installed with the base package too, where it can only point to its extra."""
+    program = (
+        "import sys; sys.modules['typer'] = None; from trailhouse.cli.main import main;"
+        "sys.exit(main(['version']))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.splitlines() == [
+        "error: this command needs the package typer: pip install 'trailhouse[cli]'"
+    ]
+
+
+def test_starting_needs_no_heavy_package() -> None:
+    """Commands import what they need themselves, so that `--help` is quick."""
+    heavy = "{'confluent_kafka', 'clickhouse_connect', 'faust', 'chdb', 'numpy', 'msgspec'}"
+    program = f"import sys, trailhouse.cli.app; print(sorted({heavy} & set(sys.modules)))"
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"
+
+
+def test_a_reader_that_leaves_is_no_error() -> None:
+    """`trailhouse … | head` ends without a word when the reader has seen enough."""
+    with subprocess.Popen(
+        [*PROGRAM, "version"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+
+
+def test_versions_name_what_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    """`version` tells Trailhouse's version and those of the parts it runs on."""
+    assert main(["version"]) == 0
+    lines = dict(line.split(" ", 1) for line in capsys.readouterr().out.splitlines())
+    assert lines["trailhouse"] == version_command.installed("trailhouse")
+    assert {
+        "python",
+        "librdkafka",
+        "confluent-kafka",
+        "clickhouse-connect",
+        "faust-streaming",
+    } <= set(lines)
+    assert version_command.installed("no-such-package-of-ours") == "not installed"
+
+
+def test_the_reference_names_every_command_and_option() -> None:
+    """The README's command list holds a row for each command, with its options."""
+    text = render()
+    for path in COMMANDS:
+        assert f"`{path}" in text
+    assert "`trailhouse log SESSION_ID`" in text
+    assert "`--since`, `--until`" in text
+    assert "`trailhouse emit [FILE|-]`".replace("|", "\\|") in text
+    rows = text.splitlines()
+    assert len(rows) == 2 + len(COMMANDS)
+
+
+def test_the_settings_table_names_every_setting_and_no_secret() -> None:
+    """The README's table of settings holds each variable once."""
+    text = render_settings()
+    for name in [*SETTINGS, *PROCESS_VARIABLES]:
+        assert text.count(f"`{name}`") == 1, name
+
+
+def test_the_recorded_runs_are_whole_and_new_each_time() -> None:
+    """The runs that ship are complete, some solved and some not, and get fresh ids."""
+    events = recorded_events()
+    starts = [event.run_id for event in events if event.type == "run_started"]
+    ends: dict[str, Any] = {
+        str(event.run_id): event.type
+        for event in events
+        if event.type in {"run_completed", "run_failed"}
+    }
+    assert sorted(map(str, starts)) == sorted(ends)
+    assert sum(outcomes(events).values()) == len(ends)
+    assert set(ends.values()) == {"run_completed", "run_failed"}
+    assert SHOWN_SESSION_ID in {event.session_id for event in events}
+    assert {event.event_id for event in events}.isdisjoint(
+        event.event_id for event in recorded_events()
+    )
+
+
+def test_the_recorded_runs_name_their_source() -> None:
+    """Whoever finds the file learns where it comes from."""
+    note = resources.files("trailhouse.cli").joinpath("demo_runs.md").read_text(encoding="utf-8")
+    assert "sierra-research/tau-bench" in note
+    assert "MIT" in note
+
+
+def test_examples_stand_with_their_command() -> None:
+    """An example of a command calls that command."""
+    assert all(example.startswith("trailhouse init") for example in init_command.EXAMPLES)

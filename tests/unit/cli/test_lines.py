@@ -1,0 +1,164 @@
+"""From a line to an event."""
+
+import io
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trailhouse.cli.lines import Line, Stamp, event_from, one_line, read_lines
+from trailhouse.schemas.codec import decode
+from trailhouse.schemas.errors import InvalidEventError
+
+LIMIT_BYTES = 1_000
+MINIMAL = {"type": "run_started", "session_id": "s"}
+COMPLETE = MINIMAL | {
+    "event_id": "01a20f56-1bce-7d86-9462-1eafff10d2a5",
+    "occurred_at": "2026-01-31T08:00:00.000000Z",
+    "source": {"service": "elsewhere"},
+    "schema_version": 1,
+}
+
+
+def line_of(fields: object) -> Line:
+    """Return *fields* as the first line of a file."""
+    return Line(1, json.dumps(fields).encode(), is_too_long=False)
+
+
+def stamp(tenant_id: str = "") -> Stamp:
+    """Return a fresh stamp."""
+    return Stamp(service="tests", tenant_id=tenant_id)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"a\nb\n", b"a\r\nb\r\n", b"a\n\n \t\nb", b"\xef\xbb\xbfa\nb"],
+    ids=["line feeds", "carriage returns", "blank lines, none at the end", "byte order mark"],
+)
+def test_lines_are_read_without_ends_blanks_and_mark(content: bytes) -> None:
+    """Line ends, blank lines and a byte order mark are no part of what is read."""
+    found = [line.content for line in read_lines(io.BytesIO(content), LIMIT_BYTES)]
+    assert found == [b"a", b"b"]
+
+
+def test_blank_lines_count() -> None:
+    """A line's number is the one an editor shows."""
+    assert [line.number for line in read_lines(io.BytesIO(b"\n\na\n\nb"), LIMIT_BYTES)] == [3, 5]
+
+
+def test_an_over_long_line_is_one_line() -> None:
+    """A line over the limit is reported once, and the next one is read whole."""
+    content = b"x" * (LIMIT_BYTES * 5) + b"\n" + b"y" * LIMIT_BYTES + b"\n"
+    long, whole = read_lines(io.BytesIO(content), LIMIT_BYTES)
+    assert (long.number, long.is_too_long) == (1, True)
+    assert (whole.number, whole.content, whole.is_too_long) == (2, b"y" * LIMIT_BYTES, False)
+    with pytest.raises(InvalidEventError, match="far longer"):
+        event_from(long, stamp())
+
+
+def test_what_is_missing_is_stamped() -> None:
+    """A line without id, time and source gets all three; the sequence counts events."""
+    ours = stamp()
+    first, second = (event_from(line_of(MINIMAL), ours) for _ in range(2))
+    assert first.event_id != second.event_id
+    assert first.source is not None
+    assert second.source is not None
+    assert first.source.service == "tests"
+    assert (first.source.seq, second.source.seq) == (0, 1)
+    assert first.source.producer_id == second.source.producer_id
+
+
+def test_what_is_there_is_kept() -> None:
+    """An id, a time and a source that the line names are not stamped again."""
+    fields = {name: value for name, value in COMPLETE.items() if name != "schema_version"}
+    event = event_from(line_of(fields), stamp())
+    assert json.loads(event.record) | fields == json.loads(event.record)
+
+
+def test_a_refused_line_does_not_move_the_sequence() -> None:
+    """A gap in the sequence means a lost event, so a bad line must not make one."""
+    ours = stamp()
+    with pytest.raises(InvalidEventError):
+        event_from(line_of({"type": "run_started"}), ours)
+    source = event_from(line_of(MINIMAL), ours).source
+    assert source is not None
+    assert source.seq == 0
+
+
+def test_the_configured_tenant_is_for_lines_that_name_none() -> None:
+    """A line's own tenant stands above the configured one."""
+    assert event_from(line_of(MINIMAL), stamp("ours")).tenant_id == "ours"
+    named = MINIMAL | {"tenant_id": "theirs"}
+    assert event_from(line_of(named), stamp("ours")).tenant_id == "theirs"
+
+
+@pytest.mark.parametrize("separators", [(",", ":"), (" , ", " : ")], ids=["compact", "spaced"])
+def test_an_exported_record_is_kept_to_the_byte(separators: tuple[str, str]) -> None:
+    """A record with id, time, source and version keeps bytes and unknown fields; no tenant is added."""
+    record = json.dumps(COMPLETE | {"from_the_future": [1]}, separators=separators).encode()
+    event = event_from(Line(1, record, is_too_long=False), stamp("ours"))
+    assert event.record == record
+    assert event == decode(record)
+
+
+def test_an_unknown_field_of_a_newer_schema_is_kept() -> None:
+    """A line that says it is newer than we are may hold what we do not know; ours may not."""
+    newer = MINIMAL | {"schema_version": 2, "from_the_future": {"a": 1}}
+    assert event_from(line_of(newer), stamp()).unknown_fields == {"from_the_future": {"a": 1}}
+    with pytest.raises(InvalidEventError, match=r"^from_the_future: is not a field"):
+        event_from(line_of(newer | {"schema_version": 1}), stamp())
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"not json", "must be JSON"),
+        (b'{"type":', "must be JSON"),
+        (b"[]", "one JSON object, got list"),
+        (b"1", "one JSON object, got int"),
+        (b'"\xff"', "UTF-8"),
+        (b'{"type":"x","session_id":"s","data":{"a":NaN}}', "no NaN"),
+        (b'{"type":"x","session_id":"s","data":{"a":-Infinity}}', "no infinity"),
+        (b'{"type":"x","session_id":"s","data":{"a":1e999}}', "finite"),
+        (b'{"type":"x","session_id":"s","data":{"a":1,"a":2}}', "twice"),
+        (b'{"type":"x","session_id":"s","type":"y"}', "twice"),
+        (b'{"type":"x","session_id":"s","data":{"a":"\\ud800"}}', "surrogate"),
+        (b'{"type":"x","session_id":"s","data":{"a":' + b"9" * 5_000 + b"}}", "digits"),
+        (b'{"type":"x","session_id":"s","data":' + b'{"a":' * 5_000 + b"1" + b"}" * 5_001, "deep"),
+        (b'{"session_id":"s"}', "type: is missing"),
+        (b'{"type":"x"}', "session_id: is missing"),
+        (b'{"type":"x","session_id":""}', "session_id: must have 1 to 256"),
+        (b'{"type":"X!","session_id":"s"}', "type: must be"),
+        (b'{"type":"x","session_id":"s","occurred_at":"2026-01-31T08:00:00"}', "time zone"),
+        (b'{"type":"x","session_id":"s","event_id":"7"}', "event_id: must be a UUID"),
+    ],
+)
+def test_a_bad_line_is_refused_with_its_reason(content: bytes, reason: str) -> None:
+    """Whatever a line holds, it becomes an event or an InvalidEventError that names the rule."""
+    with pytest.raises(InvalidEventError) as caught:
+        event_from(Line(1, content, is_too_long=False), stamp())
+    assert reason in str(caught.value)
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_break_the_reading(content: bytes) -> None:
+    """Any bytes are lines, and any line is an event or refused by InvalidEventError alone."""
+    for line in read_lines(io.BytesIO(content), LIMIT_BYTES):
+        with pytest.raises(InvalidEventError):
+            event_from(line, stamp())
+
+
+def test_integers_of_any_size_are_kept() -> None:
+    """A number that no float can hold arrives with every digit."""
+    number = 123_456_789_012_345_678_901_234_567_890
+    event = event_from(line_of(MINIMAL | {"data": {"n": number}}), stamp())
+    assert decode(event.record).data["n"] == number
+
+
+def test_a_record_with_line_breaks_becomes_one_line() -> None:
+    """A record written over several lines by another producer stays one line, and the same event."""
+    record = json.dumps(COMPLETE | {"data": {"text": "a\nb"}}, indent=1).encode()
+    line = one_line(record)
+    assert b"\n" not in line
+    assert json.loads(line) == json.loads(record)

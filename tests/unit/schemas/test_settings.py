@@ -1,0 +1,116 @@
+"""Where settings come from, and what a wrong one gets."""
+
+from pathlib import Path
+
+import pytest
+
+from trailhouse.schemas import ClickHouseConfig, KafkaConfig, ProducerConfig, WorkerConfig
+from trailhouse.schemas.errors import ConfigError
+from trailhouse.schemas.settings import SETTINGS
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Run each test in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_given_before_environment_before_file_before_default(
+    empty_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is given wins over the environment, that over the file, that over the default."""
+    assert KafkaConfig().topic == "trailhouse.events"
+    (empty_folder / "trailhouse.toml").write_text('[kafka]\ntopic = "from-file"\npartitions = 3\n')
+    assert KafkaConfig().topic == "from-file"
+    monkeypatch.setenv("TRAILHOUSE_KAFKA_TOPIC", "from-environment")
+    assert KafkaConfig().topic == "from-environment"
+    assert KafkaConfig(topic="given").topic == "given"
+    assert KafkaConfig().partitions == 3
+    assert ProducerConfig().kafka.topic == "from-environment"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("true", True), ("1", True), ("false", False), ("0", False)]
+)
+def test_truth_values_mean_what_they_say(
+    text: str, value: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The word false is false."""
+    monkeypatch.setenv("TRAILHOUSE_PRODUCER_ENABLED", text)
+
+    assert ProducerConfig().enabled is value
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "rule"),
+    [
+        ("TRAILHOUSE_PRODUCER_ENABLED", "maybe", "must be true or false"),
+        ("TRAILHOUSE_PRODUCER_ENABLED", "", "must be true or false"),
+        ("TRAILHOUSE_PRODUCER_QUEUE_EVENTS", "many", "must be a whole number"),
+        ("TRAILHOUSE_PRODUCER_QUEUE_EVENTS", "0", "from 1 to"),
+        ("TRAILHOUSE_PRODUCER_LINGER_SECONDS", "nan", "from 0 to 900"),
+        ("TRAILHOUSE_KAFKA_TOPIC", "a b", "letters, digits"),
+        ("TRAILHOUSE_KAFKA_SECURITY_PROTOCOL", "tls", "one of plaintext, ssl"),
+        ("TRAILHOUSE_KAFKA_TOPICS", "x", "did you mean TRAILHOUSE_KAFKA_TOPIC?"),
+    ],
+)
+def test_a_wrong_setting_is_named(
+    variable: str, text: str, rule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrong or unknown setting is refused by name, with what is allowed."""
+    monkeypatch.setenv(variable, text)
+    with pytest.raises(ConfigError) as caught:
+        ProducerConfig()
+
+    assert rule in str(caught.value)
+    assert variable.split("_", 2)[2].lower() in str(caught.value).lower()
+
+
+def test_the_settings_of_another_part_are_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One environment serves all parts: a worker's variable does not stop a producer."""
+    monkeypatch.setenv("TRAILHOUSE_WORKER_BATCH_ROWS", "7")
+
+    assert ProducerConfig().enabled is True
+    assert WorkerConfig().batch_rows == 7
+
+
+@pytest.mark.parametrize(
+    ("content", "rule"),
+    [
+        (
+            "[kafka]\ntopics = 'x'\n",
+            r"unknown setting \[kafka\] topics .*did you mean \[kafka\] topic",
+        ),
+        ("[kafka]\npartitions = 'three'\n", "must be a whole number"),
+        ("topic = 'x'\n", "outside a section"),
+        ("[kafka\n", "cannot be read"),
+    ],
+)
+def test_a_wrong_file_is_named(content: str, rule: str, empty_folder: Path) -> None:
+    """A wrong key, value or form of the settings file is refused with its place."""
+    (empty_folder / "trailhouse.toml").write_text(content)
+    with pytest.raises(ConfigError, match=rule):
+        KafkaConfig()
+
+
+def test_a_named_file_must_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A settings file that is asked for and missing is an error; the default one may be missing."""
+    monkeypatch.setenv("TRAILHOUSE_CONFIG_FILE", "elsewhere.toml")
+    with pytest.raises(ConfigError, match=r"elsewhere\.toml, which does not exist"):
+        KafkaConfig()
+
+
+def test_secrets_are_never_shown() -> None:
+    """Neither repr nor str of a configuration shows a password."""
+    shown = repr(KafkaConfig(sasl_password="hunter2")) + str(ClickHouseConfig(password="hunter2"))
+    shown += repr(ProducerConfig(kafka=KafkaConfig(sasl_password="hunter2")))
+
+    assert "hunter2" not in shown
+
+
+def test_every_setting_says_what_it_does() -> None:
+    """Every setting has a text for the documents, and a section of the four."""
+    for name, setting in SETTINGS.items():
+        assert setting.text.endswith((".", "…")), name
+        assert setting.section in ("kafka", "clickhouse", "producer", "worker"), name

@@ -1,0 +1,142 @@
+"""A block is written whole, and a value that does not fit its column is refused before it is sent."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from trailhouse.store import BATCH_LEDGER, EVENT_LOG, EVENT_QUARANTINE, Block
+from trailhouse.store.native import encode, writer_of
+
+
+def one_column(type_name: str, values: list[Any]) -> Block:
+    """Return a block of a single column."""
+    return Block(
+        table="t", names=("c",), types=(type_name,), columns=(values,), row_count=len(values)
+    )
+
+
+def test_a_small_block_has_the_documented_bytes() -> None:
+    """Columns, rows, then name, type and values of each column, as ClickHouse documents Native."""
+    block = Block(
+        table="t",
+        names=("n", "s"),
+        types=("UInt16", "String"),
+        columns=([1, 513], ["a", "bc"]),
+        row_count=2,
+    )
+    assert (
+        encode(block)
+        == b"\x02\x02" + b"\x01n\x06UInt16\x01\x00\x01\x02" + b"\x01s\x06String\x01a\x02bc"
+    )
+
+
+def test_every_column_of_every_table_has_a_writer() -> None:
+    """What the worker may write is what the writer knows."""
+    for table in (EVENT_LOG, EVENT_QUARANTINE, BATCH_LEDGER):
+        for type_name in table.columns.values():
+            assert writer_of(type_name) is not None
+
+
+def test_text_and_its_bytes_are_the_same_value() -> None:
+    """A column of str is written as its UTF-8."""
+    texts = ["", "a", "é🙂", "x" * 200, "y" * 20_000]
+    for type_name in ("String", "LowCardinality(String)"):
+        write = writer_of(type_name)
+        assert write(texts) == write([text.encode() for text in texts])
+
+
+@pytest.mark.parametrize("rows", [1, 255, 256, 257, 65_536, 65_537])
+def test_low_cardinality_grows_its_index(rows: int) -> None:
+    """The index has one byte up to 256 different values, two up to 65,536, then four."""
+    width = 1 if rows <= 256 else 2 if rows <= 65_536 else 4
+    texts = [str(number) for number in range(rows)]
+    dictionary_bytes = sum(len(text) + 1 for text in texts)
+    assert (
+        len(writer_of("LowCardinality(String)")(texts)) == 4 * 8 + dictionary_bytes + rows * width
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "ticks"),
+    [
+        (Decimal(0), 0),
+        (Decimal("0.000000000000000001"), 1),
+        (Decimal("-1.5"), -1_500_000_000_000_000_000),
+        (
+            Decimal("12345678901234567890.123456789012345678"),
+            12345678901234567890123456789012345678,
+        ),
+        (Decimal("0.0000000000000000005"), 0),
+        (Decimal("0.0000000000000000015"), 2),
+        (Decimal("1E-30"), 0),
+    ],
+)
+def test_a_decimal_is_exact_to_eighteen_digits(value: Decimal, ticks: int) -> None:
+    """Digits after the eighteenth are rounded half even, and none before are touched."""
+    assert writer_of("Decimal(38, 18)")([value]) == ticks.to_bytes(16, "little", signed=True)
+
+
+@pytest.mark.parametrize(
+    ("type_name", "value"),
+    [
+        ("UInt16", -1),
+        ("UInt16", 65_536),
+        ("UInt64", 2**64),
+        ("Int64", 2**63),
+        ("Int64", 1.5),
+        ("Float64", "1"),
+        ("UUID", "123"),
+        ("UUID", "019a8c5e7d2b7c3f9a410f6f8f0c2b1"),
+        ("FixedString(16)", b"short"),
+        ("Decimal(38, 18)", Decimal(10) ** 20),
+        ("Decimal(38, 18)", Decimal("NaN")),
+        ("Decimal(38, 18)", Decimal("Infinity")),
+        ("String", None),
+        ("String", 5),
+    ],
+)
+def test_a_value_that_does_not_fit_is_refused(type_name: str, value: object) -> None:
+    """Nothing is bent to fit: the program that made the value is told."""
+    with pytest.raises((TypeError, ValueError, OverflowError, ArithmeticError)):
+        encode(one_column(type_name, [value]))
+
+
+def test_str_and_bytes_do_not_mix_in_a_column() -> None:
+    """The first value tells the kind of all; another kind is an error and not a guess."""
+    for values in (["a", b"b"], [b"a", "b"]):
+        with pytest.raises(TypeError):
+            encode(one_column("String", values))
+
+
+def test_a_type_without_a_writer_is_named() -> None:
+    """An unknown column type is an error of the program, by its name."""
+    with pytest.raises(ValueError, match="no writer for the type Map"):
+        writer_of("Map(String, String)")
+
+
+def test_a_block_needs_every_column_of_its_table() -> None:
+    """A missing or unknown column is named when the block is made."""
+    columns: dict[str, list[Any]] = {name: [] for name in BATCH_LEDGER.columns}
+    del columns["stored_rows"]
+    columns["stored_row"] = []
+    with pytest.raises(
+        ValueError, match="batch_ledger: columns missing or unknown: stored_row, stored_rows"
+    ):
+        BATCH_LEDGER.block(columns)
+
+
+def test_the_columns_of_a_block_are_of_one_length() -> None:
+    """Columns of different lengths are refused when the block is made."""
+    columns: dict[str, list[Any]] = {name: [0] for name in BATCH_LEDGER.columns}
+    columns["last_offset"] = [0, 1]
+    with pytest.raises(ValueError, match=r"batch_ledger: columns of \[1, 2\] rows"):
+        BATCH_LEDGER.block(columns)
+
+
+def test_a_block_is_cut_by_rows() -> None:
+    """`rows` counts as `range` does, and the parts hold everything once."""
+    block = one_column("UInt16", [1, 2, 3, 4, 5])
+    assert block.rows(0, 2).columns == ([1, 2],)
+    assert block.rows(2, 9).columns == ([3, 4, 5],)
+    assert block.rows(2, 9).row_count == 3

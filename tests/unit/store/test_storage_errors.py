@@ -1,0 +1,158 @@
+"""Every failure of ClickHouse, its client or the network is one of two errors, said in one clean line."""
+
+import inspect
+import ssl
+import urllib.error
+
+import pytest
+import urllib3
+from clickhouse_connect.driver import exceptions as driver
+
+from trailhouse.schemas.errors import StorageError, StorageRejectedError, StorageUnavailableError
+from trailhouse.store.errors import TRANSIENT_CODES, storage_error, translated
+
+URL = "http://127.0.0.1:8123"
+SECRET = "SELECT 'patient 4711' FROM t"
+
+
+def driver_exceptions() -> list[type[Exception]]:
+    """Return every exception class that clickhouse-connect defines."""
+    members = inspect.getmembers(
+        driver, lambda member: inspect.isclass(member) and issubclass(member, Exception)
+    )
+    return [kind for _, kind in members if kind.__module__ == driver.__name__]
+
+
+def made(kind: type[Exception]) -> Exception:
+    """Return an instance whose text holds what must not leak."""
+    without_text: tuple[type[Exception], ...] = (driver.StreamClosedError,)
+    return kind() if kind in without_text else kind(SECRET)
+
+
+def answer(code: int, name: str, text: str = SECRET) -> str:
+    """Return what the client library makes of an error of ClickHouse."""
+    return f"Received ClickHouse exception, code: {code}, server response: Code: {code}. DB::Exception: {text} ({name})"
+
+
+def test_there_are_exceptions_to_map() -> None:
+    """The list that the next test goes through is not empty by mistake."""
+    assert len(driver_exceptions()) >= 13
+
+
+@pytest.mark.parametrize("kind", driver_exceptions(), ids=lambda kind: kind.__name__)
+def test_every_exception_of_the_client_library_is_mapped(kind: type[Exception]) -> None:
+    """None escapes as itself, and the cause is kept."""
+    error = made(kind)
+    with pytest.raises(StorageError) as caught, translated(URL):
+        raise error
+    assert type(caught.value) in (StorageUnavailableError, StorageRejectedError)
+    assert caught.value.__cause__ is error
+    assert URL in str(caught.value)
+    assert SECRET not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionRefusedError("no"),
+        TimeoutError("late"),
+        urllib3.exceptions.ProtocolError("cut", ConnectionResetError()),
+        urllib3.exceptions.ReadTimeoutError(urllib3.HTTPConnectionPool("h"), "/", "late"),
+        urllib3.exceptions.IncompleteRead(1, 2),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_failure_of_the_network_is_worth_a_retry(error: Exception) -> None:
+    """Whatever the network does, the same statement may succeed later."""
+    with pytest.raises(StorageUnavailableError, match="does not answer"), translated(URL):
+        raise error
+
+
+@pytest.mark.parametrize("code", sorted(TRANSIENT_CODES))
+def test_what_passes_by_itself_is_worth_a_retry(code: int) -> None:
+    """A transient code of ClickHouse is retriable and named."""
+    name = TRANSIENT_CODES[code]
+    text = answer(code, name)
+    error = storage_error(driver.DatabaseError(text, code=code, name=name), URL)
+    assert type(error) is StorageUnavailableError
+    assert f"{name} ({code})" in str(error)
+    assert SECRET not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "way_out"),
+    [
+        (60, "UNKNOWN_TABLE", "trailhouse init"),
+        (81, "UNKNOWN_DATABASE", "trailhouse init"),
+        (516, "AUTHENTICATION_FAILED", "TRAILHOUSE_CLICKHOUSE_USER"),
+        (497, "ACCESS_DENIED", "grant"),
+        (62, "SYNTAX_ERROR", "log"),
+    ],
+)
+def test_a_refusal_is_permanent_and_says_the_way_out(code: int, name: str, way_out: str) -> None:
+    """Code and name are attributes, the way out is in the message, the text of ClickHouse is not."""
+    text = answer(code, name)
+    error = storage_error(driver.DatabaseError(text, code=code), URL)
+    assert isinstance(error, StorageRejectedError)
+    assert (error.code, error.name) == (code, name)
+    assert way_out in str(error)
+    assert SECRET not in str(error)
+    assert "\n" not in str(error)
+
+
+def test_a_code_is_found_in_the_middle_of_a_stream() -> None:
+    """An error that breaks off an answer carries its code in the text alone."""
+    error = storage_error(
+        driver.StreamFailureError(f"Code: 241. DB::Exception: {SECRET} (MEMORY_LIMIT_EXCEEDED)"),
+        URL,
+    )
+    assert isinstance(error, StorageUnavailableError)
+    assert "MEMORY_LIMIT_EXCEEDED (241)" in str(error)
+
+
+def test_code_252_means_two_things() -> None:
+    """Too many parts pass by; too many partitions in one block never do."""
+    parts = answer(
+        252, "TOO_MANY_PARTS", "Too many parts (300 with average size of 1.00 KiB) in table t"
+    )
+    partitions = answer(
+        252, "TOO_MANY_PARTS", "Too many partitions for single INSERT block (more than 100)"
+    )
+    assert isinstance(
+        storage_error(driver.DatabaseError(parts, code=252), URL), StorageUnavailableError
+    )
+    assert isinstance(
+        storage_error(driver.DatabaseError(partitions, code=252), URL), StorageRejectedError
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "is_retriable"),
+    [(429, True), (502, True), (503, True), (504, True), (404, False), (401, False)],
+)
+def test_an_answer_without_a_code_goes_by_its_status(status: int, is_retriable: bool) -> None:
+    """A proxy in front of ClickHouse is believed by its HTTP status."""
+    error = storage_error(
+        driver.DatabaseError(
+            f"HTTP driver received HTTP status {status}, server response: {SECRET}"
+        ),
+        URL,
+    )
+    assert error.retriable is is_retriable
+    assert f"HTTP {status}" in str(error)
+
+
+def test_a_certificate_that_is_not_trusted_is_permanent() -> None:
+    """No retry makes a certificate good."""
+    cause = urllib3.exceptions.SSLError(ssl.SSLCertVerificationError("self-signed"))
+    with pytest.raises(StorageRejectedError, match="not trusted"), translated(URL):
+        raise driver.OperationalError("Error executing HTTP request") from cause
+
+
+def test_errors_of_the_program_are_left_alone() -> None:
+    """A mistake of ours is not dressed up as a failure of ClickHouse."""
+    with pytest.raises(ZeroDivisionError), translated(URL):
+        raise ZeroDivisionError
+    with pytest.raises(StorageError), translated(URL):
+        raise urllib.error.URLError("an OSError all the same")
