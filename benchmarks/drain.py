@@ -19,12 +19,11 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.machine import cpu_seconds, describe, peak_resident_mb
-
 from trailhouse.consumer.init import apply_init
 from trailhouse.devstack import DevStack
 from trailhouse.devstack.ports import free_port
@@ -57,7 +56,7 @@ def fill(kafka: KafkaConfig, events: int) -> None:
 def metric(port: int, name: str) -> float:
     """Return a series of the worker; 0 until its web server answers."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:  # noqa: S310
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
             text = answer.read().decode()
     except (urllib.error.URLError, OSError):
         return 0.0
@@ -66,7 +65,7 @@ def metric(port: int, name: str) -> float:
 
 
 @contextlib.contextmanager
-def worker(environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+def worker(environment: dict[str, str]) -> Generator[subprocess.Popen[bytes]]:
     """Run a worker, and end it by SIGTERM."""
     with subprocess.Popen(
         [sys.executable, "-m", "trailhouse.cli", "worker"], env=os.environ | environment

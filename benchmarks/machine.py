@@ -14,7 +14,8 @@ def describe() -> str:
     load, _, _ = os.getloadavg()
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return (
-        f"machine: {os.cpu_count()} cores, {memory_kib / 2**20:.0f} GiB, {platform.machine()}, load {load:.1f} at the start\n"
+        f"machine: {os.cpu_count()} cores, {memory_kib / 2**20:.0f} GiB, {platform.machine()},"
+        f" load {load:.1f} at the start\n"
         f"versions: Python {platform.python_version()}, {versions}"
     )
 

@@ -1,6 +1,5 @@
 """Write what is made from the code: the README's tables and the JSON Schema. Run by `make docs`."""
 
-import re
 from pathlib import Path
 
 from trailhouse.cli import reference
@@ -13,15 +12,12 @@ SCHEMA_FILE = ROOT / "schemas" / "trailhouse" / "schemas" / json_schema.FILE_NAM
 def readme(text: str) -> str:
     """Return the README's *text* with its generated parts made anew."""
     for name, part in (("commands", reference.render()), ("settings", reference.render_settings())):
-        pattern = rf"(<!-- {name}: made by `make docs` -->\n).*?(<!-- /{name} -->)"
-        text, count = re.subn(
-            pattern,
-            lambda found, part=part: f"{found[1]}\n{part}\n{found[2]}",
-            text,
-            flags=re.DOTALL,
-        )
-        if count != 1:
+        opening, closing = f"<!-- {name}: made by `make docs` -->\n", f"<!-- /{name} -->"
+        before, found, rest = text.partition(opening)
+        _, found_too, after = rest.partition(closing)
+        if not (found and found_too):
             raise SystemExit(f"README.md has no part for the {name}")
+        text = f"{before}{opening}\n{part}\n{closing}{after}"
     return text
 
 

@@ -14,7 +14,8 @@ from typing import Any
 import msgspec
 import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from trailhouse.producer import AuditLogger, ProducerConfig, Receipt, telemetry
 from trailhouse.schemas import Actor, AuditEvent, KafkaConfig, Run, Session, decode
@@ -158,7 +159,12 @@ def test_emit_sends_an_event_byte_for_byte(audit: AuditLogger, kafka: KafkaConfi
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"session_id": ""}, {"session_id": "s", "data": {"x": float("nan")}}]
+    "wrong",
+    [
+        {"session_id": ""},
+        {"session_id": "s", "data": {"x": float("nan")}},
+        {"session_id": "s", "novel": 1},
+    ],
 )
 def test_a_refused_event_leaves_no_trace(
     audit: AuditLogger, kafka: KafkaConfig, wrong: dict[str, Any]
@@ -326,7 +332,7 @@ def test_a_missing_topic_is_said_within_ten_seconds_and_nothing_is_thrown_away(
     with AuditLogger(ProducerConfig(kafka=missing)) as audit:
         receipt = given(audit.log("tick", session_id="s", data={"n": 0}))
         started = time.monotonic()
-        with pytest.raises(BrokerRejectedError, match="does not exist .* run `trailhouse init`"):
+        with pytest.raises(BrokerRejectedError, match=r"does not exist .* run `trailhouse init`"):
             receipt.result(DEADLINE_SECONDS)
         assert time.monotonic() - started < 10
         with pytest.raises(BrokerRejectedError):
@@ -346,6 +352,34 @@ def test_a_missing_topic_is_said_within_ten_seconds_and_nothing_is_thrown_away(
     assert [event.data["n"] for event in events_of(missing, 50)] == list(range(50))
 
 
+def test_wrong_credentials_are_said_within_ten_seconds_and_nothing_is_thrown_away(
+    kafka: KafkaConfig,
+) -> None:
+    """A broker that does not take our log-in is named on receipt and flush, without the password; events wait."""
+    wrong = KafkaConfig(
+        bootstrap_servers=kafka.bootstrap_servers,
+        topic=kafka.topic,
+        security_protocol="sasl_plaintext",
+        sasl_mechanism="PLAIN",
+        sasl_username="nobody",
+        sasl_password="hunter2",
+    )
+    audit = AuditLogger(ProducerConfig(kafka=wrong, close_timeout_seconds=0.1))
+    started = time.monotonic()
+    with pytest.raises(
+        BrokerRejectedError, match="refuses us: check TRAILHOUSE_KAFKA_SECURITY_PROTOCOL"
+    ) as caught:
+        given(audit.log("a", session_id="s")).result(DEADLINE_SECONDS)
+    assert time.monotonic() - started < 10
+    assert "hunter2" not in str(caught.value)
+    with pytest.raises(BrokerRejectedError):
+        audit.flush(DEADLINE_SECONDS)
+
+    assert audit.stats().queued_events == 1
+    with pytest.raises(BrokerRejectedError):
+        audit.close()
+
+
 def test_an_event_that_the_broker_refuses_is_reported_and_stops_nobody(kafka: KafkaConfig) -> None:
     """A record over the topic's own limit is refused on its receipt and on flush; the others go."""
     small = msgspec.structs.replace(kafka, topic=f"{kafka.topic}-small")
@@ -355,7 +389,7 @@ def test_an_event_that_the_broker_refuses_is_reported_and_stops_nobody(kafka: Ka
     with AuditLogger(ProducerConfig(kafka=small)) as audit:
         # Random text, since the broker measures what is left after compression.
         large = given(audit.log("a", session_id="s", data={"x": os.urandom(20_000).hex()}))
-        with pytest.raises(BrokerRejectedError, match="MSG_SIZE_TOO_LARGE|too large"):
+        with pytest.raises(BrokerRejectedError, match=r"MSG_SIZE_TOO_LARGE|too large"):
             large.result(DEADLINE_SECONDS)
         given(audit.log("b", session_id="s")).result(DEADLINE_SECONDS)
         with pytest.raises(BrokerRejectedError):

@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-BLOCKS = re.findall(
-    r"^```(\w+)\n(.*?)^```$",
-    (ROOT / "README.md").read_text(encoding="utf-8"),
-    re.DOTALL | re.MULTILINE,
-)
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
 RUN_ELSEWHERE = {
     "make demo": "by tests/e2e/test_demo.py",
     "make test": "by whoever runs this test",
     "trailhouse dev -- python program.py": "by this test, for the stack of all blocks",
 }
 
-WAIT_UNTIL_STORED = "for _ in $(seq 50); do trailhouse log support-4711 --format jsonl | grep -q run_completed && break; done"
+WAIT_UNTIL_STORED = (
+    "for _ in $(seq 50); do"
+    " trailhouse log support-4711 --format jsonl | grep -q run_completed && break; done"
+)
 
 
 def script() -> str:

@@ -2,14 +2,12 @@
 
 import ast
 import importlib.metadata
-import importlib.util
 import os
 import subprocess
 import sys
 import sysconfig
 import tomllib
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -53,7 +51,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def base_install(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def base_install(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder that holds what a plain `pip install .` brings: us, confluent-kafka, msgspec."""
     folder = tmp_path_factory.mktemp("base")
     with zipfile.ZipFile(wheel) as archive:
@@ -103,7 +101,10 @@ def test_a_base_install_needs_two_packages(base_install: Path) -> None:
 @pytest.mark.parametrize("command", ["--help", "worker", "log s", "demo", "dev"])
 def test_a_missing_extra_is_named(base_install: Path, command: str) -> None:
     """A command whose extra is missing says which to install, in one line."""
-    code = f"import sys; sys.argv = ['trailhouse', *{command.split()!r}]; from trailhouse.cli.main import main; sys.exit(main())"
+    words = ["trailhouse", *command.split()]
+    code = (
+        f"import sys; sys.argv = {words!r}; from trailhouse.cli.main import main; sys.exit(main())"
+    )
     result = run_with_base(base_install, code)
 
     assert result.returncode == 1, result.stderr

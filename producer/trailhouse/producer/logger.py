@@ -7,7 +7,7 @@ import socket
 import sys
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Never, Self
 
 from trailhouse.producer import descriptions, process_hooks, telemetry_handlers
 from trailhouse.producer.outbox import Outbox, Stats
@@ -15,7 +15,7 @@ from trailhouse.producer.receipt import Receipt
 from trailhouse.producer.sender import Sender
 from trailhouse.schemas.config import ProducerConfig
 from trailhouse.schemas.errors import EventTooLargeError
-from trailhouse.schemas.event import AuditEvent
+from trailhouse.schemas.event import AuditEvent, unknown_field
 from trailhouse.schemas.event_type import EventType
 from trailhouse.schemas.record import Actor, Source
 from trailhouse.schemas.topic import key_of
@@ -163,6 +163,7 @@ class AuditLogger:
         span_id: str | None = None,
         event_id: str | None = None,
         occurred_at: dt.datetime | None = None,
+        **unknown: Never,
     ) -> Receipt | None:
         """Log one event of a known or custom type; what is not given is stamped.
 
@@ -181,6 +182,8 @@ class AuditLogger:
         """
         if not self.enabled:
             return None
+        if unknown:
+            raise unknown_field(unknown)
         fields: dict[str, Any] = {
             "type": type, "session_id": session_id, "run_id": run_id, "data": data, "metadata": metadata,
             "tenant_id": tenant_id, "actor": actor, "agent_id": agent_id, "parent_run_id": parent_run_id,

@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from trailhouse.schemas.errors import InvalidEventError
-from trailhouse.schemas.event import AuditEvent, restored
+from trailhouse.schemas.event import AuditEvent, restored, unknown_field
 from trailhouse.schemas.event_type import TYPE_PATTERN, is_type_name
 from trailhouse.schemas.plain import utc
 from trailhouse.schemas.record import ENVELOPE_FIELDS, Envelope, encode_envelope
@@ -65,11 +65,8 @@ def event_of(fields: Mapping[str, Any]) -> AuditEvent:
     Raises:
         InvalidEventError: A field is unknown or breaks a rule. Permanent.
     """
-    if unknown := sorted(str(name) for name in fields.keys() - ENVELOPE_FIELDS):
-        raise InvalidEventError(
-            unknown[0],
-            f"is not a field of an event; the fields are {', '.join(sorted(ENVELOPE_FIELDS))}",
-        )
+    if unknown := [str(name) for name in fields.keys() - ENVELOPE_FIELDS]:
+        raise unknown_field(unknown)
     for name in ("type", "session_id"):
         if name not in fields:
             raise InvalidEventError(name, "is missing")

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -96,6 +96,12 @@ class AuditEvent(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return decode, (self.record,)
 
 
+def unknown_field(names: Iterable[str]) -> InvalidEventError:
+    """Return the error about the first of *names*, none of which is a field of an event."""
+    fields = ", ".join(sorted(ENVELOPE_FIELDS))
+    return InvalidEventError(min(names), f"is not a field of an event; the fields are {fields}")
+
+
 def restored(envelope: Envelope, unknown_fields: dict[str, Any], record: bytes) -> AuditEvent:
     """Return the event that *record* holds, as it is: without the checks meant for callers."""
     # msgspec's own copy is the one way to a new struct that does not run __post_init__.
@@ -164,41 +170,35 @@ def _check_event_id(event: AuditEvent) -> None:
         raise InvalidEventError(
             "event_id", "must be a UUID such as 019a8c5e-7d2b-7c3f-9a41-0f6f8f0c2b11"
         )
-    force_setattr(event, "event_id", text.lower())
+    if text != given or not text.islower():
+        force_setattr(event, "event_id", text.lower())
 
 
 def _check_parts(event: AuditEvent) -> None:
-    force_setattr(event, "occurred_at", utc(event.occurred_at, "occurred_at"))
+    if (occurred_at := utc(event.occurred_at, "occurred_at")) is not event.occurred_at:
+        force_setattr(event, "occurred_at", occurred_at)
     version: object = event.schema_version
     if type(version) is not int or not 1 <= version <= MAX_SCHEMA_VERSION:
         raise InvalidEventError(
             "schema_version", f"must be a whole number from 1 to {MAX_SCHEMA_VERSION}"
         )
-    force_setattr(event, "actor", _part(event.actor, Actor, "actor"))
-    force_setattr(event, "source", _part(event.source, Source, "source"))
+    if event.actor is not None:
+        force_setattr(event, "actor", _part(event.actor, Actor, "actor"))
+    if event.source is not None:
+        force_setattr(event, "source", _part(event.source, Source, "source"))
 
 
-def _part(value: object, kind: type[Part], field: str) -> Part | None:
+def _part(value: object, kind: type[Part], field: str) -> Part:
     """Return *value* as *kind*; a mapping with the same names is as good."""
-    if value is None:
-        return None
     names = kind.__struct_fields__
     try:
-        if isinstance(value, Mapping):
-            if set(value) <= set(names):
-                return msgspec.convert(dict(value), kind)
-        elif isinstance(value, kind) and all(map(_fits, names, map(value.__getattribute__, names))):
+        if isinstance(value, kind) and value.is_well_typed():
             return value
+        if isinstance(value, Mapping) and set(value) <= set(names):
+            return msgspec.convert(dict(value), kind)
     except msgspec.ValidationError:
         pass
     raise InvalidEventError(field, f"must be an object of {', '.join(names)}, each of its type")
-
-
-def _fits(name: str, value: object) -> bool:
-    """Tell whether *value* can be this field of an actor or a source; msgspec checks no constructor."""
-    if name in ("pid", "seq"):
-        return value is None or type(value) is int
-    return isinstance(value, str) or (value is None and name not in ("type", "id"))
 
 
 def _checked_unknown_fields(value: object) -> dict[str, Any]:

@@ -21,12 +21,13 @@ EVENT_ID = "01a20f48-5f11-7884-a5c7-5ee1663b3800"
 
 
 def an_event(**fields: Any) -> AuditEvent:
-    return AuditEvent(
-        **(
-            {"type": "run_started", "session_id": "s", "event_id": EVENT_ID, "occurred_at": AT}
-            | fields
-        )
-    )
+    defaults: dict[str, Any] = {
+        "type": "run_started",
+        "session_id": "s",
+        "event_id": EVENT_ID,
+        "occurred_at": AT,
+    }
+    return AuditEvent(**(defaults | fields))
 
 
 def refusal(**fields: Any) -> InvalidEventError:

@@ -35,7 +35,8 @@ CREATE TABLE IF NOT EXISTS {database}.event_log
     appended_at     DateTime64(3, 'UTC') COMMENT 'the broker''s clock' CODEC(Delta, ZSTD(1)),
     ver             UInt64 MATERIALIZED bitNot(bitShiftLeft(toUInt64(toUnixTimestamp64Milli(appended_at)), 22) + kafka_offset % 4194304)
                     COMMENT 'grows backwards: of two copies the first appended wins' CODEC(ZSTD(1)),
-    occurred_at     DateTime64(6, 'UTC') ALIAS fromUnixTimestamp64Micro(least(greatest(occurred_us, -2208988800000000), 9223372036854775), 'UTC')
+    occurred_at     DateTime64(6, 'UTC') ALIAS fromUnixTimestamp64Micro(least(greatest(occurred_us, -2208988800000000), 10413791999999999), 'UTC')
+                    COMMENT 'occurred_us within the years 1900 to 2299, which DateTime64 is documented for'
 )
 ENGINE = ReplacingMergeTree(ver)
 PARTITION BY toYYYYMM(toDate32(least(greatest(intDiv(occurred_us, 86400000000), 18262), 29219)))
@@ -44,7 +45,7 @@ SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity_byt
 
 -- What readers see: each record once. Grant readers this, never the table: it reads with its owner's rights.
 -- A record's partition is a function of its bytes, so copies never lie in two partitions, and a partition that is
--- one merged part is read without any merging.
+-- one merged part is read without any merging. A condition on the key chooses rows before their records are read.
 CREATE VIEW IF NOT EXISTS {database}.events
 DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
 SELECT
@@ -53,7 +54,7 @@ SELECT
     input_tokens, output_tokens, total_tokens, cost_usd, duration_ms, schema_version, record, record_hash,
     kafka_cluster, kafka_topic, kafka_topic_id, kafka_partition, kafka_offset, appended_at
 FROM {database}.event_log FINAL
-SETTINGS do_not_merge_across_partitions_select_final = 1;
+SETTINGS do_not_merge_across_partitions_select_final = 1, optimize_move_to_prewhere_if_final = 1;
 
 -- Records that are no events, byte for byte, with where they stood and why they were refused.
 CREATE TABLE IF NOT EXISTS {database}.event_quarantine

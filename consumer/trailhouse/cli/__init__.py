@@ -1,0 +1,3 @@
+"""The command line `trailhouse`: one thin function a command, each in its own module."""
+
+__all__: list[str] = []

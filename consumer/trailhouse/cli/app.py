@@ -1,0 +1,50 @@
+"""The Typer application: which commands there are. What they do stands in their own modules."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Annotated
+
+import typer
+
+from trailhouse.cli import demo, emit, init, log, status, version, worker
+from trailhouse.cli.dev import dev_app
+
+app = typer.Typer(
+    name="trailhouse",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    invoke_without_command=True,
+    epilog="Example:\n\ntrailhouse demo",
+)
+
+
+@app.callback()
+def root(
+    context: typer.Context,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Show the traceback of a failure; any place will do.")
+    ] = False,
+) -> None:
+    """The audit log of AI-agent runs: Kafka in, ClickHouse out."""
+    # `main` has taken --verbose out before Typer sees it; it is declared for its help.
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(2)
+
+
+def _add(function: Callable[..., None], examples: Sequence[str]) -> None:
+    paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
+    app.command(
+        help="\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs),
+        epilog="\n\n".join(["Examples:", *examples]),
+    )(function)
+
+
+_add(demo.demo, demo.EXAMPLES)
+app.add_typer(dev_app, name="dev")
+_add(init.init, init.EXAMPLES)
+_add(emit.emit, emit.EXAMPLES)
+_add(worker.worker, worker.EXAMPLES)
+_add(log.log, log.EXAMPLES)
+_add(status.status, status.EXAMPLES)
+_add(version.version, version.EXAMPLES)

@@ -1,0 +1,190 @@
+"""`trailhouse dev`: Kafka, ClickHouse and a worker on this machine, in the foreground or around a command."""
+
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from trailhouse.devstack import DevStack, PartName
+
+_COMMAND = "trailhouse.dev.command"
+_EPILOG = (
+    "Examples:\n\ntrailhouse dev\n\ntrailhouse dev --data-dir ./data --clickhouse-port 18123\n\n"
+    "trailhouse dev -- python -m pytest\n\ntrailhouse dev status --json\n\ntrailhouse dev stop clickhouse"
+)
+
+
+class PartChoice(StrEnum):
+    """The parts of a stack."""
+
+    KAFKA = "kafka"
+    CLICKHOUSE = "clickhouse"
+    WORKER = "worker"
+
+
+class _DevGroup(TyperGroup):
+    """Takes everything after ``--`` as the user's own command, whatever our commands are called."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if "--" in args:
+            at = args.index("--")
+            ctx.meta[_COMMAND] = args[at + 1 :]
+            args = args[:at]
+        return super().parse_args(ctx, args)
+
+
+dev_app = typer.Typer(
+    cls=_DevGroup,
+    invoke_without_command=True,
+    subcommand_metavar="[-- COMMAND [ARGS]... | status | stop | start]",
+    help="Run Kafka, ClickHouse and a worker on this machine until Ctrl-C, or for as long as COMMAND runs.",
+    epilog=_EPILOG,
+)
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir",
+        help="Data folder. Without it: ~/.local/share/trailhouse/dev, or a temporary one around a COMMAND.",
+    ),
+]
+StackDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir",
+        help="Data folder of the running stack.",
+        envvar="TRAILHOUSE_DEV_DATA_DIR",
+        show_envvar=True,
+    ),
+]
+
+
+@dev_app.callback()
+def dev(
+    context: typer.Context,
+    data_dir: DataDir = None,
+    kafka_port: Annotated[
+        int | None, typer.Option(help="Port of Kafka; 9092, or a free one around a COMMAND.")
+    ] = None,
+    clickhouse_port: Annotated[
+        int | None, typer.Option(help="Port of ClickHouse; 8123, or a free one around a COMMAND.")
+    ] = None,
+    worker_port: Annotated[
+        int | None,
+        typer.Option(help="Port of the worker's web; 6066, or a free one around a COMMAND."),
+    ] = None,
+) -> None:
+    """Run the stack; what a sub-command does stands there."""
+    if context.invoked_subcommand is not None:
+        return
+    from trailhouse.devstack import DevStack, Ports, default_data_dir
+    from trailhouse.devstack.foreground import hold, run_under
+
+    command: list[str] | None = context.meta.get(_COMMAND)
+    if command == []:
+        raise typer.BadParameter("no command after --")
+    usual = Ports.free() if command else Ports()
+    ports = Ports(
+        kafka_port or usual.kafka, clickhouse_port or usual.clickhouse, worker_port or usual.worker
+    )
+    if command is None:
+        stack = DevStack(data_dir or default_data_dir(), ports=ports, echo=_say)
+        hold(stack, lambda: _welcome(stack))
+        return
+    with _folder(data_dir) as folder:
+        raise typer.Exit(run_under(DevStack(folder, ports=ports, echo=_say), command))
+
+
+@dev_app.command(epilog="Examples:\n\ntrailhouse dev status\n\ntrailhouse dev status --json")
+def status(
+    data_dir: StackDir = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON: each part with state, pid and port.")
+    ] = False,
+) -> None:
+    """Show the parts of the running stack."""
+    answer = _ask(data_dir, "status")
+    if as_json:
+        sys.stdout.write(json.dumps(answer, indent=2) + "\n")
+        return
+    sys.stdout.write(f"stack on {answer['data_dir']}, pid {answer['pid']}\n")
+    for name, part in answer["parts"].items():
+        sys.stdout.write(
+            f"{name:<11}{part['state']:<10}pid {part['pid'] or '-':<8} port {part['port']}\n"
+        )
+
+
+@dev_app.command(epilog="Example:\n\ntrailhouse dev stop clickhouse")
+def stop(
+    part: Annotated[PartChoice, typer.Argument(help="Which part.")], data_dir: StackDir = None
+) -> None:
+    """Stop one part of the running stack; returns when it has ended."""
+    _ask(data_dir, "stop", part.value)
+
+
+@dev_app.command(epilog="Example:\n\ntrailhouse dev start clickhouse")
+def start(
+    part: Annotated[PartChoice, typer.Argument(help="Which part.")], data_dir: StackDir = None
+) -> None:
+    """Start one part of the running stack; returns when it is ready."""
+    _ask(data_dir, "start", part.value)
+
+
+def _ask(data_dir: Path | None, action: str, part: "PartName | None" = None) -> dict[str, Any]:
+    from trailhouse.devstack import ask_stack, default_data_dir
+
+    return ask_stack((data_dir or default_data_dir()) / "state.json", action, part)
+
+
+@contextmanager
+def _folder(data_dir: Path | None) -> Generator[Path]:
+    if data_dir is not None:
+        yield data_dir
+        return
+    temporary = Path(tempfile.mkdtemp(prefix="trailhouse-"))
+    try:
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"trailhouse dev: {line}\n")
+    sys.stderr.flush()
+
+
+def _welcome(stack: "DevStack") -> None:
+    from trailhouse.devstack import Ports
+
+    ports, variables = stack.ports, stack.environment()
+    names = ("KAFKA_BOOTSTRAP_SERVERS", "CLICKHOUSE_URL", "WORKER_WEB_PORT")
+    settings = " ".join(f"TRAILHOUSE_{name}={variables[f'TRAILHOUSE_{name}']}" for name in names)
+    # With the usual ports the defaults find the stack.
+    first = "" if ports == Ports() else f"\nexport {settings}"
+    database = variables["TRAILHOUSE_CLICKHOUSE_DATABASE"]
+    sql = f"SELECT+type,count()+FROM+{database}.events+GROUP+BY+type"
+    sys.stdout.write(
+        f"""
+The stack is up; its data is in {stack.data_dir}
+  Kafka        127.0.0.1:{ports.kafka}
+  ClickHouse   http://127.0.0.1:{ports.clickhouse}
+  worker       http://127.0.0.1:{ports.worker}/health and /metrics
+
+Try, in another terminal:{first}
+  echo '{{"type": "run_started", "session_id": "first"}}' | trailhouse emit
+  trailhouse log first
+  curl '{variables["TRAILHOUSE_CLICKHOUSE_URL"]}/?query={sql}'
+
+Ctrl-C stops it.
+"""
+    )
+    sys.stdout.flush()

@@ -1,0 +1,27 @@
+"""`trailhouse init`: make the topic and the tables."""
+
+from typing import Annotated
+
+import typer
+
+EXAMPLES = ("trailhouse init --dry-run", "trailhouse init")
+
+
+def init(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done and change nothing.")
+    ] = False,
+) -> None:
+    """Make the topic and the tables; running it again changes nothing."""
+    from trailhouse.consumer.init import apply_init, plan_init
+    from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig
+
+    kafka, clickhouse = KafkaConfig(), ClickHouseConfig()
+    steps = plan_init(kafka, clickhouse) if dry_run else apply_init(kafka, clickhouse)
+    words = {
+        "create": "would create" if dry_run else "created",
+        "keep": "is there",
+        "differs": "left alone, it differs",
+    }
+    for step in steps:
+        typer.echo(f"{step.subject}: {words[step.action]} ({step.detail})")

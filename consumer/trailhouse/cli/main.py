@@ -1,0 +1,92 @@
+"""The entry point: runs a command, turns what goes wrong into one line and an exit code.
+
+Exit codes: 0, 1 for a failure, 2 for wrong use, 130 after Ctrl-C. This module imports nothing but
+the standard library and the error tree, since the script also exists where the extra `cli` is not
+installed.
+"""
+
+import io
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from trailhouse.cli.extras import way_out
+from trailhouse.cli.printable import printable
+from trailhouse.schemas.errors import TrailhouseError
+
+FAILURE = 1
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that *arguments* name, by default the process's; return the exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    is_verbose, rest = split_verbose(given)
+    _prepare_streams()
+    try:
+        code = _run(rest)
+        sys.stdout.flush()
+    except TrailhouseError as error:
+        return _fail(str(error), is_verbose)
+    except ImportError as error:
+        return _fail(way_out(error) or _unexpected(error), is_verbose)
+    except BrokenPipeError:
+        return _leave_quietly()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the last line of defence, and it reports
+        return _fail(_unexpected(error), is_verbose)
+    return code
+
+
+def split_verbose(arguments: Sequence[str]) -> tuple[bool, list[str]]:
+    """Take ``--verbose`` out, wherever it stands before ``--``: it is meant for every command."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    ours = [argument for argument in arguments[:end] if argument != "--verbose"]
+    return len(ours) < end, [*ours, *arguments[end:]]
+
+
+def _prepare_streams() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal may know fewer characters
+    # Failures are told once, by us: without a handler, logging would print them a second time.
+    logging.getLogger().addHandler(logging.NullHandler())
+
+
+def _run(arguments: list[str]) -> int:
+    import typer
+    from typer.main import get_command
+
+    from trailhouse.cli.app import app
+
+    try:
+        result = get_command(app).main(arguments, prog_name="trailhouse", standalone_mode=False)
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context else "trailhouse"
+        message = error.format_message().strip().rstrip(".")
+        sys.stderr.write(f"error: {printable(message)}; see `{path} --help`\n")
+        return error.exit_code
+    except typer.Abort:
+        return FAILURE
+    return result if isinstance(result, int) else 0
+
+
+def _fail(message: str, is_verbose: bool) -> int:
+    if is_verbose:
+        traceback.print_exc()
+    sys.stderr.write(f"error: {printable(' '.join(message.split()))}\n")
+    return FAILURE
+
+
+def _unexpected(error: Exception) -> str:
+    return f"unexpected {type(error).__name__}: {error}; run again with --verbose and report it"
+
+
+def _leave_quietly() -> int:
+    """Whoever read our output has gone: what is still buffered must not fail at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return FAILURE

@@ -1,0 +1,122 @@
+"""The state of the pipeline as a value: what Kafka holds, what is stored, which parts are away."""
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from trailhouse.cli.version import installed
+from trailhouse.consumer.kafka_admin import KafkaAdmin, PartitionLag
+from trailhouse.query import AuditReader
+from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig, WorkerConfig
+from trailhouse.schemas.errors import TrailhouseError
+from trailhouse.schemas.migrations import migrations
+from trailhouse.schemas.plain import rfc3339, utc
+from trailhouse.store import ClickHouse
+
+TIMEOUT_SECONDS = 5.0
+
+
+class KafkaState(msgspec.Struct, frozen=True, kw_only=True):
+    """The topic, and how far the workers' group is behind its end."""
+
+    cluster_id: str
+    brokers: int
+    topic: str
+    group_id: str
+    lag_records: int
+    lag_by_partition: dict[int, int]
+
+
+class StoreState(msgspec.Struct, frozen=True, kw_only=True):
+    """What ClickHouse holds; times are RFC 3339, None while nothing is stored."""
+
+    version: str
+    migration: int
+    stored_events: int
+    quarantined_records: int
+    last_occurred_at: str | None
+    last_appended_at: str | None
+
+
+class PipelineStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything `trailhouse status` says. A part that is away is None, and named in `problems`."""
+
+    trailhouse: str
+    kafka: KafkaState | None
+    clickhouse: StoreState | None
+    problems: dict[str, str]
+
+
+def pipeline_status() -> PipelineStatus:
+    """Ask each part; one that is away does not hide the others.
+
+    Raises:
+        ConfigError: A setting is unknown or wrong. Permanent.
+    """
+    kafka, clickhouse, worker = KafkaConfig(), ClickHouseConfig(), WorkerConfig()
+    problems: dict[str, str] = {}
+
+    def ask(name: str, question: Callable[[], Any]) -> Any:
+        try:
+            return question()
+        except TrailhouseError as error:
+            problems[name] = str(error)
+            return None
+
+    return PipelineStatus(
+        trailhouse=installed("trailhouse"),
+        kafka=ask("kafka", lambda: kafka_state(kafka, worker.group_id)),
+        clickhouse=ask("clickhouse", lambda: store_state(clickhouse)),
+        problems=problems,
+    )
+
+
+def kafka_state(config: KafkaConfig, group_id: str) -> KafkaState:
+    """Ask Kafka.
+
+    Raises:
+        DeliveryError: Kafka does not answer (retriable), refuses, or has no such topic (permanent).
+    """
+    admin = KafkaAdmin(config, timeout_seconds=TIMEOUT_SECONDS)
+    cluster_id, brokers = admin.cluster()
+    lag = admin.lag(group_id)
+    return KafkaState(
+        cluster_id=cluster_id,
+        brokers=brokers,
+        topic=config.topic,
+        group_id=group_id,
+        lag_records=total_lag_records(lag),
+        lag_by_partition={part.partition: part.lag_records for part in lag},
+    )
+
+
+def total_lag_records(partitions: tuple[PartitionLag, ...]) -> int:
+    """Return the records of all partitions that wait for the group."""
+    return sum(part.lag_records for part in partitions)
+
+
+def store_state(config: ClickHouseConfig) -> StoreState:
+    """Ask ClickHouse.
+
+    Raises:
+        StorageError: ClickHouse does not answer (retriable), or its tables are missing, older or
+            newer than this version needs (permanent).
+    """
+    with ClickHouse(config) as clickhouse:
+        version = clickhouse.version()
+    with AuditReader(config=config) as reader:
+        overview = reader.overview()  # which refuses a database of another migration
+    return StoreState(
+        version=version,
+        migration=migrations()[-1].number,
+        stored_events=overview.stored,
+        quarantined_records=overview.quarantined or 0,
+        last_occurred_at=_text(overview.last_occurred_at),
+        last_appended_at=_text(overview.last_appended_at),
+    )
+
+
+def _text(moment: dt.datetime | None) -> str | None:
+    return None if moment is None else rfc3339(utc(moment, "time"))

@@ -1,0 +1,73 @@
+"""`trailhouse status`: how far the pipeline is, and which part is away."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from trailhouse.cli.printable import counted
+
+if TYPE_CHECKING:
+    from trailhouse.cli.pipeline_status import KafkaState, PipelineStatus, StoreState
+
+EXAMPLES = ("trailhouse status", "trailhouse status --json")
+
+
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Print lag, stored and quarantined counts, the last event, and versions.
+
+    The exit code is 1 when Kafka or ClickHouse does not answer; the other is told all the same.
+    """
+    from trailhouse.cli.pipeline_status import pipeline_status
+
+    found = pipeline_status()
+    if as_json:
+        import msgspec
+
+        encoded = msgspec.json.encode(found)
+        typer.echo(msgspec.json.format(encoded, indent=2).decode())
+    else:
+        for line in status_lines(found):
+            typer.echo(line)
+    if found.problems:
+        raise typer.Exit(1)
+
+
+def status_lines(found: "PipelineStatus") -> list[str]:
+    """Return the status as text, one line a fact; a part that is away has one line."""
+    lines = [f"trailhouse   {found.trailhouse}"]
+    lines += (
+        _kafka_lines(found.kafka) if found.kafka else [f"kafka        {found.problems['kafka']}"]
+    )
+    lines += (
+        _store_lines(found.clickhouse)
+        if found.clickhouse
+        else [f"clickhouse   {found.problems['clickhouse']}"]
+    )
+    return lines
+
+
+def _kafka_lines(state: "KafkaState") -> list[str]:
+    behind = {name: lag for name, lag in state.lag_by_partition.items() if lag}
+    parts = ", ".join(f"partition {name}: {lag}" for name, lag in behind.items())
+    return [
+        f"kafka        cluster {state.cluster_id}, {counted(state.brokers, 'broker')}, topic {state.topic},"
+        f" {counted(len(state.lag_by_partition), 'partition')}",
+        f"lag          {counted(state.lag_records, 'record')} behind in group {state.group_id}"
+        + (f" ({parts})" if parts else ""),
+    ]
+
+
+def _store_lines(state: "StoreState") -> list[str]:
+    last = (
+        f"occurred {state.last_occurred_at}, appended {state.last_appended_at}"
+        if state.last_occurred_at
+        else "none"
+    )
+    return [
+        f"clickhouse   {state.version}, migration {state.migration}",
+        f"stored       {counted(state.stored_events, 'event')}",
+        f"quarantined  {counted(state.quarantined_records, 'record')}",
+        f"last event   {last}",
+    ]

@@ -1,0 +1,33 @@
+"""`trailhouse version`: what is installed here."""
+
+import platform
+from importlib import metadata
+
+import typer
+
+EXAMPLES = ("trailhouse version",)
+_PACKAGES = ("msgspec", "confluent-kafka", "clickhouse-connect", "faust-streaming", "chdb")
+
+
+def version() -> None:
+    """Print the versions of Trailhouse and of what it runs on."""
+    for name, number in versions().items():
+        typer.echo(f"{name} {number}")
+
+
+def versions() -> dict[str, str]:
+    """Return the version of each part by name; a package of an extra may say ``not installed``."""
+    import confluent_kafka
+
+    found = {"trailhouse": installed("trailhouse"), "python": platform.python_version()}
+    found |= {name: installed(name) for name in _PACKAGES}
+    found["librdkafka"] = str(confluent_kafka.libversion()[0])
+    return found
+
+
+def installed(name: str) -> str:
+    """Return the version of the installed distribution *name*, or ``not installed``."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,85 @@
+"""From a batch to the blocks of its three tables. Pure."""
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import metadata
+from typing import Any
+
+from trailhouse.consumer.batch import BadRecord, Span, place_of
+from trailhouse.consumer.rows import (
+    EVENT_COLUMNS,
+    LEDGER_COLUMNS,
+    ORIGIN_COLUMNS,
+    QUARANTINE_COLUMNS,
+    EventRow,
+    Origin,
+)
+from trailhouse.store.block import Block, Table
+from trailhouse.store.tables import BATCH_LEDGER, EVENT_LOG, EVENT_QUARANTINE
+
+WORKER_VERSION = metadata.version("trailhouse")
+
+
+def event_block(origin: Origin, rows: Sequence[EventRow]) -> Block:
+    """Return *rows*, at least one, as a block of `event_log`."""
+    return _block(EVENT_LOG, EVENT_COLUMNS, origin, rows)
+
+
+def quarantine_block(origin: Origin, bad: Iterable[BadRecord], at: dt.datetime) -> Block:
+    """Return *bad*, at least one, byte for byte, as a block of `event_quarantine`."""
+    rows = [_quarantine_row(record, _milliseconds(at)) for record in bad]
+    return _block(EVENT_QUARANTINE, QUARANTINE_COLUMNS, origin, rows)
+
+
+def ledger_block(
+    origin: Origin, spans: Mapping[int, Span], quarantined: Mapping[int, int], at: dt.datetime
+) -> Block:
+    """Return a row for each partition of a batch; *quarantined* counts its bad records."""
+    rows = [
+        _ledger_row(partition, span, quarantined.get(partition, 0), _milliseconds(at))
+        for partition, span in spans.items()
+    ]
+    return _block(BATCH_LEDGER, LEDGER_COLUMNS, origin, rows)
+
+
+def _block(
+    table: Table, names: tuple[str, ...], origin: Origin, rows: Sequence[tuple[Any, ...]]
+) -> Block:
+    columns: dict[str, Sequence[Any]] = dict(zip(names, zip(*rows, strict=True), strict=True))
+    for name, value in zip(ORIGIN_COLUMNS, origin, strict=True):
+        columns[name] = (value,) * len(rows)
+    return table.block(columns)
+
+
+def _quarantine_row(bad: BadRecord, at_ms: int) -> tuple[Any, ...]:
+    received = bad.received
+    return (
+        *place_of(received),
+        received.key(),
+        received.value(),
+        _headers(received.headers()),
+        bad.reason,
+        WORKER_VERSION,
+        at_ms,
+    )
+
+
+def _headers(headers: object) -> list[tuple[str, bytes | None]]:
+    return list(headers) if isinstance(headers, list) else []
+
+
+def _ledger_row(partition: int, span: Span, quarantined_rows: int, at_ms: int) -> tuple[Any, ...]:
+    return (
+        partition,
+        span.first_offset,
+        span.last_offset,
+        len(span.record_hashes) - quarantined_rows,
+        quarantined_rows,
+        span.records_hash,
+        WORKER_VERSION,
+        at_ms,
+    )
+
+
+def _milliseconds(moment: dt.datetime) -> int:
+    return round(moment.timestamp() * 1_000)

@@ -1,0 +1,68 @@
+"""What the worker can reach and what not: one line in the log a change, and the answer of /health."""
+
+import threading
+from typing import Literal
+
+import structlog
+
+from trailhouse.schemas.errors import BrokerRejectedError, StorageRejectedError, TrailhouseError
+
+Part = Literal["kafka", "clickhouse"]
+NOT_YET = "not reached yet"
+_PARTS: tuple[Part, ...] = ("kafka", "clickhouse")
+
+
+class Health:
+    """The state of each part the worker depends on. Safe from any thread; never blocks for long."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._reasons: dict[Part, str | None] = dict.fromkeys(_PARTS, NOT_YET)
+        self._said: dict[Part, str] = {}
+        self._log = structlog.get_logger("trailhouse.worker")
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether records can flow: the group is joined and the last word of ClickHouse was good."""
+        return not any(self._reasons.values())
+
+    def report(self) -> dict[str, object]:
+        """Return what /health answers: a status, and a state with its reason for each part."""
+        with self._lock:
+            reasons = dict(self._reasons)
+        return {
+            "status": "not ready" if any(reasons.values()) else "ready",
+            **{
+                part: {"state": "away", "reason": why} if why else {"state": "ready"}
+                for part, why in reasons.items()
+            },
+        }
+
+    def note_ready(self, part: Part) -> None:
+        """Note that *part* answers; said once."""
+        with self._lock:
+            self._reasons[part] = None
+            has_news = self._said.get(part) != "ready"
+            self._said[part] = "ready"
+        if has_news:
+            self._log.info("ready", part=part)
+
+    def note_away(self, part: Part, error: TrailhouseError) -> None:
+        """Note that *part* is away or refuses; said once until its kind or its state changes."""
+        kind = _kind(error)
+        with self._lock:
+            self._reasons[part] = str(error)
+            has_news = self._said.get(part) != kind
+            self._said[part] = kind
+        if has_news:
+            self._log.warning("away, waiting", part=part, reason=str(error))
+
+    def note_waiting(self, part: Part, reason: str) -> None:
+        """Note that *part* answers but is not ready to work with; not said in the log."""
+        with self._lock:
+            self._reasons[part] = reason
+
+
+def _kind(error: TrailhouseError) -> str:
+    code = error.code if isinstance(error, (BrokerRejectedError, StorageRejectedError)) else ""
+    return f"{type(error).__name__} {code}"

@@ -1,0 +1,262 @@
+"""Short questions to Kafka, each with a deadline: the topic, its offsets, the cluster."""
+
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future
+from typing import Any
+
+import msgspec
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported by assignment
+    AdminClient,
+    ConfigResource,  # pyright: ignore[reportPrivateImportUsage]
+    NewTopic,  # pyright: ignore[reportPrivateImportUsage]
+    OffsetSpec,  # pyright: ignore[reportPrivateImportUsage]
+    ResourceType,  # pyright: ignore[reportPrivateImportUsage]
+)
+from confluent_kafka.cimpl import OFFSET_SPEC_EARLIEST, OFFSET_SPEC_LATEST
+
+from trailhouse.schemas.config import KafkaConfig
+from trailhouse.schemas.errors import (
+    BrokerRejectedError,
+    ConfigError,
+    DeliveryTimeoutError,
+    TrailhouseError,
+)
+from trailhouse.schemas.topic import topic_options
+
+_POLL_SECONDS = 0.05
+_AWAY = frozenset(
+    {
+        "_ALL_BROKERS_DOWN",
+        "_TRANSPORT",
+        "_TIMED_OUT",
+        "_TIMED_OUT_QUEUE",
+        "_RESOLVE",
+        "REQUEST_TIMED_OUT",
+        "COORDINATOR_NOT_AVAILABLE",
+        "COORDINATOR_LOAD_IN_PROGRESS",
+        "LEADER_NOT_AVAILABLE",
+        "NOT_COORDINATOR",
+        "BROKER_NOT_AVAILABLE",
+    }
+)
+_REFUSED_CONNECTIONS = frozenset({"_AUTHENTICATION", "_SSL", "SASL_AUTHENTICATION_FAILED"})
+
+
+class Topic(msgspec.Struct, frozen=True, kw_only=True):
+    """A topic as the cluster has it; `options` are those that `topic_options` decides."""
+
+    partitions: int
+    replication: int
+    has_leaders: bool
+    options: Mapping[str, str]
+
+
+class PartitionLag(msgspec.Struct, frozen=True, kw_only=True):
+    """One partition: where it begins and ends, and the offset the group reads next, if any."""
+
+    partition: int
+    first_offset: int
+    end_offset: int
+    committed_offset: int | None
+
+    @property
+    def lag_records(self) -> int:
+        """Records that wait for the group; all that are kept when it has committed nothing."""
+        begin = (
+            self.first_offset
+            if self.committed_offset is None
+            else max(self.committed_offset, self.first_offset)
+        )
+        return max(0, self.end_offset - begin)
+
+
+class KafkaAdmin:
+    """Asks and tells one Kafka cluster; each method waits at most about `timeout_seconds`.
+
+    Raises:
+        ConfigError: librdkafka does not take the settings. Permanent.
+    """
+
+    def __init__(self, config: KafkaConfig, *, timeout_seconds: float = 10.0) -> None:
+        self._config = config
+        self._where = config.bootstrap_servers
+        self._timeout_seconds = timeout_seconds
+        self._refusal: KafkaError | None = None
+        options: dict[str, Any] = config.client_options() | {
+            "error_cb": self._note_refusal,
+            "log_level": 0,
+        }
+        try:
+            self._client: Any = AdminClient(options)  # its futures carry no types
+        except KafkaException as error:
+            raise ConfigError(
+                f"Kafka's client refuses the [kafka] settings: {_text(error.args[0])}"
+            ) from error
+
+    def topic(self) -> Topic | None:
+        """Return the configured topic, or None when the cluster has none of that name.
+
+        Raises:
+            DeliveryTimeoutError: Kafka does not answer. Retriable.
+            BrokerRejectedError: Kafka refuses credentials or permission. Permanent.
+        """
+        try:
+            found = self._described()
+        except BrokerRejectedError as error:
+            if error.code == "UNKNOWN_TOPIC_OR_PART":
+                return None
+            raise
+        resource = ConfigResource(ResourceType.TOPIC, self._config.topic)
+        answers = self._client.describe_configs([resource], request_timeout=self._timeout_seconds)
+        entries = self._result(answers[resource])
+        decided = topic_options(self._config)
+        return Topic(
+            partitions=len(found.partitions),
+            replication=min((len(part.replicas) for part in found.partitions), default=0),
+            has_leaders=all(
+                part.leader is not None and part.leader.id >= 0 for part in found.partitions
+            ),
+            options={key: str(entry.value) for key, entry in entries.items() if key in decided},
+        )
+
+    def topic_id(self) -> str:
+        """Return the topic's id, which a topic made again under the same name does not share.
+
+        Raises:
+            DeliveryTimeoutError: Kafka does not answer. Retriable.
+            BrokerRejectedError: Kafka refuses, or has no such topic. Permanent.
+        """
+        return str(self._described().topic_id)
+
+    def create_topic(self) -> bool:
+        """Make the topic and wait until it has its leaders; False when somebody was faster.
+
+        Raises:
+            DeliveryTimeoutError: Kafka does not answer; the topic may have been made. Retriable.
+            BrokerRejectedError: Kafka refuses. Permanent; nothing was made.
+        """
+        config = self._config
+        wanted = NewTopic(
+            config.topic, config.partitions, config.replication, config=topic_options(config)
+        )
+        try:
+            answers = self._client.create_topics([wanted], request_timeout=self._timeout_seconds)
+            self._result(answers[config.topic])
+            is_ours = True
+        except BrokerRejectedError as error:
+            if error.code != "TOPIC_ALREADY_EXISTS":
+                raise
+            is_ours = False
+        self._wait_for_leaders()
+        return is_ours
+
+    def lag(self, group_id: str) -> tuple[PartitionLag, ...]:
+        """Return each partition's offsets and what *group_id* has committed there.
+
+        Raises:
+            DeliveryTimeoutError: Kafka does not answer. Retriable.
+            BrokerRejectedError: Kafka refuses, or has no such topic. Permanent.
+        """
+        count = len(self._described().partitions)
+        partitions = [TopicPartition(self._config.topic, index) for index in range(count)]
+        first = self._offsets(partitions, OFFSET_SPEC_EARLIEST)
+        end = self._offsets(partitions, OFFSET_SPEC_LATEST)
+        committed = self._committed(group_id, partitions)
+        return tuple(
+            PartitionLag(
+                partition=index,
+                first_offset=first[index],
+                end_offset=end[index],
+                committed_offset=committed.get(index),
+            )
+            for index in range(count)
+        )
+
+    def cluster(self) -> tuple[str, int]:
+        """Return the cluster's id and its number of brokers.
+
+        Raises:
+            DeliveryTimeoutError: Kafka does not answer. Retriable.
+            BrokerRejectedError: Kafka refuses. Permanent.
+        """
+        found = self._result(self._client.describe_cluster(request_timeout=self._timeout_seconds))
+        return str(found.cluster_id), len(found.nodes)
+
+    def _described(self) -> Any:
+        wanted = TopicCollection([self._config.topic])
+        answers = self._client.describe_topics(wanted, request_timeout=self._timeout_seconds)
+        return self._result(answers[self._config.topic])
+
+    def _offsets(self, partitions: list[TopicPartition], spec: int) -> dict[int, int]:
+        wanted = dict.fromkeys(partitions, OffsetSpec(spec))  # type: ignore[abstract]  # its __new__ returns a concrete one
+        answers = self._client.list_offsets(wanted, request_timeout=self._timeout_seconds)
+        return {part.partition: self._result(future).offset for part, future in answers.items()}
+
+    def _committed(self, group_id: str, partitions: list[TopicPartition]) -> dict[int, int]:
+        wanted = ConsumerGroupTopicPartitions(group_id, partitions)
+        answers = self._client.list_consumer_group_offsets(
+            [wanted], request_timeout=self._timeout_seconds
+        )
+        found = self._result(answers[group_id]).topic_partitions
+        return {part.partition: part.offset for part in found if part.offset >= 0}
+
+    def _wait_for_leaders(self) -> None:
+        deadline = time.monotonic() + self._timeout_seconds
+        while (found := self.topic()) is None or not found.has_leaders:
+            if time.monotonic() > deadline:
+                raise DeliveryTimeoutError(
+                    f"topic {self._config.topic} was made, but has no leader after"
+                    f" {self._timeout_seconds:g} s: run `trailhouse init` again"
+                )
+            time.sleep(_POLL_SECONDS)
+
+    def _result(self, future: Future[Any]) -> Any:
+        try:
+            return future.result(self._timeout_seconds + 1.0)
+        except KafkaException as error:
+            raise self._mapped(error.args[0]) from error
+        except TimeoutError as error:
+            raise self._away() from error
+
+    def _mapped(self, error: KafkaError) -> TrailhouseError:
+        """Map Kafka's error to ours: the one place where this part does so."""
+        name = error.name()
+        if name == "UNKNOWN_TOPIC_OR_PART":
+            return BrokerRejectedError(
+                f"topic {self._config.topic} does not exist at {self._where}: run `trailhouse init`",
+                name,
+            )
+        if name not in _AWAY:
+            return BrokerRejectedError(
+                f"Kafka at {self._where} refuses ({name}): {_text(error)}", name
+            )
+        self._client.poll(0)  # serves error_cb, the only way to learn of bad credentials
+        if self._refusal is not None:
+            return BrokerRejectedError(
+                f"Kafka at {self._where} refuses the connection ({self._refusal.name()}):"
+                " check the security and SASL settings of [kafka]",
+                self._refusal.name(),
+            )
+        return self._away()
+
+    def _away(self) -> DeliveryTimeoutError:
+        return DeliveryTimeoutError(
+            f"Kafka at {self._where} does not answer within {self._timeout_seconds:g} s:"
+            " start it, or set TRAILHOUSE_KAFKA_BOOTSTRAP_SERVERS"
+        )
+
+    def _note_refusal(self, error: KafkaError) -> None:
+        if error.name() in _REFUSED_CONNECTIONS:
+            self._refusal = error
+
+
+def _text(error: KafkaError) -> str:
+    return " ".join(error.str().split())

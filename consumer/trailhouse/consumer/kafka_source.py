@@ -1,0 +1,234 @@
+"""The worker's one Kafka consumer: read, commit, hold; Kafka's errors mapped in one place."""
+
+from collections.abc import Callable, Mapping
+from typing import Literal, cast
+
+import msgspec
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+
+from trailhouse.consumer.batch import Received
+from trailhouse.consumer.kafka_options import consumer_options
+from trailhouse.schemas.config import KafkaConfig, WorkerConfig
+from trailhouse.schemas.errors import (
+    BrokerRejectedError,
+    DeliveryTimeoutError,
+    IntegrityError,
+    TrailhouseError,
+)
+
+ASK_SECONDS = 5.0
+LAG_SECONDS = 1.0
+FENCED = frozenset({
+    "ILLEGAL_GENERATION", "UNKNOWN_MEMBER_ID", "REBALANCE_IN_PROGRESS", "FENCED_INSTANCE_ID", "FENCED_MEMBER_EPOCH",
+    "STALE_MEMBER_EPOCH", "_STATE", "_ASSIGNMENT_LOST", "_NO_OFFSET",
+})  # fmt: skip
+REFUSED = frozenset({
+    "UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION", "UNKNOWN_TOPIC_ID", "TOPIC_AUTHORIZATION_FAILED",
+    "GROUP_AUTHORIZATION_FAILED", "CLUSTER_AUTHORIZATION_FAILED", "SASL_AUTHENTICATION_FAILED", "_AUTHENTICATION",
+    "_SSL", "INVALID_GROUP_ID",
+})  # fmt: skip
+DAMAGED = frozenset({"_BAD_MSG", "_BAD_COMPRESSION", "_UNDERFLOW", "CORRUPT_MESSAGE"})
+OFFSET_IS_GONE = "_AUTO_OFFSET_RESET"
+CommitOutcome = Literal["done", "fenced", "later"]
+
+
+class Listener(msgspec.Struct, frozen=True):
+    """What the owner of a source is told, in the thread that reads it and during `read` or `close`.
+
+    `on_assigned` gets the partitions that are this worker's from now on. `on_revoked` is called while
+    they still are: a commit within it counts. `on_lost` is called when they already belong to another.
+    """
+
+    on_assigned: Callable[[list[int]], None]
+    on_revoked: Callable[[], None]
+    on_lost: Callable[[], None]
+
+
+class KafkaSource:
+    """One membership in the consumer group. Used by one thread.
+
+    The assignment is eager: a rebalance takes every partition, so that after one nothing is in hand
+    and reading goes on at the committed offsets, whatever a batch was made of.
+
+    Raises:
+        BrokerRejectedError: librdkafka does not take the settings. Permanent.
+    """
+
+    def __init__(self, kafka: KafkaConfig, worker: WorkerConfig, listener: Listener) -> None:
+        self._topic = kafka.topic
+        self._where = kafka.bootstrap_servers
+        self._listener = listener
+        self._positions: dict[int, int] = {}
+        self._is_held = False
+        self.complaint: str | None = None
+        """librdkafka's last complaint about a connection, until `check` has had an answer."""
+        try:
+            self._consumer = Consumer(consumer_options(kafka, worker) | {"error_cb": self._note})
+            self._consumer.subscribe(
+                [kafka.topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
+            )
+        except KafkaException as error:
+            raise self._mapped(error.args[0]) from error
+
+    def read(self, records: int, timeout_seconds: float) -> list[Received]:
+        """Return up to *records* records, in offset order within a partition.
+
+        Raises:
+            BrokerRejectedError: Topic or permission is missing. Permanent until mended.
+            DeliveryTimeoutError: Something else stopped the reading. Retriable with a new source.
+            IntegrityError: Records are gone or damaged; going on would skip them. Permanent.
+        """
+        try:
+            messages = self._consumer.consume(records, timeout_seconds)
+        except KafkaException as error:
+            raise self._mapped(error.args[0]) from error
+        for message in messages:
+            if (problem := message.error()) is not None:
+                raise self._mapped(problem, message)
+        return cast(
+            "list[Received]", messages
+        )  # without an error, so partition and offset are there
+
+    def commit(self, next_offsets: Mapping[int, int]) -> CommitOutcome:
+        """Commit and wait for the answer: ``fenced`` when the partitions are no longer ours, ``later``
+        when the outcome is unknown and the same commit should be tried again.
+
+        Raises:
+            BrokerRejectedError: The group may not be used. Permanent until mended.
+        """
+        wanted = [
+            TopicPartition(self._topic, number, offset) for number, offset in next_offsets.items()
+        ]
+        try:
+            answers = self._consumer.commit(offsets=wanted, asynchronous=False)
+            problems = [part.error for part in answers if part.error is not None]
+        except KafkaException as error:
+            problems = [error.args[0]]
+        for problem in problems:
+            if problem.name() in FENCED:
+                return "fenced"
+            if problem.name() in REFUSED:
+                raise self._mapped(problem)
+        if problems:
+            return "later"
+        self._positions.update(next_offsets)
+        return "done"
+
+    def hold(self) -> None:
+        """Fetch nothing more until `resume`; `read` must still be called, or Kafka calls us dead."""
+        if not self._is_held:
+            self._consumer.pause(self._consumer.assignment())
+            self._is_held = True
+
+    def resume(self) -> None:
+        """Fetch again, from where `read` stopped."""
+        if self._is_held:
+            self._consumer.resume(self._consumer.assignment())
+            self._is_held = False
+
+    def check(self, timeout_seconds: float) -> None:
+        """Ask Kafka for the topic, and forget the complaint when it answers.
+
+        Raises:
+            DeliveryTimeoutError: No answer. Retriable.
+            BrokerRejectedError: Kafka refuses, or has no such topic. Permanent until mended.
+        """
+        try:
+            answer = self._consumer.list_topics(self._topic, timeout_seconds)
+        except KafkaException as error:
+            raise self._away(self.complaint or _text(error.args[0])) from error
+        if (problem := answer.topics[self._topic].error) is not None:
+            raise self._mapped(problem)
+        self.complaint = None
+
+    def lag_records(self) -> dict[int, int]:
+        """Return how many records of each assigned partition are not committed; cheap unless held."""
+        return {
+            number: self._lag_of(number, position) for number, position in self._positions.items()
+        }
+
+    def close(self) -> None:
+        """Leave the group; what was not committed is read again by whoever gets the partitions."""
+        self._consumer.close()
+
+    def _lag_of(self, number: int, position: int) -> int:
+        partition = TopicPartition(self._topic, number)
+        low, high = self._consumer.get_watermark_offsets(partition, cached=True)
+        if high < 0 or self._is_held:
+            try:
+                low, high = self._consumer.get_watermark_offsets(partition, timeout=LAG_SECONDS)
+            except KafkaException:
+                return 0 if high < 0 else max(0, high - max(position, low))
+        return max(0, high - max(position, low))
+
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """Start each partition at its committed offset, or at its beginning when there is none."""
+        self._is_held = False
+        try:
+            found = consumer.committed(partitions, ASK_SECONDS) if partitions else []
+            for part in found:
+                if part.error is not None:
+                    raise KafkaException(part.error)  # noqa: TRY301 - one place for both ways to fail
+        except KafkaException as error:
+            raise self._mapped(error.args[0]) from error
+        starts = [
+            TopicPartition(
+                part.topic, part.partition, part.offset if part.offset >= 0 else OFFSET_BEGINNING
+            )
+            for part in found
+        ]
+        consumer.assign(starts)
+        self._positions = {part.partition: max(part.offset, 0) for part in found}
+        self._listener.on_assigned(sorted(self._positions))
+
+    def _revoked(self, consumer: Consumer, _partitions: list[TopicPartition]) -> None:
+        self._listener.on_revoked()
+        self._positions = {}
+        consumer.unassign()
+
+    def _lost(self, consumer: Consumer, _partitions: list[TopicPartition]) -> None:
+        self._listener.on_lost()
+        self._positions = {}
+        consumer.unassign()
+
+    def _note(self, error: KafkaError) -> None:
+        self.complaint = f"{error.name()}: {_text(error)}"
+
+    def _away(self, reason: str) -> DeliveryTimeoutError:
+        return DeliveryTimeoutError(
+            f"Kafka at {self._where} does not answer ({reason}): start it, or set TRAILHOUSE_KAFKA_BOOTSTRAP_SERVERS"
+        )
+
+    def _mapped(self, error: KafkaError, message: Message | None = None) -> TrailhouseError:
+        name = error.name()
+        where = (
+            f"partition {message.partition()} of topic {self._topic}"
+            if message
+            else f"topic {self._topic}"
+        )
+        if name == OFFSET_IS_GONE:
+            return IntegrityError(
+                f"{where}: the records at the committed offset are gone ({_text(error)}); going on would skip them"
+                " silently: reset the group's offsets with Kafka's kafka-consumer-groups tool, and start again"
+            )
+        if name in DAMAGED:
+            return IntegrityError(
+                f"{where}: Kafka delivers a damaged record ({name}, {_text(error)}); it was not skipped"
+            )
+        if name in REFUSED:
+            return BrokerRejectedError(
+                f"Kafka at {self._where} refuses {where} ({name}): run `trailhouse init`, or mend topic and rights",
+                name,
+            )
+        return self._away(f"{name}: {_text(error)}")
+
+
+def _text(error: KafkaError) -> str:
+    return " ".join(error.str().split())

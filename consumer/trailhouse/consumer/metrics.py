@@ -1,0 +1,136 @@
+"""The worker's metrics: a closed table of names, kinds and meanings, as Prometheus reads them."""
+
+from typing import Literal, NamedTuple
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+
+Kind = Literal["counter", "gauge", "histogram"]
+SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+ROWS = (1.0, 10.0, 100.0, 1_000.0, 5_000.0, 10_000.0, 20_000.0, 50_000.0, 100_000.0)
+BYTES = tuple(float(2**power) for power in range(10, 27, 2))
+PREFIX = "trailhouse_worker_"
+
+
+class Metric(NamedTuple):
+    """One metric: its name after PREFIX, its kind, what it says, and a histogram's buckets."""
+
+    name: str
+    kind: Kind
+    help: str
+    buckets: tuple[float, ...] = ()
+
+
+METRICS = (
+    Metric(
+        "records_consumed_total",
+        "counter",
+        "Kafka records read; one read again after a rebalance counts again.",
+    ),
+    Metric("records_stored_total", "counter", "Records stored as events and committed."),
+    Metric("records_quarantined_total", "counter", "Records quarantined and committed."),
+    Metric("commits_total", "counter", "Batches committed to Kafka."),
+    Metric(
+        "batches_dropped_total",
+        "counter",
+        "Batches given up uncommitted: a rebalance took their partitions.",
+    ),
+    Metric(
+        "insert_failures_total",
+        "counter",
+        "Attempts to store a batch that failed, and were or will be repeated.",
+    ),
+    Metric(
+        "insert_seconds",
+        "histogram",
+        "Time to store a batch: its bad records, its events, its ledger.",
+        SECONDS,
+    ),
+    Metric("batch_rows", "histogram", "Records in a stored batch.", ROWS),
+    Metric("batch_bytes", "histogram", "Bytes of records in a stored batch.", BYTES),
+    Metric(
+        "last_commit_timestamp_seconds",
+        "gauge",
+        "Unix time of the last commit; 0 before the first.",
+    ),
+    Metric("partitions", "gauge", "Partitions that Kafka has assigned to this worker."),
+    Metric("ready", "gauge", "1 when /health answers 200, else 0."),
+    Metric(
+        "lag_records",
+        "gauge",
+        "Records of each assigned partition that are not committed yet; by partition.",
+    ),
+)
+
+
+class WorkerMetrics:
+    """The metrics of one worker; every series but the lag of a partition exists from the start."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # they would double every series
+        self._registry = CollectorRegistry()
+        self._counters = {
+            m.name: Counter(PREFIX + m.name, m.help, registry=self._registry)
+            for m in _of("counter")
+        }
+        self._histograms = {
+            m.name: Histogram(PREFIX + m.name, m.help, buckets=m.buckets, registry=self._registry)
+            for m in _of("histogram")
+        }
+        self._gauges = {
+            m.name: Gauge(PREFIX + m.name, m.help, registry=self._registry)
+            for m in _of("gauge")
+            if m.name != "lag_records"
+        }
+        lag = next(m for m in METRICS if m.name == "lag_records")
+        self._lag = Gauge(PREFIX + lag.name, lag.help, ["partition"], registry=self._registry)
+
+    def consumed(self, records: int) -> None:
+        """Count records read."""
+        self._counters["records_consumed_total"].inc(records)
+
+    def stored(self, *, seconds: float, rows: int, size_bytes: int) -> None:
+        """Note a batch that ClickHouse has acknowledged."""
+        self._histograms["insert_seconds"].observe(seconds)
+        self._histograms["batch_rows"].observe(rows)
+        self._histograms["batch_bytes"].observe(size_bytes)
+
+    def insert_failed(self) -> None:
+        """Count a failed attempt to store a batch."""
+        self._counters["insert_failures_total"].inc()
+
+    def committed(self, *, stored_rows: int, quarantined_rows: int, at_unix_seconds: float) -> None:
+        """Note a batch that Kafka has acknowledged as done."""
+        self._counters["records_stored_total"].inc(stored_rows)
+        self._counters["records_quarantined_total"].inc(quarantined_rows)
+        self._counters["commits_total"].inc()
+        self._gauges["last_commit_timestamp_seconds"].set(at_unix_seconds)
+
+    def dropped(self) -> None:
+        """Count a batch given up uncommitted."""
+        self._counters["batches_dropped_total"].inc()
+
+    def assigned(self, partitions: int) -> None:
+        """Note a new assignment; the lag of partitions that went is forgotten."""
+        self._gauges["partitions"].set(partitions)
+        self._lag.clear()
+
+    def lag(self, lag_records: dict[int, int]) -> None:
+        """Note the lag of each assigned partition."""
+        for partition, records in lag_records.items():
+            self._lag.labels(str(partition)).set(records)
+
+    def text(self, *, is_ready: bool) -> bytes:
+        """Return all series in Prometheus' text format."""
+        self._gauges["ready"].set(is_ready)
+        return generate_latest(self._registry)
+
+
+def _of(kind: Kind) -> list[Metric]:
+    return [metric for metric in METRICS if metric.kind == kind]

@@ -1,0 +1,18 @@
+"""Kafka and ClickHouse on this machine, from packages alone: what `trailhouse dev` and the tests run."""
+
+from trailhouse.devstack.control import ask_stack
+from trailhouse.devstack.folder import default_data_dir
+from trailhouse.devstack.part import PartState, PartStatus
+from trailhouse.devstack.ports import Ports
+from trailhouse.devstack.stack import PART_NAMES, DevStack, PartName
+
+__all__ = [
+    "PART_NAMES",
+    "DevStack",
+    "PartName",
+    "PartState",
+    "PartStatus",
+    "Ports",
+    "ask_stack",
+    "default_data_dir",
+]

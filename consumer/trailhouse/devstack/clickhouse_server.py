@@ -1,0 +1,215 @@
+"""ClickHouse's HTTP interface over the engine in this process: `python -m trailhouse.devstack.clickhouse_server`.
+
+It serves the dev stack and the tests, on the loopback address. What a server has and this has not:
+users and grants, replication, query logs, external tables and the native block compression of
+``compress=1``.
+"""
+
+import argparse
+import asyncio
+import fcntl
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from aiohttp import web
+
+from trailhouse.devstack.engine import MEMORY_LIMIT_BYTES, Engine
+from trailhouse.devstack.engine_error import EngineError
+from trailhouse.devstack.http_answer import Answer
+from trailhouse.devstack.http_job import HttpJob
+from trailhouse.devstack.http_query import check_origin, check_user, read_query
+from trailhouse.devstack.http_sessions import Sessions
+from trailhouse.schemas.errors import StackError, TrailhouseError
+
+logger = logging.getLogger(__name__)
+
+PASSWORD_VARIABLE = "CLICKHOUSE_PASSWORD"  # noqa: S105 - the variable's name
+_MAX_PARALLEL_QUERIES = 128
+_DRAIN_SECONDS = 5.0
+_SWEEP_SECONDS = 5.0
+
+
+class ClickHouseServer:
+    """The HTTP application over one engine."""
+
+    def __init__(self, engine: Engine, user: str = "default", password: str = "") -> None:
+        self._engine = engine
+        self._user = user
+        self._password = password
+        self._sessions = Sessions(engine)
+        self._jobs: set[asyncio.Future[None]] = set()
+        self._threads = ThreadPoolExecutor(_MAX_PARALLEL_QUERIES, thread_name_prefix="query")
+        # Cancelling must never wait behind the statements it is to cancel.
+        self._cancelling = ThreadPoolExecutor(2, thread_name_prefix="cancel")
+        self._running: set[HttpJob] = set()
+        self._headers = {
+            "X-ClickHouse-Server-Display-Name": socket.gethostname(),
+            "X-ClickHouse-Timezone": engine.timezone,
+        }
+
+    def runner(self) -> web.AppRunner:
+        """Return the application, ready to be bound to an address."""
+        app = web.Application(client_max_size=1 << 30)
+        for path in ("/ping", "/replicas_status"):
+            app.router.add_get(path, self._ping)
+        app.router.add_route("*", "/", self._query)
+        return web.AppRunner(
+            app,
+            handler_cancellation=True,
+            access_log=None,
+            auto_decompress=False,
+            read_bufsize=1 << 20,
+            max_line_size=1 << 20,
+            max_field_size=1 << 20,
+            shutdown_timeout=_DRAIN_SECONDS,
+        )
+
+    async def sweep_sessions(self) -> None:
+        """Close expired sessions, for ever."""
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            await asyncio.get_running_loop().run_in_executor(
+                self._cancelling, self._sessions.end_expired
+            )
+
+    async def drain(self) -> None:
+        """Wait a few seconds for running statements, then cancel them."""
+        if self._jobs:
+            await asyncio.wait(self._jobs, timeout=_DRAIN_SECONDS)
+        for job in list(self._running):
+            await asyncio.get_running_loop().run_in_executor(self._cancelling, job.cancel)
+        if self._jobs:
+            await asyncio.wait(self._jobs, timeout=_DRAIN_SECONDS)
+
+    def close(self) -> None:
+        """Close the sessions and the engine."""
+        self._sessions.close()
+        self._engine.close()
+
+    async def _ping(self, request: web.Request) -> web.Response:
+        return web.Response(text="Ok.\n", headers=self._headers)
+
+    async def _query(self, request: web.Request) -> web.StreamResponse:
+        if request.method in ("GET", "HEAD") and not request.query_string:
+            return web.Response(text="Ok.\n", headers=self._headers)
+        try:
+            values = dict(request.query)
+            if request.content_type == "multipart/form-data":
+                values |= await _form_values(request)
+            check_origin(request.headers)
+            check_user(values, request.headers, self._user, self._password)
+            query = read_query(values, request.headers, is_get=request.method in ("GET", "HEAD"))
+            answer = Answer(request, query, self._headers)
+            job = HttpJob(self._engine, self._sessions, request, query, answer)
+        except EngineError as error:
+            return self._refusal(error)
+        await self._finish(job)
+        return answer.response or web.Response(status=500)
+
+    async def _finish(self, job: HttpJob) -> None:
+        self._running.add(job)
+        work = asyncio.get_running_loop().run_in_executor(self._threads, job.run)
+        self._jobs.add(work)
+        work.add_done_callback(self._jobs.discard)
+        work.add_done_callback(lambda _: self._running.discard(job))
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            self._cancelling.submit(job.client_is_gone)
+            raise
+
+    def _refusal(self, error: EngineError) -> web.Response:
+        headers = self._headers | {"X-ClickHouse-Exception-Code": str(error.code)}
+        return web.Response(
+            status=error.status, text=error.body(self._engine.version), headers=headers
+        )
+
+
+async def _form_values(request: web.Request) -> Mapping[str, str]:
+    fields: dict[str, str] = {}
+    for name, field in (await request.post()).items():
+        if not isinstance(field, str):
+            raise EngineError(48, "NOT_IMPLEMENTED", "External tables are not supported here")
+        fields[name] = field
+    return fields
+
+
+async def serve(server: ClickHouseServer, host: str, port: int) -> None:
+    """Serve until SIGTERM or SIGINT, then drain.
+
+    Raises:
+        StackError: The port is taken. Permanent.
+    """
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    runner = server.runner()
+    await runner.setup()
+    site = web.TCPSite(runner, host, port)
+    try:
+        await site.start()
+    except OSError as error:
+        raise StackError(f"ClickHouse cannot listen on {host}:{port}: {error.strerror}") from error
+    sweeper = asyncio.create_task(server.sweep_sessions())
+    await stop.wait()
+    sweeper.cancel()
+    await site.stop()
+    await server.drain()
+    await runner.cleanup()
+
+
+def hold_folder(data_dir: Path) -> int:
+    """Take the data folder for this process alone and return the lock's file descriptor.
+
+    Raises:
+        StackError: Another process holds it. Retriable once that one has ended.
+    """
+    data_dir.mkdir(parents=True, exist_ok=True)
+    lock = os.open(data_dir / "server.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(lock)
+        raise StackError(f"another ClickHouse already runs on {data_dir}") from error
+    return lock
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the server; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        description="ClickHouse's HTTP interface over an engine in this process."
+    )
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8123)
+    parser.add_argument(
+        "--user", default="default", help=f"the password comes from {PASSWORD_VARIABLE}"
+    )
+    parser.add_argument("--memory-bytes", type=int, default=MEMORY_LIMIT_BYTES)
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    try:
+        hold_folder(options.data_dir)
+        engine = Engine(options.data_dir / "store", options.memory_bytes)
+        server = ClickHouseServer(engine, options.user, os.environ.get(PASSWORD_VARIABLE, ""))
+        asyncio.run(serve(server, options.host, options.port))
+        server.close()
+    except TrailhouseError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # The engine's own threads may outlive its last connection; everything is stored by now.
+    os._exit(code)

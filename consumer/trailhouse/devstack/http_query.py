@@ -1,0 +1,163 @@
+"""Read one HTTP request the way ClickHouse does: who asks, what for, with which settings and parameters."""
+
+import base64
+import binascii
+import hmac
+import uuid
+from collections.abc import Mapping
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from trailhouse.devstack.engine_error import EngineError
+
+# Consumed by the HTTP interface itself; every other name in the address is a setting.
+_OWN_NAMES = frozenset(
+    (
+        "query",
+        "database",
+        "default_format",
+        "query_id",
+        "session_id",
+        "session_timeout",
+        "session_check",
+        "user",
+        "password",
+        "quota_key",
+        "role",
+        "compress",
+        "decompress",
+        "buffer_size",
+        "wait_end_of_query",
+        "stacktrace",
+        "client_protocol_version",
+        "close_session",
+    )
+)
+_DEFAULT_SESSION_SECONDS = 60.0
+_DEFAULT_BUFFER_BYTES = 1_048_576
+_TRUE = ("1", "true")
+
+
+class HttpQuery(NamedTuple):
+    """What one request asks for, before its body is read."""
+
+    query: str
+    query_id: str
+    database: str
+    default_format: str
+    settings: dict[str, str]
+    params: dict[str, str]
+    session_id: str
+    session_seconds: float
+    waits_for_end: bool
+    buffer_bytes: int
+    may_compress: bool
+    is_cancelled_with_client: bool
+
+
+def read_query(values: Mapping[str, str], headers: Mapping[str, str], *, is_get: bool) -> HttpQuery:
+    """Read *values* (of the address or a form) and *headers*.
+
+    Raises:
+        EngineError: A value cannot be read, or asks for what this server does not speak.
+    """
+    if _flag(values, "compress") or _flag(values, "decompress"):
+        raise EngineError(
+            48,
+            "NOT_IMPLEMENTED",
+            "compress and decompress are not supported here: use Content-Encoding",
+        )
+    settings = {
+        name: text
+        for name, text in values.items()
+        if name not in _OWN_NAMES and not name.startswith("param_")
+    }
+    if is_get and settings.get("readonly", "0") == "0":
+        settings["readonly"] = "2"
+    query_id = values.get("query_id") or str(uuid.uuid4())
+    default_format = (
+        values.get("default_format") or headers.get("X-ClickHouse-Format") or "TabSeparated"
+    )
+    # Both go into the answer's headers.
+    if not query_id.isprintable():
+        raise EngineError(36, "BAD_ARGUMENTS", "The query_id has characters that cannot be printed")
+    if not default_format.isidentifier():
+        raise EngineError(73, "UNKNOWN_FORMAT", "The default_format is no name of a format")
+    return HttpQuery(
+        query=values.get("query", ""),
+        query_id=query_id,
+        database=values.get("database") or headers.get("X-ClickHouse-Database", ""),
+        default_format=default_format,
+        # The engine gives statements its own ids; ours travels along so that KILL QUERY can find it.
+        settings=settings | {"log_comment": query_id},
+        params={
+            name[len("param_") :]: text
+            for name, text in values.items()
+            if name.startswith("param_")
+        },
+        session_id=values.get("session_id", ""),
+        session_seconds=_number(values, "session_timeout", _DEFAULT_SESSION_SECONDS),
+        waits_for_end=_flag(values, "wait_end_of_query"),
+        buffer_bytes=int(_number(values, "buffer_size", _DEFAULT_BUFFER_BYTES)),
+        may_compress=_flag(values, "enable_http_compression", default="1"),
+        is_cancelled_with_client=_flag(values, "cancel_http_readonly_queries_on_client_close"),
+    )
+
+
+def check_user(
+    values: Mapping[str, str], headers: Mapping[str, str], user: str, password: str
+) -> None:
+    """Refuse a request that does not carry *user* and *password*.
+
+    Raises:
+        EngineError: Unknown user or wrong password (ClickHouse's code 516).
+    """
+    given_user, given_password = _credentials(values, headers)
+    is_right = hmac.compare_digest(given_user.encode(), user.encode()) & hmac.compare_digest(
+        given_password.encode(), password.encode()
+    )
+    if not is_right:
+        text = f"{given_user}: Authentication failed: password is incorrect, or there is no user with such name."
+        raise EngineError(516, "AUTHENTICATION_FAILED", text)
+
+
+def check_origin(headers: Mapping[str, str]) -> None:
+    """Refuse a web page of another machine: its browser could reach this server, its author must not.
+
+    Raises:
+        EngineError: The request comes from such a page (ClickHouse's code 497).
+    """
+    origin = headers.get("Origin")
+    if origin is not None and urlsplit(origin).hostname not in ("127.0.0.1", "localhost", "::1"):
+        raise EngineError(
+            497, "ACCESS_DENIED", "Requests from web pages of other machines are refused"
+        )
+
+
+def _credentials(values: Mapping[str, str], headers: Mapping[str, str]) -> tuple[str, str]:
+    if "X-ClickHouse-User" in headers or "X-ClickHouse-Key" in headers:
+        return headers.get("X-ClickHouse-User", "default"), headers.get("X-ClickHouse-Key", "")
+    scheme, _, token = headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "basic":
+        try:
+            user, _, password = base64.b64decode(token, validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError) as error:
+            raise EngineError(
+                516, "AUTHENTICATION_FAILED", "Invalid authentication: broken Basic token"
+            ) from error
+        return user or "default", password
+    return values.get("user") or "default", values.get("password", "")
+
+
+def _flag(values: Mapping[str, str], name: str, default: str = "0") -> bool:
+    return values.get(name, default).lower() in _TRUE
+
+
+def _number(values: Mapping[str, str], name: str, default: float) -> float:
+    text = values.get(name, "")
+    if not text:
+        return default
+    try:
+        return float(text)
+    except ValueError as error:
+        raise EngineError(36, "BAD_ARGUMENTS", f"Invalid {name}: '{text}'") from error

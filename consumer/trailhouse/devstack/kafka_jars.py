@@ -1,0 +1,178 @@
+"""Kafka's jars: exactly the ones named in ``kafka.lock``, downloaded once, checked by their hashes.
+
+`jgo` knows how a Maven repository is laid out and where it is (its own settings file may name a
+mirror). `write_lock` resolves a version's dependencies anew and writes the list.
+"""
+
+import fcntl
+import hashlib
+import importlib
+import os
+import shutil
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from trailhouse.schemas.errors import StackError
+
+KAFKA_VERSION = "4.3.1"
+LOCK_FILE = Path(__file__).with_name("kafka.lock")
+# Kafka logs through SLF4J and brings no writer of its own; without one its errors go nowhere.
+_ROOTS = (f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}", "org.slf4j:slf4j-simple:1.7.36")
+_PARALLEL_DOWNLOADS = 8
+_ATTEMPTS = 3
+_NEEDED_BYTES = 200_000_000
+
+
+class Jar(NamedTuple):
+    """One line of ``kafka.lock``."""
+
+    group: str
+    artifact: str
+    version: str
+    sha256: str
+
+    @property
+    def file_name(self) -> str:
+        return f"{self.artifact}-{self.version}.jar"
+
+
+def read_lock(path: Path = LOCK_FILE) -> list[Jar]:
+    """Return the jars that ``kafka.lock`` names."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [Jar(*line.replace(" ", ":").split(":")) for line in lines if line]
+
+
+def cache_folder() -> Path:
+    """Where the jars are kept: under ``XDG_CACHE_HOME`` or ``~/.cache``."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "trailhouse" / f"kafka-{KAFKA_VERSION}"
+
+
+def kafka_jars(progress: Callable[[int, int], None], folder: Path | None = None) -> list[Path]:
+    """Return Kafka's jars, downloading what is missing.
+
+    Safe to call from several processes at once: one downloads, the others wait for it.
+
+    Args:
+        progress: Called with (jars here, jars in all) while something is being downloaded.
+        folder: Where the jars are kept; `cache_folder` by default.
+
+    Raises:
+        StackError: `jgo` is missing, the network is away, a hash differs, or the disk is full.
+    """
+    folder = folder or cache_folder()
+    jars = read_lock()
+    mark = folder / f"complete-{_lock_digest()}"
+    if not mark.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        with _alone(folder / "download.lock"):
+            if not mark.exists():
+                _download(jars, folder, progress)
+                mark.touch()
+    return [folder / jar.file_name for jar in jars]
+
+
+def _lock_digest() -> str:
+    return hashlib.sha256(LOCK_FILE.read_bytes()).hexdigest()[:16]
+
+
+@contextmanager
+def _alone(path: Path) -> Generator[None]:
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _download(jars: list[Jar], folder: Path, progress: Callable[[int, int], None]) -> None:
+    free_bytes = shutil.disk_usage(folder).free
+    if free_bytes < _NEEDED_BYTES:
+        raise StackError(
+            f"no room for Kafka: {folder} has {free_bytes // 1_000_000} MB free,"
+            f" {_NEEDED_BYTES // 1_000_000} MB are needed; free some, or set XDG_CACHE_HOME to another disk"
+        )
+    missing = [jar for jar in jars if not _is_whole(jar, folder)]
+    done = len(jars) - len(missing)
+    progress(done, len(jars))
+    staging = folder / "staging"
+    shutil.rmtree(staging, ignore_errors=True)
+    context = _maven(staging)
+    threads = ThreadPoolExecutor(_PARALLEL_DOWNLOADS)
+    try:
+        for _ in threads.map(lambda jar: _fetch(context, jar, folder), missing):
+            done += 1
+            progress(done, len(jars))
+    finally:
+        # After a failure or Ctrl-C what is under way ends, and nothing new begins.
+        threads.shutdown(cancel_futures=True)
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _is_whole(jar: Jar, folder: Path) -> bool:
+    path = folder / jar.file_name
+    return path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() == jar.sha256
+
+
+def _fetch(context: Any, jar: Jar, folder: Path) -> None:
+    artifact = context.project(jar.group, jar.artifact).at_version(jar.version).artifact()
+    path = _try_download(context, artifact, jar.file_name)
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != jar.sha256:
+        raise StackError(
+            f"{jar.file_name} is not the expected file: sha256 {found}, expected {jar.sha256}; try again"
+        )
+    path.replace(folder / jar.file_name)
+
+
+def _try_download(context: Any, artifact: Any, file_name: str) -> Path:
+    failure: Exception | None = None
+    for _ in range(_ATTEMPTS):
+        try:
+            return Path(context.resolver.download(artifact))
+        except Exception as error:  # noqa: BLE001 - jgo and requests have many classes for a network that is away
+            Path(artifact.cached_path).unlink(missing_ok=True)
+            failure = error
+    raise StackError(
+        f"{file_name} cannot be downloaded: {failure}; is the network there?"
+    ) from failure
+
+
+def _maven(folder: Path) -> Any:
+    try:
+        config = importlib.import_module("jgo.config")
+        constants = importlib.import_module("jgo.constants")
+        maven = importlib.import_module("jgo.maven")
+    except ImportError as error:
+        raise StackError(
+            "Kafka cannot be downloaded without jgo: pip install 'trailhouse[devstack]'"
+        ) from error
+    settings = config.GlobalSettings.load()
+    repositories = settings.repositories or {"central": constants.MAVEN_CENTRAL_URL}
+    return maven.MavenContext(repo_cache=folder, remote_repos=repositories)
+
+
+def write_lock(folder: Path, path: Path = LOCK_FILE) -> None:
+    """Resolve `_ROOTS` anew, download every jar into *folder*, and write the list to *path*."""
+    context = _maven(folder)
+    found: dict[str, str] = {}
+    for root in _ROOTS:
+        for artifact in importlib.import_module("jgo").resolve(root):
+            name = f"{artifact.groupId}:{artifact.artifactId}:{artifact.version}"
+            own = (
+                context.project(artifact.groupId, artifact.artifactId)
+                .at_version(artifact.version)
+                .artifact()
+            )
+            found[name] = hashlib.sha256(Path(own.resolve()).read_bytes()).hexdigest()
+    path.write_text(
+        "".join(f"{name} {sha256}\n" for name, sha256 in sorted(found.items())), encoding="utf-8"
+    )
+
+
+if __name__ == "__main__":
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as temporary:
+        write_lock(Path(temporary))

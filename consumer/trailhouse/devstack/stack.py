@@ -1,0 +1,246 @@
+"""The whole stack on this machine: Kafka, ClickHouse and a worker over one data folder."""
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, get_args
+
+from trailhouse.devstack.clickhouse import answers, clickhouse_part
+from trailhouse.devstack.control import ControlServer, write_state
+from trailhouse.devstack.folder import DATA_DIR_VARIABLE, DataFolder
+from trailhouse.devstack.kafka import Kafka
+from trailhouse.devstack.part import Part, PartStatus
+from trailhouse.devstack.ports import HOST, Ports, check_free
+from trailhouse.devstack.progress import show_download
+from trailhouse.devstack.supervisor import Supervisor
+from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig
+from trailhouse.schemas.errors import StackError
+
+PartName = Literal["kafka", "clickhouse", "worker"]
+PART_NAMES: tuple[PartName, ...] = get_args(PartName)
+_WORKER_STOP_SECONDS = 30.0
+
+
+class DevStack:
+    """Kafka, ClickHouse and a worker, kept running until the end of a ``with`` block.
+
+    ::
+
+        with DevStack(Path("data")) as stack:
+            subprocess.run(["pytest"], env=os.environ | stack.environment())
+
+    Entering returns when every part answers and the topic and the tables are there. A part that
+    dies is started again. Leaving ends the worker (which drains), then Kafka and ClickHouse.
+
+    Args:
+        data_dir: Where the parts keep their data; one stack a folder.
+        ports: Where they listen; free ports by default.
+        parts: Which of them to run. Topic and tables are made only when a worker is among them.
+        echo: Takes one line a change of state.
+
+    Raises:
+        StackError: On entering: a part does not start, a port or the folder is taken, a package is
+            missing, the disk is full. Nothing is left running.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        ports: Ports | None = None,
+        parts: Sequence[PartName] = PART_NAMES,
+        echo: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self._folder = DataFolder(data_dir)
+        self._given_ports = ports
+        self._names = tuple(parts)
+        self._echo = echo
+        self._supervisor: Supervisor | None = None
+        self._control: ControlServer | None = None
+        self.ports = ports or Ports()
+
+    @property
+    def data_dir(self) -> Path:
+        """Where the parts keep their data."""
+        return self._folder.path
+
+    def __enter__(self) -> Self:
+        self._folder.take()
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def environment(self) -> dict[str, str]:
+        """Every ``TRAILHOUSE_`` variable that a program needs to use this stack, and this stack alone."""
+        kafka, clickhouse = self._kafka_config(), self._clickhouse_config()
+        return {
+            "TRAILHOUSE_KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+            "TRAILHOUSE_KAFKA_TOPIC": kafka.topic,
+            "TRAILHOUSE_KAFKA_REPLICATION": str(kafka.replication),
+            "TRAILHOUSE_KAFKA_SECURITY_PROTOCOL": kafka.security_protocol,
+            "TRAILHOUSE_KAFKA_SASL_MECHANISM": "",
+            "TRAILHOUSE_KAFKA_SASL_USERNAME": "",
+            "TRAILHOUSE_KAFKA_SASL_PASSWORD": "",
+            "TRAILHOUSE_KAFKA_SSL_CA_LOCATION": "",
+            "TRAILHOUSE_CLICKHOUSE_URL": clickhouse.url,
+            "TRAILHOUSE_CLICKHOUSE_USER": clickhouse.user,
+            "TRAILHOUSE_CLICKHOUSE_PASSWORD": clickhouse.password,
+            "TRAILHOUSE_CLICKHOUSE_DATABASE": clickhouse.database,
+            "TRAILHOUSE_WORKER_WEB_HOST": HOST,
+            "TRAILHOUSE_WORKER_WEB_PORT": str(self.ports.worker),
+            DATA_DIR_VARIABLE: str(self.data_dir),
+        }
+
+    def stop(self, part: PartName) -> None:
+        """End one part and return when it has ended; it stays so until `start`.
+
+        Raises:
+            StackError: It is none of this stack's parts, or cannot be stopped.
+        """
+        supervisor = self._running(part)
+        supervisor.stop(part)
+        supervisor.wait_stopped(part)
+        self._write_state()
+
+    def start(self, part: PartName) -> None:
+        """Start one part and return when it is ready.
+
+        Raises:
+            StackError: It is none of this stack's parts, or does not start.
+        """
+        supervisor = self._running(part)
+        supervisor.start(part)
+        supervisor.wait_ready(part)
+        self._write_state()
+
+    def status(self) -> list[PartStatus]:
+        """What each part is doing now; empty outside the ``with`` block."""
+        return self._supervisor.status() if self._supervisor else []
+
+    def kill(self) -> None:
+        """End every part at once, without draining; returns at once."""
+        if self._supervisor:
+            self._supervisor.kill_all()
+
+    def close(self) -> None:
+        """End the parts in order, worker first, and let the data folder go. Does nothing the second time."""
+        try:
+            if self._control:
+                self._control.close()
+            if self._supervisor:
+                groups = (("worker",), ("kafka", "clickhouse"))
+                self._supervisor.close(
+                    [name for name in group if name in self._names] for group in groups
+                )
+        finally:
+            self._control = self._supervisor = None
+            self._folder.release()
+
+    def _start(self) -> None:
+        self.ports = self._given_ports or Ports.free()
+        for name in self._names:
+            check_free(name, getattr(self.ports, name))
+        kafka = Kafka(self._folder.of("kafka"), self.ports.kafka, self._folder.log("kafka"))
+        makers: dict[str, Callable[[], Part]] = {
+            "kafka": kafka.part,
+            "clickhouse": self._clickhouse,
+            "worker": self._worker,
+        }
+        self._supervisor = Supervisor([makers[name]() for name in self._names], self._echo)
+        self._control = ControlServer(self._act)
+        if "clickhouse" in self._names:
+            self._supervisor.start("clickhouse")
+        if "kafka" in self._names:
+            with show_download("Kafka") as progress:
+                kafka.prepare(progress)
+            self._supervisor.start("kafka")
+        for name in ("kafka", "clickhouse"):
+            if name in self._names:
+                self._supervisor.wait_ready(name)
+        if "worker" in self._names:
+            self._make_topic_and_tables()
+            self._supervisor.start("worker")
+            self._supervisor.wait_ready("worker")
+        self._write_state()
+
+    def _make_topic_and_tables(self) -> None:
+        apply_init: Callable[[KafkaConfig, ClickHouseConfig], object] = importlib.import_module(
+            "trailhouse.consumer.init"
+        ).apply_init
+        apply_init(self._kafka_config(), self._clickhouse_config())
+
+    def _kafka_config(self) -> KafkaConfig:
+        # Whatever the user has set for a real cluster must not be asked of this one.
+        return KafkaConfig(
+            bootstrap_servers=f"{HOST}:{self.ports.kafka}",
+            replication=1,
+            security_protocol="plaintext",
+            sasl_mechanism="",
+            sasl_username="",
+            sasl_password="",
+            ssl_ca_location="",
+        )
+
+    def _clickhouse_config(self) -> ClickHouseConfig:
+        return ClickHouseConfig(
+            url=f"http://{HOST}:{self.ports.clickhouse}", user="default", password=""
+        )
+
+    def _clickhouse(self) -> Part:
+        return clickhouse_part(
+            self._folder.of("clickhouse"), self.ports.clickhouse, self._folder.log("clickhouse")
+        )
+
+    def _worker(self) -> Part:
+        return Part(
+            name="worker",
+            port=self.ports.worker,
+            command=lambda: [sys.executable, "-m", "trailhouse.cli", "worker"],
+            is_ready=lambda: answers(f"http://{HOST}:{self.ports.worker}/health"),
+            log=self._folder.log("worker"),
+            environment=self.environment() | {"PYTHONSAFEPATH": "1"},
+            stop_seconds=_WORKER_STOP_SECONDS,
+        )
+
+    def _running(self, part: PartName) -> Supervisor:
+        if self._supervisor is None:
+            raise StackError("the stack does not run")
+        if part not in self._names:
+            raise StackError(f"this stack has no part {part}: it has {', '.join(self._names)}")
+        return self._supervisor
+
+    def _act(self, request: dict[str, Any]) -> dict[str, Any]:
+        action, part = request.get("action"), request.get("part")
+        if action == "status":
+            return self._state()
+        if action in ("stop", "start") and part in PART_NAMES:
+            (self.stop if action == "stop" else self.start)(part)
+            return self._state()
+        raise StackError(f"the stack does not know how to {action} {part}")
+
+    def _state(self) -> dict[str, Any]:
+        parts = {
+            part.name: {"state": str(part.state), "pid": part.pid, "port": part.port}
+            for part in self.status()
+        }
+        return {"data_dir": str(self.data_dir), "pid": os.getpid(), "parts": parts}
+
+    def _write_state(self) -> None:
+        if self._control:
+            write_state(
+                self._folder.state_file, self._state() | {"control": self._control.address()}
+            )

@@ -1,0 +1,126 @@
+"""What a caller may ask for, checked and brought into the form that SQL is given."""
+
+import datetime as dt
+from collections.abc import Iterable
+
+import msgspec
+
+from trailhouse.schemas.errors import QueryError
+
+MAX_LIMIT = 2**63 - 1
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MICROSECOND = dt.timedelta(microseconds=1)
+
+
+class Filter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which events of a session are wanted; None is "all". Times are microseconds since 1970 UTC."""
+
+    session_id: str
+    tenant_id: str | None = None
+    run_id: str | None = None
+    types: tuple[str, ...] | None = None
+    since_us: int | None = None
+    until_us: int | None = None
+    limit: int | None = None
+
+    @property
+    def takes_all(self) -> bool:
+        """Whether every event that the reader may see in this session is wanted."""
+        narrowing = (self.run_id, self.types, self.since_us, self.until_us, self.limit)
+        return all(value is None for value in narrowing)
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether nothing can match, so that nothing need be asked.
+
+        No event carries an empty string in one of these fields, or text that UTF-8 cannot carry.
+        """
+        given = (self.session_id, self.tenant_id, self.run_id)
+        return self.types == () or any(
+            text is not None and not can_be_stored(text) for text in given
+        )
+
+
+def session_filter(
+    session_id: str,
+    *,
+    tenant_id: str | None,
+    run_id: str | None = None,
+    type: str | Iterable[str] | None = None,
+    since: dt.datetime | None = None,
+    until: dt.datetime | None = None,
+    limit: int | None = None,
+) -> Filter:
+    """Return what a caller asked for; any string at all is a legal value.
+
+    Raises:
+        QueryError: An argument is of the wrong kind, a time has no time zone, or `limit` is below 1.
+            Permanent.
+    """
+    return Filter(
+        session_id=_text(session_id, "session_id"),
+        tenant_id=tenant_id,
+        run_id=None if run_id is None else _text(run_id, "run_id"),
+        types=None if type is None else _types(type),
+        since_us=None if since is None else microseconds(since, "since"),
+        until_us=None if until is None else microseconds(until, "until"),
+        limit=None if limit is None else _limit(limit),
+    )
+
+
+def tenant(value: object) -> str | None:
+    """Return *value* as the tenant a reader is bound to.
+
+    Raises:
+        QueryError: It is neither a string nor None. Permanent.
+    """
+    return None if value is None else _text(value, "tenant_id")
+
+
+def microseconds(moment: object, field: str) -> int:
+    """Return the exact microseconds from 1970 UTC to *moment*, negative before.
+
+    Raises:
+        QueryError: It is no datetime or has no time zone. Permanent.
+    """
+    if not isinstance(moment, dt.datetime):
+        raise QueryError(f"{field}: must be a datetime with a time zone, got {_kind(moment)}")
+    if moment.utcoffset() is None:
+        raise QueryError(f"{field}: must have a time zone, got a naive datetime")
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def _text(value: object, field: str) -> str:
+    if not isinstance(value, str):
+        raise QueryError(f"{field}: must be a string, got {_kind(value)}")
+    return str.__str__(value)
+
+
+def _types(value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        value = (value,)
+    if isinstance(value, (bytes, bytearray)) or not isinstance(value, Iterable):
+        raise QueryError(f"type: must be a string or several, got {_kind(value)}")
+    return tuple(
+        name for name in dict.fromkeys(_text(name, "type") for name in value) if can_be_stored(name)
+    )
+
+
+def _limit(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise QueryError(f"limit: must be a whole number, got {_kind(value)}")
+    if value < 1:
+        raise QueryError("limit: must be at least 1; leave it out for all events")
+    return min(int(value), MAX_LIMIT)
+
+
+def can_be_stored(text: str) -> bool:
+    """Tell whether an event can carry *text* as an id: not empty, and not without a UTF-8 form."""
+    try:
+        return text.encode() != b""
+    except UnicodeEncodeError:
+        return False
+
+
+def _kind(value: object) -> str:
+    return type(value).__name__

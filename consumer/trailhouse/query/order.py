@@ -1,0 +1,85 @@
+"""Find the events of one session, in the order in which Kafka appended them.
+
+Within a partition the offset decides. Between partitions (a topic that was widened, or made anew)
+the broker's clock decides, and since a clock may step back, an event counts as appended no earlier
+than any event before it in its own partition. Only small columns are read here; the records follow
+by key.
+"""
+
+from typing import Any, NamedTuple
+
+from trailhouse.query.filters import Filter
+from trailhouse.store import ClickHouse
+
+_PARTITION = "kafka_cluster, kafka_topic_id, kafka_topic, kafka_partition"
+_IDENTITY = "tenant_id, event_id, record_hash"
+_CONDITIONS = {
+    "run_id": "run_id = {run_id:String}",
+    "types": "type IN {types:Array(String)}",
+    "since_us": "occurred_us >= {since_us:Int64}",
+    "until_us": "occurred_us <= {until_us:Int64}",
+}
+
+
+class Key(NamedTuple):
+    """What tells one stored record from every other of its session."""
+
+    tenant_id: str
+    event_id: str
+    record_hash: bytes
+
+
+def keys_in_append_order(clickhouse: ClickHouse, wanted: Filter) -> list[Key]:
+    """Return the keys of the events that *wanted* selects, each once.
+
+    The order of two events does not depend on what else is selected.
+
+    Raises:
+        StorageError: ClickHouse is away or refuses.
+    """
+    rows = clickhouse.query(keys_sql(wanted), scope_parameters(wanted) | _narrowing(wanted)).rows
+    return [Key(*row) for row in rows]
+
+
+def scope(wanted: Filter) -> str:
+    """Return the condition on the key that holds the rows of this session which the reader may see."""
+    of_tenant = "" if wanted.tenant_id is None else " AND tenant_id = {tenant_id:String}"
+    return "session_id = {session_id:String}" + of_tenant
+
+
+def scope_parameters(wanted: Filter) -> dict[str, Any]:
+    """Return the values that `scope` names."""
+    tenant = {} if wanted.tenant_id is None else {"tenant_id": wanted.tenant_id}
+    return {"session_id": wanted.session_id, **tenant}
+
+
+def keys_sql(wanted: Filter) -> str:
+    """Return the SELECT behind `keys_in_append_order`; its values are bound parameters."""
+    conditions = " AND ".join(
+        _CONDITIONS[name] for name in _narrowing(wanted) if name in _CONDITIONS
+    )
+    # The conditions stand outside, so that the running maximum sees every event of the session.
+    return f"""
+        SELECT {_IDENTITY}
+        FROM (
+            SELECT {_IDENTITY}, run_id, type, occurred_us, {_PARTITION}, kafka_offset, max(appended_at) OVER (
+                PARTITION BY {_PARTITION} ORDER BY kafka_offset ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+            ) AS placed_at
+            FROM events
+            WHERE {scope(wanted)}
+        )
+        {f"WHERE {conditions}" if conditions else ""}
+        ORDER BY placed_at, {_PARTITION}, kafka_offset
+        {"" if wanted.limit is None else "LIMIT {limit:UInt64}"}
+    """  # noqa: S608 - names of ours; every value is a bound parameter
+
+
+def _narrowing(wanted: Filter) -> dict[str, Any]:
+    given = {
+        "run_id": wanted.run_id,
+        "types": None if wanted.types is None else list(wanted.types),
+        "since_us": wanted.since_us,
+        "until_us": wanted.until_us,
+        "limit": wanted.limit,
+    }
+    return {name: value for name, value in given.items() if value is not None}

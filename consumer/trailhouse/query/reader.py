@@ -1,0 +1,168 @@
+"""What did this agent do, and in what order: the audit log of one session."""
+
+import datetime as dt
+import threading
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from trailhouse.query.filters import Filter, session_filter, tenant
+from trailhouse.query.order import Key, keys_in_append_order
+from trailhouse.query.overview import Overview, count_by_type, read_overview
+from trailhouse.query.records import fetch_events
+from trailhouse.schemas import AuditEvent, ClickHouseConfig
+from trailhouse.store import ClickHouse
+from trailhouse.store.migrate import check_with
+
+
+class Conflict(msgspec.Struct, frozen=True, kw_only=True):
+    """One event id that came with different contents, all of them kept.
+
+    Attributes:
+        event_id: The id they share, within one tenant and session.
+        events: The different events, two or more, in append order.
+    """
+
+    event_id: str
+    events: tuple[AuditEvent, ...]
+
+
+class AuditReader:
+    """Reads what was stored, each event once; safe to share between threads.
+
+    Making one does no I/O; the first question connects, and refuses a database that this version
+    does not know. A context manager that closes itself::
+
+        with AuditReader() as reader:
+            for event in reader.get_audit_log("session-1", type="run_failed"):
+                print(event.occurred_at, event.data)
+
+    Args:
+        tenant_id: The one tenant whose events this reader sees; None sees all, those without a
+            tenant too.
+        config: Where ClickHouse is; from the settings if None.
+
+    Raises:
+        ConfigError: A setting is wrong. Permanent.
+        QueryError: `tenant_id` is not a string. Permanent.
+    """
+
+    def __init__(
+        self, tenant_id: str | None = None, *, config: ClickHouseConfig | None = None
+    ) -> None:
+        self.tenant_id = tenant(tenant_id)
+        self._clickhouse = ClickHouse(ClickHouseConfig() if config is None else config)
+        self._is_checked = False
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections; may be called again."""
+        self._clickhouse.close()
+
+    def get_audit_log(
+        self,
+        session_id: str,
+        *,
+        run_id: str | None = None,
+        type: str | Iterable[str] | None = None,
+        since: dt.datetime | None = None,
+        until: dt.datetime | None = None,
+        limit: int | None = None,
+    ) -> list[AuditEvent]:
+        """Return the events of a session in append order, each once, equal to what was emitted.
+
+        Append order is the order in Kafka. Any string is a legal value: one that no event carries
+        (the empty string too) gives an empty list.
+
+        Args:
+            session_id: The session.
+            run_id: Only events of this run.
+            type: Only events of this type, or of these.
+            since: Only events that occurred then or later; any time zone, exact to the microsecond.
+            until: Only events that occurred then or earlier, likewise.
+            limit: At most so many, the first in append order; 1 or more.
+
+        Raises:
+            QueryError: An argument is of the wrong kind, a time is naive, a limit below 1. Permanent.
+            IntegrityError: A stored record contradicts its own hash; names the event. Permanent.
+            StorageUnavailableError: Retriable; nothing was read.
+            StorageRejectedError: Permanent, such as missing tables or rights; says the way out.
+        """
+        wanted = session_filter(
+            session_id,
+            tenant_id=self.tenant_id,
+            run_id=run_id,
+            type=type,
+            since=since,
+            until=until,
+            limit=limit,
+        )
+        if wanted.is_hopeless:
+            return []
+        keys = keys_in_append_order(self._ready(), wanted)
+        return fetch_events(self._ready(), wanted, keys) if keys else []
+
+    def conflicts(self, session_id: str) -> list[Conflict]:
+        """Return every event id of a session that came with different contents, first met first.
+
+        Raises:
+            QueryError, IntegrityError, StorageError: As for `get_audit_log`.
+        """
+        wanted = session_filter(session_id, tenant_id=self.tenant_id)
+        if wanted.is_hopeless:
+            return []
+        groups = [
+            keys for keys in _by_id(keys_in_append_order(self._ready(), wanted)) if len(keys) > 1
+        ]
+        return [self._conflict(wanted, keys) for keys in groups]
+
+    def overview(self) -> Overview:
+        """Return totals over all sessions that this reader sees, each event counted once.
+
+        Raises:
+            StorageError: ClickHouse is away or refuses.
+        """
+        return read_overview(self._ready(), self.tenant_id)
+
+    def count_by_type(self) -> dict[str, int]:
+        """Return how many events of each type this reader sees, the most frequent first.
+
+        Raises:
+            StorageError: ClickHouse is away or refuses.
+        """
+        return count_by_type(self._ready(), self.tenant_id)
+
+    def _conflict(self, wanted: Filter, keys: list[Key]) -> Conflict:
+        by_id = msgspec.structs.replace(
+            wanted, limit=len(keys)
+        )  # not all of the session: these keys alone
+        return Conflict(
+            event_id=keys[0].event_id, events=tuple(fetch_events(self._ready(), by_id, keys))
+        )
+
+    def _ready(self) -> ClickHouse:
+        with self._lock:
+            if not self._is_checked:
+                check_with(self._clickhouse)
+                self._is_checked = True
+        return self._clickhouse
+
+
+def _by_id(keys: Iterable[Key]) -> list[list[Key]]:
+    groups: dict[tuple[str, str], list[Key]] = {}
+    for key in keys:
+        groups.setdefault((key.tenant_id, key.event_id), []).append(key)
+    return list(groups.values())

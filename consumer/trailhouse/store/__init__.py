@@ -1,0 +1,15 @@
+"""Everything that speaks ClickHouse: connect, migrate, insert, map errors."""
+
+from trailhouse.store.block import Block, Table
+from trailhouse.store.clickhouse import ClickHouse, Result
+from trailhouse.store.tables import BATCH_LEDGER, EVENT_LOG, EVENT_QUARANTINE
+
+__all__ = [
+    "BATCH_LEDGER",
+    "EVENT_LOG",
+    "EVENT_QUARANTINE",
+    "Block",
+    "ClickHouse",
+    "Result",
+    "Table",
+]

@@ -1,0 +1,216 @@
+"""One ClickHouse over HTTP: run a statement, read rows, insert a block."""
+
+import ipaddress
+import logging
+import math
+import threading
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+from urllib.parse import urlsplit
+
+import clickhouse_connect
+import urllib3
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.compression import get_compressor
+from clickhouse_connect.driver.httpclient import HttpClient
+
+from trailhouse.schemas.config import ClickHouseConfig
+from trailhouse.schemas.errors import StorageUnavailableError
+from trailhouse.store.block import Block
+from trailhouse.store.errors import translated
+from trailhouse.store.native import encode
+
+# It warns of each failure that it also raises, and we raise on: without this, Python would print
+# those warnings in programs that configure no logging. Where logging is configured they still show.
+logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
+
+MAX_CONNECT_SECONDS = 10.0
+SERVER_SHARE_OF_TIMEOUT = 0.8
+"""A statement ends in ClickHouse before we stop waiting, so that none goes on behind our back."""
+
+INSERT_SETTINGS = {
+    "async_insert": "0",  # acknowledged means stored; the default is 1 since 26.2
+    "max_insert_threads": "1",  # one block stays one part a partition
+    "max_partitions_per_insert_block": "0",  # a batch with wild clocks may touch all 360 months
+    "wait_end_of_query": "1",  # no early 200: the status is that of the finished insert
+}
+
+
+class Result(NamedTuple):
+    """Rows of a query, in the order ClickHouse gave them."""
+
+    names: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+
+
+class ClickHouse:
+    """A connection to one ClickHouse; safe to share between threads.
+
+    Making one does no I/O: it connects with the first statement, and again after a failure. Every
+    statement waits `timeout_seconds` of the settings at most. A context manager that closes itself.
+
+    Names in a statement are looked up in the database of the settings.
+    """
+
+    def __init__(self, config: ClickHouseConfig) -> None:
+        self.config = config
+        self._client: HttpClient | None = None
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections; a statement after this connects again."""
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def ping(self) -> None:
+        """Return when ClickHouse answers.
+
+        Raises:
+            StorageError: As for `query`.
+        """
+        self.query("SELECT 1", in_database=False)
+
+    def version(self) -> str:
+        """Return ClickHouse's version, such as ``26.9.2.1``.
+
+        Raises:
+            StorageError: As for `query`.
+        """
+        return str(self.query("SELECT version()", in_database=False).rows[0][0])
+
+    def command(
+        self, sql: str, parameters: Mapping[str, Any] | None = None, *, in_database: bool = True
+    ) -> None:
+        """Run a statement that returns no rows; when this returns, it has taken effect.
+
+        Args:
+            sql: One statement; values stand in it as ``{name:Type}``, never as text.
+            parameters: Those values; ClickHouse binds them.
+            in_database: Whether names are looked up in our database; False while there is none.
+
+        Raises:
+            StorageUnavailableError: Retriable; whether it took effect is unknown.
+            StorageRejectedError: Permanent; it took no effect.
+        """
+        with translated(self.config.url):
+            self._connected().command(
+                sql, dict(parameters or {}), settings=self._settings(in_database)
+            )
+
+    def query(
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        bytes_columns: Sequence[str] = (),
+        in_database: bool = True,
+    ) -> Result:
+        """Return all rows of a SELECT. Times come back aware in UTC, a UUID as text, FixedString as bytes.
+
+        Args:
+            sql: One SELECT; values stand in it as ``{name:Type}``, never as text.
+            parameters: Those values; ClickHouse binds them.
+            bytes_columns: String columns to return as exact ``bytes`` and not as text.
+            in_database: Whether names are looked up in our database; False while there is none.
+
+        Raises:
+            StorageUnavailableError: Retriable.
+            StorageRejectedError: Permanent.
+        """
+        with translated(self.config.url):
+            answer = self._connected().query(
+                sql,
+                dict(parameters or {}),
+                settings=self._settings(in_database),
+                query_formats={"UUID": "string"},
+                column_formats=dict.fromkeys(bytes_columns, "bytes"),
+            )
+            return Result(tuple(answer.column_names), [tuple(row) for row in answer.result_rows])
+
+    def insert(self, block: Block) -> None:
+        """Store *block*; when this returns, ClickHouse has written every row of it.
+
+        All rows of one monthly partition are stored or none. To repeat a block is harmless: readers
+        see each row once.
+
+        Raises:
+            StorageUnavailableError: Retriable; whether it was stored is unknown, so repeat the same block.
+            StorageRejectedError: Permanent; ClickHouse refuses some of its rows, or all.
+            TypeError, ValueError, OverflowError: A value does not fit its column. A mistake of the program.
+        """
+        if block.row_count == 0:
+            return
+        body = encode(block)
+        with translated(self.config.url):
+            client = self._connected()
+            client.raw_insert(
+                f"`{block.table}`",
+                block.names,
+                # A memoryview, not bytes: clickhouse-connect sends bytes again by itself when the
+                # connection breaks. To repeat is the caller's decision, and is counted there.
+                memoryview(get_compressor(client.write_compression).compress_block(body)),  # type: ignore[arg-type]  # urllib3 takes any buffer
+                settings=self._settings(in_database=True) | INSERT_SETTINGS,
+                fmt="Native",
+                compression=client.write_compression,
+            )
+
+    def _settings(self, in_database: bool) -> dict[str, str]:
+        database = {"database": self.config.database} if in_database else {}
+        return {
+            "max_execution_time": f"{self.config.timeout_seconds * SERVER_SHARE_OF_TIMEOUT:.3f}"
+        } | database
+
+    def _connected(self) -> HttpClient:
+        with self._lock:
+            if self._client is None:
+                self._client = _connect(self.config)
+            return self._client
+
+
+def _connect(config: ClickHouseConfig) -> HttpClient:
+    address = urlsplit(config.url)
+    connect_seconds = min(config.timeout_seconds, MAX_CONNECT_SECONDS)
+    # Without a database: it need not exist yet, and each statement names the one it means.
+    client: Client = clickhouse_connect.get_client(
+        interface=address.scheme,
+        host=address.hostname,
+        port=address.port or (8443 if address.scheme == "https" else 8123),
+        username=config.user,
+        password=config.password,
+        compress=not _is_on_this_machine(config.url),
+        connect_timeout=math.ceil(connect_seconds),
+        send_receive_timeout=math.ceil(config.timeout_seconds),
+        autogenerate_session_id=False,  # a session would allow one statement at a time
+        dedicated_pool=True,
+        tz_mode="aware",
+        native_codec="python",
+        client_name="trailhouse",
+    )
+    if not isinstance(client, HttpClient):
+        raise StorageUnavailableError(f"no HTTP client for {config.url}")
+    client.http_retries = 0
+    client.timeout = urllib3.Timeout(connect=connect_seconds, read=config.timeout_seconds)
+    return client
+
+
+def _is_on_this_machine(url: str) -> bool:
+    """Tell whether compressing costs more than it saves."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,143 @@
+"""Bring a database to the newest migration: numbered, checksummed, each applied once.
+
+The table `schema_migrations` says what was applied. A migration is recorded after its last
+statement, and every statement of ours may be run again without harm (``CREATE … IF NOT EXISTS``,
+``ADD COLUMN IF NOT EXISTS``): so a process that died half-way, or two processes at the same time,
+end in the same tables as one that ran through. A test repeats and cuts off every migration.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from trailhouse.schemas.config import ClickHouseConfig
+from trailhouse.schemas.errors import StorageRejectedError
+from trailhouse.schemas.migrations import Migration, migrations
+from trailhouse.store.clickhouse import ClickHouse
+
+LEDGER_COLUMNS = "number UInt32, name String, sha256 String, applied_at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC')"
+
+
+class Applied(msgspec.Struct, frozen=True, kw_only=True):
+    """One migration that a database holds, or will hold: its number, name and checksum."""
+
+    number: int
+    name: str
+    sha256: str
+
+
+def migrate(
+    config: ClickHouseConfig, known: Sequence[Migration] | None = None
+) -> tuple[Applied, ...]:
+    """Apply what is missing, in order, and return it; empty when nothing was.
+
+    Makes the database itself when there is none. Safe to repeat, and to run twice at a time.
+
+    Args:
+        config: Where ClickHouse is, and the database.
+        known: The migrations to bring it to; those of this package if None.
+
+    Raises:
+        StorageRejectedError: An applied one was edited, the database is newer than this package, or
+            ClickHouse refuses. Permanent; names the way out.
+        StorageUnavailableError: Retriable; what was done stays, and the next call goes on.
+    """
+    with ClickHouse(config) as clickhouse:
+        missing = _missing(clickhouse, known)
+        if missing:
+            clickhouse.command(
+                f"CREATE DATABASE IF NOT EXISTS `{config.database}`", in_database=False
+            )
+            clickhouse.command(
+                f"CREATE TABLE IF NOT EXISTS schema_migrations ({LEDGER_COLUMNS}) ENGINE = ReplacingMergeTree"
+                " ORDER BY (number, sha256) SETTINGS fsync_after_insert = 1, fsync_part_directory = 1"
+            )
+        for migration in missing:
+            for statement in migration.statements:
+                clickhouse.command(statement.replace("{database}", f"`{config.database}`"))
+            _record(clickhouse, migration)
+    return tuple(_applied(migration) for migration in missing)
+
+
+def plan(config: ClickHouseConfig, known: Sequence[Migration] | None = None) -> tuple[Applied, ...]:
+    """Return what `migrate` would apply, and change nothing.
+
+    Raises:
+        StorageError: As for `migrate`.
+    """
+    with ClickHouse(config) as clickhouse:
+        return tuple(_applied(migration) for migration in _missing(clickhouse, known))
+
+
+def check(config: ClickHouseConfig, known: Sequence[Migration] | None = None) -> None:
+    """Return when the database is exactly what this package knows; call it before using the tables.
+
+    Raises:
+        StorageRejectedError: It is older, newer, or was made by an edited migration. Permanent;
+            says what to do.
+        StorageUnavailableError: Retriable; nothing is known.
+    """
+    with ClickHouse(config) as clickhouse:
+        check_with(clickhouse, known)
+
+
+def check_with(clickhouse: ClickHouse, known: Sequence[Migration] | None = None) -> None:
+    """Do as `check` does, over a connection that is there already."""
+    if missing := _missing(clickhouse, known):
+        numbers = ", ".join(str(migration.number) for migration in missing)
+        raise StorageRejectedError(
+            f"{_place(clickhouse)} lacks migration {numbers}; run `trailhouse init`"
+        )
+
+
+def _missing(clickhouse: ClickHouse, known: Sequence[Migration] | None) -> tuple[Migration, ...]:
+    ours = {migration.number: migration for migration in (migrations() if known is None else known)}
+    applied = _read(clickhouse)
+    newest = max((found.number for found in applied), default=0)
+    if newest > max(ours, default=0):
+        raise StorageRejectedError(
+            f"{_place(clickhouse)} needs trailhouse with migration {newest}, this one knows up to"
+            f" {max(ours, default=0)}; install a newer trailhouse"
+        )
+    for found in applied:
+        if found.sha256 != ours[found.number].sha256:
+            raise StorageRejectedError(
+                f"{_place(clickhouse)} was made by another version of migration {found.number} ({found.name});"
+                " a migration must not be edited: use the trailhouse that made it, or a new database"
+            )
+    return tuple(
+        ours[number] for number in sorted(ours.keys() - {found.number for found in applied})
+    )
+
+
+def _read(clickhouse: ClickHouse) -> tuple[Applied, ...]:
+    # Asked of system.tables first, since a missing table is an answer here and not a failure.
+    exists = clickhouse.query(
+        "SELECT 1 FROM system.tables WHERE database = {database:String} AND name = 'schema_migrations'",
+        {"database": clickhouse.config.database},
+        in_database=False,
+    )
+    if not exists.rows:
+        return ()
+    found = clickhouse.query(
+        "SELECT DISTINCT number, name, sha256 FROM schema_migrations ORDER BY number, sha256"
+    )
+    return tuple(
+        Applied(number=number, name=name, sha256=sha256) for number, name, sha256 in found.rows
+    )
+
+
+def _record(clickhouse: ClickHouse, migration: Migration) -> None:
+    clickhouse.command(
+        "INSERT INTO schema_migrations (number, name, sha256)"
+        " SELECT {number:UInt32}, {name:String}, {sha256:String}",
+        {"number": migration.number, "name": migration.name, "sha256": migration.sha256},
+    )
+
+
+def _applied(migration: Migration) -> Applied:
+    return Applied(number=migration.number, name=migration.name, sha256=migration.sha256)
+
+
+def _place(clickhouse: ClickHouse) -> str:
+    return f"the database {clickhouse.config.database} of {clickhouse.config.url}"

@@ -1,0 +1,418 @@
+"""`trailhouse dev` as its users meet it: real processes, real signals, nothing left behind."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Generator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trailhouse.devstack import DevStack, Ports, ask_stack
+from trailhouse.devstack.part import PartState
+
+pytestmark = pytest.mark.cluster
+
+DEADLINE_SECONDS = 90.0
+TRAILHOUSE = [sys.executable, "-m", "trailhouse.cli"]
+
+
+def eventually(condition: Callable[[], bool], what: str) -> None:
+    """Wait until *condition* holds; fail with *what* was expected after the deadline."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, (
+            f"{what}, but it is not so after {DEADLINE_SECONDS:.0f} s"
+        )
+        threading.Event().wait(0.05)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and was not fetched by its parent does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def processes_of(folder: Path) -> list[str]:
+    """Return the command lines of every process that has to do with *folder*."""
+    found: list[str] = []
+    for path in Path("/proc").iterdir():
+        if path.name.isdigit() and int(path.name) != os.getpid():
+            try:
+                command = (
+                    (path / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                )
+                variables = (path / "environ").read_bytes().decode(errors="replace")
+            except OSError:
+                continue
+            if str(folder) in command or str(folder) in variables:
+                found.append(command)
+    return found
+
+
+def environment() -> dict[str, str]:
+    """Return this process's variables without anything of ours."""
+    return {name: text for name, text in os.environ.items() if not name.startswith("TRAILHOUSE_")}
+
+
+class Dev:
+    """One `trailhouse dev` in the foreground of its own process group, as a terminal would run it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ports = Ports.free()
+        ports = [f"--{part}-port={port}" for part, port in self.ports._asdict().items()]
+        self.errors = folder.with_suffix(".err")
+        with self.errors.open("wb") as errors:
+            self.process = subprocess.Popen(
+                [*TRAILHOUSE, "dev", "--data-dir", str(folder), *ports],
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=environment(),
+                start_new_session=True,
+            )
+        self.lines: list[str] = []
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        self.lines.extend(line.decode() for line in self.process.stdout)
+
+    def is_up(self) -> bool:
+        """Whether it has said that it is up; fails when it has ended instead."""
+        assert self.process.poll() is None, f"dev must stay up, but: {self.errors.read_text()}"
+        return "Ctrl-C stops it.\n" in self.lines
+
+    def ask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run another `trailhouse` that acts on this stack."""
+        return trailhouse("dev", *arguments, "--data-dir", str(self.folder))
+
+    def parts(self) -> dict[str, dict[str, Any]]:
+        """Return what the running stack says of its parts."""
+        parts: dict[str, dict[str, Any]] = ask_stack(self.folder / "state.json", "status")["parts"]
+        return parts
+
+    def end(self, number: int = signal.SIGINT) -> int:
+        """Send a signal to the whole group, as Ctrl-C does, and return the exit code."""
+        os.killpg(self.process.pid, number)
+        return self.process.wait(DEADLINE_SECONDS)
+
+
+def trailhouse(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a `trailhouse` to its end."""
+    return subprocess.run(
+        [*TRAILHOUSE, *arguments],
+        capture_output=True,
+        text=True,
+        env=environment(),
+        cwd=folder,
+        timeout=180,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def dev(tmp_path_factory: pytest.TempPathFactory) -> Generator[Dev]:
+    """Return a running `trailhouse dev`, ended after the module's tests."""
+    running = Dev(tmp_path_factory.mktemp("dev") / "data")
+    try:
+        eventually(running.is_up, "dev must come up")
+        yield running
+    finally:
+        if running.process.poll() is None:
+            running.end()
+        if running.process.stdout:
+            running.reader.join(10)
+            running.process.stdout.close()
+
+
+def test_dev_says_where_everything_is_and_what_to_try(dev: Dev, tmp_path: Path) -> None:
+    """Its output names the three addresses, and the three commands it prints do what they say."""
+    text = "".join(dev.lines)
+    for port in dev.ports:
+        assert str(port) in text
+    program = tmp_path / "trailhouse"
+    program.write_text(f'#!/bin/sh\nexec {" ".join(TRAILHOUSE)} "$@"\n')
+    program.chmod(0o755)
+    try_out = text.split("another terminal:\n")[1].split("\nCtrl-C")[0].splitlines()
+    setting, emit, log, curl = (line.strip() for line in try_out)
+
+    def shell(command: str) -> str:
+        done = subprocess.run(
+            ["sh", "-c", f"{setting}; {command}"],
+            capture_output=True,
+            text=True,
+            env=environment() | {"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command!r} must work, but: {done.stderr}"
+        return done.stdout
+
+    shell(emit)
+    eventually(lambda: "run_started" in shell(log), "the emitted event must be in the log")
+    assert "run_started\t1\n" in shell(curl)
+
+
+def test_every_part_answers(dev: Dev) -> None:
+    """Kafka has the topic, ClickHouse the tables, the worker is healthy, and `status --json` says so."""
+    done = dev.ask("status", "--json")
+    assert done.returncode == 0, done.stderr
+    parts = json.loads(done.stdout)["parts"]
+    assert {name: part["state"] for name, part in parts.items()} == dict.fromkeys(
+        ("kafka", "clickhouse", "worker"), "ready"
+    )
+    assert {name: part["port"] for name, part in parts.items()} == dev.ports._asdict()
+    assert all(is_alive(part["pid"]) for part in parts.values())
+    with urllib.request.urlopen(
+        f"http://127.0.0.1:{dev.ports.worker}/health", timeout=10
+    ) as health:
+        assert health.status == 200
+    tables = f"http://127.0.0.1:{dev.ports.clickhouse}/?query=SHOW+TABLES+FROM+trailhouse"
+    with urllib.request.urlopen(tables, timeout=10) as answer:
+        assert b"event_log" in answer.read()
+
+
+@pytest.mark.parametrize("part", ["kafka", "clickhouse", "worker"])
+def test_a_part_that_dies_is_started_again(dev: Dev, part: str) -> None:
+    """A part that is killed comes back on its port, and one line says so."""
+    before = dev.parts()[part]["pid"]
+    os.kill(before, signal.SIGKILL)
+
+    def is_back() -> bool:
+        now = dev.parts()[part]
+        return bool(now["state"] == "ready" and now["pid"] != before)
+
+    eventually(is_back, f"{part} must come back")
+    assert f"{part} ended by itself (signal 9)" in dev.errors.read_text()
+
+
+@pytest.mark.parametrize("part", ["clickhouse", "kafka", "worker"])
+def test_a_part_can_be_stopped_and_started(dev: Dev, part: str) -> None:
+    """`dev stop` returns when the part has ended, which stays so; `dev start` when it is ready again."""
+    pid = dev.parts()[part]["pid"]
+    assert dev.ask("stop", part).returncode == 0
+    assert not is_alive(pid)
+    stopped = dev.parts()[part]
+    assert (stopped["state"], stopped["pid"]) == ("stopped", None)
+    assert dev.ask("start", part).returncode == 0
+    started = dev.parts()[part]
+    assert started["state"] == "ready"
+    assert is_alive(started["pid"])
+
+
+def test_a_paused_part_is_left_alone(dev: Dev) -> None:
+    """Pausing a part from outside is not a death: it is neither started again nor declared dead."""
+    pid = dev.parts()["clickhouse"]["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        threading.Event().wait(2.0)  # longer than a restart would take to show
+        assert dev.parts()["clickhouse"] == {
+            "state": "ready",
+            "pid": pid,
+            "port": dev.ports.clickhouse,
+        }
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_a_second_stack_on_the_folder_is_refused(dev: Dev) -> None:
+    """One folder, one stack: the second says so in one line and exits 1."""
+    done = dev.ask()
+    assert done.returncode == 1
+    assert "already runs" in done.stderr
+    assert done.stderr.strip().count("\n") == 0, done.stderr
+
+
+def test_a_port_in_use_is_named(dev: Dev, tmp_path: Path) -> None:
+    """A port that somebody listens on is named, with the way out, in one line."""
+    done = trailhouse(
+        "dev", "--data-dir", str(tmp_path / "other"), f"--kafka-port={dev.ports.kafka}"
+    )
+    assert done.returncode == 1
+    assert f"port {dev.ports.kafka} for kafka is in use" in done.stderr
+    assert "--kafka-port" in done.stderr
+    assert done.stderr.strip().count("\n") == 0, done.stderr
+
+
+def test_ctrl_c_ends_everything_and_the_data_survives(dev: Dev) -> None:
+    """Ctrl-C exits 0 and leaves no process; the next start finds what was stored."""
+    clickhouse = f"http://127.0.0.1:{dev.ports.clickhouse}/"
+    for sql in (
+        "CREATE TABLE default.kept (a UInt8) ENGINE = MergeTree ORDER BY a",
+        "INSERT INTO default.kept VALUES (7)",
+    ):
+        urllib.request.urlopen(clickhouse, data=sql.encode(), timeout=10).close()
+    parts = dev.parts()
+    assert dev.end(signal.SIGINT) == 0, dev.errors.read_text()
+    assert [name for name, part in parts.items() if is_alive(part["pid"])] == []
+    assert processes_of(dev.folder) == []
+    done = trailhouse(
+        "dev",
+        "--data-dir",
+        str(dev.folder),
+        "--",
+        "sh",
+        "-c",
+        'curl -sS "$TRAILHOUSE_CLICKHOUSE_URL/?query=SELECT+a+FROM+default.kept"',
+    )
+    assert (done.returncode, done.stdout) == (0, "7\n"), done.stderr
+
+
+def test_a_command_gets_the_stack_and_gives_its_code(tmp_path: Path) -> None:
+    """`dev -- COMMAND` runs in the current folder with every address set; output and exit code are the command's."""
+    script = (
+        "import os, pathlib, sys; print(pathlib.Path.cwd()); print(os.environ['TRAILHOUSE_DEV_DATA_DIR']);"
+        "print(sorted(name for name in os.environ if name.startswith('TRAILHOUSE_'))); sys.exit(7)"
+    )
+    done = trailhouse("dev", "--", sys.executable, "-c", script, folder=tmp_path)
+    assert done.returncode == 7, done.stderr
+    where, data, names = done.stdout.splitlines()
+    assert where == str(tmp_path)
+    assert not Path(data).exists(), "the temporary data folder must be gone"
+    assert "TRAILHOUSE_KAFKA_BOOTSTRAP_SERVERS" in names
+    assert "TRAILHOUSE_CLICKHOUSE_URL" in names
+    assert list(tmp_path.iterdir()) == [], "nothing may be left in the current folder"
+    assert processes_of(Path(data)) == []
+
+
+def test_words_after_the_dashes_are_the_users_own(tmp_path: Path) -> None:
+    """`dev -- status` runs the user's program of that name, not our command."""
+    program = tmp_path / "status"
+    program.write_text('#!/bin/sh\necho mine "$@"\n')
+    program.chmod(0o755)
+    variables = environment() | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        [*TRAILHOUSE, "dev", "--", "status", "--json"],
+        capture_output=True,
+        text=True,
+        env=variables,
+        timeout=180,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "mine --json\n"), done.stderr
+
+
+def test_a_missing_program_is_named() -> None:
+    """A command that is not there ends with 127 before anything is started."""
+    done = trailhouse("dev", "--", "no-such-program-anywhere")
+    assert done.returncode == 127
+    assert "no-such-program-anywhere" in done.stderr
+
+
+def test_interrupting_a_command_ends_it_then_the_stack(tmp_path: Path) -> None:
+    """Ctrl-C reaches the command, whose code is passed on, and nothing is left."""
+    mark = tmp_path / "mark"
+    script = (
+        "import os, pathlib, signal, sys, threading;"
+        f"pathlib.Path({str(mark)!r}).write_text(os.environ['TRAILHOUSE_DEV_DATA_DIR']);"
+        "signal.signal(signal.SIGINT, lambda *_: sys.exit(9)); threading.Event().wait()"
+    )
+    process = subprocess.Popen(
+        [*TRAILHOUSE, "dev", "--", sys.executable, "-c", script],
+        env=environment(),
+        start_new_session=True,
+    )
+    eventually(lambda: mark.exists() and mark.read_text() != "", "the command must run")
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(DEADLINE_SECONDS) == 9
+    assert processes_of(Path(mark.read_text())) == []
+
+
+def test_a_signal_that_ends_the_command_is_passed_on() -> None:
+    """A command ended by signal n gives exit code 128 + n."""
+    assert trailhouse("dev", "--", "sh", "-c", "kill -TERM $$").returncode == 128 + signal.SIGTERM
+
+
+def test_nothing_outlives_a_killed_stack(tmp_path: Path) -> None:
+    """`kill -9` of the stack itself takes every part with it."""
+    script = (
+        "import pathlib, sys, threading; from trailhouse.devstack import DevStack\n"
+        f"with DevStack(pathlib.Path({str(tmp_path / 'data')!r}), parts=('kafka', 'clickhouse')) as stack:\n"
+        "    print(*(part.pid for part in stack.status()), flush=True); threading.Event().wait()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, env=environment()
+    )
+    assert process.stdout is not None
+    pids = [int(word) for word in process.stdout.readline().split()]
+    process.stdout.close()
+    assert len(pids) == 2
+    process.kill()
+    process.wait()
+    eventually(
+        lambda: not any(is_alive(pid) for pid in pids), "the parts must end with their stack"
+    )
+
+
+def test_a_killed_clickhouse_keeps_what_it_acknowledged(tmp_path: Path) -> None:
+    """`kill -9` while rows are being inserted: every acknowledged row is there when it comes back."""
+    with DevStack(tmp_path / "data", parts=("clickhouse",)) as stack:
+        url = stack.environment()["TRAILHOUSE_CLICKHOUSE_URL"]
+
+        def ask(sql: str) -> bytes:
+            with urllib.request.urlopen(url, sql.encode(), 10) as answer:  # noqa: S310 - http
+                return bytes(answer.read())
+
+        ask(
+            "CREATE TABLE default.t (a UInt64) ENGINE = MergeTree ORDER BY a SETTINGS fsync_after_insert = 1"
+        )
+        for round_number in range(3):
+            before = stack.status()[0].pid
+            acknowledged = _insert_until_killed(stack, ask, round_number)
+            eventually(partial(is_back, stack, before), "ClickHouse must come back")
+            stored = {int(line) for line in ask("SELECT a FROM default.t").split()}
+            assert acknowledged <= stored, (
+                f"missing after the kill: {sorted(acknowledged - stored)[:5]}"
+            )
+
+
+def is_back(stack: DevStack, before: int | None) -> bool:
+    """Whether the first part is ready again, in another process than *before*."""
+    part = stack.status()[0]
+    return part.state is PartState.READY and part.pid != before
+
+
+def _insert_until_killed(
+    stack: DevStack, ask: Callable[[str], bytes], round_number: int
+) -> set[int]:
+    acknowledged: set[int] = set()
+    pid = stack.status()[0].pid
+    assert pid is not None
+    killer = threading.Timer(0.5, os.kill, (pid, signal.SIGKILL))
+    killer.start()
+    try:
+        for number in range(1_000_000):
+            value = round_number * 1_000_000 + number
+            ask(f"INSERT INTO default.t VALUES ({value})")
+            acknowledged.add(value)
+    except (OSError, ConnectionError):
+        pass
+    killer.join()
+    assert acknowledged, "some rows must be acknowledged before the kill"
+    return acknowledged
+
+
+def test_a_port_taken_meanwhile_is_told(tmp_path: Path) -> None:
+    """Entering a stack whose port is taken raises before anything is started."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        held.listen()
+        ports = Ports.free()._replace(clickhouse=held.getsockname()[1])
+        with (
+            pytest.raises(Exception, match="for clickhouse is in use"),
+            DevStack(tmp_path / "data", ports=ports),
+        ):
+            pytest.fail("the stack must not start")
+    assert processes_of(tmp_path) == []

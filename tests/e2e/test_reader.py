@@ -1,0 +1,635 @@
+"""The reader against the real engine: each event once, in append order, equal to the last byte."""
+
+import datetime as dt
+import itertools
+import uuid
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from stored import START_MS, Placed, in_order, store
+from trailhouse.query import AuditReader
+from trailhouse.query.filters import session_filter
+from trailhouse.query.order import keys_sql, scope_parameters
+from trailhouse.schemas import Actor, AuditEvent, ClickHouseConfig, EventType, decode
+from trailhouse.schemas.errors import (
+    ConfigError,
+    IntegrityError,
+    QueryError,
+    StorageRejectedError,
+    StorageUnavailableError,
+)
+from trailhouse.schemas.migrations import Migration, migrations
+from trailhouse.store import ClickHouse
+from trailhouse.store.migrate import migrate
+
+pytestmark = pytest.mark.cluster
+
+ON_ONE_DATABASE = settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
+ids = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
+any_text = st.text(st.characters(exclude_categories=[]), max_size=60)
+AWKWARD = [
+    *(
+        "",
+        "'",
+        '"',
+        "`",
+        "\\",
+        "\\N",
+        "\\'",
+        "%",
+        "%00",
+        "+",
+        "?",
+        ";",
+        "&",
+        "a=b&param_x=1",
+        "NULL",
+        "[]",
+        "  ",
+    ),
+    *(
+        "\0",
+        "\t",
+        "\n",
+        "\r\n",
+        "\b",
+        "\x7f",
+        "é",
+        "🙂",
+        "\u202e",
+        "\ufeff",
+        "\ud800",
+        "x" * 256,
+        "🙂" * 5_000,
+    ),
+    *(
+        "'; DROP TABLE event_log; --",
+        "' OR 1=1 --",
+        "{x:String}",
+        "{session_id:String}",
+        "%(x)s",
+        "$1",
+    ),
+]
+plain = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | texts
+    | st.floats(allow_nan=False, allow_infinity=False),
+    st.lists,
+    max_leaves=5,
+)
+
+
+@pytest.fixture
+def reader(database: ClickHouseConfig) -> Iterator[AuditReader]:
+    """Return a reader of all tenants over a fresh database."""
+    with AuditReader(config=database) as opened:
+        yield opened
+
+
+def a_session() -> str:
+    """Return a session id that no other test or example uses."""
+    return f"session-{uuid.uuid4()}"
+
+
+def event(session_id: str, type: str = "message_sent", **fields: Any) -> AuditEvent:
+    """Return an event, different from every other."""
+    return AuditEvent(type=type, session_id=session_id, **fields)
+
+
+def records(events: Sequence[AuditEvent]) -> list[bytes]:
+    """Return the bytes of *events*."""
+    return [each.record for each in events]
+
+
+# What comes back
+
+
+@ON_ONE_DATABASE
+@given(
+    fields=st.lists(
+        st.fixed_dictionaries(
+            {
+                "type": st.sampled_from(EventType) | st.from_regex(r"[a-z][a-z0-9_.]{0,63}", fullmatch=True),
+                "occurred_at": st.datetimes(timezones=st.timezones()),
+                "data": st.dictionaries(texts, plain, max_size=5),
+                "metadata": st.dictionaries(texts, texts, max_size=3),
+            },
+            optional={"tenant_id": ids, "run_id": ids, "agent_id": ids, "provider": ids, "trace_id": ids,
+                      "actor": st.builds(Actor, type=texts, id=texts)},
+        ),
+        min_size=1, max_size=8,
+    ),
+    session=ids,
+)  # fmt: skip
+def test_an_event_comes_back_equal_to_the_last_byte(
+    reader: AuditReader, database: ClickHouseConfig, fields: list[dict[str, Any]], session: str
+) -> None:
+    """Any session, any content, any time from year 1 to 9999: equal, and the same bytes."""
+    assume(
+        all(
+            dt.datetime(1, 1, 2, tzinfo=dt.UTC)
+            < each["occurred_at"]
+            < dt.datetime(9999, 12, 30, tzinfo=dt.UTC)
+            for each in fields
+        )
+    )
+    session = f"{session[:30]}{uuid.uuid4()}"
+    emitted = [event(session, **each) for each in fields]
+    store(database, in_order(emitted))
+    read = reader.get_audit_log(session)
+    assert read == emitted
+    assert records(read) == records(emitted)
+
+
+def test_a_record_of_another_spelling_keeps_its_bytes(
+    reader: AuditReader, database: ClickHouseConfig
+) -> None:
+    """White space, key order and fields of a newer schema come back as they were."""
+    session = a_session()
+    record = (
+        f'{{ "type" : "custom.type", "session_id":"{session}", "from_the_future": {{"a": 1.0}},\n'
+        f' "event_id":"{uuid.uuid4()}", "occurred_at":"0001-01-01T00:00:00Z", "schema_version": 7 }}'
+    ).encode()
+    foreign = decode(record)
+    store(database, in_order([foreign]))
+    (read,) = reader.get_audit_log(session)
+    assert read == foreign
+    assert read.record == record
+    assert read.unknown_fields == {"from_the_future": {"a": 1.0}}
+
+
+def test_a_copy_is_never_seen(reader: AuditReader, database: ClickHouseConfig) -> None:
+    """An event that Kafka holds twice, or that was inserted twice, is one event at its first place."""
+    session = a_session()
+    emitted = [event(session) for _ in range(20)]
+    for first_offset in (0, 1_000, 0):
+        store(database, in_order(emitted, first_offset))
+    store(database, in_order(list(reversed(emitted)), 5_000, partition=3))
+    assert reader.get_audit_log(session) == emitted
+    assert reader.conflicts(session) == []
+    assert reader.overview().stored == 20
+
+
+def test_a_session_that_nobody_recorded_is_empty(reader: AuditReader) -> None:
+    """No events is an answer and not an error."""
+    assert reader.get_audit_log(a_session()) == []
+    assert reader.conflicts(a_session()) == []
+
+
+def test_a_long_session_comes_back_whole(reader: AuditReader, database: ClickHouseConfig) -> None:
+    """Thousands of events, with and without a filter, in order."""
+    session = a_session()
+    emitted = [
+        event(session, run_id=f"run-{place % 2}", data={"place": place}) for place in range(5_000)
+    ]
+    store(database, in_order(emitted))
+    assert reader.get_audit_log(session) == emitted
+    assert reader.get_audit_log(session, run_id="run-1") == emitted[1::2]
+
+
+# Append order
+
+
+def test_the_offset_decides_within_a_partition(
+    reader: AuditReader, database: ClickHouseConfig
+) -> None:
+    """Neither the time of an event, nor the order of inserts, nor a broker clock that steps back."""
+    session = a_session()
+    emitted = [
+        event(
+            session, occurred_at=dt.datetime(2026, 1, 1, tzinfo=dt.UTC) - dt.timedelta(hours=place)
+        )
+        for place in range(6)
+    ]
+    clock = [5, 4, 9, 1, 1, 0]
+    placed = [
+        Placed(each, 0, 100 + place, START_MS + clock[place]) for place, each in enumerate(emitted)
+    ]
+    for each in reversed(placed):
+        store(database, [each])
+    assert reader.get_audit_log(session) == emitted
+
+
+def test_the_broker_s_clock_decides_between_partitions(
+    reader: AuditReader, database: ClickHouseConfig
+) -> None:
+    """A topic that was widened: what was appended later comes later, whatever its offset."""
+    session = a_session()
+    first, second, third = (event(session) for _ in range(3))
+    store(
+        database,
+        [
+            Placed(first, 0, 900, START_MS),
+            Placed(second, 5, 3, START_MS + 10),
+            Placed(third, 5, 4, START_MS + 11),
+        ],
+    )
+    assert reader.get_audit_log(session) == [first, second, third]
+
+
+def test_a_clock_that_steps_back_does_not_tear_a_partition(
+    reader: AuditReader, database: ClickHouseConfig
+) -> None:
+    """Between partitions an event counts as no earlier than those before it in its own."""
+    session = a_session()
+    before, stepped_back, between = (event(session) for _ in range(3))
+    store(
+        database,
+        [
+            Placed(before, 0, 1, START_MS + 100),
+            Placed(stepped_back, 0, 2, START_MS + 10),
+            Placed(between, 1, 1, START_MS + 50),
+        ],
+    )
+    assert reader.get_audit_log(session) == [between, before, stepped_back]
+
+
+def test_a_topic_made_anew_goes_on_by_the_clock(
+    reader: AuditReader, database: ClickHouseConfig
+) -> None:
+    """Offsets start again at 0; the events of the old topic stay in front."""
+    session = a_session()
+    old, new = event(session), event(session)
+    store(
+        database,
+        [Placed(old, 0, 500, START_MS, "topic-1"), Placed(new, 0, 0, START_MS + 1, "topic-2")],
+    )
+    assert reader.get_audit_log(session) == [old, new]
+
+
+@ON_ONE_DATABASE
+@given(data=st.data())
+def test_a_filter_never_changes_the_order(
+    reader: AuditReader, database: ClickHouseConfig, data: st.DataObject
+) -> None:
+    """What a filter lets through stands in the order of the whole log, which keeps each partition's order."""
+    session = a_session()
+    drawn = st.tuples(st.integers(0, 2), st.integers(0, 1), st.integers(0, 30))
+    placed = [
+        Placed(
+            event(session, f"type_{kind}", run_id=f"run-{run}"),
+            partition,
+            offset,
+            START_MS + late_ms,
+        )
+        for partition in range(3)
+        for offset, (kind, run, late_ms) in enumerate(data.draw(st.lists(drawn, max_size=8)))
+    ]
+    assume(placed)
+    store(database, data.draw(st.permutations(placed)))
+    whole = reader.get_audit_log(session)
+    assert sorted(records(whole)) == sorted(each.event.record for each in placed)
+    for partition in range(3):
+        own = [each.event for each in placed if each.partition == partition]
+        assert [each for each in whole if each in own] == own
+    kind, run = (
+        data.draw(st.sampled_from(["type_0", "type_1", "type_2"])),
+        data.draw(st.sampled_from(["run-0", "run-1"])),
+    )
+    expected = [each for each in whole if each.type == kind and each.run_id == run]
+    assert reader.get_audit_log(session, type=kind, run_id=run) == expected
+    limit = data.draw(st.integers(1, len(placed) + 1))
+    assert reader.get_audit_log(session, limit=limit) == whole[:limit]
+    assert (
+        reader.get_audit_log(session, type=kind, limit=limit)
+        == [each for each in whole if each.type == kind][:limit]
+    )
+
+
+# Filters
+
+
+@pytest.mark.parametrize("text", AWKWARD, ids=lambda text: ascii(text[:20]))
+def test_an_awkward_string_is_data(database: ClickHouseConfig, text: str) -> None:
+    """Quotes, backslashes, control characters, SQL and placeholders match themselves and nothing else."""
+    bait = event("bait", run_id="run", tenant_id="tenant")
+    hits: list[AuditEvent] = []
+    if 0 < len(text) <= 256 and text != "\ud800":
+        hits = [event(text, run_id=text, tenant_id=text)]
+    store(database, in_order([bait, *hits]))
+    with AuditReader(config=database) as reader, AuditReader(text, config=database) as bound:
+        assert reader.get_audit_log(text) == hits
+        assert reader.get_audit_log(text, run_id=text) == hits
+        assert reader.get_audit_log("bait", run_id=text) == []
+        assert reader.get_audit_log("bait", type=text) == []
+        assert reader.get_audit_log("bait", type=["run_started", text]) == []
+        assert bound.get_audit_log(text) == hits
+        assert bound.get_audit_log("bait") == []
+        assert bound.overview().stored == len(hits)
+        assert reader.conflicts(text) == []
+        assert reader.overview().stored == 1 + len(hits)
+
+
+@ON_ONE_DATABASE
+@given(text=any_text)
+def test_any_string_may_be_asked_for(
+    reader: AuditReader, database: ClickHouseConfig, text: str
+) -> None:
+    """A run of any name is found by that name alone."""
+    session = a_session()
+    emitted = [event(session), event(session, run_id="other")]
+    if text and not any(0xD800 <= ord(character) <= 0xDFFF for character in text):
+        emitted.append(event(session, run_id=text))
+    store(database, in_order(emitted))
+    assert reader.get_audit_log(session, run_id=text) == [
+        each for each in emitted if each.run_id == text
+    ]
+
+
+def test_one_type_or_several(reader: AuditReader, database: ClickHouseConfig) -> None:
+    """A name, a member of EventType, or several of either; none of several is none."""
+    session = a_session()
+    emitted = [
+        event(session, kind) for kind in ("run_started", "custom.a", "run_failed", "custom.a")
+    ]
+    store(database, in_order(emitted))
+    assert reader.get_audit_log(session, type="custom.a") == [emitted[1], emitted[3]]
+    assert reader.get_audit_log(session, type=EventType.RUN_FAILED) == [emitted[2]]
+    assert reader.get_audit_log(session, type=["run_started", EventType.RUN_FAILED]) == [
+        emitted[0],
+        emitted[2],
+    ]
+    assert reader.get_audit_log(session, type=iter({"custom.a"})) == [emitted[1], emitted[3]]
+    assert reader.get_audit_log(session, type=()) == []
+
+
+MOMENTS = [
+    dt.datetime.min.replace(tzinfo=dt.UTC),
+    dt.datetime(1899, 12, 31, 23, 59, 59, 999_999, tzinfo=dt.UTC),
+    dt.datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=dt.UTC),
+    dt.datetime(2026, 1, 1, 0, 0, 0, 0, tzinfo=dt.UTC),
+    dt.datetime(2026, 1, 1, 0, 0, 0, 1, tzinfo=dt.UTC),
+    dt.datetime(2026, 1, 1, 0, 0, 0, 2, tzinfo=dt.UTC),
+    dt.datetime(2262, 4, 12, tzinfo=dt.UTC),
+    dt.datetime(2300, 1, 1, tzinfo=dt.UTC),
+    dt.datetime.max.replace(tzinfo=dt.UTC),
+]
+
+
+def test_since_and_until_include_their_microsecond(
+    reader: AuditReader, database: ClickHouseConfig
+) -> None:
+    """For every pair of bounds, from year 1 to 9999, exactly the events between them, both ends included."""
+    session = a_session()
+    emitted = [event(session, occurred_at=moment) for moment in MOMENTS]
+    store(database, in_order(emitted))
+    zone = dt.timezone(dt.timedelta(hours=5, minutes=45))
+    for since, until in itertools.product([None, *MOMENTS], repeat=2):
+        shown = since if since is None or since.year in (1, 9999) else since.astimezone(zone)
+        expected = [
+            each
+            for each in emitted
+            if (since is None or each.occurred_at >= since)
+            and (until is None or each.occurred_at <= until)
+        ]
+        assert reader.get_audit_log(session, since=shown, until=until) == expected, (since, until)
+
+
+def test_what_cannot_be_answered_is_refused_before_any_question(
+    clickhouse: ClickHouseConfig,
+) -> None:
+    """A wrong argument needs no ClickHouse to be wrong."""
+    with AuditReader(config=clickhouse) as reader:
+        with pytest.raises(QueryError, match="since: must have a time zone"):
+            reader.get_audit_log("s", since=dt.datetime(2026, 1, 1))  # noqa: DTZ001 - what must be refused
+        with pytest.raises(QueryError, match="limit: must be at least 1"):
+            reader.get_audit_log("s", limit=0)
+        with pytest.raises(QueryError, match="session_id: must be a string"):
+            reader.get_audit_log(7)  # type: ignore[arg-type]  # what a caller without types does
+    with pytest.raises(QueryError, match="tenant_id: must be a string"):
+        AuditReader(7, config=clickhouse)  # type: ignore[arg-type]  # likewise
+
+
+# Tenants and conflicts
+
+
+def test_a_reader_of_one_tenant_sees_nothing_else(database: ClickHouseConfig) -> None:
+    """Two tenants may use the same session, run and even the same id; each sees its own, and None sees all."""
+    session = a_session()
+    shared_id = str(uuid.uuid4())
+    ours = [
+        event(session, tenant_id="a", run_id="r"),
+        event(session, tenant_id="a", event_id=shared_id),
+    ]
+    theirs = [
+        event(session, tenant_id="b", run_id="r"),
+        event(session, tenant_id="b", event_id=shared_id),
+    ]
+    nobodys = [event(session, run_id="r")]
+    store(database, in_order([*ours, *theirs, *nobodys]))
+    with AuditReader("a", config=database) as reader:
+        assert reader.get_audit_log(session) == ours
+        assert reader.get_audit_log(session, run_id="r") == ours[:1]
+        assert reader.conflicts(session) == []
+        assert reader.overview().stored == 2
+        assert reader.overview().quarantined is None
+    with AuditReader(config=database) as reader:
+        assert reader.get_audit_log(session) == [*ours, *theirs, *nobodys]
+        assert reader.get_audit_log(session, run_id="r") == [ours[0], theirs[0], nobodys[0]]
+        assert reader.conflicts(session) == []
+
+
+def test_one_id_with_different_contents_is_kept_and_named(database: ClickHouseConfig) -> None:
+    """Every content is in the log, in order, and `conflicts` says which belong together."""
+    session = a_session()
+    twice, thrice = str(uuid.uuid4()), str(uuid.uuid4())
+    moment = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    emitted = [
+        event(session),
+        event(session, event_id=twice, data={"version": 1}, occurred_at=moment),
+        event(session, event_id=thrice, data={"version": 1}, tenant_id="a"),
+        event(session, event_id=twice, data={"version": 2}, occurred_at=moment),
+        event(session, event_id=thrice, data={"version": 2}, tenant_id="a"),
+        event(session, event_id=thrice, data={"version": 3}, tenant_id="a"),
+        event(session, event_id=thrice, data={"version": 4}, tenant_id="b"),
+    ]
+    store(database, in_order(emitted))
+    store(database, in_order(emitted, 100))
+    with AuditReader(config=database) as reader:
+        assert reader.get_audit_log(session) == emitted
+        first, second = reader.conflicts(session)
+        assert (first.event_id, list(first.events)) == (twice, [emitted[1], emitted[3]])
+        assert (second.event_id, list(second.events)) == (
+            thrice,
+            [emitted[2], emitted[4], emitted[5]],
+        )
+    with AuditReader("b", config=database) as reader:
+        assert reader.conflicts(session) == []
+
+
+# Totals
+
+
+def test_totals_count_each_event_once(reader: AuditReader, database: ClickHouseConfig) -> None:
+    """Copies in other parts do not count; outcomes and the last event are those of the log."""
+    session = a_session()
+    kinds = (
+        ["run_started"] * 4 + ["run_completed"] * 2 + ["run_failed", "run_cancelled", "custom.type"]
+    )
+    emitted = [
+        event(session, kind, occurred_at=dt.datetime(2026, 1, 1 + place, tzinfo=dt.UTC))
+        for place, kind in enumerate(kinds)
+    ]
+    for first_offset in (0, 50):
+        store(database, in_order(emitted, first_offset))
+    overview = reader.overview()
+    assert overview.stored == len(kinds)
+    assert overview.quarantined == 0
+    assert overview.by_type == {
+        "run_started": 4,
+        "run_completed": 2,
+        "custom.type": 1,
+        "run_cancelled": 1,
+        "run_failed": 1,
+    }
+    assert list(overview.by_type)[:2] == ["run_started", "run_completed"]
+    assert overview.outcomes == {
+        "completed": 2,
+        "failed": 1,
+        "cancelled": 1,
+        "timeout": 0,
+        "abandoned": 0,
+    }
+    assert overview.last_occurred_at == emitted[-1].occurred_at
+    assert overview.last_appended_at == dt.datetime.fromtimestamp(
+        START_MS / 1000, dt.UTC
+    ) + dt.timedelta(milliseconds=len(kinds) - 1)
+    assert reader.count_by_type() == overview.by_type
+
+
+def test_totals_of_nothing_are_zero(reader: AuditReader) -> None:
+    """An empty database has totals too."""
+    overview = reader.overview()
+    assert (overview.stored, overview.quarantined, overview.by_type) == (0, 0, {})
+    assert (overview.last_occurred_at, overview.last_appended_at) == (None, None)
+
+
+# The tables behind
+
+
+def test_a_session_is_read_from_one_granule(database: ClickHouseConfig) -> None:
+    """The key leads to the rows of a session; the other granules are not read."""
+    with ClickHouse(database) as clickhouse:
+        clickhouse.command("SYSTEM STOP MERGES event_log")
+        clickhouse.command(
+            "INSERT INTO event_log (session_id, event_id, record_hash, type, occurred_us, record, kafka_offset)"
+            " SELECT concat('session-', toString(100000 + intDiv(number, 100))), generateUUIDv4(number),"
+            " substring(SHA256(toString(number)), 1, 16), 'message_sent', 1770000000000000, repeat('x', 500), number"
+            " FROM numbers(100000)"
+        )
+        for tenant_id in (None, ""):
+            wanted = session_filter("session-100555", tenant_id=tenant_id)
+            for sql in (
+                keys_sql(wanted),
+                "SELECT record FROM events WHERE session_id = {session_id:String}",
+            ):
+                plan = clickhouse.query(f"EXPLAIN indexes = 1 {sql}", scope_parameters(wanted)).rows
+                granules = [
+                    line.strip() for (line,) in plan if line.strip().startswith("Granules:")
+                ]
+                chosen, total = (
+                    int(number) for number in granules[-1].removeprefix("Granules: ").split("/")
+                )
+                assert total > 20
+                assert chosen <= 2, (
+                    f"{chosen} of {total} granules, where a session of 100 events lies in one or straddles two"
+                )
+
+
+def test_an_altered_record_is_found_out(reader: AuditReader, database: ClickHouseConfig) -> None:
+    """A row changed in place contradicts its hash; the error names session and event."""
+    session = a_session()
+    emitted = [event(session, data={"amount": amount}) for amount in (100, 200)]
+    store(database, in_order(emitted))
+    with ClickHouse(database) as clickhouse:
+        clickhouse.command(
+            "ALTER TABLE event_log UPDATE record = replaceOne(record, '\"amount\":200', '\"amount\":999')"
+            " WHERE event_id = {id:UUID} SETTINGS mutations_sync = 2",
+            {"id": emitted[1].event_id},
+        )
+    with pytest.raises(
+        IntegrityError, match=f"{session}.*{emitted[1].event_id}.*contradicts its hash"
+    ):
+        reader.get_audit_log(session)
+    assert reader.get_audit_log(session, limit=1) == emitted[:1]
+
+
+def test_views_are_enough_for_any_client(database: ClickHouseConfig) -> None:
+    """The view shows each event once with its columns, the exact time included."""
+    session = a_session()
+    moment = dt.datetime(2026, 3, 4, 5, 6, 7, 891_011, tzinfo=dt.UTC)
+    emitted = event(session, "run_started", run_id="run", occurred_at=moment)
+    for first_offset in (0, 9):
+        store(database, in_order([emitted], first_offset))
+    with ClickHouse(database) as clickhouse:
+        found = clickhouse.query(
+            "SELECT type, run_id, occurred_at, record FROM events WHERE session_id = {s:String}",
+            {"s": session},
+            bytes_columns=["record"],
+        )
+    assert found.rows == [("run_started", "run", moment, emitted.record)]
+
+
+# Failures
+
+
+def test_a_database_without_tables_says_the_way_out(clickhouse: ClickHouseConfig) -> None:
+    """Nothing was set up yet: one line names the command."""
+    with (
+        AuditReader(config=clickhouse) as reader,
+        pytest.raises(StorageRejectedError, match="run `trailhouse init`"),
+    ):
+        reader.get_audit_log("s")
+
+
+def test_a_newer_database_is_not_read(database: ClickHouseConfig) -> None:
+    """A reader that does not know the tables says which trailhouse does."""
+    newer = Migration(number=2, name="from_the_future", sha256="f" * 64, statements=())
+    migrate(database, [*migrations(), newer])
+    with (
+        AuditReader(config=database) as reader,
+        pytest.raises(StorageRejectedError, match="needs trailhouse with migration 2"),
+    ):
+        reader.get_audit_log("s")
+
+
+def test_a_reader_takes_its_settings_from_the_environment(
+    database: ClickHouseConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a configuration the variables decide, and a wrong one is named before any question."""
+    for name in ("url", "user", "password", "database"):
+        monkeypatch.setenv(f"TRAILHOUSE_CLICKHOUSE_{name.upper()}", getattr(database, name))
+    store(database, in_order([emitted := event(a_session())]))
+    with AuditReader() as reader:
+        assert reader.get_audit_log(emitted.session_id) == [emitted]
+    monkeypatch.setenv("TRAILHOUSE_CLICKHOUSE_URL", "http://127.0.0.1:9")
+    with (
+        AuditReader() as reader,
+        pytest.raises(StorageUnavailableError, match=r"http://127\.0\.0\.1:9"),
+    ):
+        reader.get_audit_log("s")
+    monkeypatch.setenv("TRAILHOUSE_CLICKHOUSE_URL", "nonsense")
+    with pytest.raises(ConfigError, match="url"):
+        AuditReader()
+
+
+def test_a_closed_reader_may_be_closed_again(
+    reader: AuditReader, database: ClickHouseConfig
+) -> None:
+    """Closing twice is no error."""
+    store(database, in_order([emitted := event(a_session())]))
+    assert reader.get_audit_log(emitted.session_id) == [emitted]
+    reader.close()
+    reader.close()

@@ -1,0 +1,154 @@
+"""A batch: what it takes in, when it is due, and what would be committed."""
+
+import datetime as dt
+from hashlib import sha256
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kafka_records import Record, empty_batch
+from trailhouse.consumer.batch import Batch
+from trailhouse.consumer.rows import EVENT_COLUMNS, envelope_of
+from trailhouse.schemas import Actor, AuditEvent
+from trailhouse.schemas.errors import InvalidEventError
+
+EVENT = AuditEvent(
+    type="run_started",
+    session_id="s",
+    tenant_id="t",
+    run_id="r",
+    parent_run_id="p",
+    agent_id="a",
+    actor=Actor(type="user", id="u"),
+    provider="pr",
+    correlation_id="c",
+    occurred_at=dt.datetime(2026, 1, 2, 3, 4, 5, 6, dt.UTC),
+    data={"model": "m"},
+)
+
+
+def test_an_event_becomes_its_row() -> None:
+    """Every column of a row is a projection of the record, or its place in Kafka."""
+    batch, _ = empty_batch()
+    batch.add([Record(EVENT.record, 3, 7, 1_790_000_000_001)])
+    row = dict(zip(EVENT_COLUMNS, batch.rows[0], strict=True))
+    assert row == {
+        "session_id": "s", "tenant_id": "t", "event_id": EVENT.event_id,
+        "record_hash": sha256(EVENT.record).digest()[:16], "type": "run_started", "run_id": "r",
+        "parent_run_id": "p", "agent_id": "a", "occurred_us": 1_767_323_045_000_006, "actor_type": "user",
+        "actor_id": "u", "provider": "pr", "correlation_id": "c", "model": "m", "tool_name": "", "error_code": "",
+        "input_tokens": None, "output_tokens": None, "total_tokens": None, "cost_usd": None, "duration_ms": None,
+        "schema_version": 1, "record": EVENT.record, "kafka_partition": 3, "kafka_offset": 7,
+        "appended_at": 1_790_000_000_001,
+    }  # fmt: skip
+
+
+def test_bad_records_stand_beside_the_events() -> None:
+    """A record that is no event is kept with its reason, and the events around it are rows."""
+    batch, _ = empty_batch()
+    batch.add(
+        [
+            Record(EVENT.record, 0, 1),
+            Record(None, 0, 2),
+            Record(b"{", 0, 3),
+            Record(EVENT.record, 0, 4),
+        ]
+    )
+    assert [message.offset() for message in batch.events] == [1, 4]
+    assert [bad.received.offset() for bad in batch.bad] == [2, 3]
+    assert all(bad.reason.startswith("record: ") for bad in batch.bad)
+    assert len(batch) == 4
+    assert batch.size_bytes == 2 * len(EVENT.record) + 1
+
+
+def test_reasons_hold_no_value() -> None:
+    """A reason names field and rule, never what stood there."""
+    batch, _ = empty_batch()
+    batch.add([Record(EVENT.record.replace(b'"session_id":"s"', b'"session_id":["secret"]'))])
+    assert "session_id" in batch.bad[0].reason
+    assert "secret" not in batch.bad[0].reason
+
+
+def test_next_offsets_are_one_past_the_last_of_each_partition() -> None:
+    """What is committed is the offset after the last record, good or bad, of every partition."""
+    batch, _ = empty_batch()
+    batch.add([Record(EVENT.record, 0, 5), Record(b"bad", 1, 8), Record(EVENT.record, 0, 9)])
+    assert batch.next_offsets == {0: 10, 1: 9}
+
+
+def test_records_hash_is_over_all_records_of_a_partition() -> None:
+    """The ledger's hash covers good and bad records of one partition in offset order."""
+    batch, _ = empty_batch()
+    batch.add(
+        [
+            Record(EVENT.record, 0, 1),
+            Record(EVENT.record, 1, 1),
+            Record(b"bad", 0, 2),
+            Record(None, 0, 3),
+        ]
+    )
+    parts = [sha256(record).digest()[:16] for record in (EVENT.record, b"bad", b"")]
+    assert batch.spans[0].records_hash == sha256(b"".join(parts)).digest()[:16]
+    assert (batch.spans[0].first_offset, batch.spans[0].last_offset) == (1, 3)
+
+
+def test_it_is_due_by_rows() -> None:
+    """A batch is full and due at its limit of records, bad ones counted."""
+    batch, _ = empty_batch(rows=2)
+    states = [state_after(batch, EVENT.record), state_after(batch, b"bad")]
+    assert states == [(False, False), (True, True)]
+
+
+def test_it_is_due_by_bytes() -> None:
+    """A batch is full and due at its limit of bytes."""
+    batch, _ = empty_batch(size_bytes=len(EVENT.record) + 1)
+    states = [state_after(batch, EVENT.record), state_after(batch, b"x")]
+    assert states == [(False, False), (True, True)]
+
+
+def test_it_is_due_by_age() -> None:
+    """A batch is due when its first record has waited long enough."""
+    batch, clock = empty_batch(age_seconds=1.0)
+    states: list[tuple[bool, bool]] = []
+    for step_seconds in (0.0, 0.9, 0.25):
+        clock.now_seconds += step_seconds
+        states.append(state_after(batch, EVENT.record))
+    assert states == [(False, False), (False, False), (False, True)]
+
+
+def test_an_empty_batch_is_never_due() -> None:
+    """Without a record there is nothing to wait for, however long ago the batch was made."""
+    batch, clock = empty_batch(age_seconds=1.0)
+    clock.now_seconds += 10
+    assert not batch.is_due
+
+
+def state_after(batch: Batch, record: bytes) -> tuple[bool, bool]:
+    """Add a record and return whether the batch is full, and due."""
+    batch.add([Record(record)])
+    return batch.is_full, batch.is_due
+
+
+def test_times_outside_the_column_are_clamped() -> None:
+    """A broker's time that ClickHouse cannot hold, or none at all, does not spoil the row."""
+    batch, _ = empty_batch()
+    batch.add([Record(EVENT.record, appended_ms=-1), Record(EVENT.record, appended_ms=2**62)])
+    assert [row[-1] for row in batch.rows] == [0, 10_413_791_999_999]
+
+
+def test_a_newer_schema_version_is_stored() -> None:
+    """A schema version above what the column holds is clamped; the record keeps it."""
+    record = EVENT.record.replace(b'"schema_version":1', b'"schema_version":70000')
+    batch, _ = empty_batch()
+    batch.add([Record(record)])
+    row = dict(zip(EVENT_COLUMNS, batch.rows[0], strict=True))
+    assert (row["schema_version"], row["record"]) == (65_535, record)
+
+
+@given(st.binary(max_size=200) | st.text(alphabet='{}[]",:\\u019ae', max_size=40).map(str.encode))
+def test_no_bytes_break_the_decoder(record: bytes) -> None:
+    """Any bytes are an event or an InvalidEventError, nothing else."""
+    try:
+        envelope_of(record)
+    except InvalidEventError as error:
+        assert error.field
