@@ -105,9 +105,43 @@ def test_a_client_that_leaves_in_the_middle_stores_nothing(server: Server, table
     )
     with socket.create_connection(server.address, DEADLINE_SECONDS) as connection:
         connection.sendall(head.encode() + b"1\tx\n" * 1000)
-        eventually(lambda: server.running(table) == 1, "the insert must be under way")
+        server.text(f"INSERT INTO {table} VALUES (7, 'after')")
     eventually(lambda: server.running(table) == 0, "the insert must be given up")
+    assert server.text(f"SELECT a, b FROM {table}") == "7\tafter\n"
+
+
+@pytest.mark.parametrize(
+    ("rows", "code"),
+    [
+        (b"1\tgood\n2\tbad\n", 469),
+        (b"".join(b"%d\tgood\n" % (number * 1_000) for number in range(150)), 252),
+    ],
+)
+def test_a_block_that_the_table_refuses_is_no_success(
+    server: Server, rows: bytes, code: int
+) -> None:
+    """A constraint or a limit of the table answers with its code, and nothing is stored."""
+    table = f"{server.database}.refusing_{code}"
+    server.text(
+        f"CREATE TABLE {table} (a UInt64, b String, CONSTRAINT no_bad CHECK b != 'bad')"
+        " ENGINE = MergeTree PARTITION BY intDiv(a, 1000) ORDER BY a"
+    )
+    reply = server.ask(rows, {}, query=f"INSERT INTO {table} FORMAT TSV", async_insert="0")
+
+    assert reply.status >= 400
+    assert reply.code == code
     assert server.text(f"SELECT count() FROM {table}") == "0\n"
+
+
+@pytest.mark.parametrize("gap", [b"\n\n", b"\n\n\n", b";\n\n", b"\r\n\r\n", b"\n \n"])
+def test_empty_lines_among_the_rows_end_nothing(server: Server, table: str, gap: bytes) -> None:
+    """Binary rows may hold any bytes: an empty line in a text does not end the statement."""
+    text = b"before" + gap + b"behind" + gap
+    row = (5).to_bytes(8, "little") + bytes([len(text)]) + text
+    reply = server.ask(row * 3, {}, query=f"INSERT INTO {table} FORMAT RowBinary")
+
+    assert reply.status == 200, reply.body
+    assert server.text(f"SELECT count(), any(hex(b)) FROM {table}") == f"3\t{text.hex().upper()}\n"
 
 
 COMPRESS: dict[str, Callable[[bytes], bytes]] = {

@@ -3,6 +3,7 @@
 import asyncio
 import concurrent.futures
 import datetime as dt
+import gc
 import multiprocessing
 import os
 import threading
@@ -446,6 +447,34 @@ def test_forked_processes_each_deliver_their_own(kafka: KafkaConfig, leaves_by: 
     assert sorted(event.type for event in events) == ["child", "parent", "parent"]
     assert len({event.event_id for event in events}) == 3
     assert len({event.source.producer_id for event in events if event.source}) == 2
+
+
+class Garbage:
+    """A Kafka client in a reference cycle, which only the collector can free."""
+
+    def __init__(self, kafka: KafkaConfig) -> None:
+        self.itself = self
+        self.admin = AdminClient(kafka.client_options())
+        self.admin.list_topics(timeout=DEADLINE_SECONDS)
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_never_frees_what_it_inherited(kafka: KafkaConfig) -> None:
+    """Garbage that holds a parent's Kafka client does not crash or hang a child that collects."""
+    with AuditLogger(ProducerConfig(kafka=kafka)) as audit:
+        audit.log("parent", session_id="s")
+        gc.disable()
+        try:
+            Garbage(kafka)
+            if (pid := os.fork()) == 0:
+                gc.collect()
+                os._exit(0)
+        finally:
+            gc.enable()
+        eventually(
+            lambda: (ended := os.waitpid(pid, os.WNOHANG))[0] == 0 or ended[1] == 0,
+            "a child that ends well",
+        )
 
 
 def test_times_are_kept_to_the_microsecond(audit: AuditLogger, kafka: KafkaConfig) -> None:

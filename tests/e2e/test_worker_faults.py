@@ -259,6 +259,24 @@ def test_kafka_away_at_start_is_said(here: Place) -> None:
     assert worker.end() == 0
 
 
+def test_credentials_that_the_broker_does_not_take(here: Place) -> None:
+    """A connection that Kafka refuses is on /health within 10 s, and the worker goes on trying."""
+    worker = here.start(
+        kafka_security_protocol="sasl_plaintext",
+        kafka_sasl_mechanism="PLAIN",
+        kafka_sasl_username="nobody",
+        kafka_sasl_password="wrong",
+    )
+    eventually(
+        lambda: "Kafka at" in str((worker.health()[1] or {}).get("kafka")),
+        "a health that names Kafka",
+        seconds=10,
+    )
+    assert worker.health()[0] == 503
+    assert worker.process.poll() is None
+    assert "wrong" not in worker.log + str(worker.health()[1])
+
+
 def test_database_of_a_newer_version_is_refused(here: Place) -> None:
     """A database that a newer version migrated: exit 1 and the line that names the migration."""
     with ClickHouse(here.database) as clickhouse:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import hashlib
+import uuid
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -31,6 +32,29 @@ def in_order(
         Placed(event, partition, first_offset + place, START_MS + first_offset + place)
         for place, event in enumerate(events)
     ]
+
+
+def some_events(count: int, **fields: Any) -> list[AuditEvent]:
+    """Return different events of one session."""
+    return [
+        AuditEvent(type="message_sent", session_id="s", data={"place": place}, **fields)
+        for place in range(count)
+    ]
+
+
+def a_session() -> str:
+    """Return a session id that nobody else uses."""
+    return f"session-{uuid.uuid4()}"
+
+
+def event(session_id: str, type: str = "message_sent", **fields: Any) -> AuditEvent:
+    """Return an event, different from every other."""
+    return AuditEvent(type=type, session_id=session_id, **fields)
+
+
+def count(clickhouse: ClickHouse, table: str) -> int:
+    """Return the number of rows in *table*."""
+    return int(clickhouse.query(f"SELECT count() FROM {table}").rows[0][0])
 
 
 def block_of(placed: Sequence[Placed]) -> Block:

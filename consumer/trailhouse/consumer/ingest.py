@@ -74,6 +74,10 @@ class Ingest:
     def _reach(self, storage: ClickHouse) -> Origin | None:
         """Ask both parts, so that /health names both; None when one of them cannot be worked with."""
         origin = self._reach_kafka()
+        if origin is not None:
+            self._health.note_waiting(
+                "kafka", "not in the consumer group yet: ClickHouse comes first"
+            )
         try:
             check_with(storage)
         except StorageError as error:

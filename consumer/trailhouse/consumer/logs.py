@@ -6,7 +6,7 @@ from typing import TextIO
 
 import structlog
 
-QUIET_LOGGERS = ("faust", "mode", "aiokafka", "asyncio", "aiohttp")
+QUIET_LOGGERS = ("trailhouse.consumer.app", "faust", "mode", "aiokafka", "asyncio", "aiohttp")
 
 
 def configure_logs(stream: TextIO | None = None) -> None:

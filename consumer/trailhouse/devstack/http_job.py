@@ -5,6 +5,7 @@ import logging
 import threading
 import time
 from contextlib import closing
+from tempfile import TemporaryFile
 
 from aiohttp import web
 
@@ -127,16 +128,13 @@ class HttpJob:
         self, connection: EngineConnection, statement: Statement, input_format: str
     ) -> None:
         connection.set({f"param_{name}": text for name, text in self._query.params.items()})
-        insert = connection.insert(statement.sql, input_format)
-        try:
-            piece = statement.data
-            while piece or not self._has_whole_body:
-                if piece:
-                    insert.append(piece)
-                piece = self._next_piece()
-            self._answer.add(b"", insert.finish())
-        finally:
-            insert.cancel()
+        with TemporaryFile() as rows:
+            rows.write(statement.data)
+            while not self._has_whole_body:
+                rows.write(self._next_piece())
+            rows.flush()
+            work = connection.insert(statement.sql, statement.settings, input_format, rows.fileno())
+        self._answer.add(b"", work)
 
     def _with_engine_ids(self, connection: EngineConnection, statement: Statement) -> bytes:
         answer, _ = connection.run(

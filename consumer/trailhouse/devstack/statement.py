@@ -46,10 +46,12 @@ class Statement(NamedTuple):
 
     Attributes:
         verb: First word in capitals, such as ``SELECT``; empty for an empty text.
-        sql: What the engine is to run; for an INSERT with data, everything before its format.
+        sql: What the engine is to run; for an INSERT with rows, everything before its settings and
+            format.
         output_format: Named by the statement's own FORMAT clause; None without one.
         input_format: Format of the rows that follow; None when the statement carries none.
         data: The beginning of those rows.
+        settings: The SETTINGS clause of an INSERT with rows.
     """
 
     verb: str
@@ -57,6 +59,7 @@ class Statement(NamedTuple):
     output_format: str | None = None
     input_format: str | None = None
     data: bytes = b""
+    settings: bytes = b""
 
     @property
     def answers(self) -> bool:
@@ -114,6 +117,7 @@ def _top_level(tokens: Iterator[_Token]) -> Iterator[_Token]:
 def _insert_with_rows(text: bytes, tokens: Iterator[_Token]) -> Statement | None:
     before = b"INSERT"
     tokens = _top_level(tokens)
+    settings_start: int | None = None
     for token in tokens:
         word = (
             token.text.upper()
@@ -122,25 +126,34 @@ def _insert_with_rows(text: bytes, tokens: Iterator[_Token]) -> Statement | None
         )
         if word in (b"SELECT", b"WITH", b"FROM", b"WATCH"):
             return None
+        if word == b"SETTINGS":
+            settings_start = token.start
         if word == b"VALUES":
+            sql, settings = _apart(text, settings_start, token.start)
             return Statement(
-                "INSERT", text[: token.start], input_format="Values", data=text[token.end :]
+                "INSERT", sql, input_format="Values", data=text[token.end :], settings=settings
             )
         if word == b"FORMAT" and (name := next(tokens, None)) is not None and name.is_word:
-            return _rows_of_format(text, token.start, name)
+            return _rows_of_format(text, settings_start, token.start, name)
         before = token.text.upper()
     return None
 
 
-def _rows_of_format(text: bytes, sql_end: int, name: _Token) -> Statement:
-    sql, position = text[:sql_end], name.end
-    if name.text.upper() != b"VALUES" and (
-        settings := _SETTINGS_AFTER_FORMAT.match(text, position)
-    ):
-        sql, position = sql + settings.group(), settings.end()
+def _apart(text: bytes, settings_start: int | None, end: int) -> tuple[bytes, bytes]:
+    start = end if settings_start is None else settings_start
+    return text[:start], text[start:end]
+
+
+def _rows_of_format(
+    text: bytes, settings_start: int | None, sql_end: int, name: _Token
+) -> Statement:
+    sql, settings = _apart(text, settings_start, sql_end)
+    position = name.end
+    if name.text.upper() != b"VALUES" and (behind := _SETTINGS_AFTER_FORMAT.match(text, position)):
+        settings, position = settings + behind.group(), behind.end()
     gap = _GAP_BEFORE_DATA.match(text, position)
     data = text[gap.end() if gap else position :]
-    return Statement("INSERT", sql, input_format=name.text.decode(), data=data)
+    return Statement("INSERT", sql, input_format=name.text.decode(), data=data, settings=settings)
 
 
 def _output_format(text: bytes) -> str | None:

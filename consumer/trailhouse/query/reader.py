@@ -100,6 +100,7 @@ class AuditReader:
             IntegrityError: A stored record contradicts its own hash; names the event. Permanent.
             StorageUnavailableError: Retriable; nothing was read.
             StorageRejectedError: Permanent, such as missing tables or rights; says the way out.
+            ConfigError: The database is newer than this version. Permanent; says which one it needs.
         """
         wanted = session_filter(
             session_id,
@@ -119,7 +120,7 @@ class AuditReader:
         """Return every event id of a session that came with different contents, first met first.
 
         Raises:
-            QueryError, IntegrityError, StorageError: As for `get_audit_log`.
+            QueryError, IntegrityError, StorageError, ConfigError: As for `get_audit_log`.
         """
         wanted = session_filter(session_id, tenant_id=self.tenant_id)
         if wanted.is_hopeless:
@@ -133,7 +134,7 @@ class AuditReader:
         """Return totals over all sessions that this reader sees, each event counted once.
 
         Raises:
-            StorageError: ClickHouse is away or refuses.
+            StorageError, ConfigError: As for `get_audit_log`.
         """
         return read_overview(self._ready(), self.tenant_id)
 
@@ -141,7 +142,7 @@ class AuditReader:
         """Return how many events of each type this reader sees, the most frequent first.
 
         Raises:
-            StorageError: ClickHouse is away or refuses.
+            StorageError, ConfigError: As for `get_audit_log`.
         """
         return count_by_type(self._ready(), self.tenant_id)
 

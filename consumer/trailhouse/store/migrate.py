@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from trailhouse.schemas.config import ClickHouseConfig
-from trailhouse.schemas.errors import StorageRejectedError
+from trailhouse.schemas.errors import ConfigError, StorageRejectedError
 from trailhouse.schemas.migrations import Migration, migrations
 from trailhouse.store.clickhouse import ClickHouse
 
@@ -38,8 +38,9 @@ def migrate(
         known: The migrations to bring it to; those of this package if None.
 
     Raises:
-        StorageRejectedError: An applied one was edited, the database is newer than this package, or
-            ClickHouse refuses. Permanent; names the way out.
+        ConfigError: An applied one was edited, or the database is newer than this package: the two
+            do not belong together. Permanent; nothing was changed.
+        StorageRejectedError: ClickHouse refuses. Permanent; names the way out.
         StorageUnavailableError: Retriable; what was done stays, and the next call goes on.
     """
     with ClickHouse(config) as clickhouse:
@@ -63,7 +64,7 @@ def plan(config: ClickHouseConfig, known: Sequence[Migration] | None = None) -> 
     """Return what `migrate` would apply, and change nothing.
 
     Raises:
-        StorageError: As for `migrate`.
+        ConfigError, StorageError: As for `migrate`.
     """
     with ClickHouse(config) as clickhouse:
         return tuple(_applied(migration) for migration in _missing(clickhouse, known))
@@ -73,8 +74,8 @@ def check(config: ClickHouseConfig, known: Sequence[Migration] | None = None) ->
     """Return when the database is exactly what this package knows; call it before using the tables.
 
     Raises:
-        StorageRejectedError: It is older, newer, or was made by an edited migration. Permanent;
-            says what to do.
+        ConfigError: It is newer, or was made by an edited migration. Permanent; says what to do.
+        StorageRejectedError: It is older or not there: `trailhouse init` mends that.
         StorageUnavailableError: Retriable; nothing is known.
     """
     with ClickHouse(config) as clickhouse:
@@ -95,13 +96,13 @@ def _missing(clickhouse: ClickHouse, known: Sequence[Migration] | None) -> tuple
     applied = _read(clickhouse)
     newest = max((found.number for found in applied), default=0)
     if newest > max(ours, default=0):
-        raise StorageRejectedError(
+        raise ConfigError(
             f"{_place(clickhouse)} needs trailhouse with migration {newest}, this one knows up to"
             f" {max(ours, default=0)}; install a newer trailhouse"
         )
     for found in applied:
         if found.sha256 != ours[found.number].sha256:
-            raise StorageRejectedError(
+            raise ConfigError(
                 f"{_place(clickhouse)} was made by another version of migration {found.number} ({found.name});"
                 " a migration must not be edited: use the trailhouse that made it, or a new database"
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import logging
 import os
 import sys
@@ -19,6 +20,7 @@ log = logging.getLogger(__name__)
 _loggers: weakref.WeakSet[AuditLogger] = weakref.WeakSet()
 _abandoned: list[object] = []
 _registered_with_multiprocessing: list[object] = []
+_is_collecting = True
 
 
 class _ExitHook:
@@ -40,7 +42,11 @@ def abandon(inherited: object) -> None:
 
 
 def _before_fork() -> None:
-    """Have a forked multiprocessing child close its loggers: it leaves by os._exit, past atexit."""
+    """Keep the collector away from the fork, and have a multiprocessing child close its loggers."""
+    global _is_collecting
+    _is_collecting = gc.isenabled()
+    gc.disable()
+    # A forked multiprocessing child leaves by os._exit, past atexit.
     util = sys.modules.get("multiprocessing.util")
     if util is not None and not _registered_with_multiprocessing:
         _registered_with_multiprocessing.append(util)
@@ -50,7 +56,16 @@ def _before_fork() -> None:
         )
 
 
+def _after_fork_in_parent() -> None:
+    if _is_collecting:
+        gc.enable()
+
+
 def _after_fork_in_child() -> None:
+    # A Kafka client that the parent left as garbage must never be freed here: its threads, which
+    # librdkafka would wait for, are not in this process, and the child would hang or crash.
+    gc.freeze()
+    _after_fork_in_parent()
     for logger in list(_loggers):
         logger.after_fork()
 
@@ -65,4 +80,8 @@ def close_all() -> None:
 
 
 atexit.register(close_all)
-os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)
+os.register_at_fork(
+    before=_before_fork,
+    after_in_parent=_after_fork_in_parent,
+    after_in_child=_after_fork_in_child,
+)

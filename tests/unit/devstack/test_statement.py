@@ -28,18 +28,6 @@ from trailhouse.devstack.statement import Statement, read_statement
             "TSV",
             b"1",
         ),
-        (
-            b"INSERT INTO t SETTINGS a = 'FORMAT b' FORMAT CSV\n",
-            b"INSERT INTO t SETTINGS a = 'FORMAT b' ",
-            "CSV",
-            b"",
-        ),
-        (
-            b"INSERT INTO t FORMAT CSV SETTINGS x = 1, y='z'\n1",
-            b"INSERT INTO t  SETTINGS x = 1, y='z'",
-            "CSV",
-            b"1",
-        ),
         (b"INSERT INTO {t:Identifier} FORMAT CSV\n1", b"INSERT INTO {t:Identifier} ", "CSV", b"1"),
         (b"INSERT INTO t FORMAT JSONEachRow", b"INSERT INTO t ", "JSONEachRow", b""),
     ],
@@ -49,6 +37,21 @@ def test_rows_begin_behind_the_format(
 ) -> None:
     """Everything before the format is the statement; one line end after it belongs to neither."""
     assert read_statement(text) == Statement("INSERT", sql, None, input_format, data)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"INSERT INTO t SETTINGS a = 'FORMAT b', c = 1 FORMAT CSV\n1",
+        b"INSERT INTO t FORMAT CSV SETTINGS a = 'FORMAT b', c = 1\n1",
+    ],
+)
+def test_settings_of_an_insert_stand_apart(text: bytes) -> None:
+    """The SETTINGS clause is told from the statement, before the format or behind it."""
+    statement = read_statement(text)
+
+    assert (statement.sql.strip(), statement.data) == (b"INSERT INTO t", b"1")
+    assert statement.settings.strip() == b"SETTINGS a = 'FORMAT b', c = 1"
 
 
 @pytest.mark.parametrize(
