@@ -15,6 +15,7 @@ from rich.console import Console
 from trailhouse.cli.comparison import compare
 from trailhouse.cli.demo_runs import SHOWN_SESSION_ID, recorded_events
 from trailhouse.cli.table import EVENT_COLUMNS, event_rows, print_table
+from trailhouse.consumer.init import apply_init
 from trailhouse.devstack import DevStack
 from trailhouse.producer import AuditLogger
 from trailhouse.query import AuditReader, Overview
@@ -66,7 +67,9 @@ def demonstrate(
         ) as folder,
     ):
         _say(progress, "1/4 start Kafka, ClickHouse and a worker")
-        with DevStack(Path(folder), echo=lambda line: _say(progress, f"    {line}")) as stack:
+        with DevStack(
+            Path(folder), apply_init=apply_init, echo=lambda line: _say(progress, f"    {line}")
+        ) as stack:
             os.environ.update(stack.environment())
             _say(progress, "2/4 emit recorded runs and wait until they are stored")
             emitted, timing = _emit_and_wait()

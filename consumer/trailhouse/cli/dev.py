@@ -86,6 +86,7 @@ def dev(
     """Run the stack; what a sub-command does stands there."""
     if context.invoked_subcommand is not None:
         return
+    from trailhouse.consumer.init import apply_init
     from trailhouse.devstack import DevStack, Ports, default_data_dir
     from trailhouse.devstack.foreground import hold, run_under
 
@@ -97,11 +98,15 @@ def dev(
         kafka_port or usual.kafka, clickhouse_port or usual.clickhouse, worker_port or usual.worker
     )
     if command is None:
-        stack = DevStack(data_dir or default_data_dir(), ports=ports, echo=_say)
+        stack = DevStack(
+            data_dir or default_data_dir(), ports=ports, apply_init=apply_init, echo=_say
+        )
         hold(stack, lambda: _welcome(stack))
         return
     with _folder(data_dir) as folder:
-        raise typer.Exit(run_under(DevStack(folder, ports=ports, echo=_say), command))
+        raise typer.Exit(
+            run_under(DevStack(folder, ports=ports, apply_init=apply_init, echo=_say), command)
+        )
 
 
 @dev_app.command(epilog="Examples:\n\ntrailhouse dev status\n\ntrailhouse dev status --json")

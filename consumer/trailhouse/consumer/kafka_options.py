@@ -22,9 +22,9 @@ def consumer_options(kafka: KafkaConfig, worker: WorkerConfig) -> dict[str, Any]
         # A widened topic: new partitions are read from their beginning, soon.
         "topic.metadata.refresh.interval.ms": 10_000,
         "check.crcs": True,
-        "queued.max.messages.kbytes": 16_384,
+        "queued.max.messages.kbytes": 8_192,
         "queued.min.messages": 20_000,
-        "fetch.max.bytes": 8_388_608,
+        "fetch.max.bytes": 4_194_304,
         "fetch.queue.backoff.ms": 20,
         "fetch.wait.max.ms": 100,
         "log_level": 0,

@@ -1,6 +1,5 @@
 """The whole stack on this machine: Kafka, ClickHouse and a worker over one data folder."""
 
-import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -24,12 +23,16 @@ PART_NAMES: tuple[PartName, ...] = get_args(PartName)
 _WORKER_STOP_SECONDS = 30.0
 
 
+def _nothing(_kafka: KafkaConfig, _clickhouse: ClickHouseConfig) -> None:
+    """Make nothing: for a stack whose user makes topic and tables."""
+
+
 class DevStack:
     """Kafka, ClickHouse and a worker, kept running until the end of a ``with`` block.
 
     ::
 
-        with DevStack(Path("data")) as stack:
+        with DevStack(Path("data"), apply_init=apply_init) as stack:
             subprocess.run(["pytest"], env=os.environ | stack.environment())
 
     Entering returns when every part answers and the topic and the tables are there. A part that
@@ -38,7 +41,9 @@ class DevStack:
     Args:
         data_dir: Where the parts keep their data; one stack a folder.
         ports: Where they listen; free ports by default.
-        parts: Which of them to run. Topic and tables are made only when a worker is among them.
+        parts: Which of them to run.
+        apply_init: Makes topic and tables before a worker starts: `trailhouse.consumer.init.apply_init`.
+            Handed in, so that the stack depends on no part that it runs.
         echo: Takes one line a change of state.
 
     Raises:
@@ -52,11 +57,13 @@ class DevStack:
         *,
         ports: Ports | None = None,
         parts: Sequence[PartName] = PART_NAMES,
+        apply_init: Callable[[KafkaConfig, ClickHouseConfig], object] = _nothing,
         echo: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._folder = DataFolder(data_dir)
         self._given_ports = ports
         self._names = tuple(parts)
+        self._apply_init = apply_init
         self._echo = echo
         self._supervisor: Supervisor | None = None
         self._control: ControlServer | None = None
@@ -172,16 +179,10 @@ class DevStack:
             if name in self._names:
                 self._supervisor.wait_ready(name)
         if "worker" in self._names:
-            self._make_topic_and_tables()
+            self._apply_init(self._kafka_config(), self._clickhouse_config())
             self._supervisor.start("worker")
             self._supervisor.wait_ready("worker")
         self._write_state()
-
-    def _make_topic_and_tables(self) -> None:
-        apply_init: Callable[[KafkaConfig, ClickHouseConfig], object] = importlib.import_module(
-            "trailhouse.consumer.init"
-        ).apply_init
-        apply_init(self._kafka_config(), self._clickhouse_config())
 
     def _kafka_config(self) -> KafkaConfig:
         # Whatever the user has set for a real cluster must not be asked of this one.

@@ -206,7 +206,7 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     group_id: str = setting("worker", "group_id", "trailhouse-worker", "Consumer group.")
     batch_rows: int = setting(
-        "worker", "batch_rows", 20_000, "A batch closes at this many records.", kind=int
+        "worker", "batch_rows", 16_000, "A batch closes at this many records.", kind=int
     )
     batch_bytes: int = setting(
         "worker", "batch_bytes", 16_777_216, "A batch closes at this many bytes.", kind=int

@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from trailhouse.schemas.errors import InvalidEventError
-from trailhouse.schemas.event_type import TYPE_PATTERN, EventType, is_type_name
+from trailhouse.schemas.event_type import TYPE_PATTERN, is_type_name
 from trailhouse.schemas.plain import plain_object, utc
 from trailhouse.schemas.record import ENVELOPE_FIELDS, Actor, Envelope, Source, encode_envelope
 from trailhouse.schemas.uuid7 import is_uuid, uuid7
@@ -18,7 +18,6 @@ MAX_ID_CHARACTERS = 256
 SCHEMA_VERSION = 1
 MAX_SCHEMA_VERSION = 65_535
 Part = TypeVar("Part", Actor, Source)
-_KNOWN_TYPES = frozenset(str(member) for member in EventType)
 _OPTIONAL_IDS = (
     "tenant_id",
     "run_id",
@@ -137,11 +136,10 @@ def _envelope(event: AuditEvent) -> Envelope:
 
 def _check_type(event: AuditEvent) -> None:
     name = cast(object, event.type)
-    if type(name) is str and name in _KNOWN_TYPES:
-        return
-    if not isinstance(name, str) or not is_type_name(str.__str__(name)):
+    if not isinstance(name, str) or not is_type_name(name):
         raise InvalidEventError("type", f"must be a known type or match {TYPE_PATTERN}")
-    force_setattr(event, "type", str.__str__(name))
+    if type(name) is not str:
+        force_setattr(event, "type", str.__str__(name))
 
 
 def _check_ids(event: AuditEvent) -> None:

@@ -4,7 +4,7 @@ import re
 from enum import StrEnum
 
 TYPE_PATTERN = r"[a-z][a-z0-9_.]{0,63}"
-_is_type_name = re.compile(TYPE_PATTERN).fullmatch
+_has_type_form = re.compile(TYPE_PATTERN).fullmatch
 
 
 class EventType(StrEnum):
@@ -45,4 +45,7 @@ class EventType(StrEnum):
 
 def is_type_name(name: str) -> bool:
     """Tell whether *name* can be an event type, known or custom."""
-    return _is_type_name(name) is not None
+    return name in _KNOWN or _has_type_form(name) is not None
+
+
+_KNOWN = frozenset(str(member) for member in EventType)
