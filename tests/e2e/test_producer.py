@@ -8,16 +8,16 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 import pytest
-from confluent_kafka import Consumer, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from producing import DEADLINE_SECONDS, events_of, eventually, given, read_topic
 from trailhouse.producer import AuditLogger, ProducerConfig, Receipt, telemetry
 from trailhouse.schemas import Actor, AuditEvent, KafkaConfig, Run, Session, decode
 from trailhouse.schemas.errors import (
@@ -29,19 +29,8 @@ from trailhouse.schemas.errors import (
     QueueFullError,
 )
 
-DEADLINE_SECONDS = 30.0
 RUN = Run("r1", "s1", parent_run_id="r0")
 SESSION = Session("s1", agent_id="a1", tenant_id="t1")
-
-
-def eventually(
-    condition: Callable[[], bool], expected: str, deadline_seconds: float = DEADLINE_SECONDS
-) -> None:
-    """Wait until *condition* holds, or fail saying what was *expected*."""
-    end = time.monotonic() + deadline_seconds
-    while not condition():
-        assert time.monotonic() < end, f"expected within {deadline_seconds} s: {expected}"
-        threading.Event().wait(0.02)
 
 
 @pytest.fixture
@@ -51,44 +40,11 @@ def audit(kafka: KafkaConfig) -> Iterator[AuditLogger]:
         yield logger
 
 
-def read_topic(kafka: KafkaConfig, count: int) -> list[Message]:
-    """Return exactly the first *count* records of the topic, by partition and offset."""
-    consumer = Consumer(
-        kafka.client_options() | {"group.id": "reader", "enable.auto.commit": False}
-    )
-    try:
-        consumer.assign(
-            [TopicPartition(kafka.topic, number, 0) for number in range(kafka.partitions)]
-        )
-        messages: list[Message] = []
-        end = time.monotonic() + DEADLINE_SECONDS
-        while len(messages) < count:
-            assert time.monotonic() < end, (
-                f"expected {count} records in the topic, got {len(messages)}"
-            )
-            messages += [
-                message for message in consumer.consume(1_000, 0.2) if message.error() is None
-            ]
-        assert len(messages) == count, f"expected {count} records in the topic, got more"
-        return sorted(messages, key=lambda message: (message.partition(), message.offset()))
-    finally:
-        consumer.close()
-
-
-def events_of(kafka: KafkaConfig, count: int) -> list[AuditEvent]:
-    return [decode(message.value() or b"") for message in read_topic(kafka, count)]
-
-
-def given(receipt: Receipt | None) -> Receipt:
-    assert receipt is not None, "expected a receipt, got None: the logger is disabled"
-    return receipt
-
-
 def test_a_receipt_tells_where_the_event_is(audit: AuditLogger, kafka: KafkaConfig) -> None:
     """A receipt knows the id at once, and topic, partition and offset once acknowledged."""
     receipt = given(audit.log("run_started", session_id="s"))
     delivery = receipt.result(DEADLINE_SECONDS)
-    [message] = read_topic(kafka, 1)
+    [message] = read_topic(kafka)
 
     assert (message.topic(), message.partition(), message.offset()) == tuple(delivery)
     assert message.key() == b"s"
@@ -156,7 +112,7 @@ def test_emit_sends_an_event_byte_for_byte(audit: AuditLogger, kafka: KafkaConfi
     audit.emit(read)
     audit.flush(DEADLINE_SECONDS)
 
-    assert [message.value() for message in read_topic(kafka, 2)] == [made.record, read.record]
+    assert [message.value() for message in read_topic(kafka)] == [made.record, read.record]
 
 
 @pytest.mark.parametrize(
@@ -188,7 +144,7 @@ def test_the_largest_event_is_taken(audit: AuditLogger, kafka: KafkaConfig) -> N
     event = msgspec.structs.replace(empty, data={"x": "y" * (900_000 - len(empty.record))})
     given(audit.emit(event)).result(DEADLINE_SECONDS)
 
-    assert [message.value() for message in read_topic(kafka, 1)] == [event.record]
+    assert [message.value() for message in read_topic(kafka)] == [event.record]
 
 
 def test_disabled_writes_nothing(kafka: KafkaConfig) -> None:

@@ -132,6 +132,8 @@ def _send_lines(
 @contextlib.contextmanager
 def _opened(file: Path) -> Generator[BinaryIO]:
     if str(file) == "-":
+        if sys.stdin is None:  # Python has no stream where the caller closed it
+            raise typer.BadParameter("standard input is closed")
         yield sys.stdin.buffer
     else:
         with file.open("rb") as stream:

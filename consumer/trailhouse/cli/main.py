@@ -36,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _leave_quietly()
     except KeyboardInterrupt:
         return INTERRUPTED
+    except OSError as error:
+        return _fail(_system(error), is_verbose)
     except Exception as error:  # noqa: BLE001 - the last line of defence, and it reports
         return _fail(_unexpected(error), is_verbose)
     return code
@@ -49,6 +51,9 @@ def split_verbose(arguments: Sequence[str]) -> tuple[bool, list[str]]:
 
 
 def _prepare_streams() -> None:
+    # Whoever closed an output wants none of it; Python has no stream there then.
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115 - for the process's life
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal may know fewer characters
@@ -84,6 +89,11 @@ def _fail(message: str, is_verbose: bool) -> int:
 
 def _unexpected(error: Exception) -> str:
     return f"unexpected {type(error).__name__}: {error}; run again with --verbose and report it"
+
+
+def _system(error: OSError) -> str:
+    """Say what the operating system refused, such as a full disk; it is no mistake of ours."""
+    return f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
 
 
 def _leave_quietly() -> int:

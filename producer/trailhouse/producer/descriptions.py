@@ -29,12 +29,14 @@ def read_id(source: object, *names: str) -> Any:
 
 def envelope_of(run: object, session: object) -> dict[str, Any]:
     """Return the envelope fields that *run* and *session* give; either may be None."""
+    session_id, tenant_id = read_id(session, "id", "session_id"), read_id(session, "tenant_id")
     return {
-        "session_id": read_id(session, "id", "session_id") or read_id(run, "session_id"),
+        # An empty id is the caller's mistake, for the event to refuse: the run's must not hide it.
+        "session_id": read_id(run, "session_id") if session_id is None else session_id,
         "run_id": read_id(run, "id", "run_id"),
         "parent_run_id": read_id(run, "parent_run_id"),
         "agent_id": agent_id_of(run, session),
-        "tenant_id": read_id(session, "tenant_id") or read_id(run, "tenant_id"),
+        "tenant_id": read_id(run, "tenant_id") if tenant_id is None else tenant_id,
         "provider": read(run, "provider") or read(session, "provider"),
     }
 
@@ -64,7 +66,12 @@ def failed_data(run: object, session: object, error: object) -> dict[str, Any]:
 
 
 def code_and_message(error: object) -> tuple[Any, Any]:
-    """Return what identifies *error*: its `code`, else an exception's class; and its message."""
+    """Return what identifies *error*: its `code`, else an exception's class; and its message.
+
+    Text alone is a message.
+    """
+    if isinstance(error, str):
+        return None, error
     code = read(error, "code", "error_code")
     if not isinstance(error, BaseException):
         return code, read(error, "message", "error_message")
@@ -73,6 +80,7 @@ def code_and_message(error: object) -> tuple[Any, Any]:
 
 def _text(error: BaseException) -> str:
     try:
-        return str(error)
+        # A lone surrogate, as in the name of a file, must not keep a failure out of the log.
+        return str(error).encode(errors="backslashreplace").decode()
     except Exception as broken:  # noqa: BLE001 - a foreign __str__ may raise anything
         return f"<{type(error).__name__} whose text raised {type(broken).__name__}>"

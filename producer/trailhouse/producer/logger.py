@@ -7,14 +7,14 @@ import socket
 import sys
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Never, Self
+from typing import TYPE_CHECKING, Any, Never, Self, cast
 
 from trailhouse.producer import descriptions, process_hooks, telemetry_handlers
 from trailhouse.producer.outbox import Outbox, Stats
 from trailhouse.producer.receipt import Receipt
 from trailhouse.producer.sender import Sender
 from trailhouse.schemas.config import ProducerConfig
-from trailhouse.schemas.errors import EventTooLargeError
+from trailhouse.schemas.errors import DeliveryError, EventTooLargeError, InvalidEventError
 from trailhouse.schemas.event import AuditEvent, unknown_field
 from trailhouse.schemas.event_type import EventType
 from trailhouse.schemas.record import Actor, Source
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 DEFAULT_TIMEOUT_SECONDS = 30.0
+NOT_GIVEN: Any = None
+"""Stands for a `session_id` that was forgotten, which is refused like any other wrong one."""
 
 
 class AuditLogger:
@@ -149,7 +151,7 @@ class AuditLogger:
         self,
         type: EventType | str,
         *,
-        session_id: str,
+        session_id: str = NOT_GIVEN,
         run_id: str | None = None,
         data: Mapping[str, Any] | None = None,
         metadata: Mapping[str, Any] | None = None,
@@ -179,6 +181,7 @@ class AuditLogger:
             EventTooLargeError: Over `max_event_bytes` when encoded. Permanent; nothing was queued.
             QueueFullError: No room within `queue_timeout_seconds`. Retriable; nothing was queued.
             ProducerClosedError: After `close`. Permanent; nothing was queued.
+            ConfigError: The broker client refuses the settings, told by the first event. Permanent.
         """
         if not self.enabled:
             return None
@@ -195,46 +198,57 @@ class AuditLogger:
     def emit(self, event: AuditEvent) -> Receipt | None:
         """Send *event* as it is: its `record`, to the last byte; nothing is stamped.
 
-        An event that was read can so be emitted again. Guarantees and errors are those of `log`,
-        except that an event which exists is valid.
+        An event that was read can so be emitted again. Guarantees and errors are those of `log`;
+        an `AuditEvent` that exists is valid, and anything else is refused.
         """
         if not self.enabled:
             return None
+        given = cast(object, event)  # an untyped caller may hand over anything
+        if not isinstance(given, AuditEvent):
+            raise InvalidEventError("event", f"must be an AuditEvent, got {type(given).__name__}")
         with self._outbox.lock:
             self._outbox.wait_for_room(self._config.queue_timeout_seconds)
             return self._enqueue(event)
 
     def _log(self, fields: dict[str, Any]) -> Receipt:
         given = {name: value for name, value in fields.items() if value is not None}
-        given.setdefault("session_id", None)  # for the event to refuse, by name
+        for name in ("type", "session_id"):
+            given.setdefault(name, None)  # for the event to refuse, by name
         if self._tenant_id is not None:
             given.setdefault("tenant_id", self._tenant_id)
         if self._actor is not None:
             given.setdefault("actor", self._actor)
         with self._outbox.lock:
             self._outbox.wait_for_room(self._config.queue_timeout_seconds)
-            source = Source(self._service, self._host, self._pid, self._producer_id, self._next_seq)
-            receipt = self._enqueue(AuditEvent(**given, source=source))
-            self._next_seq += 1  # only now: a refused event must not look like a lost one
-            return receipt
+            seq = self._next_seq
+            self._next_seq += 1  # at once: a signal handler may log before we are done
+            source = Source(self._service, self._host, self._pid, self._producer_id, seq)
+            try:
+                return self._enqueue(AuditEvent(**given, source=source))
+            except BaseException:
+                if self._next_seq == seq + 1:
+                    self._next_seq = seq  # a refused event must not look like a lost one
+                raise
 
     def _enqueue(self, event: AuditEvent) -> Receipt:
         if (size_bytes := len(event.record)) > self._config.max_event_bytes:
             raise EventTooLargeError(size_bytes, self._config.max_event_bytes)
         if self._sender is None:
             self._sender = Sender(self._config, self._outbox)
+            process_hooks.hold(self)
         receipt = Receipt(self._outbox, event.event_id, key_of(event), event.record)
         self._outbox.add(receipt)
         self._sender.send_waiting()
         return receipt
 
     def flush(self, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> None:
-        """Return when every event logged so far is acknowledged by all in-sync replicas.
+        """Return when every event logged before this call is acknowledged by all in-sync replicas.
 
         Raises:
             DeliveryTimeoutError: Some are not, after *timeout_seconds*; they stay queued. Retriable.
             BrokerRejectedError: The topic is missing, the credentials are wrong, or the broker
                 refused an event since the last `flush`. What it refuses as a whole stays queued.
+            ProducerClosedError: The logger was closed before some were acknowledged. Permanent.
         """
         self._outbox.wait_empty(timeout_seconds)
 
@@ -245,18 +259,25 @@ class AuditLogger:
             DeliveryTimeoutError, BrokerRejectedError: As `flush`; the logger is closed all the
                 same, and what was not acknowledged is lost with the process's memory.
         """
-        timeout = self._config.close_timeout_seconds if timeout_seconds is None else timeout_seconds
+        timeout = self.close_timeout_seconds if timeout_seconds is None else timeout_seconds
         try:
             if not self._outbox.is_closed:
                 self._outbox.wait_empty(timeout)
         finally:
             with self._outbox.lock:
+                # From here on nothing is added, and so no new sender is made.
                 self._outbox.is_closed = True
-                self._outbox.lock.notify_all()
                 sender, self._sender = self._sender, None
             if sender is not None:
                 sender.stop()
+            self._outbox.close()
+            process_hooks.release(self)
             self.detach_telemetry_handlers()
+
+    @property
+    def close_timeout_seconds(self) -> float:
+        """How long `close` waits for acknowledgements unless told otherwise."""
+        return self._config.close_timeout_seconds
 
     def stats(self) -> Stats:
         """Return the counters of this logger in this process."""
@@ -279,7 +300,14 @@ class AuditLogger:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close()
+        try:
+            self.close()
+        except DeliveryError as undelivered:
+            if error is None:
+                raise
+            error.add_note(
+                f"trailhouse: {undelivered}"
+            )  # the block's own error goes on, and says so
 
     def after_fork(self) -> None:
         """Leave the parent's queue and connection to the parent. Called in a forked child."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from collections import deque
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from trailhouse.schemas.config import LONGEST_WAIT_SECONDS
 from trailhouse.schemas.errors import (
     BrokerRejectedError,
     DeliveryTimeoutError,
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
     from trailhouse.producer.receipt import Delivery, Receipt
     from trailhouse.schemas.errors import DeliveryError
+
+
+def bounded(timeout_seconds: float) -> float:
+    """Return a wait that has a deadline: never longer than a day, and None is no time."""
+    return min(float(timeout_seconds), LONGEST_WAIT_SECONDS)
 
 
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +54,7 @@ class Outbox:
         self.is_closed = False
         self._max_events = max_events
         self._max_bytes = max_bytes
+        self._next_number = 0
         self._events = 0
         self._bytes = 0
         self._acknowledged = 0
@@ -85,6 +91,8 @@ class Outbox:
 
     def add(self, receipt: Receipt) -> None:
         """Append *receipt* to `waiting`; called under `lock`."""
+        receipt.number = self._next_number
+        self._next_number += 1
         self.waiting.append(receipt)
         self._events += 1
         self._bytes += len(receipt.record)
@@ -117,27 +125,50 @@ class Outbox:
             self._refused += 1
         else:
             receipt.delivery = outcome
-            self.trouble = None
             self._acknowledged += 1
+        self.trouble = None  # the broker has answered
         self._events -= 1
         self._bytes -= len(receipt.record)
 
-    def report_trouble(self, trouble: BrokerRejectedError) -> None:
-        """Tell everyone who waits that the broker refuses; the events stay queued."""
+    def report_trouble(self, trouble: BrokerRejectedError) -> bool:
+        """Tell everyone who waits that the broker refuses; the events stay queued.
+
+        Returns whether this is new. With nothing queued there is nobody to tell, and an old trouble
+        must not meet a new event: librdkafka repeats itself for as long as the cause is there.
+        """
         with self.lock:
+            if not self._events or self.trouble is not None:
+                self.trouble = trouble if self._events else None
+                return False
             self.trouble = trouble
-            wakers = [
-                waker for receipt in (*self.sent, *self.waiting) for waker in receipt.take_wakers()
-            ]
+            wakers = self._take_all_wakers()
             self.lock.notify_all()
         for waker in wakers:
             waker()
+        return True
+
+    def close(self) -> None:
+        """Refuse further events, and tell everyone who waits that nothing more will be sent."""
+        with self.lock:
+            self.is_closed = True
+            wakers = self._take_all_wakers()
+            self.lock.notify_all()
+        for waker in wakers:
+            waker()
+
+    def _take_all_wakers(self) -> list[Callable[[], object]]:
+        return [waker for receipt in (*self.sent, *self.waiting) for waker in receipt.take_wakers()]
+
+    @property
+    def _is_hopeless(self) -> bool:
+        """Whether waiting on is no use for now: the broker refuses, or nothing more will be sent."""
+        return self.trouble is not None or self.is_closed
 
     def wait_settled(self, receipt: Receipt, timeout_seconds: float) -> Delivery:
         """See `Receipt.result`."""
         with self.lock:
             self.lock.wait_for(
-                lambda: receipt.is_settled or self.trouble is not None, timeout_seconds
+                lambda: receipt.is_settled or self._is_hopeless, bounded(timeout_seconds)
             )
             return self._outcome(receipt, timeout_seconds)
 
@@ -147,13 +178,21 @@ class Outbox:
 
         loop = asyncio.get_running_loop()
         settled = asyncio.Event()
+
+        def wake() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits there
+                loop.call_soon_threadsafe(settled.set)
+
         with self.lock:
-            if not receipt.is_settled and self.trouble is None:
-                receipt.add_waker(lambda: loop.call_soon_threadsafe(settled.set))
-            else:
-                settled.set()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(settled.wait(), timeout_seconds)
+            if receipt.is_settled or self._is_hopeless:
+                return self._outcome(receipt, timeout_seconds)
+            receipt.add_waker(wake)
+        try:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(settled.wait(), bounded(timeout_seconds))
+        finally:
+            with self.lock:
+                receipt.remove_waker(wake)
         with self.lock:
             return self._outcome(receipt, timeout_seconds)
 
@@ -161,32 +200,57 @@ class Outbox:
         if receipt.delivery is not None:
             return receipt.delivery
         if (error := receipt.refusal or self.trouble) is not None:
-            raise error
+            raise error.with_traceback(None)  # else each raising would add to the one trouble
+        if self.is_closed:
+            raise ProducerClosedError(
+                f"the audit logger was closed before event {receipt.event_id} was acknowledged:"
+                " its outcome is unknown, log it again with the same event_id"
+            )
         raise DeliveryTimeoutError(
             f"no acknowledgement of event {receipt.event_id} within {timeout_seconds:g} s;"
             " it stays queued: check that the broker is up, and ask the receipt again"
         )
 
     def wait_empty(self, timeout_seconds: float) -> None:
-        """Return when every event is acknowledged.
+        """Return when every event that was added before this call is acknowledged or refused.
 
         Raises:
             BrokerRejectedError: The broker refuses; what it refuses as a whole stays queued.
             DeliveryTimeoutError: Some are not acknowledged within *timeout_seconds*; they stay queued.
+            ProducerClosedError: The logger was closed before some were acknowledged.
         """
-        deadline = time.monotonic() + timeout_seconds
         with self.lock:
-            self.lock.wait_for(
-                lambda: self._events == 0 or self.trouble is not None, deadline - time.monotonic()
-            )
+            end = self._next_number  # others may go on adding: their events are not waited for
+
+            def is_done() -> bool:
+                return self._oldest_number() >= end
+
+            self.lock.wait_for(lambda: is_done() or self._is_hopeless, bounded(timeout_seconds))
             refusal, self._unreported_refusal = self._unreported_refusal, None
-            if (error := refusal or (self.trouble if self._events else None)) is not None:
-                raise error
-            if self._events:
-                raise DeliveryTimeoutError(
-                    f"{self._events} events are not acknowledged after {timeout_seconds:g} s;"
-                    " they stay queued: check that the broker is up"
-                )
+            if refusal is not None:
+                raise refusal
+            if is_done():
+                return
+            error = self.trouble or self._not_acknowledged(timeout_seconds)
+            raise error.with_traceback(None)
+
+    def _oldest_number(self) -> int:
+        """Return the number of the oldest event that is not settled; the next one's if there is none."""
+        for receipts in (self.sent, self.waiting):
+            if receipts:
+                return receipts[0].number
+        return self._next_number
+
+    def _not_acknowledged(self, timeout_seconds: float) -> DeliveryError:
+        if self.is_closed:
+            return ProducerClosedError(
+                f"{self._events} events were not acknowledged when the audit logger was closed:"
+                " their outcome is unknown"
+            )
+        return DeliveryTimeoutError(
+            f"{self._events} events are not acknowledged after {timeout_seconds:g} s:"
+            " check that the broker is up"
+        )
 
     def stats(self) -> Stats:
         """Return the counters as they are now."""

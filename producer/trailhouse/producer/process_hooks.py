@@ -7,6 +7,8 @@ import gc
 import logging
 import os
 import sys
+import threading
+import time
 import weakref
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,9 @@ log = logging.getLogger(__name__)
 _loggers: weakref.WeakSet[AuditLogger] = weakref.WeakSet()
 _abandoned: list[object] = []
 _registered_with_multiprocessing: list[object] = []
+_held: set[AuditLogger] = set()
+_forking = threading.Lock()
+_forks = 0
 _is_collecting = True
 
 
@@ -31,8 +36,19 @@ _exit_hook = _ExitHook()
 
 
 def register(logger: AuditLogger) -> None:
-    """Have *logger* renewed in forked children and closed at exit."""
+    """Have *logger* renewed in forked children and closed at exit, as long as it is there."""
     _loggers.add(logger)
+
+
+def hold(logger: AuditLogger) -> None:
+    """Keep *logger*, which has events on their way, until `release`: its caller may let go of it."""
+    _held.add(logger)
+
+
+def release(logger: AuditLogger) -> None:
+    """Undo `register` and `hold`: *logger* is closed."""
+    _held.discard(logger)
+    _loggers.discard(logger)
 
 
 def abandon(inherited: object) -> None:
@@ -41,11 +57,14 @@ def abandon(inherited: object) -> None:
         _abandoned.append(inherited)
 
 
-def _before_fork() -> None:
+def before_fork() -> None:
     """Keep the collector away from the fork, and have a multiprocessing child close its loggers."""
-    global _is_collecting
-    _is_collecting = gc.isenabled()
-    gc.disable()
+    global _is_collecting, _forks
+    with _forking:  # two threads may fork at once
+        if _forks == 0:
+            _is_collecting = gc.isenabled()
+        _forks += 1
+        gc.disable()
     # A forked multiprocessing child leaves by os._exit, past atexit.
     util = sys.modules.get("multiprocessing.util")
     if util is not None and not _registered_with_multiprocessing:
@@ -56,32 +75,40 @@ def _before_fork() -> None:
         )
 
 
-def _after_fork_in_parent() -> None:
-    if _is_collecting:
-        gc.enable()
+def after_fork_in_parent() -> None:
+    global _forks
+    with _forking:
+        _forks -= 1
+        if _forks == 0 and _is_collecting:
+            gc.enable()
 
 
-def _after_fork_in_child() -> None:
+def after_fork_in_child() -> None:
     # A Kafka client that the parent left as garbage must never be freed here: its threads, which
     # librdkafka would wait for, are not in this process, and the child would hang or crash.
     gc.freeze()
-    _after_fork_in_parent()
+    global _forking, _forks
+    _forking, _forks = threading.Lock(), 0  # another thread, which is not here, may have held it
+    if _is_collecting:
+        gc.enable()
     for logger in list(_loggers):
         logger.after_fork()
+    _held.clear()
 
 
 def close_all() -> None:
-    """Close every logger; say so where one could not deliver everything."""
+    """Close every logger, all within the longest of their times; say where one could not deliver."""
+    began = time.monotonic()
     for logger in list(_loggers):
         try:
-            logger.close()
+            logger.close(max(0.0, logger.close_timeout_seconds - (time.monotonic() - began)))
         except DeliveryError as error:
             log.error("the process exits with undelivered events: %s", error)
 
 
 atexit.register(close_all)
 os.register_at_fork(
-    before=_before_fork,
-    after_in_parent=_after_fork_in_parent,
-    after_in_child=_after_fork_in_child,
+    before=before_fork,
+    after_in_parent=after_fork_in_parent,
+    after_in_child=after_fork_in_child,
 )

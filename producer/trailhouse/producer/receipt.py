@@ -28,12 +28,13 @@ class Receipt:
         event_id: The event's id, known before anything was sent.
     """
 
-    __slots__ = ("_outbox", "_wakers", "delivery", "event_id", "key", "record", "refusal")
+    __slots__ = ("_outbox", "_wakers", "delivery", "event_id", "key", "number", "record", "refusal")
 
     def __init__(self, outbox: Outbox, event_id: str, key: bytes, record: bytes) -> None:
         self.event_id = event_id
         self.key = key
         self.record = record
+        self.number = 0
         self.delivery: Delivery | None = None
         self.refusal: DeliveryError | None = None
         self._outbox = outbox
@@ -56,6 +57,8 @@ class Receipt:
             DeliveryTimeoutError: No answer within *timeout_seconds*. Retriable; outcome unknown.
             BrokerRejectedError: The topic is missing, the credentials are wrong, or the broker
                 refused this event. Permanent until somebody mends the cause.
+            ProducerClosedError: The logger was closed before the broker answered. Permanent; the
+                outcome is unknown, and the event is not sent again.
         """
         return self._outbox.wait_settled(self, timeout_seconds)
 
@@ -68,6 +71,11 @@ class Receipt:
         if self._wakers is None:
             self._wakers = []
         self._wakers.append(waker)
+
+    def remove_waker(self, waker: Callable[[], object]) -> None:
+        """Forget *waker*, which may have been taken already; under the outbox's lock."""
+        if self._wakers is not None and waker in self._wakers:
+            self._wakers.remove(waker)
 
     def take_wakers(self) -> list[Callable[[], object]]:
         """Return the wakers and forget them; under the outbox's lock."""

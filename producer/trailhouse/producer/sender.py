@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from trailhouse.producer.receipt import Delivery
-from trailhouse.schemas.errors import BrokerRejectedError
+from trailhouse.schemas.errors import BrokerRejectedError, ConfigError
 
 if TYPE_CHECKING:
     from confluent_kafka import Message
@@ -98,7 +98,9 @@ class Sender:
                 self._on_error(error.args[0])
                 self._is_refused = True
                 return
-            sent.append(waiting.popleft())
+            # A signal handler that logs has moved this receipt, and more, already.
+            if waiting and waiting[0] is receipt:
+                sent.append(waiting.popleft())
 
     def stop(self) -> None:
         """End the thread; what is unsettled stays in the outbox."""
@@ -110,7 +112,10 @@ class Sender:
             producer.purge(blocking=False)
 
     def _connect(self) -> Producer:
-        return Producer(client_options(self._config) | {"error_cb": self._on_error})
+        try:
+            return Producer(client_options(self._config) | {"error_cb": self._on_error})
+        except KafkaException as error:
+            raise ConfigError(f"the [kafka] settings are wrong: {error.args[0].str()}") from error
 
     def _reporter(self, receipt: Receipt) -> Any:
         def report(error: KafkaError | None, message: Message) -> None:
@@ -122,16 +127,22 @@ class Sender:
 
     def _serve(self) -> None:
         while not self._stopping.is_set():
-            producer = self._producer
-            if producer is None:
-                return
+            try:
+                self._serve_once()
+            except Exception as error:  # noqa: BLE001 - nobody would send in this thread's place
+                log.error("starting over, since sending raised %s", type(error).__name__)
+                self._is_refused = True
+
+    def _serve_once(self) -> None:
+        producer = self._producer
+        if producer is not None:
             producer.poll(POLL_SECONDS)
             self._settle()
-            if self._is_refused:
-                self._start_over(producer)
-            elif self._outbox.waiting:
-                with self._outbox.lock:
-                    self.send_waiting()
+        if self._is_refused:
+            self._start_over(producer)
+        elif self._outbox.waiting:
+            with self._outbox.lock:
+                self.send_waiting()
 
     def _settle(self) -> None:
         reports, self._outcomes = self._outcomes, []
@@ -160,18 +171,19 @@ class Sender:
             self._backoff_seconds = FIRST_BACKOFF_SECONDS
         self._outbox.settle(outcomes)
 
-    def _start_over(self, producer: Producer) -> None:
+    def _start_over(self, producer: Producer | None) -> None:
         """Take back everything unsettled, wait a little, and send it in order with a new producer.
 
         A fresh producer also leaves the fatal state that an idempotent one cannot leave (KIP-360).
         """
         with self._outbox.lock:
             self._producer = None
-        producer.purge()
-        deadline = time.monotonic() + PURGE_SECONDS
-        while len(producer) and time.monotonic() < deadline:
-            producer.poll(POLL_SECONDS)
-        self._settle()
+        if producer is not None:
+            producer.purge()
+            deadline = time.monotonic() + PURGE_SECONDS
+            while len(producer) and time.monotonic() < deadline:
+                producer.poll(POLL_SECONDS)
+            self._settle()
         del producer
         self._stopping.wait(self._backoff_seconds)
         self._backoff_seconds = min(self._backoff_seconds * 2, LAST_BACKOFF_SECONDS)
@@ -194,9 +206,8 @@ class Sender:
     def _report_trouble(self, error: KafkaError) -> None:
         name = error.name()
         trouble = BrokerRejectedError(f"{_cause(error.code(), self._config)} ({name})", name)
-        if self._outbox.trouble is None:
+        if self._outbox.report_trouble(trouble):
             log.error("%s; events wait", trouble)
-        self._outbox.report_trouble(trouble)
 
 
 def _cause(code: int, config: ProducerConfig) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -92,7 +91,5 @@ def with_duration(result: object, duration_ms: float) -> Mapping[str, Any]:
 
 def is_cancellation(error: BaseException) -> bool:
     """Tell whether *error* stops a run from outside instead of being its failure."""
-    if isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit)):
-        return True
-    asyncio = sys.modules.get("asyncio")  # not loaded: then it cannot be the cause
-    return asyncio is not None and isinstance(error, asyncio.CancelledError)
+    # asyncio's and trio's cancellations, Ctrl-C, an exit and a closed generator are no `Exception`.
+    return not isinstance(error, Exception)

@@ -99,7 +99,7 @@ def emit_usage_metrics(
     """Report usage: token counts, cost, whatever the application measures."""
     _emit(
         "usage.report",
-        _numbers(metrics or {}),
+        _numbers(metrics),
         {"session": session, "metrics": metrics, "run_id": run_id},
     )
 
@@ -137,7 +137,9 @@ def _matches(name: str, names: frozenset[str]) -> bool:
     return name in names or (name.startswith("adapter.") and "adapter.*" in names)
 
 
-def _numbers(values: Mapping[str, Any]) -> dict[str, Any]:
+def _numbers(values: object) -> dict[str, Any]:
+    if not isinstance(values, Mapping):
+        return {}  # a report never raises: what the handlers make of it is theirs
     return {
         name: value
         for name, value in values.items()

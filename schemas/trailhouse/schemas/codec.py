@@ -1,6 +1,8 @@
 """From bytes back to an event: strict about what it means, lossless about what it does not know."""
 
 import json
+import math
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -16,6 +18,11 @@ from trailhouse.schemas.uuid7 import is_uuid
 
 _decode_envelope = msgspec.json.Decoder(Envelope).decode
 _NOTHING: dict[str, Any] = {}
+MAX_LEVELS = 256
+"""How deep a record may be nested: far from Python's own limit, so that what one program decodes
+every other can too, however deep in its own calls it stands."""
+_strings = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 class Decoded(NamedTuple):
@@ -38,6 +45,7 @@ def decode_envelope(record: bytes) -> Decoded:
     try:
         envelope = _decode_envelope(record)
         _check_rules(envelope)
+        _check_depth(record)
         if encode_envelope(envelope, _NOTHING) == record:
             return Decoded(envelope, _NOTHING)
         return Decoded(envelope, _unknown_fields(record))
@@ -46,7 +54,7 @@ def decode_envelope(record: bytes) -> Decoded:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidEventError("record", f"must be JSON in UTF-8: {_syntax(error)}") from None
     except RecursionError:
-        raise InvalidEventError("record", "is nested too deeply") from None
+        raise _too_deep() from None
 
 
 def decode(record: bytes) -> AuditEvent:
@@ -95,8 +103,31 @@ def _check_rules(envelope: Envelope) -> None:
     force_setattr(envelope, "occurred_at", utc(envelope.occurred_at, "occurred_at"))
 
 
+def _check_depth(record: bytes) -> None:
+    """Refuse deep nesting; *record* is known to be JSON."""
+    # A level takes two bytes: most records are too short to need a look.
+    if len(record) <= 2 * MAX_LEVELS or record.count(b"{") + record.count(b"[") <= MAX_LEVELS:
+        return
+    level = 0
+    for bracket in _strings.sub(b"", record).translate(None, _NO_BRACKETS):
+        level += 1 if bracket in b"[{" else -1
+        if level > MAX_LEVELS:
+            raise _too_deep()
+
+
+def _too_deep() -> InvalidEventError:
+    return InvalidEventError("record", f"must not be nested deeper than {MAX_LEVELS} levels")
+
+
 def _unknown_fields(record: bytes) -> dict[str, Any]:
-    fields = json.loads(record, object_pairs_hook=_object_without_twins)
+    # msgspec skips what it does not know, so these rules are kept here: UTF-8 (given bytes, json
+    # would take surrogates), and numbers that Python can hold.
+    fields = json.loads(
+        record.decode(),
+        object_pairs_hook=_object_without_twins,
+        parse_float=_finite,
+        parse_int=_whole,
+    )
     return {name: value for name, value in fields.items() if name not in ENVELOPE_FIELDS}
 
 
@@ -105,6 +136,21 @@ def _object_without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(result) != len(pairs):
         raise InvalidEventError("record", "holds a key twice in one object")
     return result
+
+
+def _finite(digits: str) -> float:
+    if math.isinf(number := float(digits)):
+        raise InvalidEventError("record", "holds a number out of range")
+    return number
+
+
+def _whole(digits: str) -> int:
+    try:
+        return int(digits)
+    except ValueError:
+        raise InvalidEventError(
+            "record", "holds an integer of more digits than Python converts (4,300)"
+        ) from None
 
 
 def _shape_error(error: msgspec.ValidationError) -> InvalidEventError:

@@ -5,14 +5,22 @@ A field that is not given comes from its ``TRAILHOUSE_<SECTION>_<KEY>`` variable
 """
 
 import re
+from typing import Any, cast
 
 import msgspec
 
 from trailhouse.schemas.errors import ConfigError
-from trailhouse.schemas.settings import check_names, setting
+from trailhouse.schemas.settings import check_kinds, check_names, setting
 
+LONGEST_WAIT_SECONDS = 86_400.0
+"""Every wait has a deadline; Python's own locks overflow at about 292 years."""
+
+PASSWORD_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 SECURITY_PROTOCOLS = ("plaintext", "ssl", "sasl_plaintext", "sasl_ssl")
 DURABILITY_KEYS = ("acks", "enable.idempotence", "message.timeout.ms", "partitioner")
+
+
+_is_address = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+)(?::[0-9]{1,5})?").fullmatch
 
 
 def _require(is_right: bool, name: str, rule: str) -> None:
@@ -60,7 +68,12 @@ class KafkaConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         check_names()
-        _require(bool(self.bootstrap_servers), "kafka.bootstrap_servers", "at least one host:port")
+        check_kinds("kafka", self)
+        _require(
+            all(_is_address(part.strip()) for part in self.bootstrap_servers.split(",")),
+            "kafka.bootstrap_servers",
+            "one host:port or several, comma-separated",
+        )
         _require(
             re.fullmatch(r"[A-Za-z0-9._-]{1,249}", self.topic) is not None,
             "kafka.topic",
@@ -74,6 +87,12 @@ class KafkaConfig(msgspec.Struct, frozen=True, kw_only=True):
             "kafka.security_protocol",
             f"one of {', '.join(SECURITY_PROTOCOLS)}",
         )
+        if self.security_protocol.startswith("sasl"):
+            _require(bool(self.sasl_mechanism), "kafka.sasl_mechanism", "given for SASL")
+        if self.security_protocol.startswith("sasl") and self.sasl_mechanism in PASSWORD_MECHANISMS:
+            for name in ("sasl_username", "sasl_password"):
+                rule = f"given for {self.sasl_mechanism}"
+                _require(bool(getattr(self, name)), f"kafka.{name}", rule)
 
     def client_options(self) -> dict[str, str | int | float | bool]:
         """Return the librdkafka options that reach this cluster; secrets included, so never log it."""
@@ -92,6 +111,10 @@ class KafkaConfig(msgspec.Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         return f"KafkaConfig(bootstrap_servers={self.bootstrap_servers!r}, topic={self.topic!r}, …)"
 
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Return what rich may show, in a traceback's locals too: no secret."""
+        return [("bootstrap_servers", self.bootstrap_servers), ("topic", self.topic)]
+
 
 class ClickHouseConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Where ClickHouse is. Making one raises `ConfigError` on a bad setting."""
@@ -108,6 +131,7 @@ class ClickHouseConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         check_names()
+        check_kinds("clickhouse", self)
         _require(
             re.fullmatch(r"https?://[^/@\s]+/?", self.url) is not None,
             "clickhouse.url",
@@ -118,12 +142,20 @@ class ClickHouseConfig(msgspec.Struct, frozen=True, kw_only=True):
             "clickhouse.database",
             "1 to 64 letters, digits or underscores",
         )
-        _require(self.timeout_seconds > 0, "clickhouse.timeout_seconds", "above 0")
+        _require(
+            0 < self.timeout_seconds <= LONGEST_WAIT_SECONDS,
+            "clickhouse.timeout_seconds",
+            f"above 0, at most {LONGEST_WAIT_SECONDS:g}",
+        )
 
     def __repr__(self) -> str:
         return (
             f"ClickHouseConfig(url={self.url!r}, user={self.user!r}, database={self.database!r}, …)"
         )
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Return what rich may show, in a traceback's locals too: no secret."""
+        return [("url", self.url), ("user", self.user), ("database", self.database)]
 
 
 class ProducerConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,6 +214,7 @@ class ProducerConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         check_names()
+        check_kinds("producer", self)
         _require(
             1_000 <= self.max_event_bytes <= 100_000_000,
             "producer.max_event_bytes",
@@ -195,9 +228,12 @@ class ProducerConfig(msgspec.Struct, frozen=True, kw_only=True):
             "producer.queue_bytes",
             "at least producer.max_event_bytes",
         )
-        _require(self.queue_timeout_seconds >= 0, "producer.queue_timeout_seconds", "0 or more")
         _require(0 <= self.linger_seconds <= 900, "producer.linger_seconds", "from 0 to 900")
-        _require(self.close_timeout_seconds >= 0, "producer.close_timeout_seconds", "0 or more")
+        for name in ("queue_timeout_seconds", "close_timeout_seconds"):
+            is_wait = 0 <= getattr(self, name) <= LONGEST_WAIT_SECONDS
+            _require(is_wait, f"producer.{name}", f"from 0 to {LONGEST_WAIT_SECONDS:g}")
+        kafka = cast(object, self.kafka)  # given in code, it may be anything
+        _require(isinstance(kafka, KafkaConfig), "producer.kafka", "a KafkaConfig")
         _require(len(self.tenant_id) <= 256, "producer.tenant_id", "at most 256 characters")
 
 
@@ -247,6 +283,7 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         check_names()
+        check_kinds("worker", self)
         _require(bool(self.group_id), "worker.group_id", "not empty")
         _require(1 <= self.batch_rows <= 100_000, "worker.batch_rows", "from 1 to 100000")
         _require(
@@ -258,7 +295,11 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
             0 < self.batch_age_seconds <= 60, "worker.batch_age_seconds", "above 0, at most 60"
         )
         _require(0 <= self.web_port <= 65_535, "worker.web_port", "from 0 to 65535")
-        _require(self.drain_seconds > 0, "worker.drain_seconds", "above 0")
+        _require(
+            0 < self.drain_seconds <= LONGEST_WAIT_SECONDS,
+            "worker.drain_seconds",
+            f"above 0, at most {LONGEST_WAIT_SECONDS:g}",
+        )
         _require(0 < self.max_bad_share <= 1, "worker.max_bad_share", "above 0, at most 1")
         _require(self.max_bad_rows >= 0, "worker.max_bad_rows", "0 or more")
         _require(

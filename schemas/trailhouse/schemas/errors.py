@@ -10,7 +10,7 @@
     ├─ DeliveryError                 not known to be durable
     │  ├─ QueueFullError             no room within the timeout; the event was not queued: try again
     │  ├─ DeliveryTimeoutError       outcome unknown; the event is still on its way
-    │  ├─ ProducerClosedError        the logger is closed; the event was not queued
+    │  ├─ ProducerClosedError        the logger is closed; a new event was not queued, an old one's outcome is unknown
     │  └─ BrokerRejectedError        the broker refuses: mend topic, credentials or size
     ├─ StorageError
     │  ├─ StorageUnavailableError    ClickHouse is away or overloaded: try again
@@ -89,7 +89,10 @@ class DeliveryTimeoutError(DeliveryError):
 
 
 class ProducerClosedError(DeliveryError):
-    """The logger is closed. Permanent; the event was not queued."""
+    """The logger is closed. Permanent; a new event was not queued.
+
+    On a receipt or a flush: closed before the broker had answered, so the outcome is unknown.
+    """
 
 
 class BrokerRejectedError(DeliveryError):

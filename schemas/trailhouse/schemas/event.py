@@ -3,7 +3,7 @@
 import datetime as dt
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 from msgspec.structs import force_setattr
@@ -34,7 +34,20 @@ def _now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
-class AuditEvent(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+class _RefusesByName(msgspec.StructMeta):
+    """Makes a missing or unknown field of an event an `InvalidEventError`, like any other mistake."""
+
+    if not TYPE_CHECKING:  # type checkers read the fields instead
+
+        def __call__(cls, **fields: Any) -> Any:  # noqa: N805 - a metaclass's `self` is a class
+            try:
+                return super().__call__(**fields)
+            except TypeError:
+                check_fields(fields)
+                raise
+
+
+class AuditEvent(msgspec.Struct, frozen=True, kw_only=True, dict=True, metaclass=_RefusesByName):
     """One lifecycle event. One that exists is valid, immutable, and has its `record` already.
 
     Made by a caller, it is checked and brought into plain form (see `trailhouse.schemas.plain`),
@@ -93,6 +106,19 @@ class AuditEvent(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         from trailhouse.schemas.codec import decode  # the codec is built on this module
 
         return decode, (self.record,)
+
+
+def check_fields(fields: Mapping[str, Any]) -> None:
+    """Check that *fields* are those of an event, and that none is missing.
+
+    Raises:
+        InvalidEventError: Names the first that is unknown or missing. Permanent.
+    """
+    if unknown := fields.keys() - set(AuditEvent.__struct_fields__):
+        raise unknown_field(str(name) for name in unknown)
+    for name in ("type", "session_id"):
+        if name not in fields:
+            raise InvalidEventError(name, "is missing")
 
 
 def unknown_field(names: Iterable[str]) -> InvalidEventError:

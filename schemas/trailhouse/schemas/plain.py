@@ -76,6 +76,8 @@ def _plain_mapping(value: Mapping[Any, object], field: str, depth: int) -> dict[
             result[key] = item
         else:
             result[key] = _plain(item, f"{field}.{key}", depth)
+    if len(result) != len(value):  # an enum member and its own value, say
+        raise InvalidEventError(field, "keys must differ in their plain form")
     return result
 
 

@@ -74,6 +74,22 @@ def look_up(declared: Setting) -> object:
     return declared.default
 
 
+def check_kinds(section: str, config: object) -> None:
+    """Refuse a value of the wrong type that was given in code; msgspec checks what it decodes alone.
+
+    Raises:
+        ConfigError: Names the setting, what it must be, and the type it has. Permanent.
+    """
+    for declared in SETTINGS.values():
+        if declared.section == section:
+            value: object = getattr(config, declared.key)
+            kinds = (int, float) if declared.kind is float else (declared.kind,)
+            if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+                raise ConfigError(
+                    f"{section}.{declared.key}: must be {_kind_of(declared)}, got {type(value).__name__}"
+                )
+
+
 def check_names() -> None:
     """Refuse a ``TRAILHOUSE_`` variable or a key of the settings file that nothing declares.
 
@@ -136,13 +152,15 @@ def _config_path() -> Path:
 
 def _convert(value: object, declared: Setting, name: str) -> object:
     try:
-        # Text is only read as a number or a truth value when it came from the environment.
+        # The environment has text alone, so text is read as a number or a truth value.
         return msgspec.convert(value, declared.kind, strict=not isinstance(value, str))
     except msgspec.ValidationError:
-        kind = {bool: "true or false", int: "a whole number", float: "a number"}.get(
-            declared.kind, "text"
-        )
-        raise ConfigError(f"{name}: must be {kind}") from None
+        raise ConfigError(f"{name}: must be {_kind_of(declared)}") from None
+
+
+def _kind_of(declared: Setting) -> str:
+    kinds = {bool: "true or false", int: "a whole number", float: "a number"}
+    return kinds.get(declared.kind, "text")
 
 
 def _nearest(name: str, known: "dict[str, Setting] | set[str]") -> str:

@@ -25,6 +25,29 @@ COMMANDS = dict(commands())
 EXPECTED = {"init", "emit", "worker", "log", "status", "dev", "demo", "version"}
 
 
+@pytest.mark.parametrize(
+    ("line", "code", "told"),
+    [
+        ("version >&-", 0, ""),
+        ("version 2>&-", 0, ""),
+        ("version >/dev/full", 1, "error: No space left on device\n"),
+        (
+            "emit - <&-",
+            2,
+            "error: Invalid value: standard input is closed; see `trailhouse emit --help`\n",
+        ),
+    ],
+)
+def test_closed_and_full_streams_are_no_riddle(line: str, code: int, told: str) -> None:
+    """A stream that the caller closed is not written to; one that fails is one plain line."""
+    shell = ["/bin/sh", "-c", f'"$0" -m trailhouse.cli {line}', sys.executable]
+    ended = subprocess.run(
+        shell, env=environment(), capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert (ended.returncode, ended.stderr) == (code, told)
+
+
 def test_every_command_is_there() -> None:
     """The commands of the pipeline are those, and the stack's three below `dev`."""
     names = {path.removeprefix("trailhouse ") for path in COMMANDS}

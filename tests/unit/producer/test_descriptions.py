@@ -36,6 +36,19 @@ def test_a_uuid_is_read_as_text() -> None:
     assert descriptions.envelope_of({"id": run_id}, {"id": "s"})["run_id"] == str(run_id)
 
 
+def test_the_run_does_not_hide_a_wrong_session() -> None:
+    """A session's empty id is left for the event to refuse; a session without one has its run's."""
+    run = Run("r", "s")
+
+    assert descriptions.envelope_of(run, Session(""))["session_id"] == ""
+    assert descriptions.envelope_of(run, None)["session_id"] == "s"
+
+
+def test_text_alone_is_a_message() -> None:
+    """An error that is only text has a message and no code."""
+    assert descriptions.code_and_message("boom") == (None, "boom")
+
+
 @pytest.mark.parametrize("nothing", [None, {}, object()])
 def test_missing_keys_become_null_and_usage_an_empty_object(nothing: object) -> None:
     """A missing key is null, a missing token_usage is {}, and nothing is ever an error."""
@@ -84,6 +97,7 @@ class BrokenError(Exception):
         (ValueError("wrong"), ("ValueError", "wrong")),
         (CodedError("slow down"), ("rate_limit", "slow down")),
         (SystemExit(3), ("SystemExit", "3")),
+        (ValueError("file \udc80"), ("ValueError", "file \\udc80")),
         (BrokenError(), ("BrokenError", "<BrokenError whose text raised RuntimeError>")),
     ],
 )

@@ -156,3 +156,15 @@ def test_switching_off_is_for_one_context(reports: list[Report]) -> None:
 
     assert telemetry.enabled() is True
     assert names(reports) == ["run.start"]
+
+
+@pytest.mark.parametrize("odd", [None, 7, "text", [1], object()])
+def test_a_report_never_raises(odd: Any, reports: list[Report]) -> None:
+    """Whatever a caller hands over, reporting harms nobody: it is for the handlers to judge."""
+    telemetry.emit_run_start(odd, odd)
+    telemetry.emit_run_end(odd, odd, odd)
+    telemetry.emit_error(odd, odd, odd)
+    telemetry.emit_usage_metrics(odd, odd)
+    telemetry.emit_adapter_event(odd, odd, odd)
+
+    assert names(reports)[:4] == ["run.start", "run.stop", "run.exception", "usage.report"]

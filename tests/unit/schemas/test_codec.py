@@ -27,6 +27,15 @@ RECORD = EVENT.record
         (b"{" * 100_000, "record", ""),
         (b"[" * 100_000, "record", ""),
         (b'{"a":' * 100_000, "record", ""),
+        (RECORD.replace(b'"n":1', b'"n":' + b"[" * 255 + b"]" * 255), "record", "256 levels"),
+        (
+            RECORD.replace(b'"type"', b'"later":' + b"[" * 256 + b"]" * 256 + b',"type"'),
+            "record",
+            "256 levels",
+        ),
+        (RECORD.replace(b'"type"', b'"later":"\xed\xa0\x80","type"'), "record", "UTF-8"),
+        (RECORD.replace(b'"type"', b'"later":1e999,"type"'), "record", "out of range"),
+        (RECORD.replace(b'"type"', b'"later":' + b"9" * 5_000 + b',"type"'), "record", "digits"),
         (RECORD[:-1], "record", "JSON"),
         (RECORD + b"x", "record", "JSON"),
         (RECORD.replace(b'"n":1', b'"n":1,"n":1'), "record", "twice"),
@@ -78,11 +87,24 @@ def test_what_is_no_event_is_refused(record: bytes, field: str, rule: str) -> No
         RECORD.replace(b"2026-01-01T00:00:00.000005Z", b"0001-01-01T00:00:00Z"),
         RECORD.replace(b'"data":{"n":1},', b'"run_id":null,'),
         RECORD.replace(b'"n":1', b'"n":"\\u0041"'),
+        RECORD.replace(b'"n":1', b'"n":' + b"[" * 254 + b"]" * 254),
+        RECORD.replace(b'"n":1', b'"n":"' + b'[{\\"' * 300 + b'"'),
+        RECORD.replace(b'"n":1', b'"n":[' + b",".join([b"[{}]"] * 300) + b"]"),
     ],
 )
 def test_any_spelling_of_an_event_is_kept(record: bytes) -> None:
     """A record that follows the rules is read, and kept to the last byte, however it is spelled."""
     assert decode(record).record == record
+
+
+def test_how_deep_the_caller_stands_does_not_matter() -> None:
+    """What one program reads, another reads from within hundreds of calls."""
+    record = RECORD.replace(b'"n":1', b'"n":' + b"[" * 254 + b"]" * 254)
+
+    def decode_below(calls: int) -> AuditEvent:
+        return decode_below(calls - 1) if calls else decode(record)
+
+    assert decode_below(500).record == record
 
 
 def test_unknown_fields_are_kept() -> None:

@@ -110,6 +110,7 @@ def test_data_is_written_in_one_plain_form(value: object, written: bytes) -> Non
         (Opaque(), "got Opaque"),
         (dt.timedelta(1), "got timedelta"),
         ({1: "a"}, "keys must be strings, got int"),
+        ({Colour.RED: 1, "red": 2}, "keys must differ"),
         pytest.param(10**5000, "cannot be written as JSON", id="more digits than Python converts"),
     ],
 )
@@ -191,6 +192,22 @@ def test_cycles_and_depth_are_refused() -> None:
 def test_a_broken_rule_names_its_field(fields: dict[str, Any], field: str) -> None:
     """Every field that breaks its rule is refused by name."""
     assert refusal(**fields).field == field
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"type": "a"}, "session_id: is missing"),
+        ({"session_id": "s"}, "type: is missing"),
+        ({"type": "a", "session_id": "s", "novel": 1}, "novel: is not a field of an event"),
+    ],
+)
+def test_missing_and_unknown_fields_are_refused_by_name(
+    fields: dict[str, Any], message: str
+) -> None:
+    """A field that is missing or unknown is refused like one that breaks its rule."""
+    with pytest.raises(InvalidEventError, match=message):
+        AuditEvent(**fields)
 
 
 def test_the_longest_ids_and_custom_types_are_taken() -> None:

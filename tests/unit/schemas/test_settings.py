@@ -1,8 +1,10 @@
 """Where settings come from, and what a wrong one gets."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from rich.pretty import pretty_repr
 
 from trailhouse.schemas import ClickHouseConfig, KafkaConfig, ProducerConfig, WorkerConfig
 from trailhouse.schemas.errors import ConfigError
@@ -52,6 +54,9 @@ def test_truth_values_mean_what_they_say(
         ("TRAILHOUSE_PRODUCER_LINGER_SECONDS", "nan", "from 0 to 900"),
         ("TRAILHOUSE_KAFKA_TOPIC", "a b", "letters, digits"),
         ("TRAILHOUSE_KAFKA_SECURITY_PROTOCOL", "tls", "one of plaintext, ssl"),
+        ("TRAILHOUSE_PRODUCER_CLOSE_TIMEOUT_SECONDS", "inf", "from 0 to 86400"),
+        ("TRAILHOUSE_KAFKA_BOOTSTRAP_SERVERS", "not a host", "host:port"),
+        ("TRAILHOUSE_KAFKA_BOOTSTRAP_SERVERS", "a:9092,,b:9092", "host:port"),
         ("TRAILHOUSE_KAFKA_TOPICS", "x", "did you mean TRAILHOUSE_KAFKA_TOPIC?"),
     ],
 )
@@ -65,6 +70,42 @@ def test_a_wrong_setting_is_named(
 
     assert rule in str(caught.value)
     assert variable.split("_", 2)[2].lower() in str(caught.value).lower()
+
+
+@pytest.mark.parametrize("given", ["a", "a:1", "a.b:9092, [::1]:9092", "127.0.0.1:9092,b:1"])
+def test_addresses_are_hosts_with_or_without_a_port(given: str) -> None:
+    """A broker's address is a name, an IPv4 or a bracketed IPv6 address."""
+    assert KafkaConfig(bootstrap_servers=given).bootstrap_servers == given
+
+
+@pytest.mark.parametrize(
+    ("fields", "rule"),
+    [
+        ({"enabled": "false"}, "producer.enabled: must be true or false, got str"),
+        ({"queue_events": "5"}, "producer.queue_events: must be a whole number, got str"),
+        ({"queue_events": True}, "producer.queue_events: must be a whole number, got bool"),
+        ({"linger_seconds": None}, "producer.linger_seconds: must be a number, got NoneType"),
+        ({"kafka": {"topic": "t"}}, "producer.kafka: must be a KafkaConfig"),
+    ],
+)
+def test_what_is_given_in_code_is_checked_too(fields: dict[str, Any], rule: str) -> None:
+    """A value of the wrong type is refused by name; the text "false" would be true."""
+    with pytest.raises(ConfigError, match=rule):
+        ProducerConfig(**fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "rule"),
+    [
+        ({}, "sasl_mechanism: must be given"),
+        ({"sasl_mechanism": "PLAIN", "sasl_username": "u"}, "sasl_password: must be given"),
+        ({"sasl_mechanism": "PLAIN", "sasl_password": "p"}, "sasl_username: must be given"),
+    ],
+)
+def test_sasl_without_what_it_needs_is_refused(fields: dict[str, Any], rule: str) -> None:
+    """A log-in that cannot succeed is a wrong setting, told before any connection."""
+    with pytest.raises(ConfigError, match=rule):
+        KafkaConfig(security_protocol="sasl_ssl", **fields)
 
 
 def test_the_settings_of_another_part_are_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,9 +143,11 @@ def test_a_named_file_must_exist(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_secrets_are_never_shown() -> None:
-    """Neither repr nor str of a configuration shows a password."""
+    """Neither repr nor str of a configuration, nor rich, shows a password."""
     shown = repr(KafkaConfig(sasl_password="hunter2")) + str(ClickHouseConfig(password="hunter2"))
     shown += repr(ProducerConfig(kafka=KafkaConfig(sasl_password="hunter2")))
+    shown += pretty_repr(ProducerConfig(kafka=KafkaConfig(sasl_password="hunter2")))
+    shown += pretty_repr(ClickHouseConfig(password="hunter2"))
 
     assert "hunter2" not in shown
 

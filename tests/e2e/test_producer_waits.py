@@ -1,0 +1,260 @@
+"""Waiting for a real broker, and leaving: what holds when loops, loggers and processes end early."""
+
+import asyncio
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from command_line import environment
+from producing import DEADLINE_SECONDS, events_of, eventually, given, read_topic
+from trailhouse.producer import AuditLogger, Delivery, ProducerConfig, Receipt
+from trailhouse.schemas import KafkaConfig, decode
+from trailhouse.schemas.errors import (
+    BrokerRejectedError,
+    ConfigError,
+    DeliveryTimeoutError,
+    InvalidEventError,
+    ProducerClosedError,
+)
+
+
+@pytest.fixture
+def audit(kafka: KafkaConfig) -> Iterator[AuditLogger]:
+    """Return a logger that writes to a fresh topic."""
+    with AuditLogger(ProducerConfig(kafka=kafka)) as logger:
+        yield logger
+
+
+def run_program(kafka: KafkaConfig, folder: Path, program: str) -> subprocess.CompletedProcess[str]:
+    """Run *program* to its end in *folder*, with settings that lead to *kafka*."""
+    settings = {
+        "TRAILHOUSE_KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+        "TRAILHOUSE_KAFKA_TOPIC": kafka.topic,
+    }
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=folder,
+        env=environment(settings),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_SECONDS,
+        check=False,
+    )
+
+
+async def leave_waiting(receipt: Receipt) -> asyncio.Future[Delivery]:
+    """Return a task that waits for *receipt* and that nobody will end."""
+    task = asyncio.ensure_future(receipt)
+    await asyncio.sleep(0)
+    return task
+
+
+def test_an_event_loop_that_ended_stops_no_delivery(kafka: KafkaConfig) -> None:
+    """A receipt given up in a loop that is closed by now harms neither its own event nor the next."""
+    missing = msgspec.structs.replace(kafka, topic=f"{kafka.topic}-later")
+    with AuditLogger(ProducerConfig(kafka=missing)) as audit:
+        receipt = given(audit.log("tick", session_id="s"))
+        loop = asyncio.new_event_loop()
+        left = loop.run_until_complete(leave_waiting(receipt))
+        with pytest.raises(TimeoutError):
+            loop.run_until_complete(asyncio.wait_for(receipt, 0.1))
+        loop.close()
+        assert not left.done()
+        with pytest.raises(BrokerRejectedError):
+            receipt.result(DEADLINE_SECONDS)
+        admin = AdminClient(kafka.client_options())
+        admin.create_topics([NewTopic(missing.topic, 4)])[missing.topic].result(DEADLINE_SECONDS)
+        eventually(
+            lambda: audit.stats().acknowledged_total == 1, "the event goes out with its topic there"
+        )
+        given(audit.log("tick", session_id="s")).result(DEADLINE_SECONDS)
+
+
+def test_the_sender_outlives_what_its_callbacks_raise(audit: AuditLogger) -> None:
+    """An error where nobody would catch it, on the sender's own thread, stops no later event."""
+
+    def broken() -> None:
+        raise ZeroDivisionError
+
+    receipt = given(audit.log("a", session_id="s"))
+    receipt.add_waker(broken)
+    receipt.result(DEADLINE_SECONDS)
+    given(audit.log("b", session_id="s")).result(DEADLINE_SECONDS)
+
+
+def test_flush_returns_while_others_go_on_logging(kafka: KafkaConfig) -> None:
+    """A flush waits for what was logged before it, not for what others log meanwhile."""
+    is_done = threading.Event()
+    # Batches that fill slowly: some event is on its way at every moment.
+    with AuditLogger(ProducerConfig(kafka=kafka, linger_seconds=0.5)) as audit:
+
+        def work() -> None:
+            for number in itertools.cycle(range(16)):
+                audit.log("tick", session_id=f"s{number}")
+                if is_done.wait(0.003):
+                    return
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        try:
+            receipt = given(audit.log("mine", session_id="mine"))
+            audit.flush(5)
+            assert receipt.is_settled, "expected the flush to wait for the event before it"
+            assert audit.stats().queued_events > 0, "expected others to be on their way"
+        finally:
+            is_done.set()
+            thread.join(DEADLINE_SECONDS)
+
+
+def test_after_close_nobody_waits_for_what_was_lost() -> None:
+    """What had no acknowledgement at close says so at once, on receipt, await and flush."""
+    nowhere = KafkaConfig(bootstrap_servers="127.0.0.1:1")
+    audit = AuditLogger(ProducerConfig(kafka=nowhere))
+    receipt = given(audit.log("a", session_id="s"))
+    with pytest.raises(DeliveryTimeoutError):
+        audit.close(0.1)
+    began = time.monotonic()
+
+    async def wait() -> None:
+        await receipt
+
+    with pytest.raises(ProducerClosedError, match=receipt.event_id):
+        receipt.result(DEADLINE_SECONDS)
+    with pytest.raises(ProducerClosedError, match=receipt.event_id):
+        asyncio.run(wait())
+    with pytest.raises(ProducerClosedError, match="1 events"):
+        audit.flush(DEADLINE_SECONDS)
+    assert time.monotonic() - began < 5, "expected the answers at once"
+
+
+def test_every_wait_has_a_deadline(audit: AuditLogger) -> None:
+    """No time at all is no timeout; an endless one ends after a day, and works until then."""
+    receipt = given(audit.log("a", session_id="s"))
+    with pytest.raises(TypeError):
+        receipt.result(None)  # type: ignore[arg-type]  # a wrong type on purpose
+    receipt.result(float("inf"))
+    audit.flush(float("inf"))
+
+
+LETS_GO = """
+from trailhouse.producer import AuditLogger
+def work():
+    for n in range(3):
+        AuditLogger().log("tick", session_id="s", data={"n": n})
+work()
+"""
+RAISES = """
+from trailhouse.producer import AuditLogger
+audit = AuditLogger()
+for n in range(3):
+    audit.log("tick", session_id="s", data={"n": n})
+raise ValueError("the program's own")
+"""
+
+
+@pytest.mark.parametrize(("program", "code"), [(LETS_GO, 0), (RAISES, 1)])
+def test_a_program_that_just_ends_delivers(
+    kafka: KafkaConfig, tmp_path: Path, program: str, code: int
+) -> None:
+    """What was logged arrives when the program ends, raises, or let go of its loggers before."""
+    ended = run_program(kafka, tmp_path, program)
+
+    assert ended.returncode == code, ended.stderr
+    assert len(events_of(kafka, 3)) == 3
+
+
+def test_a_program_that_ends_without_a_broker_says_so_in_one_time(tmp_path: Path) -> None:
+    """At exit all loggers together wait no longer than one may, and each tells what it leaves."""
+    nowhere = KafkaConfig(bootstrap_servers="127.0.0.1:1")
+    program = "import os; os.environ['TRAILHOUSE_PRODUCER_CLOSE_TIMEOUT_SECONDS'] = '2'\n" + LETS_GO
+    began = time.monotonic()
+    ended = run_program(nowhere, tmp_path, program)
+
+    assert ended.returncode == 0, ended.stderr
+    assert time.monotonic() - began < 5, "expected three loggers to end in about 2 s, not 6"
+    assert ended.stderr.count("exits with undelivered events") == 3, ended.stderr
+
+
+def test_a_signal_handler_may_log(audit: AuditLogger, kafka: KafkaConfig) -> None:
+    """A handler that logs while its thread is logging loses nothing and takes no number twice."""
+    given(audit.log("main", session_id="s")).result(DEADLINE_SECONDS)
+    before = signal.signal(signal.SIGALRM, lambda *_: audit.log("signal", session_id="s") and None)
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.0005)
+    try:
+        for _ in range(5_000):
+            audit.log("main", session_id="s")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    audit.flush(DEADLINE_SECONDS)
+    read = [decode(message.value() or b"") for message in read_topic(kafka)]
+    events = {
+        event.event_id: event for event in read
+    }  # one may be sent twice, and is one to readers
+    numbers = [event.source.seq for event in events.values() if event.source]
+
+    assert sum(event.type == "main" for event in events.values()) == 5_001
+    assert sorted(number for number in numbers if number is not None) == list(range(len(events)))
+
+
+def test_settings_that_the_client_refuses_are_a_config_error() -> None:
+    """What only librdkafka can judge is told by the first event, in our words, and nothing waits."""
+    wrong = KafkaConfig(security_protocol="ssl", ssl_ca_location="/no/such/file")
+    audit = AuditLogger(ProducerConfig(kafka=wrong))
+    with pytest.raises(ConfigError, match=r"\[kafka\] settings are wrong.*ssl\.ca\.location"):
+        audit.log("a", session_id="s")
+
+    assert audit.stats().queued_events == 0
+    audit.close()
+
+
+def test_what_is_no_event_is_refused_by_name(audit: AuditLogger) -> None:
+    """A session that was forgotten, and an object that is no event, are refused like a wrong field."""
+    with pytest.raises(InvalidEventError, match="session_id: must be a string"):
+        audit.log("a")
+    with pytest.raises(InvalidEventError, match="event: must be an AuditEvent, got dict"):
+        audit.emit({"type": "a", "session_id": "s"})  # type: ignore[arg-type]  # on purpose
+
+
+def test_a_closed_logger_stays_closed_in_a_child(kafka: KafkaConfig) -> None:
+    """A fork renews a logger that is open, and leaves one that was closed as it is."""
+    audit = AuditLogger(ProducerConfig(kafka=kafka))
+    audit.close()
+    if (pid := os.fork()) == 0:
+        try:
+            audit.log("child", session_id="s")
+        except ProducerClosedError:
+            os._exit(0)
+        finally:
+            os._exit(1)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def log_and_fail(audit: AuditLogger) -> None:
+    audit.log("tick", session_id="s")
+    raise ZeroDivisionError
+
+
+def test_the_error_of_a_block_is_not_hidden_by_undelivered_events() -> None:
+    """A block that fails while the broker is away raises its own error, with a note of what waits."""
+    config = ProducerConfig(
+        kafka=KafkaConfig(bootstrap_servers="127.0.0.1:1"), close_timeout_seconds=0.1
+    )
+    with pytest.raises(ZeroDivisionError) as caught, AuditLogger(config) as audit:
+        log_and_fail(audit)
+
+    assert caught.value.__notes__ == [
+        "trailhouse: 1 events are not acknowledged after 0.1 s: check that the broker is up"
+    ]

@@ -1,0 +1,57 @@
+"""What the tests of the producer share: receipts that must be there, and the records of a topic."""
+
+import threading
+import time
+from collections.abc import Callable
+
+from confluent_kafka import Consumer, Message, TopicPartition
+
+from trailhouse.producer import Receipt
+from trailhouse.schemas import AuditEvent, KafkaConfig, decode
+
+DEADLINE_SECONDS = 30.0
+
+
+def given(receipt: Receipt | None) -> Receipt:
+    """Return *receipt*, which an enabled logger gives."""
+    assert receipt is not None, "expected a receipt, got None: the logger is disabled"
+    return receipt
+
+
+def eventually(
+    condition: Callable[[], bool], expected: str, deadline_seconds: float = DEADLINE_SECONDS
+) -> None:
+    """Wait until *condition* holds, or fail saying what was *expected*."""
+    end = time.monotonic() + deadline_seconds
+    while not condition():
+        assert time.monotonic() < end, f"expected within {deadline_seconds} s: {expected}"
+        threading.Event().wait(0.02)
+
+
+def read_topic(kafka: KafkaConfig) -> list[Message]:
+    """Return every record of the topic, by partition and offset."""
+    consumer = Consumer(
+        kafka.client_options() | {"group.id": "reader", "enable.auto.commit": False}
+    )
+    try:
+        places = [TopicPartition(kafka.topic, number, 0) for number in range(kafka.partitions)]
+        marks = [consumer.get_watermark_offsets(place, DEADLINE_SECONDS) for place in places]
+        count = sum(end - begin for begin, end in marks)
+        consumer.assign(places)
+        messages: list[Message] = []
+        end = time.monotonic() + DEADLINE_SECONDS
+        while len(messages) < count:
+            assert time.monotonic() < end, f"expected {count} records, got {len(messages)}"
+            messages += [
+                message for message in consumer.consume(1_000, 0.2) if message.error() is None
+            ]
+        return sorted(messages, key=lambda message: (message.partition(), message.offset()))
+    finally:
+        consumer.close()
+
+
+def events_of(kafka: KafkaConfig, count: int) -> list[AuditEvent]:
+    """Return the events of the topic, which are exactly *count*."""
+    messages = read_topic(kafka)
+    assert len(messages) == count, f"expected {count} records in the topic, got {len(messages)}"
+    return [decode(message.value() or b"") for message in messages]
