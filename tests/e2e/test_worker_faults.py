@@ -227,14 +227,16 @@ def test_sigterm_while_clickhouse_is_away(here: Place) -> None:
 def test_breaker_stops_before_the_commit(here: Place) -> None:
     """When most of a batch is bad the worker stops with exit 1 and one line, and commits nothing."""
     here.send([b"noise %d" % number for number in range(60)])
-    worker = here.start(worker_max_bad_rows=50, worker_batch_age_seconds=1)
+    worker = here.start(
+        worker_max_bad_share=0.5, worker_max_bad_rows=50, worker_batch_age_seconds=1
+    )
     assert worker.process.wait(30) == 1
     (line,) = [line for line in worker.log.splitlines() if "level=error" in line]
     assert "60 of 60 records" in line
     assert "TRAILHOUSE_WORKER_MAX_BAD_SHARE" in line
     assert "Traceback" not in worker.log
     assert committed(here) == 0
-    again = here.start(worker_max_bad_rows=60)
+    again = here.start()
     again.wait_for("records_quarantined_total", 60)
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
+from operator import methodcaller
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -27,11 +28,29 @@ class Received(Protocol):
     def headers(self) -> object: ...
 
 
+Headers = list[tuple[str, bytes | None]]
+# Not called as a method: where a name is not UTF-8, confluent-kafka returns with an error set, and a
+# method call that CPython has made quick for its place overlooks it until something else trips on it.
+_headers = methodcaller("headers")
+
+
 class BadRecord(NamedTuple):
-    """A record that is no event, and why."""
+    """A record that is no event, why, and its headers."""
 
     received: Received
     reason: str
+    headers: Headers
+
+    @classmethod
+    def of(cls, received: Received, reason: str) -> "BadRecord":
+        """Return *received* as a bad record; call it once a record, as `headers()` may be."""
+        try:
+            headers = _headers(received)
+        except (SystemError, UnicodeDecodeError):
+            # confluent-kafka reads names as UTF-8, and after one that is not, its next answer
+            # crashes whoever looks into it.
+            return cls(received, f"{reason}; its headers are lost, a name is not UTF-8", [])
+        return cls(received, reason, list(headers) if isinstance(headers, list) else [])
 
 
 class Span:
@@ -118,7 +137,7 @@ class Batch:
                 )
                 self.events.append(message)
             except InvalidEventError as error:
-                self.bad.append(BadRecord(message, str(error)))
+                self.bad.append(BadRecord.of(message, str(error)))
             span = self.spans.get(partition)
             if span is None:
                 span = self.spans[partition] = Span(offset)

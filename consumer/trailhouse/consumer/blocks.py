@@ -57,15 +57,11 @@ def _quarantine_row(bad: BadRecord, at_ms: int) -> tuple[Any, ...]:
         *place_of(received),
         received.key(),
         received.value(),
-        _headers(received.headers()),
+        bad.headers,
         bad.reason,
         WORKER_VERSION,
         at_ms,
     )
-
-
-def _headers(headers: object) -> list[tuple[str, bytes | None]]:
-    return list(headers) if isinstance(headers, list) else []
 
 
 def _ledger_row(partition: int, span: Span, quarantined_rows: int, at_ms: int) -> tuple[Any, ...]:

@@ -20,6 +20,7 @@ HOLD_AFTER_SECONDS = 1.0
 CHECK_SECONDS = 2.0
 LAG_EVERY_SECONDS = 1.0
 COMMIT_RETRY_SECONDS = 0.5
+COMMIT_OVERDUE_SECONDS = 5.0
 LAST_COMMITS = 4
 
 
@@ -51,6 +52,7 @@ class GroupSession:
         self._flight: Flight | None = None
         self._is_fenced = False
         self._is_assigned = False
+        self._is_overdue = False
         self._lag_due_at_seconds = 0.0
         self._probe_due_at_seconds = 0.0
         self._check_due_at_seconds = 0.0
@@ -125,8 +127,26 @@ class GroupSession:
                 self._commit_due_at_seconds = self._clock() + COMMIT_RETRY_SECONDS
 
     def commit(self, next_offsets: dict[int, int]) -> str:
-        """Commit to Kafka; called when every record below *next_offsets* is stored."""
-        return self._source.commit(next_offsets)
+        """Commit to Kafka; called when every record below *next_offsets* is stored.
+
+        It blocks for as long as Kafka is away: librdkafka goes on trying. /health says so meanwhile.
+        """
+        overdue = threading.Timer(COMMIT_OVERDUE_SECONDS, self._note_overdue)
+        overdue.daemon = True
+        overdue.start()
+        try:
+            outcome = self._source.commit(next_offsets)
+        finally:
+            overdue.cancel()
+            overdue.join()  # its note must not come after the one below
+        if outcome == "done" and self._is_overdue:
+            self._is_overdue = False
+            self._health.note_ready("kafka")
+        return outcome
+
+    def _note_overdue(self) -> None:
+        self._is_overdue = True
+        self._health.note_away("kafka", self._source.away("no answer to a commit"))
 
     def _note_commit(self, stored: Stored) -> None:
         self._flight = None

@@ -80,13 +80,18 @@ class KafkaSource:
     def read(self, records: int, timeout_seconds: float) -> list[Received]:
         """Return up to *records* records, in offset order within a partition.
 
+        It waits for the first alone and adds what lies ready, so that what it returns is never more
+        than librdkafka's queue holds (`queued.max.messages.kbytes`), however large the records are.
+
         Raises:
             BrokerRejectedError: Topic or permission is missing. Permanent until mended.
             DeliveryTimeoutError: Something else stopped the reading. Retriable with a new source.
             IntegrityError: Records are gone or damaged; going on would skip them. Permanent.
         """
         try:
-            messages = self._consumer.consume(records, timeout_seconds)
+            messages = self._consumer.consume(1, timeout_seconds)
+            if messages and records > 1:
+                messages += self._consumer.consume(records - 1, 0)
         except KafkaException as error:
             raise self._mapped(error.args[0]) from error
         for message in messages:
@@ -143,7 +148,7 @@ class KafkaSource:
         try:
             answer = self._consumer.list_topics(self._topic, timeout_seconds)
         except KafkaException as error:
-            raise self._away(self.complaint or _text(error.args[0])) from error
+            raise self.away(self.complaint or _text(error.args[0])) from error
         if (problem := answer.topics[self._topic].error) is not None:
             raise self._mapped(problem)
         self.complaint = None
@@ -201,7 +206,8 @@ class KafkaSource:
     def _note(self, error: KafkaError) -> None:
         self.complaint = f"{error.name()}: {_text(error)}"
 
-    def _away(self, reason: str) -> DeliveryTimeoutError:
+    def away(self, reason: str) -> DeliveryTimeoutError:
+        """Return the error that says that Kafka does not answer, and the way out."""
         return DeliveryTimeoutError(
             f"Kafka at {self._where} does not answer ({reason}): start it, or set TRAILHOUSE_KAFKA_BOOTSTRAP_SERVERS"
         )
@@ -227,7 +233,7 @@ class KafkaSource:
                 f"Kafka at {self._where} refuses {where} ({name}): run `trailhouse init`, or mend topic and rights",
                 name,
             )
-        return self._away(f"{name}: {_text(error)}")
+        return self.away(f"{name}: {_text(error)}")
 
 
 def _text(error: KafkaError) -> str:

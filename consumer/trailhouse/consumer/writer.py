@@ -91,7 +91,7 @@ class BatchWriter:
                     raise
                 if end - begin == 1:
                     refused.append(
-                        BadRecord(events[begin], f"record: cannot be stored ({_name(error)})")
+                        BadRecord.of(events[begin], f"record: cannot be stored ({_name(error)})")
                     )
                 else:
                     middle = (begin + end) // 2

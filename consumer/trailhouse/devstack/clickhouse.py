@@ -3,6 +3,7 @@
 import importlib.util
 import sys
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 from urllib.error import URLError
 
@@ -43,5 +44,5 @@ def answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=0.8) as response:  # noqa: S310 - always http on the loopback address
             return bool(response.status == 200)
-    except (URLError, OSError):
+    except (URLError, OSError, HTTPException):  # the last: it was killed while it answered
         return False

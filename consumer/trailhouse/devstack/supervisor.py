@@ -185,18 +185,20 @@ class Supervisor:
         if process is not None and (code := process.poll()) is not None:
             self._has_ended(kept, code)
         elif process is None:
-            if (
-                kept.is_wanted
-                and kept.state is not PartState.FAILED
-                and time.monotonic() >= kept.next_start_at
-            ):
-                self._spawn(kept)
+            self._tend_absent(kept)
         elif not kept.is_wanted:
             self._end(kept, process)
         elif kept.state is PartState.STARTING and kept.part.is_ready():
             kept.was_ready, kept.ready_at = True, time.monotonic()
             self._set(kept, PartState.READY)
             self._echo(f"{kept.part.name} is ready on 127.0.0.1:{kept.part.port}")
+
+    def _tend_absent(self, kept: _Kept) -> None:
+        if not kept.is_wanted:
+            if kept.state is PartState.WAITING:  # it was to be started again, and now is not
+                self._set(kept, PartState.STOPPED)
+        elif kept.state is not PartState.FAILED and time.monotonic() >= kept.next_start_at:
+            self._spawn(kept)
 
     def _spawn(self, kept: _Kept) -> None:
         part = kept.part

@@ -266,8 +266,8 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_bad_share: float = setting(
         "worker",
         "max_bad_share",
-        0.5,
-        "The worker stops when more than this share of a batch is bad …",
+        1.0,
+        "The breaker: the worker stops when more than this share of a batch is bad (1: never) …",
         kind=float,
     )
     max_bad_rows: int = setting(

@@ -127,6 +127,15 @@ def test_a_part_that_dies_is_started_again(keep: Keep) -> None:
     assert (kept.state(), len(kept.lines)) == (PartState.STOPPED, said)
 
 
+def test_a_part_that_waits_to_be_started_again_can_be_stopped(keep: Keep) -> None:
+    """Between a death and the next start there is nothing to end, and stopping returns at once."""
+    kept = keep("import sys; sys.exit(1)", lambda: False)
+    kept.supervisor.start("part")
+    eventually(lambda: kept.state() is PartState.WAITING, "the part must wait for its next start")
+    kept.stop()
+    assert kept.state() is PartState.STOPPED
+
+
 def test_ready_is_not_said_of_a_part_that_has_just_died(keep: Keep) -> None:
     """Waiting for a part right after its death waits for the new one."""
     kept = keep(SLEEPS)
