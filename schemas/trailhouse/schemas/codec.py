@@ -1,5 +1,6 @@
 """From bytes back to an event: strict about what it means, lossless about what it does not know."""
 
+import datetime as dt
 import json
 import math
 import re
@@ -13,7 +14,7 @@ from trailhouse.schemas.errors import InvalidEventError
 from trailhouse.schemas.event import AuditEvent, restored, unknown_field
 from trailhouse.schemas.event_type import TYPE_PATTERN, is_type_name
 from trailhouse.schemas.plain import utc
-from trailhouse.schemas.record import ENVELOPE_FIELDS, Envelope, encode_envelope
+from trailhouse.schemas.record import ENVELOPE_FIELDS, Envelope, encode_envelope, encode_fields
 from trailhouse.schemas.uuid7 import is_uuid
 
 _decode_envelope = msgspec.json.Decoder(Envelope).decode
@@ -46,7 +47,8 @@ def decode_envelope(record: bytes) -> Decoded:
         envelope = _decode_envelope(record)
         _check_rules(envelope)
         _check_depth(record)
-        if encode_envelope(envelope, _NOTHING) == record:
+        # The first is the same but for a time of whole seconds, and quicker.
+        if encode_fields(envelope) == record or encode_envelope(envelope, _NOTHING) == record:
             return Decoded(envelope, _NOTHING)
         return Decoded(envelope, _unknown_fields(record))
     except msgspec.ValidationError as error:
@@ -85,8 +87,6 @@ def event_of(fields: Mapping[str, Any]) -> AuditEvent:
 
 
 def _moment(text: str) -> object:
-    import datetime as dt
-
     try:
         return msgspec.convert(text, dt.datetime)
     except msgspec.ValidationError:
@@ -100,7 +100,8 @@ def _check_rules(envelope: Envelope) -> None:
         raise InvalidEventError("type", f"must match {TYPE_PATTERN}")
     if not is_uuid(envelope.event_id):
         raise InvalidEventError("event_id", "must be a UUID")
-    force_setattr(envelope, "occurred_at", utc(envelope.occurred_at, "occurred_at"))
+    if envelope.occurred_at.tzinfo is not dt.UTC:
+        force_setattr(envelope, "occurred_at", utc(envelope.occurred_at, "occurred_at"))
 
 
 def _check_depth(record: bytes) -> None:

@@ -73,6 +73,8 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 ENVELOPE_FIELDS = frozenset(Envelope.__struct_fields__)
 _encoder = msgspec.json.Encoder(order="sorted")
+encode_fields = _encoder.encode
+"""Encodes in canonical form all but a time of whole seconds, whose six zeros it leaves out."""
 _decoder = msgspec.json.Decoder(dict[str, Any])
 
 
