@@ -3,6 +3,7 @@
 import os
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import AdminClient
@@ -16,10 +17,12 @@ DEADLINE_SECONDS = 30.0
 
 
 @pytest.fixture(autouse=True)
-def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hide the developer's own settings from every test."""
+def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Hide the developer's own settings, and his spools, from every test."""
     for name in [name for name in os.environ if name.startswith("TRAILHOUSE_")]:
         monkeypatch.delenv(name)
+    # By the variable that a process's own environment lacks nowhere, and not by a setting of ours.
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
 @pytest.fixture(scope="session")

@@ -226,7 +226,7 @@ def nowhere(**fields: Any) -> ProducerConfig:
 
 def test_a_broker_that_is_away_blocks_no_caller() -> None:
     """Without a broker calls return at once; a full queue raises after its timeout, and is counted."""
-    audit = AuditLogger(nowhere(queue_events=100, queue_timeout_seconds=0.2))
+    audit = AuditLogger(nowhere(mode="memory", queue_events=100, queue_timeout_seconds=0.2))
     started = time.monotonic()
     for _ in range(100):
         audit.log("a", session_id="s")

@@ -256,5 +256,6 @@ def test_the_error_of_a_block_is_not_hidden_by_undelivered_events() -> None:
         log_and_fail(audit)
 
     assert caught.value.__notes__ == [
-        "trailhouse: 1 events are not acknowledged after 0.1 s: check that the broker is up"
+        "trailhouse: 1 events are not acknowledged after 0.1 s: check that the broker is up;"
+        " they stay in the spool, and the next logger or `trailhouse spool drain` sends them"
     ]

@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 
 from stored import Placed, block_of, count, in_order, some_events
 from trailhouse.schemas import AuditEvent, ClickHouseConfig
-from trailhouse.store import BATCH_LEDGER, EVENT_LOG, EVENT_QUARANTINE, Block, ClickHouse, Table
+from trailhouse.store import (
+    BATCH_LEDGER,
+    EVENT_LOG,
+    EVENT_QUARANTINE,
+    Block,
+    ClickHouse,
+    Table,
+)
+from trailhouse.store.tables import EVENT_INCIDENTS
 
 pytestmark = pytest.mark.cluster
 
@@ -32,13 +40,15 @@ def store(database: ClickHouseConfig) -> Iterator[ClickHouse]:
 
 
 @pytest.mark.parametrize(
-    "table", [EVENT_LOG, EVENT_QUARANTINE, BATCH_LEDGER], ids=lambda table: table.name
+    "table",
+    [EVENT_LOG, EVENT_QUARANTINE, BATCH_LEDGER, EVENT_INCIDENTS],
+    ids=lambda table: table.name,
 )
 def test_the_columns_we_write_are_those_of_the_tables(store: ClickHouse, table: Table) -> None:
     """`tables.py` and the migrations say the same."""
     found = store.query(
         "SELECT name, type FROM system.columns WHERE database = {database:String} AND table = {table:String}"
-        " AND default_kind = '' ORDER BY position",
+        " AND default_kind IN ('', 'DEFAULT') ORDER BY position",
         {"database": store.config.database, "table": table.name},
     )
     assert [(name, kind) for name, kind in found.rows] == list(table.columns.items())
@@ -46,7 +56,7 @@ def test_the_columns_we_write_are_those_of_the_tables(store: ClickHouse, table: 
 
 def test_an_acknowledged_row_is_on_the_disk(store: ClickHouse) -> None:
     """Every table that the worker writes is synced before an insert is acknowledged."""
-    for table in (EVENT_LOG, EVENT_QUARANTINE, BATCH_LEDGER):
+    for table in (EVENT_LOG, EVENT_QUARANTINE, BATCH_LEDGER, EVENT_INCIDENTS):
         sql = store.query(
             "SELECT create_table_query FROM system.tables WHERE database = {database:String} AND name = {table:String}",
             {"database": store.config.database, "table": table.name},

@@ -8,6 +8,7 @@ import typer
 
 from trailhouse.cli import demo, emit, init, log, status, version, worker
 from trailhouse.cli.dev import dev_app
+from trailhouse.cli.spool import spool_app
 
 app = typer.Typer(
     name="trailhouse",
@@ -44,6 +45,7 @@ _add(demo.demo, demo.EXAMPLES)
 app.add_typer(dev_app, name="dev")
 _add(init.init, init.EXAMPLES)
 _add(emit.emit, emit.EXAMPLES)
+app.add_typer(spool_app, name="spool")
 _add(worker.worker, worker.EXAMPLES)
 _add(log.log, log.EXAMPLES)
 _add(status.status, status.EXAMPLES)

@@ -9,6 +9,7 @@ from trailhouse.schemas.errors import (
     DeliveryTimeoutError,
     EventTooLargeError,
     QueueFullError,
+    SpoolFullError,
 )
 from trailhouse.schemas.event import AuditEvent
 
@@ -46,7 +47,7 @@ class Emission:
         """Queue one event; waits for acknowledgements while the queue is full.
 
         Raises:
-            DeliveryTimeoutError: The queue is full and nothing moves. Retriable.
+            SpoolFullError, DeliveryTimeoutError: There is no room and nothing moves. Retriable.
             BrokerRejectedError: The broker refuses everything. Permanent.
         """
         while True:
@@ -55,7 +56,9 @@ class Emission:
                 break
             except EventTooLargeError as error:
                 return self.refuse(number, str(error))
-            except QueueFullError:
+            except (SpoolFullError, QueueFullError):
+                if not self._pending:
+                    raise
                 self._settle_oldest()
         if receipt is not None:
             self._pending.append((number, receipt))

@@ -6,13 +6,14 @@ from typing import Any, NamedTuple
 from trailhouse.consumer.promoted import promote
 from trailhouse.schemas.codec import decode_envelope
 from trailhouse.schemas.errors import InvalidEventError
-from trailhouse.schemas.record import Envelope
+from trailhouse.schemas.record import Envelope, Source
 
 MAX_SCHEMA_VERSION = 65_535
+MAX_SEQ = 2**64 - 1
 ORIGIN_COLUMNS = ("kafka_cluster", "kafka_topic", "kafka_topic_id")
 EVENT_COLUMNS = (
     "session_id", "tenant_id", "event_id", "record_hash", "type", "run_id", "parent_run_id", "agent_id",
-    "occurred_us", "actor_type", "actor_id", "provider", "correlation_id",
+    "occurred_us", "actor_type", "actor_id", "provider", "correlation_id", "producer_id", "seq",
     "model", "tool_name", "error_code", "input_tokens", "output_tokens", "total_tokens", "cost_usd", "duration_ms",
     "schema_version", "record", "kafka_partition", "kafka_offset", "appended_at",
 )  # fmt: skip
@@ -60,7 +61,7 @@ def event_row(
     envelope: Envelope, record: bytes, digest: bytes, partition: int, offset: int, appended_ms: int
 ) -> EventRow:
     """Return the row of the event in *record*, whose hash is *digest*, at its place in the topic."""
-    actor = envelope.actor
+    actor, source = envelope.actor, envelope.source
     return (
         envelope.session_id,
         envelope.tenant_id or "",
@@ -75,6 +76,8 @@ def event_row(
         actor.id if actor else "",
         envelope.provider or "",
         envelope.correlation_id or "",
+        source.producer_id or "" if source else "",
+        _seq_of(source),
         *promote(envelope.data),
         min(envelope.schema_version, MAX_SCHEMA_VERSION),
         record,
@@ -82,6 +85,12 @@ def event_row(
         offset,
         appended_ms,
     )
+
+
+def _seq_of(source: Source | None) -> int | None:
+    """Return the producer's number, None where there is none that ClickHouse can hold."""
+    seq = source.seq if source else None
+    return seq if seq is not None and 0 <= seq <= MAX_SEQ else None
 
 
 def microseconds(moment: dt.datetime) -> int:

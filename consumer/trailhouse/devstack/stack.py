@@ -107,6 +107,7 @@ class DevStack:
             "TRAILHOUSE_CLICKHOUSE_USER": clickhouse.user,
             "TRAILHOUSE_CLICKHOUSE_PASSWORD": clickhouse.password,
             "TRAILHOUSE_CLICKHOUSE_DATABASE": clickhouse.database,
+            "TRAILHOUSE_PRODUCER_SPOOL_DIR": str(self.data_dir / "spool"),
             "TRAILHOUSE_WORKER_WEB_HOST": HOST,
             "TRAILHOUSE_WORKER_WEB_PORT": str(self.ports.worker),
             DATA_DIR_VARIABLE: str(self.data_dir),

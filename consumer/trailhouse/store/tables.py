@@ -1,4 +1,4 @@
-"""The three tables that the worker writes: their columns in order, and the type of each.
+"""The four tables that the worker writes: their columns in order, and the type of each.
 
 A `Block` for one of them holds a Python sequence a column, as `trailhouse.store.native` says; the
 columns that ClickHouse works out by itself (``ver``, ``occurred_at``) are not written and not here.
@@ -38,6 +38,8 @@ EVENT_LOG = _table(
         "actor_id": "String",
         "provider": "LowCardinality(String)",
         "correlation_id": "String",
+        "producer_id": "LowCardinality(String)",
+        "seq": "Nullable(UInt64)",
         "model": "LowCardinality(String)",
         "tool_name": "LowCardinality(String)",
         "error_code": "LowCardinality(String)",
@@ -85,3 +87,17 @@ BATCH_LEDGER = _table(
     },
 )
 """One row a batch and partition, written after its rows and before its commit."""
+
+EVENT_INCIDENTS = _table(
+    "event_incidents",
+    {
+        **_COORDINATES,
+        "first_offset": "UInt64",
+        "last_offset": "UInt64",
+        "kind": "LowCardinality(String)",
+        "detail": "String",
+        "worker_version": "LowCardinality(String)",
+        "noticed_at": "DateTime64(3, 'UTC')",
+    },
+)
+"""One row a range of offsets that the worker found gone, or read again."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Never, Self, cast
 
 from trailhouse.producer import descriptions, process_hooks, telemetry_handlers
+from trailhouse.producer.backlog import Backlog
 from trailhouse.producer.outbox import Outbox, Stats
 from trailhouse.producer.receipt import Receipt
 from trailhouse.producer.sender import Sender
@@ -35,9 +36,10 @@ class AuditLogger:
     """Writes audit events to Kafka. Safe for threads and after fork; a context manager.
 
     Each method that logs returns a `Receipt` at once, or None while disabled. The broker being
-    away never blocks a caller: events wait in a bounded queue in memory, in order, and a full
-    queue raises. Nothing is dropped. At the end call `close` (or leave the `with` block), which
-    waits for the acknowledgements; an exit of the interpreter does the same.
+    away never blocks a caller: events wait in a bounded spool on the disk, in order, and a full one
+    raises. Nothing is dropped. A spool that its process left behind, however it ended, is sent by the
+    next logger with the same settings, before anything of its own. At the end call `close` (or leave
+    the `with` block), which waits for the acknowledgements; an exit of the interpreter does the same.
 
     Args:
         config: The settings; `ProducerConfig()` if not given, which reads the environment, then
@@ -66,13 +68,21 @@ class AuditLogger:
         self._host = socket.gethostname()
         self._reset()
         process_hooks.register(self)
+        if self.enabled and self._outbox.has_orphans():
+            with self._outbox.lock:
+                self._start()  # what a predecessor left is sent, whether or not we log anything
 
     def _reset(self) -> None:
         """Begin with an empty queue and an identity of our own: at the start, and after a fork."""
         self._pid = os.getpid()
         self._producer_id = uuid7()
         self._next_seq = 0
-        self._outbox = Outbox(self._config.queue_events, self._config.queue_bytes)
+        backlog = (
+            Backlog(self._config, self._producer_id, self._service)
+            if self._config.mode == "durable"
+            else None
+        )
+        self._outbox = Outbox(self._config.queue_events, self._config.queue_bytes, backlog)
         self._sender: Sender | None = None
 
     @property
@@ -165,23 +175,35 @@ class AuditLogger:
         span_id: str | None = None,
         event_id: str | None = None,
         occurred_at: dt.datetime | None = None,
+        wait: bool = False,
+        timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
         **unknown: Never,
     ) -> Receipt | None:
         """Log one event of a known or custom type; what is not given is stamped.
 
         Delivery:
-            On return the event is valid, encoded and queued in memory; it is durable when its
-            receipt's `result` has returned. Order within a session is the order of the calls.
+            On return the event is valid, encoded and, in mode ``durable``, in the spool: it survives
+            this process, and is sent by whoever finds it if not by us. In mode ``memory`` it is queued
+            in memory alone. All in-sync replicas have it when its receipt's `result` has returned.
+            Order within a session is the order of the calls.
+
+        Args:
+            wait: For a caller who must not act without a record: return when the broker has it.
+            timeout_seconds: How long; without *wait* it has no meaning.
 
         Returns:
             The receipt, or None when disabled.
 
         Raises:
-            InvalidEventError: A field breaks a rule; names both. Permanent; nothing was queued.
-            EventTooLargeError: Over `max_event_bytes` when encoded. Permanent; nothing was queued.
-            QueueFullError: No room within `queue_timeout_seconds`. Retriable; nothing was queued.
-            ProducerClosedError: After `close`. Permanent; nothing was queued.
+            InvalidEventError: A field breaks a rule; names both. Permanent; nothing was logged.
+            EventTooLargeError: Over `max_event_bytes` when encoded. Permanent; nothing was logged.
+            SpoolFullError, QueueFullError: No room within `queue_timeout_seconds`. Retriable; nothing
+                was logged.
+            SpoolUnavailableError: The spool cannot be written. Retriable; nothing was logged.
+            ProducerClosedError: After `close`. Permanent; nothing was logged.
             ConfigError: The broker client refuses the settings, told by the first event. Permanent.
+            DeliveryTimeoutError, BrokerRejectedError: With *wait* alone, as `Receipt.result`: the event
+                is logged and goes on being sent, but the broker is not known to have it.
         """
         if not self.enabled:
             return None
@@ -193,13 +215,22 @@ class AuditLogger:
             "provider": provider, "correlation_id": correlation_id, "trace_id": trace_id,
             "span_id": span_id, "event_id": event_id, "occurred_at": occurred_at,
         }  # fmt: skip
-        return self._log(fields)
+        receipt = self._log(fields)
+        if wait:
+            receipt.result(timeout_seconds)
+        return receipt
 
-    def emit(self, event: AuditEvent) -> Receipt | None:
+    def emit(
+        self,
+        event: AuditEvent,
+        *,
+        wait: bool = False,
+        timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+    ) -> Receipt | None:
         """Send *event* as it is: its `record`, to the last byte; nothing is stamped.
 
-        An event that was read can so be emitted again. Guarantees and errors are those of `log`;
-        an `AuditEvent` that exists is valid, and anything else is refused.
+        An event that was read can so be emitted again. Guarantees, arguments and errors are those of
+        `log`; an `AuditEvent` that exists is valid, and anything else is refused.
         """
         if not self.enabled:
             return None
@@ -208,7 +239,10 @@ class AuditLogger:
             raise InvalidEventError("event", f"must be an AuditEvent, got {type(given).__name__}")
         with self._outbox.lock:
             self._outbox.wait_for_room(self._config.queue_timeout_seconds)
-            return self._enqueue(event)
+            receipt = self._enqueue(event)
+        if wait:
+            receipt.result(timeout_seconds)
+        return receipt
 
     def _log(self, fields: dict[str, Any]) -> Receipt:
         given = {name: value for name, value in fields.items() if value is not None}
@@ -233,13 +267,17 @@ class AuditLogger:
     def _enqueue(self, event: AuditEvent) -> Receipt:
         if (size_bytes := len(event.record)) > self._config.max_event_bytes:
             raise EventTooLargeError(size_bytes, self._config.max_event_bytes)
-        if self._sender is None:
-            self._sender = Sender(self._config, self._outbox)
-            process_hooks.hold(self)
+        sender = self._sender or self._start()
         receipt = Receipt(self._outbox, event.event_id, key_of(event), event.record)
         self._outbox.add(receipt)
-        self._sender.send_waiting()
+        sender.send_waiting()
         return receipt
+
+    def _start(self) -> Sender:
+        sender = self._sender = Sender(self._config, self._outbox)
+        self._outbox.adopt()
+        process_hooks.hold(self)
+        return sender
 
     def flush(self, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> None:
         """Return when every event logged before this call is acknowledged by all in-sync replicas.
@@ -257,7 +295,7 @@ class AuditLogger:
 
         Raises:
             DeliveryTimeoutError, BrokerRejectedError: As `flush`; the logger is closed all the
-                same, and what was not acknowledged is lost with the process's memory.
+                same. What was not acknowledged stays in the spool; in mode ``memory`` it is lost.
         """
         timeout = self.close_timeout_seconds if timeout_seconds is None else timeout_seconds
         try:

@@ -9,18 +9,22 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from trailhouse.producer.receipt import Receipt
 from trailhouse.schemas.config import LONGEST_WAIT_SECONDS
 from trailhouse.schemas.errors import (
     BrokerRejectedError,
     DeliveryTimeoutError,
     ProducerClosedError,
     QueueFullError,
+    SpoolFullError,
+    SpoolUnavailableError,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trailhouse.producer.receipt import Delivery, Receipt
+    from trailhouse.producer.backlog import Backlog
+    from trailhouse.producer.receipt import Delivery
     from trailhouse.schemas.errors import DeliveryError
 
 
@@ -33,25 +37,39 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     """Counters of one logger in this process since its start. Nothing is lost without one moving."""
 
     queued_events: int
+    """Events that the broker has not acknowledged, in memory and in the spool."""
     queued_bytes: int
+    """Bytes of those in memory."""
+    spool_bytes: int
+    """Bytes that the spool takes on the disk."""
     acknowledged_total: int
+    adopted_total: int
+    """Events of loggers that are gone, sent in their place."""
     refused_total: int
+    """Events that the broker refused for good, or that were damaged on the disk: set aside in the spool."""
     queue_full_total: int
+    lost_total: int
+    """Events that were not acknowledged at `close` in mode ``memory``."""
 
 
 class Outbox:
     """All unsettled receipts in the order of their events. Safe for threads.
 
     `waiting` holds what the broker client does not have yet, `sent` what it has. `lock` guards all
-    of it, and is what callers and the sender wait on.
+    of it, and is what callers and the sender wait on. With a *backlog*, each event is spooled first,
+    and those that find no room in memory are read from there in their turn.
     """
 
-    def __init__(self, max_events: int, max_bytes: int) -> None:
+    def __init__(self, max_events: int, max_bytes: int, backlog: Backlog | None = None) -> None:
         self.lock = threading.Condition()
         self.waiting: deque[Receipt] = deque()
         self.sent: deque[Receipt] = deque()
         self.trouble: BrokerRejectedError | None = None
         self.is_closed = False
+        self._backlog = backlog
+        self._arriving: list[Receipt] = []
+        self._depth = 0
+        self._lost = 0
         self._max_events = max_events
         self._max_bytes = max_bytes
         self._next_number = 0
@@ -65,20 +83,33 @@ class Outbox:
     def abandon(self) -> None:
         """Leave the queue to the parent process: in a fork, another thread may have held the lock."""
         self.lock = threading.Condition()
+        if self._backlog is not None:
+            self._backlog.forget()
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether events are spooled."""
+        return self._backlog is not None
 
     def wait_for_room(self, timeout_seconds: float) -> None:
         """Return when one more event may be added; called under `lock`.
 
         Raises:
-            QueueFullError: No room within *timeout_seconds*. Retriable; nothing was queued.
+            QueueFullError, SpoolFullError: No room within *timeout_seconds*. Retriable; nothing was queued.
             ProducerClosedError: The logger is closed. Permanent; nothing was queued.
         """
         if self.is_closed:
             raise ProducerClosedError("the audit logger is closed: make a new AuditLogger")
-        if self._has_room():
+        if self._may_add():
             return
-        if not self.lock.wait_for(lambda: self._has_room() or self.is_closed, timeout_seconds):
+        if not self.lock.wait_for(lambda: self._may_add() or self.is_closed, timeout_seconds):
             self._queue_full += 1
+            if self._backlog is not None:
+                raise SpoolFullError(
+                    f"the spool in {self._backlog.root} holds {self._backlog.used_bytes} bytes and none left within"
+                    f" {timeout_seconds:g} s; the event was not logged: check the broker, or raise"
+                    " TRAILHOUSE_PRODUCER_SPOOL_BYTES"
+                ) from self.trouble
             raise QueueFullError(
                 f"{self._events} events ({self._bytes} bytes) wait for the broker and none left within"
                 f" {timeout_seconds:g} s: check the broker, or raise TRAILHOUSE_PRODUCER_QUEUE_EVENTS"
@@ -89,13 +120,97 @@ class Outbox:
     def _has_room(self) -> bool:
         return self._events < self._max_events and self._bytes < self._max_bytes
 
+    def _may_add(self) -> bool:
+        return self._has_room() if self._backlog is None else self._backlog.has_room
+
     def add(self, receipt: Receipt) -> None:
-        """Append *receipt* to `waiting`; called under `lock`."""
-        receipt.number = self._next_number
-        self._next_number += 1
+        """Append *receipt* to `waiting`, after it is spooled; called under `lock`.
+
+        Raises:
+            SpoolFullError, SpoolUnavailableError: It was not spooled. Retriable; nothing was queued.
+        """
+        self._depth += 1
+        try:
+            if self._backlog is None:
+                receipt.number = self._next_number
+                self._next_number += 1
+            else:
+                self._backlog.append(receipt)
+            self._arriving.append(receipt)
+        finally:
+            self._depth -= 1
+            if not self._depth:
+                self._let_in()
+
+    def _let_in(self) -> None:
+        """Queue what has arrived, in spool order: a signal handler may have logged between two steps."""
+        arrived, self._arriving = self._arriving, []
+        if len(arrived) > 1:
+            arrived.sort(key=lambda receipt: receipt.number)
+        for receipt in arrived:
+            backlog = self._backlog
+            if backlog is not None and (backlog.has_unread_before(receipt) or not self._has_room()):
+                backlog.leave(receipt)
+                continue
+            if backlog is not None:
+                backlog.pass_by(receipt)
+            self._queue(receipt)
+
+    def _queue(self, receipt: Receipt) -> None:
         self.waiting.append(receipt)
         self._events += 1
         self._bytes += len(receipt.record)
+
+    def refill(self) -> None:
+        """Read on in the backlog as far as there is room; called by the sender.
+
+        Raises:
+            SpoolUnavailableError: The spool cannot be read. Retriable once that is mended.
+        """
+        backlog = self._backlog
+        if backlog is None:
+            return
+        wakers: list[Callable[[], object]] = []
+        with self.lock:
+            while self._has_room() and backlog.has_unread:
+                for receipt in backlog.read(self._make):
+                    self._queue(receipt)
+                for receipt in backlog.damaged:
+                    self._refuse(receipt, _damaged(receipt))
+                    wakers += receipt.take_wakers()
+                backlog.damaged.clear()
+                self.lock.notify_all()
+        for waker in wakers:
+            waker()
+
+    def _make(self, event_id: str, key: bytes, record: bytes) -> Receipt:
+        return Receipt(self, event_id, key, record)
+
+    def adopt(self, *, min_age_seconds: float = 0.0, any_destination: bool = False) -> bool:
+        """Take over the spools of loggers that are gone; tell whether there were any."""
+        if self._backlog is None:
+            return False
+        with self.lock:
+            return self._backlog.adopt(
+                min_age_seconds=min_age_seconds, any_destination=any_destination
+            )
+
+    def has_orphans(self) -> bool:
+        """Tell whether there are spools to adopt."""
+        return self._backlog is not None and self._backlog.has_orphans()
+
+    def take_unsynced(self) -> list[int]:
+        """Return the spool's files that are to be forced to the disk, outside the lock."""
+        if self._backlog is None:
+            return []
+        with self.lock:
+            return self._backlog.take_unsynced()
+
+    def keep_refused(self, receipt: Receipt) -> None:
+        """Set an event aside that the broker refuses for good, where there is a spool."""
+        if self._backlog is not None:
+            with self.lock:
+                self._backlog.put_refused_aside(receipt)
 
     def take_back(self) -> None:
         """Put everything sent but unsettled back in front of `waiting`, in order; under `lock`."""
@@ -111,24 +226,37 @@ class Outbox:
             for receipt, outcome in outcomes:
                 self._settle_one(receipt, outcome)
                 wakers += receipt.take_wakers()
-            while self.sent and self.sent[0].is_settled:
-                self.sent.popleft()
+            self._free_settled()
             self.lock.notify_all()
         for waker in wakers:
             waker()
+
+    def _free_settled(self) -> None:
+        last: Receipt | None = None
+        while self.sent and self.sent[0].is_settled:
+            receipt = self.sent.popleft()
+            if last is not None and last.source is not receipt.source:
+                _settle_source(last)
+            last = receipt
+        if last is not None:
+            _settle_source(last)
 
     def _settle_one(self, receipt: Receipt, outcome: Delivery | DeliveryError) -> None:
         if receipt.is_settled:
             return
         if isinstance(outcome, Exception):
-            receipt.refusal = self._unreported_refusal = outcome
-            self._refused += 1
+            self._refuse(receipt, outcome)
         else:
             receipt.delivery = outcome
             self._acknowledged += 1
         self.trouble = None  # the broker has answered
         self._events -= 1
         self._bytes -= len(receipt.record)
+        receipt.record = b""  # a caller may keep a million receipts
+
+    def _refuse(self, receipt: Receipt, error: DeliveryError) -> None:
+        receipt.refusal = self._unreported_refusal = error
+        self._refused += 1
 
     def report_trouble(self, trouble: BrokerRejectedError) -> bool:
         """Tell everyone who waits that the broker refuses; the events stay queued.
@@ -137,8 +265,8 @@ class Outbox:
         must not meet a new event: librdkafka repeats itself for as long as the cause is there.
         """
         with self.lock:
-            if not self._events or self.trouble is not None:
-                self.trouble = trouble if self._events else None
+            if not self._unsettled_events or self.trouble is not None:
+                self.trouble = trouble if self._unsettled_events else None
                 return False
             self.trouble = trouble
             wakers = self._take_all_wakers()
@@ -152,12 +280,21 @@ class Outbox:
         with self.lock:
             self.is_closed = True
             wakers = self._take_all_wakers()
+            if self._backlog is None:
+                self._lost = self._events
+            else:
+                self._backlog.close()
             self.lock.notify_all()
         for waker in wakers:
             waker()
 
     def _take_all_wakers(self) -> list[Callable[[], object]]:
-        return [waker for receipt in (*self.sent, *self.waiting) for waker in receipt.take_wakers()]
+        left = [] if self._backlog is None else self._backlog.left_receipts()
+        return [
+            waker
+            for receipt in (*self.sent, *self.waiting, *left)
+            for waker in receipt.take_wakers()
+        ]
 
     @property
     def _is_hopeless(self) -> bool:
@@ -203,8 +340,12 @@ class Outbox:
             raise error.with_traceback(None)  # else each raising would add to the one trouble
         if self.is_closed:
             raise ProducerClosedError(
-                f"the audit logger was closed before event {receipt.event_id} was acknowledged:"
-                " its outcome is unknown, log it again with the same event_id"
+                f"the audit logger was closed before event {receipt.event_id} was acknowledged: "
+                + (
+                    _STAYS
+                    if self.is_durable
+                    else "its outcome is unknown, log it again with the same event_id"
+                )
             )
         raise DeliveryTimeoutError(
             f"no acknowledgement of event {receipt.event_id} within {timeout_seconds:g} s;"
@@ -220,7 +361,7 @@ class Outbox:
             ProducerClosedError: The logger was closed before some were acknowledged.
         """
         with self.lock:
-            end = self._next_number  # others may go on adding: their events are not waited for
+            end = self._end_number  # others may go on adding: their events are not waited for
 
             def is_done() -> bool:
                 return self._oldest_number() >= end
@@ -239,26 +380,60 @@ class Outbox:
         for receipts in (self.sent, self.waiting):
             if receipts:
                 return receipts[0].number
-        return self._next_number
+        if self._backlog is not None and self._backlog.has_unread:
+            return self._backlog.next_number
+        return self._end_number
+
+    @property
+    def _end_number(self) -> int:
+        return self._next_number if self._backlog is None else self._backlog.end_number
+
+    @property
+    def _unsettled_events(self) -> int:
+        """Events that are queued, and those of our own that are spooled only."""
+        backlog = self._backlog
+        if backlog is None or not backlog.has_unread:
+            return self._events
+        return self._events + max(1, self._end_number - max(backlog.next_number, 0))
 
     def _not_acknowledged(self, timeout_seconds: float) -> DeliveryError:
         if self.is_closed:
             return ProducerClosedError(
-                f"{self._events} events were not acknowledged when the audit logger was closed:"
-                " their outcome is unknown"
+                f"{self._unsettled_events} events were not acknowledged when the audit logger was closed: "
+                + (_STAY if self.is_durable else "their outcome is unknown")
             )
         return DeliveryTimeoutError(
-            f"{self._events} events are not acknowledged after {timeout_seconds:g} s:"
-            " check that the broker is up"
+            f"{self._unsettled_events} events are not acknowledged after {timeout_seconds:g} s:"
+            " check that the broker is up" + (f"; {_STAY}" if self.is_durable else "")
         )
 
     def stats(self) -> Stats:
         """Return the counters as they are now."""
         with self.lock:
             return Stats(
-                queued_events=self._events,
+                queued_events=self._unsettled_events,
                 queued_bytes=self._bytes,
+                spool_bytes=0 if self._backlog is None else self._backlog.used_bytes,
                 acknowledged_total=self._acknowledged,
+                adopted_total=0 if self._backlog is None else self._backlog.adopted_total,
                 refused_total=self._refused,
                 queue_full_total=self._queue_full,
+                lost_total=self._lost,
             )
+
+
+_STAYS = "it stays in the spool, and the next logger or `trailhouse spool drain` sends it"
+_STAY = "they stay in the spool, and the next logger or `trailhouse spool drain` sends them"
+
+
+def _settle_source(receipt: Receipt) -> None:
+    """Tell the spool that everything up to *receipt* is settled."""
+    source, receipt.source = receipt.source, None
+    if source is not None:
+        source.settle_to(receipt.place)
+
+
+def _damaged(receipt: Receipt) -> DeliveryError:
+    return SpoolUnavailableError(
+        f"event {receipt.event_id} was damaged in the spool, and is set aside there"
+    )

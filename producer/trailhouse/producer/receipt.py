@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+
+from trailhouse.schemas.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
     from trailhouse.schemas.errors import DeliveryError
 
 DEFAULT_TIMEOUT_SECONDS = 30.0
+Level = Literal["spooled", "acked"]
 
 
 class Delivery(NamedTuple):
@@ -21,6 +24,14 @@ class Delivery(NamedTuple):
     offset: int
 
 
+class Source(Protocol):
+    """The spool that an event is kept in."""
+
+    def settle_to(self, place: int) -> bool:
+        """Note that everything before *place* is settled; return whether that freed space."""
+        ...
+
+
 class Receipt:
     """What a caller holds for one event. Usable from any thread, and awaitable under asyncio.
 
@@ -28,7 +39,10 @@ class Receipt:
         event_id: The event's id, known before anything was sent.
     """
 
-    __slots__ = ("_outbox", "_wakers", "delivery", "event_id", "key", "number", "record", "refusal")
+    __slots__ = (
+        "__weakref__", "_outbox", "_wakers", "delivery", "event_id", "key", "number", "place", "record", "refusal",
+        "source",
+    )  # fmt: skip
 
     def __init__(self, outbox: Outbox, event_id: str, key: bytes, record: bytes) -> None:
         self.event_id = event_id
@@ -37,6 +51,8 @@ class Receipt:
         self.number = 0
         self.delivery: Delivery | None = None
         self.refusal: DeliveryError | None = None
+        self.source: Source | None = None
+        self.place = 0
         self._outbox = outbox
         self._wakers: list[Callable[[], object]] | None = None
 
@@ -61,6 +77,31 @@ class Receipt:
                 outcome is unknown, and the event is not sent again.
         """
         return self._outbox.wait_settled(self, timeout_seconds)
+
+    @property
+    def session_id(self) -> str:
+        """The event's session."""
+        return self.key.decode()
+
+    def wait(
+        self, level: Level = "acked", timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
+    ) -> None:
+        """Return when the event has reached *level*.
+
+        ``spooled``: it is in a file and survives this process; so it is since `log` returned, in mode
+        ``durable``. ``acked``: all in-sync replicas have it, as `result` says. That it is ``stored`` is
+        seen by a reader alone: `AuditReader.wait_stored`.
+
+        Raises:
+            ConfigError: ``spooled`` in mode ``memory``, where no file is. Permanent.
+            DeliveryError: As `result`.
+        """
+        if level == "acked":
+            self.result(timeout_seconds)
+        elif level != "spooled":
+            raise ConfigError(f"level: must be spooled or acked, got {level!r}")
+        elif not self._outbox.is_durable:
+            raise ConfigError("level spooled needs TRAILHOUSE_PRODUCER_MODE=durable")
 
     def __await__(self) -> Generator[object, None, Delivery]:
         """Wait like `result` does, without blocking the event loop."""

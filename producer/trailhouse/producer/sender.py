@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from trailhouse.producer.backlog import SWEEP_AGE_SECONDS
 from trailhouse.producer.receipt import Delivery
-from trailhouse.schemas.errors import BrokerRejectedError, ConfigError
+from trailhouse.producer.spool import sync
+from trailhouse.schemas.codec import decode_envelope
+from trailhouse.schemas.errors import BrokerRejectedError, ConfigError, SpoolUnavailableError
 
 if TYPE_CHECKING:
     from confluent_kafka import Message
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.1
+SWEEP_SECONDS = 30.0
 PURGE_SECONDS = 5.0
 FIRST_BACKOFF_SECONDS = 0.25
 LAST_BACKOFF_SECONDS = 5.0
@@ -76,6 +80,8 @@ class Sender:
         self._is_refused = False
         self._is_away = False
         self._stopping = threading.Event()
+        self._sync_due_at_seconds = 0.0
+        self._sweep_due_at_seconds = time.monotonic() + SWEEP_SECONDS
         self._backoff_seconds = FIRST_BACKOFF_SECONDS
         self._producer: Producer | None = self._connect()
         self._thread = threading.Thread(target=self._serve, name="trailhouse-producer", daemon=True)
@@ -138,11 +144,29 @@ class Sender:
         if producer is not None:
             producer.poll(POLL_SECONDS)
             self._settle()
+        self._look_after_spools()
         if self._is_refused:
             self._start_over(producer)
-        elif self._outbox.waiting:
+            return
+        self._outbox.refill()
+        if self._outbox.waiting:
             with self._outbox.lock:
                 self.send_waiting()
+
+    def _look_after_spools(self) -> None:
+        now = time.monotonic()
+        if now >= self._sync_due_at_seconds:
+            self._sync_due_at_seconds = now + self._config.fsync_interval_seconds
+            try:
+                sync(self._outbox.take_unsynced())
+            except OSError as error:
+                log.error("the spool cannot be forced to the disk (%s)", error.strerror)
+        if now >= self._sweep_due_at_seconds:
+            self._sweep_due_at_seconds = now + SWEEP_SECONDS
+            try:
+                self._outbox.adopt(min_age_seconds=SWEEP_AGE_SECONDS)
+            except SpoolUnavailableError as error:
+                log.warning("%s", error)
 
     def _settle(self) -> None:
         reports, self._outcomes = self._outcomes, []
@@ -153,16 +177,7 @@ class Sender:
             if isinstance(report, tuple):
                 outcomes.append((receipt, Delivery(self._topic, *report)))
             elif report.code() in REFUSES_ONE:
-                log.error("the broker refuses event %s: %s", receipt.event_id, report.name())
-                outcomes.append(
-                    (
-                        receipt,
-                        BrokerRejectedError(
-                            f"the broker refuses event {receipt.event_id}: {report.str()}",
-                            report.name(),
-                        ),
-                    )
-                )
+                outcomes.append((receipt, self._refused(receipt, report)))
             else:
                 self._is_refused = True
                 self._on_error(report)
@@ -170,6 +185,14 @@ class Sender:
             self._is_away = False
             self._backoff_seconds = FIRST_BACKOFF_SECONDS
         self._outbox.settle(outcomes)
+
+    def _refused(self, receipt: Receipt, error: KafkaError) -> BrokerRejectedError:
+        self._outbox.keep_refused(receipt)
+        event_id = receipt.event_id or decode_envelope(receipt.record).envelope.event_id
+        log.error("the broker refuses event %s: %s", event_id, error.name())
+        return BrokerRejectedError(
+            f"the broker refuses event {event_id}: {error.str()}", error.name()
+        )
 
     def _start_over(self, producer: Producer | None) -> None:
         """Take back everything unsettled, wait a little, and send it in order with a new producer.

@@ -17,6 +17,9 @@ LONGEST_WAIT_SECONDS = 86_400.0
 
 PASSWORD_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 SECURITY_PROTOCOLS = ("plaintext", "ssl", "sasl_plaintext", "sasl_ssl")
+PRODUCER_MODES = ("durable", "memory")
+FSYNC_POLICIES = ("never", "interval", "always")
+GAP_POLICIES = ("stop", "record")
 DURABILITY_KEYS = ("acks", "enable.idempotence", "message.timeout.ms", "partitioner")
 
 
@@ -179,25 +182,64 @@ class ProducerConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_event_bytes: int = setting(
         "producer", "max_event_bytes", 900_000, "Largest encoded event, bytes.", kind=int
     )
+    mode: str = setting(
+        "producer",
+        "mode",
+        "durable",
+        "`durable`: an event is in a spool file before `log` returns; `memory`: no file, and a kill loses what waits.",
+    )
+    spool_dir: str = setting(
+        "producer",
+        "spool_dir",
+        "",
+        "Folder of the spools; empty for `trailhouse/spool` under `$XDG_STATE_HOME` or `~/.local/state`.",
+    )
+    spool_bytes: int = setting(
+        "producer",
+        "spool_bytes",
+        1_073_741_824,
+        "Bytes that one logger's spool may take on the disk.",
+        kind=int,
+    )
+    spool_segment_bytes: int = setting(
+        "producer",
+        "spool_segment_bytes",
+        16_777_216,
+        "A spool goes on in a new file at this size; space is freed file by file.",
+        kind=int,
+    )
+    fsync: str = setting(
+        "producer",
+        "fsync",
+        "interval",
+        "When a spool is forced to the disk: `never`, `interval` or `always`. It matters for a power cut alone.",
+    )
+    fsync_interval_seconds: float = setting(
+        "producer",
+        "fsync_interval_seconds",
+        1.0,
+        "How often with `interval`: what a power cut may cost.",
+        kind=float,
+    )
     queue_events: int = setting(
         "producer",
         "queue_events",
         100_000,
-        "Events that may wait for the broker in memory.",
+        "Events that are kept in memory on their way to the broker; in mode `memory`, all that may wait.",
         kind=int,
     )
     queue_bytes: int = setting(
         "producer",
         "queue_bytes",
-        67_108_864,
-        "Bytes that may wait for the broker in memory.",
+        33_554_432,
+        "The same in bytes.",
         kind=int,
     )
     queue_timeout_seconds: float = setting(
         "producer",
         "queue_timeout_seconds",
         1.0,
-        "Longest wait for room in a full queue before `QueueFullError`.",
+        "Longest wait for room in a full spool or queue, before `SpoolFullError` or `QueueFullError`.",
         kind=float,
     )
     linger_seconds: float = setting(
@@ -229,6 +271,23 @@ class ProducerConfig(msgspec.Struct, frozen=True, kw_only=True):
             "at least producer.max_event_bytes",
         )
         _require(0 <= self.linger_seconds <= 900, "producer.linger_seconds", "from 0 to 900")
+        _require(self.mode in PRODUCER_MODES, "producer.mode", "durable or memory")
+        _require(self.fsync in FSYNC_POLICIES, "producer.fsync", "never, interval or always")
+        _require(
+            self.max_event_bytes <= self.spool_segment_bytes <= 1_073_741_824,
+            "producer.spool_segment_bytes",
+            "from producer.max_event_bytes to 1073741824",
+        )
+        _require(
+            self.spool_bytes >= 2 * self.spool_segment_bytes,
+            "producer.spool_bytes",
+            "at least twice producer.spool_segment_bytes",
+        )
+        _require(
+            0.01 <= self.fsync_interval_seconds <= 3_600,
+            "producer.fsync_interval_seconds",
+            "from 0.01 to 3600",
+        )
         for name in ("queue_timeout_seconds", "close_timeout_seconds"):
             is_wait = 0 <= getattr(self, name) <= LONGEST_WAIT_SECONDS
             _require(is_wait, f"producer.{name}", f"from 0 to {LONGEST_WAIT_SECONDS:g}")
@@ -281,6 +340,27 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
         kind=float,
     )
 
+    watchdog_seconds: float = setting(
+        "worker",
+        "watchdog_seconds",
+        120.0,
+        "A worker that stands still for so long while records wait exits with 70, to be started again (0: never).",
+        kind=float,
+    )
+    on_gap: str = setting(
+        "worker",
+        "on_gap",
+        "stop",
+        "When Kafka has lost records that were never stored: `stop`, or `record` an incident and go on.",
+    )
+    account_seconds: float = setting(
+        "worker",
+        "account_seconds",
+        60.0,
+        "How often the worker of partition 0 looks for missing events (0: never).",
+        kind=float,
+    )
+
     def __post_init__(self) -> None:
         check_names()
         check_kinds("worker", self)
@@ -302,6 +382,10 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
         )
         _require(0 < self.max_bad_share <= 1, "worker.max_bad_share", "above 0, at most 1")
         _require(self.max_bad_rows >= 0, "worker.max_bad_rows", "0 or more")
+        _require(self.on_gap in GAP_POLICIES, "worker.on_gap", "stop or record")
+        for name in ("watchdog_seconds", "account_seconds"):
+            is_wait = 0 <= getattr(self, name) <= LONGEST_WAIT_SECONDS
+            _require(is_wait, f"worker.{name}", f"from 0 to {LONGEST_WAIT_SECONDS:g}")
         _require(
             6 <= self.session_timeout_seconds <= 1_800,
             "worker.session_timeout_seconds",

@@ -8,6 +8,8 @@
     │  ├─ InvalidEventError          a field breaks a rule: mend the event
     │  └─ EventTooLargeError         the encoded event is over the limit: shorten it
     ├─ DeliveryError                 not known to be durable
+    │  ├─ SpoolFullError             no room in the spool within the timeout; the event was not logged: try again
+    │  ├─ SpoolUnavailableError      the spool cannot be written; the event was not logged: mend the disk
     │  ├─ QueueFullError             no room within the timeout; the event was not queued: try again
     │  ├─ DeliveryTimeoutError       outcome unknown; the event is still on its way
     │  ├─ ProducerClosedError        the logger is closed; a new event was not queued, an old one's outcome is unknown
@@ -74,6 +76,21 @@ class EventTooLargeError(EventError):
 
 class DeliveryError(TrailhouseError):
     """The event is not known to be durable."""
+
+
+class SpoolFullError(DeliveryError):
+    """The spool had no room within the timeout. Retriable; the event was not logged."""
+
+    retriable = True
+
+
+class SpoolUnavailableError(DeliveryError):
+    """The spool's folder or file cannot be written or read. Retriable once that is mended.
+
+    The event was not logged; those spooled before are kept.
+    """
+
+    retriable = True
 
 
 class QueueFullError(DeliveryError):

@@ -22,7 +22,13 @@ from trailhouse.schemas.errors import ConfigError
 from trailhouse.schemas.settings import PROCESS_VARIABLES, SETTINGS
 
 COMMANDS = dict(commands())
-EXPECTED = {"init", "emit", "worker", "log", "status", "dev", "demo", "version"}
+EXPECTED = {
+    *("init", "emit", "worker", "log", "status", "dev", "demo", "version", "spool"),
+}
+BELOW = {
+    *("dev status", "dev stop", "dev start"),
+    *("spool status", "spool drain", "spool inspect"),
+}
 
 
 @pytest.mark.parametrize(
@@ -49,9 +55,9 @@ def test_closed_and_full_streams_are_no_riddle(line: str, code: int, told: str) 
 
 
 def test_every_command_is_there() -> None:
-    """The commands of the pipeline are those, and the stack's three below `dev`."""
+    """The commands of the pipeline are those, and the ones below a group."""
     names = {path.removeprefix("trailhouse ") for path in COMMANDS}
-    assert names == EXPECTED | {"dev status", "dev stop", "dev start"}
+    assert names == EXPECTED | BELOW
 
 
 @pytest.mark.parametrize("path", COMMANDS)

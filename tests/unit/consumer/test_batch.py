@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from kafka_records import Record, empty_batch
 from trailhouse.consumer.batch import Batch
 from trailhouse.consumer.rows import EVENT_COLUMNS, envelope_of
-from trailhouse.schemas import Actor, AuditEvent
+from trailhouse.schemas import Actor, AuditEvent, Source
 from trailhouse.schemas.errors import InvalidEventError
 
 EVENT = AuditEvent(
@@ -22,6 +22,7 @@ EVENT = AuditEvent(
     actor=Actor(type="user", id="u"),
     provider="pr",
     correlation_id="c",
+    source=Source(service="sv", host="h", pid=1, producer_id="pi", seq=9),
     occurred_at=dt.datetime(2026, 1, 2, 3, 4, 5, 6, dt.UTC),
     data={"model": "m"},
 )
@@ -36,7 +37,8 @@ def test_an_event_becomes_its_row() -> None:
         "session_id": "s", "tenant_id": "t", "event_id": EVENT.event_id,
         "record_hash": sha256(EVENT.record).digest()[:16], "type": "run_started", "run_id": "r",
         "parent_run_id": "p", "agent_id": "a", "occurred_us": 1_767_323_045_000_006, "actor_type": "user",
-        "actor_id": "u", "provider": "pr", "correlation_id": "c", "model": "m", "tool_name": "", "error_code": "",
+        "actor_id": "u", "provider": "pr", "correlation_id": "c", "producer_id": "pi", "seq": 9,
+        "model": "m", "tool_name": "", "error_code": "",
         "input_tokens": None, "output_tokens": None, "total_tokens": None, "cost_usd": None, "duration_ms": None,
         "schema_version": 1, "record": EVENT.record, "kafka_partition": 3, "kafka_offset": 7,
         "appended_at": 1_790_000_000_001,

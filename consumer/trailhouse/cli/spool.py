@@ -1,0 +1,145 @@
+"""`trailhouse spool`: what producers have not delivered yet, on this machine, and how to deliver it."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from trailhouse.producer.spool_status import SpoolsStatus
+
+_EPILOG = (
+    "Examples:\n\ntrailhouse spool status\n\ntrailhouse spool drain --timeout-seconds 60\n\n"
+    "trailhouse spool inspect > undelivered.jsonl"
+)
+_COLUMNS = ("spool", "state", "service", "pid", "topic", "events", "bytes")
+
+spool_app = typer.Typer(
+    no_args_is_help=True,
+    help="Look at the spools of this machine's producers, and send what dead ones have left.",
+    epilog=_EPILOG,
+)
+SpoolDir = Annotated[
+    Path | None,
+    typer.Option("--spool-dir", help="Folder of the spools; that of the settings by default."),
+]
+
+
+@spool_app.command(epilog="Example:\n\ntrailhouse spool status --json")
+def status(
+    spool_dir: SpoolDir = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print each spool: whose it is, whether its logger runs, and the events not acknowledged.
+
+    An orphan is sent by the next logger with its settings, or by `trailhouse spool drain`.
+    """
+    from trailhouse.producer.spool_status import spools_status
+
+    found = spools_status(_root(spool_dir))
+    if as_json:
+        import msgspec
+
+        typer.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+        return
+    _print(found)
+
+
+def _print(found: "SpoolsStatus") -> None:
+    from trailhouse.cli.console import results
+    from trailhouse.cli.printable import counted, printable
+    from trailhouse.cli.table import print_table
+
+    typer.echo(printable(f"folder       {found.folder}"))
+    if found.spools:
+        rows = [
+            (
+                each.spool,
+                each.state,
+                each.service or "",
+                str(each.pid or ""),
+                each.topic or "unknown",
+                str(each.events),
+                str(each.size_bytes),
+            )
+            for each in found.spools
+        ]
+        print_table(results(), _COLUMNS, rows)
+    waiting = sum(each.events for each in found.spools)
+    typer.echo(f"waiting      {counted(waiting, 'event')} in {counted(len(found.spools), 'spool')}")
+    if found.set_aside_bytes:
+        typer.echo(f"set aside    {counted(found.set_aside_bytes, 'byte')} that cannot be sent")
+
+
+@spool_app.command(epilog="Example:\n\ntrailhouse spool drain --any-destination")
+def drain(
+    spool_dir: SpoolDir = None,
+    timeout_seconds: Annotated[
+        float, typer.Option(min=0, help="Longest wait for the acknowledgements.")
+    ] = 60.0,
+    any_destination: Annotated[
+        bool,
+        typer.Option(help="Also send what was meant for other brokers or another topic."),
+    ] = False,
+) -> None:
+    """Send what dead producers have left, in order, and return when the broker has all of it."""
+    import msgspec
+
+    from trailhouse.cli.console import show_warnings
+    from trailhouse.cli.printable import counted
+    from trailhouse.producer.drain import drain as send
+    from trailhouse.schemas.config import ProducerConfig
+
+    show_warnings()
+    config = ProducerConfig()
+    if spool_dir is not None:
+        config = msgspec.structs.replace(config, spool_dir=str(spool_dir))
+    found = send(config, timeout_seconds=timeout_seconds, any_destination=any_destination)
+    typer.echo(
+        f"{counted(found.acknowledged_total, 'event')} acknowledged"
+        + (f", {found.refused_total} refused and set aside" if found.refused_total else "")
+    )
+    if found.refused_total:
+        raise typer.Exit(1)
+
+
+@spool_app.command(epilog="Example:\n\ntrailhouse spool inspect > undelivered.jsonl")
+def inspect(
+    spool: Annotated[
+        str | None, typer.Argument(help="Only this spool.", show_default=False)
+    ] = None,
+    spool_dir: SpoolDir = None,
+) -> None:
+    """Write the exact records that are not acknowledged, one a line; changes nothing.
+
+    Damaged ranges are named on standard error, and make the exit code 1.
+    """
+    from trailhouse.producer.frame import Frame
+    from trailhouse.producer.spool_folder import folders, split
+    from trailhouse.producer.spool_reader import frames_of
+
+    root = _root(spool_dir)
+    chosen = [path for path in folders(root) if spool in {None, path.name}]
+    if spool is not None and not chosen:
+        raise typer.BadParameter(f"there is no spool {spool!r} in {root}")
+    damaged = 0
+    for path in chosen:
+        for found, place in frames_of(path):
+            if isinstance(found, Frame):
+                sys.stdout.buffer.write(found.record + b"\n")
+                continue
+            damaged += 1
+            segment, end = split(place)
+            sys.stderr.write(
+                f"{path.name}: segment {segment}, bytes {found.begin} to {end} are damaged\n"
+            )
+    if damaged:
+        raise typer.Exit(1)
+
+
+def _root(given: Path | None) -> Path:
+    from trailhouse.producer.spool_folder import root_of
+    from trailhouse.schemas.config import ProducerConfig
+
+    return given if given is not None else root_of(ProducerConfig())

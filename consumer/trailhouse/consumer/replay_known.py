@@ -1,0 +1,77 @@
+"""Which records ClickHouse has already: asked by key, so that it costs little in a large table."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from trailhouse.consumer.batch import BadRecord
+from trailhouse.consumer.rows import EVENT_COLUMNS, EventRow, Origin
+from trailhouse.store.clickhouse import ClickHouse
+
+KEYS_PER_QUERY = 500
+SESSION_BYTES_PER_QUERY = 60_000
+"""A statement's values travel in its address, which servers and proxies bound."""
+
+_SESSION = EVENT_COLUMNS.index("session_id")
+_EVENT = EVENT_COLUMNS.index("event_id")
+HASH = EVENT_COLUMNS.index("record_hash")
+_FIND = """
+    SELECT DISTINCT record_hash FROM event_log
+    WHERE session_id IN {sessions:Array(String)} AND event_id IN {events:Array(UUID)}
+"""
+_FIND_BAD = """
+    SELECT DISTINCT kafka_offset FROM event_quarantine
+    WHERE kafka_cluster = {cluster:String} AND kafka_topic_id = {topic_id:String} AND kafka_topic = {topic:String}
+        AND kafka_partition = {partition:UInt16} AND kafka_offset IN {offsets:Array(UInt64)}
+"""
+
+
+def stored_hashes(storage: ClickHouse, rows: Sequence[EventRow]) -> set[bytes]:
+    """Return the hashes of those *rows* that readers see, wherever in the topic they came from.
+
+    Raises:
+        StorageError: ClickHouse is away (retriable) or refuses (permanent).
+    """
+    found: set[bytes] = set()
+    for part in _parts(rows):
+        parameters = {
+            "sessions": list(dict.fromkeys(row[_SESSION] for row in part)),
+            "events": list(dict.fromkeys(row[_EVENT] for row in part)),
+        }
+        found.update(digest for (digest,) in storage.query(_FIND, parameters).rows)
+    return found & {row[HASH] for row in rows}
+
+
+def quarantined_places(
+    storage: ClickHouse, origin: Origin, bad: Iterable[BadRecord]
+) -> set[tuple[int, int]]:
+    """Return partition and offset of those *bad* records that are in quarantine.
+
+    Raises:
+        StorageError: ClickHouse is away (retriable) or refuses (permanent).
+    """
+    offsets: dict[int, list[int]] = {}
+    for record in bad:
+        offsets.setdefault(record.received.partition(), []).append(record.received.offset())
+    found: set[tuple[int, int]] = set()
+    for partition, wanted in offsets.items():
+        for begin in range(0, len(wanted), KEYS_PER_QUERY):
+            parameters = origin._asdict() | {
+                "partition": partition,
+                "offsets": wanted[begin : begin + KEYS_PER_QUERY],
+            }
+            rows = storage.query(_FIND_BAD, parameters).rows
+            found.update((partition, offset) for (offset,) in rows)
+    return found
+
+
+def _parts(rows: Sequence[EventRow]) -> Iterator[list[EventRow]]:
+    part: list[EventRow] = []
+    sessions: dict[str, int] = {}
+    # Sorted, so that a statement names few sessions and reads one stretch of the key.
+    for row in sorted(rows, key=lambda row: (row[_SESSION], row[_EVENT])):
+        sessions[row[_SESSION]] = len(row[_SESSION])
+        part.append(row)
+        if len(part) >= KEYS_PER_QUERY or sum(sessions.values()) * 4 > SESSION_BYTES_PER_QUERY:
+            yield part
+            part, sessions = [], {}
+    if part:
+        yield part

@@ -1,0 +1,191 @@
+"""The spool: what a logger has logged, in files, until the broker has it."""
+
+import contextlib
+import errno
+import os
+from pathlib import Path
+
+from trailhouse.producer.frame import HEADER_BYTES, header
+from trailhouse.producer.spool_folder import (
+    OWNER_ONLY,
+    Destination,
+    SpoolFolder,
+    place_of,
+    segment_path,
+    split,
+    unavailable,
+)
+from trailhouse.schemas.config import ProducerConfig
+from trailhouse.schemas.errors import SpoolFullError
+
+NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class Spool:
+    """An append-only file of frames in segments. Used under its owner's lock.
+
+    A signal handler may log in the middle of `append`. Python runs it between two calls: number and
+    place of a frame are therefore taken together, without a call between, and written to by offset.
+    """
+
+    def __init__(
+        self, root: Path, name: str, destination: Destination, config: ProducerConfig
+    ) -> None:
+        self.folder = SpoolFolder.create(root, name, destination)
+        self._max_bytes = config.spool_bytes
+        self._segment_bytes = config.spool_segment_bytes
+        self._is_synced_always = config.fsync == "always"
+        self._is_synced = config.fsync != "never"
+        self._retired: list[int] = []
+        self._is_dirty = False
+        self._segment = 0
+        self._end = 0
+        self._file = -1
+        self.next_number = 0
+        self._first_segment = 1
+        self._acked = 0
+        self._next_segment()
+
+    @property
+    def end(self) -> int:
+        """The place behind the last frame."""
+        return place_of(self._segment, self._end)
+
+    @property
+    def used_bytes(self) -> int:
+        """Bytes that it takes on the disk, roughly: full segments and the current one."""
+        return (self._segment - self._first_segment) * self._segment_bytes + self._end
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more event may be added."""
+        return self.used_bytes < self._max_bytes
+
+    def append(self, key: bytes, record: bytes) -> tuple[int, int]:
+        """Write one frame; return its number, counted from 0, and the place behind it.
+
+        Delivery:
+            On return the record survives the end of this process by whatever means; with
+            ``fsync = "always"`` a power cut too.
+
+        Raises:
+            SpoolFullError: The disk is full. Retriable; nothing was written.
+            SpoolUnavailableError: The file cannot be written. Retriable; nothing was written.
+        """
+        size = HEADER_BYTES + len(key) + len(record)
+        while self._end + size > self._segment_bytes and self._end:
+            self._next_segment()
+        begin, number, file, segment = self._end, self.next_number, self._file, self._segment
+        self._end = begin + size
+        self.next_number = number + 1
+        self._is_dirty = True
+        head = header(number, key, record)
+        try:
+            if os.pwritev(file, (head, key, record), begin) != size:
+                # A disk that fills up takes a part; the rest then fails with the reason.
+                _write_all(file, head + key + record, begin)
+            if self._is_synced_always:
+                os.fdatasync(file)
+        except OSError as error:
+            if self._end == begin + size and self._file == file:
+                self._end = begin
+                self.next_number = number
+                _cut(file, begin)
+            raise self._refusal(error) from error
+        return number, place_of(segment, begin + size)
+
+    def settle_to(self, place: int) -> bool:
+        """Note that everything before *place* is settled; return whether that freed space."""
+        if place <= self._acked:
+            return False
+        self._acked = place
+        self.folder.set_acked(place)
+        segment = split(place)[0]
+        if segment == self._first_segment:
+            return False
+        self.folder.free_before(segment)
+        self._first_segment = segment
+        return True
+
+    def take_unsynced(self) -> list[int]:
+        """Return descriptors to be given to `sync`, outside the lock; empty when all is on the disk."""
+        if not self._is_synced:
+            for file in self._take_retired():
+                os.close(file)
+            return []
+        if not self._is_dirty:
+            return self._take_retired()
+        self._is_dirty = False
+        return [*self._take_retired(), os.dup(self._file)]
+
+    def _take_retired(self) -> list[int]:
+        retired, self._retired = self._retired, []
+        return retired
+
+    def close(self) -> None:
+        """Force it to the disk and let go of it; it is removed when all of it is settled."""
+        is_empty = self._acked >= self.end
+        for file in (*self._take_retired(), self._file):
+            if self._is_synced and not is_empty:
+                os.fdatasync(file)
+            os.close(file)
+        self.folder.release(is_empty=is_empty)
+
+    def forget(self) -> None:
+        """Close our copies of the files, in a forked child: the spool is the parent's."""
+        for file in (*self._take_retired(), self._file):
+            os.close(file)
+        self.folder.forget()
+
+    def _next_segment(self) -> None:
+        number = self._segment + 1
+        path = segment_path(self.folder.path, number)
+        try:
+            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, OWNER_ONLY)
+            if self._is_synced:
+                _sync_folder(self.folder.path)
+        except OSError as error:
+            raise self._refusal(error) from error
+        # Closed later: an append that a signal handler has interrupted may just be using it.
+        unused = [self._file] if self._file >= 0 else []
+        if self._segment >= number:
+            os.close(file)  # a signal handler was here before us
+            return
+        self._segment, self._end, self._file = number, 0, file
+        self._retired += unused
+
+    def _refusal(self, error: OSError) -> Exception:
+        if error.errno in NO_SPACE:
+            return SpoolFullError(
+                f"the disk of the spool in {self.folder.path.parent} is full; the event was not logged: free space"
+            )
+        return unavailable(self.folder.path.parent, error)
+
+
+def sync(files: list[int]) -> None:
+    """Force *files* to the disk, and close them."""
+    for file in files:
+        try:
+            os.fdatasync(file)
+        finally:
+            os.close(file)
+
+
+def _write_all(file: int, content: bytes, offset: int) -> None:
+    while content:
+        written = os.pwrite(file, content, offset)
+        content, offset = content[written:], offset + written
+
+
+def _cut(file: int, size: int) -> None:
+    # If it fails, the next frame overwrites it; behind the last one it reads as cut off.
+    with contextlib.suppress(OSError):
+        os.ftruncate(file, size)
+
+
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,345 @@
+"""The spool: what `log` has taken is delivered, in order, whatever becomes of the process."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from command_line import run_command
+from producing import DEADLINE_SECONDS, eventually, given
+from spooling import (
+    NOWHERE,
+    delivered,
+    drained,
+    environment,
+    producer_config,
+    run_program,
+    status_of,
+)
+from trailhouse.producer import AuditLogger, ProducerConfig
+from trailhouse.producer.spool_folder import folders, segments
+from trailhouse.schemas import KafkaConfig
+from trailhouse.schemas.errors import (
+    ConfigError,
+    DeliveryTimeoutError,
+    SpoolFullError,
+    SpoolUnavailableError,
+)
+
+AWAY = KafkaConfig(bootstrap_servers=NOWHERE)
+
+LOGS_THEN_DIES = """
+import os, signal
+from trailhouse.producer import AuditLogger
+audit = AuditLogger()
+for n in range(300):
+    audit.log("tick", session_id="s", data={"n": n})
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+LOGS_UNTIL_KILLED = """
+import sys
+from trailhouse.producer import AuditLogger
+audit = AuditLogger()
+n = 0
+while True:
+    audit.log("tick", session_id="s", data={"n": n})
+    n += 1
+    sys.stdout.write("x")
+    sys.stdout.flush()
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return the folder of the test's spools, which does not exist yet."""
+    return tmp_path / "spool"
+
+
+def numbers(kafka: KafkaConfig) -> list[int]:
+    """Return the numbers that a test's events carry, in the order of the topic."""
+    return [event.data["n"] for event in delivered(kafka)]
+
+
+def log_many(audit: AuditLogger, count: int, **data: object) -> None:
+    """Log *count* events of one session."""
+    for n in range(count):
+        audit.log("tick", session_id="s", data={"n": n, **data})
+
+
+def spool_without_a_broker(folder: Path, count: int, topic: str, **fields: object) -> None:
+    """Leave *count* events in an orphaned spool."""
+    away = KafkaConfig(bootstrap_servers=NOWHERE, topic=topic)
+    audit = AuditLogger(producer_config(away, folder, **fields))
+    for n in range(count):
+        audit.log("tick", session_id="s", data={"n": n})
+    with pytest.raises(DeliveryTimeoutError, match="they stay in the spool"):
+        audit.close(0.0)
+
+
+def test_a_killed_process_loses_nothing_that_it_logged(kafka: KafkaConfig, folder: Path) -> None:
+    """After kill -9 the next logger sends what was left before anything of its own, in order."""
+    ended = run_program(LOGS_THEN_DIES, kafka, folder)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    assert [each.state for each in status_of(folder).spools] == ["orphan"]
+
+    with AuditLogger(producer_config(kafka, folder)) as audit:
+        audit.log("tick", session_id="s", data={"n": 300})
+    assert numbers(kafka) == list(range(301))
+    assert status_of(folder).spools == (), "expected no spool once everything is acknowledged"
+
+
+def test_a_new_logger_adopts_without_logging(kafka: KafkaConfig, folder: Path) -> None:
+    """A logger that starts sends what it finds, although it has nothing to log itself."""
+    run_program(LOGS_THEN_DIES, kafka, folder)
+    with AuditLogger(producer_config(kafka, folder)) as audit:
+        eventually(lambda: audit.stats().adopted_total > 0, "an adopted spool")
+    assert numbers(kafka) == list(range(300))
+
+
+@pytest.mark.parametrize("after_bytes", [1, 7, 40, 200, 1_000])
+def test_a_kill_at_any_moment_loses_nothing_that_log_returned(
+    kafka: KafkaConfig, folder: Path, after_bytes: int
+) -> None:
+    """Of a process killed while it logs, every event whose `log` had returned arrives, in order."""
+    with subprocess.Popen(
+        [sys.executable, "-c", LOGS_UNTIL_KILLED],
+        env=environment(kafka, folder, {}),
+        stdout=subprocess.PIPE,
+        cwd=folder.parent,
+    ) as process:
+        assert process.stdout is not None
+        returned = len(process.stdout.read(after_bytes))
+        process.kill()
+        returned += len(process.stdout.read())
+    drained(producer_config(kafka, folder))
+    found = numbers(kafka)
+
+    assert found == list(range(len(found)))
+    assert len(found) in {returned, returned + 1}, (
+        "expected what log returned, and at most one more"
+    )
+
+
+def test_more_than_memory_holds_waits_in_order(kafka: KafkaConfig, folder: Path) -> None:
+    """While the broker does not take events, memory stays bounded, and all come in order afterwards."""
+    later = KafkaConfig(bootstrap_servers=kafka.bootstrap_servers, topic=kafka.topic + "-later")
+    config = producer_config(later, folder, queue_events=100, spool_segment_bytes=1_000_000)
+    with AuditLogger(config) as audit:
+        receipts = [
+            given(audit.log("tick", session_id="s", data={"n": n, "text": "x" * 700}))
+            for n in range(3_000)
+        ]
+        stats = audit.stats()
+        assert stats.queued_events == 3_000
+        assert stats.queued_bytes < 200_000, "expected the rest on the disk alone"
+        topic = NewTopic(later.topic, 1, 1)
+        admin = AdminClient(kafka.client_options())
+        admin.create_topics([topic])[later.topic].result(DEADLINE_SECONDS)
+        eventually(lambda: receipts[-1].is_settled, "the last event's acknowledgement")
+        assert receipts[1_500].result(DEADLINE_SECONDS)
+        freed = segments(folders(folder)[0])
+        assert [number for number, _ in freed] != [1, 2, 3], "expected freed segments"
+    found = [event.data["n"] for event in delivered(_with_partitions(later, 1))]
+    assert found == list(range(3_000))
+
+
+def _with_partitions(kafka: KafkaConfig, partitions: int) -> KafkaConfig:
+    return KafkaConfig(
+        bootstrap_servers=kafka.bootstrap_servers, topic=kafka.topic, partitions=partitions
+    )
+
+
+def test_a_full_spool_blocks_then_raises(folder: Path) -> None:
+    """A spool without room holds the caller for its timeout, raises, and keeps what it has."""
+    config = producer_config(
+        AWAY,
+        folder,
+        max_event_bytes=100_000,
+        spool_segment_bytes=100_000,
+        spool_bytes=200_000,
+        queue_timeout_seconds=0.2,
+        queue_bytes=100_000,
+    )
+    audit = AuditLogger(config)
+    with pytest.raises(SpoolFullError, match="TRAILHOUSE_PRODUCER_SPOOL_BYTES"):
+        log_many(audit, 1_000, text="x" * 2_000)
+    logged = audit.stats().queued_events
+    with pytest.raises(DeliveryTimeoutError):
+        audit.close(0.0)
+
+    assert 80 < logged < 100
+    assert [each.events for each in status_of(folder).spools] == [logged]
+    assert audit.stats().queue_full_total == 1
+
+
+def test_a_full_disk_is_an_error_and_what_follows_is_logged(folder: Path) -> None:
+    """A write that the disk refuses raises, leaves no half frame, and later events are logged."""
+    audit = AuditLogger(producer_config(AWAY, folder, queue_timeout_seconds=0.05))
+    audit.log("tick", session_id="s", data={"n": 0})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))
+        with pytest.raises(SpoolFullError, match="is full"):
+            log_many(audit, 100)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    logged = audit.stats().queued_events
+    audit.log("tick", session_id="s", data={"n": -1})
+    with pytest.raises(DeliveryTimeoutError):
+        audit.close(0.0)
+
+    [left] = status_of(folder).spools
+    assert (left.events, left.damaged_ranges) == (logged + 1, 0)
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    """A spool folder that is a file is one clear error, and the event was not logged."""
+    (tmp_path / "file").write_text("")
+    audit = AuditLogger(producer_config(AWAY, tmp_path / "file" / "spool"))
+    with pytest.raises(SpoolUnavailableError, match="TRAILHOUSE_PRODUCER_SPOOL_DIR"):
+        audit.log("tick", session_id="s")
+    assert audit.stats().queued_events == 0
+    audit.close(0.0)
+
+
+def test_a_flipped_bit_costs_one_event_and_is_told(
+    kafka: KafkaConfig, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A damaged event is set aside, byte for byte, and logged; all others are sent."""
+    spool_without_a_broker(folder, 100, kafka.topic)
+    [(_, file)] = segments(folders(folder)[0])
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 4
+    file.write_bytes(content)
+
+    assert drained(producer_config(kafka, folder)) == 99
+    assert len(set(range(100)) - set(numbers(kafka))) == 1
+    assert status_of(folder).set_aside_bytes > 200
+    assert "damaged bytes of a spool were set aside" in caplog.text
+
+
+def test_a_living_logger_keeps_its_spool(kafka: KafkaConfig, folder: Path) -> None:
+    """Nobody takes the spool of a logger that runs, however little it gets rid of."""
+    away = KafkaConfig(bootstrap_servers=NOWHERE, topic=kafka.topic)
+    audit = AuditLogger(producer_config(away, folder))
+    audit.log("tick", session_id="s", data={"n": 0})
+    assert drained(producer_config(kafka, folder)) == 0
+    assert [each.state for each in status_of(folder).spools] == ["live"]
+    with pytest.raises(DeliveryTimeoutError):
+        audit.close(0.0)
+    assert drained(producer_config(kafka, folder)) == 1
+
+
+def test_a_spool_for_another_broker_is_left_alone(kafka: KafkaConfig, folder: Path) -> None:
+    """Events go where they were meant to go, unless somebody says otherwise."""
+    spool_without_a_broker(folder, 3, kafka.topic)
+    assert drained(producer_config(kafka, folder), any_destination=False) == 0
+    assert [each.events for each in status_of(folder).spools] == [3]
+
+
+def test_a_forked_child_has_a_spool_of_its_own(kafka: KafkaConfig, folder: Path) -> None:
+    """A child that ends by os._exit leaves its own events, and the parent's are not its."""
+    program = """
+import os
+from trailhouse.producer import AuditLogger
+audit = AuditLogger()
+audit.log("tick", session_id="s", data={"n": 0}).result()
+if (child := os.fork()) == 0:
+    audit.log("tick", session_id="s", data={"n": 1})
+    os._exit(0)
+os.waitpid(child, 0)
+audit.log("tick", session_id="s", data={"n": 2}).result()
+audit.close()
+"""
+    ended = run_program(program, kafka, folder)
+    assert ended.returncode == 0, ended.stderr
+    drained(producer_config(kafka, folder))
+    found = delivered(kafka)
+    assert sorted(event.data["n"] for event in found) == [0, 1, 2]
+    assert len({event.source.producer_id for event in found if event.source}) == 2
+
+
+def test_levels_of_a_receipt(kafka: KafkaConfig, folder: Path) -> None:
+    """A receipt is `spooled` at once, in mode memory never, and `acked` when the broker has it."""
+    with AuditLogger(producer_config(kafka, folder, fsync="always")) as audit:
+        receipt = given(audit.log("tick", session_id="s", data={"n": 0}, wait=True))
+        receipt.wait("spooled", 0.0)
+        receipt.wait("acked", 0.0)
+        assert receipt.session_id == "s"
+    with AuditLogger(producer_config(kafka, folder, mode="memory")) as audit:
+        receipt = given(audit.log("tick", session_id="s", data={"n": 1}))
+        with pytest.raises(ConfigError, match="MODE=durable"):
+            receipt.wait("spooled")
+    assert numbers(kafka) == [0, 1]
+
+
+def test_strict_mode_raises_where_there_is_no_record(folder: Path) -> None:
+    """`log(wait=True)` returns only when the broker has the event; else it raises, and it goes on."""
+    audit = AuditLogger(producer_config(AWAY, folder))
+    with pytest.raises(DeliveryTimeoutError, match="no acknowledgement"):
+        audit.log("tick", session_id="s", wait=True, timeout_seconds=0.1)
+    assert audit.stats().queued_events == 1
+    with pytest.raises(DeliveryTimeoutError):
+        audit.close(0.0)
+
+
+def test_mode_memory_counts_what_it_loses(folder: Path) -> None:
+    """Without a spool there is no file, and what close could not deliver is counted as lost."""
+    audit = AuditLogger(ProducerConfig(kafka=AWAY, spool_dir=str(folder), mode="memory"))
+    for _ in range(7):
+        audit.log("tick", session_id="s")
+    with pytest.raises(DeliveryTimeoutError, match="7 events"):
+        audit.close(0.0)
+    assert audit.stats().lost_total == 7
+    assert not folder.exists()
+
+
+def test_threads_share_one_spool_in_order(kafka: KafkaConfig, folder: Path) -> None:
+    """Of many threads each event is spooled and sent once, each thread's in its order."""
+    with AuditLogger(producer_config(kafka, folder, queue_events=50)) as audit:
+
+        def work(name: str) -> None:
+            for n in range(300):
+                audit.log("tick", session_id=name, data={"n": n})
+
+        threads = [threading.Thread(target=work, args=(f"s{i}",)) for i in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    by_session: dict[str, list[int]] = {}
+    for event in delivered(kafka):
+        by_session.setdefault(event.session_id, []).append(event.data["n"])
+    assert by_session == {f"s{i}": list(range(300)) for i in range(4)}
+
+
+def test_the_commands_show_and_send_what_was_left(kafka: KafkaConfig, folder: Path) -> None:
+    """`spool status` counts, `inspect` writes the exact records, `drain` delivers them."""
+    spool_without_a_broker(folder, 5, kafka.topic)
+    settings = {
+        "TRAILHOUSE_KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+        "TRAILHOUSE_KAFKA_TOPIC": kafka.topic,
+        "TRAILHOUSE_PRODUCER_SPOOL_DIR": os.fspath(folder),
+    }
+    status = run_command("spool", "status", settings=settings)
+    assert b"orphan" in status.stdout, status
+    assert b"waiting      5 events in 1 spool" in status.stdout
+    inspected = run_command("spool", "inspect", settings=settings)
+    assert inspected.stdout.count(b"\n") == 5, inspected
+    kept = run_command("spool", "drain", settings=settings)
+    assert kept.stdout == b"0 events acknowledged\n", kept
+    sent = run_command("spool", "drain", "--any-destination", settings=settings)
+    assert (sent.returncode, sent.stdout) == (0, b"5 events acknowledged\n"), sent
+    assert sorted(event.record for event in delivered(kafka)) == sorted(
+        inspected.stdout.splitlines()
+    )
+    assert b"waiting      0 events" in run_command("spool", "status", settings=settings).stdout

@@ -1,0 +1,79 @@
+"""Programs that log and end in some way, and what they leave in the spool and in the topic."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from confluent_kafka import Consumer, TopicPartition
+
+from producing import DEADLINE_SECONDS, read_topic
+from trailhouse.producer.drain import drain
+from trailhouse.producer.spool_status import SpoolsStatus, spools_status
+from trailhouse.schemas import AuditEvent, KafkaConfig, ProducerConfig, decode
+
+NOWHERE = "127.0.0.1:1"
+
+
+def producer_config(kafka: KafkaConfig, folder: Path, **fields: object) -> ProducerConfig:
+    """Return settings of a producer that spools in *folder*."""
+    return ProducerConfig(kafka=kafka, spool_dir=str(folder), **fields)  # type: ignore[arg-type]
+
+
+def environment(kafka: KafkaConfig, folder: Path, settings: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of a program that logs to *kafka* and spools in *folder*."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("TRAILHOUSE_")}
+    ours = {
+        "TRAILHOUSE_KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+        "TRAILHOUSE_KAFKA_TOPIC": kafka.topic,
+        "TRAILHOUSE_PRODUCER_SPOOL_DIR": str(folder),
+    }
+    return own | ours | dict(settings)
+
+
+def run_program(
+    program: str, kafka: KafkaConfig, folder: Path, **settings: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the text of a Python program to its end, whatever that is."""
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment(kafka, folder, settings),
+        cwd=folder.parent,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def status_of(folder: Path) -> SpoolsStatus:
+    """Return what lies in the spools of *folder*."""
+    return spools_status(folder)
+
+
+def drained(config: ProducerConfig, *, any_destination: bool = True) -> int:
+    """Send every orphaned spool; return how many events were acknowledged."""
+    return drain(
+        config, timeout_seconds=DEADLINE_SECONDS, any_destination=any_destination
+    ).acknowledged_total
+
+
+def delivered(kafka: KafkaConfig) -> list[AuditEvent]:
+    """Return the topic's events in order, each once: a resend is the same record again."""
+    seen: dict[bytes, None] = {}
+    for message in read_topic(kafka):
+        seen.setdefault(message.value() or b"")
+    return [decode(record) for record in seen]
+
+
+def count_in_topic(kafka: KafkaConfig) -> int:
+    """Return how many records the topic holds, resends included."""
+    consumer = Consumer(kafka.client_options() | {"group.id": "counter"})
+    try:
+        return sum(
+            consumer.get_watermark_offsets(TopicPartition(kafka.topic, number), DEADLINE_SECONDS)[1]
+            for number in range(kafka.partitions)
+        )
+    finally:
+        consumer.close()
