@@ -35,9 +35,9 @@ def environment(kafka: KafkaConfig, folder: Path, settings: Mapping[str, str]) -
 def run_program(
     program: str, kafka: KafkaConfig, folder: Path, **settings: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run the text of a Python program to its end, whatever that is."""
+    """Run a Python program, a file's path or text, to its end, whatever that is."""
     return subprocess.run(
-        [sys.executable, "-c", program],
+        [sys.executable, program] if program.endswith(".py") else [sys.executable, "-c", program],
         env=environment(kafka, folder, settings),
         cwd=folder.parent,
         capture_output=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import time
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Never, Self, cast
@@ -15,7 +16,12 @@ from trailhouse.producer.outbox import Outbox, Stats
 from trailhouse.producer.receipt import Receipt
 from trailhouse.producer.sender import Sender
 from trailhouse.schemas.config import ProducerConfig
-from trailhouse.schemas.errors import DeliveryError, EventTooLargeError, InvalidEventError
+from trailhouse.schemas.errors import (
+    DeliveryError,
+    EventTooLargeError,
+    InvalidEventError,
+    SpoolFullError,
+)
 from trailhouse.schemas.event import AuditEvent, unknown_field
 from trailhouse.schemas.event_type import EventType
 from trailhouse.schemas.record import Actor, Source
@@ -237,9 +243,7 @@ class AuditLogger:
         given = cast(object, event)  # an untyped caller may hand over anything
         if not isinstance(given, AuditEvent):
             raise InvalidEventError("event", f"must be an AuditEvent, got {type(given).__name__}")
-        with self._outbox.lock:
-            self._outbox.wait_for_room(self._config.queue_timeout_seconds)
-            receipt = self._enqueue(event)
+        receipt = self._when_there_is_room(lambda: self._enqueue(event))
         if wait:
             receipt.result(timeout_seconds)
         return receipt
@@ -252,17 +256,37 @@ class AuditLogger:
             given.setdefault("tenant_id", self._tenant_id)
         if self._actor is not None:
             given.setdefault("actor", self._actor)
-        with self._outbox.lock:
-            self._outbox.wait_for_room(self._config.queue_timeout_seconds)
-            seq = self._next_seq
-            self._next_seq += 1  # at once: a signal handler may log before we are done
-            source = Source(self._service, self._host, self._pid, self._producer_id, seq)
+        return self._when_there_is_room(lambda: self._enqueue_numbered(given))
+
+    def _when_there_is_room(self, enqueue: Callable[[], Receipt]) -> Receipt:
+        """Call *enqueue* under the outbox's lock, again for as long as the disk may still get space."""
+        outbox, timeout_seconds = self._outbox, self._config.queue_timeout_seconds
+        with outbox.lock:
+            outbox.wait_for_room(timeout_seconds)
             try:
-                return self._enqueue(AuditEvent(**given, source=source))
-            except BaseException:
-                if self._next_seq == seq + 1:
-                    self._next_seq = seq  # a refused event must not look like a lost one
-                raise
+                return enqueue()
+            except SpoolFullError:
+                deadline_seconds = time.monotonic() + timeout_seconds
+            while True:
+                # The lock is let go of here: others may take the numbers that follow.
+                is_over = not outbox.wait_for_disk(deadline_seconds)
+                try:
+                    return enqueue()
+                except SpoolFullError:
+                    if is_over:
+                        raise
+
+    def _enqueue_numbered(self, given: dict[str, Any]) -> Receipt:
+        number = self._outbox.end_number
+        seq = self._next_seq
+        self._next_seq += 1  # at once: a signal handler may log before we are done
+        source = Source(self._service, self._host, self._pid, self._producer_id, seq)
+        try:
+            return self._enqueue(AuditEvent(**given, source=source))
+        except BaseException:
+            if self._next_seq == seq + 1 and self._outbox.end_number == number:
+                self._next_seq = seq  # a refused event must not look like a lost one
+            raise
 
     def _enqueue(self, event: AuditEvent) -> Receipt:
         if (size_bytes := len(event.record)) > self._config.max_event_bytes:

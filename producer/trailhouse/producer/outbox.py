@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from trailhouse.producer.backlog import Backlog
     from trailhouse.producer.receipt import Delivery
     from trailhouse.schemas.errors import DeliveryError
+
+
+DISK_SECONDS = 0.05
 
 
 def bounded(timeout_seconds: float) -> float:
@@ -116,6 +120,15 @@ class Outbox:
                 " and TRAILHOUSE_PRODUCER_QUEUE_BYTES"
             ) from self.trouble
         self.wait_for_room(0)
+
+    def wait_for_disk(self, deadline_seconds: float) -> bool:
+        """Wait a moment for space on a full disk; False at *deadline_seconds* of the monotonic clock."""
+        remaining = deadline_seconds - time.monotonic()
+        if remaining <= 0:
+            self._queue_full += 1
+            return False
+        self.lock.wait(min(remaining, DISK_SECONDS))
+        return True
 
     def _has_room(self) -> bool:
         return self._events < self._max_events and self._bytes < self._max_bytes
@@ -361,7 +374,7 @@ class Outbox:
             ProducerClosedError: The logger was closed before some were acknowledged.
         """
         with self.lock:
-            end = self._end_number  # others may go on adding: their events are not waited for
+            end = self.end_number  # others may go on adding: their events are not waited for
 
             def is_done() -> bool:
                 return self._oldest_number() >= end
@@ -382,10 +395,11 @@ class Outbox:
                 return receipts[0].number
         if self._backlog is not None and self._backlog.has_unread:
             return self._backlog.next_number
-        return self._end_number
+        return self.end_number
 
     @property
-    def _end_number(self) -> int:
+    def end_number(self) -> int:
+        """The number that the next event will have."""
         return self._next_number if self._backlog is None else self._backlog.end_number
 
     @property
@@ -394,7 +408,7 @@ class Outbox:
         backlog = self._backlog
         if backlog is None or not backlog.has_unread:
             return self._events
-        return self._events + max(1, self._end_number - max(backlog.next_number, 0))
+        return self._events + max(1, self.end_number - max(backlog.next_number, 0))
 
     def _not_acknowledged(self, timeout_seconds: float) -> DeliveryError:
         if self.is_closed:

@@ -79,19 +79,21 @@ class Spool:
         self._end = begin + size
         self.next_number = number + 1
         self._is_dirty = True
-        head = header(number, key, record)
         try:
+            head = header(number, key, record)
             if os.pwritev(file, (head, key, record), begin) != size:
                 # A disk that fills up takes a part; the rest then fails with the reason.
                 _write_all(file, head + key + record, begin)
             if self._is_synced_always:
                 os.fdatasync(file)
-        except OSError as error:
+        except BaseException as error:
             if self._end == begin + size and self._file == file:
                 self._end = begin
                 self.next_number = number
                 _cut(file, begin)
-            raise self._refusal(error) from error
+            if isinstance(error, OSError):
+                raise self._refusal(error) from error
+            raise  # an interrupt: the caller does not get a receipt, so nothing was logged
         return number, place_of(segment, begin + size)
 
     def settle_to(self, place: int) -> bool:

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Generator
 from pathlib import Path
 from zlib import crc32
@@ -18,6 +19,7 @@ SET_ASIDE = "set_aside"
 REFUSED_SUFFIX = ".refused"
 DAMAGED_SUFFIX = ".damaged"
 OWNER_ONLY = 0o600
+PROBE_SECONDS = 0.005
 SEGMENT_SHIFT = 32
 """A place is the segment's number above this bit, and the offset within it below."""
 
@@ -92,7 +94,7 @@ class SpoolFolder:
         except OSError:
             return None  # removed since it was listed, or not ours to read
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock_soon(lock)
             if os.fstat(lock).st_nlink and (path / "lock").exists():
                 return cls(path, lock)
         except OSError:
@@ -226,6 +228,15 @@ def unavailable(path: Path, error: OSError) -> SpoolUnavailableError:
         f"the spool in {path} cannot be used ({error.strerror or error}): mend that, set"
         " TRAILHOUSE_PRODUCER_SPOOL_DIR, or TRAILHOUSE_PRODUCER_MODE=memory and lose events with the process"
     )
+
+
+def _lock_soon(lock: int) -> None:
+    """Take the lock; `is_held` of another process may be in the way for a moment."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        time.sleep(PROBE_SECONDS)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _open_lock(path: Path, *, create: bool = True) -> int:
