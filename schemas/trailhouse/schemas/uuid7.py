@@ -7,18 +7,19 @@ import time
 _has_uuid_form = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}").fullmatch
 
 
-_VERSION_AND_VARIANT = 0x7 << 76 | 0b10 << 62
-_RANDOM_BITS = 0xFFF << 64 | (1 << 62) - 1
-_POOL_BYTES = 4_096
+_is_canonical = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
+_POOL_BYTES = 8_192
+_VERSIONED = tuple(f"7{number:03x}-" for number in range(1 << 12))
+_VARIANTS = tuple(f"{0b10 << 14 | number:04x}-" for number in range(1 << 14))
 _pool: list[int] = []
+"""Random numbers of 64 bits; an id takes two."""
+_prefix = (0, "00000000-0000-")
+"""A millisecond, and how the ids made in it begin."""
 
 
 def _refill() -> None:
     """Draw random bytes for many ids at once: one system call each would be half an id's cost."""
-    noise = os.urandom(_POOL_BYTES)
-    _pool.extend(
-        int.from_bytes(noise[start : start + 10]) for start in range(0, _POOL_BYTES - 9, 10)
-    )
+    _pool.extend(memoryview(os.urandom(_POOL_BYTES)).cast("Q"))
 
 
 # A forked child must not draw the numbers that its parent draws.
@@ -31,16 +32,25 @@ def uuid7(unix_ms: int | None = None) -> str:
     48 bits of Unix milliseconds, then 74 random bits from the operating system. Safe for threads
     and after fork. Ids made within one millisecond are not ordered.
     """
+    global _prefix
     at_ms = time.time_ns() // 1_000_000 if unix_ms is None else unix_ms
     while True:
         try:
-            noise = _pool.pop()
+            high, low = _pool.pop(), _pool.pop()
             break
         except IndexError:
             _refill()
-    number = (at_ms & 0xFFFFFFFFFFFF) << 80 | noise & _RANDOM_BITS | _VERSION_AND_VARIANT
-    digits = f"{number:032x}"
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    made_ms, prefix = _prefix
+    if made_ms != at_ms:
+        digits = f"{at_ms & 0xFFFFFFFFFFFF:012x}"
+        prefix = f"{digits[:8]}-{digits[8:]}-"
+        _prefix = at_ms, prefix
+    return f"{prefix}{_VERSIONED[high & 0xFFF]}{_VARIANTS[high >> 12 & 0x3FFF]}{low & 0xFFFFFFFFFFFF:012x}"
+
+
+def is_canonical_uuid(text: str) -> bool:
+    """Tell whether *text* is a UUID as we write it: with dashes, in lower case."""
+    return _is_canonical(text) is not None
 
 
 def is_uuid(text: str) -> bool:
