@@ -44,6 +44,18 @@ def test_documents_name_only_what_exists(document: Path) -> None:
         )
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_documents_name_tests_that_exist(document: Path) -> None:
+    """A promise that names the test which shows it names one that is there."""
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", document.read_text(encoding="utf-8"))
+    missing = [
+        f"{path}::{name}"
+        for path, name in named
+        if not (ROOT / path).is_file() or f"def {name or 'test_'}" not in (ROOT / path).read_text()
+    ]
+    assert missing == []
+
+
 def test_the_events_page_has_every_type_and_field() -> None:
     """docs/events.md names every known type and every field."""
     text = (ROOT / "docs" / "events.md").read_text(encoding="utf-8")
