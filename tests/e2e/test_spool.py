@@ -27,6 +27,7 @@ from trailhouse.producer import AuditLogger, ProducerConfig
 from trailhouse.producer.spool_folder import folders, segments
 from trailhouse.schemas import KafkaConfig
 from trailhouse.schemas.errors import (
+    BrokerRejectedError,
     ConfigError,
     DeliveryTimeoutError,
     SpoolFullError,
@@ -221,7 +222,8 @@ def test_a_flipped_bit_costs_one_event_and_is_told(
     content[len(content) // 2] ^= 4
     file.write_bytes(content)
 
-    assert drained(producer_config(kafka, folder)) == 99
+    with pytest.raises(SpoolUnavailableError, match="1 events were damaged"):
+        drained(producer_config(kafka, folder))
     assert len(set(range(100)) - set(numbers(kafka))) == 1
     assert status_of(folder).set_aside_bytes > 200
     assert "damaged bytes of a spool were set aside" in caplog.text
@@ -343,3 +345,82 @@ def test_the_commands_show_and_send_what_was_left(kafka: KafkaConfig, folder: Pa
         inspected.stdout.splitlines()
     )
     assert b"waiting      0 events" in run_command("spool", "status", settings=settings).stdout
+
+
+def test_a_failed_start_leaves_nothing_and_the_next_try_works(folder: Path) -> None:
+    """A spool that could not be made for a full disk is made by a later call, and nobody hangs."""
+    audit = AuditLogger(producer_config(AWAY, folder, queue_timeout_seconds=0.05))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard))
+        with pytest.raises(SpoolFullError, match="is full"):
+            audit.log("tick", session_id="s")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    assert status_of(folder).spools == ()
+    audit.log("tick", session_id="s")
+    with pytest.raises(DeliveryTimeoutError):
+        audit.close(0.0)
+    assert [each.events for each in status_of(folder).spools] == [1]
+
+
+def test_damage_that_is_read_settles_nothing_before_it(kafka: KafkaConfig, folder: Path) -> None:
+    """A damaged event between one in memory and one on the disk costs itself alone, also after a kill."""
+    later = KafkaConfig(bootstrap_servers=kafka.bootstrap_servers, topic=kafka.topic + "-later")
+    audit = AuditLogger(producer_config(later, folder, queue_events=10))
+    receipts = [given(audit.log("tick", session_id="s", data={"n": n})) for n in range(30)]
+    [(_, file)] = segments(folders(folder)[0])
+    content = bytearray(file.read_bytes())
+    size = len(content) // 30
+    content[12 * size + 100] ^= 1
+    file.write_bytes(content)
+    topic = NewTopic(later.topic, 1, 1)
+    admin = AdminClient(kafka.client_options())
+    admin.create_topics([topic])[later.topic].result(DEADLINE_SECONDS)
+    eventually(lambda: receipts[-1].is_settled, "the last event's acknowledgement")
+    with pytest.raises(SpoolUnavailableError, match="1 events were damaged"):
+        audit.flush()
+    audit.close()
+
+    with pytest.raises(SpoolUnavailableError, match="damaged"):
+        receipts[12].result(0.0)
+    found = [event.data["n"] for event in delivered(_with_partitions(later, 1))]
+    assert found == [n for n in range(30) if n != 12]
+    assert audit.stats().refused_total == 1
+
+
+def test_small_events_are_not_refused_for_a_large_batch(kafka: KafkaConfig, folder: Path) -> None:
+    """A topic that takes small batches alone gets every event that fits; one that does not is kept."""
+    small = KafkaConfig(bootstrap_servers=kafka.bootstrap_servers, topic=kafka.topic + "-small")
+    admin = AdminClient(kafka.client_options())
+    topic = NewTopic(small.topic, 1, 1, config={"max.message.bytes": "3000"})
+    admin.create_topics([topic])[small.topic].result(DEADLINE_SECONDS)
+    with AuditLogger(producer_config(small, folder, linger_seconds=0.5)) as audit:
+        for n in range(200):
+            text = os.urandom(3_000 if n == 77 else 700).hex()
+            audit.log("tick", session_id="s", data={"n": n, "text": text})
+        with pytest.raises(BrokerRejectedError, match=r"MSG_SIZE|too large"):
+            audit.flush(DEADLINE_SECONDS)
+        audit.flush(DEADLINE_SECONDS)
+        stats = audit.stats()
+    found = [event.data["n"] for event in delivered(_with_partitions(small, 1))]
+    assert found == [n for n in range(200) if n != 77]
+    assert (stats.refused_total, stats.acknowledged_total) == (1, 199)
+    assert status_of(folder).set_aside_bytes > 5_000
+
+
+def test_many_orphans_are_sent_with_few_open_files(kafka: KafkaConfig, folder: Path) -> None:
+    """However many spools were left, a drain holds a few at a time and sends all, oldest first."""
+    for _ in range(60):
+        spool_without_a_broker(folder, 1, kafka.topic)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(
+        resource.RLIMIT_NOFILE, (len(list(Path("/proc/self/fd").iterdir())) + 70, hard)
+    )
+    try:
+        assert drained(producer_config(kafka, folder)) == 60
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert status_of(folder).spools == ()

@@ -51,7 +51,7 @@ def test_documents_name_tests_that_exist(document: Path) -> None:
     missing = [
         f"{path}::{name}"
         for path, name in named
-        if not (ROOT / path).is_file() or f"def {name or 'test_'}" not in (ROOT / path).read_text()
+        if not (ROOT / path).is_file() or f"def {name}" not in (ROOT / path).read_text()
     ]
     assert missing == []
 

@@ -20,7 +20,8 @@ def drain(
     Raises:
         DeliveryTimeoutError: Not all in time; what is left stays in its spool. Retriable.
         BrokerRejectedError: The topic is missing, the broker refuses. Nothing is lost.
-        SpoolUnavailableError: A spool cannot be read. Retriable once that is mended.
+        SpoolUnavailableError: Some events were damaged and are set aside, all others acknowledged; or a
+            spool cannot be read. Retriable once that is mended.
     """
     backlog = Backlog(config, uuid7(), "trailhouse spool drain")
     outbox = Outbox(config.queue_events, config.queue_bytes, backlog)

@@ -310,6 +310,7 @@ class AuditLogger:
             DeliveryTimeoutError: Some are not, after *timeout_seconds*; they stay queued. Retriable.
             BrokerRejectedError: The topic is missing, the credentials are wrong, or the broker
                 refused an event since the last `flush`. What it refuses as a whole stays queued.
+            SpoolUnavailableError: Events were damaged on the disk since the last call, and set aside.
             ProducerClosedError: The logger was closed before some were acknowledged. Permanent.
         """
         self._outbox.wait_empty(timeout_seconds)

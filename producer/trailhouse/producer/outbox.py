@@ -122,12 +122,18 @@ class Outbox:
         self.wait_for_room(0)
 
     def wait_for_disk(self, deadline_seconds: float) -> bool:
-        """Wait a moment for space on a full disk; False at *deadline_seconds* of the monotonic clock."""
+        """Wait a moment for space on a full disk; False at *deadline_seconds* of the monotonic clock.
+
+        Raises:
+            ProducerClosedError: The logger was closed meanwhile. Permanent; nothing was logged.
+        """
         remaining = deadline_seconds - time.monotonic()
         if remaining <= 0:
             self._queue_full += 1
             return False
         self.lock.wait(min(remaining, DISK_SECONDS))
+        if self.is_closed:
+            raise ProducerClosedError("the audit logger is closed: make a new AuditLogger")
         return True
 
     def _has_room(self) -> bool:
@@ -186,15 +192,27 @@ class Outbox:
         wakers: list[Callable[[], object]] = []
         with self.lock:
             while self._has_room() and backlog.has_unread:
-                for receipt in backlog.read(self._make):
+                receipts = backlog.read(self._make)
+                if receipts is None:
+                    break
+                for receipt in receipts:
                     self._queue(receipt)
-                for receipt in backlog.damaged:
-                    self._refuse(receipt, _damaged(receipt))
-                    wakers += receipt.take_wakers()
-                backlog.damaged.clear()
+                wakers += self._refuse_damaged(*backlog.take_damaged())
                 self.lock.notify_all()
         for waker in wakers:
             waker()
+
+    def _refuse_damaged(self, count: int, held: list[Receipt]) -> list[Callable[[], object]]:
+        if count:
+            self._refused += count
+            self._unreported_refusal = SpoolUnavailableError(
+                f"{count} events were damaged in the spool, and are set aside there"
+            )
+        for receipt in held:
+            receipt.refusal = SpoolUnavailableError(
+                f"event {receipt.event_id} was damaged in the spool, and is set aside there"
+            )
+        return [waker for receipt in held for waker in receipt.take_wakers()]
 
     def _make(self, event_id: str, key: bytes, record: bytes) -> Receipt:
         return Receipt(self, event_id, key, record)
@@ -204,13 +222,13 @@ class Outbox:
         if self._backlog is None:
             return False
         with self.lock:
-            return self._backlog.adopt(
+            return self._backlog.inheritance.adopt(
                 min_age_seconds=min_age_seconds, any_destination=any_destination
             )
 
     def has_orphans(self) -> bool:
         """Tell whether there are spools to adopt."""
-        return self._backlog is not None and self._backlog.has_orphans()
+        return self._backlog is not None and self._backlog.inheritance.has_orphans()
 
     def take_unsynced(self) -> list[int]:
         """Return the spool's files that are to be forced to the disk, outside the lock."""
@@ -223,7 +241,7 @@ class Outbox:
         """Set an event aside that the broker refuses for good, where there is a spool."""
         if self._backlog is not None:
             with self.lock:
-                self._backlog.put_refused_aside(receipt)
+                self._backlog.keep_refused(receipt)
 
     def take_back(self) -> None:
         """Put everything sent but unsettled back in front of `waiting`, in order; under `lock`."""
@@ -370,6 +388,7 @@ class Outbox:
 
         Raises:
             BrokerRejectedError: The broker refuses; what it refuses as a whole stays queued.
+            SpoolUnavailableError: Events were damaged on the disk since the last call, and set aside.
             DeliveryTimeoutError: Some are not acknowledged within *timeout_seconds*; they stay queued.
             ProducerClosedError: The logger was closed before some were acknowledged.
         """
@@ -429,7 +448,9 @@ class Outbox:
                 queued_bytes=self._bytes,
                 spool_bytes=0 if self._backlog is None else self._backlog.used_bytes,
                 acknowledged_total=self._acknowledged,
-                adopted_total=0 if self._backlog is None else self._backlog.adopted_total,
+                adopted_total=0
+                if self._backlog is None
+                else self._backlog.inheritance.adopted_total,
                 refused_total=self._refused,
                 queue_full_total=self._queue_full,
                 lost_total=self._lost,
@@ -445,9 +466,3 @@ def _settle_source(receipt: Receipt) -> None:
     source, receipt.source = receipt.source, None
     if source is not None:
         source.settle_to(receipt.place)
-
-
-def _damaged(receipt: Receipt) -> DeliveryError:
-    return SpoolUnavailableError(
-        f"event {receipt.event_id} was damaged in the spool, and is set aside there"
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from trailhouse.schemas.errors import ConfigError
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from trailhouse.producer.outbox import Outbox
+    from trailhouse.producer.spool_source import Source
     from trailhouse.schemas.errors import DeliveryError
 
 DEFAULT_TIMEOUT_SECONDS = 30.0
@@ -22,14 +23,6 @@ class Delivery(NamedTuple):
     topic: str
     partition: int
     offset: int
-
-
-class Source(Protocol):
-    """The spool that an event is kept in."""
-
-    def settle_to(self, place: int) -> bool:
-        """Note that everything before *place* is settled; return whether that freed space."""
-        ...
 
 
 class Receipt:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from trailhouse.producer.backlog import SWEEP_AGE_SECONDS
+from trailhouse.producer.inheritance import SWEEP_AGE_SECONDS
 from trailhouse.producer.receipt import Delivery
 from trailhouse.producer.spool import sync
 from trailhouse.schemas.codec import decode_envelope
@@ -31,10 +31,8 @@ FIRST_BACKOFF_SECONDS = 0.25
 LAST_BACKOFF_SECONDS = 5.0
 KAFKA_OVERHEAD_BYTES = 4_096
 
-REFUSES_ONE = frozenset(
-    {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD, KafkaError.INVALID_MSG}
-)
-"""Errors about the record itself: sending it again cannot help."""
+REFUSES_ONE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD})
+"""Errors about a record itself, or its batch: sending the same again cannot help."""
 
 REFUSES_ALL = frozenset({
     KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED,
@@ -78,6 +76,8 @@ class Sender:
         self._topic = config.kafka.topic
         self._outcomes: list[tuple[Receipt, Any]] = []
         self._is_refused = False
+        self._alone_events = 0
+        self._is_alone = False
         self._is_away = False
         self._stopping = threading.Event()
         self._sync_due_at_seconds = 0.0
@@ -119,7 +119,9 @@ class Sender:
 
     def _connect(self) -> Producer:
         try:
-            return Producer(client_options(self._config) | {"error_cb": self._on_error})
+            options = client_options(self._config) | {"error_cb": self._on_error}
+            self._is_alone = self._alone_events > 0
+            return Producer(options | ({"batch.num.messages": 1} if self._is_alone else {}))
         except KafkaException as error:
             raise ConfigError(f"the [kafka] settings are wrong: {error.args[0].str()}") from error
 
@@ -176,8 +178,13 @@ class Sender:
         for receipt, report in reports:
             if isinstance(report, tuple):
                 outcomes.append((receipt, Delivery(self._topic, *report)))
-            elif report.code() in REFUSES_ONE:
+            elif report.code() in REFUSES_ONE and (self._is_alone or len(self._outbox.sent) == 1):
                 outcomes.append((receipt, self._refused(receipt, report)))
+            elif report.code() in REFUSES_ONE:
+                # The broker refuses a batch for what may be the fault of one event in it, or of their
+                # number: each is sent alone, until those that are on their way now have been.
+                self._is_refused = True
+                self._alone_events = len(self._outbox.sent)
             else:
                 self._is_refused = True
                 self._on_error(report)
@@ -185,6 +192,9 @@ class Sender:
             self._is_away = False
             self._backoff_seconds = FIRST_BACKOFF_SECONDS
         self._outbox.settle(outcomes)
+        if self._is_alone and outcomes:
+            self._alone_events = max(0, self._alone_events - len(outcomes))
+            self._is_refused |= not self._alone_events
 
     def _refused(self, receipt: Receipt, error: KafkaError) -> BrokerRejectedError:
         self._outbox.keep_refused(receipt)

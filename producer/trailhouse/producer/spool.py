@@ -1,11 +1,11 @@
 """The spool: what a logger has logged, in files, until the broker has it."""
 
 import contextlib
-import errno
 import os
 from pathlib import Path
 
 from trailhouse.producer.frame import HEADER_BYTES, header
+from trailhouse.producer.receipt import Receipt
 from trailhouse.producer.spool_folder import (
     OWNER_ONLY,
     Destination,
@@ -16,9 +16,6 @@ from trailhouse.producer.spool_folder import (
     unavailable,
 )
 from trailhouse.schemas.config import ProducerConfig
-from trailhouse.schemas.errors import SpoolFullError
-
-NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class Spool:
@@ -44,7 +41,13 @@ class Spool:
         self.next_number = 0
         self._first_segment = 1
         self._acked = 0
-        self._next_segment()
+        self.last: Receipt | None = None
+        self._written = 0
+        try:
+            self._next_segment()
+        except BaseException:
+            self.folder.release(is_empty=True)
+            raise
 
     @property
     def end(self) -> int:
@@ -92,22 +95,21 @@ class Spool:
                 self.next_number = number
                 _cut(file, begin)
             if isinstance(error, OSError):
-                raise self._refusal(error) from error
+                raise unavailable(self.folder.path.parent, error) from error
             raise  # an interrupt: the caller does not get a receipt, so nothing was logged
-        return number, place_of(segment, begin + size)
+        self._written = place = place_of(segment, begin + size)
+        return number, place
 
-    def settle_to(self, place: int) -> bool:
-        """Note that everything before *place* is settled; return whether that freed space."""
-        if place <= self._acked:
-            return False
+    def settle_to(self, place: int) -> None:
+        """Note that everything before *place* is settled, and free the segments before it."""
+        if place <= self._acked or self._file < 0:
+            return
         self._acked = place
         self.folder.set_acked(place)
         segment = split(place)[0]
-        if segment == self._first_segment:
-            return False
-        self.folder.free_before(segment)
-        self._first_segment = segment
-        return True
+        if segment != self._first_segment:
+            self.folder.free_before(segment)
+            self._first_segment = segment
 
     def take_unsynced(self) -> list[int]:
         """Return descriptors to be given to `sync`, outside the lock; empty when all is on the disk."""
@@ -126,17 +128,20 @@ class Spool:
 
     def close(self) -> None:
         """Force it to the disk and let go of it; it is removed when all of it is settled."""
-        is_empty = self._acked >= self.end
-        for file in (*self._take_retired(), self._file):
+        is_empty = self._acked >= self._written
+        file, self._file = self._file, -1  # nobody may write to a number that is given anew
+        for each in (*self._take_retired(), file):
             if self._is_synced and not is_empty:
-                os.fdatasync(file)
-            os.close(file)
+                with contextlib.suppress(OSError):  # it is written; only a power cut could tell
+                    os.fdatasync(each)
+            os.close(each)
         self.folder.release(is_empty=is_empty)
 
     def forget(self) -> None:
         """Close our copies of the files, in a forked child: the spool is the parent's."""
-        for file in (*self._take_retired(), self._file):
-            os.close(file)
+        file, self._file = self._file, -1
+        for each in (*self._take_retired(), file):
+            os.close(each)
         self.folder.forget()
 
     def _next_segment(self) -> None:
@@ -147,7 +152,7 @@ class Spool:
             if self._is_synced:
                 _sync_folder(self.folder.path)
         except OSError as error:
-            raise self._refusal(error) from error
+            raise unavailable(self.folder.path.parent, error) from error
         # Closed later: an append that a signal handler has interrupted may just be using it.
         unused = [self._file] if self._file >= 0 else []
         if self._segment >= number:
@@ -155,13 +160,6 @@ class Spool:
             return
         self._segment, self._end, self._file = number, 0, file
         self._retired += unused
-
-    def _refusal(self, error: OSError) -> Exception:
-        if error.errno in NO_SPACE:
-            return SpoolFullError(
-                f"the disk of the spool in {self.folder.path.parent} is full; the event was not logged: free space"
-            )
-        return unavailable(self.folder.path.parent, error)
 
 
 def sync(files: list[int]) -> None:

@@ -1,6 +1,7 @@
 """Where spools lie: a folder a logger, the lock that says it is alive, its checkpoint, its destination."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
@@ -12,12 +13,11 @@ from zlib import crc32
 import msgspec
 
 from trailhouse.schemas.config import ProducerConfig
-from trailhouse.schemas.errors import SpoolUnavailableError
+from trailhouse.schemas.errors import DeliveryError, SpoolFullError, SpoolUnavailableError
 
+NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 SEGMENT_SUFFIX = ".seg"
 SET_ASIDE = "set_aside"
-REFUSED_SUFFIX = ".refused"
-DAMAGED_SUFFIX = ".damaged"
 OWNER_ONLY = 0o600
 PROBE_SECONDS = 0.005
 SEGMENT_SHIFT = 32
@@ -73,18 +73,24 @@ class SpoolFolder:
         """Make the folder *name* and hold it.
 
         Raises:
-            SpoolUnavailableError: It cannot be made. Retriable once that is mended.
+            SpoolFullError: The disk is full. Retriable; nothing is left behind.
+            SpoolUnavailableError: It cannot be made. Retriable once that is mended; likewise.
         """
         # Under another name until it is locked: a folder without a lock is taken for an orphan.
         unfinished = root / f".{name}"
-        with translated(root):
+        with translated(root), contextlib.ExitStack() as undo:
             root.mkdir(parents=True, exist_ok=True, mode=0o700)
-            unfinished.mkdir(mode=0o700, exist_ok=True)
+            unfinished.mkdir(mode=0o700)
+            undo.callback(shutil.rmtree, root / name, ignore_errors=True)
+            undo.callback(shutil.rmtree, unfinished, ignore_errors=True)
             lock = _open_lock(unfinished)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            undo.callback(os.close, lock)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             (unfinished / "destination").write_bytes(msgspec.json.encode(destination))
             unfinished.rename(root / name)
-            return cls(root / name, lock)
+            folder = cls(root / name, lock)
+            undo.pop_all()
+            return folder
 
     @classmethod
     def take(cls, path: Path) -> "SpoolFolder | None":
@@ -197,22 +203,6 @@ def segment_path(path: Path, number: int) -> Path:
     return path / f"{number:08d}{SEGMENT_SUFFIX}"
 
 
-def set_aside(root: Path, name: str, content: bytes) -> None:
-    """Append *content*, which cannot be sent, to the file *name* of the folder for that."""
-    with translated(root):
-        folder = root / SET_ASIDE
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        file = os.open(
-            folder / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, OWNER_ONLY
-        )
-        try:
-            while content:
-                content = content[os.write(file, content) :]
-            os.fsync(file)
-        finally:
-            os.close(file)
-
-
 @contextlib.contextmanager
 def translated(path: Path) -> Generator[None]:
     """Raise what the operating system refuses as our error."""
@@ -222,8 +212,10 @@ def translated(path: Path) -> Generator[None]:
         raise unavailable(path, error) from error
 
 
-def unavailable(path: Path, error: OSError) -> SpoolUnavailableError:
+def unavailable(path: Path, error: OSError) -> DeliveryError:
     """Return the error that says what the operating system refuses, and the way out."""
+    if error.errno in NO_SPACE:
+        return SpoolFullError(f"the disk of the spool in {path} is full: free space")
     return SpoolUnavailableError(
         f"the spool in {path} cannot be used ({error.strerror or error}): mend that, set"
         " TRAILHOUSE_PRODUCER_SPOOL_DIR, or TRAILHOUSE_PRODUCER_MODE=memory and lose events with the process"

@@ -80,9 +80,9 @@ class SpoolReader:
             wanted = size if limit is None else min(size, limit - offset)
             content = os.pread(file, wanted, offset)
             found, taken = scan(content, offset)
-            is_all = len(content) < size
-            if is_all and taken < len(content) and not is_last and limit is None:
-                # Nothing is written behind it any more: what is left was a frame.
+            is_all = len(content) < size or wanted < size
+            if is_all and taken < len(content) and (not is_last or limit is not None):
+                # Nothing is missing behind it: what is left was a frame.
                 found.append(Damage(offset + taken, content[taken:]))
             if is_all and is_last and found and _is_blank(found[-1], offset + taken):
                 found.pop()  # blocks that were never written, after a power cut

@@ -1,0 +1,61 @@
+"""What cannot be sent is set aside, byte for byte, in a folder beside the spools."""
+
+import logging
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from trailhouse.producer.frame import Damage, header
+from trailhouse.producer.receipt import Receipt
+from trailhouse.producer.spool_folder import OWNER_ONLY, SET_ASIDE, translated
+from trailhouse.producer.spool_reader import Spooled
+
+log = logging.getLogger(__name__)
+
+DAMAGED_SUFFIX = ".damaged"
+REFUSED_SUFFIX = ".refused"
+
+
+class Aside:
+    """The folder for it below *root*."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def keep_damaged(self, name: str, items: Iterable[Spooled]) -> None:
+        """Keep the damaged ranges among *items*, read from the spool *name*, before they are passed over.
+
+        Raises:
+            SpoolUnavailableError: They cannot be kept. Retriable: read the same again.
+        """
+        content = b"".join(each.found.content for each in items if isinstance(each.found, Damage))
+        if not content:
+            return
+        self._append(name + DAMAGED_SUFFIX, content)
+        log.error(
+            "%d damaged bytes of a spool were set aside in %s; what follows them is sent",
+            len(content),
+            self._root,
+        )
+
+    def keep_refused(self, name: str, receipt: Receipt) -> None:
+        """Keep an event that the broker refuses for good, as a frame.
+
+        Raises:
+            SpoolUnavailableError: It cannot be kept. Retriable.
+        """
+        head = header(max(receipt.number, 0), receipt.key, receipt.record)
+        self._append(name + REFUSED_SUFFIX, head + receipt.key + receipt.record)
+
+    def _append(self, name: str, content: bytes) -> None:
+        folder = self._root / SET_ASIDE
+        with translated(self._root):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+            file = os.open(folder / name, flags, OWNER_ONLY)
+            try:
+                while content:
+                    content = content[os.write(file, content) :]
+                os.fsync(file)
+            finally:
+                os.close(file)
