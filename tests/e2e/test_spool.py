@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -424,3 +425,47 @@ def test_many_orphans_are_sent_with_few_open_files(kafka: KafkaConfig, folder: P
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert status_of(folder).spools == ()
+
+
+def test_a_spool_removed_under_a_logger_is_told_and_begun_anew(
+    kafka: KafkaConfig, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When somebody removes a spool that is in use, what is in memory is spooled again, the rest is counted."""
+    later = KafkaConfig(bootstrap_servers=kafka.bootstrap_servers, topic=kafka.topic + "-later")
+    config = producer_config(later, folder, queue_events=10, fsync_interval_seconds=0.05)
+    audit = AuditLogger(config)
+    receipts = [given(audit.log("tick", session_id="s", data={"n": n})) for n in range(30)]
+    [gone] = folders(folder)
+    shutil.rmtree(gone)
+    eventually(
+        lambda: [each.events for each in status_of(folder).spools] == [10],
+        "a new spool with the 10 events in memory",
+    )
+    assert "somebody has removed the spool" in caplog.text
+    audit.log("tick", session_id="s", data={"n": 30})
+    topic = NewTopic(later.topic, 1, 1)
+    admin = AdminClient(kafka.client_options())
+    admin.create_topics([topic])[later.topic].result(DEADLINE_SECONDS)
+    eventually(lambda: receipts[9].is_settled, "acknowledgement of what was in memory")
+    with pytest.raises(SpoolUnavailableError, match="20 events"):
+        audit.flush(DEADLINE_SECONDS)
+    audit.close()
+    with pytest.raises(SpoolUnavailableError):
+        receipts[10].result(0.0)
+    found = [event.data["n"] for event in delivered(_with_partitions(later, 1))]
+    assert found == [*range(10), 30]
+    assert status_of(folder).spools == ()
+
+
+def test_the_spool_stays_where_it_was_when_the_process_moves(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relative folder means that of the start: a daemon changes its own later."""
+    monkeypatch.chdir(tmp_path)
+    audit = AuditLogger(producer_config(AWAY, Path(folder.name)))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    audit.log("tick", session_id="s")
+    with pytest.raises(DeliveryTimeoutError):
+        audit.close(0.0)
+    assert [each.events for each in status_of(folder).spools] == [1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import weakref
@@ -14,13 +15,18 @@ from trailhouse.producer.spool import Spool
 from trailhouse.producer.spool_folder import Destination, root_of
 from trailhouse.producer.spool_reader import SpoolReader
 from trailhouse.producer.spool_source import pass_over, put_on_its_way
-from trailhouse.schemas.errors import ProducerClosedError, SpoolUnavailableError
+from trailhouse.schemas.errors import ProducerClosedError
+from trailhouse.schemas.uuid7 import uuid7
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from trailhouse.producer.receipt import Receipt
     from trailhouse.producer.spool_reader import Spooled
     from trailhouse.producer.spool_source import MakeReceipt
     from trailhouse.schemas.config import ProducerConfig
+
+log = logging.getLogger(__name__)
 
 
 class Backlog:
@@ -41,6 +47,7 @@ class Backlog:
         self.inheritance = Inheritance(self.root, name, self._destination, self._aside)
         self._spool: Spool | None = None
         self._is_closed = False
+        self._is_gone = False
         self._place = 0
         self._next_number = 0
         self._left: weakref.WeakValueDictionary[int, Receipt] = weakref.WeakValueDictionary()
@@ -114,7 +121,7 @@ class Backlog:
         """Return receipts of the next events; None when nothing can be read before some are settled.
 
         Raises:
-            SpoolUnavailableError: The spool cannot be read, or is gone. Retriable.
+            SpoolUnavailableError: The spool cannot be read. Retriable.
         """
         if self.inheritance.has_unread:
             return self.inheritance.read(make)
@@ -124,9 +131,8 @@ class Backlog:
         reader = SpoolReader(spool.folder.path, self._place)
         items = reader.read(spool.end)
         if not items and reader.place < spool.end:
-            raise SpoolUnavailableError(
-                f"the spool in {spool.folder.path} is gone: somebody has removed its files; what was in them is lost"
-            )
+            self._is_gone = True
+            return None
         self._aside.keep_damaged(spool.folder.path.name, items)
         self._place = reader.place
         receipts = self._receipts(items, spool, make)
@@ -160,6 +166,35 @@ class Backlog:
         events, held = self._damaged_events + self.inheritance.take_damaged(), self._damaged
         self._damaged_events, self._damaged = 0, []
         return events, held
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether somebody has removed our spool's files."""
+        return not self._is_closed and (
+            self._is_gone or (self._spool is not None and self._spool.is_gone)
+        )
+
+    def renew(self, in_memory: Iterable[Receipt]) -> None:
+        """Begin a new spool with the events *in_memory*; those on the disk alone are lost, and counted.
+
+        Raises:
+            SpoolFullError, SpoolUnavailableError: It cannot be made. Retriable.
+        """
+        old, name = self._spool, uuid7()
+        if old is None:
+            return
+        spool = Spool(
+            self.root, name, self._destination, self._config, first_number=old.next_number
+        )
+        log.error("somebody has removed the spool in %s; a new one is begun", old.folder.path)
+        self._give_up(old.next_number)
+        for receipt in in_memory:
+            if receipt.source is old:
+                _, place = spool.append(receipt.key, receipt.record)
+                put_on_its_way(receipt, receipt.number, spool, place)
+        self._spool, self._name, self._is_gone = spool, name, False
+        self._place, self._next_number = spool.end, spool.next_number
+        old.forget()
 
     def keep_refused(self, receipt: Receipt) -> None:
         """Set an event aside that the broker refuses for good: it must not stop those behind it."""

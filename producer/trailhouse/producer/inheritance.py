@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import time
 from collections import deque
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from trailhouse.producer.aside import Aside
     from trailhouse.producer.receipt import Receipt
     from trailhouse.producer.spool_source import MakeReceipt
+
+log = logging.getLogger(__name__)
 
 SWEEP_AGE_SECONDS = 30.0
 """A logger that is started again finds its predecessor's spool itself, and first: order is kept."""
@@ -76,8 +79,11 @@ class Inherited:
         """Note that everything before *place* is settled; the last one removes the folder."""
         if place > self._acked and not self.is_done:
             self._acked = place
-            self.folder.set_acked(place)
-            self.folder.free_before(split(place)[0])
+            try:
+                self.folder.free_before(split(place)[0])
+                self.folder.set_acked(place)
+            except OSError as error:
+                log.error("a spool cannot note what is acknowledged (%s)", error.strerror)
             self._finish()
 
     def _finish(self) -> None:
@@ -124,23 +130,25 @@ class Inheritance:
             )
         return False
 
-    def adopt(self, *, min_age_seconds: float, any_destination: bool) -> bool:
-        """Line up the spools of loggers that are gone, the oldest first; tell whether there are any.
+    def find(self, *, min_age_seconds: float, any_destination: bool) -> list[Path]:
+        """Return the spools of loggers that are gone, the oldest first. Needs no lock of ours.
 
         Raises:
             SpoolUnavailableError: The folder cannot be read. Retriable once that is mended.
         """
-        known = {each.folder.path for each in self._held if not each.is_done} | set(self._orphans)
-        found = [
+        return [
             path
             for path in folders(self._root)
-            if path not in known
-            and path.name != self._own_name
+            if path.name != self._own_name
             and self._is_for_us(path, any_destination=any_destination)
             and (not min_age_seconds or _age_seconds(path) >= min_age_seconds)
             and not is_held(path)
         ]
-        self._orphans += found
+
+    def line_up(self, found: list[Path]) -> bool:
+        """Have *found* read next, behind those that wait already; tell whether that is any."""
+        known = {each.folder.path for each in self._held if not each.is_done} | set(self._orphans)
+        self._orphans += [path for path in found if path not in known]
         return bool(found)
 
     def read(self, make: MakeReceipt) -> list[Receipt] | None:

@@ -298,8 +298,8 @@ class AuditLogger:
         return receipt
 
     def _start(self) -> Sender:
-        sender = self._sender = Sender(self._config, self._outbox)
         self._outbox.adopt()
+        sender = self._sender = Sender(self._config, self._outbox)
         process_hooks.hold(self)
         return sender
 

@@ -171,9 +171,9 @@ class Outbox:
             if backlog is not None and (backlog.has_unread_before(receipt) or not self._has_room()):
                 backlog.leave(receipt)
                 continue
+            self._queue(receipt)  # first: what is logged in between must see that it is behind this
             if backlog is not None:
                 backlog.pass_by(receipt)
-            self._queue(receipt)
 
     def _queue(self, receipt: Receipt) -> None:
         self.waiting.append(receipt)
@@ -221,10 +221,10 @@ class Outbox:
         """Take over the spools of loggers that are gone; tell whether there were any."""
         if self._backlog is None:
             return False
+        inheritance = self._backlog.inheritance
+        found = inheritance.find(min_age_seconds=min_age_seconds, any_destination=any_destination)
         with self.lock:
-            return self._backlog.inheritance.adopt(
-                min_age_seconds=min_age_seconds, any_destination=any_destination
-            )
+            return inheritance.line_up(found)
 
     def has_orphans(self) -> bool:
         """Tell whether there are spools to adopt."""
@@ -237,6 +237,22 @@ class Outbox:
         with self.lock:
             return self._backlog.take_unsynced()
 
+    def renew_spool(self) -> None:
+        """Begin a new spool if somebody has removed the files of ours.
+
+        Raises:
+            SpoolFullError, SpoolUnavailableError: It cannot be made. Retriable.
+        """
+        backlog = self._backlog
+        if backlog is None or not backlog.is_gone:
+            return
+        with self.lock:
+            backlog.renew([*self.sent, *self.waiting])
+            wakers = self._refuse_damaged(*backlog.take_damaged())
+            self.lock.notify_all()
+        for waker in wakers:
+            waker()
+
     def keep_refused(self, receipt: Receipt) -> None:
         """Set an event aside that the broker refuses for good, where there is a spool."""
         if self._backlog is not None:
@@ -244,10 +260,11 @@ class Outbox:
                 self._backlog.keep_refused(receipt)
 
     def take_back(self) -> None:
-        """Put everything sent but unsettled back in front of `waiting`, in order; under `lock`."""
-        self.waiting.extendleft(
-            receipt for receipt in reversed(self.sent) if not receipt.is_settled
-        )
+        """Put everything sent back in front of `waiting`, in order; under `lock`.
+
+        What is settled among it stays in its place: a spool is settled in order.
+        """
+        self.waiting.extendleft(reversed(self.sent))
         self.sent.clear()
 
     def settle(self, outcomes: list[tuple[Receipt, Delivery | DeliveryError]]) -> None:
@@ -257,8 +274,8 @@ class Outbox:
             for receipt, outcome in outcomes:
                 self._settle_one(receipt, outcome)
                 wakers += receipt.take_wakers()
+            self.lock.notify_all()  # they go on when we let go of the lock
             self._free_settled()
-            self.lock.notify_all()
         for waker in wakers:
             waker()
 

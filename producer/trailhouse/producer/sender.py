@@ -13,7 +13,12 @@ from trailhouse.producer.inheritance import SWEEP_AGE_SECONDS
 from trailhouse.producer.receipt import Delivery
 from trailhouse.producer.spool import sync
 from trailhouse.schemas.codec import decode_envelope
-from trailhouse.schemas.errors import BrokerRejectedError, ConfigError, SpoolUnavailableError
+from trailhouse.schemas.errors import (
+    BrokerRejectedError,
+    ConfigError,
+    DeliveryError,
+    SpoolUnavailableError,
+)
 
 if TYPE_CHECKING:
     from confluent_kafka import Message
@@ -78,6 +83,8 @@ class Sender:
         self._is_refused = False
         self._alone_events = 0
         self._is_alone = False
+        self._is_sending = False
+        self._is_spool_away = False
         self._is_away = False
         self._stopping = threading.Event()
         self._sync_due_at_seconds = 0.0
@@ -89,11 +96,21 @@ class Sender:
 
     def send_waiting(self) -> None:
         """Hand over as much of `waiting` as librdkafka takes; called under the outbox's lock."""
-        producer, waiting, sent = self._producer, self._outbox.waiting, self._outbox.sent
-        if producer is None:
-            return
+        if self._producer is None or self._is_sending:
+            return  # a signal handler that logs while we send: the loop below goes on with its event
+        self._is_sending = True
+        try:
+            self._send_all(self._producer)
+        finally:
+            self._is_sending = False
+
+    def _send_all(self, producer: Producer) -> None:
+        waiting, sent = self._outbox.waiting, self._outbox.sent
         while waiting:
             receipt = waiting[0]
+            if receipt.is_settled:  # taken back with those before it
+                sent.append(waiting.popleft())
+                continue
             try:
                 producer.produce(
                     self._topic, receipt.record, receipt.key, on_delivery=self._reporter(receipt)
@@ -104,9 +121,7 @@ class Sender:
                 self._on_error(error.args[0])
                 self._is_refused = True
                 return
-            # A signal handler that logs has moved this receipt, and more, already.
-            if waiting and waiting[0] is receipt:
-                sent.append(waiting.popleft())
+            sent.append(waiting.popleft())
 
     def stop(self) -> None:
         """End the thread; what is unsettled stays in the outbox."""
@@ -150,19 +165,34 @@ class Sender:
         if self._is_refused:
             self._start_over(producer)
             return
-        self._outbox.refill()
+        self._refill()
         if self._outbox.waiting:
             with self._outbox.lock:
                 self.send_waiting()
+
+    def _refill(self) -> None:
+        try:
+            self._outbox.refill()
+        except DeliveryError as error:
+            # What librdkafka has goes on its way meanwhile.
+            if not self._is_spool_away:
+                log.error("%s", error)
+            self._is_spool_away = True
+            self._stopping.wait(POLL_SECONDS)
+        else:
+            self._is_spool_away = False
 
     def _look_after_spools(self) -> None:
         now = time.monotonic()
         if now >= self._sync_due_at_seconds:
             self._sync_due_at_seconds = now + self._config.fsync_interval_seconds
             try:
+                self._outbox.renew_spool()
                 sync(self._outbox.take_unsynced())
             except OSError as error:
                 log.error("the spool cannot be forced to the disk (%s)", error.strerror)
+            except DeliveryError as error:
+                log.error("%s", error)
         if now >= self._sweep_due_at_seconds:
             self._sweep_due_at_seconds = now + SWEEP_SECONDS
             try:

@@ -1,6 +1,7 @@
 """The spool: what a logger has logged, in files, until the broker has it."""
 
 import contextlib
+import logging
 import os
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from trailhouse.producer.spool_folder import (
 )
 from trailhouse.schemas.config import ProducerConfig
 
+log = logging.getLogger(__name__)
+
 
 class Spool:
     """An append-only file of frames in segments. Used under its owner's lock.
@@ -26,7 +29,13 @@ class Spool:
     """
 
     def __init__(
-        self, root: Path, name: str, destination: Destination, config: ProducerConfig
+        self,
+        root: Path,
+        name: str,
+        destination: Destination,
+        config: ProducerConfig,
+        *,
+        first_number: int = 0,
     ) -> None:
         self.folder = SpoolFolder.create(root, name, destination)
         self._max_bytes = config.spool_bytes
@@ -38,7 +47,7 @@ class Spool:
         self._segment = 0
         self._end = 0
         self._file = -1
-        self.next_number = 0
+        self.next_number = first_number
         self._first_segment = 1
         self._acked = 0
         self.last: Receipt | None = None
@@ -105,11 +114,20 @@ class Spool:
         if place <= self._acked or self._file < 0:
             return
         self._acked = place
-        self.folder.set_acked(place)
         segment = split(place)[0]
-        if segment != self._first_segment:
-            self.folder.free_before(segment)
-            self._first_segment = segment
+        try:
+            if segment != self._first_segment:
+                self.folder.free_before(segment)
+                self._first_segment = segment
+            self.folder.set_acked(place)
+        except OSError as error:
+            # What is settled is then sent again after a kill, and is one event to readers.
+            log.error("the spool cannot note what is acknowledged (%s)", error.strerror)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether somebody has removed the file that is being written: a kill would lose it."""
+        return self._file >= 0 and os.fstat(self._file).st_nlink == 0
 
     def take_unsynced(self) -> list[int]:
         """Return descriptors to be given to `sync`, outside the lock; empty when all is on the disk."""

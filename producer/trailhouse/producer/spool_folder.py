@@ -13,7 +13,12 @@ from zlib import crc32
 import msgspec
 
 from trailhouse.schemas.config import ProducerConfig
-from trailhouse.schemas.errors import DeliveryError, SpoolFullError, SpoolUnavailableError
+from trailhouse.schemas.errors import (
+    ConfigError,
+    DeliveryError,
+    SpoolFullError,
+    SpoolUnavailableError,
+)
 
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 SEGMENT_SUFFIX = ".seg"
@@ -41,11 +46,20 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def root_of(config: ProducerConfig) -> Path:
-    """Return the folder of the spools that the settings name."""
+    """Return the folder of the spools that the settings name.
+
+    Raises:
+        ConfigError: They name none, and the user has no home folder. Permanent.
+    """
     if config.spool_dir:
-        return Path(config.spool_dir)
+        return Path(config.spool_dir).expanduser().absolute()  # a daemon changes its folder later
     state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(state).expanduser() / "trailhouse" / "spool"
+    try:
+        return (Path(state).expanduser() / "trailhouse" / "spool").absolute()
+    except RuntimeError:
+        raise ConfigError(
+            "this user has no home folder for the spool: set TRAILHOUSE_PRODUCER_SPOOL_DIR"
+        ) from None
 
 
 def place_of(segment: int, offset: int) -> int:
@@ -89,6 +103,8 @@ class SpoolFolder:
             (unfinished / "destination").write_bytes(msgspec.json.encode(destination))
             unfinished.rename(root / name)
             folder = cls(root / name, lock)
+            undo.callback(folder.forget)
+            folder.set_acked(0)  # so that it takes no space of a disk that is full by then
             undo.pop_all()
             return folder
 
@@ -140,14 +156,19 @@ def folders(root: Path) -> list[Path]:
     """Return the folders of all spools under *root*, the oldest first: their names are UUIDv7."""
     try:
         return sorted(
-            path
-            for path in root.iterdir()
-            if not path.name.startswith(".") and (path / "lock").exists()
+            path for path in root.iterdir() if not path.name.startswith(".") and _is_spool(path)
         )
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
         raise unavailable(root, error) from error
+
+
+def _is_spool(path: Path) -> bool:
+    try:
+        return (path / "lock").exists()
+    except OSError:
+        return False  # of another user, and not ours to read
 
 
 def is_held(path: Path) -> bool:
