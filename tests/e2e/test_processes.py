@@ -137,11 +137,14 @@ def test_what_log_returned_is_delivered(kafka: KafkaConfig, tmp_path: Path, case
     if case != "fork, parent dies first":  # the child may still run
         assert sum(left.values()) == total, f"expected {total} events in the spools, got {left}"
 
-    sent: list[int] = []
-    eventually(
-        lambda: sent.append(drained(producer_config(kafka, folder))) or sum(sent) >= total,
-        f"{total} events drained",
-    )
+    sent = 0
+
+    def all_are_sent() -> bool:
+        nonlocal sent
+        sent += drained(producer_config(kafka, folder))
+        return sent >= total
+
+    eventually(all_are_sent, f"{total} events drained")
     found: dict[str, list[int]] = {}
     for event in delivered(kafka):
         found.setdefault(event.session_id, []).append(event.data["n"])
