@@ -209,7 +209,7 @@ class Sender:
             if isinstance(report, tuple):
                 outcomes.append((receipt, Delivery(self._topic, *report)))
             elif report.code() in REFUSES_ONE and (self._is_alone or len(self._outbox.sent) == 1):
-                outcomes.append((receipt, self._refused(receipt, report)))
+                self._refuse(receipt, report, outcomes)
             elif report.code() in REFUSES_ONE:
                 # The broker refuses a batch for what may be the fault of one event in it, or of their
                 # number: each is sent alone, until those that are on their way now have been.
@@ -226,13 +226,19 @@ class Sender:
             self._alone_events = max(0, self._alone_events - len(outcomes))
             self._is_refused |= not self._alone_events
 
-    def _refused(self, receipt: Receipt, error: KafkaError) -> BrokerRejectedError:
-        self._outbox.keep_refused(receipt)
+    def _refuse(
+        self, receipt: Receipt, error: KafkaError, outcomes: list[tuple[Receipt, Any]]
+    ) -> None:
+        try:
+            self._outbox.keep_refused(receipt)
+        except DeliveryError as unkept:
+            log.error("%s", unkept)
+            self._is_refused = True  # it is sent and refused again, until it can be kept
+            return
         event_id = receipt.event_id or decode_envelope(receipt.record).envelope.event_id
         log.error("the broker refuses event %s: %s", event_id, error.name())
-        return BrokerRejectedError(
-            f"the broker refuses event {event_id}: {error.str()}", error.name()
-        )
+        told = f"the broker refuses event {event_id}: {error.str()}"
+        outcomes.append((receipt, BrokerRejectedError(told, error.name())))
 
     def _start_over(self, producer: Producer | None) -> None:
         """Take back everything unsettled, wait a little, and send it in order with a new producer.
