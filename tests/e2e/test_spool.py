@@ -17,6 +17,7 @@ from command_line import run_command
 from producing import DEADLINE_SECONDS, eventually, given
 from spooling import (
     NOWHERE,
+    count_in_topic,
     delivered,
     drained,
     environment,
@@ -25,7 +26,7 @@ from spooling import (
     status_of,
 )
 from trailhouse.producer import AuditLogger, ProducerConfig
-from trailhouse.producer.spool_folder import folders, segments
+from trailhouse.producer.spool_folder import Destination, folders, segments, take_turn
 from trailhouse.schemas import KafkaConfig
 from trailhouse.schemas.errors import (
     BrokerRejectedError,
@@ -339,7 +340,8 @@ def test_the_commands_show_and_send_what_was_left(kafka: KafkaConfig, folder: Pa
     inspected = run_command("spool", "inspect", settings=settings)
     assert inspected.stdout.count(b"\n") == 5, inspected
     kept = run_command("spool", "drain", settings=settings)
-    assert kept.stdout == b"0 events acknowledged\n", kept
+    assert kept.returncode == 1, kept
+    assert kept.stdout.startswith(b"0 events acknowledged\nleft alone: 5 events in 1 spool"), kept
     sent = run_command("spool", "drain", "--any-destination", settings=settings)
     assert (sent.returncode, sent.stdout) == (0, b"5 events acknowledged\n"), sent
     assert sorted(event.record for event in delivered(kafka)) == sorted(
@@ -469,3 +471,20 @@ def test_the_spool_stays_where_it_was_when_the_process_moves(
     with pytest.raises(DeliveryTimeoutError):
         audit.close(0.0)
     assert [each.events for each in status_of(folder).spools] == [1]
+
+
+def test_one_process_at_a_time_adopts(kafka: KafkaConfig, folder: Path) -> None:
+    """While another process sends what dead loggers left, a new logger's own events wait their turn."""
+    spool_without_a_broker(folder, 3, kafka.topic)
+    config = producer_config(kafka, folder)
+    turn = take_turn(
+        folder, Destination(bootstrap_servers=kafka.bootstrap_servers, topic=kafka.topic)
+    )
+    assert turn is not None, "expected to be the one who adopts"
+    with AuditLogger(config) as audit:
+        receipt = given(audit.log("tick", session_id="s", data={"n": 0}))
+        with pytest.raises(DeliveryTimeoutError):
+            receipt.result(0.5)
+        assert count_in_topic(kafka) == 0
+        os.close(turn)
+        receipt.result(DEADLINE_SECONDS)

@@ -89,6 +89,8 @@ def drain(
     from trailhouse.cli.console import show_warnings
     from trailhouse.cli.printable import counted
     from trailhouse.producer.drain import drain as send
+    from trailhouse.producer.spool_folder import root_of
+    from trailhouse.producer.spool_status import spools_status
     from trailhouse.schemas.config import ProducerConfig
 
     show_warnings()
@@ -100,7 +102,14 @@ def drain(
         f"{counted(found.acknowledged_total, 'event')} acknowledged"
         + (f", {found.refused_total} refused and set aside" if found.refused_total else "")
     )
-    if found.refused_total:
+    left = [each for each in spools_status(root_of(config)).spools if each.state == "orphan"]
+    if left:
+        waiting = sum(each.events for each in left)
+        typer.echo(
+            f"left alone: {counted(waiting, 'event')} in {counted(len(left), 'spool')} for other brokers or"
+            " topics (--any-destination sends them too)"
+        )
+    if found.refused_total or left:
         raise typer.Exit(1)
 
 

@@ -186,12 +186,16 @@ class Backlog:
         spool = Spool(
             self.root, name, self._destination, self._config, first_number=old.next_number
         )
+        ours = [receipt for receipt in in_memory if receipt.source is old]
+        try:
+            places = [spool.append(receipt.key, receipt.record)[1] for receipt in ours]
+        except BaseException:
+            spool.discard()
+            raise
         log.error("somebody has removed the spool in %s; a new one is begun", old.folder.path)
         self._give_up(old.next_number)
-        for receipt in in_memory:
-            if receipt.source is old:
-                _, place = spool.append(receipt.key, receipt.record)
-                put_on_its_way(receipt, receipt.number, spool, place)
+        for receipt, place in zip(ours, places, strict=True):
+            put_on_its_way(receipt, receipt.number, spool, place)
         self._spool, self._name, self._is_gone = spool, name, False
         self._place, self._next_number = spool.end, spool.next_number
         old.forget()

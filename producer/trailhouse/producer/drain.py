@@ -25,9 +25,9 @@ def drain(
     """
     backlog = Backlog(config, uuid7(), "trailhouse spool drain")
     outbox = Outbox(config.queue_events, config.queue_bytes, backlog)
-    if not outbox.adopt(any_destination=any_destination):
-        return outbox.stats()
     try:
+        if not outbox.adopt(any_destination=any_destination):
+            return outbox.stats()
         sender = Sender(config, outbox)
         try:
             outbox.wait_empty(timeout_seconds)

@@ -16,7 +16,9 @@ from trailhouse.producer.spool_folder import (
     destination_of,
     folders,
     is_held,
+    remove_unfinished,
     split,
+    take_turn,
 )
 from trailhouse.producer.spool_reader import Spooled, SpoolReader
 from trailhouse.producer.spool_source import pass_over, put_on_its_way
@@ -33,6 +35,7 @@ log = logging.getLogger(__name__)
 
 SWEEP_AGE_SECONDS = 30.0
 """A logger that is started again finds its predecessor's spool itself, and first: order is kept."""
+TURN_SECONDS = 30.0
 HELD_FOLDERS = 16
 """So many are held at a time: each costs two open files, and there may be thousands."""
 
@@ -113,13 +116,16 @@ class Inheritance:
         self._orphans: deque[Path] = deque()
         self._current: Inherited | None = None
         self._held: list[Inherited] = []
+        self._turn: int | None = None
+        self._is_waiting = False
+        self._waits_since_seconds = 0.0
         self._damaged_events = 0
         self.adopted_total = 0
 
     @property
     def has_unread(self) -> bool:
         """Whether there is something to be sent before anything of our own."""
-        return self._current is not None or bool(self._orphans)
+        return self._is_waiting or self._current is not None or bool(self._orphans)
 
     def has_orphans(self) -> bool:
         """Tell whether there are spools of loggers that are gone; cheap when there are none."""
@@ -136,6 +142,7 @@ class Inheritance:
         Raises:
             SpoolUnavailableError: The folder cannot be read. Retriable once that is mended.
         """
+        remove_unfinished(self._root)
         return [
             path
             for path in folders(self._root)
@@ -159,7 +166,7 @@ class Inheritance:
         """
         if self._current is None:
             self._held = [each for each in self._held if not each.is_done]
-            if len(self._held) >= HELD_FOLDERS:
+            if len(self._held) >= HELD_FOLDERS or not self._may_adopt():
                 return None
             self._hold_next()
         heirloom = self._current
@@ -176,6 +183,40 @@ class Inheritance:
         if not items:
             self._current = None
         return self._receipts(heirloom, items, make)
+
+    def await_turn(self) -> None:
+        """Let nothing of ours be sent while another process adopts: it may have our predecessor's spool."""
+        self._is_waiting = not self._take_turn()
+
+    def _may_adopt(self) -> bool:
+        """Tell whether we are the one to adopt: two at once would mix up a session's events.
+
+        Who is not waits, with its own events too; but not for ever, should the other one hang.
+        """
+        if self._take_turn():
+            self._is_waiting, self._waits_since_seconds = False, 0.0
+            return True
+        self._waits_since_seconds = self._waits_since_seconds or time.monotonic()
+        if time.monotonic() - self._waits_since_seconds < TURN_SECONDS:
+            return False
+        log.warning("another process has been adopting spools for %g s", TURN_SECONDS)
+        self._orphans.clear()
+        self._is_waiting, self._waits_since_seconds = False, 0.0
+        return True
+
+    def _take_turn(self) -> bool:
+        if self._turn is None:
+            try:
+                self._turn = take_turn(self._root, self._destination)
+            except OSError:
+                return True  # no folder of spools, or none of ours: there is nobody to wait for
+        return self._turn is not None
+
+    def end_turn(self) -> None:
+        """Let another process adopt, when nothing of others is on its way with us."""
+        if self._turn is not None and not self.has_unread and all(e.is_done for e in self._held):
+            os.close(self._turn)
+            self._turn = None
 
     def _hold_next(self) -> None:
         while self._orphans and self._current is None:
@@ -218,6 +259,9 @@ class Inheritance:
         self._held.clear()
         self._orphans.clear()
         self._current = None
+        if self._turn is not None:
+            os.close(self._turn)
+            self._turn = None
 
 
 def _age_seconds(path: Path) -> float:

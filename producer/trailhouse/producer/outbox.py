@@ -199,6 +199,7 @@ class Outbox:
                     self._queue(receipt)
                 wakers += self._refuse_damaged(*backlog.take_damaged())
                 self.lock.notify_all()
+            backlog.inheritance.end_turn()
         for waker in wakers:
             waker()
 
@@ -206,11 +207,11 @@ class Outbox:
         if count:
             self._refused += count
             self._unreported_refusal = SpoolUnavailableError(
-                f"{count} events were damaged in the spool, and are set aside there"
+                f"{count} events were damaged in the spool, or removed from it; what is left of them is set aside there"
             )
         for receipt in held:
             receipt.refusal = SpoolUnavailableError(
-                f"event {receipt.event_id} was damaged in the spool, and is set aside there"
+                f"event {receipt.event_id} was damaged in the spool, or removed from it"
             )
         return [waker for receipt in held for waker in receipt.take_wakers()]
 
@@ -224,7 +225,11 @@ class Outbox:
         inheritance = self._backlog.inheritance
         found = inheritance.find(min_age_seconds=min_age_seconds, any_destination=any_destination)
         with self.lock:
-            return inheritance.line_up(found)
+            if not min_age_seconds:
+                inheritance.await_turn()
+            is_heir = inheritance.line_up(found)
+            inheritance.end_turn()
+            return is_heir
 
     def has_orphans(self) -> bool:
         """Tell whether there are spools to adopt."""

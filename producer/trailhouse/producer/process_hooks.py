@@ -102,11 +102,20 @@ def close_all() -> None:
     for logger in list(_loggers):
         try:
             logger.close(max(0.0, logger.close_timeout_seconds - (time.monotonic() - began)))
-        except DeliveryError as error:
+        except (DeliveryError, OSError) as error:
             log.error("the process exits with undelivered events: %s", error)
 
 
+def close_at_multiprocessing_exit() -> None:
+    """Have a child that was not forked from here, such as a forkserver's, close its loggers too."""
+    process = sys.modules.get("multiprocessing.process")
+    util = sys.modules.get("multiprocessing.util")
+    if process is not None and util is not None and process.parent_process() is not None:
+        util.Finalize(None, close_all, exitpriority=0)
+
+
 atexit.register(close_all)
+close_at_multiprocessing_exit()
 os.register_at_fork(
     before=before_fork,
     after_in_parent=after_fork_in_parent,

@@ -8,15 +8,18 @@ from pathlib import Path
 from trailhouse.producer.frame import HEADER_BYTES, header
 from trailhouse.producer.receipt import Receipt
 from trailhouse.producer.spool_folder import (
+    NO_SPACE,
     OWNER_ONLY,
     Destination,
     SpoolFolder,
     place_of,
     segment_path,
     split,
+    sync_folder,
     unavailable,
 )
 from trailhouse.schemas.config import ProducerConfig
+from trailhouse.schemas.errors import DeliveryError
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +40,11 @@ class Spool:
         *,
         first_number: int = 0,
     ) -> None:
-        self.folder = SpoolFolder.create(root, name, destination)
+        self._is_synced = config.fsync != "never"
+        self.folder = SpoolFolder.create(root, name, destination, is_synced=self._is_synced)
         self._max_bytes = config.spool_bytes
         self._segment_bytes = config.spool_segment_bytes
         self._is_synced_always = config.fsync == "always"
-        self._is_synced = config.fsync != "never"
         self._retired: list[int] = []
         self._is_dirty = False
         self._segment = 0
@@ -104,10 +107,22 @@ class Spool:
                 self.next_number = number
                 _cut(file, begin)
             if isinstance(error, OSError):
+                if error.errno in NO_SPACE:
+                    self._free_current()
                 raise unavailable(self.folder.path.parent, error) from error
             raise  # an interrupt: the caller does not get a receipt, so nothing was logged
         self._written = place = place_of(segment, begin + size)
         return number, place
+
+    def _free_current(self) -> None:
+        """Go on in a new segment when all of the current one is settled: it may be what fills the disk."""
+        current, file = self._segment, self._file
+        if self._end and self._acked >= self._written == place_of(current, self._end):
+            with contextlib.suppress(DeliveryError, OSError):
+                self._next_segment()
+                os.ftruncate(file, 0)
+                self.folder.free_before(self._segment)
+                self._first_segment = self._segment
 
     def settle_to(self, place: int) -> None:
         """Note that everything before *place* is settled, and free the segments before it."""
@@ -155,6 +170,11 @@ class Spool:
             os.close(each)
         self.folder.release(is_empty=is_empty)
 
+    def discard(self) -> None:
+        """Remove it, settled or not: it is a copy that was not completed."""
+        self._acked = self._written
+        self.close()
+
     def forget(self) -> None:
         """Close our copies of the files, in a forked child: the spool is the parent's."""
         file, self._file = self._file, -1
@@ -168,7 +188,7 @@ class Spool:
         try:
             file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, OWNER_ONLY)
             if self._is_synced:
-                _sync_folder(self.folder.path)
+                sync_folder(self.folder.path)
         except OSError as error:
             raise unavailable(self.folder.path.parent, error) from error
         # Closed later: an append that a signal handler has interrupted may just be using it.
@@ -181,12 +201,17 @@ class Spool:
 
 
 def sync(files: list[int]) -> None:
-    """Force *files* to the disk, and close them."""
+    """Force *files* to the disk, and close them all; an error of the system is raised after that."""
+    failure: OSError | None = None
     for file in files:
         try:
             os.fdatasync(file)
+        except OSError as error:
+            failure = error
         finally:
             os.close(file)
+    if failure is not None:
+        raise failure
 
 
 def _write_all(file: int, content: bytes, offset: int) -> None:
@@ -199,11 +224,3 @@ def _cut(file: int, size: int) -> None:
     # If it fails, the next frame overwrites it; behind the last one it reads as cut off.
     with contextlib.suppress(OSError):
         os.ftruncate(file, size)
-
-
-def _sync_folder(path: Path) -> None:
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -25,6 +25,7 @@ SEGMENT_SUFFIX = ".seg"
 SET_ASIDE = "set_aside"
 OWNER_ONLY = 0o600
 PROBE_SECONDS = 0.005
+UNFINISHED_SECONDS = 60.0
 SEGMENT_SHIFT = 32
 """A place is the segment's number above this bit, and the offset within it below."""
 
@@ -83,8 +84,10 @@ class SpoolFolder:
         )
 
     @classmethod
-    def create(cls, root: Path, name: str, destination: Destination) -> "SpoolFolder":
-        """Make the folder *name* and hold it.
+    def create(
+        cls, root: Path, name: str, destination: Destination, *, is_synced: bool
+    ) -> "SpoolFolder":
+        """Make the folder *name* and hold it; *is_synced*: a power cut leaves it there.
 
         Raises:
             SpoolFullError: The disk is full. Retriable; nothing is left behind.
@@ -92,21 +95,34 @@ class SpoolFolder:
         """
         # Under another name until it is locked: a folder without a lock is taken for an orphan.
         unfinished = root / f".{name}"
-        with translated(root), contextlib.ExitStack() as undo:
+        with translated(root):
             root.mkdir(parents=True, exist_ok=True, mode=0o700)
             unfinished.mkdir(mode=0o700)
-            undo.callback(shutil.rmtree, root / name, ignore_errors=True)
-            undo.callback(shutil.rmtree, unfinished, ignore_errors=True)
-            lock = _open_lock(unfinished)
-            undo.callback(os.close, lock)
+            try:
+                return cls._filled(unfinished, root / name, destination, is_synced=is_synced)
+            except BaseException:
+                for path in (unfinished, root / name):
+                    shutil.rmtree(path, ignore_errors=True)
+                raise
+
+    @classmethod
+    def _filled(
+        cls, unfinished: Path, path: Path, destination: Destination, *, is_synced: bool
+    ) -> "SpoolFolder":
+        lock = _open_lock(unfinished)
+        try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            (unfinished / "destination").write_bytes(msgspec.json.encode(destination))
-            unfinished.rename(root / name)
-            folder = cls(root / name, lock)
-            undo.callback(folder.forget)
-            folder.set_acked(0)  # so that it takes no space of a disk that is full by then
-            undo.pop_all()
-            return folder
+            _write(unfinished / "destination", msgspec.json.encode(destination), is_synced)
+            # Written now, so that it takes no space of a disk that is full by then.
+            _write(unfinished / "acked", _checkpoint(0), is_synced)
+            unfinished.rename(path)
+            if is_synced:
+                sync_folder(path)
+                sync_folder(path.parent)
+            return cls(path, lock)
+        except BaseException:
+            os.close(lock)
+            raise
 
     @classmethod
     def take(cls, path: Path) -> "SpoolFolder | None":
@@ -130,8 +146,7 @@ class SpoolFolder:
 
     def set_acked(self, place: int) -> None:
         """Note that every event before *place* is settled; a kill after this never sends it again."""
-        content = place.to_bytes(8, "little")
-        os.pwrite(self._checkpoint, content + crc32(content).to_bytes(4, "little"), 0)
+        os.pwrite(self._checkpoint, _checkpoint(place), 0)
 
     def free_before(self, segment: int) -> None:
         """Remove the segments before *segment*."""
@@ -142,7 +157,12 @@ class SpoolFolder:
     def release(self, *, is_empty: bool) -> None:
         """Let go of the folder, and remove it when nothing in it is still to be sent."""
         if is_empty:
-            shutil.rmtree(self.path, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                self.free_before(1 << SEGMENT_SHIFT)
+                # The lock goes last: a kill on the way must leave something that is found again.
+                for name in ("acked", "destination", "lock"):
+                    (self.path / name).unlink(missing_ok=True)
+                self.path.rmdir()
         self.forget()
 
     def forget(self) -> None:
@@ -241,6 +261,57 @@ def unavailable(path: Path, error: OSError) -> DeliveryError:
         f"the spool in {path} cannot be used ({error.strerror or error}): mend that, set"
         " TRAILHOUSE_PRODUCER_SPOOL_DIR, or TRAILHOUSE_PRODUCER_MODE=memory and lose events with the process"
     )
+
+
+def take_turn(root: Path, destination: Destination) -> int | None:
+    """Return the open file that makes us the one to adopt spools for *destination*; None if another is.
+
+    Raises:
+        OSError: There is no such folder, or it cannot be written.
+    """
+    target = f"{destination.bootstrap_servers} {destination.topic}".encode()
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+    file = os.open(root / f".adopting-{crc32(target):08x}", flags, OWNER_ONLY)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(file)
+        return None
+    return file
+
+
+def remove_unfinished(root: Path) -> None:
+    """Remove the folders whose makers were killed before they had locked and named them."""
+    with contextlib.suppress(OSError):
+        for path in root.glob(".*"):
+            is_old = time.time() - path.stat().st_mtime > UNFINISHED_SECONDS
+            if is_old and path.is_dir() and not is_held(path):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def sync_folder(path: Path) -> None:
+    """Force the names in *path* to the disk."""
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _write(path: Path, content: bytes, is_synced: bool) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, OWNER_ONLY)
+    try:
+        if os.write(file, content) != len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if is_synced:
+            os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _checkpoint(place: int) -> bytes:
+    content = place.to_bytes(8, "little")
+    return content + crc32(content).to_bytes(4, "little")
 
 
 def _lock_soon(lock: int) -> None:
