@@ -88,7 +88,12 @@ def test_every_series_agrees_with_what_was_sent(here: Place) -> None:
     assert 1 <= batches <= ledger[2]
     assert series["insert_seconds_sum"] > 0
     assert abs(series["last_commit_timestamp_seconds"] - dt.datetime.now(dt.UTC).timestamp()) < 60
-    changing = {"insert_seconds_sum", "last_commit_timestamp_seconds", *lag}
+    changing = {
+        "insert_seconds_sum",
+        "last_commit_timestamp_seconds",
+        "time_to_loss_seconds",
+        *lag,
+    }
     assert {name: value for name, value in series.items() if name not in changing} == {
         "records_consumed_total": total,
         "records_stored_total": len(good),
@@ -96,6 +101,10 @@ def test_every_series_agrees_with_what_was_sent(here: Place) -> None:
         "commits_total": batches,
         "batches_dropped_total": 0,
         "insert_failures_total": 0,
+        "incidents_total/expired": 0,
+        "incidents_total/rewound": 0,
+        "incidents_total/recreated": 0,
+        "missing_events": 0,
         "insert_seconds_count": batches,
         "batch_rows_count": batches,
         "batch_rows_sum": total,

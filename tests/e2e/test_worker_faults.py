@@ -9,7 +9,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
@@ -338,23 +337,6 @@ def test_a_row_that_clickhouse_refuses_is_found_and_quarantined(here: Place) -> 
     assert record == events[2].record
     assert "VIOLATED_CONSTRAINT" in reason
     assert here.rows("SELECT stored_rows, quarantined_rows FROM batch_ledger") == [(4, 1)]
-
-
-def test_records_that_are_gone_stop_the_worker(here: Place) -> None:
-    """An offset below the log's start is never skipped silently: exit 1 and a line with the way out."""
-    events = some_events(40)
-    here.send([event.record for event in events])
-    first = here.start()
-    first.wait_for("records_stored_total", 40)
-    assert first.end() == 0
-    here.send([event.record for event in some_events(20)])
-    admin = AdminClient(here.kafka.client_options())
-    for future in admin.delete_records([TopicPartition(here.kafka.topic, 0, 50)]).values():
-        future.result(30)
-    second = here.start()
-    assert second.process.wait(30) == 1
-    assert "are gone" in second.log
-    assert "kafka-consumer-groups" in second.log
 
 
 def test_zombie_is_fenced(here: Place) -> None:

@@ -102,7 +102,11 @@ def test_damaged_events_are_stored_or_quarantined_byte_for_byte(here: Place) -> 
 def test_one_read_never_holds_more_than_the_queue(here: Place) -> None:
     """However many large records wait, what one read returns is bounded by bytes, so memory is too."""
     here.send([bytes(900_000)] * 60)
-    listener = Listener(on_assigned=lambda _: None, on_revoked=lambda: None, on_lost=lambda: None)
+    listener = Listener(
+        on_assigned=lambda numbers: source.begin(dict.fromkeys(numbers, 0)),
+        on_revoked=lambda: None,
+        on_lost=lambda: None,
+    )
     source = KafkaSource(here.kafka, WorkerConfig(group_id=here.kafka.topic), listener)
     sizes: list[int] = []
 

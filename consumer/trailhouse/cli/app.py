@@ -6,8 +6,20 @@ from typing import Annotated
 
 import typer
 
-from trailhouse.cli import demo, emit, init, log, status, version, worker
+from trailhouse.cli import (
+    account,
+    demo,
+    emit,
+    init,
+    log,
+    reconcile,
+    replay,
+    status,
+    version,
+    worker,
+)
 from trailhouse.cli.dev import dev_app
+from trailhouse.cli.quarantine import quarantine_app
 from trailhouse.cli.spool import spool_app
 
 app = typer.Typer(
@@ -49,4 +61,8 @@ app.add_typer(spool_app, name="spool")
 _add(worker.worker, worker.EXAMPLES)
 _add(log.log, log.EXAMPLES)
 _add(status.status, status.EXAMPLES)
+app.add_typer(quarantine_app, name="quarantine")
+_add(replay.replay, replay.EXAMPLES)
+_add(reconcile.reconcile, reconcile.EXAMPLES)
+_add(account.account, account.EXAMPLES)
 _add(version.version, version.EXAMPLES)

@@ -113,14 +113,18 @@ def _send_lines(
     stream: BinaryIO, emission: "Emission", config: "ProducerConfig", progress: "Progress"
 ) -> None:
     from trailhouse.cli.lines import Stamp, event_from, read_lines
-    from trailhouse.schemas.errors import InvalidEventError
+    from trailhouse.schemas.errors import EventError
 
-    stamp = Stamp(service=config.service or "trailhouse", tenant_id=config.tenant_id)
+    stamp = Stamp(
+        service=config.service or "trailhouse",
+        limit_bytes=config.max_event_bytes,
+        tenant_id=config.tenant_id,
+    )
     task, read_bytes = progress.tasks[0].id, 0
     for line in read_lines(stream, config.max_event_bytes * _SPELLING):
         try:
             event = event_from(line, stamp)
-        except InvalidEventError as error:
+        except EventError as error:
             emission.refuse(line.number, str(error))
         else:
             emission.send(line.number, event)

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, NamedTuple
 import msgspec
 
 from trailhouse.schemas.codec import decode, event_of
-from trailhouse.schemas.errors import InvalidEventError
+from trailhouse.schemas.errors import EventTooLargeError, InvalidEventError
 from trailhouse.schemas.event import SCHEMA_VERSION, AuditEvent
 from trailhouse.schemas.record import ENVELOPE_FIELDS, Source
 from trailhouse.schemas.uuid7 import uuid7
@@ -30,8 +30,9 @@ class Line(NamedTuple):
 class Stamp:
     """What a line that names none gets: this process as its source, and the configured tenant."""
 
-    def __init__(self, *, service: str, tenant_id: str = "") -> None:
+    def __init__(self, *, service: str, limit_bytes: int, tenant_id: str = "") -> None:
         self._service = service
+        self._limit_bytes = limit_bytes
         self._tenant_id = tenant_id or None
         self._host = socket.gethostname()
         self._producer_id = uuid7()
@@ -42,6 +43,7 @@ class Stamp:
 
         Raises:
             InvalidEventError: A field is unknown or breaks a rule. Permanent.
+            EventTooLargeError: Over the limit when encoded. Permanent.
         """
         given = dict(fields)
         if is_stamped := given.get("source") is None:
@@ -51,6 +53,8 @@ class Stamp:
         if given.get("tenant_id") is None:
             given["tenant_id"] = self._tenant_id
         event = event_of(given)
+        if (size_bytes := len(event.record)) > self._limit_bytes:
+            raise EventTooLargeError(size_bytes, self._limit_bytes)
         self._next_seq += is_stamped
         return event
 

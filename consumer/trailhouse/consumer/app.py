@@ -20,6 +20,7 @@ from trailhouse.consumer.health import Health
 from trailhouse.consumer.host import WorkerProcess
 from trailhouse.consumer.ingest import Ingest
 from trailhouse.consumer.metrics import WorkerMetrics
+from trailhouse.consumer.watchdog import INGEST_THREAD
 from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig, WorkerConfig
 from trailhouse.schemas.errors import TrailhouseError
 
@@ -79,7 +80,7 @@ class IngestService(Service):
     async def on_start(self) -> None:
         """Start the thread."""
         self._events = asyncio.get_running_loop()
-        self._thread = threading.Thread(target=self._run, name="trailhouse-ingest")
+        self._thread = threading.Thread(target=self._run, name=INGEST_THREAD)
         self._thread.start()
 
     async def on_stop(self) -> None:

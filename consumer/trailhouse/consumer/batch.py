@@ -56,11 +56,19 @@ class BadRecord(NamedTuple):
 class Span:
     """One partition's part of a batch."""
 
-    __slots__ = ("first_offset", "last_offset", "record_hashes")
+    __slots__ = (
+        "first_appended_ms",
+        "first_offset",
+        "last_appended_ms",
+        "last_offset",
+        "record_hashes",
+    )
 
-    def __init__(self, offset: int) -> None:
+    def __init__(self, offset: int, appended_ms: int) -> None:
         self.first_offset = offset
         self.last_offset = offset
+        self.first_appended_ms = appended_ms
+        self.last_appended_ms = appended_ms
         self.record_hashes: list[bytes] = []
 
     @property
@@ -140,8 +148,9 @@ class Batch:
                 self.bad.append(BadRecord.of(message, str(error)))
             span = self.spans.get(partition)
             if span is None:
-                span = self.spans[partition] = Span(offset)
+                span = self.spans[partition] = Span(offset, appended_ms)
             span.last_offset = offset
+            span.last_appended_ms = appended_ms
             span.record_hashes.append(digest)
             self.size_bytes += len(content)
 

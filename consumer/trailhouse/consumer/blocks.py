@@ -8,14 +8,16 @@ from typing import Any
 from trailhouse.consumer.batch import BadRecord, Span, place_of
 from trailhouse.consumer.rows import (
     EVENT_COLUMNS,
+    INCIDENT_COLUMNS,
     LEDGER_COLUMNS,
     ORIGIN_COLUMNS,
     QUARANTINE_COLUMNS,
     EventRow,
     Origin,
 )
+from trailhouse.consumer.verdict import Finding
 from trailhouse.store.block import Block, Table
-from trailhouse.store.tables import BATCH_LEDGER, EVENT_LOG, EVENT_QUARANTINE
+from trailhouse.store.tables import BATCH_LEDGER, EVENT_INCIDENTS, EVENT_LOG, EVENT_QUARANTINE
 
 WORKER_VERSION = metadata.version("trailhouse")
 
@@ -40,6 +42,20 @@ def ledger_block(
         for partition, span in spans.items()
     ]
     return _block(BATCH_LEDGER, LEDGER_COLUMNS, origin, rows)
+
+
+def incident_block(
+    origin: Origin, findings: Sequence[Finding], details: Sequence[str], at: dt.datetime
+) -> Block:
+    """Return *findings*, at least one, each with its detail, as a block of `event_incidents`."""
+    rows = [
+        (
+            *(found.partition, found.first_offset, found.last_offset, found.kind),
+            *(detail, WORKER_VERSION, _milliseconds(at)),
+        )
+        for found, detail in zip(findings, details, strict=True)
+    ]
+    return _block(EVENT_INCIDENTS, INCIDENT_COLUMNS, origin, rows)
 
 
 def _block(

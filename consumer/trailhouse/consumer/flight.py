@@ -71,6 +71,8 @@ class Launcher:
         self._metrics = metrics
         self._clock = clock
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="trailhouse-insert")
+        self.outages = 0
+        """How often ClickHouse was found away or refusing; it only grows."""
 
     def launch(self, batch: Batch, writer: Writes) -> Flight:
         """Start to store *batch* and return at once."""
@@ -94,6 +96,7 @@ class Launcher:
         try:
             self._ping()
         except StorageError as error:
+            self.outages += 1
             if not self._is_storing:
                 self._health.note_away("clickhouse", error)
         else:
@@ -117,6 +120,7 @@ class Launcher:
             try:
                 stored = writer.write(batch)
             except StorageError as error:
+                self.outages += 1
                 self._metrics.insert_failed()
                 self._health.note_away("clickhouse", error)
             else:

@@ -3,25 +3,39 @@
 import threading
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
+from trailhouse.consumer.account_watch import AccountWatch
 from trailhouse.consumer.batch import Batch, Limits
 from trailhouse.consumer.breaker import check_share
+from trailhouse.consumer.commit_watch import CommitWatch
 from trailhouse.consumer.flight import Flight, Launcher, Writes
+from trailhouse.consumer.footing import Footing
+from trailhouse.consumer.ground import Ground
 from trailhouse.consumer.health import Health
 from trailhouse.consumer.kafka_source import KafkaSource, Listener
+from trailhouse.consumer.lookout import Lookout
 from trailhouse.consumer.metrics import WorkerMetrics
+from trailhouse.consumer.progress import Progress
+from trailhouse.consumer.topic_watch import TopicWatch
 from trailhouse.consumer.writer import Stored
 from trailhouse.schemas.config import KafkaConfig, WorkerConfig
-from trailhouse.schemas.errors import DeliveryTimeoutError
+from trailhouse.schemas.errors import DeliveryError
 
 READ_RECORDS = 2_000
 READ_SECONDS = 0.05
 HOLD_AFTER_SECONDS = 1.0
-CHECK_SECONDS = 2.0
-LAG_EVERY_SECONDS = 1.0
 COMMIT_RETRY_SECONDS = 0.5
-COMMIT_OVERDUE_SECONDS = 5.0
 LAST_COMMITS = 4
+LAST_LOOK_SECONDS = 2.0
+
+
+class Voice(NamedTuple):
+    """Where a worker says how it does."""
+
+    health: Health
+    metrics: WorkerMetrics
+    progress: Progress
 
 
 class GroupSession:
@@ -37,33 +51,50 @@ class GroupSession:
         worker: WorkerConfig,
         writer: Writes,
         launcher: Launcher,
-        health: Health,
-        metrics: WorkerMetrics,
+        footing: Footing,
+        topic: TopicWatch,
+        account: AccountWatch,
+        voice: Voice,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._worker = worker
         self._writer = writer
         self._launcher = launcher
-        self._health = health
-        self._metrics = metrics
+        self._topic = topic
+        self._account = account
+        self._health, self._metrics, self._progress = voice
         self._clock = clock
         self._limits = Limits.of(worker)
         self._next = Batch(self._limits, clock)
         self._flight: Flight | None = None
         self._is_fenced = False
-        self._is_assigned = False
         self._is_overdue = False
-        self._lag_due_at_seconds = 0.0
-        self._probe_due_at_seconds = 0.0
-        self._check_due_at_seconds = 0.0
         self._commit_due_at_seconds = 0.0
         listener = Listener(
             on_assigned=self._on_assigned, on_revoked=self._on_revoked, on_lost=self._on_lost
         )
         self._source = KafkaSource(kafka, worker, listener)
+        self._ground = Ground(
+            footing=footing,
+            source=self._source,
+            launcher=launcher,
+            health=self._health,
+            progress=self._progress,
+            clock=clock,
+        )
+        self._lookout = Lookout(
+            source=self._source,
+            launcher=launcher,
+            health=self._health,
+            metrics=self._metrics,
+            progress=self._progress,
+            topic=topic,
+            clock=clock,
+        )
+        self._is_assigned = False
 
     def run(self, stop: threading.Event) -> None:
-        """Work until *stop* is set or Kafka has fenced this member; then leave the group.
+        """Work until *stop* is set, Kafka has fenced this member, or the topic is another; then leave.
 
         Delivery:
             On return and on every error, what was committed is stored, and the rest uncommitted.
@@ -73,21 +104,33 @@ class GroupSession:
             EventError, IntegrityError: The worker must stop. Permanent.
         """
         self._health.note_waiting("kafka", "joining the consumer group")
+        self._topic.start()
+        self._account.start(lambda: 0 in self._source.partitions)
         try:
             while not stop.is_set() and not self._is_fenced:
                 self._step()
             self._drain()
         finally:
+            self._topic.stop()
+            self._account.stop()
             self._drop()
+            self._ground.leave()
             self._source.close()
             self._metrics.assigned(0)
 
     def _step(self) -> None:
+        self._progress.turned()
         self._fill()
+        self._keep_footing()
         self._settle()
         if self._flight is None and self._next.is_due:
             self._launch()
-        self._look_around()
+        in_hand = (self._flight.batch, self._next) if self._flight else (self._next,)
+        self._lookout.look(
+            in_hand,
+            is_reading=self._is_assigned and self._ground.is_open,
+            is_idle=self._flight is None,
+        )
 
     def _fill(self) -> None:
         """Read on, or wait for the batch that is being stored when the next one is full."""
@@ -99,8 +142,22 @@ class GroupSession:
             if self._flight.has_landed:
                 return
         received = self._source.read(count, timeout_seconds)
-        self._metrics.consumed(len(received))
-        self._next.add(received)
+        if received:
+            self._progress.moved()
+            self._metrics.consumed(len(received))
+            self._next.add(received)
+
+    def _keep_footing(self) -> None:
+        step = self._ground.step()
+        if step == "leave" or self._topic.is_other_topic:
+            # Records of two topics must never stand in one batch, or under the other's id.
+            self._drop()
+            self._is_fenced = True
+        elif step == "drop":
+            self._drop()
+        elif step == "begin":
+            self._lookout.begin()
+            self._health.note_ready("kafka")
 
     def _launch(self) -> None:
         batch, self._next = self._next, Batch(self._limits, self._clock)
@@ -116,10 +173,12 @@ class GroupSession:
         if stored is None:
             self._drop()
             return
+        if not self._ground.may_commit():
+            return
         check_share(flight.batch, stored.quarantined_rows, self._worker)
         match self.commit(flight.batch.next_offsets):
             case "done":
-                self._note_commit(stored)
+                self._note_commit(flight.batch, stored)
             case "fenced":
                 self._is_fenced = True
                 self._drop()
@@ -131,26 +190,22 @@ class GroupSession:
 
         It blocks for as long as Kafka is away: librdkafka goes on trying. /health says so meanwhile.
         """
-        overdue = threading.Timer(COMMIT_OVERDUE_SECONDS, self._note_overdue)
-        overdue.daemon = True
-        overdue.start()
-        try:
+        with CommitWatch(self._source.check, self._note_overdue, self._progress):
             outcome = self._source.commit(next_offsets)
-        finally:
-            overdue.cancel()
-            overdue.join()  # its note must not come after the one below
         if outcome == "done" and self._is_overdue:
             self._is_overdue = False
             self._health.note_ready("kafka")
         return outcome
 
-    def _note_overdue(self) -> None:
+    def _note_overdue(self, error: DeliveryError | None) -> None:
         self._is_overdue = True
-        self._health.note_away("kafka", self._source.away("no answer to a commit"))
+        self._health.note_away("kafka", error or self._source.away("no answer to a commit"))
 
-    def _note_commit(self, stored: Stored) -> None:
+    def _note_commit(self, batch: Batch, stored: Stored) -> None:
         self._flight = None
-        self._metrics.lag(self._source.lag_records())
+        self._progress.moved()
+        self._ground.note_commit(batch.spans)
+        self._lookout.note_commit(batch)
         self._metrics.committed(
             stored_rows=stored.stored_rows,
             quarantined_rows=stored.quarantined_rows,
@@ -162,27 +217,38 @@ class GroupSession:
         """Let the attempt that runs come to its end, and commit what it stored."""
         if self._flight is not None:
             self._flight.give_up()
-            self._flight.wait(None)
+            while not self._flight.wait(HOLD_AFTER_SECONDS):
+                self._progress.turned()
         for _ in range(LAST_COMMITS):
             self._commit_due_at_seconds = 0.0
             self._settle()
+            if self._ground.wait(LAST_LOOK_SECONDS) == "drop":
+                self._drop()
 
     def _on_assigned(self, partitions: list[int]) -> None:
         self._is_assigned = True
         self._metrics.assigned(len(partitions))
-        self._metrics.lag(self._source.lag_records())
-        self._health.note_ready("kafka")
+        self._health.note_waiting("kafka", "holding the offsets against ClickHouse's ledger")
+        self._ground.take(partitions)
 
     def _on_revoked(self) -> None:
         """Finish the batch being stored, within what the other workers may wait, and drop the rest."""
-        if self._flight is not None and self._flight.wait(self._worker.session_timeout_seconds):
-            self._commit_due_at_seconds = 0.0
-            self._settle()
+        until = self._clock() + self._worker.session_timeout_seconds
+        while self._flight is not None and self._clock() < until:
+            self._progress.turned()
+            if self._flight.wait(min(HOLD_AFTER_SECONDS, max(0.0, until - self._clock()))):
+                self._commit_due_at_seconds = 0.0
+                self._settle()
+                break
         self._drop()
+        self._ground.leave()
+        self._is_assigned = False
         self._is_fenced = False  # we join again in any case, at the committed offsets
 
     def _on_lost(self) -> None:
         self._drop()
+        self._ground.leave()
+        self._is_assigned = False
 
     def _drop(self) -> None:
         if self._flight is not None or len(self._next):
@@ -191,25 +257,3 @@ class GroupSession:
             self._flight.give_up()
         self._flight = None
         self._next = Batch(self._limits, self._clock)
-
-    def _look_around(self) -> None:
-        """Refresh the lag; ask after Kafka when librdkafka complains, after ClickHouse when idle."""
-        now = self._clock()
-        if self._source.complaint is not None and now >= self._check_due_at_seconds:
-            self._check_due_at_seconds = now + CHECK_SECONDS
-            self._check_kafka()
-        elif now >= self._lag_due_at_seconds:
-            self._lag_due_at_seconds = now + LAG_EVERY_SECONDS
-            self._metrics.lag(self._source.lag_records())
-        elif self._flight is None and now >= self._probe_due_at_seconds:
-            self._probe_due_at_seconds = now + CHECK_SECONDS
-            self._launcher.probe()
-
-    def _check_kafka(self) -> None:
-        try:
-            self._source.check(CHECK_SECONDS / 2)
-        except DeliveryTimeoutError as error:
-            self._health.note_away("kafka", error)
-        else:
-            if self._is_assigned:
-                self._health.note_ready("kafka")

@@ -2,22 +2,33 @@
 
 import datetime as dt
 import threading
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
 
+from trailhouse.consumer.account import missing_events
+from trailhouse.consumer.account_watch import AccountWatch
 from trailhouse.consumer.flight import Launcher
-from trailhouse.consumer.group_session import GroupSession
+from trailhouse.consumer.footing import Footing
+from trailhouse.consumer.group_session import GroupSession, Voice
 from trailhouse.consumer.health import Health
 from trailhouse.consumer.kafka_origin import KafkaOrigin
+from trailhouse.consumer.ledger import Ledger
 from trailhouse.consumer.metrics import WorkerMetrics
+from trailhouse.consumer.progress import Progress
 from trailhouse.consumer.rows import Origin
+from trailhouse.consumer.topic_watch import TopicWatch
+from trailhouse.consumer.watchdog import Watchdog
+from trailhouse.consumer.watched_store import WatchedStore
 from trailhouse.consumer.writer import BatchWriter
 from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig, WorkerConfig
 from trailhouse.schemas.errors import DeliveryError, StorageError
-from trailhouse.store.clickhouse import ClickHouse
+from trailhouse.store.clickhouse import MAX_CONNECT_SECONDS, ClickHouse
 from trailhouse.store.migrate import check_with
 
 CONNECT_SECONDS = 4.0
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 5.0
+TURN_SECONDS = 0.5
 
 
 class Ingest:
@@ -38,9 +49,19 @@ class Ingest:
         self._health = health
         self._metrics = metrics
         self._stop = threading.Event()
+        self._progress = Progress()
+        # A statement may take its time to connect and to answer, and be waited for before the next
+        # attempt: that is no standstill.
+        attempt_seconds = (
+            min(clickhouse.timeout_seconds, MAX_CONNECT_SECONDS)
+            + clickhouse.timeout_seconds
+            + LONGEST_WAIT_SECONDS
+        )
+        self._watchdog = Watchdog(self._progress, worker.watchdog_seconds, attempt_seconds)
 
     def stop(self) -> None:
         """Ask `run` to drain and return. Does not block; safe from any thread."""
+        self._watchdog.stop()  # a drain has its own deadline
         self._stop.set()
 
     def run(self) -> None:
@@ -52,28 +73,50 @@ class Ingest:
         Raises:
             ConfigError: The database needs a newer Trailhouse. Permanent.
             EventError: Most of a batch is bad; it is not committed. Permanent.
-            IntegrityError: Kafka no longer has the next records. Permanent.
+            IntegrityError: Kafka no longer has records that nobody stored, and `on_gap` is ``stop``.
+                Permanent.
         """
+        self._watchdog.start()
         with ClickHouse(self._clickhouse) as storage:
             launcher = Launcher(self._health, self._metrics, storage.ping)
             try:
                 self._work(storage, launcher)
             finally:
+                self._watchdog.stop()
                 launcher.close()
 
     def _work(self, storage: ClickHouse, launcher: Launcher) -> None:
         wait_seconds = FIRST_WAIT_SECONDS
         while not self._stop.is_set():
-            origin = self._reach(storage)
+            self._progress.turned()
+            origin = self._reach_within(storage)
             if origin is not None:
                 wait_seconds = FIRST_WAIT_SECONDS
-                self._join(BatchWriter(storage, origin, _now), launcher)
-            self._stop.wait(wait_seconds)
+                self._join(storage, origin, launcher)
+            self._pause(wait_seconds)
             wait_seconds = min(2 * wait_seconds, LONGEST_WAIT_SECONDS)
+
+    def _pause(self, seconds: float) -> None:
+        """Wait before the next attempt to reach both parts, unless it is time to stop."""
+        for _ in range(max(1, round(seconds / TURN_SECONDS))):
+            self._progress.turned()
+            self._progress.moved()
+            if self._stop.wait(TURN_SECONDS):
+                return
+
+    def _reach_within(self, storage: ClickHouse) -> Origin | None:
+        """Do as `_reach` does, in a thread, so that the watchdog can tell waiting from hanging."""
+        with ThreadPoolExecutor(1, thread_name_prefix="trailhouse-reach") as threads:
+            reached = threads.submit(self._reach, storage)
+            while not wait([reached], TURN_SECONDS).done:
+                self._progress.turned()
+            self._progress.moved()
+            return reached.result()
 
     def _reach(self, storage: ClickHouse) -> Origin | None:
         """Ask both parts, so that /health names both; None when one of them cannot be worked with."""
         origin = self._reach_kafka()
+        self._progress.moved()
         if origin is not None:
             self._health.note_waiting(
                 "kafka", "not in the consumer group yet: ClickHouse comes first"
@@ -93,15 +136,28 @@ class Ingest:
             self._health.note_away("kafka", error)
             return None
 
-    def _join(self, writer: BatchWriter, launcher: Launcher) -> None:
+    def _join(self, storage: ClickHouse, origin: Origin, launcher: Launcher) -> None:
         try:
+            ask_kafka = partial(KafkaOrigin, self._kafka, timeout_seconds=CONNECT_SECONDS)
             session = GroupSession(
                 kafka=self._kafka,
                 worker=self._worker,
-                writer=writer,
+                writer=BatchWriter(WatchedStore(storage, self._progress), origin, _now),
                 launcher=launcher,
-                health=self._health,
-                metrics=self._metrics,
+                footing=Footing(
+                    kafka=self._kafka,
+                    worker=self._worker,
+                    ask_kafka=ask_kafka,
+                    ledger=Ledger(storage, origin),
+                    origin=origin,
+                    metrics=self._metrics,
+                    now=_now,
+                ),
+                topic=TopicWatch(self._kafka, ask_kafka, origin),
+                account=AccountWatch(
+                    partial(missing_events, storage), self._worker.account_seconds, self._metrics
+                ),
+                voice=Voice(self._health, self._metrics, self._progress),
             )
             session.run(self._stop)
         except DeliveryError as error:

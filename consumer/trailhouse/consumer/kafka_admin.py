@@ -6,22 +6,15 @@ from concurrent.futures import Future
 from typing import Any
 
 import msgspec
-from confluent_kafka import (
-    ConsumerGroupTopicPartitions,
-    KafkaError,
-    KafkaException,
-    TopicCollection,
-    TopicPartition,
-)
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported by assignment
     AdminClient,
     ConfigResource,  # pyright: ignore[reportPrivateImportUsage]
     NewTopic,  # pyright: ignore[reportPrivateImportUsage]
-    OffsetSpec,  # pyright: ignore[reportPrivateImportUsage]
     ResourceType,  # pyright: ignore[reportPrivateImportUsage]
 )
-from confluent_kafka.cimpl import OFFSET_SPEC_EARLIEST, OFFSET_SPEC_LATEST
 
+from trailhouse.consumer.group_offsets import PartitionLag, group_offsets
 from trailhouse.schemas.config import KafkaConfig
 from trailhouse.schemas.errors import (
     BrokerRejectedError,
@@ -30,6 +23,8 @@ from trailhouse.schemas.errors import (
     TrailhouseError,
 )
 from trailhouse.schemas.topic import topic_options
+
+__all__ = ["KafkaAdmin", "PartitionLag", "Topic"]
 
 _POLL_SECONDS = 0.05
 _AWAY = frozenset(
@@ -57,25 +52,6 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
     replication: int
     has_leaders: bool
     options: Mapping[str, str]
-
-
-class PartitionLag(msgspec.Struct, frozen=True, kw_only=True):
-    """One partition: where it begins and ends, and the offset the group reads next, if any."""
-
-    partition: int
-    first_offset: int
-    end_offset: int
-    committed_offset: int | None
-
-    @property
-    def lag_records(self) -> int:
-        """Records that wait for the group; all that are kept when it has committed nothing."""
-        begin = (
-            self.first_offset
-            if self.committed_offset is None
-            else max(self.committed_offset, self.first_offset)
-        )
-        return max(0, self.end_offset - begin)
 
 
 class KafkaAdmin:
@@ -165,20 +141,15 @@ class KafkaAdmin:
             DeliveryTimeoutError: Kafka does not answer. Retriable.
             BrokerRejectedError: Kafka refuses, or has no such topic. Permanent.
         """
-        count = len(self._described().partitions)
-        partitions = [TopicPartition(self._config.topic, index) for index in range(count)]
-        first = self._offsets(partitions, OFFSET_SPEC_EARLIEST)
-        end = self._offsets(partitions, OFFSET_SPEC_LATEST)
-        committed = self._committed(group_id, partitions)
-        return tuple(
-            PartitionLag(
-                partition=index,
-                first_offset=first[index],
-                end_offset=end[index],
-                committed_offset=committed.get(index),
+        try:
+            return group_offsets(
+                self._config,
+                group_id,
+                timeout_seconds=self._timeout_seconds,
+                on_error=self._note_refusal,
             )
-            for index in range(count)
-        )
+        except KafkaException as error:
+            raise self._mapped(error.args[0]) from error
 
     def cluster(self) -> tuple[str, int]:
         """Return the cluster's id and its number of brokers.
@@ -194,19 +165,6 @@ class KafkaAdmin:
         wanted = TopicCollection([self._config.topic])
         answers = self._client.describe_topics(wanted, request_timeout=self._timeout_seconds)
         return self._result(answers[self._config.topic])
-
-    def _offsets(self, partitions: list[TopicPartition], spec: int) -> dict[int, int]:
-        wanted = dict.fromkeys(partitions, OffsetSpec(spec))  # type: ignore[abstract]  # its __new__ returns a concrete one
-        answers = self._client.list_offsets(wanted, request_timeout=self._timeout_seconds)
-        return {part.partition: self._result(future).offset for part, future in answers.items()}
-
-    def _committed(self, group_id: str, partitions: list[TopicPartition]) -> dict[int, int]:
-        wanted = ConsumerGroupTopicPartitions(group_id, partitions)
-        answers = self._client.list_consumer_group_offsets(
-            [wanted], request_timeout=self._timeout_seconds
-        )
-        found = self._result(answers[group_id]).topic_partitions
-        return {part.partition: part.offset for part in found if part.offset >= 0}
 
     def _wait_for_leaders(self) -> None:
         deadline = time.monotonic() + self._timeout_seconds

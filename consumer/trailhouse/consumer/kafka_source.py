@@ -5,7 +5,6 @@ from typing import Literal, cast
 
 import msgspec
 from confluent_kafka import (
-    OFFSET_BEGINNING,
     Consumer,
     KafkaError,
     KafkaException,
@@ -23,7 +22,6 @@ from trailhouse.schemas.errors import (
     TrailhouseError,
 )
 
-ASK_SECONDS = 5.0
 LAG_SECONDS = 1.0
 FENCED = frozenset({
     "ILLEGAL_GENERATION", "UNKNOWN_MEMBER_ID", "REBALANCE_IN_PROGRESS", "FENCED_INSTANCE_ID", "FENCED_MEMBER_EPOCH",
@@ -42,7 +40,8 @@ CommitOutcome = Literal["done", "fenced", "later"]
 class Listener(msgspec.Struct, frozen=True):
     """What the owner of a source is told, in the thread that reads it and during `read` or `close`.
 
-    `on_assigned` gets the partitions that are this worker's from now on. `on_revoked` is called while
+    `on_assigned` gets the partitions that are this worker's from now on; nothing of them is read before
+    the owner calls `begin`. `on_revoked` is called while
     they still are: a commit within it counts. `on_lost` is called when they already belong to another.
     """
 
@@ -55,7 +54,7 @@ class KafkaSource:
     """One membership in the consumer group. Used by one thread.
 
     The assignment is eager: a rebalance takes every partition, so that after one nothing is in hand
-    and reading goes on at the committed offsets, whatever a batch was made of.
+    and reading goes on where its owner says, whatever a batch was made of.
 
     Raises:
         BrokerRejectedError: librdkafka does not take the settings. Permanent.
@@ -67,6 +66,8 @@ class KafkaSource:
         self._listener = listener
         self._positions: dict[int, int] = {}
         self._is_held = False
+        self.is_astray = False
+        """Whether Kafka has no record at a partition's offset; set by `read`, forgotten by `begin`."""
         self.complaint: str | None = None
         """librdkafka's last complaint about a connection, until `check` has had an answer."""
         try:
@@ -86,7 +87,7 @@ class KafkaSource:
         Raises:
             BrokerRejectedError: Topic or permission is missing. Permanent until mended.
             DeliveryTimeoutError: Something else stopped the reading. Retriable with a new source.
-            IntegrityError: Records are gone or damaged; going on would skip them. Permanent.
+            IntegrityError: A record is damaged; going on would skip it. Permanent.
         """
         try:
             messages = self._consumer.consume(1, timeout_seconds)
@@ -95,11 +96,30 @@ class KafkaSource:
         except KafkaException as error:
             raise self._mapped(error.args[0]) from error
         for message in messages:
-            if (problem := message.error()) is not None:
+            if (problem := message.error()) is None:
+                continue
+            if problem.name() != OFFSET_IS_GONE:
                 raise self._mapped(problem, message)
+            self.is_astray = True
+        if self.is_astray:  # nothing of this is committed; its owner calls `withhold`, then `begin`
+            return []
         return cast(
             "list[Received]", messages
         )  # without an error, so partition and offset are there
+
+    def withhold(self) -> None:
+        """Let go of every record in hand and fetch none, while the partitions stay ours."""
+        self._consumer.assign([])
+        self._positions = {}
+
+    def begin(self, starts: Mapping[int, int]) -> None:
+        """Read our partitions, from these offsets on."""
+        self._is_held = False
+        self.is_astray = False
+        places = [TopicPartition(self._topic, number, offset) for number, offset in starts.items()]
+        self._consumer.assign(places)
+        self._consumer.resume(places)  # they may have been held before they were withheld
+        self._positions = dict(starts)
 
     def commit(self, next_offsets: Mapping[int, int]) -> CommitOutcome:
         """Commit and wait for the answer: ``fenced`` when the partitions are no longer ours, ``later``
@@ -153,45 +173,44 @@ class KafkaSource:
             raise self._mapped(problem)
         self.complaint = None
 
-    def lag_records(self) -> dict[int, int]:
-        """Return how many records of each assigned partition are not committed; cheap unless held."""
-        return {
-            number: self._lag_of(number, position) for number, position in self._positions.items()
-        }
+    def lag_records(self, *, is_exact: bool = False) -> dict[int, int]:
+        """Return how many records of each partition that is read are not committed.
+
+        A partition is left out while that is unknown. It is cheap unless held or *is_exact*: then
+        Kafka is asked, since what librdkafka remembers is as old as the last answer it fetched.
+        """
+        lags: dict[int, int] = {}
+        for number, position in self._positions.items():
+            lag = self._lag_of(number, position, is_exact or self._is_held)
+            if lag is None:
+                break  # the others would cost a second each, and are as unknown
+            lags[number] = lag
+        return lags
+
+    @property
+    def partitions(self) -> list[int]:
+        """The partitions that are being read."""
+        return sorted(self._positions)
 
     def close(self) -> None:
         """Leave the group; what was not committed is read again by whoever gets the partitions."""
         self._consumer.close()
 
-    def _lag_of(self, number: int, position: int) -> int:
+    def _lag_of(self, number: int, position: int, is_exact: bool) -> int | None:
         partition = TopicPartition(self._topic, number)
         low, high = self._consumer.get_watermark_offsets(partition, cached=True)
-        if high < 0 or self._is_held:
+        if high < 0 or is_exact:
             try:
                 low, high = self._consumer.get_watermark_offsets(partition, timeout=LAG_SECONDS)
             except KafkaException:
-                return 0 if high < 0 else max(0, high - max(position, low))
+                return None
         return max(0, high - max(position, low))
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        """Start each partition at its committed offset, or at its beginning when there is none."""
-        self._is_held = False
-        try:
-            found = consumer.committed(partitions, ASK_SECONDS) if partitions else []
-            for part in found:
-                if part.error is not None:
-                    raise KafkaException(part.error)  # noqa: TRY301 - one place for both ways to fail
-        except KafkaException as error:
-            raise self._mapped(error.args[0]) from error
-        starts = [
-            TopicPartition(
-                part.topic, part.partition, part.offset if part.offset >= 0 else OFFSET_BEGINNING
-            )
-            for part in found
-        ]
-        consumer.assign(starts)
-        self._positions = {part.partition: max(part.offset, 0) for part in found}
-        self._listener.on_assigned(sorted(self._positions))
+        """Take the partitions, and read none of them before `begin`."""
+        consumer.assign([])
+        self._positions = {}
+        self._listener.on_assigned(sorted(part.partition for part in partitions))
 
     def _revoked(self, consumer: Consumer, _partitions: list[TopicPartition]) -> None:
         self._listener.on_revoked()
@@ -219,11 +238,6 @@ class KafkaSource:
             if message
             else f"topic {self._topic}"
         )
-        if name == OFFSET_IS_GONE:
-            return IntegrityError(
-                f"{where}: the records at the committed offset are gone ({_text(error)}); going on would skip them"
-                " silently: reset the group's offsets with Kafka's kafka-consumer-groups tool, and start again"
-            )
         if name in DAMAGED:
             return IntegrityError(
                 f"{where}: Kafka delivers a damaged record ({name}, {_text(error)}); it was not skipped"

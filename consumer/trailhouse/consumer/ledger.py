@@ -1,182 +1,115 @@
-"""What the ledger and the tables hold of a topic, as ranges of offsets; ClickHouse does the counting."""
+"""Questions to the batch ledger: which offsets of the worker's partitions are stored.
 
-import datetime as dt
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+Each is a read along the table's key, cheap however long the ledger is, but for `until` and `earlier`,
+which are asked only where something is wrong already.
+"""
 
-from trailhouse.consumer.ranges import Range, Ranges
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+from trailhouse.consumer.ranges import Ranges
 from trailhouse.consumer.rows import Origin
-from trailhouse.store.clickhouse import ClickHouse
+from trailhouse.consumer.verdict import Finding
+from trailhouse.store.block import Block
+from trailhouse.store.clickhouse import Result
 
-BUCKET_OFFSETS = 65_536
-BUCKETS_PER_QUERY = 64
-MAX_HOLES = 100_000
-"""So many holes in one stretch are not told apart any more: the stretch is one."""
+LONGEST_SPAN_RECORDS = 1_000_000
+"""No batch spans more offsets: a row that covers an offset begins at most so far below it."""
 
-_OF_TOPIC = "kafka_cluster = {cluster:String} AND kafka_topic_id = {topic_id:String} AND kafka_topic = {topic:String}"
-_OFFSETS = f"""
-    SELECT kafka_partition, kafka_offset FROM event_log WHERE {_OF_TOPIC}
-    UNION ALL SELECT kafka_partition, kafka_offset FROM event_quarantine WHERE {_OF_TOPIC}
-"""  # noqa: S608 - names of ours; every value is a bound parameter
+NO_LIMIT = 2**64 - 1
 
-
-class Expired(NamedTuple):
-    """Offsets that an incident says are gone."""
-
-    partition: int
-    first_offset: int
-    last_offset: int
-    noticed_at: dt.datetime
+_OF_TOPIC = (
+    " WHERE kafka_cluster = {cluster:String} AND kafka_topic_id = {topic_id:String}"
+    " AND kafka_topic = {topic:String} AND "
+)
+_OF_EARLIER_TOPICS = _OF_TOPIC.replace("kafka_topic_id =", "kafka_topic_id !=")
+_SPANS = "SELECT kafka_partition, first_offset, last_offset FROM batch_ledger"
+_END = "SELECT max(last_offset) + 1 FROM batch_ledger"
+_PARTITIONS = "SELECT DISTINCT kafka_partition FROM batch_ledger"
+_ENDS = "SELECT kafka_partition, max(last_offset) + 1 FROM batch_ledger"
+_INCIDENTS = "SELECT first_offset, last_offset FROM event_incidents"
 
 
-class OtherTopic(NamedTuple):
-    """An earlier topic of the same name, as far as the ledger knows it."""
+class Store(Protocol):
+    """What is asked of ClickHouse."""
 
-    topic_id: str
-    batches: int
-    last_written_at: dt.datetime
+    def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Result: ...
+    def insert(self, block: Block) -> None: ...
 
 
-def covered(storage: ClickHouse, origin: Origin, partition: int) -> Ranges:
-    """Return the offsets of *partition* that the ledger's batches hold.
+class Ledger:
+    """The ledger and the incidents of one topic, known by its id.
 
-    Raises:
-        StorageError: ClickHouse is away (retriable) or refuses (permanent).
+    Every method raises StorageError as `ClickHouse.query` does.
     """
-    # One row a stretch without a gap comes back, however many batches it was.
-    found = storage.query(
-        f"""
-        SELECT min(first_offset), max(last_offset)
-        FROM (
-            SELECT first_offset, last_offset, sum(is_behind_a_gap) OVER (ORDER BY first_offset, last_offset) AS stretch
-            FROM (
-                SELECT first_offset, last_offset, first_offset > 1 + max(last_offset) OVER (
-                    ORDER BY first_offset, last_offset ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-                ) AS is_behind_a_gap
-                FROM batch_ledger WHERE {_OF_TOPIC} AND kafka_partition = {{partition:UInt16}}
+
+    def __init__(self, store: Store, origin: Origin) -> None:
+        self._store = store
+        self._names = origin._asdict()
+
+    def covered(self, wanted: Mapping[int, tuple[int, int]]) -> dict[int, Ranges]:
+        """Return, for each partition, what the ledger has of the offsets from *first* to *last*."""
+        asked = {number: span for number, span in wanted.items() if span[0] <= span[1]}
+        found: dict[int, list[tuple[int, int]]] = {number: [] for number in wanted}
+        if asked:
+            conditions: list[str] = []
+            values: dict[str, Any] = {}
+            for number, (first, last) in asked.items():
+                conditions.append(
+                    f"(kafka_partition = {number:d} AND first_offset BETWEEN {{low{number:d}:UInt64}}"
+                    f" AND {{last{number:d}:UInt64}} AND last_offset >= {{first{number:d}:UInt64}})"
+                )
+                values[f"low{number}"] = max(0, first - LONGEST_SPAN_RECORDS)
+                values[f"first{number}"] = first
+                values[f"last{number}"] = last
+            sql = f"{_SPANS}{_OF_TOPIC}({' OR '.join(conditions)})"
+            for number, first, last in self._rows(sql, values):
+                found[number].append((first, last))
+        return {number: Ranges(found[number]) & Ranges([wanted[number]]) for number in wanted}
+
+    def until(self, below: Mapping[int, int | None]) -> dict[int, int]:
+        """Return the offset after the last one stored below each limit (None: at all), where there is one."""
+        found: dict[int, int] = {}
+        for number, limit in below.items():
+            under = NO_LIMIT if limit is None else limit
+            rows = self._rows(
+                f"{_END}{_OF_TOPIC}kafka_partition = {{number:UInt16}}"
+                " AND first_offset < {limit:UInt64} HAVING count() > 0",
+                {"number": number, "limit": under},
             )
+            for (until,) in rows:
+                found[number] = min(until, under)
+        return found
+
+    def knows(self, partitions: Iterable[int]) -> set[int]:
+        """Return those partitions that have any row."""
+        sql = f"{_PARTITIONS}{_OF_TOPIC}kafka_partition IN {{numbers:Array(UInt16)}}"
+        return {number for (number,) in self._rows(sql, {"numbers": list(partitions)})}
+
+    def earlier(self, partitions: Iterable[int]) -> dict[int, int]:
+        """Return how far earlier topics of this name went, where the ledger knows one."""
+        sql = (
+            f"{_ENDS}{_OF_EARLIER_TOPICS}kafka_partition IN {{numbers:Array(UInt16)}}"
+            " GROUP BY kafka_partition"
         )
-        GROUP BY stretch
-        """,  # noqa: S608 - as above
-        origin._asdict() | {"partition": partition},
-    )
-    return Ranges((first, last) for first, last in found.rows)
+        return dict(self._rows(sql, {"numbers": list(partitions)}))
 
-
-def held(storage: ClickHouse, origin: Origin, checked: Mapping[int, Range]) -> dict[int, Ranges]:
-    """Return for each partition the offsets within *checked* whose records are in a table.
-
-    Every offset counts that has a row, merged or not; one whose record stands at another offset
-    too may have none.
-
-    Raises:
-        StorageError: ClickHouse is away (retriable) or refuses (permanent).
-    """
-    counts = _bucket_counts(storage, origin, checked)
-    found: dict[int, Ranges] = {}
-    for partition, within in checked.items():
-        missing: list[Range] = []
-        for stretch in _doubtful(partition, within, counts):
-            missing += _holes(storage, origin, partition, stretch)
-        found[partition] = Ranges([within]) - Ranges(missing)
-    return found
-
-
-def expired(storage: ClickHouse, origin: Origin) -> list[Expired]:
-    """Return the offsets of this topic that the worker found gone.
-
-    Raises:
-        StorageError: ClickHouse is away (retriable) or refuses (permanent).
-    """
-    found = storage.query(
-        f"""
-        SELECT kafka_partition, first_offset, last_offset, noticed_at FROM incidents
-        WHERE {_OF_TOPIC} AND kind = 'expired' ORDER BY kafka_partition, first_offset
-        """,  # noqa: S608 - as above
-        origin._asdict(),
-    )
-    return [Expired(*row) for row in found.rows]
-
-
-def other_topics(storage: ClickHouse, origin: Origin) -> list[OtherTopic]:
-    """Return the earlier topics of this name in this cluster, the latest first.
-
-    Raises:
-        StorageError: ClickHouse is away (retriable) or refuses (permanent).
-    """
-    found = storage.query(
-        """
-        SELECT kafka_topic_id, count(), max(written_at) AS at FROM batch_ledger
-        WHERE kafka_cluster = {cluster:String} AND kafka_topic = {topic:String} AND kafka_topic_id != {topic_id:String}
-        GROUP BY kafka_topic_id ORDER BY at DESC
-        """,
-        origin._asdict(),
-    )
-    return [OtherTopic(*row) for row in found.rows]
-
-
-def _bucket_counts(
-    storage: ClickHouse, origin: Origin, checked: Mapping[int, Range]
-) -> dict[tuple[int, int], int]:
-    """Count the different offsets in each bucket: one pass over the table, a bitmap a bucket."""
-    width = max(checked, default=-1) + 1
-    # An empty range for the partitions that are not checked.
-    firsts = [checked[n].first if n in checked else 1 for n in range(width)]
-    lasts = [checked[n].last if n in checked else 0 for n in range(width)]
-    rows = storage.query(
-        f"""
-        SELECT kafka_partition, intDiv(kafka_offset, {BUCKET_OFFSETS}) AS bucket,
-            groupBitmap(toUInt32(kafka_offset % {BUCKET_OFFSETS}))
-        FROM ({_OFFSETS})
-        WHERE kafka_offset >= {{firsts:Array(UInt64)}}[kafka_partition + 1]
-            AND kafka_offset <= {{lasts:Array(UInt64)}}[kafka_partition + 1]
-        GROUP BY kafka_partition, bucket
-        """,  # noqa: S608 - as above
-        origin._asdict() | {"firsts": firsts, "lasts": lasts},
-    ).rows
-    return {(partition, bucket): count for partition, bucket, count in rows}
-
-
-def _doubtful(
-    partition: int, within: Range, counts: Mapping[tuple[int, int], int]
-) -> Iterator[Range]:
-    """Yield the stretches in which some offset has no row, of a bounded length each."""
-    stretch: Range | None = None
-    for bucket in range(within.first // BUCKET_OFFSETS, within.last // BUCKET_OFFSETS + 1):
-        part = Range(
-            max(within.first, bucket * BUCKET_OFFSETS),
-            min(within.last, (bucket + 1) * BUCKET_OFFSETS - 1),
+    def noted(self, finding: Finding) -> Ranges:
+        """Return what has been written down of *finding* already."""
+        values = {"number": finding.partition, "kind": finding.kind}
+        sql = (
+            f"{_INCIDENTS}{_OF_TOPIC}kafka_partition = {{number:UInt16}} AND kind = {{kind:String}}"
         )
-        is_whole = counts.get((partition, bucket), 0) == part.size
-        is_long = stretch is not None and stretch.size >= BUCKETS_PER_QUERY * BUCKET_OFFSETS
-        if stretch is not None and (is_whole or is_long):
-            yield stretch
-            stretch = None
-        if not is_whole:
-            stretch = Range(stretch.first if stretch else part.first, part.last)
-    if stretch is not None:
-        yield stretch
+        return Ranges((first, last) for first, last in self._rows(sql, values))
 
+    def note(self, block: Block) -> None:
+        """Write incidents down; acknowledged on return."""
+        self._store.insert(block)
 
-def _holes(storage: ClickHouse, origin: Origin, partition: int, within: Range) -> list[Range]:
-    rows = storage.query(
-        f"""
-        SELECT before + 1, offset - 1
-        FROM (
-            SELECT offset, lagInFrame(offset, 1, toInt64({{first:Int64}} - 1)) OVER (
-                ORDER BY offset ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
-            ) AS before
-            FROM (
-                SELECT DISTINCT toInt64(kafka_offset) AS offset FROM ({_OFFSETS})
-                WHERE kafka_partition = {{partition:UInt16}} AND offset BETWEEN {{first:Int64}} AND {{last:Int64}}
-                UNION ALL SELECT toInt64({{last:Int64}} + 1)
-            )
-        )
-        WHERE offset > before + 1
-        ORDER BY offset LIMIT {MAX_HOLES + 1}
-        """,  # noqa: S608 - as above
-        origin._asdict() | {"partition": partition, "first": within.first, "last": within.last},
-    ).rows
-    if len(rows) > MAX_HOLES:
-        return [Range(rows[0][0], within.last)]
-    return [Range(first, last) for first, last in rows]
+    def _rows(self, sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        names = {
+            "cluster": self._names["cluster"],
+            "topic": self._names["topic"],
+            "topic_id": self._names["topic_id"],
+        }
+        return self._store.query(sql, names | dict(values)).rows

@@ -1,5 +1,6 @@
 """The worker's metrics: a closed table of names, kinds and meanings, as Prometheus reads them."""
 
+import math
 from typing import Literal, NamedTuple
 
 from prometheus_client import (
@@ -11,6 +12,9 @@ from prometheus_client import (
     generate_latest,
 )
 
+from trailhouse.consumer.verdict import KINDS
+from trailhouse.consumer.verdict import Kind as IncidentKind
+
 Kind = Literal["counter", "gauge", "histogram"]
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 ROWS = (1.0, 10.0, 100.0, 1_000.0, 5_000.0, 10_000.0, 20_000.0, 50_000.0, 100_000.0)
@@ -19,12 +23,13 @@ PREFIX = "trailhouse_worker_"
 
 
 class Metric(NamedTuple):
-    """One metric: its name after PREFIX, its kind, what it says, and a histogram's buckets."""
+    """One metric: its name after PREFIX, its kind, what it says, a histogram's buckets, its label."""
 
     name: str
     kind: Kind
     help: str
     buckets: tuple[float, ...] = ()
+    label: str = ""
 
 
 METRICS = (
@@ -65,6 +70,23 @@ METRICS = (
         "lag_records",
         "gauge",
         "Records of each assigned partition that are not committed yet; by partition.",
+        label="partition",
+    ),
+    Metric(
+        "time_to_loss_seconds",
+        "gauge",
+        "Time until retention deletes a record that nobody has stored, at this rate; +Inf: never, NaN: unknown.",
+    ),
+    Metric(
+        "incidents_total",
+        "counter",
+        "Ranges of offsets found expired, rewound or recreated, see the view incidents; by kind.",
+        label="kind",
+    ),
+    Metric(
+        "missing_events",
+        "gauge",
+        "Numbers that a producer gave and nobody has; must be 0. Asked by the worker of partition 0.",
     ),
 )
 
@@ -84,12 +106,16 @@ class WorkerMetrics:
             for m in _of("histogram")
         }
         self._gauges = {
-            m.name: Gauge(PREFIX + m.name, m.help, registry=self._registry)
-            for m in _of("gauge")
-            if m.name != "lag_records"
+            m.name: Gauge(PREFIX + m.name, m.help, registry=self._registry) for m in _of("gauge")
         }
-        lag = next(m for m in METRICS if m.name == "lag_records")
-        self._lag = Gauge(PREFIX + lag.name, lag.help, ["partition"], registry=self._registry)
+        lag, incidents = _named("lag_records"), _named("incidents_total")
+        self._lag = Gauge(PREFIX + lag.name, lag.help, [lag.label], registry=self._registry)
+        self._incidents = Counter(
+            PREFIX + incidents.name, incidents.help, [incidents.label], registry=self._registry
+        )
+        for kind in KINDS:
+            self._incidents.labels(kind)
+        self._gauges["time_to_loss_seconds"].set(math.nan)
 
     def consumed(self, records: int) -> None:
         """Count records read."""
@@ -126,6 +152,18 @@ class WorkerMetrics:
         for partition, records in lag_records.items():
             self._lag.labels(str(partition)).set(records)
 
+    def incident(self, kind: IncidentKind) -> None:
+        """Count a range of offsets that is written to the incidents."""
+        self._incidents.labels(kind).inc()
+
+    def time_to_loss(self, seconds: float) -> None:
+        """Note how long the oldest record that is not stored has left."""
+        self._gauges["time_to_loss_seconds"].set(seconds)
+
+    def missing(self, events: int) -> None:
+        """Note how many numbered events nobody has."""
+        self._gauges["missing_events"].set(events)
+
     def text(self, *, is_ready: bool) -> bytes:
         """Return all series in Prometheus' text format."""
         self._gauges["ready"].set(is_ready)
@@ -133,4 +171,8 @@ class WorkerMetrics:
 
 
 def _of(kind: Kind) -> list[Metric]:
-    return [metric for metric in METRICS if metric.kind == kind]
+    return [metric for metric in METRICS if metric.kind == kind and not metric.label]
+
+
+def _named(name: str) -> Metric:
+    return next(metric for metric in METRICS if metric.name == name)

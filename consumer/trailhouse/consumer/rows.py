@@ -25,6 +25,9 @@ LEDGER_COLUMNS = (
     "kafka_partition", "first_offset", "last_offset", "stored_rows", "quarantined_rows", "records_hash",
     "worker_version", "written_at",
 )  # fmt: skip
+INCIDENT_COLUMNS = (
+    "kafka_partition", "first_offset", "last_offset", "kind", "detail", "worker_version", "noticed_at",
+)  # fmt: skip
 
 EventRow = tuple[Any, ...]
 """The values of EVENT_COLUMNS; a block adds ORIGIN_COLUMNS, which are the same in every row."""

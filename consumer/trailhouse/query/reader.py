@@ -12,6 +12,7 @@ from trailhouse.query.filters import Filter, session_filter, tenant
 from trailhouse.query.order import Key, keys_in_append_order
 from trailhouse.query.overview import Overview, count_by_type, read_overview
 from trailhouse.query.records import fetch_events
+from trailhouse.query.stored import STORED_TIMEOUT_SECONDS, Receipt, wait_stored
 from trailhouse.schemas import AuditEvent, ClickHouseConfig
 from trailhouse.store import ClickHouse
 from trailhouse.store.migrate import check_with
@@ -129,6 +130,30 @@ class AuditReader:
             keys for keys in _by_id(keys_in_append_order(self._ready(), wanted)) if len(keys) > 1
         ]
         return [self._conflict(wanted, keys) for keys in groups]
+
+    def wait_stored(
+        self,
+        receipt: Receipt | Iterable[Receipt],
+        timeout_seconds: float = STORED_TIMEOUT_SECONDS,
+    ) -> None:
+        """Return when this reader sees the event of *receipt*, or of each of several.
+
+        Waits for the broker's acknowledgement first, and then asks ClickHouse again and again: by
+        key, and one question for many receipts.
+
+        Args:
+            receipt: What the producer gave for the event, or several of them.
+            timeout_seconds: Longest wait for all of them together, both steps included.
+
+        Raises:
+            DeliveryTimeoutError: Not acknowledged or not stored in time. Retriable; the event is on
+                its way, or another tenant's.
+            DeliveryError: The broker refused it, or its logger is gone. As the receipt's `result`.
+            IntegrityError: It is in quarantine: it is in the topic, and no reader will see it before
+                it is requeued. Permanent; says where it is.
+            StorageRejectedError, ConfigError: As for `get_audit_log`. Permanent.
+        """
+        wait_stored(self._ready, self.tenant_id, receipt, timeout_seconds)
 
     def overview(self) -> Overview:
         """Return totals over all sessions that this reader sees, each event counted once.

@@ -24,10 +24,12 @@ from trailhouse.schemas.settings import PROCESS_VARIABLES, SETTINGS
 COMMANDS = dict(commands())
 EXPECTED = {
     *("init", "emit", "worker", "log", "status", "dev", "demo", "version", "spool"),
+    *("replay", "reconcile", "account", "quarantine"),
 }
 BELOW = {
     *("dev status", "dev stop", "dev start"),
     *("spool status", "spool drain", "spool inspect"),
+    *("quarantine list", "quarantine show", "quarantine requeue"),
 }
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from trailhouse.cli.lines import Line, Stamp, event_from, one_line, read_lines
 from trailhouse.schemas.codec import decode
-from trailhouse.schemas.errors import InvalidEventError
+from trailhouse.schemas.errors import EventTooLargeError, InvalidEventError
 
 LIMIT_BYTES = 1_000
 MINIMAL = {"type": "run_started", "session_id": "s"}
@@ -28,7 +28,7 @@ def line_of(fields: object) -> Line:
 
 def stamp(tenant_id: str = "") -> Stamp:
     """Return a fresh stamp."""
-    return Stamp(service="tests", tenant_id=tenant_id)
+    return Stamp(service="tests", limit_bytes=900_000, tenant_id=tenant_id)
 
 
 @pytest.mark.parametrize(
@@ -162,3 +162,13 @@ def test_a_record_with_line_breaks_becomes_one_line() -> None:
     line = one_line(record)
     assert b"\n" not in line
     assert json.loads(line) == json.loads(record)
+
+
+def test_a_line_that_is_too_large_takes_no_number() -> None:
+    """A refused event must not look like one that was lost on its way."""
+    stamp = Stamp(service="tests", limit_bytes=1_000)
+    with pytest.raises(EventTooLargeError):
+        stamp.complete({"type": "a", "session_id": "s", "data": {"text": "x" * 1_000}})
+    event = stamp.complete({"type": "a", "session_id": "s"})
+    assert event.source is not None
+    assert event.source.seq == 0

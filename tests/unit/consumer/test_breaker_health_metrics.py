@@ -67,14 +67,18 @@ def test_each_state_is_said_once() -> None:
 
 
 def test_every_metric_exists_from_the_start() -> None:
-    """Each metric of the table has its help and its series before anything happened; only lag has labels."""
+    """Each metric of the table has its help and its series before anything happened, but a partition's lag."""
     text = WorkerMetrics().text(is_ready=False).decode()
+    samples = {
+        "lag_records": "",
+        "time_to_loss_seconds": f"{PREFIX}time_to_loss_seconds NaN",
+        "incidents_total": f'{PREFIX}incidents_total{{kind="expired"}} 0.0',
+    }
     for metric in METRICS:
         assert f"# HELP {PREFIX}{metric.name} {metric.help}" in text
-        sample = {"histogram": f"{PREFIX}{metric.name}_count 0.0"}.get(
-            metric.kind, f"{PREFIX}{metric.name} 0.0"
-        )
-        assert (sample in text) == (metric.name != "lag_records"), metric.name
+        suffix = "_count" if metric.kind == "histogram" else ""
+        assert samples.get(metric.name, f"{PREFIX}{metric.name}{suffix} 0.0") in text, metric.name
+    assert f"{PREFIX}lag_records{{" not in text
 
 
 def test_lag_of_a_lost_partition_is_forgotten() -> None:

@@ -1,0 +1,126 @@
+"""`trailhouse account`: the balance sheet of what producers have emitted."""
+
+import datetime as dt
+import sys
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from trailhouse.cli.printable import counted, printable
+from trailhouse.cli.since import since as since_of
+
+if TYPE_CHECKING:
+    from trailhouse.consumer.account import Absent, Account
+
+EXAMPLES = (
+    "trailhouse account",
+    "trailhouse account --since 1h",
+    "trailhouse account --session airline-07",
+)
+_PLACES = ("spooled", "in_kafka", "stored", "quarantined", "expired", "missing")
+SHOWN_ABSENT = 200
+
+
+class Format(StrEnum):
+    """How the balance is written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+def account(
+    since: Annotated[
+        dt.datetime | None,
+        typer.Option(
+            parser=since_of,
+            metavar="TIME",
+            help="From each producer's first event that Kafka took since: RFC 3339, or a while ago such as 1h.",
+        ),
+    ] = None,
+    session: Annotated[
+        str | None, typer.Option(help="Only this session, and what is missing beside its events.")
+    ] = None,
+    format: Annotated[
+        Format, typer.Option(help="Lines of text, or one JSON object.")
+    ] = Format.TEXT,
+) -> None:
+    """Print emitted = spooled + in Kafka + stored + quarantined + expired, and name what is missing.
+
+    Producers number their events; what is in a spool is counted on this machine alone.
+
+    The exit code is 1 when an event is missing.
+    """
+    from trailhouse.consumer.account import account as balance
+    from trailhouse.consumer.account_look import Scope
+    from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig, WorkerConfig
+    from trailhouse.store import ClickHouse
+    from trailhouse.store.migrate import check_with
+
+    kafka, clickhouse, worker = KafkaConfig(), ClickHouseConfig(), WorkerConfig()
+    with ClickHouse(clickhouse) as storage:
+        check_with(storage)
+        found = balance(
+            kafka,
+            storage,
+            worker.group_id,
+            spooled=lambda: _spooled(kafka.topic),
+            scope=Scope(since=since, session_id=session),
+            report=_report,
+        )
+    if format is Format.JSON:
+        import msgspec
+
+        typer.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+    else:
+        _print(found)
+    if found.missing:
+        raise typer.Exit(1)
+
+
+def _spooled(topic: str) -> Iterator[bytes]:
+    """Yield the records in this machine's spools that are on their way to *topic*."""
+    from trailhouse.producer.frame import Frame
+    from trailhouse.producer.spool_folder import destination_of, folders, root_of
+    from trailhouse.producer.spool_reader import frames_of
+    from trailhouse.schemas.config import ProducerConfig
+
+    for path in folders(root_of(ProducerConfig())):
+        destination = destination_of(path)
+        if destination is None or destination.topic == topic:
+            for found, _ in frames_of(path):
+                if isinstance(found, Frame):
+                    yield found.record
+
+
+def _report(step: str) -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write(f"{step} …\n")
+
+
+def _print(found: "Account") -> None:
+    typer.echo(f"{'emitted':<12} {found.emitted:>12}   by {counted(found.producers, 'producer')}")
+    for name in _PLACES:
+        typer.echo(
+            f"  {name.replace('_', ' ').replace('kafka', 'Kafka'):<10} {getattr(found, name):>12}"
+        )
+    if found.unnumbered:
+        typer.echo(f"{'unnumbered':<12} {found.unnumbered:>12}   stored, emitted without a source")
+    for each in found.absent[:SHOWN_ABSENT]:
+        typer.echo(printable(_line(each)))
+    if len(found.absent) > SHOWN_ABSENT:
+        typer.echo(f"… and {len(found.absent) - SHOWN_ABSENT} more; --format json names all")
+
+
+def _line(absent: "Absent") -> str:
+    seqs = str(absent.first_seq)
+    if absent.last_seq != absent.first_seq:
+        seqs += f" to {absent.last_seq}"
+    what = "expired" if absent.is_expired else "missing"
+    where = f", service {absent.service} on {absent.host}" if absent.service or absent.host else ""
+    beside = " and ".join(repr(name) for name in absent.sessions)
+    return (
+        f"{what}: {counted(absent.events, 'event')} of producer {absent.producer_id}, seq {seqs}{where}"
+        + (f", beside events of session {beside}" if beside else "")
+    )

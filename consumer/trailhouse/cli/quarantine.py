@@ -1,0 +1,228 @@
+"""`trailhouse quarantine`: the records that are no events, and how to bring them back."""
+
+import datetime as dt
+import sys
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from trailhouse.cli.printable import counted, printable
+from trailhouse.cli.since import place as place_of
+from trailhouse.cli.since import since as since_of
+
+if TYPE_CHECKING:
+    from trailhouse.query.quarantine import Quarantined
+
+_EPILOG = (
+    "Examples:\n\ntrailhouse quarantine list --since 24h\n\ntrailhouse quarantine show 3:1200 --raw > record.bin\n\n"
+    "trailhouse quarantine requeue --all --dry-run"
+)
+_COLUMNS = ("partition:offset", "appended", "bytes", "decodes", "stored", "reason")
+_LIMIT = 100
+
+quarantine_app = typer.Typer(
+    no_args_is_help=True,
+    help="Look at the records that are no events, and put them into the topic again.",
+    epilog=_EPILOG,
+)
+Since = Annotated[
+    dt.datetime | None,
+    typer.Option(
+        parser=since_of,
+        metavar="TIME",
+        help="Taken by Kafka then or later: RFC 3339, or a while ago such as 24h.",
+    ),
+]
+TopicId = Annotated[
+    str | None, typer.Option(help="Id of the topic, where several of this name were used.")
+]
+
+
+class Format(StrEnum):
+    """How the records are listed."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+@quarantine_app.command(
+    name="list", epilog="Examples:\n\ntrailhouse quarantine list --since 24h --reason event_id"
+)
+def list_records(
+    since: Since = None,
+    until: Annotated[
+        dt.datetime | None,
+        typer.Option(parser=since_of, metavar="TIME", help="Taken by Kafka then or earlier."),
+    ] = None,
+    reason: Annotated[
+        str | None, typer.Option(help="Only where the reason holds this text.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many, the last ones.")] = _LIMIT,
+    format: Annotated[Format, typer.Option(help="A table, or one JSON array.")] = Format.TABLE,
+) -> None:
+    """List what is in quarantine, the last record first; never its content.
+
+    `decodes` says whether it is an event to this version; `stored`, whether its bytes were stored since.
+    """
+    from trailhouse.query.quarantine import Quarantine
+    from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig
+    from trailhouse.store import ClickHouse
+    from trailhouse.store.migrate import check_with
+
+    kafka = KafkaConfig()
+    with ClickHouse(ClickHouseConfig()) as storage:
+        check_with(storage)
+        records = Quarantine(storage, kafka.topic)
+        places = records.find(
+            since=since, until=until, reason=reason, limit=limit, is_newest_first=True
+        )
+        # The bytes of no more than a few records are in memory at a time.
+        rows = [_summary(record) for record in records.fetch(places)]
+    if format is Format.JSON:
+        import msgspec
+
+        typer.echo(msgspec.json.format(msgspec.json.encode(rows), indent=2).decode())
+    elif rows:
+        from trailhouse.cli.console import results
+        from trailhouse.cli.table import print_table
+
+        print_table(results(), _COLUMNS, [_cells(row) for row in rows])
+    else:
+        sys.stderr.write("nothing in quarantine\n")
+
+
+@quarantine_app.command(
+    epilog="Examples:\n\ntrailhouse quarantine show 3:1200\n\ntrailhouse quarantine show 3:1200 --raw > record.bin"
+)
+def show(
+    place: Annotated[
+        Any,
+        typer.Argument(
+            parser=place_of, metavar="PARTITION:OFFSET", help="Where it stood.", show_default=False
+        ),
+    ],
+    topic_id: TopicId = None,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Write the record's exact bytes and nothing else.")
+    ] = False,
+) -> None:
+    """Print one record's place, reason, key and headers, or its exact bytes."""
+    from trailhouse.query.quarantine import Quarantine
+    from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig
+    from trailhouse.store import ClickHouse
+    from trailhouse.store.migrate import check_with
+
+    kafka = KafkaConfig()
+    with ClickHouse(ClickHouseConfig()) as storage:
+        check_with(storage)
+        records = Quarantine(storage, kafka.topic)
+        record = next(records.fetch([records.locate(place.partition, place.offset, topic_id)]))
+    if not raw:
+        for line in _description(record, kafka.topic):
+            typer.echo(printable(line))
+    elif record.record is None:
+        sys.stderr.write("the record has no value\n")
+    else:
+        sys.stdout.buffer.write(record.record)
+
+
+@quarantine_app.command(
+    epilog="Examples:\n\ntrailhouse quarantine requeue 3:1200 3:1207\n\n"
+    "trailhouse quarantine requeue --all --since 24h --dry-run"
+)
+def requeue(
+    places: Annotated[
+        list[Any] | None,
+        typer.Argument(
+            parser=place_of,
+            metavar="PARTITION:OFFSET",
+            help="Where they stood.",
+            show_default=False,
+        ),
+    ] = None,
+    all_records: Annotated[bool, typer.Option("--all", help="Every record in quarantine.")] = False,
+    since: Since = None,
+    topic_id: TopicId = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be sent and send nothing.")
+    ] = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Also what does not decode today, or is stored already."),
+    ] = False,
+) -> None:
+    """Put records into the topic again: the same bytes, key and headers, and a header that says whence.
+
+    Only what decodes today and is not stored yet is sent; with --all, the same bytes once.
+
+    The exit code is 1 when a record that was named, or that Kafka refused, was not sent.
+    """
+    from trailhouse.cli.quarantine_requeue import requeue_records
+
+    if bool(places) == all_records:
+        raise typer.BadParameter("name records as PARTITION:OFFSET, or give --all")
+    if places and since is not None:
+        raise typer.BadParameter("--since goes with --all")
+    outcome = requeue_records(
+        places or [],
+        since=since,
+        topic_id=topic_id,
+        is_dry_run=dry_run,
+        is_forced=force,
+        echo=lambda line: typer.echo(printable(line)),
+    )
+    verb = "would be sent" if dry_run else "sent"
+    typer.echo(f"{counted(outcome.sent, 'record')} {verb}, {outcome.kept} not")
+    if outcome.refused or (places and outcome.kept):
+        raise typer.Exit(1)
+
+
+def _summary(record: "Quarantined") -> dict[str, Any]:
+    from trailhouse.schemas.plain import rfc3339
+
+    return {
+        "cluster": record.at.cluster,
+        "topic_id": record.at.topic_id,
+        "partition": record.at.partition,
+        "offset": record.at.offset,
+        "appended_at": rfc3339(record.appended_at),
+        "quarantined_at": rfc3339(record.quarantined_at),
+        "reason": record.reason,
+        "size_bytes": None if record.record is None else len(record.record),
+        "decodes": record.refusal is None,
+        "stored": record.is_stored,
+        "worker_version": record.worker_version,
+    }
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        f"{row['partition']}:{row['offset']}",
+        row["appended_at"],
+        "null" if row["size_bytes"] is None else str(row["size_bytes"]),
+        "yes" if row["decodes"] else "no",
+        "yes" if row["stored"] else "no",
+        row["reason"],
+    )
+
+
+def _description(record: "Quarantined", topic: str) -> list[str]:
+    from trailhouse.schemas.plain import rfc3339
+
+    size = "no value" if record.record is None else counted(len(record.record), "byte")
+    return [
+        f"place        {topic} {record.at.partition}:{record.at.offset}, topic id {record.at.topic_id}",
+        f"appended     {rfc3339(record.appended_at)}",
+        f"quarantined  {rfc3339(record.quarantined_at)} by version {record.worker_version}",
+        f"reason       {record.reason}",
+        f"today        {record.refusal or 'it decodes'}",
+        f"stored       {'yes, the same bytes' if record.is_stored else 'no'}",
+        f"record       {size}",
+        f"key          {_text(record.key)}",
+        *(f"header       {name} = {_text(value)}" for name, value in record.headers),
+    ]
+
+
+def _text(value: bytes | None) -> str:
+    return "null" if value is None else value.decode(errors="backslashreplace")

@@ -1,0 +1,113 @@
+"""`trailhouse replay`: read a range of the topic again into ClickHouse."""
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from trailhouse.cli.printable import counted
+from trailhouse.cli.since import bound
+
+if TYPE_CHECKING:
+    from trailhouse.consumer.replay import Replayed
+
+EXAMPLES = (
+    "trailhouse replay --from 3:1200 --to 3:1450",
+    "trailhouse replay --from 2026-01-31T08:00:00Z --to 2026-01-31T09:00:00Z",
+    "trailhouse replay",
+)
+
+ANSWER_SECONDS = 5.0
+
+
+class Format(StrEnum):
+    """How the result is written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+def replay(
+    begin: Annotated[
+        Any,
+        typer.Option(
+            "--from",
+            parser=bound,
+            metavar="TIME|P:O",
+            help="The first record: RFC 3339, a while ago (1h), or PARTITION:OFFSET; else the first there is.",
+        ),
+    ] = None,
+    end: Annotated[
+        Any,
+        typer.Option(
+            "--to",
+            parser=bound,
+            metavar="TIME|P:O",
+            help="The last record, inclusive, likewise; else the last there is.",
+        ),
+    ] = None,
+    partition: Annotated[
+        int | None, typer.Option(min=0, help="Only this partition of the topic.")
+    ] = None,
+    format: Annotated[
+        Format, typer.Option(help="A line of text, or one JSON object.")
+    ] = Format.TEXT,
+) -> None:
+    """Read a range of the topic again and store it; by default all that Kafka still has.
+
+    Safe at any time, whether a worker runs or not: readers see no event twice, and what is there keeps
+    its place. Nothing is committed.
+    """
+    from trailhouse.consumer.kafka_admin import KafkaAdmin
+    from trailhouse.consumer.kafka_origin import KafkaOrigin
+    from trailhouse.consumer.replay import Replay
+    from trailhouse.consumer.replay_plan import wanted_ranges
+    from trailhouse.consumer.replay_source import TopicReader
+    from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig, WorkerConfig
+    from trailhouse.store import ClickHouse
+    from trailhouse.store.migrate import check_with
+
+    kafka, clickhouse, worker = KafkaConfig(), ClickHouseConfig(), WorkerConfig()
+    origin = KafkaOrigin(kafka, timeout_seconds=ANSWER_SECONDS).origin(kafka)
+    with ClickHouse(clickhouse) as storage, TopicReader(kafka) as reader:
+        check_with(storage)
+        marks = KafkaAdmin(kafka).lag(worker.group_id)
+        ranges = wanted_ranges(reader, marks, begin=begin, end=end, partition=partition)
+        with _progress(sum(part.size for part in ranges.values())) as report:
+            done = Replay(storage, origin, worker, report=report).run(reader, ranges)
+    _print(done, format)
+
+
+def _print(done: "Replayed", format: Format) -> None:
+    if format is Format.JSON:
+        import msgspec
+
+        typer.echo(msgspec.json.encode(done).decode())
+        return
+    typer.echo(
+        f"{counted(done.records, 'record')} replayed: {counted(done.events, 'event')} ({done.new_events} were not"
+        f" there), {done.quarantined} quarantined ({done.new_quarantined} were not there)"
+    )
+
+
+@contextmanager
+def _progress(total_records: int) -> Generator[Callable[["Replayed"], None]]:
+    """Show how far it is when standard error is a terminal."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from trailhouse.cli.console import progress
+
+    console = progress()
+    columns = (
+        TextColumn("replay"),
+        BarColumn(),
+        TextColumn("{task.completed} of {task.total} records"),
+        TimeElapsedColumn(),
+    )
+    with Progress(
+        *columns, console=console, disable=not console.is_terminal, transient=True
+    ) as shown:
+        task = shown.add_task("replay", total=total_records)
+        yield lambda so_far: shown.update(task, completed=so_far.records)

@@ -1,0 +1,105 @@
+"""Which missing events Kafka's retention has taken: those of the time whose offsets expired."""
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from trailhouse.consumer.account_numbers import Neighbour
+from trailhouse.consumer.kafka_admin import PartitionLag
+from trailhouse.consumer.ranges import Range, Ranges
+from trailhouse.consumer.reconcile_offsets import covered, expired
+from trailhouse.consumer.rows import Origin
+from trailhouse.store.clickhouse import ClickHouse
+
+if TYPE_CHECKING:
+    from trailhouse.consumer.account import Absent
+
+_EARLIEST = dt.datetime.min.replace(tzinfo=dt.UTC)
+_LATEST = dt.datetime.max.replace(tzinfo=dt.UTC)
+
+
+class Window(msgspec.Struct, kw_only=True):
+    """Offsets that expired: how many, and between which stored records' times Kafka took them."""
+
+    records: int
+    begins_at: dt.datetime
+    ends_at: dt.datetime
+
+
+def expired_windows(
+    storage: ClickHouse,
+    origin: Origin,
+    marks: Iterable[PartitionLag],
+    since: dt.datetime | None,
+) -> list[Window]:
+    """Return what expired before it was stored, whether the worker has noticed it or not.
+
+    Raises:
+        StorageError: ClickHouse is away (retriable) or refuses (permanent).
+    """
+    noticed: dict[int, Ranges] = {}
+    for incident in expired(storage, origin):
+        if since is None or incident.noticed_at >= since:
+            found = Ranges([(incident.first_offset, incident.last_offset)])
+            noticed[incident.partition] = noticed.get(incident.partition, Ranges()) | found
+    windows: list[Window] = []
+    for mark in marks:
+        stored = covered(storage, origin, mark.partition)
+        lost = noticed.get(mark.partition, Ranges())
+        lost |= Ranges([unread(mark, stored)])
+        windows += [_window(storage, origin, mark.partition, part) for part in lost - stored]
+    return windows
+
+
+def unread(mark: PartitionLag, ledger: Ranges) -> Range:
+    """Return what the log lost behind the ledger's end and the committed offset, if anything."""
+    if ledger.last is None and not mark.committed_offset:
+        return Range(0, -1)  # where nobody has read yet, nobody has missed anything
+    behind = -1 if ledger.last is None else ledger.last
+    return Range(max(behind + 1, mark.committed_offset or 0), mark.first_offset - 1)
+
+
+def explained(
+    absent: Sequence["tuple[Absent, Neighbour | None, Neighbour | None]"], windows: Sequence[Window]
+) -> list["Absent"]:
+    """Mark what may have expired: its neighbours' times meet a window's, and the window has room.
+
+    No more events are marked than offsets expired; of numbers in one hole, the first ones.
+    """
+    named: list[Absent] = []
+    for each, before, behind in absent:
+        begins_at = before.appended_at if before else _EARLIEST
+        ends_at = behind.appended_at if behind else _LATEST
+        for window in windows:
+            if window.begins_at <= ends_at and begins_at <= window.ends_at and window.records:
+                taken = min(window.records, each.events)
+                window.records -= taken
+                last = each.first_seq + taken - 1
+                named.append(msgspec.structs.replace(each, last_seq=last, is_expired=True))
+                each = msgspec.structs.replace(each, first_seq=last + 1)
+                if not each.events:
+                    break
+        if each.events:
+            named.append(each)
+    return named
+
+
+def _window(storage: ClickHouse, origin: Origin, partition: int, lost: Range) -> Window:
+    rows = storage.query(
+        """
+        SELECT maxIf(appended_at, kafka_offset < {first:UInt64}), countIf(kafka_offset < {first:UInt64}),
+            minIf(appended_at, kafka_offset > {last:UInt64}), countIf(kafka_offset > {last:UInt64})
+        FROM event_log
+        WHERE kafka_cluster = {cluster:String} AND kafka_topic_id = {topic_id:String} AND kafka_topic = {topic:String}
+            AND kafka_partition = {partition:UInt16}
+        """,
+        origin._asdict() | {"partition": partition, "first": lost.first, "last": lost.last},
+    ).rows
+    begins_at, before, ends_at, behind = rows[0]
+    return Window(
+        records=lost.size,
+        begins_at=begins_at if before else _EARLIEST,
+        ends_at=ends_at if behind else _LATEST,
+    )

@@ -1,0 +1,198 @@
+"""Where the worker's partitions begin: Kafka's offsets held against the ledger, before anything is read.
+
+What does not fit is written to `event_incidents`, acknowledged, before anybody acts on it.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import NamedTuple
+
+import structlog
+
+from trailhouse.consumer.blocks import incident_block
+from trailhouse.consumer.group_offsets import PartitionLag
+from trailhouse.consumer.kafka_origin import KafkaOrigin
+from trailhouse.consumer.ledger import Ledger
+from trailhouse.consumer.metrics import WorkerMetrics
+from trailhouse.consumer.ranges import Ranges
+from trailhouse.consumer.rows import Origin
+from trailhouse.consumer.verdict import Finding, Place, judge
+from trailhouse.schemas.config import KafkaConfig, WorkerConfig
+from trailhouse.schemas.errors import IntegrityError
+
+SHOWN_RANGES = 4
+
+
+class Starts(NamedTuple):
+    """Where to read each partition from; `sound` are those whose start is committed and in the ledger."""
+
+    offsets: Mapping[int, int]
+    sound: Collection[int]
+
+
+class Footing:
+    """Asks Kafka and the ledger for one membership. Its methods block, and may be called again."""
+
+    def __init__(
+        self,
+        *,
+        kafka: KafkaConfig,
+        worker: WorkerConfig,
+        ask_kafka: Callable[[], KafkaOrigin],
+        ledger: Ledger,
+        origin: Origin,
+        metrics: WorkerMetrics,
+        now: Callable[[], dt.datetime],
+    ) -> None:
+        self._kafka = kafka
+        self._worker = worker
+        self._ask_kafka = ask_kafka
+        self._ledger = ledger
+        self._origin = origin
+        self._metrics = metrics
+        self._now = now
+        self._log = structlog.get_logger("trailhouse.worker")
+
+    def starts(
+        self, partitions: Sequence[int], doubts: Mapping[int, int] | None = None
+    ) -> Starts | None:
+        """Return where to read *partitions* from, or None when the topic is no longer the one it was.
+
+        *doubts* are offsets above which the ledger was seen to lack records that had been stored.
+
+        Raises:
+            IntegrityError: Records have expired that nobody stored, and `on_gap` is ``stop``. Permanent.
+            StorageError, DeliveryError: ClickHouse or Kafka could not be asked. Ask again.
+        """
+        admin = (
+            self._ask_kafka()
+        )  # a new one: one from before an outage may not answer for a minute
+        if admin.origin(self._kafka) != self._origin:
+            return None
+        mine = set(partitions)
+        offsets = [part for part in admin.lag(self._worker.group_id) if part.partition in mine]
+        verdicts = {place.partition: judge(place) for place in self._places(offsets, doubts or {})}
+        findings = self._confirmed(
+            [found for verdict in verdicts.values() for found in verdict.findings]
+        )
+        self._note(findings)
+        expired = [found for found in findings if found.kind == "expired"]
+        if expired and self._worker.on_gap == "stop":
+            raise IntegrityError(self._gap(expired))
+        return Starts(
+            {number: verdict.start for number, verdict in verdicts.items()},
+            {
+                part.partition
+                for part in offsets
+                if part.committed_offset == verdicts[part.partition].start
+            },
+        )
+
+    def forgotten(self, stored: Mapping[int, Sequence[tuple[int, int]]]) -> dict[int, int]:
+        """Return, for each partition of which the ledger has lost something, from where on it has.
+
+        Args:
+            stored: Ranges of offsets, both ends inclusive, whose ledger rows were acknowledged once.
+
+        Raises:
+            StorageError: ClickHouse could not be asked. Ask again.
+        """
+        expected = {number: Ranges(spans) for number, spans in stored.items() if spans}
+        ends = {number: (mine.first or 0, mine.last or 0) for number, mine in expected.items()}
+        covered = self._ledger.covered(ends)
+        lost: dict[int, int] = {}
+        for number, mine in expected.items():
+            missing = (mine - covered[number]).first
+            if missing is not None:
+                lost[number] = self._ledger.until({number: missing}).get(number, 0)
+        return lost
+
+    def _places(self, offsets: Sequence[PartitionLag], doubts: Mapping[int, int]) -> list[Place]:
+        committed = {part.partition: part.committed_offset for part in offsets}
+        last = {number: (end - 1, end - 1) for number, end in committed.items() if end}
+        covered = self._ledger.covered(last)
+        stored: dict[int, int] = {
+            number: end for number, end in committed.items() if end and covered[number]
+        }
+        open_ones = {
+            number: end for number, end in committed.items() if number not in stored and end != 0
+        }
+        stored |= self._ledger.until(open_ones) | dict(doubts)
+        strangers = committed.keys() - stored.keys()
+        if strangers:
+            strangers -= self._ledger.knows(strangers)
+        earlier = self._ledger.earlier(strangers) if strangers else {}
+        return [
+            Place(
+                part.partition,
+                part.committed_offset,
+                part.first_offset,
+                part.end_offset,
+                stored.get(part.partition),
+                earlier.get(part.partition),
+            )
+            for part in offsets
+        ]
+
+    def _confirmed(self, findings: Sequence[Finding]) -> list[Finding]:
+        """Take out of the expired ranges what the ledger has."""
+        confirmed = [found for found in findings if found.kind != "expired"]
+        for found in findings:
+            if found.kind == "expired":
+                span = (found.first_offset, found.last_offset)
+                missing = (
+                    Ranges([span]) - self._ledger.covered({found.partition: span})[found.partition]
+                )
+                confirmed += [Finding("expired", found.partition, *part) for part in missing]
+        return confirmed
+
+    def _note(self, findings: Sequence[Finding]) -> None:
+        """Write down what is not written down yet, so that a restart adds no second row."""
+        new = [
+            Finding(found.kind, found.partition, *part)
+            for found in findings
+            for part in Ranges([found[2:]]) - self._ledger.noted(found)
+        ]
+        if new:
+            details = [self._detail(found) for found in new]
+            self._ledger.note(incident_block(self._origin, new, details, self._now()))
+        for found in new:
+            self._metrics.incident(found.kind)
+        for found in findings:
+            self._log.error(
+                "incident",
+                kind=found.kind,
+                partition=found.partition,
+                first_offset=found.first_offset,
+                last_offset=found.last_offset,
+                reason=self._detail(found),
+            )
+
+    def _detail(self, found: Finding) -> str:
+        match found.kind:
+            case "expired":
+                return "Kafka has deleted these records, and nobody had stored them"
+            case "rewound":
+                return (
+                    "committed, but not in the ledger (a restored ClickHouse, or offsets that somebody"
+                    " moved): read again from Kafka"
+                )
+            case "recreated":
+                return (
+                    "these offsets are of another topic of this name, or of a log that Kafka has cut off:"
+                    " the topic is read from its start"
+                )
+
+    def _gap(self, expired: Sequence[Finding]) -> str:
+        shown = "; ".join(
+            f"partition {found.partition}: offsets {found.first_offset} to {found.last_offset}"
+            for found in expired[:SHOWN_RANGES]
+        )
+        more = f" and {len(expired) - SHOWN_RANGES} more" if len(expired) > SHOWN_RANGES else ""
+        return (
+            f"records of topic {self._kafka.topic} are gone from Kafka and were never stored ({shown}{more});"
+            " they are listed in the view `incidents`: to accept their loss start with"
+            " TRAILHOUSE_WORKER_ON_GAP=record, which goes on with the oldest record that is left;"
+            " raise the topic's retention.ms against the next time; `trailhouse reconcile` shows every gap,"
+            " kafka-consumer-groups --describe the group's offsets"
+        )

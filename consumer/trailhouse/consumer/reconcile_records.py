@@ -1,0 +1,48 @@
+"""Look at records without a row of their own: is each stored from another offset, or nowhere?"""
+
+from collections.abc import Sequence
+
+from trailhouse.consumer.batch import Batch, Limits, Received
+from trailhouse.consumer.ranges import Ranges
+from trailhouse.consumer.replay_known import HASH, stored_hashes
+from trailhouse.consumer.replay_source import TopicReader
+from trailhouse.store.clickhouse import ClickHouse
+
+MAX_READ_RECORDS = 1_000_000
+READ_ON_RECORDS = 5_000
+_NO_LIMIT = Limits(rows=2**31, size_bytes=2**40, age_seconds=0.0)
+
+
+def unaccounted(storage: ClickHouse, reader: TopicReader, partition: int, ranges: Ranges) -> Ranges:
+    """Return those offsets in *ranges* whose record exists and is not visible to readers.
+
+    A record that was sent twice is stored once, and its second offset has no row in the end; a
+    transaction's marker is an offset without a record. Both are in order.
+
+    Raises:
+        DeliveryError, StorageError, IntegrityError: As for `reconcile`.
+    """
+    missing: list[int] = []
+    for part in spans(ranges):
+        for records in reader.read({partition: part}):
+            wanted = [record for record in records if record.offset() in ranges]
+            missing += _invisible(storage, wanted)
+    return Ranges.of(missing)
+
+
+def spans(ranges: Ranges) -> Ranges:
+    """Return what is read to look at *ranges*: to read on is quicker than to begin anew."""
+    return ranges.coalesced(READ_ON_RECORDS)
+
+
+def _invisible(storage: ClickHouse, records: Sequence[Received]) -> list[int]:
+    batch = Batch(_NO_LIMIT, lambda: 0.0)
+    batch.add(records)
+    visible = stored_hashes(storage, batch.rows)
+    missing = [bad.received.offset() for bad in batch.bad]
+    missing += [
+        event.offset()
+        for row, event in zip(batch.rows, batch.events, strict=True)
+        if row[HASH] not in visible
+    ]
+    return missing

@@ -1,0 +1,178 @@
+"""Reads ranges of the topic by offset: outside any consumer group, and without a commit."""
+
+import time
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Self, cast
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from trailhouse.consumer.batch import Received
+from trailhouse.consumer.kafka_options import consumer_options
+from trailhouse.consumer.ranges import Range
+from trailhouse.schemas.config import KafkaConfig, WorkerConfig
+from trailhouse.schemas.errors import (
+    BrokerRejectedError,
+    DeliveryTimeoutError,
+    IntegrityError,
+    TrailhouseError,
+)
+
+READ_RECORDS = 2_000
+READ_SECONDS = 0.2
+ASK_SECONDS = 10.0
+SILENCE_SECONDS = 30.0
+NEVER_JOINED = "trailhouse-by-offset"
+"""librdkafka wants the name of a group; without `subscribe` and `commit` Kafka never hears of it."""
+
+_AT_THE_END = "_PARTITION_EOF"
+_GONE = "_AUTO_OFFSET_RESET"
+_REFUSED = frozenset({
+    "UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION", "UNKNOWN_TOPIC_ID", "TOPIC_AUTHORIZATION_FAILED",
+    "GROUP_AUTHORIZATION_FAILED", "CLUSTER_AUTHORIZATION_FAILED", "SASL_AUTHENTICATION_FAILED", "_AUTHENTICATION",
+    "_SSL",
+})  # fmt: skip
+_DAMAGED = frozenset({"_BAD_MSG", "_BAD_COMPRESSION", "_UNDERFLOW", "CORRUPT_MESSAGE"})
+
+
+class TopicReader:
+    """Reads what it is asked for, of one topic. Used by one thread; a context manager that closes.
+
+    Raises:
+        BrokerRejectedError: librdkafka does not take the settings. Permanent.
+    """
+
+    def __init__(self, kafka: KafkaConfig, *, silence_seconds: float = SILENCE_SECONDS) -> None:
+        self._topic = kafka.topic
+        self._where = kafka.bootstrap_servers
+        self._silence_seconds = silence_seconds
+        options = consumer_options(kafka, WorkerConfig()) | {
+            "group.id": NEVER_JOINED,
+            "client.id": NEVER_JOINED,
+            "enable.partition.eof": True,
+        }
+        try:
+            self._consumer = Consumer(options)
+        except KafkaException as error:
+            raise self._mapped(error.args[0]) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._consumer.close()
+
+    def offsets_at(self, moment_ms: int, ends: Mapping[int, int]) -> dict[int, int]:
+        """Return for each partition in *ends* the offset of its first record appended at or after
+        *moment_ms*, milliseconds since 1970 UTC; its value in *ends* when there is none.
+
+        Raises:
+            DeliveryTimeoutError: Kafka does not answer. Retriable.
+            BrokerRejectedError: Kafka refuses, or has no such topic. Permanent until mended.
+        """
+        wanted = [TopicPartition(self._topic, number, max(moment_ms, 0)) for number in ends]
+        try:
+            found = self._consumer.offsets_for_times(wanted, ASK_SECONDS)
+        except KafkaException as error:
+            raise self._mapped(error.args[0]) from error
+        for part in found:
+            if part.error is not None:
+                raise self._mapped(part.error)
+        return {
+            part.partition: part.offset if part.offset >= 0 else ends[part.partition]
+            for part in found
+        }
+
+    def read(self, wanted: Mapping[int, Range]) -> Iterator[list[Received]]:
+        """Yield the records in one range of each partition, some at a time, in offset order.
+
+        It ends when each range is through or its partition ends. Offsets without a record
+        (transaction markers) are passed over.
+
+        Raises:
+            DeliveryTimeoutError: Kafka delivers nothing for a while. Retriable.
+            BrokerRejectedError: Topic or permission is missing. Permanent until mended.
+            IntegrityError: Records are gone or damaged; none was passed over. Permanent.
+        """
+        left = dict(wanted)
+        if not left:
+            return
+        self._assign(
+            [TopicPartition(self._topic, number, part.first) for number, part in left.items()]
+        )
+        heard_at = time.monotonic()
+        while left:
+            messages = self._consume()
+            if messages:
+                heard_at = time.monotonic()
+            elif time.monotonic() - heard_at > self._silence_seconds:
+                raise self._away(f"no record within {self._silence_seconds:g} s")
+            if taken := self._taken(messages, left):
+                yield taken
+        self._consumer.unassign()
+
+    def _assign(self, places: list[TopicPartition]) -> None:
+        try:
+            self._consumer.assign(places)
+        except KafkaException as error:
+            raise self._mapped(error.args[0]) from error
+
+    def _consume(self) -> list[Message]:
+        try:
+            messages = self._consumer.consume(1, READ_SECONDS)
+            # Not more than librdkafka's queue holds, however large the records are.
+            return messages + self._consumer.consume(READ_RECORDS - 1, 0) if messages else []
+        except KafkaException as error:
+            raise self._mapped(error.args[0]) from error
+
+    def _taken(self, messages: list[Message], left: dict[int, Range]) -> list[Received]:
+        """Return those of *messages* that are wanted; ranges that are through leave *left*."""
+        taken: list[Received] = []
+        for message in messages:
+            number = message.partition()
+            if number is None or number not in left:
+                continue
+            if (problem := message.error()) is not None:
+                if problem.name() != _AT_THE_END:
+                    raise self._mapped(problem, number)
+                self._done(number, left)
+                continue
+            record = cast("Received", message)  # without an error, so its place is there
+            if record.offset() <= left[number].last:
+                taken.append(record)
+            if record.offset() >= left[number].last:
+                self._done(number, left)
+        return taken
+
+    def _done(self, number: int, left: dict[int, Range]) -> None:
+        del left[number]
+        self._consumer.incremental_unassign([TopicPartition(self._topic, number)])
+
+    def _away(self, reason: str) -> DeliveryTimeoutError:
+        return DeliveryTimeoutError(
+            f"Kafka at {self._where} does not answer ({reason}): start it, or set TRAILHOUSE_KAFKA_BOOTSTRAP_SERVERS"
+        )
+
+    def _mapped(self, error: KafkaError, number: int | None = None) -> TrailhouseError:
+        name = error.name()
+        where = f"topic {self._topic}" if number is None else f"partition {number} of {self._topic}"
+        text = " ".join(error.str().split())
+        if name == _GONE:
+            return IntegrityError(
+                f"{where}: records that were asked for are gone ({text}): their retention ended meanwhile; ask again"
+            )
+        if name in _DAMAGED:
+            return IntegrityError(
+                f"{where}: Kafka delivers a damaged record ({name}, {text}); it was not passed over"
+            )
+        if name in _REFUSED:
+            return BrokerRejectedError(
+                f"Kafka at {self._where} refuses {where} ({name}): run `trailhouse init`, or mend topic and rights",
+                name,
+            )
+        return self._away(f"{name}: {text}")

@@ -1,0 +1,63 @@
+"""Asks Kafka now and then, in a thread, whether the topic is still the same, and how long it keeps records."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from trailhouse.consumer.kafka_origin import KafkaOrigin
+from trailhouse.consumer.rows import Origin
+from trailhouse.schemas.config import KafkaConfig
+from trailhouse.schemas.errors import DeliveryError
+
+log = logging.getLogger(__name__)
+
+ID_EVERY_SECONDS = 10.0
+RETENTION_EVERY_SECONDS = 60.0
+
+
+class TopicWatch:
+    """What is known of the topic while one membership lasts; `start` and `stop` frame it."""
+
+    def __init__(
+        self, kafka: KafkaConfig, ask_kafka: Callable[[], KafkaOrigin], origin: Origin
+    ) -> None:
+        self._kafka = kafka
+        self._ask_kafka = ask_kafka
+        self._origin = origin
+        self._stop = threading.Event()
+        self.is_other_topic = False
+        """Whether the name now means another topic than it did."""
+        self.retention_seconds: float | None = None
+        """How long Kafka keeps a record; infinite without a limit, None while unknown."""
+
+    def start(self) -> None:
+        """Begin to ask."""
+        threading.Thread(target=self._run, name="trailhouse-topic", daemon=True).start()
+
+    def stop(self) -> None:
+        """Ask no more. Does not block."""
+        self._stop.set()
+
+    def _run(self) -> None:
+        retention_due_at = time.monotonic()
+        admin: KafkaOrigin | None = None
+        while not self._stop.is_set():
+            try:
+                admin = admin or self._ask_kafka()
+                if time.monotonic() >= retention_due_at:
+                    self._ask_retention(admin)
+                    retention_due_at = time.monotonic() + RETENTION_EVERY_SECONDS
+                if admin.origin(self._kafka) != self._origin:
+                    self.is_other_topic = True
+                    return
+            except DeliveryError as error:
+                # Not said on /health: whoever reads the topic meets the same trouble and says it.
+                log.debug("the topic cannot be asked after: %s", error)
+                admin = None  # after an outage it may not answer for a minute; a new one does
+            self._stop.wait(ID_EVERY_SECONDS)
+
+    def _ask_retention(self, admin: KafkaOrigin) -> None:
+        topic = admin.topic()
+        kept_ms = int(topic.options["retention.ms"]) if topic else -1
+        self.retention_seconds = kept_ms / 1_000 if kept_ms >= 0 else float("inf")

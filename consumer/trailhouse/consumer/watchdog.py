@@ -1,0 +1,112 @@
+"""The watchdog: a worker that stands still while records wait ends, so that its supervisor starts it anew.
+
+A part that is away is no standstill: attempts go on and fail, and end. What counts as standing still
+is an ingest thread that hangs, a statement that never ends, a consumer that delivers nothing.
+"""
+
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+
+import structlog
+
+from trailhouse.consumer.progress import Progress
+
+EXIT_STALLED = 70
+"""EX_SOFTWARE of sysexits.h: nothing is lost, the next worker reads the rest again."""
+
+LOSES_NOTHING = "what was not committed is read again by the next worker"
+INGEST_THREAD = "trailhouse-ingest"
+SHOWN_FRAMES = 6
+TICKS = 20
+LONGEST_TICK_SECONDS = 1.0
+
+
+class Stillness:
+    """Adds up how long no sign came. Time in which the process itself was stopped counts for two ticks."""
+
+    def __init__(self, progress: Progress, tick_seconds: float) -> None:
+        self._progress = progress
+        self._tick_seconds = tick_seconds
+        self._seen = (progress.turns, progress.moves)
+        self._still_seconds = (0.0, 0.0)
+
+    def seconds_after(self, passed_seconds: float) -> tuple[float, float]:
+        """Return how long nothing turned, and nothing moved, *passed_seconds* after the last call."""
+        now = (self._progress.turns, self._progress.moves)
+        step_seconds = min(passed_seconds, 2 * self._tick_seconds)
+        turned, moved = (
+            0.0 if new != old else still + step_seconds
+            for new, old, still in zip(now, self._seen, self._still_seconds, strict=True)
+        )
+        self._seen, self._still_seconds = now, (turned, moved)
+        return turned, moved
+
+
+class Watchdog:
+    """Watches *progress* in a thread of its own from `start` to `stop`; 0 seconds: never.
+
+    It calls *bite* with one line when the ingest thread has not turned for *limit_seconds*, or when
+    nothing has moved for that long, and for longer than *attempt_seconds*, the time between the ends
+    of two attempts to store a batch. By default, the line is logged and the process ends with 70.
+    """
+
+    def __init__(
+        self,
+        progress: Progress,
+        limit_seconds: float,
+        attempt_seconds: float = 0.0,
+        bite: Callable[[str], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._progress = progress
+        self._limit_seconds = limit_seconds
+        self._move_limit_seconds = max(limit_seconds, attempt_seconds)
+        self._bite = bite or end_process
+        self._clock = clock
+        self._stop = threading.Event()
+
+    def start(self) -> None:
+        """Begin to watch."""
+        if self._limit_seconds > 0:
+            threading.Thread(target=self._watch, name="trailhouse-watchdog", daemon=True).start()
+
+    def stop(self) -> None:
+        """Watch no longer: from here on the drain's own deadline holds."""
+        self._stop.set()
+
+    def _watch(self) -> None:
+        tick_seconds = min(LONGEST_TICK_SECONDS, self._limit_seconds / TICKS)
+        stillness = Stillness(self._progress, tick_seconds)
+        before = self._clock()
+        while not self._stop.wait(tick_seconds):
+            now = self._clock()
+            turned, moved = stillness.seconds_after(now - before)
+            before = now
+            if turned >= self._limit_seconds:
+                self._bite(
+                    f"the ingest thread has hung for {turned:.0f} s in {place_of(INGEST_THREAD)};"
+                    f" {LOSES_NOTHING}"
+                )
+                return
+            if moved >= self._move_limit_seconds:
+                self._bite(f"no progress for {moved:.0f} s while records wait; {LOSES_NOTHING}")
+                return
+
+
+def place_of(thread_name: str) -> str:
+    """Return the functions that the thread is in, the innermost first; it names no values."""
+    numbers = {thread.name: thread.ident for thread in threading.enumerate()}
+    frames = sys._current_frames()  # pyright: ignore[reportPrivateUsage]  # documented, in spite of its name
+    frame = frames.get(numbers.get(thread_name) or 0)
+    names = [entry.name for entry in traceback.extract_stack(frame)] if frame else ["no thread"]
+    return " < ".join(reversed(names[-SHOWN_FRAMES:]))
+
+
+def end_process(reason: str) -> None:
+    """Say why, and end the process at once with 70."""
+    structlog.get_logger("trailhouse.worker").error("stalled", reason=reason)
+    os._exit(EXIT_STALLED)
