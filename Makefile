@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help demo test test-fast check format bench docs constraints clean
+.PHONY: help demo test test-fast faults faults-red kills soak check format bench docs constraints clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -21,10 +21,23 @@ demo: $(READY) ## see recorded agent runs go through Kafka and ClickHouse, and c
 	@$(BIN)/trailhouse demo
 
 test: $(READY) ## run every test on a real broker and the real engine
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 3 --dist loadfile
 
 test-fast: $(READY) ## run the tests that need no Kafka and no ClickHouse
 	@$(BIN)/python -m pytest tests/unit tests/property
+
+faults: $(READY) ## run the 32 faults on a real broker and the real engine
+	@$(BIN)/python -m pytest tests/faults
+
+faults-red: $(READY) ## switch each guarding mechanism off, and see the faults that it guards from
+	@$(BIN)/python tests/faults/red.py $(MECHANISMS)
+
+kills: $(READY) ## kill producers 500 times and workers 200 times, and send 200,000 hostile records
+	@KILLS=500 WORKER_KILLS=200 RECORDS=200000 $(BIN)/python -m pytest tests/faults/test_kills.py \
+		tests/faults/test_faults_producer.py tests/faults/test_adversarial_records.py -k "kill or killed or adversarial"
+
+soak: $(READY) ## break things at random: make soak MINUTES=10 SEED=1
+	@MINUTES=$(MINUTES) SEED=$(SEED) $(BIN)/python -m pytest -s tests/faults/soak.py
 
 check: $(READY) ## lint and type-check, tests included
 	@$(BIN)/ruff format --check --quiet . || { echo "run: make format" >&2; exit 1; }

@@ -102,11 +102,11 @@ def test_init_makes_what_is_missing_once(kafka: KafkaConfig, clickhouse: ClickHo
     for _ in range(2):
         planned = run_command("init", "--dry-run", settings=ours)
         assert planned.returncode == 0, planned
-        assert planned.stdout.count(b"would create") == 2, planned.stdout
+        assert planned.stdout.count(b"would create") == 3, planned.stdout
     assert KafkaAdmin(fresh).topic() is None
     made = run_command("init", settings=ours)
     assert made.returncode == 0, made
-    assert made.stdout.count(b"created") == 2, made.stdout
+    assert made.stdout.count(b"created") == 3, made.stdout
     again = run_command("init", settings=ours)
     assert (again.returncode, again.stdout.count(b"is there")) == (0, 2), again.stdout
     topic = KafkaAdmin(fresh).topic()

@@ -1,4 +1,4 @@
-"""Watches a commit that does not come back: is Kafka away, which is waited for, or do we hang?"""
+"""Watches a commit that does not come back: whether Kafka is away, which is waited for, or we hang."""
 
 import threading
 import time
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from trailhouse.consumer.kafka_probe import Ask
 from trailhouse.consumer.progress import Progress
 from trailhouse.schemas.errors import DeliveryError
 
@@ -24,7 +25,7 @@ class CommitWatch:
 
     def __init__(
         self,
-        check: Callable[[float], None],
+        check: Ask,
         on_away: Callable[[DeliveryError | None], None],
         progress: Progress,
     ) -> None:
@@ -52,7 +53,7 @@ class CommitWatch:
         self._back.wait(FIRST_CHECK_SECONDS)
         while not self._back.is_set():
             try:
-                self._check(CHECK_SECONDS)
+                self._check()
             except DeliveryError as error:
                 self._on_away(error)
                 self._progress.turned()

@@ -13,6 +13,7 @@ from trailhouse.consumer.flight import Flight, Launcher, Writes
 from trailhouse.consumer.footing import Footing
 from trailhouse.consumer.ground import Ground
 from trailhouse.consumer.health import Health
+from trailhouse.consumer.kafka_probe import Ask
 from trailhouse.consumer.kafka_source import KafkaSource, Listener
 from trailhouse.consumer.lookout import Lookout
 from trailhouse.consumer.metrics import WorkerMetrics
@@ -54,6 +55,7 @@ class GroupSession:
         footing: Footing,
         topic: TopicWatch,
         account: AccountWatch,
+        ask_kafka: Ask,
         voice: Voice,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -62,6 +64,7 @@ class GroupSession:
         self._launcher = launcher
         self._topic = topic
         self._account = account
+        self._ask_kafka = ask_kafka
         self._health, self._metrics, self._progress = voice
         self._clock = clock
         self._limits = Limits.of(worker)
@@ -89,6 +92,7 @@ class GroupSession:
             metrics=self._metrics,
             progress=self._progress,
             topic=topic,
+            ask_kafka=ask_kafka,
             clock=clock,
         )
         self._is_assigned = False
@@ -190,7 +194,7 @@ class GroupSession:
 
         It blocks for as long as Kafka is away: librdkafka goes on trying. /health says so meanwhile.
         """
-        with CommitWatch(self._source.check, self._note_overdue, self._progress):
+        with CommitWatch(self._ask_kafka, self._note_overdue, self._progress):
             outcome = self._source.commit(next_offsets)
         if outcome == "done" and self._is_overdue:
             self._is_overdue = False

@@ -26,6 +26,7 @@ from trailhouse.store.clickhouse import MAX_CONNECT_SECONDS, ClickHouse
 from trailhouse.store.migrate import check_with
 
 CONNECT_SECONDS = 4.0
+PROBE_SECONDS = 1.0
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 5.0
 TURN_SECONDS = 0.5
@@ -136,6 +137,9 @@ class Ingest:
             self._health.note_away("kafka", error)
             return None
 
+    def _ask_kafka(self) -> None:
+        KafkaOrigin(self._kafka, timeout_seconds=PROBE_SECONDS).topic_id()
+
     def _join(self, storage: ClickHouse, origin: Origin, launcher: Launcher) -> None:
         try:
             ask_kafka = partial(KafkaOrigin, self._kafka, timeout_seconds=CONNECT_SECONDS)
@@ -157,6 +161,7 @@ class Ingest:
                 account=AccountWatch(
                     partial(missing_events, storage), self._worker.account_seconds, self._metrics
                 ),
+                ask_kafka=self._ask_kafka,
                 voice=Voice(self._health, self._metrics, self._progress),
             )
             session.run(self._stop)

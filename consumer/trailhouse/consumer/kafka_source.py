@@ -69,7 +69,7 @@ class KafkaSource:
         self.is_astray = False
         """Whether Kafka has no record at a partition's offset; set by `read`, forgotten by `begin`."""
         self.complaint: str | None = None
-        """librdkafka's last complaint about a connection, until `check` has had an answer."""
+        """librdkafka's last complaint about a connection, until a probe has had an answer."""
         try:
             self._consumer = Consumer(consumer_options(kafka, worker) | {"error_cb": self._note})
             self._consumer.subscribe(
@@ -158,21 +158,6 @@ class KafkaSource:
             self._consumer.resume(self._consumer.assignment())
             self._is_held = False
 
-    def check(self, timeout_seconds: float) -> None:
-        """Ask Kafka for the topic, and forget the complaint when it answers.
-
-        Raises:
-            DeliveryTimeoutError: No answer. Retriable.
-            BrokerRejectedError: Kafka refuses, or has no such topic. Permanent until mended.
-        """
-        try:
-            answer = self._consumer.list_topics(self._topic, timeout_seconds)
-        except KafkaException as error:
-            raise self.away(self.complaint or _text(error.args[0])) from error
-        if (problem := answer.topics[self._topic].error) is not None:
-            raise self._mapped(problem)
-        self.complaint = None
-
     def lag_records(self, *, is_exact: bool = False) -> dict[int, int]:
         """Return how many records of each partition that is read are not committed.
 
@@ -181,7 +166,9 @@ class KafkaSource:
         """
         lags: dict[int, int] = {}
         for number, position in self._positions.items():
-            lag = self._lag_of(number, position, is_exact or self._is_held)
+            lag = self._lag_of(
+                number, position, is_exact or (self._is_held and self.complaint is None)
+            )
             if lag is None:
                 break  # the others would cost a second each, and are as unknown
             lags[number] = lag

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from trailhouse.consumer.batch import Batch
 from trailhouse.consumer.flight import Launcher
 from trailhouse.consumer.health import Health
+from trailhouse.consumer.kafka_probe import Ask, KafkaProbe
 from trailhouse.consumer.kafka_source import KafkaSource
 from trailhouse.consumer.metrics import WorkerMetrics
 from trailhouse.consumer.progress import Progress
 from trailhouse.consumer.time_to_loss import TimeToLoss
 from trailhouse.consumer.topic_watch import TopicWatch
-from trailhouse.schemas.errors import DeliveryTimeoutError
+from trailhouse.schemas.errors import DeliveryError
 
 CHECK_SECONDS = 2.0
 LAG_EVERY_SECONDS = 1.0
@@ -20,7 +21,7 @@ EXACT_EVERY = 10
 
 
 class Lookout:
-    """Used by the ingest thread; one of its questions at most blocks for about a second."""
+    """Used by the ingest thread; only an exact lag blocks, for about a second while Kafka is there."""
 
     def __init__(
         self,
@@ -31,6 +32,7 @@ class Lookout:
         metrics: WorkerMetrics,
         progress: Progress,
         topic: TopicWatch,
+        ask_kafka: Ask,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source = source
@@ -44,6 +46,10 @@ class Lookout:
         self._last_appended_ms: dict[int, int] = {}
         self._lag_asked_times = 0
         self._lag_due_at_seconds = 0.0
+        self._is_reading = False
+        self._probe = KafkaProbe(
+            ask_kafka, progress, on_answer=self._kafka_answers, on_away=self._kafka_is_away
+        )
         self._probe_due_at_seconds = 0.0
         self._check_due_at_seconds = 0.0
 
@@ -68,13 +74,14 @@ class Lookout:
             is_idle: Whether nothing is being stored.
         """
         now = self._clock()
+        self._is_reading = is_reading
         if self._source.complaint is not None and now >= self._check_due_at_seconds:
             self._check_due_at_seconds = now + CHECK_SECONDS
-            self._check_kafka(is_reading)
+            self._probe.start()
         elif is_reading and now >= self._lag_due_at_seconds:
             self._lag_due_at_seconds = now + LAG_EVERY_SECONDS
             self._lag_asked_times += 1
-            is_exact = self._lag_asked_times % EXACT_EVERY == 0
+            is_exact = self._lag_asked_times % EXACT_EVERY == 0 and self._source.complaint is None
             lags = self._source.lag_records(is_exact=is_exact)
             self._note_lag(lags, in_hand)
             if len(lags) == len(self._source.partitions) and not any(lags.values()):
@@ -93,12 +100,10 @@ class Lookout:
             self._time_to_loss.seconds(lags, oldest, self._topic.retention_seconds, time.time())
         )
 
-    def _check_kafka(self, is_reading: bool) -> None:
-        try:
-            self._source.check(CHECK_SECONDS / 2)
-        except DeliveryTimeoutError as error:
-            self._health.note_away("kafka", error)
-        else:
-            if is_reading:
-                self._health.note_ready("kafka")
-        self._progress.moved()
+    def _kafka_answers(self) -> None:
+        self._source.complaint = None
+        if self._is_reading:
+            self._health.note_ready("kafka")
+
+    def _kafka_is_away(self, error: DeliveryError) -> None:
+        self._health.note_away("kafka", error)

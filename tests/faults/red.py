@@ -1,0 +1,62 @@
+"""Switch the guarding mechanisms off, one after the other, and expect the faults they guard from to show.
+
+Run by ``make faults-red``; names as arguments run these alone. Prints one line a mechanism, and ends
+with 1 when a fault test stayed green: then either the mechanism guards nothing, or the test sees nothing.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+SUPPORT = Path(__file__).parents[1] / "support"
+sys.path.insert(0, str(SUPPORT))
+
+from mechanisms import MECHANISMS, VARIABLE  # noqa: E402 - found by the line above
+
+TESTS_FAILED = 1
+LONGEST_SECONDS = 240.0
+
+
+def run(name: str, selection: str) -> tuple[int, str]:
+    """Run the selected fault tests without the mechanism; return the exit code and what was seen first."""
+    command = [
+        sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider",
+        str(Path(__file__).parent), "-k", selection,
+    ]  # fmt: skip
+    try:
+        done = subprocess.run(
+            command,
+            env=os.environ | {VARIABLE: name},
+            capture_output=True,
+            text=True,
+            timeout=LONGEST_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return TESTS_FAILED, f"no end within {LONGEST_SECONDS:g} s"
+    seen = re.findall(r"^E +(.*)$", done.stdout, re.MULTILINE)
+    return done.returncode, seen[0] if seen else done.stdout[-300:] + done.stderr[-300:]
+
+
+def main(names: list[str]) -> int:
+    """Run all of *names*; return how many fault tests stayed green, or did not run."""
+    green: list[str] = []
+    for name in names:
+        for selection in MECHANISMS[name].faults:
+            began = time.monotonic()
+            code, seen = run(name, selection)
+            word = "red" if code == TESTS_FAILED else "GREEN" if code == 0 else f"exit {code}"
+            if code != TESTS_FAILED:
+                green.append(f"{name} ({selection})")
+            took = time.monotonic() - began
+            print(f"{word:6} {name:26} {selection:34} {took:4.0f} s  {seen[:150]}", flush=True)  # noqa: T201 - a program
+    if green:
+        print(f"stayed green without their mechanism: {', '.join(green)}", file=sys.stderr)  # noqa: T201
+    return min(len(green), 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:] or list(MECHANISMS)))

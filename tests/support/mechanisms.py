@@ -1,0 +1,396 @@
+"""The mechanisms that guard the promise, each with how to switch it off, and the faults that then show.
+
+``FAULTS_WITHOUT=<name>`` in the environment switches one off in every worker and producer that a fault
+test starts, and in its database. A fault test that stays green without its mechanism proves nothing.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from faulty_programs import replace
+from trailhouse.schemas import ClickHouseConfig
+from trailhouse.store import ClickHouse
+
+VARIABLE = "FAULTS_WITHOUT"
+Patch = Callable[[], None]
+
+
+def _nothing() -> None:
+    """Patch nothing: the mechanism is switched off by a setting, or in the database."""
+
+
+def _returning(place: str, value: object = None) -> Patch:
+    """Return a patch: the function at *place* does nothing and returns *value*."""
+    return lambda: replace(place, lambda _: lambda *_args, **_kwargs: value)
+
+
+def _commit_first() -> None:
+    def make(original: Any) -> Any:
+        def launch(self: Any) -> None:
+            self.commit(self._next.next_offsets)
+            original(self)
+
+        return launch
+
+    replace("trailhouse.consumer.group_session:GroupSession._launch", make)
+
+
+def _drop_failed_batch() -> None:
+    from trailhouse.consumer.writer import Stored
+    from trailhouse.schemas.errors import StorageError
+
+    def make(original: Any) -> Any:
+        def write(self: Any, batch: Any) -> Any:
+            try:
+                return original(self, batch)
+            except StorageError:
+                return Stored(len(batch), 0)
+
+        return write
+
+    replace("trailhouse.consumer.writer:BatchWriter.write", make)
+
+
+def _no_ledger() -> None:
+    def make(original: Any) -> Any:
+        def insert(self: Any, block: Any) -> None:
+            if block.table != "batch_ledger":
+                original(self, block)
+
+        return insert
+
+    replace("trailhouse.store.clickhouse:ClickHouse.insert", make)
+
+
+def _no_bisect() -> None:
+    def make(_original: Any) -> Any:
+        def write_events(self: Any, rows: Any, _events: Any) -> list[Any]:
+            from trailhouse.consumer.blocks import event_block
+
+            self._storage.insert(event_block(self._origin, rows))
+            return []
+
+        return write_events
+
+    replace("trailhouse.consumer.writer:BatchWriter._write_events", make)
+
+
+def _no_byte_cap() -> None:
+    from trailhouse.consumer.batch import Limits
+
+    replace(
+        "trailhouse.consumer.batch:Limits.of",
+        lambda _: lambda config: Limits(config.batch_rows, 1 << 40, config.batch_age_seconds),
+    )
+
+
+def _keep_hold_over_a_rebalance() -> None:
+    for name in ("_on_revoked", "_on_lost"):
+        replace(
+            f"trailhouse.consumer.group_session:GroupSession.{name}", lambda _: lambda _self: None
+        )
+    replace(
+        "trailhouse.consumer.kafka_source:KafkaSource.commit",
+        lambda original: (
+            lambda self, offsets: (
+                "later" if (outcome := original(self, offsets)) == "fenced" else outcome
+            )
+        ),
+    )
+
+
+def _exit_without_draining() -> None:
+    replace(
+        "trailhouse.consumer.host:WorkerProcess._on_sigterm", lambda _: lambda _self: os._exit(0)
+    )
+
+
+def _no_polling_while_waiting() -> None:
+    def make(original: Any) -> Any:
+        def fill(self: Any) -> None:
+            if self._flight is not None:
+                self._flight.wait(None)
+            original(self)
+
+        return fill
+
+    replace("trailhouse.consumer.group_session:GroupSession._fill", make)
+
+
+def _no_insert_deadline() -> None:
+    def make(original: Any) -> Any:
+        def connect(config: Any) -> Any:
+            client = original(config)
+            client.timeout = None
+            return client
+
+        return connect
+
+    replace("trailhouse.store.clickhouse:_connect", make)
+
+
+def _unclamped_times() -> None:
+    def place_of(message: Any) -> tuple[int, int, int]:
+        return message.partition(), message.offset(), message.timestamp()[1]
+
+    for module in ("batch", "blocks"):
+        replace(f"trailhouse.consumer.{module}:place_of", lambda _: place_of)
+
+
+def _known_versions_only() -> None:
+    from trailhouse.schemas.errors import InvalidEventError
+
+    def make(original: Any) -> Any:
+        def envelope_of(record: Any) -> Any:
+            envelope = original(record)
+            if envelope.schema_version > 1:
+                raise InvalidEventError("schema_version", "must be 1")
+            return envelope
+
+        return envelope_of
+
+    for module in ("rows", "batch"):
+        replace(f"trailhouse.consumer.{module}:envelope_of", make)
+
+
+def _begin_at_the_end() -> None:
+    from trailhouse.consumer.verdict import Verdict
+
+    def make(original: Any) -> Any:
+        return lambda place: (
+            original(place) if place.committed is not None else Verdict(place.log_end, ())
+        )
+
+    replace("trailhouse.consumer.footing:judge", make)
+
+
+def _fire_and_forget_inserts() -> None:
+    from trailhouse.store import clickhouse
+
+    replace(
+        "trailhouse.store.clickhouse:INSERT_SETTINGS",
+        lambda original: (
+            original
+            | {
+                "async_insert": "1",
+                "wait_for_async_insert": "0",
+                "async_insert_busy_timeout_max_ms": "20000",
+                "async_insert_busy_timeout_min_ms": "20000",
+                "async_insert_use_adaptive_busy_timeout": "0",
+            }
+        ),
+    )
+    assert clickhouse.INSERT_SETTINGS["async_insert"] == "1"
+
+
+def _no_transient_codes() -> None:
+    from trailhouse.store import errors
+
+    errors.TRANSIENT_CODES.clear()
+
+
+def _first_topic_id_for_ever() -> None:
+    known: list[Any] = []
+
+    def make(original: Any) -> Any:
+        def origin(self: Any, kafka: Any) -> Any:
+            known[:] = known or [original(self, kafka)]
+            return known[0]
+
+        return origin
+
+    replace("trailhouse.consumer.kafka_origin:KafkaOrigin.origin", make)
+
+
+def _no_gap_check() -> None:
+    from trailhouse.consumer.verdict import Verdict
+
+    def make(_original: Any) -> Any:
+        return lambda place: Verdict(place.committed or place.log_start, ())
+
+    replace("trailhouse.consumer.footing:judge", make)
+
+
+def _give_up_sending() -> None:
+    from confluent_kafka import KafkaError
+
+    from trailhouse.producer import sender
+
+    replace(
+        "trailhouse.producer.sender:client_options",
+        lambda original: (
+            lambda config: (
+                original(config)
+                | {"message.timeout.ms": 1_500, "topic.metadata.propagation.max.ms": 500}
+            )
+        ),
+    )
+    replace(
+        "trailhouse.producer.sender:REFUSES_ONE",
+        lambda _: sender.REFUSES_ONE | {KafkaError._MSG_TIMED_OUT},
+    )
+
+
+def _no_checksums() -> None:
+    replace("trailhouse.producer.frame:crc32", lambda _: lambda *_args: 0)
+
+
+def _overtake_the_backlog() -> None:
+    replace("trailhouse.producer.backlog:Backlog.has_unread_before", lambda _: lambda *_args: False)
+    # What is passed by must still be read later, as if it were only out of turn.
+    replace("trailhouse.producer.backlog:Backlog.pass_by", lambda _: lambda *_args: None)
+    replace(
+        "trailhouse.producer.outbox:Outbox._let_in",
+        lambda _: _let_in_the_newest_first,
+    )
+
+
+def _let_in_the_newest_first(outbox: Any) -> None:
+    arrived, outbox._arriving = outbox._arriving, []
+    for receipt in arrived:
+        outbox.waiting.appendleft(receipt)
+        outbox._events += 1
+        outbox._bytes += len(receipt.record)
+        outbox._backlog._place = receipt.place
+        outbox._backlog._next_number = receipt.number + 1
+
+
+def _no_adoption() -> None:
+    for name in ("adopt", "has_orphans"):
+        _returning(f"trailhouse.producer.backlog:Backlog.{name}", False)()
+
+
+def _swallow_spool_errors() -> None:
+    from trailhouse.schemas.errors import DeliveryError
+
+    def make(original: Any) -> Any:
+        def add(self: Any, receipt: Any) -> None:
+            try:
+                original(self, receipt)
+            except DeliveryError:
+                return
+
+        return add
+
+    replace("trailhouse.producer.outbox:Outbox.add", make)
+
+
+class Mechanism(NamedTuple):
+    """What guards, how it is switched off in a process, and the faults that must then be red."""
+
+    patch: Patch
+    faults: tuple[str, ...]
+    settings: Mapping[str, object] = {}
+
+
+_GROUP = "trailhouse.consumer.group_session"
+MECHANISMS: dict[str, Mechanism] = {
+    # the worker
+    "commit_after_insert": Mechanism(_commit_first, ("fault_02 and before_insert",)),
+    "ledger": Mechanism(_no_ledger, ("fault_01",)),
+    "repeat_same_batch": Mechanism(_drop_failed_batch, ("fault_07", "fault_10_status")),
+    "transient_codes": Mechanism(_no_transient_codes, ("fault_11",)),
+    "insert_deadline": Mechanism(_no_insert_deadline, ("fault_08 and blackhole",)),
+    "quarantine": Mechanism(
+        _returning("trailhouse.consumer.writer:BatchWriter._quarantine"), ("fault_13",)
+    ),
+    "bisect": Mechanism(_no_bisect, ("fault_12",)),
+    "breaker": Mechanism(_returning(f"{_GROUP}:check_share"), ("fault_14",)),
+    "byte_cap": Mechanism(_no_byte_cap, ("fault_31",)),
+    "drain": Mechanism(_exit_without_draining, ("fault_04",)),
+    "drain_deadline": Mechanism(
+        _returning("trailhouse.consumer.host:_cut_off_after"), ("fault_03_slow",)
+    ),
+    "drop_on_rebalance": Mechanism(_keep_hold_over_a_rebalance, ("fault_05",)),
+    "polling_while_waiting": Mechanism(_no_polling_while_waiting, ("fault_09",)),
+    "time_clamp": Mechanism(_unclamped_times, ("fault_16",)),
+    "future_schema": Mechanism(_known_versions_only, ("fault_15",)),
+    "begin_at_the_start": Mechanism(_begin_at_the_end, ("fault_17",)),
+    "topic_id_check": Mechanism(_first_topic_id_for_ever, ("fault_20",)),
+    "gap_check": Mechanism(_no_gap_check, ("fault_21", "fault_29")),
+    "watchdog": Mechanism(_nothing, ("fault_32",), {"worker_watchdog_seconds": 0}),
+    "acknowledged_insert": Mechanism(_fire_and_forget_inserts, ("fault_30",)),
+    # the tables
+    "final_view": Mechanism(_nothing, ("fault_01", "fault_06", "fault_07")),
+    "first_write_wins": Mechanism(_nothing, ("fault_28",)),
+    "hash_in_key": Mechanism(_nothing, ("fault_27",)),
+    "coordinates_out_of_key": Mechanism(_nothing, ("fault_28",)),
+    # the producer
+    "spool": Mechanism(
+        _nothing, ("fault_22_killed_once", "fault_26 and sigkill"), {"producer_mode": "memory"}
+    ),
+    "spool_checksum": Mechanism(_no_checksums, ("fault_24_bit_flip",)),
+    "spool_adoption": Mechanism(_no_adoption, ("fault_22_killed_once",)),
+    "spool_order": Mechanism(_overtake_the_backlog, ("fault_23",)),
+    "spool_errors": Mechanism(_swallow_spool_errors, ("fault_24_disk_full and limited",)),
+    "send_until_acknowledged": Mechanism(_give_up_sending, ("fault_19 and outage", "fault_23")),
+    "fork_reset": Mechanism(
+        _returning("trailhouse.producer.logger:AuditLogger.after_fork"),
+        ("fault_25 and after_first",),
+    ),
+    "close_at_exit": Mechanism(
+        _returning("trailhouse.producer.process_hooks:close_all"), ("fault_26 and return",)
+    ),
+}
+
+
+def without() -> str:
+    """Return the name of the mechanism that is to be off, or nothing.
+
+    Raises:
+        KeyError: There is none of that name.
+    """
+    name = os.environ.get(VARIABLE, "")
+    if name and name not in MECHANISMS:
+        raise KeyError(f"{VARIABLE}={name}: known are {', '.join(MECHANISMS)}")
+    return name
+
+
+def switch_off_what_is_told() -> None:
+    """Patch this process as `FAULTS_WITHOUT` says."""
+    if name := without():
+        MECHANISMS[name].patch()
+
+
+def _settings(section: str) -> dict[str, object]:
+    name = without()
+    found = MECHANISMS[name].settings if name else {}
+    return {key: value for key, value in found.items() if key.startswith(section)}
+
+
+def producer_settings() -> dict[str, object]:
+    """Return the producer's settings that switch the mechanism off."""
+    return _settings("producer_")
+
+
+def worker_settings() -> dict[str, object]:
+    """Return the worker's settings that switch the mechanism off."""
+    return _settings("worker_")
+
+
+def prepare_database(database: ClickHouseConfig) -> None:
+    """Switch the mechanism off in the database, if it is one of the tables."""
+    name = without()
+    with ClickHouse(database) as clickhouse:
+        if name == "final_view":
+            clickhouse.command(
+                "CREATE OR REPLACE VIEW events AS SELECT * REPLACE (event_id AS event_id), occurred_at FROM event_log"
+            )
+        elif name in _TABLE_CHANGES:
+            ((text,),) = clickhouse.query("SHOW CREATE TABLE event_log").rows
+            old, new = _TABLE_CHANGES[name]
+            assert old in text, f"expected {old!r} in {text}"
+            clickhouse.command("DROP TABLE event_log")
+            clickhouse.command(str(text).replace(old, new))
+
+
+_KEY = "(session_id, tenant_id, event_id, record_hash)"
+_TABLE_CHANGES = {
+    "hash_in_key": (f"ORDER BY {_KEY}", "ORDER BY (session_id, tenant_id, event_id)"),
+    "coordinates_out_of_key": (
+        f"ORDER BY {_KEY}",
+        "ORDER BY (session_id, tenant_id, event_id, record_hash, kafka_partition, kafka_offset)",
+    ),
+    "first_write_wins": ("ReplacingMergeTree(ver)", "ReplacingMergeTree"),
+}
