@@ -35,15 +35,15 @@ class Scene:
         self.here = here
         self.store = store
         self.group = f"{here.kafka.topic}-group"
-        self.admin = KafkaOrigin(here.kafka)
-        self.origin = self.admin.origin(here.kafka)
+        with KafkaOrigin(here.kafka) as admin:
+            self.origin = admin.origin(here.kafka)
 
     def footing(self, on_gap: str = "stop") -> Footing:
         """Return a footing as a worker that starts now would have it."""
         return Footing(
             kafka=self.here.kafka,
             worker=WorkerConfig(group_id=self.group, on_gap=on_gap),
-            ask_kafka=lambda: self.admin,
+            ask_kafka=lambda: KafkaOrigin(self.here.kafka),
             ledger=Ledger(self.store, self.origin),
             origin=self.origin,
             metrics=WorkerMetrics(),

@@ -50,6 +50,11 @@ def resident_bytes(pid: int) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
+def threads_of(pid: int) -> int:
+    """Return how many threads a process has."""
+    return len(list(Path(f"/proc/{pid}/task").iterdir()))
+
+
 def one_event(session_id: str) -> AuditEvent:
     """Return an event of a session."""
     return AuditEvent(type="a", session_id=session_id)
@@ -131,9 +136,12 @@ def test_an_outage_of_kafka_is_no_standstill(here: Place, cluster: Cluster) -> N
     worker.wait_for("records_stored_total", 100)
     cluster.stack.stop("kafka")
     try:
+        eventually(lambda: not worker.is_ready(), "a worker that noticed the outage")
+        before = threads_of(worker.process.pid)
         until = time.monotonic() + 20
         eventually(lambda: time.monotonic() > until, "the end of the outage")
         assert worker.process.poll() is None, worker.log
+        assert threads_of(worker.process.pid) < before + 10, "expected no thread left behind"
     finally:
         cluster.stack.start("kafka")
     eventually(lambda: here.count() == len(events), "every event in the view", seconds=90)

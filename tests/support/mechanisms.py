@@ -4,7 +4,10 @@
 test starts, and in its database. A fault test that stays green without its mechanism proves nothing.
 """
 
+import atexit
+import contextlib
 import os
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -166,22 +169,20 @@ def _begin_at_the_end() -> None:
 
 
 def _fire_and_forget_inserts() -> None:
-    from trailhouse.store import clickhouse
+    """Have inserts return before ClickHouse has them; what then goes wrong nobody learns."""
+    from trailhouse.schemas.errors import StorageError
 
-    replace(
-        "trailhouse.store.clickhouse:INSERT_SETTINGS",
-        lambda original: (
-            original
-            | {
-                "async_insert": "1",
-                "wait_for_async_insert": "0",
-                "async_insert_busy_timeout_max_ms": "20000",
-                "async_insert_busy_timeout_min_ms": "20000",
-                "async_insert_use_adaptive_busy_timeout": "0",
-            }
-        ),
-    )
-    assert clickhouse.INSERT_SETTINGS["async_insert"] == "1"
+    def make(original: Any) -> Any:
+        def later(self: Any, block: Any) -> None:
+            with contextlib.suppress(StorageError):
+                original(self, block)
+
+        def insert(self: Any, block: Any) -> None:
+            threading.Timer(1.0, later, [self, block]).start()
+
+        return insert
+
+    replace("trailhouse.store.clickhouse:ClickHouse.insert", make)
 
 
 def _no_transient_codes() -> None:
@@ -233,7 +234,21 @@ def _give_up_sending() -> None:
 
 
 def _no_checksums() -> None:
-    replace("trailhouse.producer.frame:crc32", lambda _: lambda *_args: 0)
+    from trailhouse.producer import frame as frames
+
+    def unchecked(content: bytes, begin: int, end: int, offset: int) -> Any:
+        number, _, key_bytes = frames._HEAD.unpack_from(content, begin + len(frames.MARKER))
+        body = begin + frames.HEADER_BYTES
+        key = content[body : body + key_bytes]
+        return frames.Frame(number, key, content[body + key_bytes : end], offset + end)
+
+    replace("trailhouse.producer.frame:_frame", lambda _: unchecked)
+
+
+def _no_close_at_exit() -> None:
+    from trailhouse.producer import process_hooks
+
+    atexit.unregister(process_hooks.close_all)
 
 
 def _overtake_the_backlog() -> None:
@@ -329,9 +344,7 @@ MECHANISMS: dict[str, Mechanism] = {
         _returning("trailhouse.producer.logger:AuditLogger.after_fork"),
         ("fault_25 and after_first",),
     ),
-    "close_at_exit": Mechanism(
-        _returning("trailhouse.producer.process_hooks:close_all"), ("fault_26 and return",)
-    ),
+    "close_at_exit": Mechanism(_no_close_at_exit, ("fault_26 and return",)),
 }
 
 

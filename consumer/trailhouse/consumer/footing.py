@@ -64,13 +64,13 @@ class Footing:
             IntegrityError: Records have expired that nobody stored, and `on_gap` is ``stop``. Permanent.
             StorageError, DeliveryError: ClickHouse or Kafka could not be asked. Ask again.
         """
-        admin = (
-            self._ask_kafka()
-        )  # a new one: one from before an outage may not answer for a minute
-        if admin.origin(self._kafka) != self._origin:
-            return None
+        # A new client: one from before an outage may not answer for a minute.
+        with self._ask_kafka() as admin:
+            if admin.origin(self._kafka) != self._origin:
+                return None
+            every = admin.lag(self._worker.group_id)
         mine = set(partitions)
-        offsets = [part for part in admin.lag(self._worker.group_id) if part.partition in mine]
+        offsets = [part for part in every if part.partition in mine]
         verdicts = {place.partition: judge(place) for place in self._places(offsets, doubts or {})}
         findings = self._confirmed(
             [found for verdict in verdicts.values() for found in verdict.findings]

@@ -132,13 +132,15 @@ class Ingest:
 
     def _reach_kafka(self) -> Origin | None:
         try:
-            return KafkaOrigin(self._kafka, timeout_seconds=CONNECT_SECONDS).origin(self._kafka)
+            with KafkaOrigin(self._kafka, timeout_seconds=CONNECT_SECONDS) as admin:
+                return admin.origin(self._kafka)
         except DeliveryError as error:
             self._health.note_away("kafka", error)
             return None
 
     def _ask_kafka(self) -> None:
-        KafkaOrigin(self._kafka, timeout_seconds=PROBE_SECONDS).topic_id()
+        with KafkaOrigin(self._kafka, timeout_seconds=PROBE_SECONDS) as admin:
+            admin.topic_id()
 
     def _join(self, storage: ClickHouse, origin: Origin, launcher: Launcher) -> None:
         try:

@@ -3,7 +3,8 @@
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import msgspec
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
@@ -57,6 +58,9 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
 class KafkaAdmin:
     """Asks and tells one Kafka cluster; each method waits at most about `timeout_seconds`.
 
+    A context manager that frees its connections and threads at once; else the garbage collector does,
+    some time.
+
     Raises:
         ConfigError: librdkafka does not take the settings. Permanent.
     """
@@ -76,6 +80,17 @@ class KafkaAdmin:
             raise ConfigError(
                 f"Kafka's client refuses the [kafka] settings: {_text(error.args[0])}"
             ) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._client = None  # it holds us by its callback
 
     def topic(self) -> Topic | None:
         """Return the configured topic, or None when the cluster has none of that name.

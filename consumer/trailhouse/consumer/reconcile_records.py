@@ -1,4 +1,4 @@
-"""Look at records without a row of their own: is each stored from another offset, or nowhere?"""
+"""Look at records without a row of their own, and tell those stored from another offset from those nowhere."""
 
 from collections.abc import Sequence
 

@@ -41,20 +41,17 @@ class TopicWatch:
 
     def _run(self) -> None:
         retention_due_at = time.monotonic()
-        admin: KafkaOrigin | None = None
-        while not self._stop.is_set():
+        while not self._stop.is_set() and not self.is_other_topic:
             try:
-                admin = admin or self._ask_kafka()
-                if time.monotonic() >= retention_due_at:
-                    self._ask_retention(admin)
-                    retention_due_at = time.monotonic() + RETENTION_EVERY_SECONDS
-                if admin.origin(self._kafka) != self._origin:
-                    self.is_other_topic = True
-                    return
+                # A new client: one from before an outage may not answer for a minute.
+                with self._ask_kafka() as admin:
+                    self.is_other_topic = admin.origin(self._kafka) != self._origin
+                    if time.monotonic() >= retention_due_at:
+                        self._ask_retention(admin)
+                        retention_due_at = time.monotonic() + RETENTION_EVERY_SECONDS
             except DeliveryError as error:
                 # Not said on /health: whoever reads the topic meets the same trouble and says it.
                 log.debug("the topic cannot be asked after: %s", error)
-                admin = None  # after an outage it may not answer for a minute; a new one does
             self._stop.wait(ID_EVERY_SECONDS)
 
     def _ask_retention(self, admin: KafkaOrigin) -> None:
