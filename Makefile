@@ -27,7 +27,7 @@ test-fast: $(READY) ## run the tests that need no Kafka and no ClickHouse
 	@$(BIN)/python -m pytest tests/unit tests/property
 
 faults: $(READY) ## run the 32 faults on a real broker and the real engine
-	@$(BIN)/python -m pytest tests/faults
+	@$(BIN)/python -m pytest -n 2 tests/faults
 
 faults-red: $(READY) ## switch each guarding mechanism off, and see the faults that it guards from
 	@$(BIN)/python tests/faults/red.py $(MECHANISMS)

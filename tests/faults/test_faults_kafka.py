@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 from cluster import Cluster
-from fault_scene import Scene, numbered, pause, stack_of
+from fault_scene import Scene, numbered, pause, pid_of, stack_of
 from trailhouse.schemas.topic import topic_options
 from worker_process import Worker, eventually
 
@@ -85,9 +85,7 @@ def test_fault_19_broker(stage: Scene, cluster: Cluster, way: str) -> None:
         stack.start("kafka")
     else:
         for _ in range(2):
-            (pid,) = [part.pid for part in stack.status() if part.name == "kafka"]
-            assert pid is not None
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid_of(stack, "kafka"), signal.SIGKILL)
             taken = load.taken
             load.wait_for(taken + 600)
             stack.start("kafka")

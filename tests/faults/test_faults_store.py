@@ -7,7 +7,7 @@ import pytest
 
 from cluster import Cluster
 from fault_proxy import Verdict, clickhouse_error, http_proxy, is_insert
-from fault_scene import Scene, numbered, pause, stack_of
+from fault_scene import Scene, numbered, pause, pid_of, stack_of
 from oracle import resident_bytes
 from tcp_gate import gate
 from trailhouse.schemas import AuditEvent
@@ -131,9 +131,7 @@ def test_fault_30_clickhouse_killed_after_its_acknowledgement(
         worker = stage.worker() if round_ == 1 else stage.place.workers[0]
         before = stage.committed()
         eventually(lambda before=before: stage.committed() > before, "a commit")  # type: ignore[misc]  # mypy cannot infer such a lambda
-        (pid,) = [part.pid for part in stack.status() if part.name == "clickhouse"]
-        assert pid is not None
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid_of(stack, "clickhouse"), signal.SIGKILL)
         worker.wait_until_ready()
     load.end()
     stage.settle()

@@ -20,7 +20,7 @@ from cluster import Cluster
 from faulty_programs import Failpoint, at, program
 from load_program import Options
 from oracle import Oracle, Seen
-from trailhouse.devstack import DevStack
+from trailhouse.devstack import DevStack, PartName
 from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig
 from trailhouse.store import ClickHouse
 from worker_process import RUN_WORKER, Place, Worker, eventually
@@ -219,6 +219,18 @@ def stack_of(cluster: Cluster) -> DevStack:
     if cluster.stack is None:
         pytest.skip("parts of containers are not stopped by these tests")
     return cluster.stack
+
+
+def pid_of(stack: DevStack, name: PartName) -> int:
+    """Return the process of a part, once it has one: it may just be starting again."""
+    found: list[int] = []
+
+    def has_pid() -> bool:
+        found[:] = [part.pid for part in stack.status() if part.name == name and part.pid]
+        return bool(found)
+
+    eventually(has_pid, f"a process of {name}")
+    return found[0]
 
 
 def numbered(count: int, start: int = 0, sessions: int = 4) -> list[AuditEvent]:

@@ -7,6 +7,7 @@ test starts, and in its database. A fault test that stays green without its mech
 import atexit
 import contextlib
 import os
+import struct
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -89,9 +90,13 @@ def _no_byte_cap() -> None:
 
 
 def _keep_hold_over_a_rebalance() -> None:
+    def without_dropping(self: Any) -> None:
+        self._ground.leave()
+        self._is_assigned = False
+
     for name in ("_on_revoked", "_on_lost"):
         replace(
-            f"trailhouse.consumer.group_session:GroupSession.{name}", lambda _: lambda _self: None
+            f"trailhouse.consumer.group_session:GroupSession.{name}", lambda _: without_dropping
         )
     replace(
         "trailhouse.consumer.kafka_source:KafkaSource.commit",
@@ -237,7 +242,7 @@ def _no_checksums() -> None:
     from trailhouse.producer import frame as frames
 
     def unchecked(content: bytes, begin: int, end: int, offset: int) -> Any:
-        number, _, key_bytes = frames._HEAD.unpack_from(content, begin + len(frames.MARKER))
+        number, _, key_bytes = struct.unpack_from("<QIH", content, begin + len(frames.MARKER))
         body = begin + frames.HEADER_BYTES
         key = content[body : body + key_bytes]
         return frames.Frame(number, key, content[body + key_bytes : end], offset + end)
