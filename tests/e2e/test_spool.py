@@ -488,3 +488,20 @@ def test_one_process_at_a_time_adopts(kafka: KafkaConfig, folder: Path) -> None:
         assert count_in_topic(kafka) == 0
         os.close(turn)
         receipt.result(DEADLINE_SECONDS)
+
+
+def test_a_kill_while_a_spool_is_removed_leaves_nothing_to_be_found(
+    kafka: KafkaConfig, folder: Path
+) -> None:
+    """A process that dies in the middle of removing its settled spool leaves no spool behind."""
+    program = """
+import os, shutil
+from trailhouse.producer import AuditLogger
+shutil.rmtree = lambda *_, **__: os._exit(9)
+with AuditLogger() as audit:
+    audit.log("tick", session_id="s", data={"n": 0})
+"""
+    ended = run_program(program, kafka, folder)
+    assert ended.returncode == 9, ended.stderr
+    assert numbers(kafka) == [0]
+    assert status_of(folder).spools == ()

@@ -157,12 +157,11 @@ class SpoolFolder:
     def release(self, *, is_empty: bool) -> None:
         """Let go of the folder, and remove it when nothing in it is still to be sent."""
         if is_empty:
+            # At once out of sight: a kill in the middle must not leave half a spool to be found.
+            unseen = self.path.with_name(f".{self.path.name}")
             with contextlib.suppress(OSError):
-                self.free_before(1 << SEGMENT_SHIFT)
-                # The lock goes last: a kill on the way must leave something that is found again.
-                for name in ("acked", "destination", "lock"):
-                    (self.path / name).unlink(missing_ok=True)
-                self.path.rmdir()
+                self.path.rename(unseen)
+                shutil.rmtree(unseen, ignore_errors=True)
         self.forget()
 
     def forget(self) -> None:
@@ -281,7 +280,7 @@ def take_turn(root: Path, destination: Destination) -> int | None:
 
 
 def remove_unfinished(root: Path) -> None:
-    """Remove the folders whose makers were killed before they had locked and named them."""
+    """Remove the folders whose owners were killed while they made or removed them."""
     with contextlib.suppress(OSError):
         for path in root.glob(".*"):
             is_old = time.time() - path.stat().st_mtime > UNFINISHED_SECONDS
