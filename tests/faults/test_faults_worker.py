@@ -144,7 +144,10 @@ def test_fault_05_zombie_with_an_insert_in_hand(stage: Scene) -> None:
     stage.emit(numbered(600, start=600))
     second.wait_for("records_stored_total", 700)
     zombie.process.send_signal(signal.SIGCONT)
-    eventually(lambda: zombie.series().get("partitions", 0) > 0, "the zombie in the group again")
+    eventually(
+        lambda: sum(each.series().get("partitions", 0) for each in (zombie, second)) == 4,
+        "the zombie in the group again",
+    )
     pause(2.0)  # nothing else is committed meanwhile, so that a stale commit would be seen
     stage.emit(numbered(200, start=1_200))
     stage.settle()

@@ -117,6 +117,7 @@ class Oracle:
             AssertionError: An invariant does not hold; names the event or the offset.
         """
         lag = self.wait_for_no_lag(seconds)
+        eventually(self._is_there, "a ClickHouse that answers")
         self._sample()
         view = self.view()
         invoked = self._invoked()
@@ -145,6 +146,13 @@ class Oracle:
                 left = str(error)
             assert time.monotonic() < end, f"I7: expected no lag within {seconds:g} s, got {left}"
             threading.Event().wait(0.1)
+
+    def _is_there(self) -> bool:
+        try:
+            self._storage.ping()
+        except StorageError:
+            return False
+        return True
 
     def view(self) -> list[Seen]:
         """Return every event of the view, in append order."""
