@@ -175,10 +175,9 @@ class Scene:
             assert code == 0, f"expected all sent, got: {heir.output[-500:]}"
 
     def spooled_folders(self) -> list[Path]:
-        """Return the spools that are not settled."""
-        return [
-            path.parent for path in self.spools.glob("*/lock") if path.parent.name != "set_aside"
-        ]
+        """Return the spools that are not settled; one that a kill has left unmade holds no event."""
+        found = [path.parent for path in self.spools.glob("*/lock")]
+        return [path for path in found if not path.name.startswith((".", "set_aside"))]
 
     def committed(self) -> int:
         """Return the sum of the committed offsets."""
