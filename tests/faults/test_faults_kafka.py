@@ -150,6 +150,8 @@ def test_fault_21_committed_offset_behind_the_end(stage: Scene) -> None:
     stage.worker()
     eventually(lambda: stage.place.count() == 200, "every record in the view")
     eventually(lambda: stage.committed() == 200, "the commit of what is there")
+    looks = stage.oracle.samples + 2
+    eventually(lambda: stage.oracle.samples >= looks, "looks that began after that commit")
     stage.oracle.violations.clear()  # while it stood there, the lying offset was a violation
     stage.settle_records()
     assert kinds(stage) & {"recreated", "rewound"}, f"expected an incident, got {kinds(stage)}"
