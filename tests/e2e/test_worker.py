@@ -126,6 +126,7 @@ def test_bad_records_are_quarantined_byte_for_byte(here: Place) -> None:
     eventually(
         lambda: here.count("quarantine") == len(BAD_RECORDS), "every bad record in quarantine"
     )
+    eventually(lambda: here.count() == len(good), "the good ones, which are stored after them")
     rows = here.rows(
         "SELECT record, key, kafka_partition, kafka_offset, arrayMap(header -> (header.1, hex(header.2)), headers),"
         " reason, kafka_topic, kafka_topic_id, kafka_cluster"
