@@ -8,8 +8,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from pathlib import Path
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from trailhouse.devstack.kafka_jars import kafka_jars
 from trailhouse.devstack.part import Part
@@ -30,6 +29,7 @@ _JVM_OPTIONS = (
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd HH:mm:ss,SSS",
 )
 _FORMAT_SECONDS = 60.0
+_READY_SECONDS = 1.0
 
 
 class Kafka:
@@ -138,13 +138,23 @@ class Kafka:
     def _is_ready(self) -> bool:
         if not is_listening(self._port):
             return False
-        admin = AdminClient({"bootstrap.servers": f"{HOST}:{self._port}", "log_level": 0})
+        # Asking for a group makes Kafka create its own topic of offsets, which takes a while the first
+        # time. Not by the admin client: what it asks a coordinator aborts the process when the broker
+        # dies meanwhile (librdkafka issue 4605).
+        consumer = Consumer(
+            {
+                "bootstrap.servers": f"{HOST}:{self._port}",
+                "group.id": "trailhouse-readiness",
+                "log_level": 0,
+            }
+        )
         try:
-            # Asking for a group makes Kafka create its own topic of offsets, which takes a while the first time.
-            groups = admin.describe_consumer_groups(["trailhouse-readiness"], request_timeout=0.8)
-            return all(group.result(1.0) is not None for group in groups.values())
-        except (KafkaException, TimeoutError):
+            consumer.committed([TopicPartition("trailhouse-readiness", 0)], _READY_SECONDS)
+        except KafkaException:
             return False
+        finally:
+            consumer.close()
+        return True
 
     @staticmethod
     def _java() -> str:
