@@ -1,14 +1,16 @@
 """Properties of the codec over everything a caller may put into an event."""
 
 import datetime as dt
+import json
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trailhouse.schemas import AuditEvent, decode
-from trailhouse.schemas.codec import decode_envelope
+from trailhouse.schemas import Actor, AuditEvent, EventType, Source, decode
+from trailhouse.schemas.codec import decode_all, decode_envelope
 from trailhouse.schemas.errors import InvalidEventError
+from trailhouse.schemas.quick import new_record
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 leaves = (
@@ -77,3 +79,127 @@ def test_any_bytes_are_read_or_refused(record: bytes) -> None:
         decode_envelope(record)
     except InvalidEventError as error:
         assert error.rule
+
+
+def _spoiled(record: bytes, way: int) -> bytes:
+    """Return *record*, or something close to it that another program might write."""
+    fields = json.loads(record)
+    match way:
+        case 1:
+            return json.dumps(fields, indent=1).encode()  # line feeds
+        case 2:
+            return record + b"\n" + record
+        case 3:
+            return json.dumps(fields | {"event_id": fields["event_id"].upper()}).encode()
+        case 4:
+            return record.replace(b'Z"', b'+00:30"', 1)
+        case 5:
+            return record.replace(b'"metadata":', b'"metadata":{},"metadata":')
+        case 6:
+            return record[:-1]
+        case 7:
+            return record.replace(b'"data":{', b'"data":{"deep":' + b"[" * 300 + b"]" * 300 + b",")
+        case 8:
+            return record.replace(b'"type":"', b'"type":"!')
+        case 9:
+            return record.replace(fields["event_id"].encode(), fields["event_id"][:-1].encode())
+        case 10:
+            return b""
+        case 11:
+            return record[:-1] + b',"zz_unknown":1}'
+        case _:
+            return record
+
+
+@given(st.lists(st.tuples(events, st.integers(0, 24)), min_size=1, max_size=6))
+def test_many_records_at_once_are_what_each_is_alone(some: list[tuple[AuditEvent, int]]) -> None:
+    """Decoding all at once either gives what decoding each gives, or leaves them to be looked at."""
+    records = [_spoiled(event.record, way) for event, way in some]
+
+    envelopes = decode_all(records)
+
+    if envelopes is None:
+        assert any(
+            way in range(1, 12) or not event.occurred_at.microsecond for event, way in some
+        ), "expected records as our encoder writes them to be taken at once"
+    else:
+        assert [(envelope, {}) for envelope in envelopes] == [
+            decode_envelope(record) for record in records
+        ]
+
+
+def test_ids_of_other_lengths_do_not_hide_each_other() -> None:
+    """An id that is one too short is seen, though the one behind it is one too long."""
+    event = AuditEvent(type="run_started", session_id="s")
+    short = event.record.replace(event.event_id.encode(), event.event_id[:-1].encode())
+    long = event.record.replace(
+        event.event_id.encode(), (event.event_id[-1] + event.event_id).encode()
+    )
+
+    assert decode_all([short, long]) is None
+
+
+odd_leaves = (
+    leaves
+    | st.floats()
+    | st.binary(max_size=3)
+    | st.decimals(allow_nan=True)
+    | st.datetimes()
+    | moments
+    | st.uuids()
+    | st.sampled_from(EventType)
+    | st.sets(st.integers(), max_size=2)
+    | st.just("\ud800")
+    | st.just(10**4400)
+)
+odd_objects = st.dictionaries(
+    text | st.integers() | st.sampled_from(EventType),
+    odd_leaves
+    | st.lists(odd_leaves, max_size=3)
+    | st.tuples(odd_leaves)
+    | st.dictionaries(text, odd_leaves, max_size=3),
+    max_size=3,
+)
+given_fields = st.fixed_dictionaries(
+    {
+        "type": type_names | st.sampled_from(EventType) | text | st.integers(),
+        "session_id": ids
+        | text
+        | st.integers()
+        | st.none()
+        | st.just("x" * 257)
+        | st.just("\udfff"),
+        "event_id": st.uuids(version=4).map(str) | st.uuids(version=4) | text,
+        "occurred_at": moments | st.datetimes() | text,
+    },
+    optional={
+        "run_id": ids | text | st.integers(),
+        "tenant_id": ids,
+        "data": objects | odd_objects | text,
+        "metadata": objects | odd_objects,
+        "actor": st.builds(Actor, type=ids, id=ids | st.integers())
+        | st.fixed_dictionaries({"type": ids, "id": ids}),
+    },
+)
+
+
+@given(given_fields)
+@settings(max_examples=300)
+def test_a_quick_record_is_that_of_the_event(fields: dict[str, Any]) -> None:
+    """The record made without an event is the event's own, and none is made where the event refuses."""
+    source = Source(service="s", host="h", pid=1, producer_id="p", seq=1)
+
+    quick = new_record(fields, source)
+
+    if quick is not None:
+        event = AuditEvent(**fields, source=source)
+        assert quick == (event.event_id, event.record)
+
+
+@given(events)
+def test_a_usual_event_takes_the_quick_way(event: AuditEvent) -> None:
+    """What JSON can carry as it is needs no event to be built."""
+    fields = {"type": event.type, "session_id": event.session_id, "data": event.data}
+
+    assert new_record(fields, Source()) is not None
+    assert new_record(fields | {"type": EventType.RUN_STARTED}, Source()) is not None

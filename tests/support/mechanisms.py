@@ -139,11 +139,16 @@ def _no_insert_deadline() -> None:
 
 
 def _unclamped_times() -> None:
-    def place_of(message: Any) -> tuple[int, int, int]:
-        return message.partition(), message.offset(), message.timestamp()[1]
+    from trailhouse.consumer.rows import Place
 
-    for module in ("batch", "blocks"):
-        replace(f"trailhouse.consumer.{module}:place_of", lambda _: place_of)
+    def places_of(received: Any) -> Any:
+        return Place(
+            [message.partition() for message in received],
+            [message.offset() for message in received],
+            [message.timestamp()[1] for message in received],
+        )
+
+    replace("trailhouse.consumer.batch:places_of", lambda _: places_of)
 
 
 def _known_versions_only() -> None:
@@ -158,8 +163,8 @@ def _known_versions_only() -> None:
 
         return envelope_of
 
-    for module in ("rows", "batch"):
-        replace(f"trailhouse.consumer.{module}:envelope_of", make)
+    replace("trailhouse.consumer.batch:envelope_of", make)
+    replace("trailhouse.consumer.batch:decode_all", lambda _: lambda _records: None)
 
 
 def _begin_at_the_end() -> None:

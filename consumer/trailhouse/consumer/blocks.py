@@ -12,7 +12,7 @@ from trailhouse.consumer.rows import (
     LEDGER_COLUMNS,
     ORIGIN_COLUMNS,
     QUARANTINE_COLUMNS,
-    EventRow,
+    EventRows,
     Origin,
 )
 from trailhouse.consumer.verdict import Finding
@@ -22,9 +22,11 @@ from trailhouse.store.tables import BATCH_LEDGER, EVENT_INCIDENTS, EVENT_LOG, EV
 WORKER_VERSION = metadata.version("trailhouse")
 
 
-def event_block(origin: Origin, rows: Sequence[EventRow]) -> Block:
-    """Return *rows*, at least one, as a block of `event_log`."""
-    return _block(EVENT_LOG, EVENT_COLUMNS, origin, rows)
+def event_block(origin: Origin, rows: EventRows) -> Block:
+    """Return *rows* as a block of `event_log`."""
+    return _with_origin(
+        EVENT_LOG, dict(zip(EVENT_COLUMNS, rows.columns, strict=True)), origin, len(rows)
+    )
 
 
 def quarantine_block(origin: Origin, bad: Iterable[BadRecord], at: dt.datetime) -> Block:
@@ -61,9 +63,16 @@ def incident_block(
 def _block(
     table: Table, names: tuple[str, ...], origin: Origin, rows: Sequence[tuple[Any, ...]]
 ) -> Block:
-    columns: dict[str, Sequence[Any]] = dict(zip(names, zip(*rows, strict=True), strict=True))
+    columns = dict(zip(names, zip(*rows, strict=True), strict=True))
+    return _with_origin(table, columns, origin, len(rows))
+
+
+def _with_origin(
+    table: Table, columns: Mapping[str, Sequence[Any]], origin: Origin, row_count: int
+) -> Block:
+    columns = dict(columns)
     for name, value in zip(ORIGIN_COLUMNS, origin, strict=True):
-        columns[name] = (value,) * len(rows)
+        columns[name] = (value,) * row_count
     return table.block(columns)
 
 

@@ -6,7 +6,7 @@ The record is the truth. A value of an odd type leaves its column empty; nothing
 import decimal
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -26,13 +26,26 @@ Promoted = tuple[str, str, str, int | None, int | None, int | None, Decimal | No
 _NOTHING: Promoted = ("", "", "", None, None, None, None, None)
 
 
+_NAMES = frozenset({
+    "model", "tool_name", "error_code", "input_tokens", "output_tokens", "total_tokens", "cost_usd", "duration_ms",
+    "token_usage",
+})  # fmt: skip
+_has_none_of = _NAMES.isdisjoint
+
+
+def promoted_columns(data: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
+    """Project each of *data*; return a list for each of `Promoted`'s values."""
+    if not data:
+        return [[] for _ in _NOTHING]
+    rows = [_NOTHING if _has_none_of(each) else promote(each) for each in data]
+    return list(map(list, zip(*rows, strict=True)))
+
+
 def promote(data: Mapping[str, Any]) -> Promoted:
     """Project *data*: text is empty and a number None when it is absent or odd.
 
     What `data` does not name is looked for in its `token_usage`.
     """
-    if not data:
-        return _NOTHING
     usage = data.get("token_usage")
     get = ({**usage, **data} if type(usage) is dict else data).get
     # Checked here before any call: in most events most of these are absent, and this is the hot path.

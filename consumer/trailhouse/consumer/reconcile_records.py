@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from trailhouse.consumer.batch import Batch, Limits, Received
 from trailhouse.consumer.ranges import Ranges
-from trailhouse.consumer.replay_known import HASH, stored_hashes
+from trailhouse.consumer.replay_known import stored_hashes
 from trailhouse.consumer.replay_source import TopicReader
 from trailhouse.store.clickhouse import ClickHouse
 
@@ -42,7 +42,7 @@ def _invisible(storage: ClickHouse, records: Sequence[Received]) -> list[int]:
     missing = [bad.received.offset() for bad in batch.bad]
     missing += [
         event.offset()
-        for row, event in zip(batch.rows, batch.events, strict=True)
-        if row[HASH] not in visible
+        for digest, event in zip(batch.rows.column("record_hash"), batch.events, strict=True)
+        if digest not in visible
     ]
     return missing

@@ -10,7 +10,7 @@ import msgspec
 
 from trailhouse.consumer.batch import Batch, Limits
 from trailhouse.consumer.ranges import Range
-from trailhouse.consumer.replay_known import HASH, quarantined_places, stored_hashes
+from trailhouse.consumer.replay_known import quarantined_places, stored_hashes
 from trailhouse.consumer.replay_source import TopicReader
 from trailhouse.consumer.rows import Origin
 from trailhouse.consumer.writer import BatchWriter
@@ -94,7 +94,7 @@ class Replay:
             lambda: quarantined_places(self._storage, self._origin, batch.bad)
         )
         stored = self._until_in(lambda: self._writer.write(batch))
-        new = len({row[HASH] for row in batch.rows} - known)
+        new = len(set(batch.rows.column("record_hash")) - known)
         done = self.so_far
         self.so_far = Replayed(
             records=done.records + len(batch),

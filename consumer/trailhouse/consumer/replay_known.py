@@ -1,18 +1,15 @@
 """Which records ClickHouse has already: asked by key, so that it costs little in a large table."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from trailhouse.consumer.batch import BadRecord
-from trailhouse.consumer.rows import EVENT_COLUMNS, EventRow, Origin
+from trailhouse.consumer.rows import EventRows, Origin
 from trailhouse.store.clickhouse import ClickHouse
 
 KEYS_PER_QUERY = 500
 SESSION_BYTES_PER_QUERY = 60_000
 """A statement's values travel in its address, which servers and proxies bound."""
 
-_SESSION = EVENT_COLUMNS.index("session_id")
-_EVENT = EVENT_COLUMNS.index("event_id")
-HASH = EVENT_COLUMNS.index("record_hash")
 _FIND = """
     SELECT DISTINCT record_hash FROM event_log
     WHERE session_id IN {sessions:Array(String)} AND event_id IN {events:Array(UUID)}
@@ -24,7 +21,7 @@ _FIND_BAD = """
 """
 
 
-def stored_hashes(storage: ClickHouse, rows: Sequence[EventRow]) -> set[bytes]:
+def stored_hashes(storage: ClickHouse, rows: EventRows) -> set[bytes]:
     """Return the hashes of those *rows* that readers see, wherever in the topic they came from.
 
     Raises:
@@ -33,11 +30,11 @@ def stored_hashes(storage: ClickHouse, rows: Sequence[EventRow]) -> set[bytes]:
     found: set[bytes] = set()
     for part in _parts(rows):
         parameters = {
-            "sessions": list(dict.fromkeys(row[_SESSION] for row in part)),
-            "events": list(dict.fromkeys(row[_EVENT] for row in part)),
+            "sessions": list(dict.fromkeys(session for session, _ in part)),
+            "events": list(dict.fromkeys(event_id for _, event_id in part)),
         }
         found.update(digest for (digest,) in storage.query(_FIND, parameters).rows)
-    return found & {row[HASH] for row in rows}
+    return found & set(rows.column("record_hash"))
 
 
 def quarantined_places(
@@ -63,13 +60,15 @@ def quarantined_places(
     return found
 
 
-def _parts(rows: Sequence[EventRow]) -> Iterator[list[EventRow]]:
-    part: list[EventRow] = []
+def _parts(rows: EventRows) -> Iterator[list[tuple[str, str]]]:
+    part: list[tuple[str, str]] = []
     sessions: dict[str, int] = {}
     # Sorted, so that a statement names few sessions and reads one stretch of the key.
-    for row in sorted(rows, key=lambda row: (row[_SESSION], row[_EVENT])):
-        sessions[row[_SESSION]] = len(row[_SESSION])
-        part.append(row)
+    for session, event_id in sorted(
+        zip(rows.column("session_id"), rows.column("event_id"), strict=True)
+    ):
+        sessions[session] = len(session)
+        part.append((session, event_id))
         if len(part) >= KEYS_PER_QUERY or sum(sessions.values()) * 4 > SESSION_BYTES_PER_QUERY:
             yield part
             part, sessions = [], {}

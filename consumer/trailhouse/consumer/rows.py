@@ -1,12 +1,14 @@
 """From a Kafka record to a row: pure, quick, and never raising on what a record may hold."""
 
 import datetime as dt
+from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 
-from trailhouse.consumer.promoted import promote
+from trailhouse.consumer.promoted import promoted_columns
 from trailhouse.schemas.codec import decode_envelope
 from trailhouse.schemas.errors import InvalidEventError
-from trailhouse.schemas.record import Envelope, Source
+from trailhouse.schemas.record import Envelope
 
 MAX_SCHEMA_VERSION = 65_535
 MAX_SEQ = 2**64 - 1
@@ -29,10 +31,8 @@ INCIDENT_COLUMNS = (
     "kafka_partition", "first_offset", "last_offset", "kind", "detail", "worker_version", "noticed_at",
 )  # fmt: skip
 
-EventRow = tuple[Any, ...]
-"""The values of EVENT_COLUMNS; a block adds ORIGIN_COLUMNS, which are the same in every row."""
-
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MICROSECOND = dt.timedelta(microseconds=1)
 
 
 class Origin(NamedTuple):
@@ -60,43 +60,69 @@ def envelope_of(record: bytes | None) -> Envelope:
         raise InvalidEventError("record", f"cannot be decoded ({type(error).__name__})") from error
 
 
-def event_row(
-    envelope: Envelope, record: bytes, digest: bytes, partition: int, offset: int, appended_ms: int
-) -> EventRow:
-    """Return the row of the event in *record*, whose hash is *digest*, at its place in the topic."""
-    actor, source = envelope.actor, envelope.source
-    return (
-        envelope.session_id,
-        envelope.tenant_id or "",
-        envelope.event_id,
-        digest,
-        envelope.type,
-        envelope.run_id or "",
-        envelope.parent_run_id or "",
-        envelope.agent_id or "",
-        microseconds(envelope.occurred_at),
-        actor.type if actor else "",
-        actor.id if actor else "",
-        envelope.provider or "",
-        envelope.correlation_id or "",
-        source.producer_id or "" if source else "",
-        _seq_of(source),
-        *promote(envelope.data),
-        min(envelope.schema_version, MAX_SCHEMA_VERSION),
-        record,
-        partition,
-        offset,
-        appended_ms,
-    )
+class EventRows:
+    """Rows of events, column by column in the order of EVENT_COLUMNS; a block adds ORIGIN_COLUMNS."""
+
+    __slots__ = ("columns",)
+
+    def __init__(self, columns: Iterable[list[Any]] | None = None) -> None:
+        self.columns = [[] for _ in EVENT_COLUMNS] if columns is None else list(columns)
+
+    def __len__(self) -> int:
+        return len(self.columns[0])
+
+    def extend(self, rows: "EventRows") -> None:
+        """Append *rows*."""
+        for column, more in zip(self.columns, rows.columns, strict=True):
+            column += more
+
+    def part(self, begin: int, end: int) -> "EventRows":
+        """Return the rows from *begin* up to and without *end*, as `range` counts."""
+        return EventRows(column[begin:end] for column in self.columns)
+
+    def column(self, name: str) -> list[Any]:
+        """Return the values of the column *name*, one a row."""
+        return self.columns[EVENT_COLUMNS.index(name)]
 
 
-def _seq_of(source: Source | None) -> int | None:
+class Place(NamedTuple):
+    """Where in the topic records stood and when the broker took them, in ms since 1970 UTC; a list each."""
+
+    partitions: list[int]
+    offsets: list[int]
+    appended_ms: list[int]
+
+
+def event_rows(
+    envelopes: Sequence[Envelope], records: list[bytes], digests: list[bytes], places: Place
+) -> EventRows:
+    """Return the rows of the events in *records*, each with its hash in *digests* and its place."""
+    of = {name: list(map(get, envelopes)) for name, get in _FIELDS.items()}
+    actors, sources = of["actor"], of["source"]
+    return EventRows(
+        (
+            of["session_id"], _texts(of["tenant_id"]), of["event_id"], digests, of["type"], _texts(of["run_id"]),
+            _texts(of["parent_run_id"]), _texts(of["agent_id"]),
+            [(moment - _EPOCH) // _MICROSECOND for moment in of["occurred_at"]],
+            [actor.type if actor else "" for actor in actors],
+            [actor.id if actor else "" for actor in actors],
+            _texts(of["provider"]), _texts(of["correlation_id"]),
+            [source.producer_id or "" if source else "" for source in sources],
+            [_seq_of(source.seq) if source else None for source in sources],
+            *promoted_columns(of["data"]),
+            [min(version, MAX_SCHEMA_VERSION) for version in of["schema_version"]],
+            records, *places,
+        )
+    )  # fmt: skip
+
+
+_FIELDS = {name: attrgetter(name) for name in Envelope.__struct_fields__}
+
+
+def _texts(values: list[str | None]) -> list[str]:
+    return [value or "" for value in values]
+
+
+def _seq_of(seq: int | None) -> int | None:
     """Return the producer's number, None where there is none that ClickHouse can hold."""
-    seq = source.seq if source else None
     return seq if seq is not None and 0 <= seq <= MAX_SEQ else None
-
-
-def microseconds(moment: dt.datetime) -> int:
-    """Return *moment* as microseconds since 1970 UTC, exact for the years 1 to 9999."""
-    since = moment - _EPOCH
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 from trailhouse.consumer.batch import BadRecord, Batch, Received
 from trailhouse.consumer.blocks import event_block, ledger_block, quarantine_block
-from trailhouse.consumer.rows import EventRow, Origin
+from trailhouse.consumer.rows import EventRows, Origin
 from trailhouse.schemas.errors import StorageRejectedError
 from trailhouse.store.block import Block
 
@@ -72,9 +72,7 @@ class BatchWriter:
     def _quarantine(self, bad: Sequence[BadRecord]) -> None:
         self._storage.insert(quarantine_block(self._origin, bad, self._now()))
 
-    def _write_events(
-        self, rows: Sequence[EventRow], events: Sequence[Received]
-    ) -> list[BadRecord]:
+    def _write_events(self, rows: EventRows, events: Sequence[Received]) -> list[BadRecord]:
         """Insert *rows* and return those that ClickHouse refuses one by one."""
         refused: list[BadRecord] = []
         accepted_rows = 0
@@ -82,7 +80,7 @@ class BatchWriter:
         while pending:
             begin, end = pending.pop()
             try:
-                self._storage.insert(event_block(self._origin, rows[begin:end]))
+                self._storage.insert(event_block(self._origin, rows.part(begin, end)))
                 accepted_rows += end - begin
             except (StorageRejectedError, ValueError, TypeError, OverflowError) as error:
                 if _is_tables_fault(error) or (

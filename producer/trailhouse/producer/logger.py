@@ -24,6 +24,7 @@ from trailhouse.schemas.errors import (
 )
 from trailhouse.schemas.event import AuditEvent, unknown_field
 from trailhouse.schemas.event_type import EventType
+from trailhouse.schemas.quick import new_record
 from trailhouse.schemas.record import Actor, Source
 from trailhouse.schemas.topic import key_of
 from trailhouse.schemas.uuid7 import uuid7
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
 DEFAULT_TIMEOUT_SECONDS = 30.0
 NOT_GIVEN: Any = None
 """Stands for a `session_id` that was forgotten, which is refused like any other wrong one."""
+_OPTIONAL = (
+    "run_id", "data", "metadata", "tenant_id", "actor", "agent_id", "parent_run_id", "provider", "correlation_id",
+    "trace_id", "span_id", "event_id", "occurred_at",
+)  # fmt: skip
 
 
 class AuditLogger:
@@ -161,7 +166,9 @@ class AuditLogger:
     ) -> Receipt | None:
         if not self.enabled:
             return None
-        return self._log({"type": type, "data": data(), **descriptions.envelope_of(run, session)})
+        fields = {"type": type, "data": data(), **descriptions.envelope_of(run, session)}
+        given = {name: value for name, value in fields.items() if value is not None}
+        return self._log({"session_id": NOT_GIVEN, **given})
 
     def log(
         self,
@@ -215,12 +222,14 @@ class AuditLogger:
             return None
         if unknown:
             raise unknown_field(unknown)
-        fields: dict[str, Any] = {
-            "type": type, "session_id": session_id, "run_id": run_id, "data": data, "metadata": metadata,
-            "tenant_id": tenant_id, "actor": actor, "agent_id": agent_id, "parent_run_id": parent_run_id,
-            "provider": provider, "correlation_id": correlation_id, "trace_id": trace_id,
-            "span_id": span_id, "event_id": event_id, "occurred_at": occurred_at,
-        }  # fmt: skip
+        optional = (run_id, data, metadata, tenant_id, actor, agent_id, parent_run_id, provider, correlation_id,
+                    trace_id, span_id, event_id, occurred_at)  # fmt: skip
+        given = {
+            name: value
+            for name, value in zip(_OPTIONAL, optional, strict=True)
+            if value is not None
+        }
+        fields = {"type": type, "session_id": session_id, **given}
         receipt = self._log(fields)
         if wait:
             receipt.result(timeout_seconds)
@@ -248,10 +257,7 @@ class AuditLogger:
             receipt.result(timeout_seconds)
         return receipt
 
-    def _log(self, fields: dict[str, Any]) -> Receipt:
-        given = {name: value for name, value in fields.items() if value is not None}
-        for name in ("type", "session_id"):
-            given.setdefault(name, None)  # for the event to refuse, by name
+    def _log(self, given: dict[str, Any]) -> Receipt:
         if self._tenant_id is not None:
             given.setdefault("tenant_id", self._tenant_id)
         if self._actor is not None:
@@ -282,17 +288,22 @@ class AuditLogger:
         self._next_seq += 1  # at once: a signal handler may log before we are done
         source = Source(self._service, self._host, self._pid, self._producer_id, seq)
         try:
-            return self._enqueue(AuditEvent(**given, source=source))
+            if (new := new_record(given, source)) is None:
+                return self._enqueue(AuditEvent(**given, source=source))
+            return self._enqueue_record(new.event_id, given["session_id"].encode(), new.record)
         except BaseException:
             if self._next_seq == seq + 1 and self._outbox.end_number == number:
                 self._next_seq = seq  # a refused event must not look like a lost one
             raise
 
     def _enqueue(self, event: AuditEvent) -> Receipt:
-        if (size_bytes := len(event.record)) > self._config.max_event_bytes:
+        return self._enqueue_record(event.event_id, key_of(event), event.record)
+
+    def _enqueue_record(self, event_id: str, key: bytes, record: bytes) -> Receipt:
+        if (size_bytes := len(record)) > self._config.max_event_bytes:
             raise EventTooLargeError(size_bytes, self._config.max_event_bytes)
         sender = self._sender or self._start()
-        receipt = Receipt(self._outbox, event.event_id, key_of(event), event.record)
+        receipt = Receipt(self._outbox, event_id, key, record)
         self._outbox.add(receipt)
         sender.send_waiting()
         return receipt

@@ -6,6 +6,7 @@ import contextlib
 import threading
 import time
 from collections import deque
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -165,7 +166,7 @@ class Outbox:
         """Queue what has arrived, in spool order: a signal handler may have logged between two steps."""
         arrived, self._arriving = self._arriving, []
         if len(arrived) > 1:
-            arrived.sort(key=lambda receipt: receipt.number)
+            arrived.sort(key=attrgetter("number"))
         for receipt in arrived:
             backlog = self._backlog
             if backlog is not None and (backlog.has_unread_before(receipt) or not self._has_room()):

@@ -4,7 +4,8 @@ import datetime as dt
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -14,10 +15,19 @@ from trailhouse.schemas.errors import InvalidEventError
 from trailhouse.schemas.event import AuditEvent, restored, unknown_field
 from trailhouse.schemas.event_type import TYPE_PATTERN, is_type_name
 from trailhouse.schemas.plain import utc
-from trailhouse.schemas.record import ENVELOPE_FIELDS, Envelope, encode_envelope, encode_fields
-from trailhouse.schemas.uuid7 import is_uuid
+from trailhouse.schemas.record import (
+    ENVELOPE_FIELDS,
+    Envelope,
+    encode_envelope,
+    encode_fields,
+    encode_lines,
+)
+from trailhouse.schemas.uuid7 import are_canonical_uuids, is_uuid
 
 _decode_envelope = msgspec.json.Decoder(Envelope).decode
+_decode_lines = msgspec.json.Decoder(Envelope).decode_lines
+_type, _event_id = attrgetter("type"), attrgetter("event_id")
+_time_zone = attrgetter("occurred_at.tzinfo")
 _NOTHING: dict[str, Any] = {}
 MAX_LEVELS = 256
 """How deep a record may be nested: far from Python's own limit, so that what one program decodes
@@ -57,6 +67,30 @@ def decode_envelope(record: bytes) -> Decoded:
         raise InvalidEventError("record", f"must be JSON in UTF-8: {_syntax(error)}") from None
     except RecursionError:
         raise _too_deep() from None
+
+
+def decode_all(records: Sequence[bytes]) -> list[Envelope] | None:
+    """Return what *records* hold if each is just as our encoder writes it; else None: look at each.
+
+    It says what `decode_envelope` would, at a third less cost. Our encoder writes no line feed, so
+    lines that come out again as they went in were one record each.
+    """
+    lines = b"\n".join((*records, b""))
+    try:
+        envelopes = _decode_lines(lines)
+        if len(envelopes) != len(records) or encode_lines(envelopes) != lines:
+            return None
+    except (ValueError, RecursionError):  # msgspec's errors and Unicode's are ValueErrors
+        return None
+    is_sound = (
+        are_canonical_uuids(list(map(_event_id, envelopes)))
+        and all(map(is_type_name, set(map(_type, envelopes))))
+        and all(zone is dt.UTC for zone in set(map(_time_zone, envelopes)))
+        and not [
+            record for record in records if len(record) > 2 * MAX_LEVELS and _may_be_deep(record)
+        ]
+    )
+    return envelopes if is_sound else None
 
 
 def decode(record: bytes) -> AuditEvent:
@@ -106,14 +140,19 @@ def _check_rules(envelope: Envelope) -> None:
 
 def _check_depth(record: bytes) -> None:
     """Refuse deep nesting; *record* is known to be JSON."""
-    # A level takes two bytes: most records are too short to need a look.
-    if len(record) <= 2 * MAX_LEVELS or record.count(b"{") + record.count(b"[") <= MAX_LEVELS:
+    # A level takes two bytes: many records are too short to need a look.
+    if len(record) <= 2 * MAX_LEVELS or not _may_be_deep(record):
         return
     level = 0
     for bracket in _strings.sub(b"", record).translate(None, _NO_BRACKETS):
         level += 1 if bracket in b"[{" else -1
         if level > MAX_LEVELS:
             raise _too_deep()
+
+
+def _may_be_deep(record: bytes) -> bool:
+    # A level takes two bytes: most records are too short to need a look.
+    return len(record) > 2 * MAX_LEVELS and (record.count(b"{") + record.count(b"[") > MAX_LEVELS)
 
 
 def _too_deep() -> InvalidEventError:

@@ -75,6 +75,8 @@ ENVELOPE_FIELDS = frozenset(Envelope.__struct_fields__)
 _encoder = msgspec.json.Encoder(order="sorted")
 encode_fields = _encoder.encode
 """Encodes in canonical form all but a time of whole seconds, whose six zeros it leaves out."""
+encode_lines = _encoder.encode_lines
+"""Encodes several like that, a line feed behind each."""
 _decoder = msgspec.json.Decoder(dict[str, Any])
 
 

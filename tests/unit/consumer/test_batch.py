@@ -32,7 +32,7 @@ def test_an_event_becomes_its_row() -> None:
     """Every column of a row is a projection of the record, or its place in Kafka."""
     batch, _ = empty_batch()
     batch.add([Record(EVENT.record, 3, 7, 1_790_000_000_001)])
-    row = dict(zip(EVENT_COLUMNS, batch.rows[0], strict=True))
+    row = {name: batch.rows.column(name)[0] for name in EVENT_COLUMNS}
     assert row == {
         "session_id": "s", "tenant_id": "t", "event_id": EVENT.event_id,
         "record_hash": sha256(EVENT.record).digest()[:16], "type": "run_started", "run_id": "r",
@@ -135,7 +135,7 @@ def test_times_outside_the_column_are_clamped() -> None:
     """A broker's time that ClickHouse cannot hold, or none at all, does not spoil the row."""
     batch, _ = empty_batch()
     batch.add([Record(EVENT.record, appended_ms=-1), Record(EVENT.record, appended_ms=2**62)])
-    assert [row[-1] for row in batch.rows] == [0, 10_413_791_999_999]
+    assert batch.rows.column("appended_at") == [0, 10_413_791_999_999]
 
 
 def test_a_newer_schema_version_is_stored() -> None:
@@ -143,7 +143,7 @@ def test_a_newer_schema_version_is_stored() -> None:
     record = EVENT.record.replace(b'"schema_version":1', b'"schema_version":70000')
     batch, _ = empty_batch()
     batch.add([Record(record)])
-    row = dict(zip(EVENT_COLUMNS, batch.rows[0], strict=True))
+    row = {name: batch.rows.column(name)[0] for name in EVENT_COLUMNS}
     assert (row["schema_version"], row["record"]) == (65_535, record)
 
 
