@@ -158,7 +158,13 @@ def test_fault_16_wrong_clocks(stage: Scene) -> None:
 def test_fault_27_one_id_with_two_payloads(stage: Scene) -> None:
     """The same event id with other bytes: both are kept and seen, so that the conflict can be named."""
     first = AuditEvent(type="message_sent", session_id="s", data={"n": 1})
-    second = AuditEvent(type="message_sent", session_id="s", event_id=first.event_id, data={"n": 2})
+    second = AuditEvent(
+        type="message_sent",
+        session_id="s",
+        event_id=first.event_id,
+        occurred_at=first.occurred_at,  # or the table's key would tell them apart by that alone
+        data={"n": 2},
+    )
     stage.place.send([first.record, second.record, first.record])
     stage.worker()
     stage.settle_records()

@@ -2,10 +2,12 @@
 
 Within a partition the offset decides. Between partitions (a topic that was widened, or made anew)
 the broker's clock decides, and since a clock may step back, an event counts as appended no earlier
-than any event before it in its own partition. Only small columns are read here; the records follow
-by key.
+than any event before it in its own partition. For a part of a session only small columns are read
+here, and the records follow by key.
 """
 
+from collections.abc import Iterable
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
 from trailhouse.query.filters import Filter
@@ -27,6 +29,45 @@ class Key(NamedTuple):
     tenant_id: str
     event_id: str
     record_hash: bytes
+
+
+class Stored(NamedTuple):
+    """A stored record and where in Kafka it stood, in the order of STORED_COLUMNS."""
+
+    event_id: str
+    record_hash: bytes
+    record: bytes
+    cluster: str
+    topic_id: str
+    topic: str
+    partition: int
+    offset: int
+    appended_ms: int
+
+    @property
+    def home(self) -> tuple[str, str, str, int]:
+        """The partition, told from every other that ever was."""
+        return self.cluster, self.topic_id, self.topic, self.partition
+
+
+STORED_COLUMNS = f"event_id, record_hash, record, {_PARTITION}, kafka_offset, toUnixTimestamp64Milli(appended_at)"
+
+
+def in_append_order(rows: Iterable[Stored]) -> list[Stored]:
+    """Return *rows*, all of one session, in append order: what `keys_sql` does within ClickHouse.
+
+    A session stands in one partition, most often; a window in a statement costs more than reading it.
+    """
+    ordered = sorted(rows, key=attrgetter("offset"))
+    homes = {row.home for row in ordered}
+    if len(homes) <= 1:
+        return ordered
+    placed_ms = dict.fromkeys(homes, 0)
+    places: list[tuple[int, tuple[str, str, str, int], int]] = []
+    for row in ordered:
+        placed_ms[row.home] = max(placed_ms[row.home], row.appended_ms)
+        places.append((placed_ms[row.home], row.home, row.offset))
+    return [row for _, row in sorted(zip(places, ordered, strict=True), key=itemgetter(0))]
 
 
 def keys_in_append_order(clickhouse: ClickHouse, wanted: Filter) -> list[Key]:

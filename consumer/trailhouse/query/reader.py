@@ -11,7 +11,7 @@ import msgspec
 from trailhouse.query.filters import Filter, session_filter, tenant
 from trailhouse.query.order import Key, keys_in_append_order
 from trailhouse.query.overview import Overview, count_by_type, read_overview
-from trailhouse.query.records import fetch_events
+from trailhouse.query.records import fetch_events, fetch_session
 from trailhouse.query.stored import STORED_TIMEOUT_SECONDS, Receipt, wait_stored
 from trailhouse.schemas import AuditEvent, ClickHouseConfig
 from trailhouse.store import ClickHouse
@@ -114,6 +114,8 @@ class AuditReader:
         )
         if wanted.is_hopeless:
             return []
+        if wanted.takes_all:
+            return fetch_session(self._ready(), wanted)
         keys = keys_in_append_order(self._ready(), wanted)
         return fetch_events(self._ready(), wanted, keys) if keys else []
 
@@ -172,11 +174,8 @@ class AuditReader:
         return count_by_type(self._ready(), self.tenant_id)
 
     def _conflict(self, wanted: Filter, keys: list[Key]) -> Conflict:
-        by_id = msgspec.structs.replace(
-            wanted, limit=len(keys)
-        )  # not all of the session: these keys alone
         return Conflict(
-            event_id=keys[0].event_id, events=tuple(fetch_events(self._ready(), by_id, keys))
+            event_id=keys[0].event_id, events=tuple(fetch_events(self._ready(), wanted, keys))
         )
 
     def _ready(self) -> ClickHouse:

@@ -4,13 +4,34 @@ import hashlib
 from collections.abc import Sequence
 
 from trailhouse.query.filters import Filter
-from trailhouse.query.order import Key, scope, scope_parameters
+from trailhouse.query.order import (
+    STORED_COLUMNS,
+    Key,
+    Stored,
+    in_append_order,
+    scope,
+    scope_parameters,
+)
 from trailhouse.schemas import AuditEvent, decode
 from trailhouse.schemas.errors import IntegrityError, InvalidEventError
 from trailhouse.store import ClickHouse
 
 KEYS_PER_QUERY = 1_000
 HASH_BYTES = 16
+
+
+def fetch_session(clickhouse: ClickHouse, wanted: Filter) -> list[AuditEvent]:
+    """Return every event of a session that the reader may see, in append order: one question.
+
+    Raises:
+        IntegrityError, StorageError: As for `fetch_events`.
+    """
+    sql = f"SELECT {STORED_COLUMNS} FROM events WHERE {scope(wanted)}"  # noqa: S608 - no value in it
+    rows = clickhouse.query(sql, scope_parameters(wanted), bytes_columns=("record",)).rows
+    return [
+        _event(wanted.session_id, row.event_id, row.record_hash, row.record)
+        for row in in_append_order(map(Stored._make, rows))
+    ]
 
 
 def fetch_events(clickhouse: ClickHouse, wanted: Filter, keys: Sequence[Key]) -> list[AuditEvent]:
@@ -20,33 +41,40 @@ def fetch_events(clickhouse: ClickHouse, wanted: Filter, keys: Sequence[Key]) ->
         IntegrityError: A stored record contradicts its own hash, or is no event. Permanent.
         StorageError: ClickHouse is away or refuses.
     """
-    if wanted.takes_all:
-        found = _select(clickhouse, wanted, None)
-    else:
-        found = {}
-        for start in range(0, len(keys), KEYS_PER_QUERY):
-            found |= _select(clickhouse, wanted, keys[start : start + KEYS_PER_QUERY])
-    return [_event(wanted.session_id, key, found[key]) for key in keys if key in found]
+    found: dict[Key, bytes] = {}
+    for start in range(0, len(keys), KEYS_PER_QUERY):
+        found |= _select(clickhouse, wanted, keys[start : start + KEYS_PER_QUERY])
+    return [
+        _event(wanted.session_id, key.event_id, key.record_hash, found[key])
+        for key in keys
+        if key in found
+    ]
 
 
-def _select(clickhouse: ClickHouse, wanted: Filter, keys: Sequence[Key] | None) -> dict[Key, bytes]:
-    sql = f"SELECT tenant_id, event_id, record_hash, record FROM events WHERE {scope(wanted)}"  # noqa: S608 - no value in it
-    parameters = scope_parameters(wanted)
-    if keys is not None:
-        sql += " AND event_id IN {event_ids:Array(UUID)}"
-        parameters["event_ids"] = list(dict.fromkeys(key.event_id for key in keys))
-    rows = clickhouse.query(sql, parameters, bytes_columns=("record",)).rows
+def _select(clickhouse: ClickHouse, wanted: Filter, keys: Sequence[Key]) -> dict[Key, bytes]:
+    sql = f"""
+        SELECT tenant_id, event_id, record_hash, record FROM events
+        WHERE {scope(wanted)} AND event_id IN {{event_ids:Array(UUID)}}
+    """  # noqa: S608 - no value in it
+    event_ids = {"event_ids": list(dict.fromkeys(key.event_id for key in keys))}
+    rows = clickhouse.query(
+        sql, scope_parameters(wanted) | event_ids, bytes_columns=("record",)
+    ).rows
     return {
         Key(tenant_id, event_id, record_hash): record
         for tenant_id, event_id, record_hash, record in rows
     }
 
 
-def _event(session_id: str, key: Key, record: bytes) -> AuditEvent:
-    record_of = f"session {session_id!r}: the stored record of event {key.event_id}"
-    if hashlib.sha256(record).digest()[:HASH_BYTES] != key.record_hash:
-        raise IntegrityError(f"{record_of} contradicts its hash: it was altered")
+def _event(session_id: str, event_id: str, record_hash: bytes, record: bytes) -> AuditEvent:
+    if hashlib.sha256(record).digest()[:HASH_BYTES] != record_hash:
+        told = "contradicts its hash: it was altered"
+        raise IntegrityError(
+            f"session {session_id!r}: the stored record of event {event_id} {told}"
+        )
     try:
         return decode(record)
     except InvalidEventError as error:
-        raise IntegrityError(f"{record_of} is no event: {error}") from error
+        raise IntegrityError(
+            f"session {session_id!r}: the stored record of event {event_id} is no event: {error}"
+        ) from error

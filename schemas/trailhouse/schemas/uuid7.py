@@ -10,10 +10,11 @@ _has_uuid_form = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{1
 
 _is_canonical = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
 _POOL_IDS = 512
-_DIGITS_PER_ID = 20
+_DIGITS_PER_ID = 16
 _VARIANTS = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
+_FRACTIONS = tuple(f"7{number:03x}-" for number in range(1 << 12))
 _pool: list[str] = []
-"""What follows the milliseconds in an id: version, variant and 74 random bits."""
+"""How ids end: variant and 62 random bits."""
 _prefix = (0, "00000000-0000-")
 """A millisecond, and how the ids made in it begin."""
 
@@ -22,7 +23,7 @@ def _refill() -> None:
     """Draw for many ids at once: a system call and the writing of digits would be half an id's cost."""
     drawn = os.urandom(_POOL_IDS * _DIGITS_PER_ID // 2).hex()
     _pool.extend(
-        f"7{drawn[at : at + 3]}-{_VARIANTS[drawn[at + 3]]}{drawn[at + 4 : at + 7]}-{drawn[at + 7 : at + 19]}"
+        f"{_VARIANTS[drawn[at]]}{drawn[at + 1 : at + 4]}-{drawn[at + 4 : at + 16]}"
         for at in range(0, len(drawn), _DIGITS_PER_ID)
     )
 
@@ -31,17 +32,19 @@ def _refill() -> None:
 os.register_at_fork(after_in_child=_pool.clear)
 
 
-def uuid7(unix_ms: int | None = None) -> str:
+def uuid7(unix_ns: int | None = None) -> str:
     """Return a new UUIDv7 in its canonical text form.
 
-    48 bits of Unix milliseconds, then 74 random bits from the operating system. Safe for threads
-    and after fork. Ids made within one millisecond are not ordered.
+    48 bits of Unix milliseconds, 12 bits of the millisecond's fraction (RFC 9562, section 6.2, method
+    3), and 62 random bits from the operating system. Safe for threads and after fork. Ids made one after
+    the other are in order as far as the clock tells them apart, to a quarter of a microsecond: what
+    happened together lies together where events are sorted by id.
     """
     global _prefix
-    at_ms = time.time_ns() // 1_000_000 if unix_ms is None else unix_ms
+    at_ms, rest_ns = divmod(time.time_ns() if unix_ns is None else unix_ns, 1_000_000)
     while True:
         try:
-            suffix = _pool.pop()
+            end = _pool.pop()
             break
         except IndexError:
             _refill()
@@ -50,7 +53,7 @@ def uuid7(unix_ms: int | None = None) -> str:
         digits = f"{at_ms & 0xFFFFFFFFFFFF:012x}"
         prefix = f"{digits[:8]}-{digits[8:]}-"
         _prefix = at_ms, prefix
-    return prefix + suffix
+    return prefix + _FRACTIONS[rest_ns * 4_096 // 1_000_000] + end
 
 
 def is_canonical_uuid(text: str) -> bool:

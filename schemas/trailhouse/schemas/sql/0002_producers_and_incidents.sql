@@ -1,8 +1,8 @@
 -- Who numbered an event, so that a missing number is found without reading records; and what went wrong for good.
 
 ALTER TABLE {database}.event_log
-    ADD COLUMN IF NOT EXISTS producer_id LowCardinality(String) DEFAULT JSONExtractString(record, 'source', 'producer_id') AFTER correlation_id,
-    ADD COLUMN IF NOT EXISTS seq Nullable(UInt64) DEFAULT JSONExtract(record, 'source', 'seq', 'Nullable(UInt64)') CODEC(ZSTD(1)) AFTER producer_id;
+    ADD COLUMN IF NOT EXISTS producer_id LowCardinality(String) DEFAULT JSONExtractString(record, 'source', 'producer_id') CODEC(ZSTD(1)) AFTER correlation_id,
+    ADD COLUMN IF NOT EXISTS seq Nullable(UInt64) DEFAULT JSONExtract(record, 'source', 'seq', 'Nullable(UInt64)') CODEC(Delta, ZSTD(1)) AFTER producer_id;
 
 -- What readers see: each record once. Grant readers this, never the table: it reads with its owner's rights.
 -- A record's partition is a function of its bytes, so copies never lie in two partitions, and a partition that is

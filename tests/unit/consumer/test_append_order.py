@@ -1,0 +1,42 @@
+"""The order of a session's events when it stood in several partitions."""
+
+from trailhouse.query.order import Stored, in_append_order
+
+
+def stored(name: str, partition: int, offset: int, appended_ms: int) -> Stored:
+    """Return a record that is known by *name*."""
+    return Stored(name, b"", b"", "cluster", "id", "topic", partition, offset, appended_ms)
+
+
+def names(*rows: Stored) -> list[str]:
+    """Return the names of *rows* in append order."""
+    return [row.event_id for row in in_append_order(rows)]
+
+
+def test_within_a_partition_the_offset_decides() -> None:
+    """A clock that stepped back changes nothing."""
+    assert names(stored("b", 0, 2, 10), stored("a", 0, 1, 99), stored("c", 0, 3, 50)) == [
+        "a",
+        "b",
+        "c",
+    ]
+
+
+def test_between_partitions_the_clock_decides() -> None:
+    """A topic that was widened goes on where the broker's clock says."""
+    assert names(stored("c", 1, 0, 30), stored("a", 0, 7, 10), stored("b", 0, 8, 20)) == [
+        "a",
+        "b",
+        "c",
+    ]
+
+
+def test_an_event_counts_as_appended_no_earlier_than_those_before_it() -> None:
+    """After a step back of the clock, an event of another partition does not come in between."""
+    rows = (
+        stored("a", 0, 1, 100),
+        stored("b", 0, 2, 40),
+        stored("c", 1, 0, 70),
+        stored("d", 1, 1, 100),
+    )
+    assert names(*rows) == ["c", "a", "b", "d"]
