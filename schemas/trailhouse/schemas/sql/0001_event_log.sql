@@ -45,7 +45,7 @@ ENGINE = ReplacingMergeTree(ver)
 PARTITION BY toYYYYMM(toDate32(least(greatest(intDiv(occurred_us, 86400000000), 18262), 29219)))
 PRIMARY KEY (session_id, tenant_id, occurred_us)
 ORDER BY (session_id, tenant_id, occurred_us, event_id, record_hash)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity_bytes = 2097152;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity_bytes = 2097152, min_bytes_for_wide_part = 134217728;
 
 -- What readers see: each record once. Grant readers this, never the table: it reads with its owner's rights.
 -- A record's partition is a function of its bytes, so copies never lie in two partitions, and a partition that is
