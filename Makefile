@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help demo test test-fast faults faults-red kills soak check format bench docs constraints clean
+.PHONY: help demo test test-fast faults faults-red kills soak outage check format bench docs constraints clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ kills: $(READY) ## kill producers 500 times and workers 200 times, and send 200,
 
 soak: $(READY) ## break things at random: make soak MINUTES=10 SEED=1
 	@MINUTES=$(MINUTES) SEED=$(SEED) $(BIN)/python -m pytest -s tests/faults/soak.py
+
+outage: $(READY) ## ClickHouse away, and Kafka away, under load: make outage MINUTES=10
+	@MINUTES=$(MINUTES) $(BIN)/python -m pytest -s tests/faults/outage.py
 
 check: $(READY) ## lint and type-check, tests included
 	@$(BIN)/ruff format --check --quiet . || { echo "run: make format" >&2; exit 1; }
