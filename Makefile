@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help demo test test-fast faults faults-red kills soak outage check format bench docs constraints clean
+.PHONY: help demo test test-fast faults faults-red kills soak outage check format bench bench-full docs constraints clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -53,8 +53,11 @@ format: $(READY) ## format the code
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --quiet --fix .
 
-bench: $(READY) ## measure how fast the worker drains the topic
-	@$(BIN)/python -m benchmarks.drain
+bench: $(READY) ## measure speed beside its peers, and write docs/performance.md
+	@$(BIN)/python -m benchmarks
+
+bench-full: $(READY) ## the same with more events: growth to 10 million, sessions among 10 million
+	@$(BIN)/python -m benchmarks --full
 
 docs: $(READY) ## make anew what the documents take from the code
 	@$(BIN)/python docs/generate.py

@@ -1,168 +1,172 @@
-"""How fast one worker drains recorded events from a real Kafka into ClickHouse over HTTP.
+"""Worker drain: how fast a full topic gets into ClickHouse, ours beside what a user would write instead.
 
-Run `make bench`, or ``python -m benchmarks.drain --events 300000 --rounds 3``. Each round takes a
-fresh topic and database: the topic is filled, the worker is started, and the time counts from the
-first record consumed to the last one stored. Kafka and ClickHouse share the machine.
+Every contestant reads the same topic in a group of its own into a database of its own, whose table has
+the same columns and codecs. The time counts from its first record to the last one acknowledged.
 """
 
-import argparse
-import contextlib
 import json
-import os
-import signal
-import statistics
 import subprocess
 import sys
-import tempfile
-import threading
 import time
-import urllib.error
-import urllib.request
-import uuid
-from collections.abc import Generator
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from benchmarks.machine import cpu_seconds, describe, peak_resident_mb
-from trailhouse.consumer.init import apply_init
+from benchmarks.environments import python_of
+from benchmarks.machine import cpu_seconds, peak_resident_mb
+from benchmarks.plan import Plan
+from benchmarks.rounds import Rounds, interleaved
+from benchmarks.topics import fill
+from benchmarks.worker import DEADLINE_SECONDS, Place, Worker, new_place, wait_until, worker
 from trailhouse.devstack import DevStack
-from trailhouse.devstack.ports import free_port
-from trailhouse.producer import AuditLogger, ProducerConfig
-from trailhouse.schemas import ClickHouseConfig, KafkaConfig
 from trailhouse.store import ClickHouse
 
-RECORDED = Path(__file__).parents[1] / "tests" / "data" / "airline_runs.jsonl"
-DEADLINE_SECONDS = 300.0
+PEERS = Path(__file__).parent / "peers"
+OURS, CEILING = "trailhouse", "ceiling"
 
 
-class Round(NamedTuple):
-    """What one round measured."""
+class Peer(NamedTuple):
+    """A contestant: its script, its environment (None is ours), and its share of the events."""
 
-    events_per_second: float
-    cpu_microseconds_per_event: float
-    peak_resident_mb: float
-
-
-def fill(kafka: KafkaConfig, events: int) -> None:
-    """Emit recorded events, each with an id of its own, until *events* are acknowledged."""
-    recorded = [json.loads(line) for line in RECORDED.read_text(encoding="utf-8").splitlines()]
-    config = ProducerConfig(kafka=kafka, queue_timeout_seconds=60.0, service="bench")
-    with AuditLogger(config) as audit:
-        for number in range(events):
-            audit.log(**recorded[number % len(recorded)])
-        audit.flush(DEADLINE_SECONDS)
+    script: str
+    environment: str | None
+    share: float = 1.0
 
 
-def metric(port: int, name: str) -> float:
-    """Return a series of the worker; 0 until its web server answers."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-            text = answer.read().decode()
-    except (urllib.error.URLError, OSError):
-        return 0.0
-    values = [line.rpartition(" ")[2] for line in text.splitlines() if line.startswith(f"{name} ")]
-    return float(values[0]) if values else 0.0
+CONTESTANTS: dict[str, Peer | None] = {
+    OURS: None,
+    CEILING: Peer("ceiling.py", None),
+    "aiokafka by hand": Peer("aiokafka_by_hand.py", "aiokafka"),
+    "Quix Streams": Peer("quix_sink.py", "quix"),
+    "sentry-arroyo": Peer("arroyo_batches.py", "arroyo"),
+    "Faust agent": Peer("faust_agent.py", "faust", 0.1),
+}
 
 
-@contextlib.contextmanager
-def worker(environment: dict[str, str]) -> Generator[subprocess.Popen[bytes]]:
-    """Run a worker, and end it by SIGTERM."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "trailhouse.cli", "worker"], env=os.environ | environment
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(60)
-
-
-def drain(
-    kafka: KafkaConfig, clickhouse: ClickHouseConfig, environment: dict[str, str], events: int
-) -> Round:
-    """Start a worker on a full topic and measure until everything is stored."""
-    port = free_port()
-    variables = environment | {
-        "TRAILHOUSE_KAFKA_TOPIC": kafka.topic,
-        "TRAILHOUSE_CLICKHOUSE_DATABASE": clickhouse.database,
-        "TRAILHOUSE_WORKER_WEB_PORT": str(port),
-        "TRAILHOUSE_WORKER_GROUP_ID": f"bench-{kafka.topic}",
+def measure(stack: DevStack, plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
+    """Run all contestants in interleaved rounds."""
+    events = plan.pick(150_000, 1_000_000)
+    for peer in CONTESTANTS.values():
+        if peer is not None and peer.environment is not None:
+            python_of(peer.environment)
+    topics = {1.0: new_place(stack), 0.1: new_place(stack)}
+    for share, place in topics.items():
+        fill(place.kafka, int(events * share))
+    rounds = Rounds()
+    for number, name in interleaved(list(CONTESTANTS), plan.rounds):
+        peer = CONTESTANTS[name]
+        share = peer.share if peer else 1.0
+        place = new_place(stack, topic=topics[share].kafka.topic)
+        count = int(events * share)
+        values = drained(stack, place, count) if peer is None else run_peer(peer, place, count)
+        rounds.add(number, name, values)
+        say(f"drain, round {number + 1}: {name} {values['events_per_second']:,.0f} events/s")
+    return {
+        "events": events,
+        "shares": {n: p.share for n, p in CONTESTANTS.items() if p},
+        "rounds": rounds.rounds,
     }
-    pause, end = threading.Event(), time.monotonic() + DEADLINE_SECONDS
-    with worker(variables) as process:
-        started_at, cpu_before = time.monotonic(), 0.0
-        while (stored := metric(port, "trailhouse_worker_records_stored_total")) < events:
-            if metric(port, "trailhouse_worker_records_consumed_total") == 0:
-                started_at, cpu_before = time.monotonic(), cpu_seconds(process.pid)
-            if time.monotonic() > end or process.poll() is not None:
-                raise SystemExit(f"the worker stored {stored:.0f} of {events} events and no more")
-            pause.wait(0.05)
-        seconds = time.monotonic() - started_at
-        cpu = cpu_seconds(process.pid) - cpu_before
-        peak = peak_resident_mb(process.pid)
-    check_arrived(clickhouse, events)
-    return Round(events / seconds, cpu / events * 1e6, peak)
 
 
-def check_arrived(clickhouse: ClickHouseConfig, events: int) -> None:
-    """Raise unless the view shows each event once."""
-    with ClickHouse(clickhouse) as store:
-        [[rows, ids]] = store.query("SELECT count(), uniqExact(event_id) FROM events").rows
-    if (rows, ids) != (events, events):
+def drained(stack: DevStack, place: Place, events: int, workers: int = 1) -> dict[str, float]:
+    """Have *workers* of ours drain the topic; check that all is there, and return what it took."""
+    if workers == 1:
+        with worker(stack, place) as one:
+            return _followed([one], place, events)
+    with worker(stack, place) as one, worker(stack, place) as two:
+        return _followed([one, two], place, events)
+
+
+def _followed(workers: list[Worker], place: Place, events: int) -> dict[str, float]:
+    def total(name: str) -> float:
+        return sum(each.series(name) for each in workers)
+
+    def cpu() -> float:
+        return sum(cpu_seconds(each.process.pid) for each in workers)
+
+    began_at, began_cpu = time.monotonic(), 0.0
+
+    def has_begun() -> bool:
+        nonlocal began_at, began_cpu
+        began_at, began_cpu = time.monotonic(), cpu()
+        return total("records_consumed_total") > 0
+
+    wait_until(has_begun, "a worker that reads")
+    wait_until(lambda: total("records_stored_total") >= events, f"{events} events stored")
+    seconds, used = time.monotonic() - began_at, cpu() - began_cpu
+    peak = max(peak_resident_mb(each.process.pid) for each in workers)
+    _check(place, "SELECT count(), uniqExact(event_id) FROM events", events)
+    return {
+        "events_per_second": events / seconds,
+        "cpu_us_per_event": used / events * 1e6,
+        "peak_mb": peak,
+    }
+
+
+def run_peer(peer: Peer, place: Place, events: int) -> dict[str, float]:
+    table = "raw_events" if peer.script == "ceiling.py" else "peer_events"
+    with ClickHouse(place.clickhouse) as store:
+        store.command(
+            _RAW_TABLE if table == "raw_events" else "CREATE TABLE peer_events AS event_log"
+        )
+    python = sys.executable if peer.environment is None else str(python_of(peer.environment))
+    kafka, clickhouse = place
+    command = [
+        python, str(PEERS / peer.script), "--bootstrap", kafka.bootstrap_servers, "--topic", kafka.topic,
+        "--group", f"bench-{clickhouse.database}", "--url", clickhouse.url, "--user", clickhouse.user,
+        "--password", clickhouse.password, "--database", clickhouse.database, "--events", str(events),
+    ]  # fmt: skip
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False
+    )
+    lines = [line for line in done.stdout.splitlines() if line.startswith('{"seconds"')]
+    if done.returncode or not lines:
         raise SystemExit(
-            f"expected {events} rows with as many ids in the view, got {rows} and {ids}"
+            f"benchmarks: {peer.script} ended with {done.returncode}: {done.stderr[-2_000:]}"
+        )
+    tally = json.loads(lines[-1])
+    what = "count(), count()" if table == "raw_events" else "count(), uniqExact(event_id)"
+    _check(place, f"SELECT {what} FROM {table}", events)
+    return {
+        "events_per_second": events / tally["seconds"],
+        "cpu_us_per_event": tally["cpu_seconds"] / events * 1e6,
+        "peak_mb": tally["peak_mb"],
+    }
+
+
+_RAW_TABLE = """
+    CREATE TABLE raw_events (record String CODEC(ZSTD(1))) ENGINE = MergeTree ORDER BY tuple()
+    SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
+"""
+
+
+def _check(place: Place, sql: str, events: int) -> None:
+    with ClickHouse(place.clickhouse) as store:
+        [[rows, ids]] = store.query(sql).rows
+    if rows < events or ids != events:
+        raise SystemExit(
+            f"benchmarks: expected {events} events, got {rows} rows and {ids} ids: {sql}"
         )
 
 
-def main() -> None:
-    """Run the rounds and print their median."""
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    options.add_argument(
-        "--events", type=int, default=300_000, help="events a round (default 300000)"
-    )
-    options.add_argument("--rounds", type=int, default=3, help="rounds (default 3)")
-    given = options.parse_args()
-    print(describe())
-    rounds: list[Round] = []
-    with (
-        tempfile.TemporaryDirectory(prefix="trailhouse-bench-") as folder,
-        DevStack(Path(folder), parts=("kafka", "clickhouse")) as stack,
+def table(section: dict[str, Any]) -> str:
+    """Return the section as a Markdown table."""
+    rounds = Rounds()
+    rounds.rounds = section["rounds"]
+    lines = [
+        "| contestant | events/s, median (lowest to highest) | trailhouse is … × as fast | CPU µs an event | peak MB |",
+        "|---|---|---|---|---|",
+    ]
+    for name in sorted(
+        rounds.contestants, key=lambda name: -rounds.spread(name, "events_per_second").median
     ):
-        environment = stack.environment()
-        for number in range(given.rounds):
-            name = uuid.uuid4().hex[:8]
-            kafka = KafkaConfig(
-                bootstrap_servers=environment["TRAILHOUSE_KAFKA_BOOTSTRAP_SERVERS"],
-                topic=f"bench-{name}",
-            )
-            clickhouse = ClickHouseConfig(
-                url=environment["TRAILHOUSE_CLICKHOUSE_URL"],
-                user=environment.get("TRAILHOUSE_CLICKHOUSE_USER", "default"),
-                password=environment.get("TRAILHOUSE_CLICKHOUSE_PASSWORD", ""),
-                database=f"bench_{name}",
-            )
-            apply_init(kafka, clickhouse)
-            filled_at = time.monotonic()
-            fill(kafka, given.events)
-            emitted_per_second = given.events / (time.monotonic() - filled_at)
-            measured = drain(kafka, clickhouse, environment, given.events)
-            rounds.append(measured)
-            print(
-                f"round {number + 1}: emitted {emitted_per_second:,.0f} events/s; drained"
-                f" {measured.events_per_second:,.0f} events/s, worker CPU"
-                f" {measured.cpu_microseconds_per_event:.1f} µs an event, peak {measured.peak_resident_mb:.0f} MB",
-                flush=True,
-            )
-    rates = [measured.events_per_second for measured in rounds]
-    cpu = statistics.median(measured.cpu_microseconds_per_event for measured in rounds)
-    peak = max(measured.peak_resident_mb for measured in rounds)
-    print(
-        f"worker drain: median {statistics.median(rates):,.0f} events/s ({min(rates):,.0f} to {max(rates):,.0f}),"
-        f" {cpu:.1f} µs worker CPU an event, peak {peak:.0f} MB resident"
-    )
-
-
-if __name__ == "__main__":
-    main()
+        rate, ratio = (
+            rounds.spread(name, "events_per_second"),
+            rounds.ratio(OURS, name, "events_per_second"),
+        )
+        cpu, peak = rounds.spread(name, "cpu_us_per_event"), rounds.spread(name, "peak_mb")
+        lines.append(
+            f"| {name} | {rate.median:,.0f} ({rate.low:,.0f} to {rate.high:,.0f}) "
+            f"| {ratio.median:.2f} ({ratio.low:.2f} to {ratio.high:.2f}) | {cpu.median:.1f} | {peak.high:.0f} |"
+        )
+    return "\n".join(lines)

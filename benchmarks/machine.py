@@ -1,23 +1,55 @@
 """What a figure was measured on: cores, memory, versions, and what else ran."""
 
+import contextlib
 import os
 import platform
+import time
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 PACKAGES = ("confluent-kafka", "faust-streaming", "clickhouse-connect", "chdb", "msgspec")
+BUSY_SECONDS = 0.05
 
 
-def describe() -> str:
-    """Return the machine and the versions, one line each."""
+def described() -> dict[str, Any]:
+    """Return machine, versions, load, and what else uses the processor, measured over a second."""
     memory_kib = int(Path("/proc/meminfo").read_text().split()[1])
     load, _, _ = os.getloadavg()
-    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    return (
-        f"machine: {os.cpu_count()} cores, {memory_kib / 2**20:.0f} GiB, {platform.machine()},"
-        f" load {load:.1f} at the start\n"
-        f"versions: Python {platform.python_version()}, {versions}"
-    )
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": f"{os.cpu_count()} cores, {memory_kib / 2**20:.0f} GiB, {platform.system()} {platform.machine()}",
+        "versions": f"Python {platform.python_version()}, "
+        + ", ".join(f"{name} {version(name)}" for name in PACKAGES),
+        "load": load,
+        "others": _others(),
+    }
+
+
+def _others() -> str:
+    before = _cpu_by_pid()
+    time.sleep(1.0)
+    busy = {
+        _name(pid): seconds - before.get(pid, seconds)
+        for pid, seconds in _cpu_by_pid().items()
+        if pid != os.getpid() and seconds - before.get(pid, seconds) >= BUSY_SECONDS
+    }
+    return ", ".join(f"{name} ({share:.0%} of a core)" for name, share in busy.items()) or "nothing"
+
+
+def _cpu_by_pid() -> dict[int, float]:
+    found: dict[int, float] = {}
+    for path in Path("/proc").iterdir():
+        if path.name.isdecimal():
+            with contextlib.suppress(OSError):
+                found[int(path.name)] = cpu_seconds(int(path.name))
+    return found
+
+
+def _name(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    return str(pid)
 
 
 def cpu_seconds(pid: int) -> float:

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.faults]
 
 MINUTES = float(os.environ.get("MINUTES") or "1")
 LOOK_SECONDS = 2.0
-SETTLED_SHARE = 0.1
+SETTLED_SHARE = 0.25
 """After this part of the outage everything that is bounded is full."""
 MAX_GROWTH_BYTES = 20_000_000
 SETTLE_SECONDS = 300.0
@@ -53,8 +53,8 @@ class Memory:
 def run(stage: Scene, worker: Worker, outage: Callable[[Callable[[], None]], None]) -> None:
     """Emit through an outage, and check memory and every event."""
     worker.wait_until_ready()
-    load = stage.load(rate=150, body_bytes=640, sessions=50)
-    load.wait_for(300)
+    load = stage.load(rate=500, body_bytes=640, sessions=50)
+    load.wait_for(500)
     memory = Memory(worker, load)
     outage(lambda: memory.watch(MINUTES))
     load.end(SETTLE_SECONDS)

@@ -231,7 +231,7 @@ class ProducerConfig(msgspec.Struct, frozen=True, kw_only=True):
     queue_bytes: int = setting(
         "producer",
         "queue_bytes",
-        33_554_432,
+        16_777_216,
         "The same in bytes.",
         kind=int,
     )

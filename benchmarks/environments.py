@@ -1,0 +1,32 @@
+"""An environment of its own for each peer: their pins conflict with ours and with each other's."""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+PEERS = Path(__file__).parent / "peers"
+FOLDER = Path(__file__).parents[1] / ".bench"
+
+
+def python_of(name: str) -> Path:
+    """Return the Python of the environment that ``peers/<name>.txt`` pins, built when it is missing.
+
+    Raises:
+        SystemExit: pip cannot install it; says what to look at.
+    """
+    requirements = PEERS / f"{name}.txt"
+    folder = FOLDER / name
+    python, stamp = folder / "bin" / "python", folder / "requirements.sha256"
+    wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
+    if stamp.exists() and stamp.read_text() == wanted:
+        return python
+    print(f"building {folder.relative_to(FOLDER.parent)} …", file=sys.stderr, flush=True)
+    subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
+    install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    if subprocess.run([*install, "--requirement", str(requirements)], check=False).returncode:
+        raise SystemExit(
+            f"benchmarks: {requirements.name} cannot be installed; see pip's words above"
+        )
+    stamp.write_text(wanted)
+    return python

@@ -1,0 +1,105 @@
+"""A worker of ours on a benchmark's stack: started, asked for its series, ended."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable, Generator
+from typing import NamedTuple
+
+from trailhouse.consumer.init import apply_init
+from trailhouse.devstack import DevStack
+from trailhouse.devstack.ports import free_port
+from trailhouse.schemas import ClickHouseConfig, KafkaConfig
+
+DEADLINE_SECONDS = 600.0
+LOOK_SECONDS = 0.02
+
+
+class Place(NamedTuple):
+    """A topic, and a database to drain it into."""
+
+    kafka: KafkaConfig
+    clickhouse: ClickHouseConfig
+
+
+class Worker(NamedTuple):
+    """A running worker."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+
+    def series(self, name: str) -> float:
+        """Return a series of /metrics; 0 until the worker's web server answers."""
+        try:
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{self.port}/metrics", timeout=5
+            ) as answer:
+                text = answer.read().decode()
+        except (urllib.error.URLError, OSError):
+            return 0.0
+        full = f"trailhouse_worker_{name}"
+        values = [line.split()[-1] for line in text.splitlines() if line.startswith(f"{full} ")]
+        return float(values[0]) if values else 0.0
+
+
+def new_place(stack: DevStack, *, partitions: int = 12, topic: str | None = None) -> Place:
+    """Make a database and, unless *topic* is there already, a topic."""
+    environment, name = stack.environment(), uuid.uuid4().hex[:8]
+    place = Place(
+        KafkaConfig(
+            bootstrap_servers=environment["TRAILHOUSE_KAFKA_BOOTSTRAP_SERVERS"],
+            topic=topic or f"bench-{name}",
+            partitions=partitions,
+        ),
+        ClickHouseConfig(
+            url=environment["TRAILHOUSE_CLICKHOUSE_URL"],
+            user=environment.get("TRAILHOUSE_CLICKHOUSE_USER", "default"),
+            password=environment.get("TRAILHOUSE_CLICKHOUSE_PASSWORD", ""),
+            database=f"bench_{name}",
+        ),
+    )
+    apply_init(*place)
+    return place
+
+
+@contextlib.contextmanager
+def worker(stack: DevStack, place: Place) -> Generator[Worker]:
+    """Run a worker, and end it by SIGTERM; workers of one place are one group."""
+    port = free_port()
+    environment = stack.environment() | {
+        "TRAILHOUSE_KAFKA_TOPIC": place.kafka.topic,
+        "TRAILHOUSE_CLICKHOUSE_DATABASE": place.clickhouse.database,
+        "TRAILHOUSE_WORKER_WEB_PORT": str(port),
+        "TRAILHOUSE_WORKER_GROUP_ID": f"bench-{place.clickhouse.database}",
+    }
+    command = [sys.executable, "-m", "trailhouse.cli", "worker"]
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(
+        command, env=os.environ | environment, stdout=quiet, stderr=quiet
+    ) as process:
+        try:
+            yield Worker(process, port)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(60)
+
+
+def wait_until(
+    is_done: Callable[[], bool],
+    what: str,
+    seconds: float = DEADLINE_SECONDS,
+    every_seconds: float = LOOK_SECONDS,
+) -> None:
+    """Return when *is_done*; end the benchmark when that takes too long."""
+    pause, end = threading.Event(), time.monotonic() + seconds
+    while not is_done():
+        if time.monotonic() > end:
+            raise SystemExit(f"benchmarks: expected {what} within {seconds:g} s")
+        pause.wait(every_seconds)
