@@ -122,7 +122,7 @@ def multiply(place: Place, times: int, say: Callable[[str], None]) -> None:
         ).rows
         names = [name for (name,) in found]
         for turn in range(1, times + 1):
-            values = ", ".join(_CHANGED.get(name, name) for name in names).replace(
+            values = ", ".join(_CHANGED.get(str(name), str(name)) for name in names).replace(
                 "{turn}", str(turn)
             )
             sql = _COPY.replace("{columns}", ", ".join(names)).replace("{values}", values)

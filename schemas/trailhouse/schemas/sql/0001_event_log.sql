@@ -4,7 +4,7 @@
 
 -- Sorted by time within a session, which makes neighbours alike and small: ClickHouse orders a UUID by its second half,
 -- so by event_id alone a session would lie in random order. What happened when is a function of the record, so copies
--- still meet. Of the bytes on disk a record's own are two thirds, so its codec is the one that may cost something.
+-- still meet. Each part has some session on either side of any other: the index tells which parts hold it. Of the bytes on disk a record's own are two thirds, so its codec is the one that may cost something.
 CREATE TABLE IF NOT EXISTS {database}.event_log
 (
     session_id      String CODEC(ZSTD(1)),
@@ -39,7 +39,8 @@ CREATE TABLE IF NOT EXISTS {database}.event_log
     ver             UInt64 MATERIALIZED bitNot(bitShiftLeft(toUInt64(toUnixTimestamp64Milli(appended_at)), 22) + kafka_offset % 4194304)
                     COMMENT 'grows backwards: of two copies the first appended wins' CODEC(Delta, ZSTD(1)),
     occurred_at     DateTime64(6, 'UTC') ALIAS fromUnixTimestamp64Micro(least(greatest(occurred_us, -2208988800000000), 10413791999999999), 'UTC')
-                    COMMENT 'occurred_us within the years 1900 to 2299, which DateTime64 is documented for'
+                    COMMENT 'occurred_us within the years 1900 to 2299, which DateTime64 is documented for',
+    INDEX by_session session_id TYPE bloom_filter(0.01) GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree(ver)
 PARTITION BY toYYYYMM(toDate32(least(greatest(intDiv(occurred_us, 86400000000), 18262), 29219)))
@@ -58,7 +59,8 @@ SELECT
     input_tokens, output_tokens, total_tokens, cost_usd, duration_ms, schema_version, record, record_hash,
     kafka_cluster, kafka_topic, kafka_topic_id, kafka_partition, kafka_offset, appended_at
 FROM {database}.event_log FINAL
-SETTINGS do_not_merge_across_partitions_select_final = 1, optimize_move_to_prewhere_if_final = 1;
+SETTINGS do_not_merge_across_partitions_select_final = 1, optimize_move_to_prewhere_if_final = 1,
+    use_skip_indexes_if_final = 1;
 
 -- Records that are no events, byte for byte, with where they stood and why they were refused.
 CREATE TABLE IF NOT EXISTS {database}.event_quarantine

@@ -16,7 +16,8 @@ SELECT
     input_tokens, output_tokens, total_tokens, cost_usd, duration_ms, schema_version, record, record_hash,
     kafka_cluster, kafka_topic, kafka_topic_id, kafka_partition, kafka_offset, appended_at
 FROM {database}.event_log FINAL
-SETTINGS do_not_merge_across_partitions_select_final = 1, optimize_move_to_prewhere_if_final = 1;
+SETTINGS do_not_merge_across_partitions_select_final = 1, optimize_move_to_prewhere_if_final = 1,
+    use_skip_indexes_if_final = 1;
 
 -- What the worker noticed and could not mend by itself: offsets whose records are gone or were made anew.
 CREATE TABLE IF NOT EXISTS {database}.event_incidents
