@@ -4,7 +4,8 @@
 
 -- Sorted by time within a session, which makes neighbours alike and small: ClickHouse orders a UUID by its second half,
 -- so by event_id alone a session would lie in random order. What happened when is a function of the record, so copies
--- still meet. Each part has some session on either side of any other: the index tells which parts hold it. Of the bytes on disk a record's own are two thirds, so its codec is the one that may cost something.
+-- still meet. Each part has some session on either side of any other: the index tells which parts hold it. Of the bytes
+-- on disk a record's own are two thirds, so its codec is the one that may cost something.
 CREATE TABLE IF NOT EXISTS {database}.event_log
 (
     session_id      String CODEC(ZSTD(1)),
