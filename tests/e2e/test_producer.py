@@ -97,11 +97,11 @@ def test_tenant_and_actor_are_set_by_logger_and_by_call(kafka: KafkaConfig) -> N
         ProducerConfig(kafka=kafka), tenant_id="t", actor={"type": "user", "id": "u"}
     ) as audit:
         audit.log("a", session_id="s")
-        audit.log("b", session_id="s", tenant_id="t2", actor=Actor("service", "x"))
+        audit.log("b", session_id="s", tenant_id="t2", actor=Actor(type="service", id="x"))
     first, second = events_of(kafka, 2)
 
-    assert (first.tenant_id, first.actor) == ("t", Actor("user", "u"))
-    assert (second.tenant_id, second.actor) == ("t2", Actor("service", "x"))
+    assert (first.tenant_id, first.actor) == ("t", Actor(type="user", id="u"))
+    assert (second.tenant_id, second.actor) == ("t2", Actor(type="service", id="x"))
 
 
 def test_emit_sends_an_event_byte_for_byte(audit: AuditLogger, kafka: KafkaConfig) -> None:

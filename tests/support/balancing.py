@@ -101,7 +101,9 @@ def numbered(
         AuditEvent(
             type="message_sent",
             session_id=session_id,
-            source=Source("service", "host", 1, producer_id, number),
+            source=Source(
+                service="service", host="host", pid=1, producer_id=producer_id, seq=number
+            ),
             data={"number": number},
         ).record
         for number in numbers

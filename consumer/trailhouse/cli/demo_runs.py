@@ -22,7 +22,15 @@ def recorded_events() -> tuple[AuditEvent, ...]:
     return tuple(
         event_of(
             msgspec.json.decode(line)
-            | {"source": Source("trailhouse-demo", host, os.getpid(), producer_id, number)}
+            | {
+                "source": Source(
+                    service="trailhouse-demo",
+                    host=host,
+                    pid=os.getpid(),
+                    producer_id=producer_id,
+                    seq=number,
+                )
+            }
         )
         for number, line in enumerate(lines)
     )

@@ -48,7 +48,11 @@ class Stamp:
         given = dict(fields)
         if is_stamped := given.get("source") is None:
             given["source"] = Source(
-                self._service, self._host, os.getpid(), self._producer_id, self._next_seq
+                host=self._host,
+                pid=os.getpid(),
+                producer_id=self._producer_id,
+                seq=self._next_seq,
+                service=self._service,
             )
         if given.get("tenant_id") is None:
             given["tenant_id"] = self._tenant_id

@@ -24,7 +24,7 @@ from trailhouse.schemas.errors import (
 )
 from trailhouse.schemas.event import AuditEvent, unknown_field
 from trailhouse.schemas.event_type import EventType
-from trailhouse.schemas.quick import new_record
+from trailhouse.schemas.quick import GIVEN, new_record
 from trailhouse.schemas.record import Actor, Source
 from trailhouse.schemas.topic import key_of
 from trailhouse.schemas.uuid7 import uuid7
@@ -37,10 +37,6 @@ if TYPE_CHECKING:
 DEFAULT_TIMEOUT_SECONDS = 30.0
 NOT_GIVEN: Any = None
 """Stands for a `session_id` that was forgotten, which is refused like any other wrong one."""
-_OPTIONAL = (
-    "run_id", "data", "metadata", "tenant_id", "actor", "agent_id", "parent_run_id", "provider", "correlation_id",
-    "trace_id", "span_id", "event_id", "occurred_at",
-)  # fmt: skip
 
 
 class AuditLogger:
@@ -70,8 +66,8 @@ class AuditLogger:
         actor: Actor | Mapping[str, str] | None = None,
     ) -> None:
         self._config = ProducerConfig() if config is None else config
-        self._tenant_id = tenant_id or self._config.tenant_id or None
-        self._actor = actor
+        stamps = {"tenant_id": tenant_id or self._config.tenant_id or None, "actor": actor}
+        self._stamps = {name: value for name, value in stamps.items() if value is not None}
         self._override: ContextVar[bool | None] = ContextVar(
             "trailhouse_audit_enabled", default=None
         )
@@ -166,9 +162,8 @@ class AuditLogger:
     ) -> Receipt | None:
         if not self.enabled:
             return None
-        fields = {"type": type, "data": data(), **descriptions.envelope_of(run, session)}
-        given = {name: value for name, value in fields.items() if value is not None}
-        return self._log({"session_id": NOT_GIVEN, **given})
+        get = {"type": type, "data": data(), **descriptions.envelope_of(run, session)}.get
+        return self._log(tuple(map(get, GIVEN)))
 
     def log(
         self,
@@ -222,15 +217,10 @@ class AuditLogger:
             return None
         if unknown:
             raise unknown_field(unknown)
-        optional = (run_id, data, metadata, tenant_id, actor, agent_id, parent_run_id, provider, correlation_id,
-                    trace_id, span_id, event_id, occurred_at)  # fmt: skip
-        given = {
-            name: value
-            for name, value in zip(_OPTIONAL, optional, strict=True)
-            if value is not None
-        }
-        fields = {"type": type, "session_id": session_id, **given}
-        receipt = self._log(fields)
+        receipt = self._log(
+            (type, session_id, run_id, data, metadata, tenant_id, actor, agent_id, parent_run_id, provider,
+             correlation_id, trace_id, span_id, event_id, occurred_at)
+        )  # fmt: skip
         if wait:
             receipt.result(timeout_seconds)
         return receipt
@@ -252,45 +242,55 @@ class AuditLogger:
         given = cast(object, event)  # an untyped caller may hand over anything
         if not isinstance(given, AuditEvent):
             raise InvalidEventError("event", f"must be an AuditEvent, got {type(given).__name__}")
-        receipt = self._when_there_is_room(lambda: self._enqueue(event))
+        receipt = self._when_there_is_room(self._enqueue, given)
         if wait:
             receipt.result(timeout_seconds)
         return receipt
 
-    def _log(self, given: dict[str, Any]) -> Receipt:
-        if self._tenant_id is not None:
-            given.setdefault("tenant_id", self._tenant_id)
-        if self._actor is not None:
-            given.setdefault("actor", self._actor)
-        return self._when_there_is_room(lambda: self._enqueue_numbered(given))
+    def _log(self, given: tuple[Any, ...]) -> Receipt:
+        """Log what is given, in the order of `GIVEN`."""
+        if self._stamps:
+            given = tuple(
+                self._stamps.get(name) if value is None else value
+                for name, value in zip(GIVEN, given, strict=True)
+            )
+        return self._when_there_is_room(self._enqueue_numbered, given)
 
-    def _when_there_is_room(self, enqueue: Callable[[], Receipt]) -> Receipt:
+    def _when_there_is_room(self, enqueue: Callable[[Any], Receipt], what: object) -> Receipt:
         """Call *enqueue* under the outbox's lock, again for as long as the disk may still get space."""
-        outbox, timeout_seconds = self._outbox, self._config.queue_timeout_seconds
-        with outbox.lock:
-            outbox.wait_for_room(timeout_seconds)
+        outbox = self._outbox
+        with outbox.mutex:
+            if not outbox.has_room:
+                outbox.wait_for_room(self._config.queue_timeout_seconds)
             try:
-                return enqueue()
+                return enqueue(what)
             except SpoolFullError:
-                deadline_seconds = time.monotonic() + timeout_seconds
+                deadline_seconds = time.monotonic() + self._config.queue_timeout_seconds
             while True:
                 # The lock is let go of here: others may take the numbers that follow.
                 is_over = not outbox.wait_for_disk(deadline_seconds)
                 try:
-                    return enqueue()
+                    return enqueue(what)
                 except SpoolFullError:
                     if is_over:
                         raise
 
-    def _enqueue_numbered(self, given: dict[str, Any]) -> Receipt:
+    def _enqueue_numbered(self, given: tuple[Any, ...]) -> Receipt:
         number = self._outbox.end_number
         seq = self._next_seq
-        self._next_seq += 1  # at once: a signal handler may log before we are done
-        source = Source(self._service, self._host, self._pid, self._producer_id, seq)
+        self._next_seq = seq + 1  # at once: a signal handler may log before we are done
+        source = Source(
+            host=self._host,
+            pid=self._pid,
+            producer_id=self._producer_id,
+            seq=seq,
+            service=self._service,
+        )
         try:
-            if (new := new_record(given, source)) is None:
-                return self._enqueue(AuditEvent(**given, source=source))
-            return self._enqueue_record(new.event_id, given["session_id"].encode(), new.record)
+            if (new := new_record(source, *given)) is None:
+                return self._enqueue(_event(given, source))
+            event_id, record = new
+            return self._enqueue_record(event_id, given[_SESSION_ID].encode(), record)
         except BaseException:
             if self._next_seq == seq + 1 and self._outbox.end_number == number:
                 self._next_seq = seq  # a refused event must not look like a lost one
@@ -302,10 +302,10 @@ class AuditLogger:
     def _enqueue_record(self, event_id: str, key: bytes, record: bytes) -> Receipt:
         if (size_bytes := len(record)) > self._config.max_event_bytes:
             raise EventTooLargeError(size_bytes, self._config.max_event_bytes)
-        sender = self._sender or self._start()
+        if self._sender is None:
+            self._start()
         receipt = Receipt(self._outbox, event_id, key, record)
         self._outbox.add(receipt)
-        sender.send_waiting()
         return receipt
 
     def _start(self) -> Sender:
@@ -388,3 +388,11 @@ class AuditLogger:
         process_hooks.abandon(self._sender)
         self._outbox.abandon()
         self._reset()
+
+
+_SESSION_ID = GIVEN.index("session_id")
+
+
+def _event(given: tuple[Any, ...], source: Source) -> AuditEvent:
+    fields = {name: value for name, value in zip(GIVEN, given, strict=True) if value is not None}
+    return AuditEvent(**({"session_id": NOT_GIVEN} | fields), source=source)

@@ -23,7 +23,7 @@ from trailhouse.schemas.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
     from trailhouse.producer.backlog import Backlog
     from trailhouse.producer.receipt import Delivery
@@ -57,16 +57,39 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     """Events that were not acknowledged at `close` in mode ``memory``."""
 
 
+class Bell:
+    """Wakes one thread. Unlike `threading.Event` it may be rung in a signal handler at any instant."""
+
+    def __init__(self) -> None:
+        self._silence = threading.Lock()
+        self._silence.acquire()
+
+    def ring(self) -> None:
+        """End a `wait`: one that goes on, or the next."""
+        with contextlib.suppress(RuntimeError):  # it was rung before
+            self._silence.release()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for a ring, and tell whether there was one within *seconds*."""
+        return self._silence.acquire(timeout=seconds)
+
+
 class Outbox:
     """All unsettled receipts in the order of their events. Safe for threads.
 
     `waiting` holds what the broker client does not have yet, `sent` what it has. `lock` guards all
-    of it, and is what callers and the sender wait on. With a *backlog*, each event is spooled first,
-    and those that find no room in memory are read from there in their turn.
+    of it, and is what callers wait on; `mutex` is the same, and quicker to take. The sender waits for the
+    `bell`, which rings when something comes while it `is_resting`, and when an answer is `awaited`.
+    With a *backlog*, each event is spooled first, and those that find no room in memory are read from
+    there in their turn.
     """
 
     def __init__(self, max_events: int, max_bytes: int, backlog: Backlog | None = None) -> None:
-        self.lock = threading.Condition()
+        self.mutex = threading.RLock()
+        self.lock = threading.Condition(self.mutex)
+        self.bell = Bell()
+        self.awaited = 0
+        self.is_resting = False
         self.waiting: deque[Receipt] = deque()
         self.sent: deque[Receipt] = deque()
         self.trouble: BrokerRejectedError | None = None
@@ -87,7 +110,8 @@ class Outbox:
 
     def abandon(self) -> None:
         """Leave the queue to the parent process: in a fork, another thread may have held the lock."""
-        self.lock = threading.Condition()
+        self.mutex = threading.RLock()
+        self.lock = threading.Condition(self.mutex)
         if self._backlog is not None:
             self._backlog.forget()
 
@@ -105,9 +129,9 @@ class Outbox:
         """
         if self.is_closed:
             raise ProducerClosedError("the audit logger is closed: make a new AuditLogger")
-        if self._may_add():
+        if self.has_room:
             return
-        if not self.lock.wait_for(lambda: self._may_add() or self.is_closed, timeout_seconds):
+        if not self.lock.wait_for(lambda: self.has_room or self.is_closed, timeout_seconds):
             self._queue_full += 1
             if self._backlog is not None:
                 raise SpoolFullError(
@@ -140,8 +164,12 @@ class Outbox:
     def _has_room(self) -> bool:
         return self._events < self._max_events and self._bytes < self._max_bytes
 
-    def _may_add(self) -> bool:
-        return self._has_room() if self._backlog is None else self._backlog.has_room
+    @property
+    def has_room(self) -> bool:
+        """Whether `wait_for_room` would return at once."""
+        return not self.is_closed and (
+            self._has_room() if self._backlog is None else self._backlog.has_room
+        )
 
     def add(self, receipt: Receipt) -> None:
         """Append *receipt* to `waiting`, after it is spooled; called under `lock`.
@@ -167,14 +195,19 @@ class Outbox:
         arrived, self._arriving = self._arriving, []
         if len(arrived) > 1:
             arrived.sort(key=attrgetter("number"))
+        backlog = self._backlog
         for receipt in arrived:
-            backlog = self._backlog
-            if backlog is not None and (backlog.has_unread_before(receipt) or not self._has_room()):
+            if backlog is None:
+                self._queue(receipt)
+            elif backlog.has_unread_before(receipt) or not self._has_room():
                 backlog.leave(receipt)
-                continue
-            self._queue(receipt)  # first: what is logged in between must see that it is behind this
-            if backlog is not None:
+            else:
+                # First: what is logged in between must see that it is behind this.
+                self._queue(receipt)
                 backlog.pass_by(receipt)
+        if self.is_resting:
+            self.is_resting = False
+            self.bell.ring()
 
     def _queue(self, receipt: Receipt) -> None:
         self.waiting.append(receipt)
@@ -277,9 +310,13 @@ class Outbox:
         """Record what the broker answered, and wake who waits for it."""
         wakers: list[Callable[[], object]] = []
         with self.lock:
+            if outcomes:
+                self.trouble = None  # the broker has answered
             for receipt, outcome in outcomes:
-                self._settle_one(receipt, outcome)
-                wakers += receipt.take_wakers()
+                if not receipt.is_settled:
+                    self._settle_one(receipt, outcome)
+                if receipt.has_wakers:
+                    wakers += receipt.take_wakers()
             self.lock.notify_all()  # they go on when we let go of the lock
             self._free_settled()
         for waker in wakers:
@@ -296,14 +333,11 @@ class Outbox:
             _settle_source(last)
 
     def _settle_one(self, receipt: Receipt, outcome: Delivery | DeliveryError) -> None:
-        if receipt.is_settled:
-            return
         if isinstance(outcome, Exception):
             self._refuse(receipt, outcome)
         else:
             receipt.delivery = outcome
             self._acknowledged += 1
-        self.trouble = None  # the broker has answered
         self._events -= 1
         self._bytes -= len(receipt.record)
         receipt.record = b""  # a caller may keep a million receipts
@@ -357,7 +391,7 @@ class Outbox:
 
     def wait_settled(self, receipt: Receipt, timeout_seconds: float) -> Delivery:
         """See `Receipt.result`."""
-        with self.lock:
+        with self.lock, self._waiting():
             self.lock.wait_for(
                 lambda: receipt.is_settled or self._is_hopeless, bounded(timeout_seconds)
             )
@@ -379,13 +413,23 @@ class Outbox:
                 return self._outcome(receipt, timeout_seconds)
             receipt.add_waker(wake)
         try:
-            with contextlib.suppress(TimeoutError):
+            with contextlib.suppress(TimeoutError), self._waiting():
                 await asyncio.wait_for(settled.wait(), bounded(timeout_seconds))
         finally:
             with self.lock:
                 receipt.remove_waker(wake)
         with self.lock:
             return self._outcome(receipt, timeout_seconds)
+
+    @contextlib.contextmanager
+    def _waiting(self) -> Generator[None]:
+        """Let the sender know that it should not rest meanwhile."""
+        self.awaited += 1
+        self.bell.ring()
+        try:
+            yield
+        finally:
+            self.awaited -= 1
 
     def _outcome(self, receipt: Receipt, timeout_seconds: float) -> Delivery:
         if receipt.delivery is not None:
@@ -421,7 +465,8 @@ class Outbox:
             def is_done() -> bool:
                 return self._oldest_number() >= end
 
-            self.lock.wait_for(lambda: is_done() or self._is_hopeless, bounded(timeout_seconds))
+            with self._waiting():
+                self.lock.wait_for(lambda: is_done() or self._is_hopeless, bounded(timeout_seconds))
             refusal, self._unreported_refusal = self._unreported_refusal, None
             if refusal is not None:
                 raise refusal

@@ -111,6 +111,11 @@ class Receipt:
         if self._wakers is not None and waker in self._wakers:
             self._wakers.remove(waker)
 
+    @property
+    def has_wakers(self) -> bool:
+        """Whether `take_wakers` would return any."""
+        return self._wakers is not None
+
     def take_wakers(self) -> list[Callable[[], object]]:
         """Return the wakers and forget them; under the outbox's lock."""
         wakers, self._wakers = self._wakers or [], None

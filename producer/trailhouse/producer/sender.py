@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-POLL_SECONDS = 0.1
+TURN_SECONDS = 0.005
+SHORTEST_SECONDS = 0.001
+IDLE_SECONDS = 0.1
 SWEEP_SECONDS = 30.0
 PURGE_SECONDS = 5.0
 FIRST_BACKOFF_SECONDS = 0.25
@@ -59,7 +62,8 @@ def client_options(config: ProducerConfig) -> dict[str, Any]:
         "partitioner": "murmur2_random",  # as Java clients partition
         "message.timeout.ms": 0,
         "compression.type": "lz4",
-        "linger.ms": config.linger_seconds * 1_000,
+        # An event has waited for our turn already.
+        "linger.ms": max(SHORTEST_SECONDS, config.linger_seconds - TURN_SECONDS) * 1_000,
         "message.max.bytes": config.max_event_bytes + KAFKA_OVERHEAD_BYTES,
         # The outbox is the bound: librdkafka's own must never be the tighter one.
         "queue.buffering.max.messages": config.queue_events + 1,
@@ -73,20 +77,27 @@ def client_options(config: ProducerConfig) -> dict[str, Any]:
 
 
 class Sender:
-    """Owns one librdkafka producer and the thread that serves it, in one process."""
+    """Owns one librdkafka producer and the thread that serves it, in one process.
+
+    The thread takes turns: every few milliseconds it hands over what has come, and takes the answers.
+    So a caller pays for neither; and librdkafka's callbacks, one an event, each of which takes Python's
+    lock anew, do not do so against a caller, who waits for the outbox's lock meanwhile.
+    """
 
     def __init__(self, config: ProducerConfig, outbox: Outbox) -> None:
         self._config = config
         self._outbox = outbox
         self._topic = config.kafka.topic
-        self._outcomes: list[tuple[Receipt, Any]] = []
+        self._reports: deque[tuple[Receipt, Any]] = deque()
+        self._errors: deque[KafkaError] = deque()
         self._is_refused = False
         self._alone_events = 0
         self._is_alone = False
-        self._is_sending = False
         self._is_spool_away = False
         self._is_away = False
         self._stopping = threading.Event()
+        self._turn_seconds = max(SHORTEST_SECONDS, min(config.linger_seconds, TURN_SECONDS))
+        self._pause_seconds = self._turn_seconds
         self._sync_due_at_seconds = 0.0
         self._sweep_due_at_seconds = time.monotonic() + SWEEP_SECONDS
         self._backoff_seconds = FIRST_BACKOFF_SECONDS
@@ -94,15 +105,13 @@ class Sender:
         self._thread = threading.Thread(target=self._serve, name="trailhouse-producer", daemon=True)
         self._thread.start()
 
-    def send_waiting(self) -> None:
-        """Hand over as much of `waiting` as librdkafka takes; called under the outbox's lock."""
-        if self._producer is None or self._is_sending:
-            return  # a signal handler that logs while we send: the loop below goes on with its event
-        self._is_sending = True
-        try:
-            self._send_all(self._producer)
-        finally:
-            self._is_sending = False
+    def _send_waiting(self) -> None:
+        """Hand over as much of `waiting` as librdkafka takes."""
+        if (producer := self._producer) is None or not self._outbox.waiting:
+            return
+        self._pause_seconds = self._turn_seconds
+        with self._outbox.lock:
+            self._send_all(producer)
 
     def _send_all(self, producer: Producer) -> None:
         waiting, sent = self._outbox.waiting, self._outbox.sent
@@ -116,9 +125,9 @@ class Sender:
                     self._topic, receipt.record, receipt.key, on_delivery=self._reporter(receipt)
                 )
             except BufferError:
-                return  # the thread tries again when reports have made room
+                return  # until reports have made room
             except KafkaException as error:
-                self._on_error(error.args[0])
+                self._errors.append(error.args[0])
                 self._is_refused = True
                 return
             sent.append(waiting.popleft())
@@ -126,6 +135,7 @@ class Sender:
     def stop(self) -> None:
         """End the thread; what is unsettled stays in the outbox."""
         self._stopping.set()
+        self._outbox.bell.ring()
         self._thread.join(PURGE_SECONDS)
         with self._outbox.lock:
             producer, self._producer = self._producer, None
@@ -134,7 +144,7 @@ class Sender:
 
     def _connect(self) -> Producer:
         try:
-            options = client_options(self._config) | {"error_cb": self._on_error}
+            options = client_options(self._config) | {"error_cb": self._errors.append}
             self._is_alone = self._alone_events > 0
             return Producer(options | ({"batch.num.messages": 1} if self._is_alone else {}))
         except KafkaException as error:
@@ -142,7 +152,7 @@ class Sender:
 
     def _reporter(self, receipt: Receipt) -> Any:
         def report(error: KafkaError | None, message: Message) -> None:
-            self._outcomes.append(
+            self._reports.append(
                 (receipt, error if error is not None else (message.partition(), message.offset()))
             )
 
@@ -157,18 +167,32 @@ class Sender:
                 self._is_refused = True
 
     def _serve_once(self) -> None:
+        self._pause()
         producer = self._producer
         if producer is not None:
-            producer.poll(POLL_SECONDS)
+            with self._outbox.lock:
+                producer.poll(0)
             self._settle()
         self._look_after_spools()
         if self._is_refused:
             self._start_over(producer)
-            return
-        self._refill()
-        if self._outbox.waiting:
-            with self._outbox.lock:
-                self.send_waiting()
+        else:
+            self._refill()
+            self._send_waiting()
+        self._look_at_errors()
+
+    def _pause(self) -> None:
+        """Wait for others to come with what waits; or for an answer; or, longer and longer, for anything."""
+        outbox, producer = self._outbox, self._producer
+        with outbox.lock:
+            if outbox.waiting:
+                self._pause_seconds = self._turn_seconds
+            outbox.is_resting = self._pause_seconds > self._turn_seconds
+        if outbox.awaited and producer is not None:
+            producer.poll(self._turn_seconds)  # whose callbacks come at once
+        elif outbox.bell.wait(self._pause_seconds):
+            self._pause_seconds = self._turn_seconds
+        self._pause_seconds = min(2 * self._pause_seconds, IDLE_SECONDS)
 
     def _refill(self) -> None:
         try:
@@ -178,7 +202,7 @@ class Sender:
             if not self._is_spool_away:
                 log.error("%s", error)
             self._is_spool_away = True
-            self._stopping.wait(POLL_SECONDS)
+            self._stopping.wait(IDLE_SECONDS)
         else:
             self._is_spool_away = False
 
@@ -201,13 +225,17 @@ class Sender:
                 log.warning("%s", error)
 
     def _settle(self) -> None:
-        reports, self._outcomes = self._outcomes, []
+        reports = self._reports
         if not reports:
             return
+        self._pause_seconds = self._turn_seconds
         outcomes: list[tuple[Receipt, Any]] = []
-        for receipt, report in reports:
+        while reports:
+            receipt, report = reports.popleft()
             if isinstance(report, tuple):
                 outcomes.append((receipt, Delivery(self._topic, *report)))
+                self._is_away = False
+                self._backoff_seconds = FIRST_BACKOFF_SECONDS
             elif report.code() in REFUSES_ONE and (self._is_alone or len(self._outbox.sent) == 1):
                 self._refuse(receipt, report, outcomes)
             elif report.code() in REFUSES_ONE:
@@ -217,10 +245,7 @@ class Sender:
                 self._alone_events = len(self._outbox.sent)
             else:
                 self._is_refused = True
-                self._on_error(report)
-        if any(isinstance(outcome, Delivery) for _, outcome in outcomes):
-            self._is_away = False
-            self._backoff_seconds = FIRST_BACKOFF_SECONDS
+                self._errors.append(report)
         self._outbox.settle(outcomes)
         if self._is_alone and outcomes:
             self._alone_events = max(0, self._alone_events - len(outcomes))
@@ -251,7 +276,7 @@ class Sender:
             producer.purge()
             deadline = time.monotonic() + PURGE_SECONDS
             while len(producer) and time.monotonic() < deadline:
-                producer.poll(POLL_SECONDS)
+                producer.poll(IDLE_SECONDS)
             self._settle()
         del producer
         self._stopping.wait(self._backoff_seconds)
@@ -260,7 +285,12 @@ class Sender:
             self._is_refused = False
             self._outbox.take_back()
             self._producer = self._connect()
-            self.send_waiting()
+        self._send_waiting()
+
+    def _look_at_errors(self) -> None:
+        """Tell of what librdkafka said, without the lock: a handler of the log may log an event."""
+        while self._errors:
+            self._on_error(self._errors.popleft())
 
     def _on_error(self, error: KafkaError) -> None:
         code = error.code()

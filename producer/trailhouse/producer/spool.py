@@ -74,7 +74,8 @@ class Spool:
     @property
     def has_room(self) -> bool:
         """Whether one more event may be added."""
-        return self.used_bytes < self._max_bytes
+        used_bytes = (self._segment - self._first_segment) * self._segment_bytes + self._end
+        return used_bytes < self._max_bytes
 
     def append(self, key: bytes, record: bytes) -> tuple[int, int]:
         """Write one frame; return its number, counted from 0, and the place behind it.

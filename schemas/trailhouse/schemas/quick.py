@@ -7,65 +7,102 @@ two against each other.
 
 import datetime as dt
 import math
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+
+import msgspec
 
 from trailhouse.schemas.event import MAX_ID_CHARACTERS, SCHEMA_VERSION
 from trailhouse.schemas.event_type import is_type_name
 from trailhouse.schemas.plain import MAX_DEPTH
-from trailhouse.schemas.record import Actor, Envelope, Source, encode_fields
+from trailhouse.schemas.record import Actor, Source, encode_fields
 from trailhouse.schemas.uuid7 import is_canonical_uuid, uuid7
+
+GIVEN = (
+    "type", "session_id", "run_id", "data", "metadata", "tenant_id", "actor", "agent_id", "parent_run_id", "provider",
+    "correlation_id", "trace_id", "span_id", "event_id", "occurred_at",
+)  # fmt: skip
+"""What a caller of `log` may give, in the order in which `new_record` takes it."""
 
 _ALREADY_PLAIN = frozenset({str, int, bool, type(None)}).issuperset
 _TEXT_ONLY = frozenset({str}).issuperset
-_OTHERS = frozenset({"type", "data", "metadata", "occurred_at", "actor"})
 _now, _utc = dt.datetime.now, dt.UTC
 
 
-class NewRecord(NamedTuple):
-    """What is sent: the event's id, and its canonical bytes."""
+class Fields(msgspec.Struct, omit_defaults=True, gc=False):
+    """An `Envelope` made by position, for a sixth of what names cost; same fields, same order, same bytes."""
 
-    event_id: str
-    record: bytes
+    actor: object = None
+    agent_id: object = None
+    correlation_id: object = None
+    data: object = None
+    event_id: object = None
+    metadata: object = None
+    occurred_at: object = None
+    parent_run_id: object = None
+    provider: object = None
+    run_id: object = None
+    schema_version: object = None
+    session_id: object = None
+    source: object = None
+    span_id: object = None
+    tenant_id: object = None
+    trace_id: object = None
+    type: object = None
 
 
-def new_record(fields: Mapping[str, Any], source: Source) -> NewRecord | None:
-    """Return the record of ``AuditEvent(**fields, source=source)``; None where only that can tell.
+def new_record(
+    source: Source,
+    type_: object,
+    session_id: object,
+    run_id: object = None,
+    data: object = None,
+    metadata: object = None,
+    tenant_id: object = None,
+    actor: object = None,
+    agent_id: object = None,
+    parent_run_id: object = None,
+    provider: object = None,
+    correlation_id: object = None,
+    trace_id: object = None,
+    span_id: object = None,
+    event_id: object = None,
+    occurred_at: object = None,
+) -> tuple[str, bytes] | None:
+    """Return id and record of an `AuditEvent` with what is given; None where only that can tell.
 
-    *fields* holds no None. Nothing is raised: what breaks a rule gives None, for the event to refuse.
+    None is what is not given. Nothing is raised: what breaks a rule gives None, for the event to refuse.
     """
-    get = fields.get
-    for name, value in fields.items():
-        if type(value) is str:
-            if not 0 < len(value) <= MAX_ID_CHARACTERS:
-                return None
-        elif name not in _OTHERS:
+    if type(session_id) is not str or not 0 < len(session_id) <= MAX_ID_CHARACTERS:
+        return None
+    for text in (
+        run_id, tenant_id, agent_id, parent_run_id, provider, correlation_id, trace_id, span_id
+    ):  # fmt: skip
+        if text is not None and (type(text) is not str or not 0 < len(text) <= MAX_ID_CHARACTERS):
             return None
-    kind, data, metadata, actor = get("type"), get("data", {}), get("metadata", {}), get("actor")
-    occurred_at, event_id = get("occurred_at"), get("event_id")
     if occurred_at is None:
         occurred_at = _now(_utc)
     if event_id is None:
         event_id = uuid7()
-    elif not is_canonical_uuid(event_id):
+    elif type(event_id) is not str or not is_canonical_uuid(event_id):
         return None
     if (
-        not isinstance(kind, str)
-        or not is_type_name(kind)
+        not isinstance(type_, str)
+        or not is_type_name(type_)
         or type(occurred_at) is not dt.datetime
         or occurred_at.tzinfo is not _utc
         or not occurred_at.microsecond  # whole seconds are written with their zeros
         or not (actor is None or (type(actor) is Actor and actor.is_well_typed()))
-        or not is_plain(data)
-        or not is_plain(metadata)
+        or not (data is None or is_plain(data))
+        or not (metadata is None or is_plain(metadata))
     ):
         return None
-    stamped: dict[str, Any] = {
-        **fields, "data": data, "metadata": metadata, "occurred_at": occurred_at, "event_id": event_id,
-        "source": source, "schema_version": SCHEMA_VERSION,
-    }  # fmt: skip
     try:
-        return NewRecord(event_id, encode_fields(Envelope(**stamped)))
+        return event_id, encode_fields(
+            Fields(
+                actor, agent_id, correlation_id, {} if data is None else data, event_id,
+                {} if metadata is None else metadata, occurred_at, parent_run_id, provider, run_id, SCHEMA_VERSION,
+                session_id, source, span_id, tenant_id, trace_id, type_,
+            )
+        )  # fmt: skip
     except (TypeError, ValueError, RecursionError):
         return None
 

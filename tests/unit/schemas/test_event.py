@@ -180,7 +180,7 @@ def test_cycles_and_depth_are_refused() -> None:
         ),
         ({"actor": {"type": "user"}}, "actor"),
         ({"actor": {"type": "user", "id": "u", "mail": "m"}}, "actor"),
-        ({"actor": Actor(5, "u")}, "actor"),  # type: ignore[arg-type]  # a wrong type on purpose
+        ({"actor": Actor(type=5, id="u")}, "actor"),  # type: ignore[arg-type]  # a wrong type on purpose
         ({"source": {"seq": "1"}}, "source"),
         ({"data": [1]}, "data"),
         ({"metadata": "text"}, "metadata"),
@@ -251,7 +251,7 @@ def test_mappings_stand_for_actor_and_source() -> None:
     """An actor or source may be given as a mapping."""
     event = an_event(actor={"type": "user", "id": "u1"}, source={"service": "svc", "seq": 3})
 
-    assert event.actor == Actor("user", "u1")
+    assert event.actor == Actor(type="user", id="u1")
     assert event.source == Source(service="svc", seq=3)
 
 
