@@ -16,7 +16,7 @@ from trailhouse.schemas.errors import InvalidEventError
 from trailhouse.schemas.record import Envelope
 
 HASH_BYTES = 16
-RECORDS_AT_ONCE = 250
+RECORDS_AT_ONCE, BYTES_AT_ONCE = 250, 262_144
 """Decoded in one go: few enough to stay in the processor's cache, and one that is not as our encoder
 writes it makes no more of its neighbours slow."""
 MAX_APPENDED_MS = 10_413_791_999_999
@@ -144,20 +144,23 @@ class Batch:
 
     def add(self, received: Sequence[Received]) -> None:
         """Decode *received* and take each record in, as an event or as a bad record."""
-        if received and not len(self):
-            self._opened_at_seconds = self._clock()
         if not received:
             return
-        for begin in range(0, len(received), RECORDS_AT_ONCE):
-            self._add_some(received[begin : begin + RECORDS_AT_ONCE])
+        if not len(self):
+            self._opened_at_seconds = self._clock()
+        records = [message.value() or b"" for message in received]
+        size_bytes = sum(map(len, records))
+        self.size_bytes += size_bytes
+        share = BYTES_AT_ONCE * len(received) // max(1, size_bytes)
+        count = max(1, min(RECORDS_AT_ONCE, share))
+        for begin in range(0, len(received), count):
+            end = begin + count
+            self._add_some(received[begin:end], records[begin:end])
 
-    def _add_some(self, received: Sequence[Received]) -> None:
-        values = [message.value() for message in received]
-        records = [value or b"" for value in values]
+    def _add_some(self, received: Sequence[Received], records: list[bytes]) -> None:
         digests = [sha256(record).digest()[:HASH_BYTES] for record in records]
         places = places_of(received)
         self._note_spans(places, digests)
-        self.size_bytes += sum(map(len, records))
         envelopes = decode_all(records)
         if envelopes is None:
             received, envelopes, records, digests, places = self._sort_out(received, digests)

@@ -1,7 +1,7 @@
 """From a Kafka record to a row: pure, quick, and never raising on what a record may hold."""
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -32,7 +32,6 @@ INCIDENT_COLUMNS = (
 )  # fmt: skip
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-_MICROSECOND = dt.timedelta(microseconds=1)
 
 
 class Origin(NamedTuple):
@@ -78,6 +77,8 @@ class EventRows:
 
     def part(self, begin: int, end: int) -> "EventRows":
         """Return the rows from *begin* up to and without *end*, as `range` counts."""
+        if begin == 0 and end >= len(self):
+            return self
         return EventRows(column[begin:end] for column in self.columns)
 
     def column(self, name: str) -> list[Any]:
@@ -102,27 +103,57 @@ def event_rows(
     return EventRows(
         (
             of["session_id"], _texts(of["tenant_id"]), of["event_id"], digests, of["type"], _texts(of["run_id"]),
-            _texts(of["parent_run_id"]), _texts(of["agent_id"]),
-            [(moment - _EPOCH) // _MICROSECOND for moment in of["occurred_at"]],
-            [actor.type if actor else "" for actor in actors],
-            [actor.id if actor else "" for actor in actors],
+            _texts(of["parent_run_id"]), _texts(of["agent_id"]), _microseconds(of["occurred_at"]),
+            _parts(_actor_type, actors, ""), _parts(_actor_id, actors, ""),
             _texts(of["provider"]), _texts(of["correlation_id"]),
-            [source.producer_id or "" if source else "" for source in sources],
-            [_seq_of(source.seq) if source else None for source in sources],
-            *promoted_columns(of["data"]),
-            [min(version, MAX_SCHEMA_VERSION) for version in of["schema_version"]],
-            records, *places,
+            _texts(_parts(_producer_id, sources, None)), _seqs(_parts(_seq, sources, None)),
+            *promoted_columns(of["data"]), _versions(of["schema_version"]), records, *places,
         )
     )  # fmt: skip
 
 
-_FIELDS = {name: attrgetter(name) for name in Envelope.__struct_fields__}
+_FIELDS = {
+    name: attrgetter(name)
+    for name in (
+        "session_id", "tenant_id", "event_id", "type", "run_id", "parent_run_id", "agent_id", "occurred_at",
+        "actor", "provider", "correlation_id", "source", "data", "schema_version",
+    )
+}  # fmt: skip
+_actor_type, _actor_id = attrgetter("type"), attrgetter("id")
+_producer_id, _seq = attrgetter("producer_id"), attrgetter("seq")
+
+# In most columns all values are there or none is, and to count is far quicker than to look at each.
 
 
 def _texts(values: list[str | None]) -> list[str]:
-    return [value or "" for value in values]
+    missing = values.count(None)
+    if not missing:
+        return values  # type: ignore[return-value]  # there is no None
+    return [""] * missing if missing == len(values) else [value or "" for value in values]
 
 
-def _seq_of(seq: int | None) -> int | None:
-    """Return the producer's number, None where there is none that ClickHouse can hold."""
-    return seq if seq is not None and 0 <= seq <= MAX_SEQ else None
+def _parts(part: Callable[[Any], Any], wholes: list[Any], blank: object) -> list[Any]:
+    """Return *part* of each of *wholes*, and *blank* of those that are None."""
+    missing = wholes.count(None)
+    if not missing:
+        return list(map(part, wholes))
+    return [blank if whole is None else part(whole) for whole in wholes]
+
+
+def _microseconds(moments: list[dt.datetime]) -> list[int]:
+    since = [moment - _EPOCH for moment in moments]
+    return [(each.days * 86_400 + each.seconds) * 1_000_000 + each.microseconds for each in since]
+
+
+def _seqs(values: list[int | None]) -> list[int | None]:
+    """Return the producers' numbers, None where there is none that ClickHouse can hold."""
+    known = [value for value in values if value is not None]
+    if min(known, default=0) >= 0 and max(known, default=0) <= MAX_SEQ:
+        return values
+    return [value if value is not None and 0 <= value <= MAX_SEQ else None for value in values]
+
+
+def _versions(values: list[int]) -> list[int]:
+    if max(values, default=0) <= MAX_SCHEMA_VERSION:
+        return values
+    return [min(value, MAX_SCHEMA_VERSION) for value in values]

@@ -32,6 +32,11 @@ _NOTHING: dict[str, Any] = {}
 MAX_LEVELS = 256
 """How deep a record may be nested: far from Python's own limit, so that what one program decodes
 every other can too, however deep in its own calls it stands."""
+DEEP_FROM_BYTES = 2 * MAX_LEVELS + len(
+    '"event_id":"00000000-0000-0000-0000-000000000000","occurred_at":"2026-01-01T00:00:00Z",'
+    '"session_id":"s","type":"t",'
+)
+"""A level takes two bytes, and what a record must hold besides some more: most are too short to be deep."""
 _strings = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
@@ -87,7 +92,7 @@ def decode_all(records: Sequence[bytes]) -> list[Envelope] | None:
         and all(map(is_type_name, set(map(_type, envelopes))))
         and all(zone is dt.UTC for zone in set(map(_time_zone, envelopes)))
         and not [
-            record for record in records if len(record) > 2 * MAX_LEVELS and _may_be_deep(record)
+            record for record in records if len(record) >= DEEP_FROM_BYTES and _may_be_deep(record)
         ]
     )
     return envelopes if is_sound else None
@@ -140,8 +145,7 @@ def _check_rules(envelope: Envelope) -> None:
 
 def _check_depth(record: bytes) -> None:
     """Refuse deep nesting; *record* is known to be JSON."""
-    # A level takes two bytes: many records are too short to need a look.
-    if len(record) <= 2 * MAX_LEVELS or not _may_be_deep(record):
+    if len(record) < DEEP_FROM_BYTES or not _may_be_deep(record):
         return
     level = 0
     for bracket in _strings.sub(b"", record).translate(None, _NO_BRACKETS):
@@ -151,8 +155,7 @@ def _check_depth(record: bytes) -> None:
 
 
 def _may_be_deep(record: bytes) -> bool:
-    # A level takes two bytes: most records are too short to need a look.
-    return len(record) > 2 * MAX_LEVELS and (record.count(b"{") + record.count(b"[") > MAX_LEVELS)
+    return record.count(b"{") + record.count(b"[") > MAX_LEVELS
 
 
 def _too_deep() -> InvalidEventError:

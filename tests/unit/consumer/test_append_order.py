@@ -5,12 +5,12 @@ from trailhouse.query.order import Stored, in_append_order
 
 def stored(name: str, partition: int, offset: int, appended_ms: int) -> Stored:
     """Return a record that is known by *name*."""
-    return Stored(name, b"", b"", "cluster", "id", "topic", partition, offset, appended_ms)
+    return Stored(name.encode(), b"", "id", partition, offset, appended_ms)
 
 
 def names(*rows: Stored) -> list[str]:
     """Return the names of *rows* in append order."""
-    return [row.event_id for row in in_append_order(rows)]
+    return [row.record.decode() for row in in_append_order(rows)]
 
 
 def test_within_a_partition_the_offset_decides() -> None:
