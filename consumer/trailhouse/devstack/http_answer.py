@@ -37,7 +37,7 @@ _CONTENT_TYPES = {
 
 
 class Answer:
-    """One HTTP answer. Its methods block the calling thread, which must not be the event loop's."""
+    """One HTTP answer. Methods that are no coroutines block their thread, which must not be the loop's."""
 
     def __init__(
         self, request: web.Request, query: HttpQuery, server_headers: dict[str, str]
@@ -55,6 +55,7 @@ class Answer:
         self._waiting = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES)  # noqa: SIM115 - closed in close()
         self._tag = secrets.token_hex(8)
         self._work = Work()
+        self._status = 200
         self.response: web.StreamResponse | None = None
 
     @property
@@ -76,7 +77,10 @@ class Answer:
         self._write(self._compressor.feed(piece) if self._compressor else piece)
 
     def finish(self, elapsed_seconds: float) -> None:
-        """End the answer. Raises `ConnectionError` when the client is gone."""
+        """End the answer: send what is begun, or leave a whole one to `deliver`.
+
+        Raises `ConnectionError` when the client is gone.
+        """
         is_empty = (
             self.response is None and self._work.result_bytes == 0 and self._waiting.tell() == 0
         )
@@ -84,7 +88,8 @@ class Answer:
             self._write(self._compressor.finish())
         if self.response is None:
             self._headers["X-ClickHouse-Summary"] = self._summary(elapsed_seconds)
-            self._send_waiting(is_whole=True, coding=None if is_empty else self._coding)
+            if is_empty:
+                self._coding = None
         else:
             self._await(self.response.write_eof())
 
@@ -107,7 +112,11 @@ class Answer:
         self._headers["X-ClickHouse-Exception-Code"] = str(error.code)
         self._headers["Content-Type"] = "text/plain; charset=UTF-8"
         self._waiting.write(body)
-        self._send_waiting(is_whole=True, coding=None, status=error.status)
+        self._coding, self._status = None, error.status
+
+    async def deliver(self) -> web.StreamResponse:
+        """Send an answer that fits into one piece, once its job is done; in the event loop's thread."""
+        return self.response or await self._send(is_whole=True)
 
     def close(self) -> None:
         """Free what the answer holds."""
@@ -122,24 +131,27 @@ class Answer:
         if not self._query.waits_for_end and self._waiting.tell() >= self._query.buffer_bytes:
             self._headers["X-ClickHouse-Summary"] = self._summary(0.0)
             self._headers["X-ClickHouse-Exception-Tag"] = self._tag
-            self._send_waiting(is_whole=False, coding=self._coding)
+            self._await(self._send(is_whole=False))
 
-    def _send_waiting(self, *, is_whole: bool, coding: str | None, status: int = 200) -> None:
-        if coding:
-            self._headers["Content-Encoding"] = coding
+    def give_up(self) -> None:
+        """Leave `deliver` nothing to send: the client is gone."""
+        self.response = self.response or web.Response(status=500)
+
+    async def _send(self, *, is_whole: bool) -> web.StreamResponse:
+        """Send the headers and what waits."""
+        if self._coding:
+            self._headers["Content-Encoding"] = self._coding
         size_bytes = self._waiting.tell()
         self._waiting.seek(0)
-        response = self.response = web.StreamResponse(status=status, headers=self._headers)
+        response = self.response = web.StreamResponse(status=self._status, headers=self._headers)
         if is_whole:
             response.content_length = size_bytes
-        self._await(self._send(response))
-        if is_whole:
-            self._await(response.write_eof())
-
-    async def _send(self, response: web.StreamResponse) -> None:
         await response.prepare(self._request)
         while piece := self._waiting.read(_PIECE_BYTES):
             await response.write(piece)
+        if is_whole:
+            await response.write_eof()
+        return response
 
     def _await(self, work: Coroutine[Any, Any, _T]) -> _T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()

@@ -39,7 +39,9 @@ class HttpJob:
         request: web.Request,
         query: HttpQuery,
         answer: Answer,
+        small_body: bytes | None = None,
     ) -> None:
+        """Prepare to run *query*; *small_body* is the request's whole body where that was read already."""
         self._engine = engine
         self._sessions = sessions
         self._query = query
@@ -48,6 +50,7 @@ class HttpJob:
         self._loop = asyncio.get_running_loop()
         self._plain: Decompressor = decompressor(request.headers.get("Content-Encoding", ""))
         self._is_get = request.method in ("GET", "HEAD")
+        self._small_body = small_body
         self._has_whole_body = False
         self._only_reads = False
         self._is_cancelled = threading.Event()
@@ -62,9 +65,8 @@ class HttpJob:
             except EngineError as error:
                 self._answer.fail(error, self._engine.version)
         except ConnectionError:
+            self._answer.give_up()
             logger.info("the client of query %s is gone", self._query.query_id)
-        finally:
-            self._answer.close()
 
     def client_is_gone(self) -> None:
         """Cancel a statement that only reads, as ClickHouse does; one that writes goes on to its end."""
@@ -170,7 +172,10 @@ class HttpJob:
             raise EngineError(164, "READONLY", text)
 
     def _next_piece(self) -> bytes:
-        piece = asyncio.run_coroutine_threadsafe(self._read_body(), self._loop).result()
+        if self._small_body is not None:
+            piece, self._small_body = self._small_body, b""
+        else:
+            piece = asyncio.run_coroutine_threadsafe(self._read_body(), self._loop).result()
         if piece:
             return self._plain.feed(piece)
         self._has_whole_body = True

@@ -9,6 +9,7 @@ from trailhouse.query.order import (
     Key,
     Stored,
     in_append_order,
+    keys_in_append_order,
     scope,
     scope_parameters,
 )
@@ -28,10 +29,12 @@ def fetch_session(clickhouse: ClickHouse, wanted: Filter) -> list[AuditEvent]:
     """
     sql = f"SELECT {STORED_COLUMNS} FROM events WHERE {scope(wanted)}"  # noqa: S608 - no value in it
     rows = clickhouse.query(sql, scope_parameters(wanted), bytes_columns=("record",)).rows
-    return [
-        _event(wanted.session_id, row.event_id, row.record_hash, row.record)
-        for row in in_append_order(map(Stored._make, rows))
-    ]
+    ordered = in_append_order(map(Stored._make, rows))
+    try:
+        return [_event(row.record, row.record_hash) for row in ordered]
+    except IntegrityError:
+        # Read again with what names the event; the usual read is spared that column.
+        return fetch_events(clickhouse, wanted, keys_in_append_order(clickhouse, wanted))
 
 
 def fetch_events(clickhouse: ClickHouse, wanted: Filter, keys: Sequence[Key]) -> list[AuditEvent]:
@@ -44,11 +47,7 @@ def fetch_events(clickhouse: ClickHouse, wanted: Filter, keys: Sequence[Key]) ->
     found: dict[Key, bytes] = {}
     for start in range(0, len(keys), KEYS_PER_QUERY):
         found |= _select(clickhouse, wanted, keys[start : start + KEYS_PER_QUERY])
-    return [
-        _event(wanted.session_id, key.event_id, key.record_hash, found[key])
-        for key in keys
-        if key in found
-    ]
+    return [_event_of(wanted, key, found[key]) for key in keys if key in found]
 
 
 def _select(clickhouse: ClickHouse, wanted: Filter, keys: Sequence[Key]) -> dict[Key, bytes]:
@@ -66,15 +65,19 @@ def _select(clickhouse: ClickHouse, wanted: Filter, keys: Sequence[Key]) -> dict
     }
 
 
-def _event(session_id: str, event_id: str, record_hash: bytes, record: bytes) -> AuditEvent:
-    if hashlib.sha256(record).digest()[:HASH_BYTES] != record_hash:
-        told = "contradicts its hash: it was altered"
+def _event_of(wanted: Filter, key: Key, record: bytes) -> AuditEvent:
+    try:
+        return _event(record, key.record_hash)
+    except IntegrityError as error:
         raise IntegrityError(
-            f"session {session_id!r}: the stored record of event {event_id} {told}"
-        )
+            f"session {wanted.session_id!r}: the stored record of event {key.event_id} {error}"
+        ) from error
+
+
+def _event(record: bytes, record_hash: bytes) -> AuditEvent:
+    if hashlib.sha256(record).digest()[:HASH_BYTES] != record_hash:
+        raise IntegrityError("contradicts its hash: it was altered")
     try:
         return decode(record)
     except InvalidEventError as error:
-        raise IntegrityError(
-            f"session {session_id!r}: the stored record of event {event_id} is no event: {error}"
-        ) from error
+        raise IntegrityError(f"is no event: {error}") from error
