@@ -19,11 +19,18 @@ BATCH_ROWS = 16_000
 BATCH_SECONDS = 0.5
 INSERT_SETTINGS = {"async_insert": 0, "wait_end_of_query": 1}
 COLUMNS = [
-    "session_id", "tenant_id", "event_id", "record_hash", "type", "run_id", "agent_id", "occurred_us", "model",
-    "tool_name", "error_code", "input_tokens", "output_tokens", "total_tokens", "cost_usd", "duration_ms", "record",
-    "kafka_partition", "kafka_offset", "appended_at",
+    "session_id", "tenant_id", "event_id", "record_hash", "type", "run_id", "agent_id", "occurred_us", "producer_id",
+    "seq", "model", "tool_name", "error_code", "input_tokens", "output_tokens", "total_tokens", "cost_usd",
+    "duration_ms", "record", "kafka_partition", "kafka_offset", "appended_at",
 ]  # fmt: skip
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+class Source(msgspec.Struct, frozen=True):
+    """The part of a record's source that becomes columns."""
+
+    producer_id: str = ""
+    seq: int | None = None
 
 
 class Event(msgspec.Struct):
@@ -36,6 +43,7 @@ class Event(msgspec.Struct):
     tenant_id: str = ""
     run_id: str = ""
     agent_id: str = ""
+    source: Source = Source()
     data: dict = {}
 
 
@@ -48,9 +56,10 @@ def row_of(record: bytes, partition: int, offset: int, appended_ms: int) -> tupl
     get = event.data.get
     return (
         event.session_id, event.tenant_id, event.event_id, hashlib.sha256(record).digest()[:16], event.type,
-        event.run_id, event.agent_id, int((event.occurred_at - _EPOCH).total_seconds() * 1e6), get("model") or "",
-        get("tool_name") or "", str(get("error_code") or ""), get("input_tokens"), get("output_tokens"),
-        get("total_tokens"), get("cost_usd"), get("duration_ms"), record, partition, offset, appended_ms,
+        event.run_id, event.agent_id, int((event.occurred_at - _EPOCH).total_seconds() * 1e6),
+        event.source.producer_id, event.source.seq, get("model") or "", get("tool_name") or "",
+        str(get("error_code") or ""), get("input_tokens"), get("output_tokens"), get("total_tokens"), get("cost_usd"),
+        get("duration_ms"), record, partition, offset, appended_ms,
     )  # fmt: skip
 
 
