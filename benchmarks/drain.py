@@ -81,6 +81,8 @@ def drained(stack: DevStack, place: Place, events: int, workers: int = 1) -> dic
 
 def _followed(workers: list[Worker], place: Place, events: int) -> dict[str, float]:
     def total(name: str) -> float:
+        if any(each.process.poll() is not None for each in workers):
+            raise SystemExit("benchmarks: a worker has ended")
         return sum(each.series(name) for each in workers)
 
     def cpu() -> float:

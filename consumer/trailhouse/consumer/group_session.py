@@ -23,7 +23,9 @@ from trailhouse.consumer.writer import Stored
 from trailhouse.schemas.config import KafkaConfig, WorkerConfig
 from trailhouse.schemas.errors import DeliveryError
 
-READ_RECORDS = 2_000
+READ_RECORDS, READ_BYTES = 2_000, 4_194_304
+"""What one read may bring; how many records make so many bytes is judged by those of the last read."""
+FIRST_RECORDS = 100
 READ_SECONDS = 0.05
 HOLD_AFTER_SECONDS = 1.0
 COMMIT_RETRY_SECONDS = 0.5
@@ -70,6 +72,7 @@ class GroupSession:
         self._limits = Limits.of(worker)
         self._next = Batch(self._limits, clock)
         self._flight: Flight | None = None
+        self._read_records = FIRST_RECORDS
         self._is_fenced = False
         self._is_overdue = False
         self._commit_due_at_seconds = 0.0
@@ -138,7 +141,7 @@ class GroupSession:
 
     def _fill(self) -> None:
         """Read on, or wait for the batch that is being stored when the next one is full."""
-        count, timeout_seconds = READ_RECORDS, READ_SECONDS
+        count, timeout_seconds = self._read_records, READ_SECONDS
         if self._flight is not None and self._next.is_full:
             if not self._flight.wait(HOLD_AFTER_SECONDS):
                 self._source.hold()
@@ -149,7 +152,11 @@ class GroupSession:
         if received:
             self._progress.moved()
             self._metrics.consumed(len(received))
+            size_bytes = -self._next.size_bytes
             self._next.add(received)
+            size_bytes += self._next.size_bytes
+            fitting = READ_BYTES * len(received) // max(1, size_bytes)
+            self._read_records = max(1, min(READ_RECORDS, fitting))
 
     def _keep_footing(self) -> None:
         step = self._ground.step()

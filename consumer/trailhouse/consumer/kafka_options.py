@@ -32,7 +32,9 @@ def consumer_options(kafka: KafkaConfig, worker: WorkerConfig) -> dict[str, Any]
         "check.crcs": True,
         "queued.max.messages.kbytes": 8_192,
         "queued.min.messages": 20_000,
-        "fetch.max.bytes": 4_194_304,
+        # These count compressed bytes, and text of a model may shrink to a hundredth.
+        "fetch.max.bytes": 1_048_576,
+        "max.partition.fetch.bytes": 65_536,
         "fetch.queue.backoff.ms": 20,
         "fetch.wait.max.ms": 100,
         "log_level": 0,

@@ -61,7 +61,9 @@ def encode(block: Block) -> bytes:
             raise ValueError(
                 f"{block.table}.{name}: {len(values)} values in a block of {block.row_count} rows"
             )
-        parts += (_text(name), _text(type_name), writer_of(type_name)(values))
+        parts += (_text(name), _text(type_name))
+        # Joined once, with all the rest: a block's records are nearly all of its bytes.
+        parts += _pieces(values) if type_name == "String" else (writer_of(type_name)(values),)
     return b"".join(parts)
 
 
@@ -129,8 +131,13 @@ def _numbers(code: str) -> Writer:
 
 
 def _strings(values: Sequence[Any]) -> bytes:
+    return b"".join(_pieces(values))
+
+
+def _pieces(values: Sequence[Any]) -> Iterable[bytes]:
+    """Return what `_strings` joins."""
     if not values or (values[0] in ("", b"") and values.count(values[0]) == len(values)):
-        return bytes(len(values))
+        return (bytes(len(values)),)
     # The first value tells the type of all; another kind among them raises a TypeError.
     data: Sequence[bytes] = list(map(str.encode, values)) if isinstance(values[0], str) else values
     prefixes: Iterable[bytes]
@@ -138,7 +145,7 @@ def _strings(values: Sequence[Any]) -> bytes:
         prefixes = map(_SHORT_LENGTHS.__getitem__, map(len, data))
     else:
         prefixes = map(_varint, map(len, data))
-    return b"".join(chain.from_iterable(zip(prefixes, data, strict=True)))
+    return chain.from_iterable(zip(prefixes, data, strict=True))
 
 
 def _low_cardinality(values: Sequence[Any]) -> bytes:

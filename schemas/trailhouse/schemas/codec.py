@@ -38,6 +38,7 @@ DEEP_FROM_BYTES = 2 * MAX_LEVELS + len(
 )
 """A level takes two bytes, and what a record must hold besides some more: most are too short to be deep."""
 _strings = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
+_FLAT = frozenset({str, int, float, bool, type(None)}).issuperset
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
@@ -91,9 +92,11 @@ def decode_all(records: Sequence[bytes]) -> list[Envelope] | None:
         are_canonical_uuids(list(map(_event_id, envelopes)))
         and all(map(is_type_name, set(map(_type, envelopes))))
         and all(zone is dt.UTC for zone in set(map(_time_zone, envelopes)))
-        and not [
-            record for record in records if len(record) >= DEEP_FROM_BYTES and _may_be_deep(record)
-        ]
+        and not any(
+            _is_deep(envelope.data) or _is_deep(envelope.metadata)
+            for envelope, record in zip(envelopes, records, strict=True)
+            if len(record) >= DEEP_FROM_BYTES
+        )
     )
     return envelopes if is_sound else None
 
@@ -145,7 +148,7 @@ def _check_rules(envelope: Envelope) -> None:
 
 def _check_depth(record: bytes) -> None:
     """Refuse deep nesting; *record* is known to be JSON."""
-    if len(record) < DEEP_FROM_BYTES or not _may_be_deep(record):
+    if len(record) < DEEP_FROM_BYTES or record.count(b"{") + record.count(b"[") <= MAX_LEVELS:
         return
     level = 0
     for bracket in _strings.sub(b"", record).translate(None, _NO_BRACKETS):
@@ -154,8 +157,21 @@ def _check_depth(record: bytes) -> None:
             raise _too_deep()
 
 
-def _may_be_deep(record: bytes) -> bool:
-    return record.count(b"{") + record.count(b"[") > MAX_LEVELS
+def _is_deep(data: Mapping[str, Any]) -> bool:
+    """Tell whether *data*, which is one level deep in its record, makes that deeper than may be."""
+    if _FLAT(map(type, data.values())):
+        return False
+    containers: list[Any] = [data]
+    for _ in range(1, MAX_LEVELS):
+        containers = [
+            item
+            for each in containers
+            for item in (each.values() if type(each) is dict else each)
+            if type(item) is dict or type(item) is list
+        ]
+        if not containers:
+            return False
+    return True
 
 
 def _too_deep() -> InvalidEventError:

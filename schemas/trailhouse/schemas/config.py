@@ -304,7 +304,7 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
         "worker", "batch_rows", 16_000, "A batch closes at this many records.", kind=int
     )
     batch_bytes: int = setting(
-        "worker", "batch_bytes", 16_777_216, "A batch closes at this many bytes.", kind=int
+        "worker", "batch_bytes", 12_582_912, "A batch closes at this many bytes.", kind=int
     )
     batch_age_seconds: float = setting(
         "worker", "batch_age_seconds", 0.2, "A batch closes at this age.", kind=float

@@ -5,6 +5,7 @@ import datetime as dt
 import pytest
 
 from trailhouse.schemas import AuditEvent, decode
+from trailhouse.schemas.codec import decode_all
 from trailhouse.schemas.errors import InvalidEventError
 
 EVENT = AuditEvent(
@@ -105,6 +106,30 @@ def test_how_deep_the_caller_stands_does_not_matter() -> None:
         return decode_below(calls - 1) if calls else decode(record)
 
     assert decode_below(500).record == record
+
+
+@pytest.mark.parametrize("depth", [252, 253, 254, 255, 256])
+@pytest.mark.parametrize(
+    ("begin", "end", "levels"),
+    [(b"[", b"]", 1), (b'{"a":', b"}", 1), (b'[1,{"a":"[{","b":', b"}]", 2)],
+)
+def test_many_at_once_are_as_deep_as_each_alone(
+    begin: bytes, end: bytes, levels: int, depth: int
+) -> None:
+    """Decoding many at once keeps to the very level that decoding each keeps to."""
+    value = begin * (depth // levels) + b"1" + end * (depth // levels)
+    record = RECORD.replace(b'"n":1', b'"n":' + value)
+    try:
+        decode(record)
+    except InvalidEventError:
+        assert decode_all([record]) is None
+    else:
+        assert decode_all([record]) is not None
+
+
+def test_a_text_full_of_brackets_is_not_deep() -> None:
+    """Code and JSON within a text are no levels, and cost no second look."""
+    assert decode_all([RECORD.replace(b'"n":1', b'"n":"' + b"[{" * 300 + b'"')]) is not None
 
 
 def test_unknown_fields_are_kept() -> None:
