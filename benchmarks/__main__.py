@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks import drain, emit, freshness, growth, report, sessions, sizes, storage
+from benchmarks import drain, emit, freshness, growth, report, sessions, sizes, steps, storage
 from benchmarks.machine import described
 from benchmarks.plan import Plan
 from trailhouse.devstack import DevStack
@@ -30,6 +30,7 @@ SECTIONS = {
     "storage": storage,
     "sizes": sizes,
     "growth": growth,
+    "steps": steps,
 }
 
 

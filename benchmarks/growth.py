@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from benchmarks.drain import FINISH_LOOK_SECONDS
 from benchmarks.machine import cpu_seconds, peak_resident_mb
 from benchmarks.plan import Plan
 from benchmarks.topics import fill
@@ -26,7 +27,7 @@ def measure(stack: DevStack, plan: Plan, say: Callable[[str], None]) -> dict[str
             def has_come(mark: int = mark) -> bool:
                 return one.series("records_stored_total") >= mark
 
-            wait_until(has_come, f"{mark} events stored", 3_600)
+            wait_until(has_come, f"{mark} events stored", 3_600, FINISH_LOOK_SECONDS)
             now, used = time.monotonic(), cpu_seconds(one.process.pid)
             now_stored = one.series("records_stored_total")
             count = now_stored - stored

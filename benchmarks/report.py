@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks import aims
 from benchmarks.environments import python_of
 
 ROOT = Path(__file__).parents[1]
@@ -19,8 +20,8 @@ def write(
 ) -> None:
     """Replace what stands between ``<!-- name -->`` and ``<!-- /name -->`` for every section of *results*."""
     text = DOCUMENT.read_text(encoding="utf-8")
-    for name, section in results.items():
-        body = f"{tables[name](section)}\n\n*{_on(section)}*"
+    bodies = {name: f"{tables[name](each)}\n\n*{_on(each)}*" for name, each in results.items()}
+    for name, body in ({"aims": aims.table(results)} | bodies).items():
         text, count = re.subn(
             rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)",
             lambda found, body=body: f"{found[1]}\n{body}\n\n{found[2]}",  # type: ignore[misc]  # bound at once

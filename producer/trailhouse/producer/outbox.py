@@ -424,12 +424,14 @@ class Outbox:
     @contextlib.contextmanager
     def _waiting(self) -> Generator[None]:
         """Let the sender know that it should not rest meanwhile."""
-        self.awaited += 1
+        with self.mutex:
+            self.awaited += 1
         self.bell.ring()
         try:
             yield
         finally:
-            self.awaited -= 1
+            with self.mutex:
+                self.awaited -= 1
 
     def _outcome(self, receipt: Receipt, timeout_seconds: float) -> Delivery:
         if receipt.delivery is not None:

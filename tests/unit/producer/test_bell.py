@@ -1,0 +1,81 @@
+"""What wakes the sender: something to send while it rests, and somebody who waits for an answer."""
+
+import signal
+import threading
+from types import FrameType
+
+import pytest
+
+from trailhouse.producer.outbox import Bell, Outbox
+from trailhouse.producer.receipt import Receipt
+from trailhouse.schemas.errors import DeliveryTimeoutError
+
+
+def receipt_of(outbox: Outbox) -> Receipt:
+    """Return the receipt of some event."""
+    return Receipt(outbox, "id", b"session", b"record")
+
+
+def test_a_ring_ends_one_wait() -> None:
+    """A ring is kept until somebody waits, and several before that are one."""
+    bell = Bell()
+    bell.ring()
+    bell.ring()
+
+    assert bell.wait(0), "expected the ring before the wait to end it"
+    assert not bell.wait(0.01), "expected two rings to end one wait"
+
+
+def test_a_signal_handler_may_ring_at_any_instant() -> None:
+    """A handler that rings in the middle of a ring does not wait for it."""
+    bell, handled = Bell(), 0
+
+    def handler(_number: int, _frame: FrameType | None) -> None:
+        nonlocal handled
+        handled += 1
+        bell.ring()
+
+    before = signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+    try:
+        while handled < 50:
+            bell.ring()
+            bell.wait(0)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_what_comes_while_the_sender_rests_wakes_it() -> None:
+    """An event rings once, and one that comes in the same turn does not."""
+    outbox = Outbox(10, 1_000)
+    outbox.add(receipt_of(outbox))
+    assert not outbox.bell.wait(0), "expected no ring while the sender takes its turns"
+
+    outbox.is_resting = True
+    outbox.add(receipt_of(outbox))
+
+    assert outbox.bell.wait(0), "expected a ring for what comes while the sender rests"
+    assert not outbox.is_resting
+
+
+def test_somebody_who_waits_is_counted_until_they_give_up() -> None:
+    """The sender sees that an answer is awaited, from its first instant to its last."""
+    outbox = Outbox(10, 1_000)
+    receipt = receipt_of(outbox)
+    outbox.add(receipt)
+    gave_up = threading.Event()
+
+    def wait() -> None:
+        with pytest.raises(DeliveryTimeoutError):
+            receipt.result(0.2)
+        gave_up.set()
+
+    waiter = threading.Thread(target=wait)
+    waiter.start()
+
+    assert outbox.bell.wait(5), "expected a ring by the one who waits"
+    assert outbox.awaited == 1
+    assert gave_up.wait(5)
+    assert outbox.awaited == 0
+    waiter.join()
