@@ -118,7 +118,7 @@ class Mix:
         for producer in self._producers:
             producer.end(60)
         for family in self._families:
-            assert family.process.wait(60) == 0, family.output[-500:]
+            assert family.process.wait(120) == 0, family.output[-2_000:]
         self._workers = [
             self._worker() if worker.process.poll() is not None else worker
             for worker in self._workers

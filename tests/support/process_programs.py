@@ -5,12 +5,15 @@ import multiprocessing.process
 import os
 import signal
 import sys
+import traceback
 
 import msgspec
 
 from load_program import Load, Options
 
 EVENTS = 30
+CLOSE_SECONDS = 90.0
+"""Longer than a broker that was stopped at random takes to come back on a busy machine."""
 Child = multiprocessing.process.BaseProcess
 
 
@@ -53,7 +56,7 @@ def fork(way: str) -> None:
         assert child.exitcode == 0, f"expected a child that exits with 0, got {child.exitcode}"
     for pid in pids:
         assert os.waitpid(pid, 0)[1] == 0, "expected a forked child that exits with 0"
-    load.logger.close(20)
+    load.logger.close(CLOSE_SECONDS)
 
 
 def _forked(load: Load, name: str) -> int:
@@ -63,9 +66,12 @@ def _forked(load: Load, name: str) -> int:
     code = 1
     try:
         _log(load, name)
-        load.logger.close(20)
+        load.logger.close(CLOSE_SECONDS)
         code = 0
+    except BaseException:  # noqa: BLE001 - this is all that is left of the child
+        traceback.print_exc()
     finally:
+        sys.stderr.flush()
         os._exit(code)
 
 
