@@ -1,5 +1,6 @@
 """A batch on its way into ClickHouse: stored in a second thread, repeated until it is in."""
 
+import gc
 import threading
 import time
 from collections.abc import Callable
@@ -129,6 +130,9 @@ class Launcher:
                     seconds=self._clock() - began, rows=len(batch), size_bytes=batch.size_bytes
                 )
                 return stored
+            # The client's errors hold themselves, and what was to be inserted with them: without this,
+            # an outage would cost a batch's bytes at each attempt, until the collector comes by.
+            gc.collect()
             if no_repeat.wait(wait_seconds):
                 return None
             wait_seconds = min(2 * wait_seconds, LONGEST_WAIT_SECONDS)

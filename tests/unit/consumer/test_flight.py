@@ -1,6 +1,8 @@
 """A batch on its way: repeated until it is in, given up when told, said once."""
 
+import gc
 import threading
+import weakref
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
@@ -28,6 +30,12 @@ class Writing:
         self.attempts += 1
         self._attempt(self.attempts)
         return Stored(len(batch), 0)
+
+
+def fail_before(last: int, number: int) -> None:
+    """Fail as a ClickHouse that is away does, until attempt *last*."""
+    if number < last:
+        raise StorageUnavailableError("away")
 
 
 @contextmanager
@@ -61,6 +69,32 @@ def test_the_same_batch_is_written_again(error: Exception) -> None:
     assert writing.attempts == 3
     assert seen == [True]
     assert health.report()["clickhouse"] == {"state": "ready"}
+
+
+def test_what_failed_is_let_go_before_the_next_attempt() -> None:
+    """An error that holds itself, as those of the client do, keeps no batch's bytes through an outage."""
+    held: list[weakref.ref[threading.Event]] = []
+    still_held: list[int] = []
+
+    def attempt(number: int) -> None:
+        still_held.append(sum(each() is not None for each in held))
+        body = threading.Event()  # stands for the bytes: anything that can be referred to weakly
+        held.append(weakref.ref(body))
+        try:
+            fail_before(3, number)
+        except StorageUnavailableError as error:
+            itself = error  # the error holds its traceback, and that this frame
+            raise itself from None
+
+    was_collecting = gc.isenabled()
+    gc.disable()
+    try:
+        with launcher(Health()) as launch:
+            assert launch.launch(batch_of([b"x"]), Writing(attempt)).wait(DEADLINE_SECONDS)
+    finally:
+        if was_collecting:
+            gc.enable()
+    assert still_held == [0, 0, 0], "expected each failed attempt to be let go before the next"
 
 
 def test_given_up_after_the_attempt_that_runs() -> None:
