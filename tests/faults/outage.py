@@ -4,6 +4,7 @@
 """
 
 import os
+import signal
 from collections.abc import Callable
 
 import pytest
@@ -12,6 +13,7 @@ from cluster import Cluster
 from fault_scene import LoadProcess, Scene, pause, stack_of
 from oracle import resident_bytes
 from tcp_gate import gate
+from trailhouse.schemas import AuditEvent
 from worker_process import Worker
 
 pytestmark = [pytest.mark.cluster, pytest.mark.faults]
@@ -22,6 +24,7 @@ SETTLED_SHARE = 0.25
 """After this part of the outage everything that is bounded is full."""
 MAX_GROWTH_BYTES = 20_000_000
 SETTLE_SECONDS = 300.0
+BACKLOG = 40_000
 
 
 class Memory:
@@ -67,11 +70,14 @@ def run(stage: Scene, worker: Worker, outage: Callable[[Callable[[], None]], Non
 def test_clickhouse_away_for_minutes(stage: Scene) -> None:
     """The worker holds what it has, fetches no more, and stores everything once ClickHouse is back."""
     with gate(stage.place.database.url) as way:
-        # Old batches are full ones: what is inserted again and again then counts most.
-        worker = stage.worker(clickhouse_url=way.url, worker_batch_age_seconds=60)
+        worker = stage.worker(clickhouse_url=way.url)
 
         def outage(watch: Callable[[], None]) -> None:
+            # A full batch is on its way when it begins: what is tried again and again then counts most.
+            worker.process.send_signal(signal.SIGSTOP)
+            stage.emit([AuditEvent(type="x", session_id=f"s{n % 9}") for n in range(BACKLOG)])
             way.shut()
+            worker.process.send_signal(signal.SIGCONT)
             watch()
             way.open()
 

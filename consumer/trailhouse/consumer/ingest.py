@@ -1,6 +1,7 @@
 """The ingest loop: reach Kafka and ClickHouse, join the group, and join again after every trouble."""
 
 import datetime as dt
+import gc
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
@@ -126,6 +127,7 @@ class Ingest:
             check_with(storage)
         except StorageError as error:
             self._health.note_away("clickhouse", error)
+            gc.collect()  # the client's errors hold themselves; see `Launcher`
             return None
         self._health.note_ready("clickhouse")
         return origin
