@@ -173,8 +173,15 @@ class KafkaAdmin:
             DeliveryTimeoutError: Kafka does not answer. Retriable.
             BrokerRejectedError: Kafka refuses. Permanent.
         """
-        found = self._result(self._client.describe_cluster(request_timeout=self._timeout_seconds))
-        return str(found.cluster_id), len(found.nodes)
+        # Not describe_cluster: a broker that starts names no brokers yet, and librdkafka then aborts the
+        # process (it takes the answer for sound and asserts a result). Asking for one topic makes none.
+        try:
+            found = self._client.list_topics(self._config.topic, timeout=self._timeout_seconds)
+        except KafkaException as error:
+            raise self._mapped(error.args[0]) from error
+        if not found.brokers or found.cluster_id is None:
+            raise self._away()
+        return found.cluster_id, len(found.brokers)
 
     def _described(self) -> Any:
         wanted = TopicCollection([self._config.topic])
