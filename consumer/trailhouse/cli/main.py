@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except OSError as error:
+        _write_or_discard()
         return _fail(_system(error), is_verbose)
     except Exception as error:  # noqa: BLE001 - the last line of defence, and it reports
         return _fail(_unexpected(error), is_verbose)
@@ -98,5 +99,17 @@ def _system(error: OSError) -> str:
 
 def _leave_quietly() -> int:
     """Whoever read our output has gone: what is still buffered must not fail at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _discard_output()
     return FAILURE
+
+
+def _write_or_discard() -> None:
+    """Write what is still buffered; on a full disk it must not fail again at exit, with a code of its own."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _discard_output()
+
+
+def _discard_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
