@@ -28,7 +28,7 @@ from trailhouse.consumer.blocks import event_block
 from trailhouse.consumer.host import GC_THRESHOLDS
 from trailhouse.consumer.kafka_options import consumer_options
 from trailhouse.consumer.promoted import promoted_columns
-from trailhouse.consumer.rows import EventRows, event_rows
+from trailhouse.consumer.rows import EventRows, event_columns
 from trailhouse.devstack import DevStack
 from trailhouse.producer.frame import header
 from trailhouse.producer.spool import Spool
@@ -117,12 +117,12 @@ def _worker(place: Place) -> tuple[dict[str, float], list[Block]]:
             lines = b"\n".join((*records, b""))
             again = clock("… of it decode", decode_lines, lines)
             clock("… of it encode again, to compare", encode_lines, again)
-            more = clock("columns", event_rows, envelopes, records, digests, places)
+            columns = clock("columns", event_columns, envelopes, records, digests, places)
             data = [envelope.data for envelope in envelopes]
             clock("… of it promoted columns", promoted_columns, data)
-            clock("append to the batch", rows.extend, more)
+            clock("encode Native", rows.extend, columns)
         block = event_block(ORIGIN, rows)
-        clock("encode Native", encode, block)
+        clock("join", encode, block)
         blocks.append(block)
     gc.set_threshold(*USUAL_THRESHOLDS)
     return clock.microseconds(BATCHES * BATCH_ROWS), blocks

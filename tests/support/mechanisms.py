@@ -69,10 +69,10 @@ def _no_ledger() -> None:
 
 def _no_bisect() -> None:
     def make(_original: Any) -> Any:
-        def write_events(self: Any, rows: Any, _events: Any) -> list[Any]:
+        def write_events(self: Any, batch: Any) -> list[Any]:
             from trailhouse.consumer.blocks import event_block
 
-            self._storage.insert(event_block(self._origin, rows))
+            self._storage.insert(event_block(self._origin, batch.rows))
             return []
 
         return write_events

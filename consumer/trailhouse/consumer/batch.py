@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from itertools import groupby
 from operator import methodcaller
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from trailhouse.consumer.rows import EventRows, Place, envelope_of, event_rows
+from trailhouse.consumer.rows import EventRows, Place, envelope_of, event_columns
 from trailhouse.schemas.codec import decode_all
 from trailhouse.schemas.config import WorkerConfig
 from trailhouse.schemas.errors import InvalidEventError
@@ -105,7 +105,7 @@ class Limits(msgspec.Struct, frozen=True):
 class Batch:
     """Records in the order they were read; nothing of it is committed.
 
-    Row i of `rows` is that of `events[i]`. A null record counts with the hash of no bytes.
+    `rows` are those of `events`, in the same order. A null record counts with the hash of no bytes.
     """
 
     def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
@@ -158,14 +158,30 @@ class Batch:
             self._add_some(received[begin:end], records[begin:end])
 
     def _add_some(self, received: Sequence[Received], records: list[bytes]) -> None:
-        digests = [sha256(record).digest()[:HASH_BYTES] for record in records]
+        digests = _hashes(records)
         places = places_of(received)
         self._note_spans(places, digests)
         envelopes = decode_all(records)
         if envelopes is None:
             received, envelopes, records, digests, places = self._sort_out(received, digests)
-        self.rows.extend(event_rows(envelopes, records, digests, places))
-        self.events += received
+        if received:
+            self._take(received, event_columns(envelopes, records, digests, places))
+
+    def _take(self, events: Sequence[Received], columns: list[Sequence[Any]]) -> None:
+        """Append *events* and their rows; one with a value that fits no column is a bad record."""
+        try:
+            self.rows.extend(columns)
+        except (TypeError, ValueError, ArithmeticError) as error:
+            if len(events) == 1:
+                self.bad.append(BadRecord.of(events[0], cannot_be_stored(type(error).__name__)))
+                return
+            for number in range(len(events)):
+                self._take(
+                    events[number : number + 1],
+                    [values[number : number + 1] for values in columns],
+                )
+        else:
+            self.events += events
 
     def _sort_out(
         self, received: Sequence[Received], digests: list[bytes]
@@ -195,6 +211,27 @@ class Batch:
                 self.spans[partition] = span
             span.extend(places.offsets[end - 1], places.appended_ms[end - 1], digests[begin:end])
             begin = end
+
+
+def columns_of(events: Sequence[Received]) -> list[Sequence[Any]]:
+    """Return the rows of *events*, known to be some, decoded anew: the values for each of EVENT_COLUMNS."""
+    records = [event.value() or b"" for event in events]
+    envelopes = decode_all(records) or [envelope_of(record) for record in records]
+    return event_columns(envelopes, records, _hashes(records), places_of(events))
+
+
+def event_hashes(events: Sequence[Received]) -> list[bytes]:
+    """Return the hash of each of *events*, as its row has it."""
+    return _hashes([event.value() or b"" for event in events])
+
+
+def _hashes(records: Sequence[bytes]) -> list[bytes]:
+    return [sha256(record).digest()[:HASH_BYTES] for record in records]
+
+
+def cannot_be_stored(error_name: str) -> str:
+    """Return the reason of a record that is an event, and still fits no row."""
+    return f"record: cannot be stored ({error_name})"
 
 
 def places_of(received: Sequence[Received]) -> Place:

@@ -7,7 +7,6 @@ from typing import Any
 
 from trailhouse.consumer.batch import BadRecord, Span, place_of
 from trailhouse.consumer.rows import (
-    EVENT_COLUMNS,
     INCIDENT_COLUMNS,
     LEDGER_COLUMNS,
     ORIGIN_COLUMNS,
@@ -16,7 +15,7 @@ from trailhouse.consumer.rows import (
     Origin,
 )
 from trailhouse.consumer.verdict import Finding
-from trailhouse.store.block import Block, Table
+from trailhouse.store.block import Block, Column, Table
 from trailhouse.store.tables import BATCH_LEDGER, EVENT_INCIDENTS, EVENT_LOG, EVENT_QUARANTINE
 
 WORKER_VERSION = metadata.version("trailhouse")
@@ -24,9 +23,7 @@ WORKER_VERSION = metadata.version("trailhouse")
 
 def event_block(origin: Origin, rows: EventRows) -> Block:
     """Return *rows* as a block of `event_log`."""
-    return _with_origin(
-        EVENT_LOG, dict(zip(EVENT_COLUMNS, rows.columns, strict=True)), origin, len(rows)
-    )
+    return _with_origin(EVENT_LOG, rows.columns(), origin, len(rows))
 
 
 def quarantine_block(origin: Origin, bad: Iterable[BadRecord], at: dt.datetime) -> Block:
@@ -68,7 +65,7 @@ def _block(
 
 
 def _with_origin(
-    table: Table, columns: Mapping[str, Sequence[Any]], origin: Origin, row_count: int
+    table: Table, columns: Mapping[str, Sequence[Any] | Column], origin: Origin, row_count: int
 ) -> Block:
     columns = dict(columns)
     for name, value in zip(ORIGIN_COLUMNS, origin, strict=True):

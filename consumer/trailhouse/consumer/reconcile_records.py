@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from trailhouse.consumer.batch import Batch, Limits, Received
+from trailhouse.consumer.batch import Batch, Limits, Received, event_hashes
 from trailhouse.consumer.ranges import Ranges
 from trailhouse.consumer.replay_known import stored_hashes
 from trailhouse.consumer.replay_source import TopicReader
@@ -38,11 +38,11 @@ def spans(ranges: Ranges) -> Ranges:
 def _invisible(storage: ClickHouse, records: Sequence[Received]) -> list[int]:
     batch = Batch(_NO_LIMIT, lambda: 0.0)
     batch.add(records)
-    visible = stored_hashes(storage, batch.rows)
+    visible = stored_hashes(storage, batch.events)
     missing = [bad.received.offset() for bad in batch.bad]
     missing += [
         event.offset()
-        for digest, event in zip(batch.rows.column("record_hash"), batch.events, strict=True)
+        for digest, event in zip(event_hashes(batch.events), batch.events, strict=True)
         if digest not in visible
     ]
     return missing

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
-from trailhouse.consumer.batch import Batch, Limits
+from trailhouse.consumer.batch import Batch, Limits, event_hashes
 from trailhouse.consumer.ranges import Range
 from trailhouse.consumer.replay_known import quarantined_places, stored_hashes
 from trailhouse.consumer.replay_source import TopicReader
@@ -89,12 +89,12 @@ class Replay:
         return self.so_far
 
     def _store(self, batch: Batch) -> None:
-        known = self._until_in(lambda: stored_hashes(self._storage, batch.rows))
+        known = self._until_in(lambda: stored_hashes(self._storage, batch.events))
         known_bad = self._until_in(
             lambda: quarantined_places(self._storage, self._origin, batch.bad)
         )
         stored = self._until_in(lambda: self._writer.write(batch))
-        new = len(set(batch.rows.column("record_hash")) - known)
+        new = len(set(event_hashes(batch.events)) - known)
         done = self.so_far
         self.so_far = Replayed(
             records=done.records + len(batch),

@@ -1,9 +1,9 @@
 """Which records ClickHouse has already: asked by key, so that it costs little in a large table."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
-from trailhouse.consumer.batch import BadRecord
-from trailhouse.consumer.rows import EventRows, Origin
+from trailhouse.consumer.batch import BadRecord, Received, columns_of, event_hashes
+from trailhouse.consumer.rows import EVENT_COLUMNS, Origin
 from trailhouse.store.clickhouse import ClickHouse
 
 KEYS_PER_QUERY = 500
@@ -21,20 +21,20 @@ _FIND_BAD = """
 """
 
 
-def stored_hashes(storage: ClickHouse, rows: EventRows) -> set[bytes]:
-    """Return the hashes of those *rows* that readers see, wherever in the topic they came from.
+def stored_hashes(storage: ClickHouse, events: Sequence[Received]) -> set[bytes]:
+    """Return the hashes of those *events* that readers see, wherever in the topic they came from.
 
     Raises:
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
     found: set[bytes] = set()
-    for part in _parts(rows):
+    for part in _parts(events):
         parameters = {
             "sessions": list(dict.fromkeys(session for session, _ in part)),
             "events": list(dict.fromkeys(event_id for _, event_id in part)),
         }
         found.update(digest for (digest,) in storage.query(_FIND, parameters).rows)
-    return found & set(rows.column("record_hash"))
+    return found & set(event_hashes(events))
 
 
 def quarantined_places(
@@ -60,13 +60,14 @@ def quarantined_places(
     return found
 
 
-def _parts(rows: EventRows) -> Iterator[list[tuple[str, str]]]:
+def _parts(events: Sequence[Received]) -> Iterator[list[tuple[str, str]]]:
+    if not events:
+        return
+    columns = dict(zip(EVENT_COLUMNS, columns_of(events), strict=True))
     part: list[tuple[str, str]] = []
     sessions: dict[str, int] = {}
     # Sorted, so that a statement names few sessions and reads one stretch of the key.
-    for session, event_id in sorted(
-        zip(rows.column("session_id"), rows.column("event_id"), strict=True)
-    ):
+    for session, event_id in sorted(zip(columns["session_id"], columns["event_id"], strict=True)):
         sessions[session] = len(session)
         part.append((session, event_id))
         if len(part) >= KEYS_PER_QUERY or sum(sessions.values()) * 4 > SESSION_BYTES_PER_QUERY:

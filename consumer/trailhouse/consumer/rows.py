@@ -1,14 +1,19 @@
 """From a Kafka record to a row: pure, quick, and never raising on what a record may hold."""
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
+
+from msgspec.structs import astuple
 
 from trailhouse.consumer.promoted import promoted_columns
 from trailhouse.schemas.codec import decode_envelope
 from trailhouse.schemas.errors import InvalidEventError
 from trailhouse.schemas.record import Envelope
+from trailhouse.store.block import Column
+from trailhouse.store.native import column_of
+from trailhouse.store.tables import EVENT_LOG
 
 MAX_SCHEMA_VERSION = 65_535
 MAX_SEQ = 2**64 - 1
@@ -60,30 +65,29 @@ def envelope_of(record: bytes | None) -> Envelope:
 
 
 class EventRows:
-    """Rows of events, column by column in the order of EVENT_COLUMNS; a block adds ORIGIN_COLUMNS."""
+    """Rows of events, encoded as they come: column by column, in the order of EVENT_COLUMNS."""
 
-    __slots__ = ("columns",)
-
-    def __init__(self, columns: Iterable[list[Any]] | None = None) -> None:
-        self.columns = [[] for _ in EVENT_COLUMNS] if columns is None else list(columns)
+    def __init__(self) -> None:
+        self._columns = [column_of(EVENT_LOG.columns[name]) for name in EVENT_COLUMNS]
 
     def __len__(self) -> int:
-        return len(self.columns[0])
+        return len(self._columns[0])
 
-    def extend(self, rows: "EventRows") -> None:
-        """Append *rows*."""
-        for column, more in zip(self.columns, rows.columns, strict=True):
-            column += more
+    def extend(self, columns: Sequence[Sequence[Any]]) -> None:
+        """Append rows by *columns*, at least one; all of them or none.
 
-    def part(self, begin: int, end: int) -> "EventRows":
-        """Return the rows from *begin* up to and without *end*, as `range` counts."""
-        if begin == 0 and end >= len(self):
-            return self
-        return EventRows(column[begin:end] for column in self.columns)
+        Raises:
+            TypeError, ValueError, ArithmeticError: A value does not fit its column.
+        """
+        chunks = [
+            column.encoded(values) for column, values in zip(self._columns, columns, strict=True)
+        ]
+        for column, chunk in zip(self._columns, chunks, strict=True):
+            column.add(chunk)
 
-    def column(self, name: str) -> list[Any]:
-        """Return the values of the column *name*, one a row."""
-        return self.columns[EVENT_COLUMNS.index(name)]
+    def columns(self) -> dict[str, Column]:
+        """Return the columns by name; a block adds ORIGIN_COLUMNS."""
+        return dict(zip(EVENT_COLUMNS, self._columns, strict=True))
 
 
 class Place(NamedTuple):
@@ -94,45 +98,41 @@ class Place(NamedTuple):
     appended_ms: list[int]
 
 
-def event_rows(
+def event_columns(
     envelopes: Sequence[Envelope], records: list[bytes], digests: list[bytes], places: Place
-) -> EventRows:
-    """Return the rows of the events in *records*, each with its hash in *digests* and its place."""
-    of = {name: list(map(get, envelopes)) for name, get in _FIELDS.items()}
-    actors, sources = of["actor"], of["source"]
-    return EventRows(
-        (
-            of["session_id"], _texts(of["tenant_id"]), of["event_id"], digests, of["type"], _texts(of["run_id"]),
-            _texts(of["parent_run_id"]), _texts(of["agent_id"]), _microseconds(of["occurred_at"]),
-            _parts(_actor_type, actors, ""), _parts(_actor_id, actors, ""),
-            _texts(of["provider"]), _texts(of["correlation_id"]),
-            _texts(_parts(_producer_id, sources, None)), _seqs(_parts(_seq, sources, None)),
-            *promoted_columns(of["data"]), _versions(of["schema_version"]), records, *places,
-        )
-    )  # fmt: skip
+) -> list[Sequence[Any]]:
+    """Return the rows of the events in *records*, each with its hash in *digests* and its place.
 
-
-_FIELDS = {
-    name: attrgetter(name)
-    for name in (
-        "session_id", "tenant_id", "event_id", "type", "run_id", "parent_run_id", "agent_id", "occurred_at",
-        "actor", "provider", "correlation_id", "source", "data", "schema_version",
+    The values for each of EVENT_COLUMNS.
+    """
+    of = dict(
+        zip(Envelope.__struct_fields__, zip(*map(astuple, envelopes), strict=True), strict=True)
     )
-}  # fmt: skip
+    actors, sources = of["actor"], of["source"]
+    return [
+        of["session_id"], _texts(of["tenant_id"]), of["event_id"], digests, of["type"], _texts(of["run_id"]),
+        _texts(of["parent_run_id"]), _texts(of["agent_id"]), _microseconds(of["occurred_at"]),
+        _parts(_actor_type, actors, ""), _parts(_actor_id, actors, ""),
+        _texts(of["provider"]), _texts(of["correlation_id"]),
+        _texts(_parts(_producer_id, sources, None)), _seqs(_parts(_seq, sources, None)),
+        *promoted_columns(of["data"]), _versions(of["schema_version"]), records, *places,
+    ]  # fmt: skip
+
+
 _actor_type, _actor_id = attrgetter("type"), attrgetter("id")
 _producer_id, _seq = attrgetter("producer_id"), attrgetter("seq")
 
 # In most columns all values are there or none is, and to count is far quicker than to look at each.
 
 
-def _texts(values: list[str | None]) -> list[str]:
+def _texts(values: Sequence[str | None]) -> Sequence[str]:
     missing = values.count(None)
     if not missing:
         return values  # type: ignore[return-value]  # there is no None
     return [""] * missing if missing == len(values) else [value or "" for value in values]
 
 
-def _parts(part: Callable[[Any], Any], wholes: list[Any], blank: object) -> list[Any]:
+def _parts(part: Callable[[Any], Any], wholes: Sequence[Any], blank: object) -> list[Any]:
     """Return *part* of each of *wholes*, and *blank* of those that are None."""
     missing = wholes.count(None)
     if not missing:
@@ -140,20 +140,20 @@ def _parts(part: Callable[[Any], Any], wholes: list[Any], blank: object) -> list
     return [blank if whole is None else part(whole) for whole in wholes]
 
 
-def _microseconds(moments: list[dt.datetime]) -> list[int]:
+def _microseconds(moments: Sequence[dt.datetime]) -> list[int]:
     since = [moment - _EPOCH for moment in moments]
     return [(each.days * 86_400 + each.seconds) * 1_000_000 + each.microseconds for each in since]
 
 
 def _seqs(values: list[int | None]) -> list[int | None]:
     """Return the producers' numbers, None where there is none that ClickHouse can hold."""
-    known = [value for value in values if value is not None]
-    if min(known, default=0) >= 0 and max(known, default=0) <= MAX_SEQ:
+    known = [value for value in values if value is not None] if None in values else values
+    if min(known, default=0) >= 0 and max(known, default=0) <= MAX_SEQ:  # type: ignore[type-var,operator]
         return values
     return [value if value is not None and 0 <= value <= MAX_SEQ else None for value in values]
 
 
-def _versions(values: list[int]) -> list[int]:
+def _versions(values: Sequence[int]) -> Sequence[int]:
     if max(values, default=0) <= MAX_SCHEMA_VERSION:
         return values
     return [min(value, MAX_SCHEMA_VERSION) for value in values]

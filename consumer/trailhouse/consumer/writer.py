@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
-from trailhouse.consumer.batch import BadRecord, Batch, Received
+from trailhouse.consumer.batch import BadRecord, Batch, cannot_be_stored, columns_of
 from trailhouse.consumer.blocks import event_block, ledger_block, quarantine_block
 from trailhouse.consumer.rows import EventRows, Origin
 from trailhouse.schemas.errors import StorageRejectedError
@@ -62,7 +62,7 @@ class BatchWriter:
         """
         if batch.bad:
             self._quarantine(batch.bad)
-        refused = self._write_events(batch.rows, batch.events) if batch.rows else []
+        refused = self._write_events(batch) if batch.rows else []
         if refused:
             self._quarantine(refused)
         quarantined = Counter(bad.received.partition() for bad in (*batch.bad, *refused))
@@ -72,29 +72,35 @@ class BatchWriter:
     def _quarantine(self, bad: Sequence[BadRecord]) -> None:
         self._storage.insert(quarantine_block(self._origin, bad, self._now()))
 
-    def _write_events(self, rows: EventRows, events: Sequence[Received]) -> list[BadRecord]:
-        """Insert *rows* and return those that ClickHouse refuses one by one."""
+    def _write_events(self, batch: Batch) -> list[BadRecord]:
+        """Insert the rows of *batch* and return those that ClickHouse refuses one by one."""
         refused: list[BadRecord] = []
         accepted_rows = 0
-        pending = [(0, len(rows))]
+        pending = [(0, len(batch.events))]
         while pending:
             begin, end = pending.pop()
             try:
-                self._storage.insert(event_block(self._origin, rows.part(begin, end)))
+                rows = batch.rows if len(batch.rows) == end - begin else _rows(batch, begin, end)
+                self._storage.insert(event_block(self._origin, rows))
                 accepted_rows += end - begin
-            except (StorageRejectedError, ValueError, TypeError, OverflowError) as error:
+            except (StorageRejectedError, ValueError, TypeError, ArithmeticError) as error:
                 if _is_tables_fault(error) or (
                     not accepted_rows and len(refused) >= MAX_GUILTY_ROWS
                 ):
                     raise
                 if end - begin == 1:
-                    refused.append(
-                        BadRecord.of(events[begin], f"record: cannot be stored ({_name(error)})")
-                    )
+                    reason = cannot_be_stored(_name(error))
+                    refused.append(BadRecord.of(batch.events[begin], reason))
                 else:
                     middle = (begin + end) // 2
                     pending += [(middle, end), (begin, middle)]
         return refused
+
+
+def _rows(batch: Batch, begin: int, end: int) -> EventRows:
+    rows = EventRows()
+    rows.extend(columns_of(batch.events[begin:end]))
+    return rows
 
 
 def _is_tables_fault(error: Exception) -> bool:

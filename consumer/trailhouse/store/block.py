@@ -1,9 +1,36 @@
 """What one insert carries: rows of one table, column by column."""
 
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
+
+
+class Column(ABC):
+    """The values of one column, encoded already; made by `trailhouse.store.native.column_of`."""
+
+    def __init__(self) -> None:
+        self._rows = 0
+
+    def __len__(self) -> int:
+        return self._rows
+
+    @abstractmethod
+    def encoded(self, values: Sequence[Any]) -> Any:
+        """Return *values*, at least one, as `add` takes them; nothing is added yet.
+
+        Raises:
+            TypeError, ValueError, ArithmeticError: A value does not fit the column.
+        """
+
+    @abstractmethod
+    def add(self, chunk: Any) -> None:
+        """Append what `encoded` of this column has returned."""
+
+    @abstractmethod
+    def pieces(self) -> Iterable[bytes]:
+        """Return the bytes of all values, to be joined."""
 
 
 class Table(NamedTuple):
@@ -12,7 +39,7 @@ class Table(NamedTuple):
     name: str
     columns: Mapping[str, str]
 
-    def block(self, columns: Mapping[str, Sequence[Any]]) -> "Block":
+    def block(self, columns: Mapping[str, Sequence[Any] | Column]) -> "Block":
         """Return a block of *columns*, one sequence for every column of this table.
 
         Raises:
@@ -43,10 +70,5 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     table: str
     names: tuple[str, ...]
     types: tuple[str, ...]
-    columns: tuple[Sequence[Any], ...]
+    columns: tuple[Sequence[Any] | Column, ...]
     row_count: int
-
-    def rows(self, start: int, stop: int) -> "Block":
-        """Return the rows from *start* up to and without *stop*, as `range` counts."""
-        columns = tuple(values[start:stop] for values in self.columns)
-        return msgspec.structs.replace(self, columns=columns, row_count=len(columns[0]))

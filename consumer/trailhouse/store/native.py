@@ -1,5 +1,8 @@
 """Write a block in ClickHouse's Native format: column by column, without a Python object a row.
 
+A column may be encoded as its values come, a few hundred at a time (`column_of`): they are then still in the
+processor's cache, where those of a whole batch are not any more.
+
 ==========================  ======================================================================
 column type                 Python values; the cheapest first where there are two
 ==========================  ======================================================================
@@ -19,7 +22,7 @@ column type                 Python values; the cheapest first where there are tw
 The format as ClickHouse's documentation has it ("Native"): number of columns and of rows, then each
 column with its name, its type and its values in little-endian order. Ours and not clickhouse-connect's
 writer, because that one cuts a block into several, bends values to fit (it cuts decimals off, and makes
-zeros of empty ids) and takes 1.9 µs a row of `event_log` where this takes 1.3 (measured here).
+zeros of empty ids) and takes 1.9 µs a row of `event_log` where this takes 1.1 (measured here).
 """
 
 import re
@@ -27,14 +30,10 @@ import sys
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from decimal import ROUND_HALF_EVEN, Context, Decimal
-from functools import cache
 from itertools import accumulate, chain
 from typing import Any
 
-from trailhouse.store.block import Block
-
-Writer = Callable[[Sequence[Any]], bytes]
-"""Turns the values of a column into its bytes."""
+from trailhouse.store.block import Block, Column
 
 _ARRAY_CODES = {
     "UInt8": "B",
@@ -53,7 +52,7 @@ def encode(block: Block) -> bytes:
     """Return *block* in the Native format.
 
     Raises:
-        TypeError, ValueError, OverflowError: A value does not fit its column. A mistake of the program.
+        TypeError, ValueError, ArithmeticError: A value does not fit its column. A mistake of the program.
     """
     parts = [_varint(len(block.names)), _varint(block.row_count)]
     for name, type_name, values in zip(block.names, block.types, block.columns, strict=True):
@@ -62,44 +61,188 @@ def encode(block: Block) -> bytes:
                 f"{block.table}.{name}: {len(values)} values in a block of {block.row_count} rows"
             )
         parts += (_text(name), _text(type_name))
-        # Joined once, with all the rest: a block's records are nearly all of its bytes.
-        parts += _pieces(values) if type_name == "String" else (writer_of(type_name)(values),)
-    return b"".join(parts)
+        parts += (values if isinstance(values, Column) else _filled(type_name, values)).pieces()
+    return b"".join(parts)  # once for all: a block's records are nearly all of its bytes
 
 
-@cache
-def writer_of(type_name: str) -> Writer:
-    """Return the writer of the ClickHouse type *type_name*.
+def column_of(type_name: str) -> Column:
+    """Return an empty column of the ClickHouse type *type_name*.
 
     Raises:
-        ValueError: No writer is known for that type. A mistake of the program.
+        ValueError: That type is not known here. A mistake of the program.
     """
     outer, _, inner = type_name.removesuffix(")").partition("(")
     if outer in _ARRAY_CODES and not inner:
-        return _numbers(_ARRAY_CODES[outer])
+        return _Plain(_numbers(_ARRAY_CODES[outer]))
     match outer:
         case "String":
-            return _strings
+            return _Plain(_strings)
         case "LowCardinality" if inner == "String":
-            return _low_cardinality
+            return _LowCardinality()
         case "UUID":
-            return _uuids
+            return _Plain(_uuids)
         case "FixedString":
-            return _fixed_strings(int(inner))
+            return _Plain(_fixed_strings(int(inner)))
         case "DateTime64":
-            return _numbers("q")
+            return _Plain(_numbers("q"))
         case "Decimal" if inner == "38, 18":
-            return _decimals
+            return _Plain(_decimals)
         case "Nullable":
-            return _nullable(inner)
+            return _Nullable(column_of(inner), _BLANKS.get(inner.partition("(")[0], 0))
         case "Array":
-            return _arrays(writer_of(inner))
+            return _Array(column_of(inner))
         case "Tuple":
-            return _tuples(
-                [writer_of(part.split(" ", 1)[1]) for part in re.split(r", (?![^(]*\))", inner)]
+            return _Tuple(
+                [column_of(part.split(" ", 1)[1]) for part in re.split(r", (?![^(]*\))", inner)]
             )
         case _:
             raise ValueError(f"no writer for the type {type_name}")
+
+
+def _filled(type_name: str, values: Sequence[Any]) -> Column:
+    column = column_of(type_name)
+    if values:
+        column.add(column.encoded(values))
+    return column
+
+
+class _Plain(Column):
+    """Values one behind the other."""
+
+    def __init__(self, write: Callable[[Sequence[Any]], bytes]) -> None:
+        super().__init__()
+        self._write = write
+        self._chunks: list[bytes] = []
+
+    def encoded(self, values: Sequence[Any]) -> Any:
+        return len(values), self._write(values)
+
+    def add(self, chunk: Any) -> None:
+        rows, data = chunk
+        self._rows += rows
+        self._chunks.append(data)
+
+    def pieces(self) -> Iterable[bytes]:
+        return self._chunks
+
+
+class _LowCardinality(Column):
+    """A dictionary of the different texts, and the place of each value in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._dictionary: dict[Any, int] = {}
+        self._indexes = array("I")
+
+    def encoded(self, values: Sequence[Any]) -> Any:
+        dictionary, first = self._dictionary, values[0]
+        if values.count(first) == len(values):
+            return array("I", (dictionary.setdefault(first, len(dictionary)),)) * len(values)
+        for value in dict.fromkeys(values):
+            dictionary.setdefault(value, len(dictionary))
+        return array("I", map(dictionary.__getitem__, values))
+
+    def add(self, chunk: Any) -> None:
+        self._rows += len(chunk)
+        self._indexes += chunk
+
+    def pieces(self) -> Iterable[bytes]:
+        version = (1).to_bytes(8, "little")
+        if not self._rows:
+            return (version,)
+        keys = len(self._dictionary)
+        size_power = 0 if keys <= 1 << 8 else 1 if keys <= 1 << 16 else 2
+        indexes = (
+            bytes(self._rows)
+            if keys == 1
+            else _little_endian(array("BHI"[size_power], self._indexes))
+        )
+        return (
+            version,
+            (_KEYS_ARE_NEW | size_power).to_bytes(8, "little"),
+            keys.to_bytes(8, "little"),
+            _strings(list(self._dictionary)),
+            self._rows.to_bytes(8, "little"),
+            indexes,
+        )
+
+
+class _Nullable(Column):
+    """First which values are null, then the values, with a blank for each null."""
+
+    def __init__(self, inner: Column, blank: object) -> None:
+        super().__init__()
+        self._inner = inner
+        self._blank = blank
+        self._nulls: list[bytes] = []
+
+    def encoded(self, values: Sequence[Any]) -> Any:
+        nulls = values.count(None)
+        if nulls == 0:
+            return bytes(len(values)), self._inner.encoded(values)
+        if nulls == len(values):
+            return b"\1" * nulls, self._inner.encoded([self._blank] * nulls)
+        is_text = isinstance(next(value for value in values if value is not None), str)
+        blank = "" if is_text else self._blank
+        return (
+            bytes([value is None for value in values]),
+            self._inner.encoded([blank if value is None else value for value in values]),
+        )
+
+    def add(self, chunk: Any) -> None:
+        nulls, inner = chunk
+        self._rows += len(nulls)
+        self._nulls.append(nulls)
+        self._inner.add(inner)
+
+    def pieces(self) -> Iterable[bytes]:
+        return (*self._nulls, *self._inner.pieces())
+
+
+class _Array(Column):
+    """First where each row's values end, then all values."""
+
+    def __init__(self, inner: Column) -> None:
+        super().__init__()
+        self._inner = inner
+        self._sizes: list[int] = []
+
+    def encoded(self, values: Sequence[Any]) -> Any:
+        items = list(chain.from_iterable(values))
+        return list(map(len, values)), self._inner.encoded(items) if items else None
+
+    def add(self, chunk: Any) -> None:
+        sizes, inner = chunk
+        self._rows += len(sizes)
+        self._sizes += sizes
+        if inner is not None:
+            self._inner.add(inner)
+
+    def pieces(self) -> Iterable[bytes]:
+        return (_little_endian(array("Q", accumulate(self._sizes))), *self._inner.pieces())
+
+
+class _Tuple(Column):
+    """All first parts, then all second ones."""
+
+    def __init__(self, parts: Sequence[Column]) -> None:
+        super().__init__()
+        self._parts = parts
+
+    def encoded(self, values: Sequence[Any]) -> Any:
+        return len(values), [
+            part.encoded([value[place] for value in values])
+            for place, part in enumerate(self._parts)
+        ]
+
+    def add(self, chunk: Any) -> None:
+        rows, chunks = chunk
+        self._rows += rows
+        for part, each in zip(self._parts, chunks, strict=True):
+            part.add(each)
+
+    def pieces(self) -> Iterable[bytes]:
+        return chain.from_iterable(part.pieces() for part in self._parts)
 
 
 def _varint(value: int) -> bytes:
@@ -113,6 +256,7 @@ def _varint(value: int) -> bytes:
 
 
 _SHORT_LENGTHS = tuple(_varint(length) for length in range(1 << 14))
+_LENGTHS_OF_ONE_BYTE = tuple(map(chr, range(1 << 7)))
 
 
 def _text(value: str) -> bytes:
@@ -126,51 +270,25 @@ def _little_endian(numbers: "array[Any]") -> bytes:
     return numbers.tobytes()
 
 
-def _numbers(code: str) -> Writer:
+def _numbers(code: str) -> Callable[[Sequence[Any]], bytes]:
     return lambda values: _little_endian(array(code, values))
 
 
 def _strings(values: Sequence[Any]) -> bytes:
-    return b"".join(_pieces(values))
-
-
-def _pieces(values: Sequence[Any]) -> Iterable[bytes]:
-    """Return what `_strings` joins."""
-    if not values or (values[0] in ("", b"") and values.count(values[0]) == len(values)):
-        return (bytes(len(values)),)
-    # The first value tells the type of all; another kind among them raises a TypeError.
-    data: Sequence[bytes] = list(map(str.encode, values)) if isinstance(values[0], str) else values
-    prefixes: Iterable[bytes]
-    if max(map(len, data)) < len(_SHORT_LENGTHS):
-        prefixes = map(_SHORT_LENGTHS.__getitem__, map(len, data))
-    else:
-        prefixes = map(_varint, map(len, data))
-    return chain.from_iterable(zip(prefixes, data, strict=True))
-
-
-def _low_cardinality(values: Sequence[Any]) -> bytes:
-    version = (1).to_bytes(8, "little")
-    if not values:
-        return version
-    if values.count(values[0]) == len(values):
-        dictionary = {values[0]: 0}
-    else:
-        dictionary = {value: index for index, value in enumerate(dict.fromkeys(values))}
-    size_power = 0 if len(dictionary) <= 1 << 8 else 1 if len(dictionary) <= 1 << 16 else 2
-    if len(dictionary) == 1:
-        indexes = bytes(len(values))
-    else:
-        indexes = _little_endian(array("BHI"[size_power], map(dictionary.__getitem__, values)))
-    return b"".join(
-        (
-            version,
-            (_KEYS_ARE_NEW | size_power).to_bytes(8, "little"),
-            len(dictionary).to_bytes(8, "little"),
-            _strings(list(dictionary)),
-            len(values).to_bytes(8, "little"),
-            indexes,
-        )
-    )
+    first = values[0]  # tells the type of all; another kind among them raises a TypeError
+    if first in ("", b"") and values.count(first) == len(values):
+        return bytes(len(values))
+    data = values
+    if isinstance(first, str):
+        try:
+            # Most columns hold short ASCII, and as one text they are encoded by one call.
+            prefixes = map(_LENGTHS_OF_ONE_BYTE.__getitem__, map(len, values))
+            return "".join(chain.from_iterable(zip(prefixes, values, strict=True))).encode("ascii")
+        except (IndexError, UnicodeEncodeError):
+            data = list(map(str.encode, values))
+    lengths = list(map(len, data))
+    get = _SHORT_LENGTHS.__getitem__ if max(lengths) < len(_SHORT_LENGTHS) else _varint
+    return b"".join(chain.from_iterable(zip(map(get, lengths), data, strict=True)))
 
 
 def _uuids(values: Sequence[str]) -> bytes:
@@ -184,9 +302,9 @@ def _uuids(values: Sequence[str]) -> bytes:
     return halves.tobytes()
 
 
-def _fixed_strings(size_bytes: int) -> Writer:
+def _fixed_strings(size_bytes: int) -> Callable[[Sequence[bytes]], bytes]:
     def write(values: Sequence[bytes]) -> bytes:
-        if any(len(value) != size_bytes for value in values):
+        if set(map(len, values)) != {size_bytes}:
             raise ValueError(f"a FixedString({size_bytes}) of another length")
         return b"".join(values)
 
@@ -194,52 +312,15 @@ def _fixed_strings(size_bytes: int) -> Writer:
 
 
 def _decimals(values: Sequence[Decimal]) -> bytes:
-    return b"".join(_decimal(value).to_bytes(16, "little", signed=True) for value in values)
+    return b"".join([_NOTHING if value is _NO_COST else _decimal(value) for value in values])
 
 
-def _decimal(value: Decimal) -> int:
+def _decimal(value: Decimal) -> bytes:
     ticks = int(value.scaleb(18, _DECIMAL_CONTEXT).to_integral_value(context=_DECIMAL_CONTEXT))
     if abs(ticks) >= _DECIMAL_LIMIT:
         raise ValueError("a Decimal(38, 18) of 10^20 or more")
-    return ticks
+    return ticks.to_bytes(16, "little", signed=True)
 
 
-_BLANKS: dict[str, object] = {"String": b"", "Decimal": Decimal(0), "Float64": 0.0}
-
-
-def _nullable(inner: str) -> Writer:
-    write = writer_of(inner)
-    blank = _BLANKS.get(inner.partition("(")[0], 0)
-    blank_bytes = write([blank])
-
-    def write_nullable(values: Sequence[Any]) -> bytes:
-        nulls = values.count(None)
-        if nulls == len(values):
-            return b"\1" * nulls + blank_bytes * nulls
-        if nulls == 0:
-            return bytes(len(values)) + write(values)
-        filler = (
-            "" if isinstance(next(value for value in values if value is not None), str) else blank
-        )
-        return bytes([value is None for value in values]) + write(
-            [filler if value is None else value for value in values]
-        )
-
-    return write_nullable
-
-
-def _arrays(write: Writer) -> Writer:
-    def write_arrays(values: Sequence[Sequence[Any]]) -> bytes:
-        ends = array("Q", accumulate(map(len, values)))
-        return _little_endian(ends) + write(list(chain.from_iterable(values)))
-
-    return write_arrays
-
-
-def _tuples(writers: Sequence[Writer]) -> Writer:
-    def write_tuples(values: Sequence[Sequence[Any]]) -> bytes:
-        return b"".join(
-            write([value[place] for value in values]) for place, write in enumerate(writers)
-        )
-
-    return write_tuples
+_NO_COST, _NOTHING = Decimal(0), bytes(16)  # one event in a hundred has a cost
+_BLANKS: dict[str, object] = {"String": b"", "Decimal": _NO_COST, "Float64": 0.0}

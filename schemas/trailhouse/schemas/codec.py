@@ -96,6 +96,10 @@ def decode_all(records: Sequence[bytes]) -> list[Envelope] | None:
             _is_deep(envelope.data) or _is_deep(envelope.metadata)
             for envelope, record in zip(envelopes, records, strict=True)
             if len(record) >= DEEP_FROM_BYTES
+            and not (
+                _FLAT(map(type, envelope.data.values()))
+                and _FLAT(map(type, envelope.metadata.values()))
+            )
         )
     )
     return envelopes if is_sound else None

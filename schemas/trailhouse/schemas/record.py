@@ -15,10 +15,11 @@ ShortId = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 
 
 # The fields of these three stand in the order of their names, and so in the order of the record's keys: the
-# encoder then need not sort them for each event.
+# encoder then need not sort them for each event. No cycle can lead through them: what they hold is text, numbers
+# and plain copies.
 
 
-class Actor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Actor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The person, agent or service on whose behalf something happened."""
 
     id: str
@@ -29,7 +30,7 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return _are((str,), self.type, self.id)
 
 
-class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Who emitted the event; `producer_id` and `seq` together make a gap visible."""
 
     host: str | None = None
@@ -52,7 +53,7 @@ def _are(kinds: tuple[type, ...], *values: object) -> bool:
     return True
 
 
-class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What every record holds; the shape that a reader accepts and the JSON Schema describes."""
 
     actor: Actor | None = None

@@ -3,12 +3,15 @@
 import datetime as dt
 from hashlib import sha256
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from blocks import values_of
 from kafka_records import Record, empty_batch
-from trailhouse.consumer.batch import Batch
-from trailhouse.consumer.rows import EVENT_COLUMNS, envelope_of
+from trailhouse.consumer.batch import RECORDS_AT_ONCE, Batch, columns_of, event_hashes
+from trailhouse.consumer.blocks import event_block
+from trailhouse.consumer.rows import EVENT_COLUMNS, Origin, envelope_of
 from trailhouse.schemas import Actor, AuditEvent, Source
 from trailhouse.schemas.errors import InvalidEventError
 
@@ -28,11 +31,16 @@ EVENT = AuditEvent(
 )
 
 
+def stored(batch: Batch, name: str) -> list[object]:
+    """Return the values of a column as ClickHouse would get them."""
+    return values_of(event_block(Origin("cluster", "topic", "topic-id"), batch.rows), name)
+
+
 def test_an_event_becomes_its_row() -> None:
     """Every column of a row is a projection of the record, or its place in Kafka."""
     batch, _ = empty_batch()
     batch.add([Record(EVENT.record, 3, 7, 1_790_000_000_001)])
-    row = {name: batch.rows.column(name)[0] for name in EVENT_COLUMNS}
+    row = {name: stored(batch, name)[0] for name in EVENT_COLUMNS}
     assert row == {
         "session_id": "s", "tenant_id": "t", "event_id": EVENT.event_id,
         "record_hash": sha256(EVENT.record).digest()[:16], "type": "run_started", "run_id": "r",
@@ -43,6 +51,43 @@ def test_an_event_becomes_its_row() -> None:
         "schema_version": 1, "record": EVENT.record, "kafka_partition": 3, "kafka_offset": 7,
         "appended_at": 1_790_000_000_001,
     }  # fmt: skip
+
+
+def test_rows_that_came_in_many_parts_are_those_of_the_events() -> None:
+    """Encoded part by part as they come, or decoded anew: each column holds the same values."""
+    batch, _ = empty_batch(rows=10_000, size_bytes=10_000_000)
+    events = [
+        AuditEvent(
+            type=f"type_{number % 300}",
+            session_id=f"s-{number}é" if number % 7 == 0 else f"s-{number}",
+            run_id="r" * (number % 200) or None,
+            agent_id=None if number % 3 else f"agent-{number}",
+            source=Source(service="s", host="h", pid=1, producer_id="p", seq=number)
+            if number % 2
+            else None,
+            data={"cost_usd": 0.1, "total_tokens": number} if number % 5 == 0 else {},
+        )
+        for number in range(2 * RECORDS_AT_ONCE + 7)
+    ]
+    batch.add([Record(event.record, 1, offset) for offset, event in enumerate(events)])
+    assert len(batch.rows) == len(batch.events) == len(events)
+    for name, values in zip(EVENT_COLUMNS, columns_of(batch.events), strict=True):
+        assert stored(batch, name) == list(values), name
+    assert stored(batch, "record") == [event.record for event in events]
+    assert stored(batch, "record_hash") == event_hashes(batch.events)
+
+
+def test_an_event_that_fits_no_column_is_a_bad_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A value that a column refuses spoils its own row alone, and none of it is left in any column."""
+    monkeypatch.setattr("trailhouse.consumer.rows.MAX_SCHEMA_VERSION", 1_000_000)
+    too_new = EVENT.record.replace(b'"schema_version":1', b'"schema_version":70000')
+    batch, _ = empty_batch()
+    batch.add([Record(EVENT.record, 0, 1), Record(too_new, 0, 2), Record(EVENT.record, 0, 3)])
+    assert [bad.received.offset() for bad in batch.bad] == [2]
+    assert [bad.reason for bad in batch.bad] == ["record: cannot be stored (OverflowError)"]
+    assert [event.offset() for event in batch.events] == [1, 3]
+    assert stored(batch, "kafka_offset") == [1, 3]
+    assert stored(batch, "session_id") == ["s", "s"]
 
 
 def test_bad_records_stand_beside_the_events() -> None:
@@ -135,7 +180,7 @@ def test_times_outside_the_column_are_clamped() -> None:
     """A broker's time that ClickHouse cannot hold, or none at all, does not spoil the row."""
     batch, _ = empty_batch()
     batch.add([Record(EVENT.record, appended_ms=-1), Record(EVENT.record, appended_ms=2**62)])
-    assert batch.rows.column("appended_at") == [0, 10_413_791_999_999]
+    assert stored(batch, "appended_at") == [0, 10_413_791_999_999]
 
 
 def test_a_newer_schema_version_is_stored() -> None:
@@ -143,7 +188,7 @@ def test_a_newer_schema_version_is_stored() -> None:
     record = EVENT.record.replace(b'"schema_version":1', b'"schema_version":70000')
     batch, _ = empty_batch()
     batch.add([Record(record)])
-    row = {name: batch.rows.column(name)[0] for name in EVENT_COLUMNS}
+    row = {name: stored(batch, name)[0] for name in EVENT_COLUMNS}
     assert (row["schema_version"], row["record"]) == (65_535, record)
 
 
