@@ -8,12 +8,17 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
+from hypothesis import HealthCheck, settings
 
 from cluster import Cluster, start_cluster
 from trailhouse.schemas import ClickHouseConfig, KafkaConfig
 from trailhouse.schemas.topic import topic_options
 
 DEADLINE_SECONDS = 30.0
+
+# How long an example takes says how busy the machine is, and nothing of what is tested.
+settings.register_profile("trailhouse", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("trailhouse")
 
 
 @pytest.fixture(autouse=True)

@@ -76,7 +76,7 @@ def column_of(type_name: str) -> Column:
         return _Plain(_numbers(_ARRAY_CODES[outer]))
     match outer:
         case "String":
-            return _Plain(_strings)
+            return _Strings()
         case "LowCardinality" if inner == "String":
             return _LowCardinality()
         case "UUID":
@@ -126,6 +126,25 @@ class _Plain(Column):
         return self._chunks
 
 
+class _Strings(Column):
+    """Values one behind the other, each with its length before it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._chunks: list[bytes] = []
+
+    def encoded(self, values: Sequence[Any]) -> Any:
+        return len(values), _string_pieces(values)
+
+    def add(self, chunk: Any) -> None:
+        rows, pieces = chunk
+        self._rows += rows
+        self._chunks += pieces
+
+    def pieces(self) -> Iterable[bytes]:
+        return self._chunks
+
+
 class _LowCardinality(Column):
     """A dictionary of the different texts, and the place of each value in it."""
 
@@ -161,7 +180,7 @@ class _LowCardinality(Column):
             version,
             (_KEYS_ARE_NEW | size_power).to_bytes(8, "little"),
             keys.to_bytes(8, "little"),
-            _strings(list(self._dictionary)),
+            *_string_pieces(list(self._dictionary)),
             self._rows.to_bytes(8, "little"),
             indexes,
         )
@@ -256,6 +275,7 @@ def _varint(value: int) -> bytes:
 
 
 _SHORT_LENGTHS = tuple(_varint(length) for length in range(1 << 14))
+_SHORT_BYTES = 2_048
 _LENGTHS_OF_ONE_BYTE = tuple(map(chr, range(1 << 7)))
 
 
@@ -274,21 +294,24 @@ def _numbers(code: str) -> Callable[[Sequence[Any]], bytes]:
     return lambda values: _little_endian(array(code, values))
 
 
-def _strings(values: Sequence[Any]) -> bytes:
+def _string_pieces(values: Sequence[Any]) -> Sequence[bytes]:
     first = values[0]  # tells the type of all; another kind among them raises a TypeError
     if first in ("", b"") and values.count(first) == len(values):
-        return bytes(len(values))
+        return (bytes(len(values)),)
     data = values
     if isinstance(first, str):
         try:
             # Most columns hold short ASCII, and as one text they are encoded by one call.
             prefixes = map(_LENGTHS_OF_ONE_BYTE.__getitem__, map(len, values))
-            return "".join(chain.from_iterable(zip(prefixes, values, strict=True))).encode("ascii")
+            text = "".join(chain.from_iterable(zip(prefixes, values, strict=True)))
+            return (text.encode("ascii"),)
         except (IndexError, UnicodeEncodeError):
             data = list(map(str.encode, values))
     lengths = list(map(len, data))
     get = _SHORT_LENGTHS.__getitem__ if max(lengths) < len(_SHORT_LENGTHS) else _varint
-    return b"".join(chain.from_iterable(zip(map(get, lengths), data, strict=True)))
+    pieces = list(chain.from_iterable(zip(map(get, lengths), data, strict=True)))
+    # Long values are not copied before they must be: their caller holds them too.
+    return pieces if sum(lengths) > _SHORT_BYTES * len(data) else (b"".join(pieces),)
 
 
 def _uuids(values: Sequence[str]) -> bytes:

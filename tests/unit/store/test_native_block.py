@@ -142,7 +142,7 @@ def test_the_columns_of_a_block_are_of_one_length() -> None:
         BATCH_LEDGER.block(columns)
 
 
-_TEXTS = st.lists(st.text(max_size=5) | st.just("x" * 200), min_size=1)
+_TEXTS = st.lists(st.text(max_size=5) | st.sampled_from(("x" * 200, "y" * 20_000)), min_size=1)
 _NUMBERS = st.lists(st.integers(0, 2**64 - 1), min_size=1)
 _PARTS: dict[str, st.SearchStrategy[list[Any]]] = {
     "String": _TEXTS,
