@@ -1,6 +1,7 @@
 """The store against the real engine: what is inserted is there, whole and once."""
 
 import datetime as dt
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -234,6 +235,24 @@ def test_months_at_rest_are_read_without_merging(store: ClickHouse) -> None:
     store.command("OPTIMIZE TABLE event_log FINAL")
     assert not merges()
     assert count(store, "events") == 60
+
+
+@pytest.mark.parametrize(("age_hours", "codec"), [(0, "ZSTD(1)"), (2, "ZSTD(6)")])
+def test_what_is_an_hour_old_is_compressed_well(
+    store: ClickHouse, age_hours: int, codec: str
+) -> None:
+    """A merge of new rows stays cheap; the one that finds them older than an hour spends more on their records."""
+    appended_ms = time.time_ns() // 1_000_000 - age_hours * 3_600_000
+    moment = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    placed = in_order(some_events(10, occurred_at=moment))
+    for each in placed:
+        store.insert(block_of([each._replace(appended_ms=appended_ms)]))
+    store.command("OPTIMIZE TABLE event_log FINAL")
+    codecs = store.query(
+        "SELECT default_compression_codec FROM system.parts"
+        " WHERE database = currentDatabase() AND table = 'event_log' AND active"
+    ).rows
+    assert codecs == [(codec,)]
 
 
 def test_an_empty_block_is_no_statement(clickhouse: ClickHouseConfig) -> None:
