@@ -19,6 +19,8 @@ HASH_BYTES = 16
 RECORDS_AT_ONCE, BYTES_AT_ONCE = 250, 262_144
 """Decoded in one go: few enough to stay in the processor's cache, and one that is not as our encoder
 writes it makes no more of its neighbours slow."""
+MAX_GUILTY_ROWS = 20
+"""So many rows refused and not one accepted: it is the table that is wrong, not the rows."""
 MAX_APPENDED_MS = 10_413_791_999_999
 """The end of the year 2299, where ClickHouse's DateTime64 ends."""
 
@@ -117,6 +119,7 @@ class Batch:
         self.bad: list[BadRecord] = []
         self.spans: dict[int, Span] = {}
         self.size_bytes = 0
+        self._misfits = 0
 
     def __len__(self) -> int:
         return len(self.rows) + len(self.bad)
@@ -143,19 +146,19 @@ class Batch:
         yield from Counter(bad.reason for bad in self.bad).most_common()
 
     def add(self, received: Sequence[Received]) -> None:
-        """Decode *received* and take each record in, as an event or as a bad record."""
+        """Decode *received* and take each record in, as an event or as a bad record.
+
+        Raises:
+            TypeError, ValueError, ArithmeticError: No event at all fits its row. A mistake of the program.
+        """
         if not received:
             return
         if not len(self):
             self._opened_at_seconds = self._clock()
         records = [message.value() or b"" for message in received]
-        size_bytes = sum(map(len, records))
-        self.size_bytes += size_bytes
-        share = BYTES_AT_ONCE * len(received) // max(1, size_bytes)
-        count = max(1, min(RECORDS_AT_ONCE, share))
-        for begin in range(0, len(received), count):
-            end = begin + count
-            self._add_some(received[begin:end], records[begin:end])
+        self.size_bytes += sum(map(len, records))
+        for part in parts_of(records):
+            self._add_some(received[part], records[part])
 
     def _add_some(self, received: Sequence[Received], records: list[bytes]) -> None:
         digests = _hashes(records)
@@ -168,11 +171,17 @@ class Batch:
             self._take(received, event_columns(envelopes, records, digests, places))
 
     def _take(self, events: Sequence[Received], columns: list[Sequence[Any]]) -> None:
-        """Append *events* and their rows; one with a value that fits no column is a bad record."""
+        """Append *events* and their rows; one with a value that fits no column is a bad record.
+
+        Unless none fits: then it is the columns that are wrong, and the error is raised.
+        """
         try:
             self.rows.extend(columns)
         except (TypeError, ValueError, ArithmeticError) as error:
             if len(events) == 1:
+                self._misfits += 1
+                if self._misfits >= MAX_GUILTY_ROWS and not self.events:
+                    raise
                 self.bad.append(BadRecord.of(events[0], cannot_be_stored(type(error).__name__)))
                 return
             for number in range(len(events)):
@@ -213,11 +222,41 @@ class Batch:
             begin = end
 
 
-def columns_of(events: Sequence[Received]) -> list[Sequence[Any]]:
-    """Return the rows of *events*, known to be some, decoded anew: the values for each of EVENT_COLUMNS."""
+def parts_of(records: Sequence[bytes]) -> Iterator[slice]:
+    """Yield *records* in parts, each of what is decoded in one go: decoded, a record may be 40 times its size."""
+    share = BYTES_AT_ONCE * len(records) // max(1, sum(map(len, records)))
+    count = max(1, min(RECORDS_AT_ONCE, share))
+    for begin in range(0, len(records), count):
+        yield slice(begin, begin + count)
+
+
+def rows_of(events: Sequence[Received]) -> EventRows:
+    """Return the rows of *events*, known to be some, decoded anew.
+
+    Raises:
+        TypeError, ValueError, ArithmeticError: A value does not fit its column.
+    """
+    rows = EventRows()
     records = [event.value() or b"" for event in events]
-    envelopes = decode_all(records) or [envelope_of(record) for record in records]
-    return event_columns(envelopes, records, _hashes(records), places_of(events))
+    for part in parts_of(records):
+        some = records[part]
+        places = places_of(events[part])
+        rows.extend(event_columns(_envelopes(some), some, _hashes(some), places))
+    return rows
+
+
+def event_keys(events: Sequence[Received]) -> list[tuple[str, str]]:
+    """Return session and id of each of *events*, decoded anew."""
+    records = [event.value() or b"" for event in events]
+    return [
+        (envelope.session_id, envelope.event_id)
+        for part in parts_of(records)
+        for envelope in _envelopes(records[part])
+    ]
+
+
+def _envelopes(records: Sequence[bytes]) -> list[Envelope]:
+    return decode_all(records) or [envelope_of(record) for record in records]
 
 
 def event_hashes(events: Sequence[Received]) -> list[bytes]:

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from trailhouse.consumer.batch import BadRecord, Received, columns_of, event_hashes
-from trailhouse.consumer.rows import EVENT_COLUMNS, Origin
+from trailhouse.consumer.batch import BadRecord, Received, event_hashes, event_keys
+from trailhouse.consumer.rows import Origin
 from trailhouse.store.clickhouse import ClickHouse
 
 KEYS_PER_QUERY = 500
@@ -61,13 +61,10 @@ def quarantined_places(
 
 
 def _parts(events: Sequence[Received]) -> Iterator[list[tuple[str, str]]]:
-    if not events:
-        return
-    columns = dict(zip(EVENT_COLUMNS, columns_of(events), strict=True))
     part: list[tuple[str, str]] = []
     sessions: dict[str, int] = {}
     # Sorted, so that a statement names few sessions and reads one stretch of the key.
-    for session, event_id in sorted(zip(columns["session_id"], columns["event_id"], strict=True)):
+    for session, event_id in sorted(event_keys(events)):
         sessions[session] = len(session)
         part.append((session, event_id))
         if len(part) >= KEYS_PER_QUERY or sum(sessions.values()) * 4 > SESSION_BYTES_PER_QUERY:

@@ -101,7 +101,7 @@ class Place(NamedTuple):
 def event_columns(
     envelopes: Sequence[Envelope], records: list[bytes], digests: list[bytes], places: Place
 ) -> list[Sequence[Any]]:
-    """Return the rows of the events in *records*, each with its hash in *digests* and its place.
+    """Return the rows of the events in *records*, at least one, each with its hash in *digests* and its place.
 
     The values for each of EVENT_COLUMNS.
     """

@@ -5,14 +5,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
-from trailhouse.consumer.batch import BadRecord, Batch, cannot_be_stored, columns_of
+from trailhouse.consumer.batch import MAX_GUILTY_ROWS, BadRecord, Batch, cannot_be_stored, rows_of
 from trailhouse.consumer.blocks import event_block, ledger_block, quarantine_block
-from trailhouse.consumer.rows import EventRows, Origin
+from trailhouse.consumer.rows import Origin
 from trailhouse.schemas.errors import StorageRejectedError
 from trailhouse.store.block import Block
-
-MAX_GUILTY_ROWS = 20
-"""So many rows refused and not one accepted: it is the table that is wrong, not the rows."""
 
 TABLE_IS_WRONG = frozenset({
     "UNKNOWN_TABLE", "UNKNOWN_DATABASE", "NO_SUCH_COLUMN_IN_TABLE", "UNKNOWN_IDENTIFIER", "THERE_IS_NO_COLUMN",
@@ -31,7 +28,7 @@ class Inserts(Protocol):
         Raises:
             StorageUnavailableError: Outcome unknown. Retriable: insert the same block again.
             StorageRejectedError: Refused; nothing was written. Permanent.
-            ValueError, TypeError, OverflowError: A value does not fit its column.
+            ValueError, TypeError, ArithmeticError: A value does not fit its column.
         """
         ...
 
@@ -80,7 +77,8 @@ class BatchWriter:
         while pending:
             begin, end = pending.pop()
             try:
-                rows = batch.rows if len(batch.rows) == end - begin else _rows(batch, begin, end)
+                is_whole = end - begin == len(batch.events)
+                rows = batch.rows if is_whole else rows_of(batch.events[begin:end])
                 self._storage.insert(event_block(self._origin, rows))
                 accepted_rows += end - begin
             except (StorageRejectedError, ValueError, TypeError, ArithmeticError) as error:
@@ -95,12 +93,6 @@ class BatchWriter:
                     middle = (begin + end) // 2
                     pending += [(middle, end), (begin, middle)]
         return refused
-
-
-def _rows(batch: Batch, begin: int, end: int) -> EventRows:
-    rows = EventRows()
-    rows.extend(columns_of(batch.events[begin:end]))
-    return rows
 
 
 def _is_tables_fault(error: Exception) -> bool:

@@ -150,7 +150,7 @@ class ClickHouse:
         Raises:
             StorageUnavailableError: Retriable; whether it was stored is unknown, so repeat the same block.
             StorageRejectedError: Permanent; ClickHouse refuses some of its rows, or all.
-            TypeError, ValueError, OverflowError: A value does not fit its column. A mistake of the program.
+            TypeError, ValueError, ArithmeticError: A value does not fit its column. A mistake of the program.
         """
         if block.row_count == 0:
             return

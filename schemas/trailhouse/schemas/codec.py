@@ -163,8 +163,6 @@ def _check_depth(record: bytes) -> None:
 
 def _is_deep(data: Mapping[str, Any]) -> bool:
     """Tell whether *data*, which is one level deep in its record, makes that deeper than may be."""
-    if _FLAT(map(type, data.values())):
-        return False
     containers: list[Any] = [data]
     for _ in range(1, MAX_LEVELS):
         containers = [

@@ -9,12 +9,21 @@ from hypothesis import strategies as st
 
 from blocks import values_of
 from kafka_records import Record, empty_batch
-from trailhouse.consumer.batch import RECORDS_AT_ONCE, Batch, columns_of, event_hashes
+from trailhouse.consumer.batch import (
+    BYTES_AT_ONCE,
+    MAX_GUILTY_ROWS,
+    RECORDS_AT_ONCE,
+    Batch,
+    event_keys,
+    parts_of,
+    rows_of,
+)
 from trailhouse.consumer.blocks import event_block
 from trailhouse.consumer.rows import EVENT_COLUMNS, Origin, envelope_of
 from trailhouse.schemas import Actor, AuditEvent, Source
 from trailhouse.schemas.errors import InvalidEventError
 
+ORIGIN = Origin("cluster", "topic", "topic-id")
 EVENT = AuditEvent(
     type="run_started",
     session_id="s",
@@ -33,7 +42,7 @@ EVENT = AuditEvent(
 
 def stored(batch: Batch, name: str) -> list[object]:
     """Return the values of a column as ClickHouse would get them."""
-    return values_of(event_block(Origin("cluster", "topic", "topic-id"), batch.rows), name)
+    return values_of(event_block(ORIGIN, batch.rows), name)
 
 
 def test_an_event_becomes_its_row() -> None:
@@ -60,7 +69,7 @@ def test_rows_that_came_in_many_parts_are_those_of_the_events() -> None:
         AuditEvent(
             type=f"type_{number % 300}",
             session_id=f"s-{number}é" if number % 7 == 0 else f"s-{number}",
-            run_id="r" * (number % 200) or None,
+            run_id="r" * (number % 130) or None,
             agent_id=None if number % 3 else f"agent-{number}",
             source=Source(service="s", host="h", pid=1, producer_id="p", seq=number)
             if number % 2
@@ -71,10 +80,26 @@ def test_rows_that_came_in_many_parts_are_those_of_the_events() -> None:
     ]
     batch.add([Record(event.record, 1, offset) for offset, event in enumerate(events)])
     assert len(batch.rows) == len(batch.events) == len(events)
-    for name, values in zip(EVENT_COLUMNS, columns_of(batch.events), strict=True):
-        assert stored(batch, name) == list(values), name
+    again = event_block(ORIGIN, rows_of(batch.events))
+    for name in EVENT_COLUMNS:
+        assert values_of(again, name) == stored(batch, name), name
     assert stored(batch, "record") == [event.record for event in events]
-    assert stored(batch, "record_hash") == event_hashes(batch.events)
+    assert stored(batch, "type") == [event.type for event in events]
+    assert stored(batch, "run_id") == [event.run_id or "" for event in events]
+    assert stored(batch, "agent_id") == [event.agent_id or "" for event in events]
+    assert stored(batch, "seq") == [event.source and event.source.seq for event in events]
+    assert stored(batch, "total_tokens") == [event.data.get("total_tokens") for event in events]
+    assert event_keys(batch.events) == [(event.session_id, event.event_id) for event in events]
+
+
+@given(st.lists(st.sampled_from((b"", b"x" * 600, b"y" * 70_000, b"z" * 1_000_000)), max_size=600))
+def test_no_part_is_more_than_may_be_decoded_at_once(records: list[bytes]) -> None:
+    """Parts hold every record once, in order, and on average no more bytes than their bound."""
+    parts = [records[part] for part in parts_of(records)]
+    assert [record for part in parts for record in part] == records
+    assert all(0 < len(part) <= RECORDS_AT_ONCE for part in parts)
+    average_bytes = sum(map(len, records)) / max(1, len(records))
+    assert all(len(part) == 1 or len(part) * average_bytes <= BYTES_AT_ONCE for part in parts)
 
 
 def test_an_event_that_fits_no_column_is_a_bad_record(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,6 +113,15 @@ def test_an_event_that_fits_no_column_is_a_bad_record(monkeypatch: pytest.Monkey
     assert [event.offset() for event in batch.events] == [1, 3]
     assert stored(batch, "kafka_offset") == [1, 3]
     assert stored(batch, "session_id") == ["s", "s"]
+
+
+def test_when_no_event_fits_the_columns_are_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many misfits and not one event that fits is a mistake of ours, and nothing of it may be committed."""
+    monkeypatch.setattr("trailhouse.consumer.rows.MAX_SCHEMA_VERSION", 1_000_000)
+    too_new = EVENT.record.replace(b'"schema_version":1', b'"schema_version":70000')
+    batch, _ = empty_batch()
+    with pytest.raises(OverflowError):
+        batch.add([Record(too_new, 0, offset) for offset in range(MAX_GUILTY_ROWS)])
 
 
 def test_bad_records_stand_beside_the_events() -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from blocks import values_of
 from kafka_records import batch_of
+from trailhouse.consumer.batch import MAX_GUILTY_ROWS
 from trailhouse.consumer.rows import (
     EVENT_COLUMNS,
     LEDGER_COLUMNS,
@@ -16,7 +17,7 @@ from trailhouse.consumer.rows import (
     QUARANTINE_COLUMNS,
     Origin,
 )
-from trailhouse.consumer.writer import MAX_GUILTY_ROWS, BatchWriter, Stored
+from trailhouse.consumer.writer import BatchWriter, Stored
 from trailhouse.schemas import AuditEvent
 from trailhouse.schemas.errors import StorageRejectedError, StorageUnavailableError
 from trailhouse.store import BATCH_LEDGER, EVENT_LOG, EVENT_QUARANTINE, Block

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from blocks import values_of
 from trailhouse.store import BATCH_LEDGER, EVENT_LOG, EVENT_QUARANTINE, Block
 from trailhouse.store.native import column_of, encode
 
@@ -168,11 +169,52 @@ def test_a_column_in_parts_is_the_column_as_a_whole(type_name: str, data: st.Dat
     assert written(type_name, *parts) == written(type_name, whole)
 
 
-def test_what_is_refused_leaves_no_trace() -> None:
-    """A part that does not fit adds nothing: the column goes on as if it had not come."""
-    column = column_of("Nullable(UInt64)")
-    column.add(column.encoded([1]))
-    with pytest.raises(OverflowError):
-        column.encoded([None, 2**64])
-    column.add(column.encoded([2]))
-    assert b"".join(column.pieces()) == written("Nullable(UInt64)", [1, 2])
+@pytest.mark.parametrize(
+    ("type_name", "first", "refused", "last"),
+    [
+        ("Nullable(UInt64)", 1, [None, 2**64], 2),
+        ("LowCardinality(String)", "a", ["ghost", "\ud800"], "b"),
+        ("LowCardinality(String)", "a", ["ghost", 5], "b"),
+        ("String", "a", ["b", "\ud800"], "c"),
+        ("String", b"a", [b"x" * 9_000, "y"], b"c"),
+        ("Array(String)", ["a"], [["b"], [None]], ["c"]),
+    ],
+)
+def test_what_is_refused_leaves_no_trace(
+    type_name: str, first: object, refused: list[object], last: object
+) -> None:
+    """A part that does not fit is refused at once and adds nothing, as if it had not come."""
+    column = column_of(type_name)
+    column.add(column.encoded([first]))
+    with pytest.raises((TypeError, ValueError, OverflowError)):
+        column.encoded(refused)
+    column.add(column.encoded([last]))
+    assert b"".join(column.pieces()) == written(type_name, [first, last])
+
+
+def test_what_is_not_added_leaves_no_trace() -> None:
+    """To encode values changes nothing: another column of their row may still refuse it."""
+    column = column_of("LowCardinality(String)")
+    column.encoded(["ghost"])
+    column.add(column.encoded(["a"]))
+    assert b"".join(column.pieces()) == written("LowCardinality(String)", ["a"])
+
+
+@pytest.mark.parametrize("type_name", ["String", "LowCardinality(String)"])
+def test_another_decoder_reads_what_was_written(type_name: str) -> None:
+    """Every length around a bound of the format, and one index more than a byte holds, come back as they were."""
+    lengths = (0, 1, 127, 128, 129, 16_383, 16_384, 16_385)
+    parts = [
+        ["x" * length for length in lengths],
+        ["é" * length for length in lengths],
+        [str(number) for number in range(255)],
+        ["a", "255", "256", "a", "", "257"],
+        ["only"] * 3,
+    ]
+    column = column_of(type_name)
+    for part in parts:
+        column.add(column.encoded(part))
+    block = Block(
+        table="t", names=("c",), types=(type_name,), columns=(column,), row_count=len(column)
+    )
+    assert values_of(block, "c") == [text for part in parts for text in part]
