@@ -220,6 +220,22 @@ def test_of_two_copies_the_first_appended_is_seen(store: ClickHouse) -> None:
         assert store.query("SELECT kafka_offset FROM events").rows == [(7,)]
 
 
+def test_copies_within_a_block_are_seen_once(store: ClickHouse) -> None:
+    """An insert does not spend time on looking for copies in its own block; readers never see them."""
+    event = some_events(1)[0]
+    copies = [
+        Placed(event, offset=7 + number, appended_ms=1_760_000_000_000 + number)
+        for number in range(3)
+    ]
+    for block in (copies, copies[::-1]):
+        store.command("TRUNCATE TABLE event_log")
+        store.insert(block_of(block))
+        assert count(store, "event_log") == 3, "the insert is expected to merge nothing"
+        assert store.query("SELECT kafka_offset FROM events").rows == [(7,)]
+        store.command("OPTIMIZE TABLE event_log FINAL")
+        assert store.query("SELECT kafka_offset FROM event_log").rows == [(7,)]
+
+
 def test_months_at_rest_are_read_without_merging(store: ClickHouse) -> None:
     """Totals over merged months cost no FINAL, since copies of a record never lie in two months."""
     for month in (1, 2, 3):
