@@ -23,7 +23,7 @@ from benchmarks.plan import Plan
 from benchmarks.records import recorded_fields
 from benchmarks.topics import fill
 from benchmarks.worker import Place, new_place
-from trailhouse.consumer.batch import RECORDS_AT_ONCE, places_of
+from trailhouse.consumer.batch import places_of
 from trailhouse.consumer.blocks import event_block
 from trailhouse.consumer.host import GC_THRESHOLDS
 from trailhouse.consumer.kafka_options import consumer_options
@@ -36,7 +36,7 @@ from trailhouse.producer.spool_folder import Destination
 from trailhouse.query import AuditReader
 from trailhouse.query.order import STORED_COLUMNS
 from trailhouse.schemas import ProducerConfig, Source, WorkerConfig, decode
-from trailhouse.schemas.codec import decode_all
+from trailhouse.schemas.codec import RECORDS_AT_ONCE, decode_all
 from trailhouse.schemas.quick import GIVEN, is_plain, new_record
 from trailhouse.schemas.record import Envelope, encode_lines
 from trailhouse.schemas.uuid7 import uuid7

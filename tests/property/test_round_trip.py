@@ -2,13 +2,14 @@
 
 import datetime as dt
 import json
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trailhouse.schemas import Actor, AuditEvent, EventType, Source, decode
-from trailhouse.schemas.codec import decode_all, decode_envelope
+from trailhouse.schemas.codec import decode_all, decode_envelope, decode_events
 from trailhouse.schemas.errors import InvalidEventError
 from trailhouse.schemas.quick import GIVEN, Fields, new_record
 from trailhouse.schemas.record import Envelope
@@ -127,6 +128,15 @@ def test_many_records_at_once_are_what_each_is_alone(some: list[tuple[AuditEvent
         assert [(envelope, {}) for envelope in envelopes] == [
             decode_envelope(record) for record in records
         ]
+    assert _outcome(lambda: decode_events(records)) == _outcome(lambda: list(map(decode, records)))
+
+
+def _outcome(work: Callable[[], list[AuditEvent]]) -> object:
+    """Return the events with their bytes, or what the error says."""
+    try:
+        return [(event, event.record, event.unknown_fields) for event in work()]
+    except InvalidEventError as error:
+        return str(error)
 
 
 def test_ids_of_other_lengths_do_not_hide_each_other() -> None:

@@ -10,15 +10,12 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from trailhouse.consumer.rows import EventRows, Place, envelope_of, event_columns
-from trailhouse.schemas.codec import decode_all
+from trailhouse.schemas.codec import decode_all, parts_of
 from trailhouse.schemas.config import WorkerConfig
 from trailhouse.schemas.errors import InvalidEventError
 from trailhouse.schemas.record import Envelope
 
 HASH_BYTES = 16
-RECORDS_AT_ONCE, BYTES_AT_ONCE = 250, 262_144
-"""Decoded in one go: few enough to stay in the processor's cache, and one that is not as our encoder
-writes it makes no more of its neighbours slow."""
 MAX_GUILTY_ROWS = 20
 """So many rows refused and not one accepted: it is the table that is wrong, not the rows."""
 MAX_APPENDED_MS = 10_413_791_999_999
@@ -220,14 +217,6 @@ class Batch:
                 self.spans[partition] = span
             span.extend(places.offsets[end - 1], places.appended_ms[end - 1], digests[begin:end])
             begin = end
-
-
-def parts_of(records: Sequence[bytes]) -> Iterator[slice]:
-    """Yield *records* in parts, each of what is decoded in one go: decoded, a record may be 40 times its size."""
-    share = BYTES_AT_ONCE * len(records) // max(1, sum(map(len, records)))
-    count = max(1, min(RECORDS_AT_ONCE, share))
-    for begin in range(0, len(records), count):
-        yield slice(begin, begin + count)
 
 
 def rows_of(events: Sequence[Received]) -> EventRows:

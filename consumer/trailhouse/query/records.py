@@ -13,7 +13,8 @@ from trailhouse.query.order import (
     scope,
     scope_parameters,
 )
-from trailhouse.schemas import AuditEvent, decode
+from trailhouse.schemas import AuditEvent
+from trailhouse.schemas.codec import decode_events
 from trailhouse.schemas.errors import IntegrityError, InvalidEventError
 from trailhouse.store import ClickHouse
 
@@ -31,7 +32,7 @@ def fetch_session(clickhouse: ClickHouse, wanted: Filter) -> list[AuditEvent]:
     rows = clickhouse.query(sql, scope_parameters(wanted), bytes_columns=("record",)).rows
     ordered = in_append_order(map(Stored._make, rows))
     try:
-        return [_event(row.record, row.record_hash) for row in ordered]
+        return _events([row.record for row in ordered], [row.record_hash for row in ordered])
     except IntegrityError:
         # Read again with what names the event; the usual read is spared that column.
         return fetch_events(clickhouse, wanted, keys_in_append_order(clickhouse, wanted))
@@ -47,7 +48,11 @@ def fetch_events(clickhouse: ClickHouse, wanted: Filter, keys: Sequence[Key]) ->
     found: dict[Key, bytes] = {}
     for start in range(0, len(keys), KEYS_PER_QUERY):
         found |= _select(clickhouse, wanted, keys[start : start + KEYS_PER_QUERY])
-    return [_event_of(wanted, key, found[key]) for key in keys if key in found]
+    there = [key for key in keys if key in found]
+    try:
+        return _events([found[key] for key in there], [key.record_hash for key in there])
+    except IntegrityError:
+        return [_event_of(wanted, key, found[key]) for key in there]  # which says of which event
 
 
 def _select(clickhouse: ClickHouse, wanted: Filter, keys: Sequence[Key]) -> dict[Key, bytes]:
@@ -67,17 +72,19 @@ def _select(clickhouse: ClickHouse, wanted: Filter, keys: Sequence[Key]) -> dict
 
 def _event_of(wanted: Filter, key: Key, record: bytes) -> AuditEvent:
     try:
-        return _event(record, key.record_hash)
+        [event] = _events([record], [key.record_hash])
     except IntegrityError as error:
         raise IntegrityError(
             f"session {wanted.session_id!r}: the stored record of event {key.event_id} {error}"
         ) from error
+    return event
 
 
-def _event(record: bytes, record_hash: bytes) -> AuditEvent:
-    if hashlib.sha256(record).digest()[:HASH_BYTES] != record_hash:
-        raise IntegrityError("contradicts its hash: it was altered")
+def _events(records: Sequence[bytes], hashes: Sequence[bytes]) -> list[AuditEvent]:
+    for record, record_hash in zip(records, hashes, strict=True):
+        if hashlib.sha256(record).digest()[:HASH_BYTES] != record_hash:
+            raise IntegrityError("contradicts its hash: it was altered")
     try:
-        return decode(record)
+        return decode_events(records)
     except InvalidEventError as error:
         raise IntegrityError(f"is no event: {error}") from error

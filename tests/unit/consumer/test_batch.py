@@ -10,17 +10,15 @@ from hypothesis import strategies as st
 from blocks import values_of
 from kafka_records import Record, empty_batch
 from trailhouse.consumer.batch import (
-    BYTES_AT_ONCE,
     MAX_GUILTY_ROWS,
-    RECORDS_AT_ONCE,
     Batch,
     event_keys,
-    parts_of,
     rows_of,
 )
 from trailhouse.consumer.blocks import event_block
 from trailhouse.consumer.rows import EVENT_COLUMNS, Origin, envelope_of
 from trailhouse.schemas import Actor, AuditEvent, Source
+from trailhouse.schemas.codec import RECORDS_AT_ONCE
 from trailhouse.schemas.errors import InvalidEventError
 
 ORIGIN = Origin("cluster", "topic", "topic-id")
@@ -90,16 +88,6 @@ def test_rows_that_came_in_many_parts_are_those_of_the_events() -> None:
     assert stored(batch, "seq") == [event.source and event.source.seq for event in events]
     assert stored(batch, "total_tokens") == [event.data.get("total_tokens") for event in events]
     assert event_keys(batch.events) == [(event.session_id, event.event_id) for event in events]
-
-
-@given(st.lists(st.sampled_from((b"", b"x" * 600, b"y" * 70_000, b"z" * 1_000_000)), max_size=600))
-def test_no_part_is_more_than_may_be_decoded_at_once(records: list[bytes]) -> None:
-    """Parts hold every record once, in order, and on average no more bytes than their bound."""
-    parts = [records[part] for part in parts_of(records)]
-    assert [record for part in parts for record in part] == records
-    assert all(0 < len(part) <= RECORDS_AT_ONCE for part in parts)
-    average_bytes = sum(map(len, records)) / max(1, len(records))
-    assert all(len(part) == 1 or len(part) * average_bytes <= BYTES_AT_ONCE for part in parts)
 
 
 def test_an_event_that_fits_no_column_is_a_bad_record(monkeypatch: pytest.MonkeyPatch) -> None:

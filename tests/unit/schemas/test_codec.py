@@ -3,9 +3,11 @@
 import datetime as dt
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from trailhouse.schemas import AuditEvent, decode
-from trailhouse.schemas.codec import decode_all
+from trailhouse.schemas.codec import BYTES_AT_ONCE, RECORDS_AT_ONCE, decode_all, parts_of
 from trailhouse.schemas.errors import InvalidEventError
 
 EVENT = AuditEvent(
@@ -138,3 +140,13 @@ def test_unknown_fields_are_kept() -> None:
 
     assert event.unknown_fields == {"future": {"deep": [1]}}
     assert event.data == {"n": 1}
+
+
+@given(st.lists(st.sampled_from((b"", b"x" * 600, b"y" * 70_000, b"z" * 1_000_000)), max_size=600))
+def test_no_part_is_more_than_may_be_decoded_at_once(records: list[bytes]) -> None:
+    """Parts hold every record once, in order, and on average no more bytes than their bound."""
+    parts = [records[part] for part in parts_of(records)]
+    assert [record for part in parts for record in part] == records
+    assert all(0 < len(part) <= RECORDS_AT_ONCE for part in parts)
+    average_bytes = sum(map(len, records)) / max(1, len(records))
+    assert all(len(part) == 1 or len(part) * average_bytes <= BYTES_AT_ONCE for part in parts)
