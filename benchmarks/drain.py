@@ -39,19 +39,20 @@ CONTESTANTS: dict[str, Peer | None] = {
     OURS: None,
     CEILING: Peer("ceiling.py", None),
     "aiokafka by hand": Peer("aiokafka_by_hand.py", "aiokafka"),
-    "Quix Streams": Peer("quix_sink.py", "quix"),
-    "sentry-arroyo": Peer("arroyo_batches.py", "arroyo"),
+    "Quix Streams": Peer("quix_sink.py", "quix", 0.5),
+    "sentry-arroyo": Peer("arroyo_batches.py", "arroyo", 0.5),
     "Faust agent": Peer("faust_agent.py", "faust", 0.1),
 }
 
 
 def measure(stack: DevStack, plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
     """Run all contestants in interleaved rounds."""
-    events = plan.pick(200_000, 1_000_000)
+    events = plan.pick(300_000, 1_000_000)
     for peer in CONTESTANTS.values():
         if peer is not None and peer.environment is not None:
             python_of(peer.environment)
-    topics = {1.0: new_place(stack), 0.1: new_place(stack)}
+    shares = {peer.share if peer else 1.0 for peer in CONTESTANTS.values()}
+    topics = {share: new_place(stack) for share in shares}
     for share, place in topics.items():
         fill(place.kafka, int(events * share))
     rounds = Rounds()

@@ -18,12 +18,16 @@ def python_of(name: str) -> Path:
     requirements = PEERS / f"{name}.txt"
     folder = FOLDER / name
     python, stamp = folder / "bin" / "python", folder / "requirements.sha256"
-    wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
+    # All contestants run by the same Python: how it was built tells by a sixth.
+    wanted = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()
     if stamp.exists() and stamp.read_text() == wanted:
         return python
     print(f"building {folder.relative_to(FOLDER.parent)} …", file=sys.stderr, flush=True)
-    subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-    install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run(
+        [sys.executable, "-m", "venv", "--clear", "--without-pip", str(folder)], check=True
+    )
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "--disable-pip-version-check"]
+    install = [*pip, "install", "--quiet"]
     if subprocess.run([*install, "--requirement", str(requirements)], check=False).returncode:
         raise SystemExit(
             f"benchmarks: {requirements.name} cannot be installed; see pip's words above"
