@@ -221,7 +221,7 @@ def test_of_two_copies_the_first_appended_is_seen(store: ClickHouse) -> None:
 
 
 def test_a_condition_does_not_choose_among_copies(store: ClickHouse) -> None:
-    """What is asked about offset or time is asked of the copy that readers see, in whichever way ClickHouse plans it."""
+    """What is asked about offset or time is asked of the copy that readers see."""
     event = some_events(1)[0]
     for offset, appended_ms in ((7, 1_760_000_000_000), (9, 1_760_000_000_001)):
         store.insert(block_of([Placed(event, offset=offset, appended_ms=appended_ms)]))

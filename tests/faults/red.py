@@ -4,10 +4,13 @@ Run by ``make faults-red``; names as arguments run these alone. Prints one line 
 with 1 when a fault test stayed green: then either the mechanism guards nothing, or the test sees nothing.
 """
 
+import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -35,19 +38,27 @@ def run(name: str, selection: str) -> tuple[int, str]:
         sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider",
         str(Path(__file__).parent), "-k", selection,
     ]  # fmt: skip
-    try:
-        done = subprocess.run(
+    # Into a file, not a pipe: what a test leaves hanging would hold a pipe open.
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(
             command,
             env=os.environ | {VARIABLE: name},
-            capture_output=True,
-            text=True,
-            timeout=LONGEST_SECONDS,
-            check=False,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
-    except subprocess.TimeoutExpired:
-        return TESTS_FAILED, f"no end within {LONGEST_SECONDS:g} s"
-    seen = re.findall(r"^E +(.*)$", done.stdout, re.MULTILINE)
-    return done.returncode, seen[0] if seen else done.stdout[-300:] + done.stderr[-300:]
+        try:
+            code = process.wait(LONGEST_SECONDS)
+        except subprocess.TimeoutExpired:
+            return TESTS_FAILED, f"no end within {LONGEST_SECONDS:g} s"
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # all that it has left behind
+            process.wait()
+        output.seek(0)
+        told = output.read()
+    seen = re.findall(r"^E +(.*)$", told, re.MULTILINE)
+    return code, seen[0] if seen else told[-300:]
 
 
 def main(names: list[str]) -> int:
