@@ -56,7 +56,7 @@ format: $(READY) ## format the code
 bench: $(READY) ## measure speed beside its peers, and write docs/performance.md
 	@$(BIN)/python -m benchmarks
 
-bench-full: $(READY) ## the same with more events: growth to 10 million, sessions among 10 million
+bench-full: $(READY) ## the same with more events: growth to 10 million, sessions among 100 million
 	@$(BIN)/python -m benchmarks --full
 
 docs: $(READY) ## make anew what the documents take from the code

@@ -110,8 +110,12 @@ def _freshness(section: Results) -> Iterator[Aim]:
 
 
 def _sessions(section: Results) -> Iterator[Aim]:
-    quiet = [case for case in section["cases"] if not case["draining"]][-1]
     [busy] = [case for case in section["cases"] if case["draining"]]
+    [quiet] = [
+        case
+        for case in section["cases"]
+        if not case["draining"] and case["events"] == busy["events"]
+    ]
     for size in ("20", "200"):
         times = quiet["times"][size][WORKER]
         where = f"session of {size} among {quiet['events']:,}"

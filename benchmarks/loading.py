@@ -96,12 +96,12 @@ def load(place: Place, events: int, say: Callable[[str], None]) -> int:
 _COPY = """
     INSERT INTO event_log ({columns})
     SELECT {values} FROM (
-        SELECT *, concat(session_id, '-{turn}') AS new_session, generateUUIDv4() AS new_id,
+        SELECT *, concat(session_id, '{mark}{turn}') AS new_session, generateUUIDv4() AS new_id,
             replaceOne(
                 replaceOne(record, concat('"session_id":"', session_id), concat('"session_id":"', new_session)),
                 toString(event_id), toString(new_id)
             ) AS new_record
-        FROM event_log WHERE NOT match(session_id, '-[0-9]+-')
+        FROM event_log WHERE startsWith(session_id, 's') AND position(session_id, '{mark}') = 0
     ) SETTINGS max_execution_time = 0
 """
 _CHANGED = {
@@ -109,12 +109,18 @@ _CHANGED = {
     "event_id": "new_id",
     "record": "new_record",
     "record_hash": "substring(SHA256(new_record), 1, 16)",
-    "kafka_offset": "kafka_offset + {turn} * 10000000",
+    "kafka_offset": "kafka_offset + {turn} * {distance}",
 }
 
 
-def multiply(place: Place, times: int, say: Callable[[str], None]) -> None:
-    """Copy all events *times* more times within ClickHouse: other sessions, ids, records and hashes."""
+def multiply(
+    place: Place, times: int, say: Callable[[str], None], *, mark: str, distance: int
+) -> None:
+    """Copy all events *times* more times within ClickHouse: other sessions, ids, records and hashes.
+
+    *mark*, a letter that no name of `session_names` has yet, tells copies from what is copied; *distance* is
+    that of their offsets.
+    """
     with ClickHouse(msgspec.structs.replace(place.clickhouse, timeout_seconds=600.0)) as store:
         found = store.query(
             "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = 'event_log'"
@@ -122,9 +128,9 @@ def multiply(place: Place, times: int, say: Callable[[str], None]) -> None:
         ).rows
         names = [name for (name,) in found]
         for turn in range(1, times + 1):
-            values = ", ".join(_CHANGED.get(str(name), str(name)) for name in names).replace(
-                "{turn}", str(turn)
-            )
+            values = ", ".join(_CHANGED.get(str(name), str(name)) for name in names)
             sql = _COPY.replace("{columns}", ", ".join(names)).replace("{values}", values)
-            store.command(sql.replace("{turn}", str(turn)))
+            for name, value in (("turn", turn), ("mark", mark), ("distance", distance)):
+                sql = sql.replace("{" + name + "}", str(value))
+            store.command(sql)
             say(f"sessions: copy {turn} of {times} made")

@@ -33,7 +33,7 @@ def measure(stack: DevStack, plan: Plan, say: Callable[[str], None]) -> dict[str
         {"events": events, "draining": False, "times": _both(place, plan, say)}
     ]
     if plan.is_full:
-        multiply(place, 9, say)
+        multiply(place, 9, say, mark="x", distance=10 * FIRST)
         cases.append({"events": events * 10, "draining": False, "times": _both(place, plan, say)})
     fill(place.kafka, plan.pick(400_000, 2_000_000))
     with worker(stack, place) as one:
@@ -44,6 +44,9 @@ def measure(stack: DevStack, plan: Plan, say: Callable[[str], None]) -> dict[str
     cases.append(
         {"events": total, "draining": True, "drained_throughout": is_draining, "times": times}
     )
+    if plan.is_full:
+        multiply(place, 9, say, mark="y", distance=100 * FIRST)
+        cases.append({"events": total * 10, "draining": False, "times": _both(place, plan, say)})
     with ClickHouse(place.clickhouse) as store:
         [[parts]] = store.query(
             "SELECT count() FROM system.parts WHERE database = currentDatabase() AND table = 'event_log' AND active"

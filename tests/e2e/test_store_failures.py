@@ -14,6 +14,7 @@ from stored import block_of, count, in_order, some_events
 from trailhouse.schemas import AuditEvent, ClickHouseConfig
 from trailhouse.schemas.errors import StorageRejectedError, StorageUnavailableError
 from trailhouse.store import ClickHouse
+from trailhouse.store.clickhouse import QUERY_SETTINGS
 from trailhouse.store.errors import TRANSIENT_CODES
 from trailhouse.store.migrate import migrate
 
@@ -102,6 +103,15 @@ def test_a_missing_table_is_permanent(clickhouse: ClickHouseConfig) -> None:
         with pytest.raises(StorageRejectedError, match="run `trailhouse init`") as caught:
             store.insert(block_of(in_order(some_events(1))))
         assert (caught.value.code, caught.value.name) == (60, "UNKNOWN_TABLE")
+
+
+def test_a_server_that_is_too_old_is_told(
+    store: ClickHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A setting that ClickHouse does not know ends the question, and says which version knows it."""
+    monkeypatch.setitem(QUERY_SETTINGS, "setting_of_tomorrow", "1")
+    with pytest.raises(StorageRejectedError, match=r"use ClickHouse 26.9 or newer"):
+        store.ping()
 
 
 def test_a_block_that_the_table_refuses_is_not_acknowledged(store: ClickHouse) -> None:

@@ -69,6 +69,7 @@ _WAYS_OUT = {
     "WRONG_PASSWORD": "check TRAILHOUSE_CLICKHOUSE_USER and TRAILHOUSE_CLICKHOUSE_PASSWORD",
     "ACCESS_DENIED": "grant the user of TRAILHOUSE_CLICKHOUSE_USER what it needs",
     "READONLY": "the user of TRAILHOUSE_CLICKHOUSE_USER may only read",
+    "UNKNOWN_SETTING": "use ClickHouse 26.9 or newer",
     "NOT_ENOUGH_SPACE": "make room on its disk",
     "MEMORY_LIMIT_EXCEEDED": "give it more memory or ask for less",
     "TOO_MANY_PARTS": "its merges lag behind; wait, or look at system.merges",
