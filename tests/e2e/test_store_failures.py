@@ -14,7 +14,6 @@ from stored import block_of, count, in_order, some_events
 from trailhouse.schemas import AuditEvent, ClickHouseConfig
 from trailhouse.schemas.errors import StorageRejectedError, StorageUnavailableError
 from trailhouse.store import ClickHouse
-from trailhouse.store.clickhouse import QUERY_SETTINGS
 from trailhouse.store.errors import TRANSIENT_CODES
 from trailhouse.store.migrate import migrate
 
@@ -105,13 +104,12 @@ def test_a_missing_table_is_permanent(clickhouse: ClickHouseConfig) -> None:
         assert (caught.value.code, caught.value.name) == (60, "UNKNOWN_TABLE")
 
 
-def test_a_server_that_is_too_old_is_told(
-    store: ClickHouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A setting that ClickHouse does not know ends the question, and says which version knows it."""
-    monkeypatch.setitem(QUERY_SETTINGS, "setting_of_tomorrow", "1")
-    with pytest.raises(StorageRejectedError, match=r"use ClickHouse 26.9 or newer"):
-        store.ping()
+def test_a_server_that_is_too_old_is_told(store: ClickHouse) -> None:
+    """A setting of our tables that ClickHouse does not know says which version knows it."""
+    with pytest.raises(StorageRejectedError, match=r"use ClickHouse 26\.9 or newer"):
+        store.command(
+            "CREATE TABLE later (n Int8) ENGINE = MergeTree ORDER BY n SETTINGS setting_of_tomorrow = 1"
+        )
 
 
 def test_a_block_that_the_table_refuses_is_not_acknowledged(store: ClickHouse) -> None:

@@ -134,9 +134,14 @@ def test_many_records_at_once_are_what_each_is_alone(some: list[tuple[AuditEvent
 def _outcome(work: Callable[[], list[AuditEvent]]) -> object:
     """Return the events with their bytes, or what the error says."""
     try:
-        return [(event, event.record, event.unknown_fields) for event in work()]
+        events = work()
     except InvalidEventError as error:
         return str(error)
+    for name in ("data", "metadata", "unknown_fields"):
+        assert len({id(getattr(event, name)) for event in events}) == len(events), (
+            f"expected events that do not share their {name}"
+        )
+    return [(event, event.record, event.unknown_fields) for event in events]
 
 
 def test_ids_of_other_lengths_do_not_hide_each_other() -> None:

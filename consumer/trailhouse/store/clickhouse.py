@@ -37,11 +37,6 @@ INSERT_SETTINGS = {
     "wait_end_of_query": "1",  # no early 200: the status is that of the finished insert
 }
 
-QUERY_SETTINGS = {
-    # A view planned by itself costs 1.2 ms more; its grants and its definer hold either way (ClickHouse#117555).
-    "analyzer_inline_views": "1",
-}
-
 
 class Result(NamedTuple):
     """Rows of a query, in the order ClickHouse gave them."""
@@ -141,7 +136,7 @@ class ClickHouse:
             answer = self._connected().query(
                 sql,
                 dict(parameters or {}),
-                settings=self._settings(in_database) | QUERY_SETTINGS,
+                settings=self._settings(in_database),
                 query_formats={"UUID": "string"},
                 column_formats=dict.fromkeys(bytes_columns, "bytes"),
             )

@@ -4,7 +4,9 @@ import datetime as dt
 import json
 import math
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -110,10 +112,13 @@ def decode_all(records: Sequence[bytes]) -> list[Envelope] | None:
 
 def parts_of(records: Sequence[bytes]) -> Iterator[slice]:
     """Yield *records* in parts, each of what is decoded in one go: decoded, a record may be 40 times its size."""
-    share = BYTES_AT_ONCE * len(records) // max(1, sum(map(len, records)))
-    count = max(1, min(RECORDS_AT_ONCE, share))
-    for begin in range(0, len(records), count):
-        yield slice(begin, begin + count)
+    ends = list(accumulate(map(len, records)))
+    begin = before_bytes = 0
+    while begin < len(records):
+        end = bisect_right(ends, before_bytes + BYTES_AT_ONCE, begin)
+        end = min(max(end, begin + 1), begin + RECORDS_AT_ONCE)
+        yield slice(begin, end)
+        begin, before_bytes = end, ends[end - 1]
 
 
 def decode(record: bytes) -> AuditEvent:
@@ -128,6 +133,8 @@ def decode(record: bytes) -> AuditEvent:
 
 def decode_events(records: Sequence[bytes]) -> list[AuditEvent]:
     """Return what `decode` would of each of *records*, for two thirds of its cost.
+
+    For a fifth more where one of a few hundred is not just as our encoder writes it.
 
     Raises:
         InvalidEventError: One of them is no event; names field and rule. Permanent.
