@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from pathlib import Path
 
 SUPPORT = Path(__file__).parents[1] / "support"
@@ -22,6 +23,7 @@ from mechanisms import MECHANISMS, VARIABLE  # noqa: E402 - found by the line ab
 PATHS = [str(SUPPORT), *filter(None, [os.environ.get("PYTHONPATH")])]
 TESTS_FAILED = 1
 LONGEST_SECONDS = 240.0
+TOKEN = "RED_RUN"
 
 
 def can_be_switched_off(name: str) -> bool:
@@ -32,29 +34,37 @@ def can_be_switched_off(name: str) -> bool:
     return subprocess.run(command, env=environment, check=False).returncode == 0
 
 
+def end_all_of(token: str) -> None:
+    """Kill what a run has left behind, in whatever session it stands: it has the run's token from its parents."""
+    mark = f"{TOKEN}={token}".encode()
+    for process in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if process.name.isdecimal() and mark in (process / "environ").read_bytes():
+                os.kill(int(process.name), signal.SIGKILL)
+
+
 def run(name: str, selection: str) -> tuple[int, str]:
     """Run the selected fault tests without the mechanism; return the exit code and what was seen first."""
     command = [
         sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider",
         str(Path(__file__).parent), "-k", selection,
     ]  # fmt: skip
+    token = uuid.uuid4().hex
     # Into a file, not a pipe: what a test leaves hanging would hold a pipe open.
     with tempfile.TemporaryFile("w+") as output:
-        process = subprocess.Popen(
-            command,
-            env=os.environ | {VARIABLE: name},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
         try:
-            code = process.wait(LONGEST_SECONDS)
+            code = subprocess.run(
+                command,
+                env=os.environ | {VARIABLE: name, TOKEN: token},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                timeout=LONGEST_SECONDS,
+                check=False,
+            ).returncode
         except subprocess.TimeoutExpired:
             return TESTS_FAILED, f"no end within {LONGEST_SECONDS:g} s"
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # all that it has left behind
-            process.wait()
+            end_all_of(token)
         output.seek(0)
         told = output.read()
     seen = re.findall(r"^E +(.*)$", told, re.MULTILINE)
