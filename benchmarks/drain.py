@@ -40,14 +40,14 @@ CONTESTANTS: dict[str, Peer | None] = {
     CEILING: Peer("ceiling.py", None),
     "aiokafka by hand": Peer("aiokafka_by_hand.py", "aiokafka"),
     "Quix Streams": Peer("quix_sink.py", "quix", 0.5),
-    "sentry-arroyo": Peer("arroyo_batches.py", "arroyo", 0.5),
+    "sentry-arroyo": Peer("arroyo_batches.py", "arroyo", 0.25),
     "Faust agent": Peer("faust_agent.py", "faust", 0.1),
 }
 
 
 def measure(stack: DevStack, plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
     """Run all contestants in interleaved rounds."""
-    events = plan.pick(300_000, 1_000_000)
+    events = plan.pick(200_000, 1_000_000)
     for peer in CONTESTANTS.values():
         if peer is not None and peer.environment is not None:
             python_of(peer.environment)
