@@ -30,7 +30,7 @@ from trailhouse.consumer.kafka_options import consumer_options
 from trailhouse.consumer.promoted import promoted_columns
 from trailhouse.consumer.rows import EventRows, event_columns
 from trailhouse.devstack import DevStack
-from trailhouse.producer.frame import header
+from trailhouse.producer.frame import frame
 from trailhouse.producer.spool import Spool
 from trailhouse.producer.spool_folder import Destination
 from trailhouse.query import AuditReader
@@ -165,7 +165,7 @@ def _producer() -> dict[str, float]:
             flat = [each[0] for each in envelopes if each is not None]
             clock("… of it encode", encode_lines, flat)
             clock("spool", _each, lambda record: spool.append(b"session", record), records)
-            clock("… of it header", _each, lambda record: header(1, b"session", record), records)
+            clock("… of it frame", _each, lambda record: frame(1, b"session", record), records)
         spool.discard()
     return clock.microseconds(REPEATS * len(events))
 

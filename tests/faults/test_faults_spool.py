@@ -154,7 +154,7 @@ def test_fault_24_write_errors(stage: Scene, error: Action) -> None:
     """A disk that fails for a while: a refused event is an error, want of room is waited for, order is kept."""
     stage.worker()
     load = stage.load(
-        at("os:pwritev", "before", error, nth=20, last=40),
+        at("os:pwrite", "before", error, nth=20, last=40),
         events=200,
         rate=400,
     )

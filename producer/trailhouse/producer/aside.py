@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from trailhouse.producer.frame import Damage, header
+from trailhouse.producer.frame import Damage, frame
 from trailhouse.producer.receipt import Receipt
 from trailhouse.producer.spool_folder import OWNER_ONLY, SET_ASIDE, translated
 from trailhouse.producer.spool_reader import Spooled
@@ -44,8 +44,8 @@ class Aside:
         Raises:
             SpoolUnavailableError: It cannot be kept. Retriable.
         """
-        head = header(max(receipt.number, 0), receipt.key, receipt.record)
-        self._append(name + REFUSED_SUFFIX, head + receipt.key + receipt.record)
+        content = frame(max(receipt.number, 0), receipt.key, receipt.record)
+        self._append(name + REFUSED_SUFFIX, content)
 
     def _append(self, name: str, content: bytes) -> None:
         folder = self._root / SET_ASIDE

@@ -35,13 +35,14 @@ class Damage(NamedTuple):
         return self.begin + len(self.content)
 
 
-def header(number: int, key: bytes, record: bytes) -> bytes:
-    """Return what stands before *key* and *record* in the file: HEADER_BYTES bytes.
+def frame(number: int, key: bytes, record: bytes) -> bytes:
+    """Return the frame of one record: HEADER_BYTES bytes, *key* and *record*.
 
     Lengths have a checksum of their own: a damaged one must not be taken for a frame that was cut off.
     """
     head = _pack_head(number, len(record), len(key))
-    return MARKER + head + _pack_checks(crc32(head), crc32(record, crc32(key)))
+    checks = _pack_checks(crc32(head), crc32(record, crc32(key)))
+    return b"".join((MARKER, head, checks, key, record))
 
 
 def scan(content: bytes, offset: int) -> tuple[list[Frame | Damage], int]:

@@ -197,13 +197,18 @@ class Outbox:
             arrived.sort(key=attrgetter("number"))
         backlog = self._backlog
         for receipt in arrived:
-            if backlog is None:
-                self._queue(receipt)
-            elif backlog.has_unread_before(receipt) or not self._has_room():
+            if backlog is not None and (
+                backlog.has_unread_before(receipt)
+                or self._events >= self._max_events
+                or self._bytes >= self._max_bytes
+            ):
                 backlog.leave(receipt)
-            else:
-                # First: what is logged in between must see that it is behind this.
-                self._queue(receipt)
+                continue
+            # First: what is logged in between must see that it is behind this.
+            self.waiting.append(receipt)
+            self._events += 1
+            self._bytes += len(receipt.record)
+            if backlog is not None:
                 backlog.pass_by(receipt)
         if self.is_resting:
             self.is_resting = False

@@ -5,7 +5,7 @@ import logging
 import os
 from pathlib import Path
 
-from trailhouse.producer.frame import HEADER_BYTES, header
+from trailhouse.producer.frame import HEADER_BYTES, frame
 from trailhouse.producer.receipt import Receipt
 from trailhouse.producer.spool_folder import (
     NO_SPACE,
@@ -96,10 +96,10 @@ class Spool:
         self.next_number = number + 1
         self._is_dirty = True
         try:
-            head = header(number, key, record)
-            if os.pwritev(file, (head, key, record), begin) != size:
+            content = frame(number, key, record)
+            if os.pwrite(file, content, begin) != size:
                 # A disk that fills up takes a part; the rest then fails with the reason.
-                _write_all(file, head + key + record, begin)
+                _write_all(file, content, begin)
             if self._is_synced_always:
                 os.fdatasync(file)
         except BaseException as error:

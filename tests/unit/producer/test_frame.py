@@ -4,16 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trailhouse.producer.frame import MARKER, Damage, Frame, header, scan
+from trailhouse.producer.frame import MARKER, Damage, Frame, frame, scan
 
 RECORDS = [b'{"a":1}', b"", '{"text":"ä"}'.encode(), b"x" * 700]
 
 
 def file_of(records: list[bytes]) -> bytes:
     """Return the bytes of a file that holds *records*."""
-    return b"".join(
-        header(number, b"key", record) + b"key" + record for number, record in enumerate(records)
-    )
+    return b"".join(frame(number, b"key", record) for number, record in enumerate(records))
 
 
 def records_of(found: list[Frame | Damage]) -> list[bytes]:
