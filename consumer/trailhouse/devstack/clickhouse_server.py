@@ -209,11 +209,14 @@ def main(arguments: list[str] | None = None) -> int:
         "--user", default="default", help=f"the password comes from {PASSWORD_VARIABLE}"
     )
     parser.add_argument("--memory-bytes", type=int, default=MEMORY_LIMIT_BYTES)
+    parser.add_argument(
+        "--config-file", type=Path, help="ClickHouse's own: grants and profile of the user default"
+    )
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     try:
         hold_folder(options.data_dir)
-        engine = Engine(options.data_dir / "store", options.memory_bytes)
+        engine = Engine(options.data_dir / "store", options.memory_bytes, options.config_file)
         server = ClickHouseServer(engine, options.user, os.environ.get(PASSWORD_VARIABLE, ""))
         asyncio.run(serve(server, options.host, options.port))
         server.close()

@@ -77,6 +77,8 @@ _WAYS_OUT = {
 _CODE = re.compile(r"\bCode:\s*(\d+)|\bcode: (\d+)")
 _NAME = re.compile(r"\(([A-Z][A-Z0-9_]{2,})\)")
 _STATUS = re.compile(r"HTTP status (\d{3})")
+_GRANT = re.compile(r"(?:have|of) the grants? ([A-Z][\w ,()`.*-]*?)\. ?\(")
+_SETTING = re.compile(r"Setting (\w+) (?:is readonly|should)|Cannot modify '(\w+)' setting")
 
 DRIVER_ERRORS = (driver.ClickHouseError, driver.StreamCompleteException)
 """Every exception of clickhouse-connect; a test enumerates them."""
@@ -101,6 +103,13 @@ def translated(url: str) -> Generator[None]:
 def storage_error(error: BaseException, url: str) -> StorageError:
     """Return what *error* of clickhouse-connect or of the network means for the caller."""
     code, name = _code_and_name(error)
+    if found := _SETTING.search(str(error)):
+        return StorageRejectedError(
+            f"ClickHouse at {url} refuses: the profile of TRAILHOUSE_CLICKHOUSE_USER forbids to set"
+            f" {found[1] or found[2]}; give it a profile with readonly 0 or 2 and without that constraint",
+            code=code,
+            name=name,
+        )
     if code:
         return _refusal(code, name, str(error), url)
     if status := _http_status(error):
@@ -132,6 +141,8 @@ def storage_error(error: BaseException, url: str) -> StorageError:
 
 def _refusal(code: int, name: str, text: str, url: str) -> StorageError:
     way_out = _WAYS_OUT.get(name)
+    if name == "ACCESS_DENIED" and (missing := _GRANT.search(text)):
+        way_out = f"grant {missing[1]} to the user of TRAILHOUSE_CLICKHOUSE_USER"
     # 252 is also "too many partitions for a single INSERT block", which no waiting mends.
     if code in TRANSIENT_CODES and not (code == 252 and "partitions for single INSERT" in text):
         return StorageUnavailableError(

@@ -101,6 +101,42 @@ def test_a_refusal_is_permanent_and_says_the_way_out(code: int, name: str, way_o
     assert "\n" not in str(error)
 
 
+def test_a_missing_grant_is_named() -> None:
+    """ClickHouse says which grant is missing, and of its text we repeat that alone."""
+    text = answer(
+        497,
+        "ACCESS_DENIED",
+        f"{SECRET}: Not enough privileges. To execute this query, it's necessary to have the grant"
+        " SELECT(session_id, record) ON trailhouse.events. (ACCESS_DENIED)",
+    )
+    error = storage_error(driver.DatabaseError(text, code=497), URL)
+    assert "grant SELECT(session_id, record) ON trailhouse.events to the user" in str(error)
+    assert SECRET not in str(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        driver.ProgrammingError("Setting max_execution_time is readonly"),
+        driver.DatabaseError(
+            answer(452, "SETTING_CONSTRAINT_VIOLATION", "Setting max_execution_time should not be changed.")
+        ),
+        driver.DatabaseError(
+            answer(452, "SETTING_CONSTRAINT_VIOLATION", "Setting max_execution_time shouldn't be greater than 2.")
+        ),
+        driver.DatabaseError(
+            answer(164, "READONLY", "Cannot modify 'max_execution_time' setting in readonly mode.")
+        ),
+    ],
+    ids=["client", "pinned", "bounded", "readonly"],
+)  # fmt: skip
+def test_a_setting_that_a_profile_forbids_is_named(error: Exception) -> None:
+    """Whoever refuses a setting, client or server, the line names it and the way out."""
+    told = storage_error(error, URL)
+    assert isinstance(told, StorageRejectedError)
+    assert "forbids to set max_execution_time; give it a profile" in str(told)
+
+
 def test_a_code_is_found_in_the_middle_of_a_stream() -> None:
     """An error that breaks off an answer carries its code in the text alone."""
     error = storage_error(

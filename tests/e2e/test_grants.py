@@ -1,0 +1,131 @@
+"""Who may do what in ClickHouse: the grants that docs/cluster.md names suffice, and nothing less is silent."""
+
+import re
+import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from granted_clickhouse import EVERYTHING, OWNER, granted
+from stored import block_of, count, event, in_order
+from trailhouse.query import AuditReader
+from trailhouse.schemas import ClickHouseConfig
+from trailhouse.schemas.errors import StorageRejectedError
+from trailhouse.store import ClickHouse
+from trailhouse.store.migrate import check, migrate
+
+pytestmark = pytest.mark.cluster
+
+CLUSTER = Path(__file__).parents[2] / "docs" / "cluster.md"
+
+
+def documented(role: str) -> tuple[str, ...]:
+    """Return the grants that the documents name for *role*."""
+    [block] = re.findall(r"```sql\n(-- init\n.*?)```", CLUSTER.read_text(), re.DOTALL)
+    [statements] = re.findall(rf"^-- {role}\n((?:GRANT .*\n)+)", block, re.MULTILINE)
+    return tuple(re.findall(r"^(GRANT .*) TO trailhouse_\w+;$", statements, re.MULTILINE))
+
+
+INIT, WORKER, READER = (documented(role) for role in ("init", "worker", "reader"))
+EVENTS = [event("s", tenant_id=tenant) for tenant in ("a", "b", "b")]
+
+As = Callable[..., AbstractContextManager[ClickHouseConfig]]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the tables and three events, made by users with the documented grants alone."""
+    folder = tmp_path_factory.mktemp("granted")
+    with granted(folder, INIT) as config:
+        migrate(config)
+    with granted(folder, WORKER) as config, ClickHouse(config) as clickhouse:
+        check(config)
+        clickhouse.insert(block_of(in_order(EVENTS)))
+    # The engine knows one caller, `default`: the views get the rights of somebody who keeps them.
+    with granted(folder, EVERYTHING) as config, ClickHouse(config) as clickhouse:
+        for view in ("events", "quarantine"):
+            clickhouse.command(f"ALTER TABLE {view} MODIFY DEFINER = {OWNER} SQL SECURITY DEFINER")
+    return folder
+
+
+@pytest.fixture
+def as_user(made: Path, tmp_path: Path) -> As:
+    """Return `granted` on a copy of what was made."""
+    shutil.copytree(made, tmp_path / "clickhouse", symlinks=True)
+
+    def start(
+        grants: tuple[str, ...], profile: str = ""
+    ) -> AbstractContextManager[ClickHouseConfig]:
+        return granted(tmp_path / "clickhouse", grants, profile)
+
+    return start
+
+
+def test_a_reader_reads_by_the_documented_grants(as_user: As) -> None:
+    """Views and `schema_migrations` suffice for every question, and the tables stay out of reach."""
+    with as_user(READER, "<readonly>2</readonly>") as config:
+        with AuditReader(config=config) as reader:
+            assert reader.get_audit_log("s") == EVENTS
+            assert reader.overview().stored == len(EVENTS)
+            assert reader.count_by_type() == {"message_sent": len(EVENTS)}
+        with ClickHouse(config) as clickhouse:
+            assert count(clickhouse, "quarantine") == 0
+            for table in ("event_log", "event_quarantine", "batch_ledger"):
+                with pytest.raises(StorageRejectedError, match=r"ACCESS_DENIED \(497\)"):
+                    count(clickhouse, table)
+            with pytest.raises(StorageRejectedError):
+                clickhouse.command("ALTER TABLE event_log DELETE WHERE 1")
+
+
+@pytest.mark.parametrize("missing", ["events", "schema_migrations"])
+def test_a_missing_grant_is_named(as_user: As, missing: str) -> None:
+    """One line says which grant it is; nobody is sent to `trailhouse init` for it."""
+    grants = tuple(grant for grant in READER if not grant.endswith(missing))
+    with (
+        as_user(grants) as config,
+        AuditReader(config=config) as reader,
+        pytest.raises(
+            StorageRejectedError, match=rf"grant SELECT(\(.*\))? ON trailhouse\.{missing} to"
+        ),
+    ):
+        reader.get_audit_log("s")
+
+
+@pytest.mark.parametrize("missing", ["CREATE TABLE", "DROP VIEW", "ALTER ADD COLUMN", "INSERT"])
+def test_init_without_a_grant_names_it(tmp_path: Path, missing: str) -> None:
+    """`init` stops where it may not go on, says why, and goes on once it may."""
+    grants = tuple(grant.replace(f"{missing}, ", "").replace(f", {missing}", "") for grant in INIT)
+    folder = tmp_path / "clickhouse"
+    with (
+        granted(folder, grants) as config,
+        pytest.raises(StorageRejectedError, match=f"grant .*{missing}.* ON trailhouse"),
+    ):
+        migrate(config)
+    with granted(folder, INIT) as config:
+        migrate(config)
+        check(config)
+
+
+def test_a_profile_that_forbids_a_time_limit_is_named(as_user: As) -> None:
+    """Each statement is bounded in time by a setting: a profile that pins it is told, with the way out."""
+    pinned = "<constraints><max_execution_time><const/></max_execution_time></constraints>"
+    with (
+        as_user(READER, pinned) as config,
+        AuditReader(config=config) as reader,
+        pytest.raises(StorageRejectedError, match="forbids to set max_execution_time; give it"),
+    ):
+        reader.get_audit_log("s")
+
+
+def test_a_filter_that_a_profile_pins_on_the_view_holds(as_user: As) -> None:
+    """What keeps tenants apart in ClickHouse keeps them apart in every answer of ours."""
+    only_a = (
+        "<additional_table_filters>{'trailhouse.events': 'tenant_id = \\'a\\''}</additional_table_filters>"
+        "<constraints><additional_table_filters><const/></additional_table_filters></constraints>"
+    )
+    with as_user(READER, only_a) as config, AuditReader(config=config) as reader:
+        assert reader.get_audit_log("s") == EVENTS[:1]
+        assert reader.overview().stored == 1
+        assert reader.count_by_type() == {"message_sent": 1}
