@@ -42,12 +42,9 @@ class Stored(NamedTuple):
     offset: int
     appended_ms: int
 
-    @property
-    def home(self) -> tuple[str, int]:
-        """The partition, told from every other that ever was."""
-        return self.topic_id, self.partition
 
-
+_home = attrgetter("topic_id", "partition")
+"""The partition of a `Stored`, told from every other that ever was."""
 STORED_COLUMNS = (
     f"record, record_hash, {_PARTITION}, kafka_offset, toUnixTimestamp64Milli(appended_at)"
 )
@@ -60,14 +57,15 @@ def in_append_order(rows: Iterable[Stored]) -> list[Stored]:
     A session stands in one partition, most often; a window in a statement costs more than reading it.
     """
     ordered = sorted(rows, key=attrgetter("offset"))
-    homes = {row.home for row in ordered}
+    homes = set(map(_home, ordered))
     if len(homes) <= 1:
         return ordered
     placed_ms = dict.fromkeys(homes, 0)
     places: list[tuple[int, tuple[str, int], int]] = []
     for row in ordered:
-        placed_ms[row.home] = max(placed_ms[row.home], row.appended_ms)
-        places.append((placed_ms[row.home], row.home, row.offset))
+        home = _home(row)
+        placed_ms[home] = max(placed_ms[home], row.appended_ms)
+        places.append((placed_ms[home], home, row.offset))
     return [row for _, row in sorted(zip(places, ordered, strict=True), key=itemgetter(0))]
 
 

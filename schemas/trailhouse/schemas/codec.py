@@ -5,16 +5,16 @@ import json
 import math
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from msgspec.structs import force_setattr
 
 from trailhouse.schemas.errors import InvalidEventError
-from trailhouse.schemas.event import AuditEvent, restored, unknown_field
+from trailhouse.schemas.event import AuditEvent, RecordedEvent, adopt, restored, unknown_field
 from trailhouse.schemas.event_type import TYPE_PATTERN, is_type_name
 from trailhouse.schemas.plain import utc
 from trailhouse.schemas.record import (
@@ -27,8 +27,11 @@ from trailhouse.schemas.record import (
 from trailhouse.schemas.uuid7 import are_canonical_uuids, is_uuid
 
 _decode_envelope = msgspec.json.Decoder(Envelope).decode
-_decode_lines = msgspec.json.Decoder(Envelope).decode_lines
+_envelopes_in = msgspec.json.Decoder(Envelope).decode_lines
+_events_in = msgspec.json.Decoder(RecordedEvent).decode_lines
+_Fields = TypeVar("_Fields", Envelope, RecordedEvent)
 _type, _event_id = attrgetter("type"), attrgetter("event_id")
+_unknown_fields_of = attrgetter("unknown_fields")
 _time_zone = attrgetter("occurred_at.tzinfo")
 _NOTHING: dict[str, Any] = {}
 MAX_LEVELS = 256
@@ -86,9 +89,15 @@ def decode_all(records: Sequence[bytes]) -> list[Envelope] | None:
     It says what `decode_envelope` would, at a third less cost. Our encoder writes no line feed, so
     lines that come out again as they went in were one record each.
     """
+    return _decode_all(records, _envelopes_in)
+
+
+def _decode_all(
+    records: Sequence[bytes], decode_lines: Callable[[bytes], list[_Fields]]
+) -> list[_Fields] | None:
     lines = b"\n".join((*records, b""))
     try:
-        envelopes = _decode_lines(lines)
+        envelopes = decode_lines(lines)
         if len(envelopes) != len(records) or encode_lines(envelopes) != lines:
             return None
     except (ValueError, RecursionError):  # msgspec's errors and Unicode's are ValueErrors
@@ -132,9 +141,9 @@ def decode(record: bytes) -> AuditEvent:
 
 
 def decode_events(records: Sequence[bytes]) -> list[AuditEvent]:
-    """Return what `decode` would of each of *records*, for two thirds of its cost.
+    """Return what `decode` would of each of *records*, for half of its cost.
 
-    For a fifth more where one of a few hundred is not just as our encoder writes it.
+    For a quarter more where one of a few hundred is not just as our encoder writes it.
 
     Raises:
         InvalidEventError: One of them is no event; names field and rule. Permanent.
@@ -142,15 +151,12 @@ def decode_events(records: Sequence[bytes]) -> list[AuditEvent]:
     events: list[AuditEvent] = []
     for part in parts_of(records):
         some = records[part]
-        envelopes = decode_all(some)
-        events += (
-            map(decode, some)
-            if envelopes is None
-            else [
-                restored(envelope, {}, record)
-                for envelope, record in zip(envelopes, some, strict=True)
-            ]
-        )
+        recorded = _decode_all(some, _events_in)
+        # Events have a field for what is unknown; a record with one of that name is looked at by itself.
+        if recorded is None or any(map(_unknown_fields_of, recorded)):
+            events += map(decode, some)
+        else:
+            events += map(adopt, recorded, some)
     return events
 
 

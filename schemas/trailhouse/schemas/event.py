@@ -4,7 +4,7 @@ import datetime as dt
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import msgspec
 from msgspec.structs import astuple, force_setattr
@@ -16,6 +16,7 @@ from trailhouse.schemas.record import (
     ENVELOPE_FIELDS,
     Actor,
     Envelope,
+    ShortId,
     Source,
     encode_envelope,
     encode_sorted,
@@ -74,24 +75,25 @@ class AuditEvent(
         InvalidEventError: A field breaks a rule; names field and rule. Permanent.
     """
 
-    type: str
-    session_id: str
-    event_id: str = msgspec.field(default_factory=uuid7)
-    occurred_at: dt.datetime = msgspec.field(default_factory=_now)
-    tenant_id: str | None = None
-    run_id: str | None = None
-    parent_run_id: str | None = None
-    agent_id: str | None = None
+    # In the order of the record's keys, as in `Envelope`.
     actor: Actor | None = None
-    source: Source | None = None
-    provider: str | None = None
+    agent_id: str | None = None
     correlation_id: str | None = None
-    trace_id: str | None = None
-    span_id: str | None = None
     # Factories, since omit_defaults would leave out a plain default: these are always written.
     data: dict[str, Any] = msgspec.field(default_factory=lambda: {})  # noqa: PIE807
+    event_id: str = msgspec.field(default_factory=uuid7)
     metadata: dict[str, Any] = msgspec.field(default_factory=lambda: {})  # noqa: PIE807
+    occurred_at: dt.datetime = msgspec.field(default_factory=_now)
+    parent_run_id: str | None = None
+    provider: str | None = None
+    run_id: str | None = None
     schema_version: int = msgspec.field(default_factory=lambda: SCHEMA_VERSION)
+    session_id: str
+    source: Source | None = None
+    span_id: str | None = None
+    tenant_id: str | None = None
+    trace_id: str | None = None
+    type: str
     unknown_fields: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
@@ -153,6 +155,28 @@ def restored(envelope: Envelope, unknown_fields: dict[str, Any], record: bytes) 
     force_setattr(event, "unknown_fields", unknown_fields)
     force_setattr(event, "_record", record)
     return event
+
+
+class RecordedEvent(AuditEvent, frozen=True, kw_only=True, dict=True, omit_defaults=True):
+    """What a record is decoded into on its way to an event: an event's fields under an `Envelope`'s rules.
+
+    A test holds it against both. `adopt` makes it an event where it stands: nothing is copied.
+    """
+
+    schema_version: Annotated[int, msgspec.Meta(ge=1)] = msgspec.field(
+        default_factory=lambda: SCHEMA_VERSION
+    )
+    session_id: ShortId
+
+    def __post_init__(self) -> None:
+        """Check nothing: the decoder has, and whoever adopts it."""
+
+
+def adopt(recorded: RecordedEvent, record: bytes) -> AuditEvent:
+    """Make *recorded*, which is what *record* holds and is known to follow every rule, an event."""
+    force_setattr(recorded, "__class__", AuditEvent)  # the same fields in the same places
+    force_setattr(recorded, "_record", record)
+    return recorded
 
 
 def _encoded(event: AuditEvent) -> bytes:
