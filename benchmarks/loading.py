@@ -18,6 +18,7 @@ SESSION_SIZES = (20, 200, 5_000)
 SHARES = (0.3, 0.4, 0.3)
 """How much of all events stands in sessions of each size."""
 BATCH_ROWS = 16_000
+MERGED_SECONDS = 240.0
 PARTITIONS = 12
 ORIGIN = Origin("bench-cluster", "bench", "bench-topic")
 
@@ -134,3 +135,17 @@ def multiply(
                 sql = sql.replace("{" + name + "}", str(value))
             store.command(sql)
             say(f"sessions: copy {turn} of {times} made")
+        _wait_merged(store, say)
+
+
+def _wait_merged(store: ClickHouse, say: Callable[[str], None]) -> None:
+    """Wait for the merges that so much at once sets off, which no reader of a log that grows would meet."""
+    began = time.monotonic()
+    while (seconds := time.monotonic() - began) < MERGED_SECONDS:
+        [[running]] = store.query(
+            "SELECT count() FROM system.merges WHERE database = currentDatabase()"
+        ).rows
+        if not running:
+            break
+        time.sleep(0.5)
+    say(f"sessions: merged for {seconds:.0f} s more")
