@@ -318,9 +318,16 @@ class Outbox:
             if outcomes:
                 self.trouble = None  # the broker has answered
             for receipt, outcome in outcomes:
-                if not receipt.is_settled:
-                    self._settle_one(receipt, outcome)
-                if receipt.has_wakers:
+                if receipt.delivery is None and receipt.refusal is None:
+                    if isinstance(outcome, Exception):
+                        self._refuse(receipt, outcome)
+                    else:
+                        receipt.delivery = outcome
+                        self._acknowledged += 1
+                    self._events -= 1
+                    self._bytes -= len(receipt.record)
+                    receipt.record = b""  # a caller may keep a million receipts
+                if receipt.wakers is not None:
                     wakers += receipt.take_wakers()
             self.lock.notify_all()  # they go on when we let go of the lock
             self._free_settled()
@@ -329,23 +336,14 @@ class Outbox:
 
     def _free_settled(self) -> None:
         last: Receipt | None = None
-        while self.sent and self.sent[0].is_settled:
-            receipt = self.sent.popleft()
+        sent = self.sent
+        while sent and (sent[0].delivery is not None or sent[0].refusal is not None):
+            receipt = sent.popleft()
             if last is not None and last.source is not receipt.source:
                 _settle_source(last)
             last = receipt
         if last is not None:
             _settle_source(last)
-
-    def _settle_one(self, receipt: Receipt, outcome: Delivery | DeliveryError) -> None:
-        if isinstance(outcome, Exception):
-            self._refuse(receipt, outcome)
-        else:
-            receipt.delivery = outcome
-            self._acknowledged += 1
-        self._events -= 1
-        self._bytes -= len(receipt.record)
-        receipt.record = b""  # a caller may keep a million receipts
 
     def _refuse(self, receipt: Receipt, error: DeliveryError) -> None:
         receipt.refusal = self._unreported_refusal = error

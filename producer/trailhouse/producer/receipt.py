@@ -33,8 +33,8 @@ class Receipt:
     """
 
     __slots__ = (
-        "__weakref__", "_outbox", "_wakers", "delivery", "event_id", "key", "number", "place", "record", "refusal",
-        "source",
+        "__weakref__", "_outbox", "delivery", "event_id", "key", "number", "place", "record", "refusal", "source",
+        "wakers",
     )  # fmt: skip
 
     def __init__(self, outbox: Outbox, event_id: str, key: bytes, record: bytes) -> None:
@@ -47,7 +47,7 @@ class Receipt:
         self.source: Source | None = None
         self.place = 0
         self._outbox = outbox
-        self._wakers: list[Callable[[], object]] | None = None
+        self.wakers: list[Callable[[], object]] | None = None
 
     @property
     def is_settled(self) -> bool:
@@ -102,23 +102,18 @@ class Receipt:
 
     def add_waker(self, waker: Callable[[], object]) -> None:
         """Have *waker* called once when the receipt is settled; under the outbox's lock."""
-        if self._wakers is None:
-            self._wakers = []
-        self._wakers.append(waker)
+        if self.wakers is None:
+            self.wakers = []
+        self.wakers.append(waker)
 
     def remove_waker(self, waker: Callable[[], object]) -> None:
         """Forget *waker*, which may have been taken already; under the outbox's lock."""
-        if self._wakers is not None and waker in self._wakers:
-            self._wakers.remove(waker)
-
-    @property
-    def has_wakers(self) -> bool:
-        """Whether `take_wakers` would return any."""
-        return self._wakers is not None
+        if self.wakers is not None and waker in self.wakers:
+            self.wakers.remove(waker)
 
     def take_wakers(self) -> list[Callable[[], object]]:
         """Return the wakers and forget them; under the outbox's lock."""
-        wakers, self._wakers = self._wakers or [], None
+        wakers, self.wakers = self.wakers or [], None
         return wakers
 
     def __repr__(self) -> str:

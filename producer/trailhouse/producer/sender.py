@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -88,7 +89,7 @@ class Sender:
         self._config = config
         self._outbox = outbox
         self._topic = config.kafka.topic
-        self._reports: deque[tuple[Receipt, Any]] = deque()
+        self._reports: deque[tuple[Receipt, Delivery | KafkaError]] = deque()
         self._errors: deque[KafkaError] = deque()
         self._is_refused = False
         self._alone_events = 0
@@ -122,7 +123,10 @@ class Sender:
                 continue
             try:
                 producer.produce(
-                    self._topic, receipt.record, receipt.key, on_delivery=self._reporter(receipt)
+                    self._topic,
+                    receipt.record,
+                    receipt.key,
+                    on_delivery=partial(self._note_report, receipt),
                 )
             except BufferError:
                 return  # until reports have made room
@@ -150,13 +154,13 @@ class Sender:
         except KafkaException as error:
             raise ConfigError(f"the [kafka] settings are wrong: {error.args[0].str()}") from error
 
-    def _reporter(self, receipt: Receipt) -> Any:
-        def report(error: KafkaError | None, message: Message) -> None:
-            self._reports.append(
-                (receipt, error if error is not None else (message.partition(), message.offset()))
-            )
-
-        return report
+    def _note_report(self, receipt: Receipt, error: KafkaError | None, message: Message) -> None:
+        if error is None:
+            # A delivered message has both.
+            delivery = Delivery(self._topic, message.partition(), message.offset())  # type: ignore[arg-type]
+            self._reports.append((receipt, delivery))
+        else:
+            self._reports.append((receipt, error))
 
     def _serve(self) -> None:
         while not self._stopping.is_set():
@@ -229,13 +233,11 @@ class Sender:
         if not reports:
             return
         self._pause_seconds = self._turn_seconds
-        outcomes: list[tuple[Receipt, Any]] = []
+        outcomes: list[tuple[Receipt, Delivery | DeliveryError]] = []
         while reports:
             receipt, report = reports.popleft()
-            if isinstance(report, tuple):
-                outcomes.append((receipt, Delivery(self._topic, *report)))
-                self._is_away = False
-                self._backoff_seconds = FIRST_BACKOFF_SECONDS
+            if isinstance(report, Delivery):
+                outcomes.append((receipt, report))
             elif report.code() in REFUSES_ONE and (self._is_alone or len(self._outbox.sent) == 1):
                 self._refuse(receipt, report, outcomes)
             elif report.code() in REFUSES_ONE:
@@ -246,13 +248,19 @@ class Sender:
             else:
                 self._is_refused = True
                 self._errors.append(report)
+        if any(isinstance(outcome, Delivery) for _, outcome in outcomes):
+            self._is_away = False
+            self._backoff_seconds = FIRST_BACKOFF_SECONDS
         self._outbox.settle(outcomes)
         if self._is_alone and outcomes:
             self._alone_events = max(0, self._alone_events - len(outcomes))
             self._is_refused |= not self._alone_events
 
     def _refuse(
-        self, receipt: Receipt, error: KafkaError, outcomes: list[tuple[Receipt, Any]]
+        self,
+        receipt: Receipt,
+        error: KafkaError,
+        outcomes: list[tuple[Receipt, Delivery | DeliveryError]],
     ) -> None:
         try:
             self._outbox.keep_refused(receipt)
