@@ -20,9 +20,10 @@ from trailhouse.schemas.plain import utc
 from trailhouse.schemas.record import (
     ENVELOPE_FIELDS,
     Envelope,
-    encode_envelope,
     encode_fields,
     encode_lines,
+    with_six_digits,
+    without_six_zeros,
 )
 from trailhouse.schemas.uuid7 import are_canonical_uuids, is_uuid
 
@@ -71,8 +72,8 @@ def decode_envelope(record: bytes) -> Decoded:
         envelope = _decode_envelope(record)
         _check_rules(envelope)
         _check_depth(record)
-        # The first is the same but for a time of whole seconds, and quicker.
-        if encode_fields(envelope) == record or encode_envelope(envelope, _NOTHING) == record:
+        encoded = encode_fields(envelope)
+        if encoded == record or with_six_digits(encoded, envelope.occurred_at) == record:
             return Decoded(envelope, _NOTHING)
         return Decoded(envelope, _unknown_fields(record))
     except msgspec.ValidationError as error:
@@ -98,7 +99,10 @@ def _decode_all(
     lines = b"\n".join((*records, b""))
     try:
         envelopes = decode_lines(lines)
-        if len(envelopes) != len(records) or encode_lines(envelopes) != lines:
+        if len(envelopes) != len(records):
+            return None
+        encoded = encode_lines(envelopes)
+        if encoded != lines and without_six_zeros(encoded) != without_six_zeros(lines):
             return None
     except (ValueError, RecursionError):  # msgspec's errors and Unicode's are ValueErrors
         return None

@@ -20,6 +20,7 @@ from trailhouse.schemas.record import (
     Source,
     encode_envelope,
     encode_sorted,
+    with_six_digits,
 )
 from trailhouse.schemas.uuid7 import is_canonical_uuid, is_uuid, uuid7
 
@@ -181,9 +182,9 @@ def adopt(recorded: RecordedEvent, record: bytes) -> AuditEvent:
 
 def _encoded(event: AuditEvent) -> bytes:
     """Encode *event* as its envelope: the same fields with the same defaults, which a test compares."""
-    if not event.unknown_fields and event.occurred_at.microsecond:
+    if not event.unknown_fields:
         try:
-            return encode_sorted(event)
+            return with_six_digits(encode_sorted(event), event.occurred_at)
         except ValueError:  # a UnicodeEncodeError too: the slow way names the field
             pass
     names = Envelope.__struct_fields__

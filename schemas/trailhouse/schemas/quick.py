@@ -13,7 +13,7 @@ import msgspec
 from trailhouse.schemas.event import MAX_ID_CHARACTERS, SCHEMA_VERSION
 from trailhouse.schemas.event_type import is_type_name
 from trailhouse.schemas.plain import MAX_DEPTH
-from trailhouse.schemas.record import Actor, Source, encode_fields
+from trailhouse.schemas.record import Actor, Source, encode_fields, with_six_digits
 from trailhouse.schemas.uuid7 import is_canonical_uuid, uuid7
 
 GIVEN = (
@@ -89,20 +89,20 @@ def new_record(
         or not is_type_name(type_)
         or type(occurred_at) is not dt.datetime
         or occurred_at.tzinfo is not _utc
-        or not occurred_at.microsecond  # whole seconds are written with their zeros
         or not (actor is None or (type(actor) is Actor and actor.is_well_typed()))
         or not (data is None or is_plain(data))
         or not (metadata is None or is_plain(metadata))
     ):
         return None
     try:
-        return event_id, encode_fields(
+        record = encode_fields(
             Fields(
                 actor, agent_id, correlation_id, {} if data is None else data, event_id,
                 {} if metadata is None else metadata, occurred_at, parent_run_id, provider, run_id, SCHEMA_VERSION,
                 session_id, source, span_id, tenant_id, trace_id, type_,
             )
         )  # fmt: skip
+        return event_id, record if occurred_at.microsecond else with_six_digits(record, occurred_at)
     except (TypeError, ValueError, RecursionError):
         return None
 

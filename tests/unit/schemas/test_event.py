@@ -3,6 +3,7 @@
 import copy
 import datetime as dt
 import enum
+import json
 import pickle
 import uuid
 from collections import OrderedDict
@@ -68,6 +69,25 @@ def test_times_always_have_six_digits(microsecond: int) -> None:
     event = an_event(occurred_at=dt.datetime(2026, 1, 1, 5, 30, 0, microsecond, tzinfo=zone))
 
     assert f'"occurred_at":"2026-01-01T00:00:00.{microsecond:06}Z"'.encode() in event.record
+
+
+def test_what_looks_like_the_time_is_left_as_it_is() -> None:
+    """The zeros of a time of whole seconds are written into the event's own time, and nowhere else."""
+    event = an_event(
+        occurred_at=dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
+        data={"occurred_at": "2026-01-01T00:00:00Z"},
+        metadata={"occurred_at": "2026-01-01T00:00:00Z"},
+        trace_id='","occurred_at":"2026-01-01T00:00:00Z',
+    )
+
+    back = json.loads(event.record)
+
+    assert back["occurred_at"] == "2026-01-01T00:00:00.000000Z"
+    assert (back["data"], back["metadata"], back["trace_id"]) == (
+        event.data,
+        event.metadata,
+        event.trace_id,
+    )
 
 
 @pytest.mark.parametrize(
