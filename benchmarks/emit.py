@@ -48,7 +48,7 @@ CONTESTANTS = {
 
 def measure(stack: DevStack, plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
     """Run all contestants in interleaved rounds: all ways to call in the first, one thread in the others."""
-    events = plan.pick(2_500, 30_000)
+    events = plan.pick(1_500, 30_000)
     for emitter in CONTESTANTS.values():
         if emitter.environment is not None:
             python_of(emitter.environment)

@@ -37,7 +37,7 @@ def measure(stack: DevStack, plan: Plan, say: Callable[[str], None]) -> dict[str
     if plan.is_full:
         multiply(place, 9, say, mark="x", distance=10 * FIRST)
         cases.append({"events": events * 10, "draining": False, "times": _both(place, plan, say)})
-    waiting = plan.pick(700_000, 4_000_000)
+    waiting = plan.pick(500_000, 4_000_000)
     fill(place.kafka, waiting)
     with worker(stack, place) as one:
         wait_until(lambda: one.series("records_stored_total") > 0, "a worker that drains")
