@@ -37,7 +37,11 @@ def measure(stack: DevStack, plan: Plan, say: Callable[[str], None]) -> dict[str
             say(
                 f"freshness at {rate}/s: p50 {values['p50_ms']:.0f} ms, p99 {values['p99_ms']:.0f} ms"
             )
-    return {"offered_seconds": seconds, "ask_every_ms": ASK_EVERY_SECONDS * 1e3, "rounds": rounds.rounds}
+    return {
+        "offered_seconds": seconds,
+        "ask_every_ms": ASK_EVERY_SECONDS * 1e3,
+        "rounds": rounds.rounds,
+    }
 
 
 def _at(stack: DevStack, rate: int, seconds: float) -> dict[str, float]:
