@@ -12,6 +12,7 @@ import yaml
 
 from trailhouse.cli.reference import commands, render, render_settings
 from trailhouse.schemas import ClickHouseConfig, EventType, KafkaConfig, WorkerConfig
+from trailhouse.schemas.event_data import DATA_KEYS
 from trailhouse.schemas.record import ENVELOPE_FIELDS
 from trailhouse.schemas.settings import PROCESS_VARIABLES, SETTINGS
 
@@ -61,6 +62,7 @@ def test_the_events_page_has_every_type_and_field() -> None:
     text = (ROOT / "docs" / "events.md").read_text(encoding="utf-8")
 
     assert [name for name in EventType if f"`{name}`" not in text] == []
+    assert DATA_KEYS.keys() == set(EventType), "every known type has its keys in the table"
     assert [name for name in ENVELOPE_FIELDS if f"`{name}`" not in text] == []
 
 
@@ -143,7 +145,9 @@ def test_make_help_lists_every_target() -> None:
 def test_generated_files_are_up_to_date() -> None:
     """Running the generator changes nothing."""
     code = (
-        "import runpy; made = runpy.run_path('docs/generate.py'); text = open('README.md').read();"
-        " assert made['readme'](text) == text, 'run make docs'"
+        "import runpy; docs = runpy.run_path('docs/generate.py');"
+        "stale = [path.name for path, parts in docs['made']().items()"
+        " if docs['filled'](text := path.read_text(), parts) != text];"
+        " assert not stale, f'run make docs: {stale}'"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from trailhouse.schemas.event_data import PROMOTED_COLUMNS
+
 MAX_UINT64 = 2**64 - 1
 COST_DIGITS_BEFORE_POINT = 20
 _MAX_COST = Decimal(10) ** COST_DIGITS_BEFORE_POINT
@@ -26,11 +28,7 @@ Promoted = tuple[str, str, str, int | None, int | None, int | None, Decimal | No
 _NOTHING: Promoted = ("", "", "", None, None, None, None, None)
 
 
-_NAMES = frozenset({
-    "model", "tool_name", "error_code", "input_tokens", "output_tokens", "total_tokens", "cost_usd", "duration_ms",
-    "token_usage",
-})  # fmt: skip
-_has_none_of = _NAMES.isdisjoint
+_has_none_of = frozenset({*PROMOTED_COLUMNS, "token_usage"}).isdisjoint
 
 
 def promoted_columns(data: Sequence[Mapping[str, Any]]) -> list[list[Any]]:

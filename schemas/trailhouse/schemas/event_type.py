@@ -29,6 +29,12 @@ class EventType(StrEnum):
     TOOL_CALL_STARTED = "tool_call_started"
     TOOL_CALL_COMPLETED = "tool_call_completed"
     TOOL_CALL_FAILED = "tool_call_failed"
+    MODEL_CALL_STARTED = "model_call_started"
+    MODEL_CALL_COMPLETED = "model_call_completed"
+    MODEL_CALL_FAILED = "model_call_failed"
+    AGENT_HANDED_OFF = "agent_handed_off"
+    GUARDRAIL_PASSED = "guardrail_passed"
+    GUARDRAIL_TRIPPED = "guardrail_tripped"
     ERROR_OCCURRED = "error_occurred"
     ERROR_RECOVERED = "error_recovered"
     TOKEN_USAGE_UPDATED = "token_usage_updated"  # noqa: S105 - language-model tokens
