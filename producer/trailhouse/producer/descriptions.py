@@ -7,6 +7,8 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+from trailhouse.schemas.plain import exception_text
+
 TOKEN_NAMES = ("input_tokens", "output_tokens", "total_tokens")
 
 
@@ -75,12 +77,4 @@ def code_and_message(error: object) -> tuple[Any, Any]:
     code = read(error, "code", "error_code")
     if not isinstance(error, BaseException):
         return code, read(error, "message", "error_message")
-    return code if isinstance(code, str) else type(error).__name__, _text(error)
-
-
-def _text(error: BaseException) -> str:
-    try:
-        # A lone surrogate, as in the name of a file, must not keep a failure out of the log.
-        return str(error).encode(errors="backslashreplace").decode()
-    except Exception as broken:  # noqa: BLE001 - a foreign __str__ may raise anything
-        return f"<{type(error).__name__} whose text raised {type(broken).__name__}>"
+    return code if isinstance(code, str) else type(error).__name__, exception_text(error)

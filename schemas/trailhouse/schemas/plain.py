@@ -1,44 +1,69 @@
 """The plain form of application data: what JSON can carry exactly, and nothing bent on the way.
 
-==================  ==========================================================================
-in `data`           in the record
-==================  ==========================================================================
-str, bool, None     the same
-int                 the same, of any size
-float               the same, shortest digits; NaN and the infinities are refused
-Enum                the plain form of its value
-Decimal             a string with all its digits, such as ``"0.000150"``; NaN, infinity refused
-datetime            RFC 3339 in UTC with six digits; a naive one is refused
-date, UUID          ISO 8601 date; canonical text
-dict, Mapping       an object; keys must be strings, and are sorted when encoded
-list, tuple         an array
-anything else       refused: bytes, sets, objects …
-==================  ==========================================================================
+=========================  ===================================================================
+in `data`                  in the record
+=========================  ===================================================================
+str, bool, None            the same
+int                        the same, of any size
+float                      the same, shortest digits; NaN and the infinities are refused
+Enum                       the plain form of its value
+Decimal                    a string with all its digits, such as ``"0.000150"``; NaN, infinity refused
+datetime                   RFC 3339 in UTC with six digits; a naive one is refused
+date, UUID, path           ISO 8601 date; canonical text; its text
+bytes and the like         ``{"$bytes": "…"}`` with the bytes in base64 (RFC 4648, section 4)
+dict, Mapping              an object; keys must be strings, and are sorted when encoded
+list, tuple                an array
+set, frozenset             an array, in the order of its items' JSON
+dataclass, attrs, Struct   an object of its fields
+pydantic model             an object: its `model_dump()`
+exception                  ``{"type": "ValueError", "message": "…"}``
+numpy scalar               the plain form of its `item()`
+anything else              refused: a file, a function, an object …
+=========================  ===================================================================
 """
 
+import base64
 import datetime as dt
 import enum
 import math
+import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
 
 from trailhouse.schemas.errors import InvalidEventError
 
 MAX_DEPTH = 100
+BYTES_MARKER = "$bytes"
+Refuse = Callable[[str, str, str], Any]
+"""Called with a field, the rule that its value breaks, and what the value is, in a word or two. Raises, or
+returns what stands in its place."""
+_Shown = TypeVar("_Shown")
 _AS_IT_IS = frozenset({str, int, bool, type(None)})
 
 
-def plain_object(value: object, field: str) -> dict[str, Any]:
+def refuse(field: str, rule: str, what: str) -> Any:
+    """Refuse a value that has no plain form.
+
+    Raises:
+        InvalidEventError: Always; names field and rule. Permanent.
+    """
+    raise InvalidEventError(field, rule)
+
+
+def plain_object(value: object, field: str, refuse: Refuse = refuse) -> dict[str, Any]:
     """Return a copy of the mapping *value* in plain form; later changes to *value* do not reach it.
 
     Raises:
-        InvalidEventError: Something in it has no plain form; names its path. Permanent.
+        InvalidEventError: Something in it has no plain form; names its path. Permanent. Not raised where
+            *refuse* gives something to stand in its place; a *value* that is no mapping is refused all the same.
     """
     if not isinstance(value, Mapping):
         raise InvalidEventError(field, f"must be an object (a mapping), got {_kind(value)}")
-    return _plain_mapping(value, field, 1)
+    return _PlainForm(refuse).mapping(value, field, 1)
 
 
 def utc(moment: object, field: str) -> dt.datetime:
@@ -65,70 +90,175 @@ def rfc3339(moment: dt.datetime) -> str:
     return moment.isoformat(timespec="microseconds")[:-6] + "Z"
 
 
-def _plain_mapping(value: Mapping[Any, object], field: str, depth: int) -> dict[str, Any]:
-    if depth > MAX_DEPTH:
-        raise InvalidEventError(field, _depth_rule(value))
-    result: dict[str, Any] = {}
-    for key, item in value.items():
-        if type(key) is not str:
-            key = _plain_key(key, field)
-        if type(item) in _AS_IT_IS:
-            result[key] = item
-        else:
-            result[key] = _plain(item, f"{field}.{key}", depth)
-    if len(result) != len(value):  # an enum member and its own value, say
-        raise InvalidEventError(field, "keys must differ in their plain form")
-    return result
+def exception_text(error: BaseException) -> str:
+    """Return what *error* says; valid Unicode, whatever its own code does."""
+    try:
+        # A lone surrogate, as in the name of a file, must not keep a failure out of the log.
+        return str(error).encode(errors="backslashreplace").decode()
+    except Exception as broken:  # noqa: BLE001 - a foreign __str__ may raise anything
+        return f"<{type(error).__name__} whose text raised {type(broken).__name__}>"
 
 
-def _plain_key(key: object, field: str) -> str:
-    if isinstance(key, enum.Enum):
-        key = key.value
-    if not isinstance(key, str):
-        raise InvalidEventError(field, f"keys must be strings, got {_kind(key)}")
-    return str.__str__(key)
+class _PlainForm:
+    """One walk through a value; what has no plain form goes to *refuse*."""
 
+    def __init__(self, refuse: Refuse) -> None:
+        self._refuse = refuse
 
-def _plain(value: object, field: str, depth: int) -> Any:
-    if type(value) in _AS_IT_IS:
-        return value
-    if isinstance(value, (list, tuple)):
-        if depth >= MAX_DEPTH:
-            raise InvalidEventError(field, _depth_rule(value))
-        return [_plain(item, f"{field}[{index}]", depth + 1) for index, item in enumerate(value)]
-    if isinstance(value, Mapping):
-        return _plain_mapping(value, field, depth + 1)
-    return _plain_leaf(value, field)
-
-
-def _plain_leaf(value: object, field: str) -> Any:
-    match value:
-        case enum.Enum():
-            return _plain(value.value, field, MAX_DEPTH)
-        case str():
-            return str.__str__(value)
-        case int():
-            return int(value)
-        case float():
-            if not math.isfinite(value):
-                raise InvalidEventError(field, "must be a finite number, got NaN or an infinity")
-            return float(value)
-        case Decimal():
-            if not value.is_finite():
-                raise InvalidEventError(field, "must be a finite number, got NaN or an infinity")
-            return str(value)
-        case dt.datetime():
-            return rfc3339(utc(value, field))
-        case dt.date():
-            return value.isoformat()
-        case uuid.UUID():
-            return str(value)
-        case _:
-            raise InvalidEventError(
-                field,
-                "must be a string, number, boolean, null, object, array, datetime, date, UUID,"
-                f" Decimal or enum member, got {_kind(value)}",
+    def mapping(self, value: Mapping[Any, object], field: str, depth: int) -> Any:
+        if depth > MAX_DEPTH:
+            return self._too_deep(value, field)
+        items = value.items() if type(value) is dict else _read(value, _items)
+        if items is None:
+            return self._unreadable(value, field)
+        result: dict[str, Any] = {}
+        for key, item in items:
+            if type(key) is not str:
+                key = self._key(key, field)
+            if key in result:  # an enum member and its own value, say
+                self._refuse(field, "keys must differ in their plain form", "key")
+            result[key] = (
+                item if type(item) in _AS_IT_IS else self.item(item, f"{field}.{key}", depth)
             )
+        return result
+
+    def _key(self, key: object, field: str) -> str:
+        if isinstance(key, enum.Enum):
+            key = key.value
+        if isinstance(key, str):
+            return str.__str__(key)
+        refused = self._refuse(field, f"keys must be strings, got {_kind(key)}", _kind(key))
+        return str(key) if type(key) in (int, bool, float, uuid.UUID) else str(refused)
+
+    def item(self, value: object, field: str, depth: int) -> Any:
+        if type(value) in _AS_IT_IS:
+            return value
+        if isinstance(value, (list, tuple)):
+            return self._array(value, field, depth)
+        if isinstance(value, Mapping):
+            return self.mapping(value, field, depth + 1)
+        if isinstance(value, (set, frozenset)):
+            return self._set(value, field, depth)
+        if isinstance(value, enum.Enum):
+            return self.item(value.value, field, MAX_DEPTH)
+        return self._leaf(value, field, depth)
+
+    def _array(self, value: Iterable[object], field: str, depth: int) -> Any:
+        if depth >= MAX_DEPTH:
+            return self._too_deep(value, field)
+        items = _read(value, list)
+        if items is None:
+            return self._unreadable(value, field)
+        return [self.item(item, f"{field}[{at}]", depth + 1) for at, item in enumerate(items)]
+
+    def _set(self, value: Iterable[object], field: str, depth: int) -> Any:
+        import json  # lazily: hardly anybody logs a set; and msgspec refuses a lone surrogate
+
+        items = self._array(value, field, depth)
+        if not isinstance(items, list):
+            return items
+        return sorted(items, key=lambda item: json.dumps(item, sort_keys=True))
+
+    def _leaf(self, value: object, field: str, depth: int) -> Any:
+        match value:
+            case str():
+                return str.__str__(value)
+            case int():
+                return int(value)
+            case float():
+                return float(value) if math.isfinite(value) else self._not_finite(value, field)
+            case Decimal():
+                return str(value) if value.is_finite() else self._not_finite(value, field)
+            case dt.datetime():
+                return self._time(value, field)
+            case dt.date():
+                return value.isoformat()
+            case uuid.UUID():
+                return str(value)
+            case bytes() | bytearray() | memoryview():
+                return {BYTES_MARKER: base64.b64encode(value).decode("ascii")}
+            case BaseException():
+                return {"type": type(value).__name__, "message": exception_text(value)}
+            case _:
+                return self._object(value, field, depth)
+
+    def _not_finite(self, value: float | Decimal, field: str) -> Any:
+        rule = "must be a finite number, got NaN or an infinity"
+        return self._refuse(field, rule, str(value))
+
+    def _time(self, value: dt.datetime, field: str) -> Any:
+        try:
+            return rfc3339(utc(value, field))
+        except InvalidEventError as error:
+            clock = dt.datetime.isoformat(value.replace(tzinfo=None))
+            return self._refuse(field, error.rule, f"datetime {clock}")
+        except Exception:  # noqa: BLE001 - a foreign time zone may raise anything
+            return self._unreadable(value, field)
+
+    def _object(self, value: object, field: str, depth: int) -> Any:
+        """Return the plain form of what others' libraries make; none of them is imported for it."""
+        if not isinstance(value, type) and (read := _reader_of(value)) is not None:
+            shown = _read(value, read)
+            if shown is None:
+                return self._unreadable(value, field)
+            if type(shown) is not type(value):  # numpy gives back a long double as it is
+                return self.item(shown, field, depth)
+        kinds = (
+            "must be a string, number, boolean, null, object, array, set, bytes, datetime, date, UUID, Decimal, path,"
+            " enum member, exception, dataclass, attrs class or pydantic model"
+        )
+        return self._refuse(field, f"{kinds}, got {_kind(value)}", _kind(value))
+
+    def _unreadable(self, value: object, field: str) -> Any:
+        return self._refuse(
+            field, f"cannot be read: {_kind(value)} raised", f"{_kind(value)} that raised"
+        )
+
+    def _too_deep(self, value: object, field: str) -> Any:
+        return self._refuse(field, _depth_rule(value), f"{_kind(value)} nested too deep")
+
+
+def _items(value: Mapping[Any, object]) -> list[tuple[Any, object]]:
+    return list(value.items())
+
+
+def _read(value: Any, read: Callable[[Any], _Shown]) -> _Shown | None:
+    """Return what others' code gives; None when it raises."""
+    try:
+        return read(value)
+    except Exception:  # noqa: BLE001 - foreign code may raise anything; the caller refuses by name
+        return None
+
+
+def _reader_of(value: object) -> Callable[[Any], object] | None:
+    """Return what makes fields, text or a number of *value*; None where nothing is known to."""
+    kind = type(value)
+    if callable(getattr(kind, "model_dump", None)):
+        return lambda model: model.model_dump()
+    if isinstance(value, msgspec.Struct):
+        return msgspec.structs.asdict
+    if hasattr(kind, "__dataclass_fields__"):
+        import dataclasses  # lazily: import time counts in every agent
+
+        return lambda made: {
+            each.name: getattr(made, each.name) for each in dataclasses.fields(made)
+        }
+    if hasattr(kind, "__attrs_attrs__"):
+        return lambda made: {each.name: getattr(made, each.name) for each in made.__attrs_attrs__}
+    if hasattr(kind, "__fspath__"):
+        return os.fspath
+    return (lambda number: number.item()) if _is_numpy_scalar(kind) else None
+
+
+def _is_numpy_scalar(kind: type) -> bool:
+    # The item of a datetime64 is a datetime, a date or a bare integer, by its unit: that would bend it.
+    return (
+        any(
+            base.__module__ == "numpy" and base.__name__ in ("number", "bool", "bool_")
+            for base in kind.__mro__
+        )
+        and kind.__name__ != "timedelta64"
+    )
 
 
 def _depth_rule(value: object) -> str:

@@ -1,0 +1,135 @@
+"""An event out of others' hands: what cannot be written is marked in its place, and the event is kept.
+
+`AuditLogger.log` refuses a value that has no plain form, since its caller can mend it. Where somebody else's
+code calls us (telemetry, adapters) nobody can, and a refused event would be a hole in the log. There a value
+becomes ``[UNENCODABLE:…]``, which names its type, and ``metadata._replaced`` counts the markers.
+"""
+
+import datetime as dt
+import hashlib
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from trailhouse.schemas.event import MAX_ID_CHARACTERS
+from trailhouse.schemas.event_type import is_type_name
+from trailhouse.schemas.plain import plain_object, utc
+from trailhouse.schemas.uuid7 import is_uuid
+
+COUNT_KEY = "_replaced"
+TYPE_KEY = "_type"
+UNKNOWN_TYPE = "unknown_event"
+_IDS = (
+    "session_id", "tenant_id", "run_id", "parent_run_id", "agent_id", "provider", "correlation_id", "trace_id",
+    "span_id",
+)  # fmt: skip
+_MAX_INTEGER_BITS = 14_000
+"""An integer of so many bits has fewer digits than Python converts (4,300)."""
+_MAX_NAME_CHARACTERS = 80
+_DIGEST_DIGITS = 32
+
+
+def marked(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *fields* of an event, with a marker wherever a value breaks a rule; None is not given.
+
+    Only `session_id` has no stand-in where it is missing or is no text, number or UUID: an event of no session
+    cannot be kept, and its maker refuses it. An id that is too long is cut and ends in a digest of the whole; a
+    type that is no type becomes ``unknown_event``, its name in ``metadata._type``; a time or an event id that is
+    none is left out, for the maker to stamp.
+    """
+    marker = _Marker()
+    kept = {name: value for name, value in fields.items() if value is not None}
+    metadata = marker.fields(kept.get("metadata"), "metadata")
+    for name in _IDS:
+        if name in kept:
+            kept[name] = marker.identity(name, kept[name])
+    if not (isinstance(kept.get("type"), str) and is_type_name(kept["type"])):
+        metadata[TYPE_KEY] = marker.text_of(kept.get("type"))
+        kept["type"] = UNKNOWN_TYPE
+    if "occurred_at" in kept and not _is_time(kept["occurred_at"]):
+        del kept["occurred_at"]
+        marker.replaced += 1
+    if "event_id" in kept and not is_uuid(str(kept["event_id"])):
+        del kept["event_id"]
+        marker.replaced += 1
+    if "actor" in kept:
+        kept["actor"] = marker.actor(kept["actor"])
+    kept["data"] = marker.fields(kept.get("data"), "data")
+    if marker.replaced:
+        metadata[COUNT_KEY] = marker.replaced
+    return kept | {"metadata": metadata}
+
+
+class _Marker:
+    """Puts a marker in the place of what has no plain form, and counts."""
+
+    def __init__(self) -> None:
+        self.replaced = 0
+
+    def __call__(self, field: str, rule: str, what: str) -> str:
+        self.replaced += 1
+        return f"[UNENCODABLE:{_valid(what)[:_MAX_NAME_CHARACTERS]}]"
+
+    def fields(self, value: object, field: str) -> dict[str, Any]:
+        if value is None:
+            return {}
+        if not isinstance(value, Mapping):
+            self.replaced += 1  # an object it must be: what was given instead stands in one
+            value = {"value": value}
+        plain = plain_object(value, field, self)
+        return self._encodable(plain)  # type: ignore[no-any-return] - of a dict it makes a dict
+
+    def _encodable(self, value: Any) -> Any:
+        """Return plain *value* without what JSON in UTF-8 cannot carry."""
+        if isinstance(value, str):
+            return self._text(value)
+        if isinstance(value, dict):
+            return {self._text(key): self._encodable(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._encodable(item) for item in value]
+        if isinstance(value, int) and value.bit_length() > _MAX_INTEGER_BITS:
+            return self("", "", f"int of {value.bit_length()} bits")
+        return value
+
+    def _text(self, text: str) -> str:
+        valid = _valid(text)
+        self.replaced += valid != text
+        return valid
+
+    def text_of(self, value: object) -> str:
+        """Return text that tells what *value* is."""
+        self.replaced += 1
+        return _valid(value) if isinstance(value, str) else type(value).__name__
+
+    def identity(self, name: str, value: object) -> Any:
+        if isinstance(value, uuid.UUID) or type(value) is int:
+            self.replaced += type(value) is int
+            value = str(value)
+        if not isinstance(value, str):
+            return value if name == "session_id" else self(name, "", type(value).__name__)
+        text = self._text(value)
+        if len(text) > MAX_ID_CHARACTERS:
+            self.replaced += 1
+            digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_DIGITS]
+            return f"{text[: MAX_ID_CHARACTERS - _DIGEST_DIGITS - 1]}#{digest}"
+        return text or None
+
+    def actor(self, value: object) -> Any:
+        read = value.get if isinstance(value, Mapping) else lambda name: getattr(value, name, None)
+        kind, name = read("type"), read("id")
+        if isinstance(kind, str) and isinstance(name, str):
+            return {"type": self._text(kind), "id": self._text(name)}
+        self.replaced += 1
+        return None
+
+
+def _valid(text: str) -> str:
+    """Return *text* with each lone surrogate as an escape, such as ``\\udc80``."""
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
+
+
+def _is_time(moment: object) -> bool:
+    try:
+        return isinstance(utc(moment, "occurred_at"), dt.datetime)
+    except Exception:  # noqa: BLE001 - a foreign time zone may raise anything
+        return False
