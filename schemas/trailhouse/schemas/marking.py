@@ -76,8 +76,8 @@ class _Marker:
         if not isinstance(value, Mapping):
             self.replaced += 1  # an object it must be: what was given instead stands in one
             value = {"value": value}
-        plain = plain_object(value, field, self)
-        return self._encodable(plain)  # type: ignore[no-any-return] - of a dict it makes a dict
+        encodable: dict[str, Any] = self._encodable(plain_object(value, field, self))
+        return encodable
 
     def _encodable(self, value: Any) -> Any:
         """Return plain *value* without what JSON in UTF-8 cannot carry."""
@@ -115,8 +115,10 @@ class _Marker:
         return text or None
 
     def actor(self, value: object) -> Any:
-        read = value.get if isinstance(value, Mapping) else lambda name: getattr(value, name, None)
-        kind, name = read("type"), read("id")
+        if isinstance(value, Mapping):
+            kind, name = value.get("type"), value.get("id")
+        else:
+            kind, name = getattr(value, "type", None), getattr(value, "id", None)
         if isinstance(kind, str) and isinstance(name, str):
             return {"type": self._text(kind), "id": self._text(name)}
         self.replaced += 1

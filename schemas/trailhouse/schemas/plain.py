@@ -63,7 +63,8 @@ def plain_object(value: object, field: str, refuse: Refuse = refuse) -> dict[str
     """
     if not isinstance(value, Mapping):
         raise InvalidEventError(field, f"must be an object (a mapping), got {_kind(value)}")
-    return _PlainForm(refuse).mapping(value, field, 1)
+    plain: dict[str, Any] = _PlainForm(refuse).mapping(value, field, 1)
+    return plain
 
 
 def utc(moment: object, field: str) -> dt.datetime:

@@ -100,7 +100,7 @@ def test_a_uuid_is_an_id_like_any_other() -> None:
 
 def test_a_valid_event_is_left_as_it_is() -> None:
     """Marking changes nothing of what breaks no rule: the bytes are the same."""
-    fields = VALID | {"event_id": "01a20f48-5f11-7884-a5c7-5ee1663b3800"}
+    fields: dict[str, Any] = VALID | {"event_id": "01a20f48-5f11-7884-a5c7-5ee1663b3800"}
 
     assert AuditEvent(**marked(fields)).record == AuditEvent(**fields).record
 
