@@ -353,7 +353,7 @@ MECHANISMS: dict[str, Mechanism] = {
     "spool_errors": Mechanism(_swallow_spool_errors, ("fault_24_disk_full and limited",)),
     "send_until_acknowledged": Mechanism(_give_up_sending, ("fault_19 and outage", "fault_23")),
     "fork_reset": Mechanism(
-        _returning("trailhouse.producer.logger:AuditLogger.after_fork"),
+        _returning("trailhouse.producer.dispatcher:Dispatcher.after_fork"),
         ("fault_25 and after_first",),
     ),
     "close_at_exit": Mechanism(_no_close_at_exit, ("fault_26 and return",)),

@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import sys
-import time
 from contextvars import ContextVar
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Never, Self, cast
 
-from trailhouse.producer import descriptions, process_hooks, telemetry_handlers
-from trailhouse.producer.backlog import Backlog
-from trailhouse.producer.outbox import Outbox, Stats
-from trailhouse.producer.receipt import Receipt
-from trailhouse.producer.sender import Sender
+from trailhouse.producer import descriptions, telemetry_handlers
+from trailhouse.producer.dispatcher import Dispatcher
 from trailhouse.schemas.config import ProducerConfig
-from trailhouse.schemas.errors import (
-    DeliveryError,
-    EventTooLargeError,
-    InvalidEventError,
-    SpoolFullError,
-)
+from trailhouse.schemas.errors import DeliveryError, InvalidEventError
 from trailhouse.schemas.event import AuditEvent, unknown_field
 from trailhouse.schemas.event_type import EventType
-from trailhouse.schemas.quick import GIVEN, new_record
-from trailhouse.schemas.record import Actor, Source
-from trailhouse.schemas.topic import key_of
-from trailhouse.schemas.uuid7 import uuid7
+from trailhouse.schemas.quick import GIVEN
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable, Mapping
     from types import TracebackType
+
+    from trailhouse.producer.outbox import Stats
+    from trailhouse.producer.receipt import Receipt
+    from trailhouse.schemas.record import Actor
 
 DEFAULT_TIMEOUT_SECONDS = 30.0
 NOT_GIVEN: Any = None
@@ -71,26 +59,9 @@ class AuditLogger:
         self._override: ContextVar[bool | None] = ContextVar(
             "trailhouse_audit_enabled", default=None
         )
-        self._service = self._config.service or Path(sys.argv[0] or "python").name
-        self._host = socket.gethostname()
-        self._reset()
-        process_hooks.register(self)
-        if self.enabled and self._outbox.has_orphans():
-            with self._outbox.lock:
-                self._start()  # what a predecessor left is sent, whether or not we log anything
-
-    def _reset(self) -> None:
-        """Begin with an empty queue and an identity of our own: at the start, and after a fork."""
-        self._pid = os.getpid()
-        self._producer_id = uuid7()
-        self._next_seq = 0
-        backlog = (
-            Backlog(self._config, self._producer_id, self._service)
-            if self._config.mode == "durable"
-            else None
-        )
-        self._outbox = Outbox(self._config.queue_events, self._config.queue_bytes, backlog)
-        self._sender: Sender | None = None
+        self._dispatcher = Dispatcher(self._config)
+        if self.enabled:
+            self._dispatcher.send_orphans()
 
     @property
     def enabled(self) -> bool:
@@ -242,7 +213,7 @@ class AuditLogger:
         given = cast(object, event)  # an untyped caller may hand over anything
         if not isinstance(given, AuditEvent):
             raise InvalidEventError("event", f"must be an AuditEvent, got {type(given).__name__}")
-        receipt = self._when_there_is_room(self._enqueue, given)
+        receipt = self._dispatcher.emit(given)
         if wait:
             receipt.result(timeout_seconds)
         return receipt
@@ -254,65 +225,7 @@ class AuditLogger:
                 self._stamps.get(name) if value is None else value
                 for name, value in zip(GIVEN, given, strict=True)
             )
-        return self._when_there_is_room(self._enqueue_numbered, given)
-
-    def _when_there_is_room(self, enqueue: Callable[[Any], Receipt], what: object) -> Receipt:
-        """Call *enqueue* under the outbox's lock, again for as long as the disk may still get space."""
-        outbox = self._outbox
-        with outbox.mutex:
-            if not outbox.has_room:
-                outbox.wait_for_room(self._config.queue_timeout_seconds)
-            try:
-                return enqueue(what)
-            except SpoolFullError:
-                deadline_seconds = time.monotonic() + self._config.queue_timeout_seconds
-            while True:
-                # The lock is let go of here: others may take the numbers that follow.
-                is_over = not outbox.wait_for_disk(deadline_seconds)
-                try:
-                    return enqueue(what)
-                except SpoolFullError:
-                    if is_over:
-                        raise
-
-    def _enqueue_numbered(self, given: tuple[Any, ...]) -> Receipt:
-        number = self._outbox.end_number
-        seq = self._next_seq
-        self._next_seq = seq + 1  # at once: a signal handler may log before we are done
-        source = Source(
-            host=self._host,
-            pid=self._pid,
-            producer_id=self._producer_id,
-            seq=seq,
-            service=self._service,
-        )
-        try:
-            if (new := new_record(source, *given)) is None:
-                return self._enqueue(_event(given, source))
-            event_id, record = new
-            return self._enqueue_record(event_id, given[_SESSION_ID].encode(), record)
-        except BaseException:
-            if self._next_seq == seq + 1 and self._outbox.end_number == number:
-                self._next_seq = seq  # a refused event must not look like a lost one
-            raise
-
-    def _enqueue(self, event: AuditEvent) -> Receipt:
-        return self._enqueue_record(event.event_id, key_of(event), event.record)
-
-    def _enqueue_record(self, event_id: str, key: bytes, record: bytes) -> Receipt:
-        if (size_bytes := len(record)) > self._config.max_event_bytes:
-            raise EventTooLargeError(size_bytes, self._config.max_event_bytes)
-        if self._sender is None:
-            self._start()
-        receipt = Receipt(self._outbox, event_id, key, record)
-        self._outbox.add(receipt)
-        return receipt
-
-    def _start(self) -> Sender:
-        self._outbox.adopt()
-        sender = self._sender = Sender(self._config, self._outbox)
-        process_hooks.hold(self)
-        return sender
+        return self._dispatcher.log(given)
 
     def flush(self, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> None:
         """Return when every event logged before this call is acknowledged by all in-sync replicas.
@@ -324,7 +237,7 @@ class AuditLogger:
             SpoolUnavailableError: Events were damaged on the disk since the last call, and set aside.
             ProducerClosedError: The logger was closed before some were acknowledged. Permanent.
         """
-        self._outbox.wait_empty(timeout_seconds)
+        self._dispatcher.flush(timeout_seconds)
 
     def close(self, timeout_seconds: float | None = None) -> None:
         """Flush, then refuse further events and free the connection. May be called twice.
@@ -333,29 +246,15 @@ class AuditLogger:
             DeliveryTimeoutError, BrokerRejectedError: As `flush`; the logger is closed all the
                 same. What was not acknowledged stays in the spool; in mode ``memory`` it is lost.
         """
-        timeout = self.close_timeout_seconds if timeout_seconds is None else timeout_seconds
+        timeout = self._config.close_timeout_seconds if timeout_seconds is None else timeout_seconds
         try:
-            if not self._outbox.is_closed:
-                self._outbox.wait_empty(timeout)
+            self._dispatcher.close(timeout)
         finally:
-            with self._outbox.lock:
-                # From here on nothing is added, and so no new sender is made.
-                self._outbox.is_closed = True
-                sender, self._sender = self._sender, None
-            if sender is not None:
-                sender.stop()
-            self._outbox.close()
-            process_hooks.release(self)
             self.detach_telemetry_handlers()
-
-    @property
-    def close_timeout_seconds(self) -> float:
-        """How long `close` waits for acknowledgements unless told otherwise."""
-        return self._config.close_timeout_seconds
 
     def stats(self) -> Stats:
         """Return the counters of this logger in this process."""
-        return self._outbox.stats()
+        return self._dispatcher.stats()
 
     def attach_telemetry_handlers(self) -> None:
         """Log by itself what `telemetry` reports: runs, usage and adapter events. May be called twice."""
@@ -382,17 +281,3 @@ class AuditLogger:
             error.add_note(
                 f"trailhouse: {undelivered}"
             )  # the block's own error goes on, and says so
-
-    def after_fork(self) -> None:
-        """Leave the parent's queue and connection to the parent. Called in a forked child."""
-        process_hooks.abandon(self._sender)
-        self._outbox.abandon()
-        self._reset()
-
-
-_SESSION_ID = GIVEN.index("session_id")
-
-
-def _event(given: tuple[Any, ...], source: Source) -> AuditEvent:
-    fields = {name: value for name, value in zip(GIVEN, given, strict=True) if value is not None}
-    return AuditEvent(**({"session_id": NOT_GIVEN} | fields), source=source)

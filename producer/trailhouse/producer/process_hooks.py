@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 from trailhouse.schemas.errors import DeliveryError
 
 if TYPE_CHECKING:
-    from trailhouse.producer.logger import AuditLogger
+    from trailhouse.producer.dispatcher import Dispatcher
 
 log = logging.getLogger(__name__)
 
-_loggers: weakref.WeakSet[AuditLogger] = weakref.WeakSet()
+_dispatchers: weakref.WeakSet[Dispatcher] = weakref.WeakSet()
 _abandoned: list[object] = []
 _registered_with_multiprocessing: list[object] = []
-_held: set[AuditLogger] = set()
+_held: set[Dispatcher] = set()
 _forking = threading.Lock()
 _forks = 0
 _is_collecting = True
@@ -35,20 +35,20 @@ class _ExitHook:
 _exit_hook = _ExitHook()
 
 
-def register(logger: AuditLogger) -> None:
-    """Have *logger* renewed in forked children and closed at exit, as long as it is there."""
-    _loggers.add(logger)
+def register(dispatcher: Dispatcher) -> None:
+    """Have *dispatcher* renewed in forked children and closed at exit, as long as it is there."""
+    _dispatchers.add(dispatcher)
 
 
-def hold(logger: AuditLogger) -> None:
-    """Keep *logger*, which has events on their way, until `release`: its caller may let go of it."""
-    _held.add(logger)
+def hold(dispatcher: Dispatcher) -> None:
+    """Keep *dispatcher*, which has events on their way, until `release`: its caller may let go of it."""
+    _held.add(dispatcher)
 
 
-def release(logger: AuditLogger) -> None:
-    """Undo `register` and `hold`: *logger* is closed."""
-    _held.discard(logger)
-    _loggers.discard(logger)
+def release(dispatcher: Dispatcher) -> None:
+    """Undo `register` and `hold`: *dispatcher* is closed."""
+    _held.discard(dispatcher)
+    _dispatchers.discard(dispatcher)
 
 
 def abandon(inherited: object) -> None:
@@ -91,17 +91,19 @@ def after_fork_in_child() -> None:
     _forking, _forks = threading.Lock(), 0  # another thread, which is not here, may have held it
     if _is_collecting:
         gc.enable()
-    for logger in list(_loggers):
-        logger.after_fork()
+    for dispatcher in list(_dispatchers):
+        dispatcher.after_fork()
     _held.clear()
 
 
 def close_all() -> None:
     """Close every logger, all within the longest of their times; say where one could not deliver."""
     began = time.monotonic()
-    for logger in list(_loggers):
+    for dispatcher in list(_dispatchers):
         try:
-            logger.close(max(0.0, logger.close_timeout_seconds - (time.monotonic() - began)))
+            dispatcher.close(
+                max(0.0, dispatcher.close_timeout_seconds - (time.monotonic() - began))
+            )
         except (DeliveryError, OSError) as error:
             log.error("the process exits with undelivered events: %s", error)
 
