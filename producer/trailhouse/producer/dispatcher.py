@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trailhouse.producer import process_hooks
@@ -14,6 +12,7 @@ from trailhouse.producer.backlog import Backlog
 from trailhouse.producer.outbox import Outbox, Stats
 from trailhouse.producer.receipt import Receipt
 from trailhouse.producer.sender import Sender
+from trailhouse.producer.service_name import default_service
 from trailhouse.schemas.errors import EventTooLargeError, SpoolFullError
 from trailhouse.schemas.event import AuditEvent
 from trailhouse.schemas.quick import GIVEN, new_record
@@ -35,7 +34,7 @@ class Dispatcher:
 
     def __init__(self, config: ProducerConfig) -> None:
         self._config = config
-        self._service = config.service or Path(sys.argv[0] or "python").name
+        self._service = config.service or default_service()
         self._host = socket.gethostname()
         self._reset()
         process_hooks.register(self)

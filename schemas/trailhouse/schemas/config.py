@@ -174,7 +174,7 @@ class ProducerConfig(msgspec.Struct, frozen=True, kw_only=True):
         "producer",
         "service",
         "",
-        "Name of the emitting service in `source`; empty for the program's name.",
+        "Name of the emitting service in `source`; empty for `OTEL_SERVICE_NAME`, else the program's module or script.",
     )
     tenant_id: str = setting(
         "producer", "tenant_id", "", "Tenant of every event that names none; empty for none."
