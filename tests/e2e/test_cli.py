@@ -30,6 +30,7 @@ from trailhouse.consumer.init import apply_init, plan_init
 from trailhouse.consumer.kafka_admin import KafkaAdmin
 from trailhouse.query import AuditReader
 from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig, decode
+from trailhouse.store import ClickHouse
 
 pytestmark = pytest.mark.cluster
 NOWHERE = "127.0.0.1:1"
@@ -364,6 +365,29 @@ def test_log_of_an_unknown_session_is_empty(settings: dict[str, str]) -> None:
         result = run_command("log", "nobody\x1b", "--format", form, settings=settings)
         assert (result.returncode, result.stdout) == (0, output)
         assert result.stderr == b"no events for session 'nobody\\x1b'\n"
+
+
+@pytest.mark.parametrize("form", ["table", "json", "jsonl"])
+def test_log_shows_what_was_not_altered(
+    settings: dict[str, str], database: ClickHouseConfig, form: str
+) -> None:
+    """An altered row is named and hides no other; in the formats that are read again it is no record; code 1."""
+    events = [AuditEvent(type="a", session_id="s", data={"n": number}) for number in range(3)]
+    store(database, in_order(events))
+    with ClickHouse(database) as clickhouse:
+        clickhouse.command(
+            "ALTER TABLE event_log UPDATE record = concat(record, 'secret') WHERE event_id = {id:UUID}"
+            " SETTINGS mutations_sync = 2",
+            {"id": events[1].event_id},
+        )
+    told = run_command("log", "s", "--format", form, settings=settings)
+    assert told.returncode == 1
+    assert f"event {events[1].event_id}: its record contradicts its hash".encode() in told.stderr
+    assert b"secret" not in told.stdout + told.stderr
+    if form == "table":
+        assert [b"ALTERED" in line for line in told.stdout.splitlines()[1:]] == [False, True, False]
+    else:
+        assert [event.record in told.stdout for event in events] == [True, False, True]
 
 
 def test_log_keeps_one_line_a_record(settings: dict[str, str], database: ClickHouseConfig) -> None:

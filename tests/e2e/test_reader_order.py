@@ -247,6 +247,6 @@ def test_what_cannot_be_answered_is_refused_before_any_question(
         with pytest.raises(QueryError, match="limit: must be at least 1"):
             reader.get_audit_log("s", limit=0)
         with pytest.raises(QueryError, match="session_id: must be a string"):
-            reader.get_audit_log(7)  # type: ignore[arg-type]  # what a caller without types does
+            reader.get_audit_log(7)  # type: ignore[call-overload]  # what a caller without types does
     with pytest.raises(QueryError, match="tenant_id: must be a string"):
         AuditReader(7, config=clickhouse)  # type: ignore[arg-type]  # likewise

@@ -22,7 +22,7 @@ PARTS = {
 }
 PUBLIC = {
     "trailhouse.producer": ["AuditLogger", "Delivery", "ProducerConfig", "Receipt", "Stats", "telemetry"],
-    "trailhouse.query": ["AuditReader", "Conflict", "Overview"],
+    "trailhouse.query": ["AlteredEvent", "AuditReader", "Conflict", "Overview"],
     "trailhouse.schemas": [
         "Actor", "AuditEvent", "ClickHouseConfig", "EventType", "KafkaConfig", "ProducerConfig",
         "Run", "Session", "Source", "WorkerConfig", "decode", "event_of",

@@ -4,7 +4,7 @@ import datetime as dt
 from typing import assert_type
 
 from trailhouse.producer import AuditLogger, Delivery, ProducerConfig, Receipt, telemetry
-from trailhouse.query import AuditReader
+from trailhouse.query import AlteredEvent, AuditReader
 from trailhouse.schemas import AuditEvent, EventType, Run, Session
 
 
@@ -40,3 +40,5 @@ def read() -> None:
             "s", run_id="r", type=["run_started", EventType.RUN_FAILED], since=since, limit=5
         )
         assert_type(events, list[AuditEvent])
+        marked = reader.get_audit_log("s", on_altered="mark")
+        assert_type(marked, list[AuditEvent | AlteredEvent])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from trailhouse.query import AlteredEvent
     from trailhouse.schemas.event import AuditEvent
 
 EXAMPLES = (
@@ -16,6 +17,7 @@ EXAMPLES = (
     "trailhouse log airline-07 --type tool_call_failed --type run_failed",
     "trailhouse log airline-07 --since 2026-01-31T08:00:00Z --format jsonl > airline-07.jsonl",
 )
+SHOWN_ALTERED = 50
 
 
 class Format(StrEnum):
@@ -62,25 +64,50 @@ def log(
         typer.Option(help="A table; one JSON array; or the exact records, one a line."),
     ] = Format.TABLE,
 ) -> None:
-    """Print a session's audit log, in the order it was appended."""
-    from trailhouse.query import AuditReader
+    """Print a session's audit log, in the order it was appended.
+
+    A row that was altered in ClickHouse is marked, and is no record in the other formats; the exit
+    code is 1 then.
+    """
+    from trailhouse.query import AlteredEvent, AuditReader
 
     with AuditReader(tenant) as reader:
-        events = reader.get_audit_log(
-            session_id, run_id=run_id, type=type or None, since=since, until=until, limit=limit
+        found = reader.get_audit_log(
+            session_id,
+            run_id=run_id,
+            type=type or None,
+            since=since,
+            until=until,
+            limit=limit,
+            on_altered="mark",
         )
-    if not events:
+    if not found:
         sys.stderr.write(f"no events for session {session_id!r}\n")
+    events = [each for each in found if not isinstance(each, AlteredEvent)]
     match format:
         case Format.TABLE:
-            _print_table(events)
+            _print_table(found)
         case Format.JSON:
             _write_array(events)
         case Format.JSONL:
             _write_lines(events)
+    _tell_altered([each for each in found if isinstance(each, AlteredEvent)])
 
 
-def _print_table(events: Sequence["AuditEvent"]) -> None:
+def _tell_altered(altered: Sequence["AlteredEvent"]) -> None:
+    """Name what was altered, and exit with 1 if anything was."""
+    from trailhouse.cli.printable import counted, printable
+
+    for each in altered[:SHOWN_ALTERED]:
+        sys.stderr.write(printable(f"altered: event {each.event_id}: {each.reason}") + "\n")
+    if altered:
+        sys.stderr.write(
+            f"{counted(len(altered), 'row')} altered in ClickHouse; `trailhouse reconcile --deep` says more\n"
+        )
+        raise typer.Exit(1)
+
+
+def _print_table(events: Sequence["AuditEvent | AlteredEvent"]) -> None:
     from trailhouse.cli.console import results
     from trailhouse.cli.table import EVENT_COLUMNS, event_rows, print_table
 

@@ -1,6 +1,7 @@
 """Rows as lines of text: fitted to a terminal, or complete for a file or a pipe."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
@@ -11,6 +12,9 @@ from trailhouse.cli.summary import content, subject
 from trailhouse.schemas.event import AuditEvent
 from trailhouse.schemas.plain import rfc3339
 
+if TYPE_CHECKING:
+    from trailhouse.query import AlteredEvent
+
 EVENT_COLUMNS = ("#", "time", "type", "run", "what", "content")
 _NUMBERS = frozenset({"#", "events", "runs"})
 _NARROWEST = {"run": 12, "what": 12, "type": 16}
@@ -20,19 +24,26 @@ _DROPPED_FIRST = "run"
 _GAP = "  "
 
 
-def event_rows(events: Sequence[AuditEvent]) -> list[tuple[str, ...]]:
-    """Return one row an event, numbered from 1."""
+def event_rows(events: Sequence["AuditEvent | AlteredEvent"]) -> list[tuple[str, ...]]:
+    """Return one row an event, numbered from 1; one that was altered says so in the place of its content."""
     return [
-        (
-            str(number),
-            rfc3339(event.occurred_at),
-            event.type,
-            event.run_id or "",
-            subject(event),
-            content(event),
-        )
-        for number, event in enumerate(events, 1)
+        (str(number), *(_cells(each) if isinstance(each, AuditEvent) else _marked(each)))
+        for number, each in enumerate(events, 1)
     ]
+
+
+def _cells(event: AuditEvent) -> tuple[str, ...]:
+    return (
+        rfc3339(event.occurred_at),
+        event.type,
+        event.run_id or "",
+        subject(event),
+        content(event),
+    )
+
+
+def _marked(altered: "AlteredEvent") -> tuple[str, ...]:
+    return "", altered.type, "", "ALTERED", f"event {altered.event_id}: {altered.reason}"
 
 
 def print_table(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

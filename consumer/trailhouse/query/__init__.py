@@ -2,5 +2,6 @@
 
 from trailhouse.query.overview import Overview
 from trailhouse.query.reader import AuditReader, Conflict
+from trailhouse.query.records import AlteredEvent
 
-__all__ = ["AuditReader", "Conflict", "Overview"]
+__all__ = ["AlteredEvent", "AuditReader", "Conflict", "Overview"]

@@ -4,16 +4,17 @@ import datetime as dt
 import threading
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self, overload
 
 import msgspec
 
 from trailhouse.query.filters import Filter, session_filter, tenant
 from trailhouse.query.order import Key, keys_in_append_order
 from trailhouse.query.overview import Overview, count_by_type, read_overview
-from trailhouse.query.records import fetch_events, fetch_session
+from trailhouse.query.records import AlteredEvent, fetch_events, fetch_session
 from trailhouse.query.stored import STORED_TIMEOUT_SECONDS, Receipt, wait_stored
 from trailhouse.schemas import AuditEvent, ClickHouseConfig
+from trailhouse.schemas.errors import IntegrityError, QueryError
 from trailhouse.store import ClickHouse
 from trailhouse.store.migrate import check_with
 
@@ -73,6 +74,7 @@ class AuditReader:
         """Close the connections; may be called again."""
         self._clickhouse.close()
 
+    @overload
     def get_audit_log(
         self,
         session_id: str,
@@ -82,11 +84,40 @@ class AuditReader:
         since: dt.datetime | None = None,
         until: dt.datetime | None = None,
         limit: int | None = None,
-    ) -> list[AuditEvent]:
+        on_altered: Literal["raise"] = "raise",
+    ) -> list[AuditEvent]: ...
+
+    @overload
+    def get_audit_log(
+        self,
+        session_id: str,
+        *,
+        run_id: str | None = None,
+        type: str | Iterable[str] | None = None,
+        since: dt.datetime | None = None,
+        until: dt.datetime | None = None,
+        limit: int | None = None,
+        on_altered: Literal["mark"],
+    ) -> list[AuditEvent | AlteredEvent]: ...
+
+    def get_audit_log(
+        self,
+        session_id: str,
+        *,
+        run_id: str | None = None,
+        type: str | Iterable[str] | None = None,
+        since: dt.datetime | None = None,
+        until: dt.datetime | None = None,
+        limit: int | None = None,
+        on_altered: Literal["raise", "mark"] = "raise",
+    ) -> list[AuditEvent] | list[AuditEvent | AlteredEvent]:
         """Return the events of a session in append order, each once, equal to what was emitted.
 
         Append order is the order in Kafka. Any string is a legal value: one that no event carries
         (the empty string too) gives an empty list.
+
+        A row that was altered in ClickHouse hides none of the others: with ``on_altered="mark"`` it
+        stands in its place as an `AlteredEvent`, and the rest are events.
 
         Args:
             session_id: The session.
@@ -95,14 +126,18 @@ class AuditReader:
             since: Only events that occurred then or later; any time zone, exact to the microsecond.
             until: Only events that occurred then or earlier, likewise.
             limit: At most so many, the first in append order; 1 or more.
+            on_altered: What becomes of a row that is not what was appended: an error, or a mark.
 
         Raises:
             QueryError: An argument is of the wrong kind, a time is naive, a limit below 1. Permanent.
-            IntegrityError: A stored record contradicts its own hash; names the event. Permanent.
+            IntegrityError: A row contradicts its own hash, or was found by a column that contradicts
+                its record; names the event. Permanent; ask with ``on_altered="mark"``.
             StorageUnavailableError: Retriable; nothing was read.
             StorageRejectedError: Permanent, such as missing tables or rights; says the way out.
             ConfigError: The database is newer than this version. Permanent; says which one it needs.
         """
+        if on_altered not in ("raise", "mark"):
+            raise QueryError("on_altered: must be 'raise' or 'mark'")
         wanted = session_filter(
             session_id,
             tenant_id=self.tenant_id,
@@ -112,12 +147,8 @@ class AuditReader:
             until=until,
             limit=limit,
         )
-        if wanted.is_hopeless:
-            return []
-        if wanted.takes_all:
-            return fetch_session(self._ready(), wanted)
-        keys = keys_in_append_order(self._ready(), wanted)
-        return fetch_events(self._ready(), wanted, keys) if keys else []
+        found = self._fetch(wanted)
+        return _unaltered(session_id, found) if on_altered == "raise" else found
 
     def conflicts(self, session_id: str) -> list[Conflict]:
         """Return every event id of a session that came with different contents, first met first.
@@ -173,9 +204,18 @@ class AuditReader:
         """
         return count_by_type(self._ready(), self.tenant_id)
 
+    def _fetch(self, wanted: Filter) -> list[AuditEvent | AlteredEvent]:
+        if wanted.is_hopeless:
+            return []
+        if wanted.takes_all:
+            return fetch_session(self._ready(), wanted)
+        keys = keys_in_append_order(self._ready(), wanted)
+        return fetch_events(self._ready(), wanted, keys) if keys else []
+
     def _conflict(self, wanted: Filter, keys: list[Key]) -> Conflict:
+        found = fetch_events(self._ready(), wanted, keys)
         return Conflict(
-            event_id=keys[0].event_id, events=tuple(fetch_events(self._ready(), wanted, keys))
+            event_id=keys[0].event_id, events=tuple(_unaltered(wanted.session_id, found))
         )
 
     def _ready(self) -> ClickHouse:
@@ -184,6 +224,16 @@ class AuditReader:
                 check_with(self._clickhouse)
                 self._is_checked = True
         return self._clickhouse
+
+
+def _unaltered(session_id: str, found: list[AuditEvent | AlteredEvent]) -> list[AuditEvent]:
+    if AlteredEvent not in set(map(type, found)):
+        return found  # type: ignore[return-value]  # there is no other kind
+    altered = [each for each in found if isinstance(each, AlteredEvent)]
+    raise IntegrityError(
+        f"session {session_id!r}: {len(altered)} of {len(found)} rows altered in ClickHouse; event"
+        f" {altered[0].event_id}: {altered[0].reason}; on_altered='mark' returns the others too"
+    )
 
 
 def _by_id(keys: Iterable[Key]) -> list[list[Key]]:
