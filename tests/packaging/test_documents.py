@@ -14,7 +14,7 @@ from trailhouse.cli.reference import commands, render, render_settings
 from trailhouse.schemas import ClickHouseConfig, EventType, KafkaConfig, WorkerConfig
 from trailhouse.schemas.event_data import DATA_KEYS
 from trailhouse.schemas.record import ENVELOPE_FIELDS
-from trailhouse.schemas.settings import PROCESS_VARIABLES, SETTINGS
+from trailhouse.schemas.settings import PROCESS_VARIABLES, SETTINGS, secret_file_variables
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -35,9 +35,12 @@ def test_documents_name_only_what_exists(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
-    assert set(
-        re.findall(r"TRAILHOUSE_[A-Z_]+[A-Z]", text)
-    ) <= SETTINGS.keys() | PROCESS_VARIABLES.keys() | {"TRAILHOUSE_TEST_CLUSTER"}
+    assert set(re.findall(r"TRAILHOUSE_[A-Z_]+[A-Z]", text)) <= {
+        *SETTINGS,
+        *PROCESS_VARIABLES,
+        *secret_file_variables(),
+        "TRAILHOUSE_TEST_CLUSTER",
+    }
     assert set(re.findall(r"`make ([a-z-]+)`", text)) <= targets
     for link in re.findall(r"\]\(([^)#:]+)\)", text):
         assert (document.parent / link).exists(), (

@@ -18,10 +18,10 @@ def render() -> str:
 
 
 def render_settings() -> str:
-    """Return every setting as Markdown: its variable, its key in ``trailhouse.toml``, its default."""
-    lines = ["| Variable | `trailhouse.toml` | Default | What it is |", "|---|---|---|---|"]
+    """Return every setting as Markdown: its variable, its key in the settings file, its default."""
+    lines = ["| Variable | In a settings file | Default | What it is |", "|---|---|---|---|"]
     lines += [
-        f"| `{variable}` | `[{setting.section}] {setting.key}` | {_default(setting)} | {_cell(setting.text)} |"
+        f"| `{variable}` | `[{setting.section}] {setting.key}` | {_default(setting)} | {_cell(_text(setting))} |"
         for variable, setting in SETTINGS.items()
     ]
     lines += [f"| `{name}` | | | {_cell(text)} |" for name, text in PROCESS_VARIABLES.items()]
@@ -56,6 +56,10 @@ def _first_line(command: Any) -> str:
 def _options(command: Any) -> str:
     options = [p for p in command.params if p.param_type_name == "option" and p.name != "help"]
     return ", ".join(f"`{option.opts[0]}`" for option in options if not option.hidden)
+
+
+def _text(setting: Setting) -> str:
+    return f"{setting.text} Or `…_FILE`." if setting.is_secret else setting.text
 
 
 def _default(setting: Setting) -> str:

@@ -17,6 +17,7 @@ from trailhouse.devstack.progress import show_download
 from trailhouse.devstack.supervisor import Supervisor
 from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig
 from trailhouse.schemas.errors import StackError
+from trailhouse.schemas.settings import SETTINGS, secret_file_variables
 
 PartName = Literal["kafka", "clickhouse", "worker"]
 PART_NAMES: tuple[PartName, ...] = get_args(PartName)
@@ -25,6 +26,17 @@ _WORKER_STOP_SECONDS = 30.0
 
 def _nothing(_kafka: KafkaConfig, _clickhouse: ClickHouseConfig) -> None:
     """Make nothing: for a stack whose user makes topic and tables."""
+
+
+def _plain_connections() -> dict[str, str]:
+    """Return each setting of a connection at its default, so that none of the user's reaches the stack."""
+    sections = ("kafka", "clickhouse")
+    defaults = {each.variable: each for each in SETTINGS.values() if each.section in sections}
+    plain = {
+        name: str(each.default).lower() if each.kind is bool else str(each.default)
+        for name, each in defaults.items()
+    }
+    return plain | dict.fromkeys(secret_file_variables(), "")
 
 
 class DevStack:
@@ -94,15 +106,10 @@ class DevStack:
     def environment(self) -> dict[str, str]:
         """Every ``TRAILHOUSE_`` variable that a program needs to use this stack, and this stack alone."""
         kafka, clickhouse = self._kafka_config(), self._clickhouse_config()
-        return {
+        return _plain_connections() | {
             "TRAILHOUSE_KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
             "TRAILHOUSE_KAFKA_TOPIC": kafka.topic,
             "TRAILHOUSE_KAFKA_REPLICATION": str(kafka.replication),
-            "TRAILHOUSE_KAFKA_SECURITY_PROTOCOL": kafka.security_protocol,
-            "TRAILHOUSE_KAFKA_SASL_MECHANISM": "",
-            "TRAILHOUSE_KAFKA_SASL_USERNAME": "",
-            "TRAILHOUSE_KAFKA_SASL_PASSWORD": "",
-            "TRAILHOUSE_KAFKA_SSL_CA_LOCATION": "",
             "TRAILHOUSE_CLICKHOUSE_URL": clickhouse.url,
             "TRAILHOUSE_CLICKHOUSE_USER": clickhouse.user,
             "TRAILHOUSE_CLICKHOUSE_PASSWORD": clickhouse.password,

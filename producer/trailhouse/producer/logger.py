@@ -38,7 +38,7 @@ class AuditLogger:
 
     Args:
         config: The settings; `ProducerConfig()` if not given, which reads the environment, then
-            ``trailhouse.toml``, then takes defaults.
+            the file that ``TRAILHOUSE_CONFIG_FILE`` names, then takes defaults.
         tenant_id: Tenant of every event that names none; before the settings' one.
         actor: On whose behalf every event is logged that names none.
 

@@ -1,164 +1,29 @@
 """The settings of each part as frozen values, checked when they are made.
 
-A field that is not given comes from its ``TRAILHOUSE_<SECTION>_<KEY>`` variable, then from
-``trailhouse.toml``, then from its default; see `trailhouse.schemas.settings`.
+A field that is not given comes from its ``TRAILHOUSE_<SECTION>_<KEY>`` variable, then from the file
+that ``TRAILHOUSE_CONFIG_FILE`` names, then from its default; see `trailhouse.schemas.settings`.
 """
 
-import re
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 
-from trailhouse.schemas.errors import ConfigError
-from trailhouse.schemas.settings import check_kinds, check_names, setting
+from trailhouse.schemas.clickhouse_config import ClickHouseConfig
+from trailhouse.schemas.kafka_config import KafkaConfig
+from trailhouse.schemas.setting_names import check_names
+from trailhouse.schemas.settings import LONGEST_WAIT_SECONDS, require, setting, settle
 
-LONGEST_WAIT_SECONDS = 86_400.0
-"""Every wait has a deadline; Python's own locks overflow at about 292 years."""
+__all__ = [
+    "LONGEST_WAIT_SECONDS",
+    "ClickHouseConfig",
+    "KafkaConfig",
+    "ProducerConfig",
+    "WorkerConfig",
+]
 
-PASSWORD_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
-SECURITY_PROTOCOLS = ("plaintext", "ssl", "sasl_plaintext", "sasl_ssl")
 PRODUCER_MODES = ("durable", "memory")
 FSYNC_POLICIES = ("never", "interval", "always")
 GAP_POLICIES = ("stop", "record")
-DURABILITY_KEYS = ("acks", "enable.idempotence", "message.timeout.ms", "partitioner")
-
-
-_is_address = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+)(?::[0-9]{1,5})?").fullmatch
-
-
-def _require(is_right: bool, name: str, rule: str) -> None:
-    if not is_right:
-        raise ConfigError(f"{name}: must be {rule}")
-
-
-class KafkaConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """Where Kafka is and how the topic is made. Making one raises `ConfigError` on a bad setting."""
-
-    bootstrap_servers: str = setting(
-        "kafka", "bootstrap_servers", "127.0.0.1:9092", "Brokers, `host:port`, comma-separated."
-    )
-    topic: str = setting("kafka", "topic", "trailhouse.events", "Topic of the events.")
-    partitions: int = setting(
-        "kafka", "partitions", 12, "Partitions of the topic when `init` makes it.", kind=int
-    )
-    replication: int = setting(
-        "kafka",
-        "replication",
-        1,
-        "Replicas of the topic when `init` makes it; 3 on a real cluster.",
-        kind=int,
-    )
-    retention_hours: int = setting(
-        "kafka", "retention_hours", 168, "Hours Kafka keeps an event.", kind=int
-    )
-    security_protocol: str = setting(
-        "kafka",
-        "security_protocol",
-        "plaintext",
-        "`plaintext`, `ssl`, `sasl_plaintext` or `sasl_ssl`.",
-    )
-    sasl_mechanism: str = setting(
-        "kafka",
-        "sasl_mechanism",
-        "",
-        "`PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512` …; empty for none.",
-    )
-    sasl_username: str = setting("kafka", "sasl_username", "", "User of SASL.")
-    sasl_password: str = setting("kafka", "sasl_password", "", "Password of SASL.", is_secret=True)
-    ssl_ca_location: str = setting(
-        "kafka", "ssl_ca_location", "", "File of trusted certificates; empty for the system's."
-    )
-
-    def __post_init__(self) -> None:
-        check_names()
-        check_kinds("kafka", self)
-        _require(
-            all(_is_address(part.strip()) for part in self.bootstrap_servers.split(",")),
-            "kafka.bootstrap_servers",
-            "one host:port or several, comma-separated",
-        )
-        _require(
-            re.fullmatch(r"[A-Za-z0-9._-]{1,249}", self.topic) is not None,
-            "kafka.topic",
-            "1 to 249 letters, digits, dots, dashes or underscores",
-        )
-        _require(1 <= self.partitions <= 10_000, "kafka.partitions", "from 1 to 10000")
-        _require(1 <= self.replication <= 32, "kafka.replication", "from 1 to 32")
-        _require(self.retention_hours >= 1, "kafka.retention_hours", "at least 1")
-        _require(
-            self.security_protocol in SECURITY_PROTOCOLS,
-            "kafka.security_protocol",
-            f"one of {', '.join(SECURITY_PROTOCOLS)}",
-        )
-        if self.security_protocol.startswith("sasl"):
-            _require(bool(self.sasl_mechanism), "kafka.sasl_mechanism", "given for SASL")
-        if self.security_protocol.startswith("sasl") and self.sasl_mechanism in PASSWORD_MECHANISMS:
-            for name in ("sasl_username", "sasl_password"):
-                rule = f"given for {self.sasl_mechanism}"
-                _require(bool(getattr(self, name)), f"kafka.{name}", rule)
-
-    def client_options(self) -> dict[str, str | int | float | bool]:
-        """Return the librdkafka options that reach this cluster; secrets included, so never log it."""
-        options: dict[str, str | int | float | bool] = {
-            "bootstrap.servers": self.bootstrap_servers,
-            "security.protocol": self.security_protocol,
-        }
-        named = {
-            "sasl.mechanism": self.sasl_mechanism,
-            "sasl.username": self.sasl_username,
-            "sasl.password": self.sasl_password,
-            "ssl.ca.location": self.ssl_ca_location,
-        }
-        return options | {name: value for name, value in named.items() if value}
-
-    def __repr__(self) -> str:
-        return f"KafkaConfig(bootstrap_servers={self.bootstrap_servers!r}, topic={self.topic!r}, …)"
-
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """Return what rich may show, in a traceback's locals too: no secret."""
-        return [("bootstrap_servers", self.bootstrap_servers), ("topic", self.topic)]
-
-
-class ClickHouseConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """Where ClickHouse is. Making one raises `ConfigError` on a bad setting."""
-
-    url: str = setting("clickhouse", "url", "http://127.0.0.1:8123", "HTTP address of ClickHouse.")
-    user: str = setting("clickhouse", "user", "default", "User.")
-    password: str = setting("clickhouse", "password", "", "Password.", is_secret=True)
-    database: str = setting(
-        "clickhouse", "database", "trailhouse", "Database of the tables; `init` makes it."
-    )
-    timeout_seconds: float = setting(
-        "clickhouse", "timeout_seconds", 30.0, "Longest wait for one statement.", kind=float
-    )
-
-    def __post_init__(self) -> None:
-        check_names()
-        check_kinds("clickhouse", self)
-        _require(
-            re.fullmatch(r"https?://[^/@\s]+/?", self.url) is not None,
-            "clickhouse.url",
-            "like http://host:8123, without user or path",
-        )
-        _require(
-            re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", self.database) is not None,
-            "clickhouse.database",
-            "1 to 64 letters, digits or underscores",
-        )
-        _require(
-            0 < self.timeout_seconds <= LONGEST_WAIT_SECONDS,
-            "clickhouse.timeout_seconds",
-            f"above 0, at most {LONGEST_WAIT_SECONDS:g}",
-        )
-
-    def __repr__(self) -> str:
-        return (
-            f"ClickHouseConfig(url={self.url!r}, user={self.user!r}, database={self.database!r}, …)"
-        )
-
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """Return what rich may show, in a traceback's locals too: no secret."""
-        return [("url", self.url), ("user", self.user), ("database", self.database)]
 
 
 class ProducerConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -255,45 +120,43 @@ class ProducerConfig(msgspec.Struct, frozen=True, kw_only=True):
     kafka: KafkaConfig = msgspec.field(default_factory=KafkaConfig)
 
     def __post_init__(self) -> None:
-        check_names()
-        check_kinds("producer", self)
-        _require(
+        settle("producer", self)
+        check_names("producer")
+        require(
             1_000 <= self.max_event_bytes <= 100_000_000,
             "producer.max_event_bytes",
             "from 1000 to 100000000",
         )
-        _require(
-            1 <= self.queue_events <= 10_000_000, "producer.queue_events", "from 1 to 10000000"
-        )
-        _require(
+        require(1 <= self.queue_events <= 10_000_000, "producer.queue_events", "from 1 to 10000000")
+        require(
             self.queue_bytes >= self.max_event_bytes,
             "producer.queue_bytes",
             "at least producer.max_event_bytes",
         )
-        _require(0 <= self.linger_seconds <= 900, "producer.linger_seconds", "from 0 to 900")
-        _require(self.mode in PRODUCER_MODES, "producer.mode", "durable or memory")
-        _require(self.fsync in FSYNC_POLICIES, "producer.fsync", "never, interval or always")
-        _require(
+        require(0 <= self.linger_seconds <= 900, "producer.linger_seconds", "from 0 to 900")
+        require(self.mode in PRODUCER_MODES, "producer.mode", "durable or memory")
+        require(self.fsync in FSYNC_POLICIES, "producer.fsync", "never, interval or always")
+        require(
             self.max_event_bytes <= self.spool_segment_bytes <= 1_073_741_824,
             "producer.spool_segment_bytes",
             "from producer.max_event_bytes to 1073741824",
         )
-        _require(
+        require(
             self.spool_bytes >= 2 * self.spool_segment_bytes,
             "producer.spool_bytes",
             "at least twice producer.spool_segment_bytes",
         )
-        _require(
+        require(
             0.01 <= self.fsync_interval_seconds <= 3_600,
             "producer.fsync_interval_seconds",
             "from 0.01 to 3600",
         )
         for name in ("queue_timeout_seconds", "close_timeout_seconds"):
             is_wait = 0 <= getattr(self, name) <= LONGEST_WAIT_SECONDS
-            _require(is_wait, f"producer.{name}", f"from 0 to {LONGEST_WAIT_SECONDS:g}")
+            require(is_wait, f"producer.{name}", f"from 0 to {LONGEST_WAIT_SECONDS:g}")
         kafka = cast(object, self.kafka)  # given in code, it may be anything
-        _require(isinstance(kafka, KafkaConfig), "producer.kafka", "a KafkaConfig")
-        _require(len(self.tenant_id) <= 256, "producer.tenant_id", "at most 256 characters")
+        require(isinstance(kafka, KafkaConfig), "producer.kafka", "a KafkaConfig")
+        require(len(self.tenant_id) <= 256, "producer.tenant_id", "at most 256 characters")
 
 
 class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -362,31 +225,29 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     )
 
     def __post_init__(self) -> None:
-        check_names()
-        check_kinds("worker", self)
-        _require(bool(self.group_id), "worker.group_id", "not empty")
-        _require(1 <= self.batch_rows <= 100_000, "worker.batch_rows", "from 1 to 100000")
-        _require(
+        settle("worker", self)
+        check_names("worker")
+        require(bool(self.group_id), "worker.group_id", "not empty")
+        require(1 <= self.batch_rows <= 100_000, "worker.batch_rows", "from 1 to 100000")
+        require(
             1 <= self.batch_bytes <= 67_108_864,
             "worker.batch_bytes",
             "from 1 to 67108864, so that a batch is one block",
         )
-        _require(
-            0 < self.batch_age_seconds <= 60, "worker.batch_age_seconds", "above 0, at most 60"
-        )
-        _require(0 <= self.web_port <= 65_535, "worker.web_port", "from 0 to 65535")
-        _require(
+        require(0 < self.batch_age_seconds <= 60, "worker.batch_age_seconds", "above 0, at most 60")
+        require(0 <= self.web_port <= 65_535, "worker.web_port", "from 0 to 65535")
+        require(
             0 < self.drain_seconds <= LONGEST_WAIT_SECONDS,
             "worker.drain_seconds",
             f"above 0, at most {LONGEST_WAIT_SECONDS:g}",
         )
-        _require(0 < self.max_bad_share <= 1, "worker.max_bad_share", "above 0, at most 1")
-        _require(self.max_bad_rows >= 0, "worker.max_bad_rows", "0 or more")
-        _require(self.on_gap in GAP_POLICIES, "worker.on_gap", "stop or record")
+        require(0 < self.max_bad_share <= 1, "worker.max_bad_share", "above 0, at most 1")
+        require(self.max_bad_rows >= 0, "worker.max_bad_rows", "0 or more")
+        require(self.on_gap in GAP_POLICIES, "worker.on_gap", "stop or record")
         for name in ("watchdog_seconds", "account_seconds"):
             is_wait = 0 <= getattr(self, name) <= LONGEST_WAIT_SECONDS
-            _require(is_wait, f"worker.{name}", f"from 0 to {LONGEST_WAIT_SECONDS:g}")
-        _require(
+            require(is_wait, f"worker.{name}", f"from 0 to {LONGEST_WAIT_SECONDS:g}")
+        require(
             6 <= self.session_timeout_seconds <= 1_800,
             "worker.session_timeout_seconds",
             "from 6 to 1800",
