@@ -13,6 +13,7 @@ from confluent_kafka.admin import AdminClient
 from trailhouse.consumer.batch import Span
 from trailhouse.consumer.blocks import ledger_block
 from trailhouse.consumer.footing import Footing, Starts
+from trailhouse.consumer.incidents import Incidents
 from trailhouse.consumer.kafka_origin import KafkaOrigin
 from trailhouse.consumer.ledger import Ledger
 from trailhouse.consumer.metrics import WorkerMetrics
@@ -40,14 +41,14 @@ class Scene:
 
     def footing(self, on_gap: str = "stop") -> Footing:
         """Return a footing as a worker that starts now would have it."""
+        ledger = Ledger(self.store, self.origin)
         return Footing(
             kafka=self.here.kafka,
             worker=WorkerConfig(group_id=self.group, on_gap=on_gap),
             ask_kafka=lambda: KafkaOrigin(self.here.kafka),
-            ledger=Ledger(self.store, self.origin),
+            ledger=ledger,
             origin=self.origin,
-            metrics=WorkerMetrics(),
-            now=lambda: AT,
+            incidents=Incidents(ledger, self.origin, WorkerMetrics(), lambda: AT),
         )
 
     def starts(self, on_gap: str = "stop", partitions: Sequence[int] = (0,)) -> Starts:
@@ -134,6 +135,18 @@ def test_expired_is_recorded_and_passed(scene: Scene) -> None:
         assert scene.starts("record") == Starts({0: 30}, set())
     assert scene.incidents() == [("expired", 20, 29)]
     assert [(line["log_level"], line["kind"]) for line in lines] == [("error", "expired")]
+
+
+def test_what_expired_before_it_was_ever_read_is_named(scene: Scene) -> None:
+    """A partition nobody has read begins at its log's start; what is below is an incident, written and told once."""
+    scene.expire(30)
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(2):
+            assert scene.starts(partitions=(0, 1)) == Starts({0: 30, 1: 0}, set())
+    assert scene.incidents() == [("expired", 0, 29)]
+    assert [(line["log_level"], line["first_offset"], line["last_offset"]) for line in lines] == [
+        ("error", 0, 29)
+    ]
 
 
 def test_stored_but_not_committed_is_no_gap(scene: Scene) -> None:

@@ -169,6 +169,19 @@ def test_what_kafka_deleted_before_it_was_stored_is_named(pipe: Pipe) -> None:
     assert (balance.expired, balance.missing) == (5, 5)
 
 
+def test_what_expired_before_anybody_read_it_is_named(pipe: Pipe) -> None:
+    """A partition without a commit and without a batch has lost what Kafka's log no longer begins with."""
+    pipe.send(numbered("p", range(30)))
+    pipe.send(numbered("p", range(30, 31)), partition=1)
+    pipe.store(1, 0, 0)
+    pipe.commit({1: 1})
+    pipe.delete_before(0, 30)
+    assert shape(compared(pipe).gaps) == [("expired", 0, 0, 29)]
+    with ClickHouse(pipe.database) as storage:
+        balance = account(pipe.kafka, storage, pipe.group_id, settle_seconds=0.01)
+    assert (balance.emitted, balance.expired, balance.missing) == (31, 30, 0)
+
+
 def test_replay_of_everything_changes_nothing_that_readers_see(pipe: Pipe) -> None:
     """The whole topic once more: the same rows from the same places, and no record anew."""
     pipe.send([*records(50), b"bad"])

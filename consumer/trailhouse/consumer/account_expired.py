@@ -55,8 +55,6 @@ def expired_windows(
 
 def unread(mark: PartitionLag, ledger: Ranges) -> Range:
     """Return what the log lost behind the ledger's end and the committed offset, if anything."""
-    if ledger.last is None and not mark.committed_offset:
-        return Range(0, -1)  # where nobody has read yet, nobody has missed anything
     behind = -1 if ledger.last is None else ledger.last
     return Range(max(behind + 1, mark.committed_offset or 0), mark.first_offset - 1)
 

@@ -3,17 +3,13 @@
 What does not fit is written to `event_incidents`, acknowledged, before anybody acts on it.
 """
 
-import datetime as dt
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
-import structlog
-
-from trailhouse.consumer.blocks import incident_block
 from trailhouse.consumer.group_offsets import PartitionLag
+from trailhouse.consumer.incidents import Incidents
 from trailhouse.consumer.kafka_origin import KafkaOrigin
 from trailhouse.consumer.ledger import Ledger
-from trailhouse.consumer.metrics import WorkerMetrics
 from trailhouse.consumer.ranges import Ranges
 from trailhouse.consumer.rows import Origin
 from trailhouse.consumer.verdict import Finding, Place, judge
@@ -41,17 +37,14 @@ class Footing:
         ask_kafka: Callable[[], KafkaOrigin],
         ledger: Ledger,
         origin: Origin,
-        metrics: WorkerMetrics,
-        now: Callable[[], dt.datetime],
+        incidents: Incidents,
     ) -> None:
         self._kafka = kafka
         self._worker = worker
         self._ask_kafka = ask_kafka
         self._ledger = ledger
         self._origin = origin
-        self._metrics = metrics
-        self._now = now
-        self._log = structlog.get_logger("trailhouse.worker")
+        self._incidents = incidents
 
     def starts(
         self, partitions: Sequence[int], doubts: Mapping[int, int] | None = None
@@ -61,7 +54,8 @@ class Footing:
         *doubts* are offsets above which the ledger was seen to lack records that had been stored.
 
         Raises:
-            IntegrityError: Records have expired that nobody stored, and `on_gap` is ``stop``. Permanent.
+            IntegrityError: Records have expired that nobody stored, in a partition that was read before,
+                and `on_gap` is ``stop``. Permanent.
             StorageError, DeliveryError: ClickHouse or Kafka could not be asked. Ask again.
         """
         # A new client: one from before an outage may not answer for a minute.
@@ -71,12 +65,18 @@ class Footing:
             every = admin.lag(self._worker.group_id)
         mine = set(partitions)
         offsets = [part for part in every if part.partition in mine]
-        verdicts = {place.partition: judge(place) for place in self._places(offsets, doubts or {})}
+        places = self._places(offsets, doubts or {})
+        verdicts = {place.partition: judge(place) for place in places}
         findings = self._confirmed(
             [found for verdict in verdicts.values() for found in verdict.findings]
         )
-        self._note(findings)
-        expired = [found for found in findings if found.kind == "expired"]
+        never_read = {place.partition for place in places if place.is_never_read}
+        read_before = [found for found in findings if found.partition not in never_read]
+        history = [found for found in findings if found.partition in never_read]
+        self._incidents.note(read_before, _detail)
+        self._incidents.tell(read_before, _detail)  # at each start: it asks for a decision
+        self._incidents.tell(self._incidents.note(history, _history), _history)
+        expired = [found for found in read_before if found.kind == "expired"]
         if expired and self._worker.on_gap == "stop":
             raise IntegrityError(self._gap(expired))
         return Starts(
@@ -146,43 +146,6 @@ class Footing:
                 confirmed += [Finding("expired", found.partition, *part) for part in missing]
         return confirmed
 
-    def _note(self, findings: Sequence[Finding]) -> None:
-        """Write down what is not written down yet, so that a restart adds no second row."""
-        new = [
-            Finding(found.kind, found.partition, *part)
-            for found in findings
-            for part in Ranges([found[2:]]) - self._ledger.noted(found)
-        ]
-        if new:
-            details = [self._detail(found) for found in new]
-            self._ledger.note(incident_block(self._origin, new, details, self._now()))
-        for found in new:
-            self._metrics.incident(found.kind)
-        for found in findings:
-            self._log.error(
-                "incident",
-                kind=found.kind,
-                partition=found.partition,
-                first_offset=found.first_offset,
-                last_offset=found.last_offset,
-                reason=self._detail(found),
-            )
-
-    def _detail(self, found: Finding) -> str:
-        match found.kind:
-            case "expired":
-                return "Kafka has deleted these records, and nobody had stored them"
-            case "rewound":
-                return (
-                    "committed, but not in the ledger (a restored ClickHouse, or offsets that somebody"
-                    " moved): read again from Kafka"
-                )
-            case "recreated":
-                return (
-                    "these offsets are of another topic of this name, or of a log that Kafka has cut off:"
-                    " the topic is read from its start"
-                )
-
     def _gap(self, expired: Sequence[Finding]) -> str:
         shown = "; ".join(
             f"partition {found.partition}: offsets {found.first_offset} to {found.last_offset}"
@@ -196,3 +159,23 @@ class Footing:
             " raise the topic's retention.ms against the next time; `trailhouse reconcile` shows every gap,"
             " kafka-consumer-groups --describe the group's offsets"
         )
+
+
+def _detail(found: Finding) -> str:
+    match found.kind:
+        case "expired":
+            return "Kafka has deleted these records, and nobody had stored them"
+        case "rewound":
+            return (
+                "committed, but not in the ledger (a restored ClickHouse, or offsets that somebody"
+                " moved): read again from Kafka"
+            )
+        case _:
+            return (
+                "these offsets are of another topic of this name, or of a log that Kafka has cut off:"
+                " the topic is read from its start"
+            )
+
+
+def _history(_found: Finding) -> str:
+    return "Kafka had deleted these records before anything of this partition was ever read"

@@ -12,6 +12,7 @@ from trailhouse.consumer.flight import Launcher
 from trailhouse.consumer.footing import Footing
 from trailhouse.consumer.group_session import GroupSession, Voice
 from trailhouse.consumer.health import Health
+from trailhouse.consumer.incidents import Incidents
 from trailhouse.consumer.kafka_origin import KafkaOrigin
 from trailhouse.consumer.ledger import Ledger
 from trailhouse.consumer.metrics import WorkerMetrics
@@ -147,6 +148,7 @@ class Ingest:
     def _join(self, storage: ClickHouse, origin: Origin, launcher: Launcher) -> None:
         try:
             ask_kafka = partial(KafkaOrigin, self._kafka, timeout_seconds=CONNECT_SECONDS)
+            ledger = Ledger(storage, origin)
             session = GroupSession(
                 kafka=self._kafka,
                 worker=self._worker,
@@ -156,10 +158,9 @@ class Ingest:
                     kafka=self._kafka,
                     worker=self._worker,
                     ask_kafka=ask_kafka,
-                    ledger=Ledger(storage, origin),
+                    ledger=ledger,
                     origin=origin,
-                    metrics=self._metrics,
-                    now=_now,
+                    incidents=Incidents(ledger, origin, self._metrics, _now),
                 ),
                 topic=TopicWatch(self._kafka, ask_kafka, origin),
                 account=AccountWatch(

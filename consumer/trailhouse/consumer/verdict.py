@@ -5,7 +5,8 @@ and how far the ledger in ClickHouse goes. What they say about each other:
 
 - committed and covered by the ledger: go on there;
 - nothing committed: begin at the log's start;
-- the log begins above what is stored: the records between have *expired*, nobody has them;
+- the log begins above what is stored, or above 0 where nothing was ever read: the records between have
+  *expired*, nobody has them;
 - committed, but not in the ledger: ClickHouse forgot (an older backup) or somebody moved the group's
   offsets. *Rewound*: go back to where the ledger ends; readers see no record twice;
 - committed above the log's end, or the ledger knows only an earlier topic of this name: *recreated*,
@@ -33,6 +34,11 @@ class Place(NamedTuple):
     stored_until: int | None
     earlier_until: int | None
 
+    @property
+    def is_never_read(self) -> bool:
+        """Whether neither the group nor the ledger knows anything of it, nor of an earlier topic."""
+        return self.committed is None and self.stored_until is None and self.earlier_until is None
+
 
 class Finding(NamedTuple):
     """What is wrong with a range of offsets, both ends inclusive."""
@@ -58,8 +64,7 @@ def judge(place: Place) -> Verdict:
             start, ("recreated", number, 0, earlier - 1), ("expired", number, 0, start - 1)
         )
     if committed is None:
-        lost_from = start if stored is None else stored
-        return _verdict(start, ("expired", number, lost_from, start - 1))
+        return _verdict(start, ("expired", number, stored or 0, start - 1))
     if committed > end:
         lost_from = start if stored is None else stored
         return _verdict(

@@ -21,7 +21,9 @@ def place(
     ("where", "start", "findings"),
     [
         pytest.param(place(None, (0, 9)), 0, [], id="new group, new topic"),
-        pytest.param(place(None, (4, 9)), 4, [], id="new group on an old topic"),
+        pytest.param(
+            place(None, (4, 9)), 4, [("expired", 0, 3)], id="nothing was read before it expired"
+        ),
         pytest.param(place(None, (0, 9), 7), 0, [], id="group forgotten by Kafka: read again"),
         pytest.param(
             place(None, (8, 9), 5), 8, [("expired", 5, 7)], id="group forgotten, and records gone"
@@ -82,7 +84,7 @@ def test_nothing_is_skipped_in_silence(
     assert verdict.start >= low
     known = committed if stored is None or stored == committed else stored
     if earlier or known is None or (committed or 0) > low + size:
-        known = min(low, verdict.start) if stored is None else stored
+        known = stored or (0 if committed is None else low)
     expired: set[int] = set()
     for found in verdict.findings:
         if found.kind == "expired":
