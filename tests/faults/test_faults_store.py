@@ -31,6 +31,11 @@ REFUSALS = {
         " significantly slower than inserts",
     ),
     "TIMEOUT_EXCEEDED": (159, "Timeout exceeded: elapsed 24.001 seconds, maximum: 24"),
+    "SERVER_OVERLOADED": (745, "CPU is overloaded"),
+    "CANNOT_ALLOCATE_MEMORY": (173, "Allocator: Cannot malloc 1.00 MiB., errno: 12"),
+    "STD_EXCEPTION": (1001, "std::system_error: Resource temporarily unavailable"),
+    "FILE_DOESNT_EXIST": (107, "File /var/lib/clickhouse/tmp_insert/data.bin does not exist"),
+    "AN_ERROR_OF_TOMORROW": (54321, "Nobody knows it yet"),
 }  # fmt: skip
 
 

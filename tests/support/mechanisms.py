@@ -195,10 +195,18 @@ def _fire_and_forget_inserts() -> None:
     replace("trailhouse.store.clickhouse:ClickHouse.insert", make)
 
 
-def _no_transient_codes() -> None:
-    from trailhouse.store import errors
+def _every_code_blames_the_data() -> None:
+    from trailhouse.schemas.errors import StorageDataError, StorageUnavailableError
 
-    errors.TRANSIENT_CODES.clear()
+    def make(original: Any) -> Any:
+        def refusal(code: int, name: str, text: str, url: str) -> Any:
+            error = original(code, name, text, url)
+            is_passing = isinstance(error, StorageUnavailableError)
+            return StorageDataError(str(error), code, name) if is_passing else error
+
+        return refusal
+
+    replace("trailhouse.store.errors:_refusal", make)
 
 
 def _first_topic_id_for_ever() -> None:
@@ -317,7 +325,7 @@ MECHANISMS: dict[str, Mechanism] = {
     "commit_after_insert": Mechanism(_commit_first, ("fault_02 and before_insert",)),
     "ledger": Mechanism(_no_ledger, ("fault_01",)),
     "repeat_same_batch": Mechanism(_drop_failed_batch, ("fault_07", "fault_10_status")),
-    "transient_codes": Mechanism(_no_transient_codes, ("fault_11",)),
+    "unknown_codes_pass": Mechanism(_every_code_blames_the_data, ("fault_11",)),
     "insert_deadline": Mechanism(_no_insert_deadline, ("fault_08 and blackhole",)),
     "quarantine": Mechanism(
         _returning("trailhouse.consumer.writer:BatchWriter._quarantine"), ("fault_13",)

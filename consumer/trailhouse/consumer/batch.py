@@ -16,8 +16,8 @@ from trailhouse.schemas.errors import InvalidEventError
 from trailhouse.schemas.record import Envelope
 
 HASH_BYTES = 16
-MAX_GUILTY_ROWS = 20
-"""So many rows refused and not one accepted: it is the table that is wrong, not the rows."""
+MAX_MISFITS = 20
+"""So many events that fit no row and not one that does: it is the program that is wrong."""
 MAX_APPENDED_MS = 10_413_791_999_999
 """The end of the year 2299, where ClickHouse's DateTime64 ends."""
 
@@ -177,7 +177,7 @@ class Batch:
         except (TypeError, ValueError, ArithmeticError) as error:
             if len(events) == 1:
                 self._misfits += 1
-                if self._misfits >= MAX_GUILTY_ROWS and not self.events:
+                if self._misfits >= MAX_MISFITS and not self.events:
                     raise
                 self.bad.append(BadRecord.of(events[0], cannot_be_stored(type(error).__name__)))
                 return

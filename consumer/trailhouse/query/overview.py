@@ -1,7 +1,7 @@
 """Totals over all sessions, each event counted once.
 
 The view `events` merges copies as it reads. That costs little here: only the columns of the key and
-`type` are read, and a monthly partition that is one merged part is read without merging.
+`type` are read, and a partition that is one merged part is read without merging.
 """
 
 import datetime as dt

@@ -64,7 +64,7 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     """Rows for one insert; the values of a column are what `trailhouse.store.native` lists.
 
     ClickHouse stores a block of at most 1,048,449 rows and 256 MiB whole or not at all in each
-    monthly partition that it touches.
+    partition, a year, that it touches.
     """
 
     table: str

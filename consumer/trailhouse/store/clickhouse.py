@@ -32,7 +32,6 @@ SERVER_SHARE_OF_TIMEOUT = 0.8
 INSERT_SETTINGS = {
     "async_insert": "0",  # acknowledged means stored; the default is 1 since 26.2
     "max_insert_threads": "1",  # one block stays one part a partition
-    "max_partitions_per_insert_block": "0",  # a batch with wild clocks may touch all 360 months
     "optimize_on_insert": "0",  # copies within a block are met like those of two: by readers, and by a merge
     "wait_end_of_query": "1",  # no early 200: the status is that of the finished insert
 }
@@ -145,7 +144,7 @@ class ClickHouse:
     def insert(self, block: Block) -> None:
         """Store *block*; when this returns, ClickHouse has written every row of it.
 
-        All rows of one monthly partition are stored or none. To repeat a block is harmless: readers
+        All rows of one partition, a year, are stored or none. To repeat a block is harmless: readers
         see each row once.
 
         Raises:

@@ -14,48 +14,68 @@ from contextlib import contextmanager
 import urllib3
 from clickhouse_connect.driver import exceptions as driver
 
-from trailhouse.schemas.errors import StorageError, StorageRejectedError, StorageUnavailableError
+from trailhouse.schemas.errors import (
+    StorageDataError,
+    StorageError,
+    StorageRejectedError,
+    StorageUnavailableError,
+)
 
-TRANSIENT_CODES = {
-    74: "CANNOT_READ_FROM_FILE_DESCRIPTOR",
-    75: "CANNOT_WRITE_TO_FILE_DESCRIPTOR",
-    76: "CANNOT_OPEN_FILE",
-    95: "CANNOT_READ_FROM_SOCKET",
-    96: "CANNOT_WRITE_TO_SOCKET",
-    159: "TIMEOUT_EXCEEDED",
-    160: "TOO_SLOW",
-    198: "DNS_ERROR",
-    201: "QUOTA_EXCEEDED",
-    202: "TOO_MANY_SIMULTANEOUS_QUERIES",
-    203: "NO_FREE_CONNECTION",
-    209: "SOCKET_TIMEOUT",
-    210: "NETWORK_ERROR",
-    225: "NO_ZOOKEEPER",
-    236: "ABORTED",
-    241: "MEMORY_LIMIT_EXCEEDED",
-    242: "TABLE_IS_READ_ONLY",
-    243: "NOT_ENOUGH_SPACE",
-    252: "TOO_MANY_PARTS",
-    254: "NO_ACTIVE_REPLICAS",
-    279: "ALL_CONNECTION_TRIES_FAILED",
-    285: "TOO_FEW_LIVE_REPLICAS",
-    286: "UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE",
-    290: "LIMIT_EXCEEDED",
-    319: "UNKNOWN_STATUS_OF_INSERT",
-    369: "ALL_REPLICAS_ARE_STALE",
-    373: "SESSION_IS_LOCKED",
-    384: "PART_IS_TEMPORARILY_LOCKED",
-    394: "QUERY_WAS_CANCELLED",
-    415: "ALL_REPLICAS_LOST",
-    425: "SYSTEM_ERROR",
-    439: "CANNOT_SCHEDULE_TASK",
-    473: "DEADLOCK_AVOIDED",
-    499: "S3_ERROR",
-    692: "TOO_MANY_MUTATIONS",
-    735: "QUERY_WAS_CANCELLED_BY_CLIENT",
-    999: "KEEPER_EXCEPTION",
+DATA_CODES = {
+    6: "CANNOT_PARSE_TEXT",
+    19: "SIZE_OF_FIXED_STRING_DOESNT_MATCH",
+    26: "CANNOT_PARSE_QUOTED_STRING",
+    27: "CANNOT_PARSE_INPUT_ASSERTION_FAILED",
+    38: "CANNOT_PARSE_DATE",
+    41: "CANNOT_PARSE_DATETIME",
+    53: "TYPE_MISMATCH",
+    69: "ARGUMENT_OUT_OF_BOUND",
+    70: "CANNOT_CONVERT_TYPE",
+    72: "CANNOT_PARSE_NUMBER",
+    117: "INCORRECT_DATA",
+    128: "TOO_LARGE_ARRAY_SIZE",
+    131: "TOO_LARGE_STRING_SIZE",
+    190: "SIZES_OF_ARRAYS_DONT_MATCH",
+    321: "VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE",
+    349: "CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN",
+    376: "CANNOT_PARSE_UUID",
+    395: "FUNCTION_THROW_IF_VALUE_IS_NON_ZERO",
+    407: "DECIMAL_OVERFLOW",
+    441: "CANNOT_PARSE_DOMAIN_VALUE_FROM_STRING",
+    467: "CANNOT_PARSE_BOOL",
+    469: "VIOLATED_CONSTRAINT",
 }
-"""Errors that pass by themselves or once an operator has made room; a test asks ClickHouse for the names."""
+"""Refusals of what was to be stored: the same values are refused again. A test asks ClickHouse for the names."""
+
+REFUSAL_CODES = {
+    8: "THERE_IS_NO_COLUMN",
+    10: "NOT_FOUND_COLUMN_IN_BLOCK",
+    16: "NO_SUCH_COLUMN_IN_TABLE",
+    36: "BAD_ARGUMENTS",
+    43: "ILLEGAL_TYPE_OF_ARGUMENT",
+    46: "UNKNOWN_FUNCTION",
+    47: "UNKNOWN_IDENTIFIER",
+    48: "NOT_IMPLEMENTED",
+    50: "UNKNOWN_TYPE",
+    57: "TABLE_ALREADY_EXISTS",
+    60: "UNKNOWN_TABLE",
+    62: "SYNTAX_ERROR",
+    80: "INCORRECT_QUERY",
+    81: "UNKNOWN_DATABASE",
+    115: "UNKNOWN_SETTING",
+    164: "READONLY",
+    192: "UNKNOWN_USER",
+    193: "WRONG_PASSWORD",
+    194: "REQUIRED_PASSWORD",
+    452: "SETTING_CONSTRAINT_VIOLATION",
+    456: "UNKNOWN_QUERY_PARAMETER",
+    497: "ACCESS_DENIED",
+    516: "AUTHENTICATION_FAILED",
+}
+"""Refusals of the statement or of the user: permanent until somebody mends tables, rights or settings.
+
+Every other code, one that ClickHouse has not thought of yet too, may pass by itself: it is retried.
+"""
 
 TRANSIENT_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 """HTTP answers without a code of ClickHouse, as a proxy in front of it gives them."""
@@ -143,15 +163,20 @@ def _refusal(code: int, name: str, text: str, url: str) -> StorageError:
     way_out = _WAYS_OUT.get(name)
     if name == "ACCESS_DENIED" and (missing := _GRANT.search(text)):
         way_out = f"grant {missing[1]} to the user of TRAILHOUSE_CLICKHOUSE_USER"
-    # 252 is also "too many partitions for a single INSERT block", which no waiting mends.
-    if code in TRANSIENT_CODES and not (code == 252 and "partitions for single INSERT" in text):
-        return StorageUnavailableError(
-            f"ClickHouse at {url} is not available: {name or 'error'} ({code}); {way_out or 'try again later'}"
+    if code in DATA_CODES:
+        return StorageDataError(
+            f"ClickHouse at {url} refuses the data: {name or 'error'} ({code}); its log says more",
+            code=code,
+            name=name,
         )
-    return StorageRejectedError(
-        f"ClickHouse at {url} refuses: {name or 'error'} ({code}); {way_out or 'its log says more'}",
-        code=code,
-        name=name,
+    if code in REFUSAL_CODES:
+        return StorageRejectedError(
+            f"ClickHouse at {url} refuses: {name or 'error'} ({code}); {way_out or 'its log says more'}",
+            code=code,
+            name=name,
+        )
+    return StorageUnavailableError(
+        f"ClickHouse at {url} is not available: {name or 'error'} ({code}); {way_out or 'try again later'}"
     )
 
 
@@ -166,7 +191,7 @@ def _code_and_name(error: BaseException) -> tuple[int, str]:
     name = error.name if isinstance(error, driver.Error) and error.name else ""
     if not name and (names := _NAME.findall(text)):
         name = str(names[-1])
-    return code, name or TRANSIENT_CODES.get(code, "")
+    return code, name or DATA_CODES.get(code, "") or REFUSAL_CODES.get(code, "")
 
 
 def _http_status(error: BaseException) -> int:

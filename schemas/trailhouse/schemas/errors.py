@@ -17,6 +17,7 @@
     ├─ StorageError
     │  ├─ StorageUnavailableError    ClickHouse is away or overloaded: try again
     │  └─ StorageRejectedError       ClickHouse refuses for good; carries its code and name
+    │     └─ StorageDataError        … because of a value that was to be stored
     ├─ QueryError                    a filter, limit or name that cannot be answered
     ├─ StackError                    the local Kafka or ClickHouse cannot be started or stopped
     └─ IntegrityError                stored data contradicts its own bytes
@@ -154,6 +155,10 @@ class StorageRejectedError(StorageError):
 
     def __reduce__(self) -> tuple[type["StorageRejectedError"], tuple[str, int, str]]:
         return type(self), (str(self), self.code, self.name)
+
+
+class StorageDataError(StorageRejectedError):
+    """ClickHouse refuses a value that was to be stored. Permanent for these values; nothing was written."""
 
 
 class QueryError(TrailhouseError):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from blocks import values_of
 from kafka_records import Record, empty_batch
 from trailhouse.consumer.batch import (
-    MAX_GUILTY_ROWS,
+    MAX_MISFITS,
     Batch,
     event_keys,
     rows_of,
@@ -109,7 +109,7 @@ def test_when_no_event_fits_the_columns_are_wrong(monkeypatch: pytest.MonkeyPatc
     too_new = EVENT.record.replace(b'"schema_version":1', b'"schema_version":70000')
     batch, _ = empty_batch()
     with pytest.raises(OverflowError):
-        batch.add([Record(too_new, 0, offset) for offset in range(MAX_GUILTY_ROWS)])
+        batch.add([Record(too_new, 0, offset) for offset in range(MAX_MISFITS)])
 
 
 def test_bad_records_stand_beside_the_events() -> None:

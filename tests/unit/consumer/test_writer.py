@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from blocks import values_of
 from kafka_records import batch_of
-from trailhouse.consumer.batch import MAX_GUILTY_ROWS
 from trailhouse.consumer.rows import (
     EVENT_COLUMNS,
     LEDGER_COLUMNS,
@@ -17,9 +16,13 @@ from trailhouse.consumer.rows import (
     QUARANTINE_COLUMNS,
     Origin,
 )
-from trailhouse.consumer.writer import BatchWriter, Stored
+from trailhouse.consumer.writer import MAX_REJECTED_ROWS, BatchWriter, Stored
 from trailhouse.schemas import AuditEvent
-from trailhouse.schemas.errors import StorageRejectedError, StorageUnavailableError
+from trailhouse.schemas.errors import (
+    StorageDataError,
+    StorageRejectedError,
+    StorageUnavailableError,
+)
 from trailhouse.store import BATCH_LEDGER, EVENT_LOG, EVENT_QUARANTINE, Block
 
 ORIGIN = Origin("cluster", "topic", "topic-id")
@@ -58,7 +61,7 @@ def refusing(*run_ids: str) -> Callable[[Block], None]:
 
     def refuse(block: Block) -> None:
         if block.table == "event_log" and set(run_ids) & set(values_of(block, "run_id")):
-            raise StorageRejectedError("no", 469, "VIOLATED_CONSTRAINT")
+            raise StorageDataError("no", 469, "VIOLATED_CONSTRAINT")
 
     return refuse
 
@@ -98,9 +101,9 @@ def test_refused_rows_are_found(guilty: set[int]) -> None:
     """Exactly the refused rows go to quarantine, byte for byte, whichever they are; the others are stored."""
     tables = Tables(refusing(*(str(number) for number in guilty)))
     assert writer(tables).write(batch_of(EVENTS)) == Stored(40 - len(guilty), len(guilty))
-    assert tables.column("event_log", "record") == [
+    assert set(tables.column("event_log", "record")) == {
         EVENTS[number] for number in range(40) if number not in guilty
-    ]
+    }
     assert tables.column("event_quarantine", "record") == [
         EVENTS[number] for number in sorted(guilty)
     ]
@@ -137,11 +140,58 @@ def test_a_wrong_table_is_no_rows_fault(name: str) -> None:
 
 def test_when_every_row_is_refused_none_is_bad() -> None:
     """More than a few rows refused and none accepted is the table's fault, whatever ClickHouse calls it."""
-    assert len(EVENTS) > MAX_GUILTY_ROWS
+    assert len(EVENTS) > MAX_REJECTED_ROWS
     tables = Tables(refusing(*(str(number) for number in range(40))))
-    with pytest.raises(StorageRejectedError):
+    with pytest.raises(StorageRejectedError, match="refuses every row alike"):
         writer(tables).write(batch_of(EVENTS))
     assert tables.blocks == []
+
+
+def test_a_row_that_is_refused_once_is_no_bad_row() -> None:
+    """A refusal that does not come again, once another row was accepted, quarantines nothing."""
+    refusals = iter([True] * 6)
+
+    def refuse(block: Block) -> None:
+        if (
+            block.table == "event_log"
+            and "7" in values_of(block, "run_id")
+            and next(refusals, False)
+        ):
+            raise StorageDataError("no", 117, "INCORRECT_DATA")
+
+    tables = Tables(refuse)
+    assert writer(tables).write(batch_of(EVENTS)) == Stored(40, 0)
+    assert next(refusals, None) is None, "expected the row to be refused alone"
+    assert set(tables.column("event_log", "record")) == set(EVENTS)
+    assert tables.column("event_quarantine", "record") == []
+
+
+def test_one_refused_row_alone_proves_nothing() -> None:
+    """While no row was ever accepted, a refused one is kept; after one was, it is quarantined."""
+    tables = Tables(refusing("7"))
+    writes = writer(tables)
+    with pytest.raises(StorageRejectedError, match="trailhouse skip"):
+        writes.write(batch_of([EVENTS[7]]))
+    assert tables.blocks == []
+    writes.write(batch_of([EVENTS[8]]))
+    assert writes.write(batch_of([EVENTS[7]])) == Stored(0, 1)
+
+
+def test_when_the_table_turns_wrong_nothing_more_is_bad() -> None:
+    """Rows that the table took before are refused as well: then it is the table, however few rows it is."""
+    is_wrong: list[bool] = []
+
+    def refuse(block: Block) -> None:
+        if block.table == "event_log" and is_wrong:
+            raise StorageDataError("no", 53, "TYPE_MISMATCH")
+
+    tables = Tables(refuse)
+    writes = writer(tables)
+    writes.write(batch_of(EVENTS[:3]))
+    is_wrong.append(True)
+    with pytest.raises(StorageDataError):
+        writes.write(batch_of(EVENTS[3:5]))
+    assert tables.column("event_quarantine", "record") == []
 
 
 def test_an_unknown_outcome_is_passed_on() -> None:

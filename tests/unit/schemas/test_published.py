@@ -59,6 +59,7 @@ def test_the_error_tree_is_drawn_as_it_is() -> None:
         errors.EventTooLargeError(10, 5),
         errors.BrokerRejectedError("refused", "CODE"),
         errors.StorageRejectedError("refused", 60, "UNKNOWN_TABLE"),
+        errors.StorageDataError("refused", 53, "TYPE_MISMATCH"),
     ],
 )
 def test_errors_survive_pickling(error: errors.TrailhouseError) -> None:

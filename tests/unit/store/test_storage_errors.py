@@ -8,8 +8,13 @@ import pytest
 import urllib3
 from clickhouse_connect.driver import exceptions as driver
 
-from trailhouse.schemas.errors import StorageError, StorageRejectedError, StorageUnavailableError
-from trailhouse.store.errors import TRANSIENT_CODES, storage_error, translated
+from trailhouse.schemas.errors import (
+    StorageDataError,
+    StorageError,
+    StorageRejectedError,
+    StorageUnavailableError,
+)
+from trailhouse.store.errors import DATA_CODES, REFUSAL_CODES, storage_error, translated
 
 URL = "http://127.0.0.1:8123"
 SECRET = "SELECT 'patient 4711' FROM t"
@@ -69,14 +74,30 @@ def test_a_failure_of_the_network_is_worth_a_retry(error: Exception) -> None:
         raise error
 
 
-@pytest.mark.parametrize("code", sorted(TRANSIENT_CODES))
-def test_what_passes_by_itself_is_worth_a_retry(code: int) -> None:
-    """A transient code of ClickHouse is retriable and named."""
-    name = TRANSIENT_CODES[code]
-    text = answer(code, name)
-    error = storage_error(driver.DatabaseError(text, code=code, name=name), URL)
+PASSING = {
+    107: "FILE_DOESNT_EXIST", 159: "TIMEOUT_EXCEEDED", 173: "CANNOT_ALLOCATE_MEMORY", 201: "QUOTA_EXCEEDED",
+    241: "MEMORY_LIMIT_EXCEEDED", 252: "TOO_MANY_PARTS", 745: "SERVER_OVERLOADED", 1001: "STD_EXCEPTION",
+    54321: "AN_ERROR_OF_TOMORROW",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("code", PASSING)
+def test_what_may_pass_by_itself_is_worth_a_retry(code: int) -> None:
+    """A code that is known neither as the data's fault nor as a refusal is retriable and named."""
+    name = PASSING[code]
+    error = storage_error(driver.DatabaseError(answer(code, name), code=code, name=name), URL)
     assert type(error) is StorageUnavailableError
     assert f"{name} ({code})" in str(error)
+    assert SECRET not in str(error)
+
+
+@pytest.mark.parametrize("code", DATA_CODES)
+def test_a_refused_value_is_told_from_a_refused_statement(code: int) -> None:
+    """Only a refusal of what was to be stored can put a record into quarantine."""
+    assert code not in REFUSAL_CODES
+    error = storage_error(driver.DatabaseError(answer(code, DATA_CODES[code]), code=code), URL)
+    assert isinstance(error, StorageDataError)
+    assert (error.code, error.name) == (code, DATA_CODES[code])
     assert SECRET not in str(error)
 
 
@@ -145,22 +166,6 @@ def test_a_code_is_found_in_the_middle_of_a_stream() -> None:
     )
     assert isinstance(error, StorageUnavailableError)
     assert "MEMORY_LIMIT_EXCEEDED (241)" in str(error)
-
-
-def test_code_252_means_two_things() -> None:
-    """Too many parts pass by; too many partitions in one block never do."""
-    parts = answer(
-        252, "TOO_MANY_PARTS", "Too many parts (300 with average size of 1.00 KiB) in table t"
-    )
-    partitions = answer(
-        252, "TOO_MANY_PARTS", "Too many partitions for single INSERT block (more than 100)"
-    )
-    assert isinstance(
-        storage_error(driver.DatabaseError(parts, code=252), URL), StorageUnavailableError
-    )
-    assert isinstance(
-        storage_error(driver.DatabaseError(partitions, code=252), URL), StorageRejectedError
-    )
 
 
 @pytest.mark.parametrize(
