@@ -148,20 +148,24 @@ def test_the_largest_event_is_taken(audit: AuditLogger, kafka: KafkaConfig) -> N
 
 
 def test_disabled_writes_nothing(kafka: KafkaConfig) -> None:
-    """A disabled logger writes nothing and returns None; a context can override it for itself."""
+    """A disabled logger writes that it is, and nothing else; a context can override it for itself."""
     with AuditLogger(ProducerConfig(kafka=kafka, enabled=False)) as audit:
-        assert audit.enabled is False
+        assert audit.is_enabled is False
         assert audit.log("a", session_id="s") is None
         assert audit.log_run_started(RUN, SESSION) is None
         assert audit.emit(AuditEvent(type="a", session_id="s")) is None
         audit.set_enabled(True)
         assert audit.log("b", session_id="s") is not None
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
-            assert pool.submit(lambda: audit.enabled).result(10) is False, (
+            assert pool.submit(lambda: audit.is_enabled).result(10) is False, (
                 "another thread keeps the baseline"
             )
 
-    assert [event.type for event in events_of(kafka, 1)] == ["b"]
+    assert {(event.type, event.session_id) for event in events_of(kafka, 3)} == {
+        ("audit_disabled", "s"),
+        ("audit_enabled", "s"),
+        ("b", "s"),
+    }
 
 
 def test_order_within_a_session_is_the_order_of_the_calls(

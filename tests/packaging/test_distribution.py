@@ -21,7 +21,9 @@ PARTS = {
     "consumer": ["cli", "consumer", "devstack", "query", "store"],
 }
 PUBLIC = {
-    "trailhouse.producer": ["AuditLogger", "Delivery", "ProducerConfig", "Receipt", "Stats", "telemetry"],
+    "trailhouse.producer": [
+        "AuditContext", "AuditLogger", "Delivery", "ProducerConfig", "Receipt", "Stats", "telemetry",
+    ],
     "trailhouse.query": ["AlteredEvent", "AuditReader", "Conflict", "Overview"],
     "trailhouse.schemas": [
         "Actor", "AuditEvent", "ClickHouseConfig", "EventType", "KafkaConfig", "ProducerConfig",
@@ -92,7 +94,7 @@ def test_the_wheel_holds_every_file_and_no_other(wheel: Path) -> None:
 
 def test_a_base_install_needs_two_packages(base_install: Path) -> None:
     """With confluent-kafka and msgspec alone the producer is imported and makes events."""
-    code = "from trailhouse.producer import AuditLogger, ProducerConfig, telemetry; print(AuditLogger().enabled)"
+    code = "from trailhouse.producer import AuditLogger, ProducerConfig, telemetry; print(AuditLogger().is_enabled)"
     result = run_with_base(base_install, code)
 
     assert (result.returncode, result.stdout.strip()) == (0, "True"), result.stderr

@@ -13,7 +13,7 @@ def produce() -> None:
     with AuditLogger(
         ProducerConfig(service="svc"), tenant_id="t", actor={"type": "user", "id": "u"}
     ) as audit:
-        assert_type(audit.enabled, bool)
+        assert_type(audit.is_enabled, bool)
         assert_type(audit.log_run_started(run, session), Receipt | None)
         assert_type(
             audit.log_usage_metrics(session, {"input_tokens": 1}, run_id="r"), Receipt | None

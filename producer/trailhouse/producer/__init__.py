@@ -1,9 +1,18 @@
 """The producer library: what services embed to write the audit log of their agents."""
 
 from trailhouse.producer import telemetry
+from trailhouse.producer.context import AuditContext
 from trailhouse.producer.logger import AuditLogger
 from trailhouse.producer.outbox import Stats
 from trailhouse.producer.receipt import Delivery, Receipt
 from trailhouse.schemas.config import ProducerConfig
 
-__all__ = ["AuditLogger", "Delivery", "ProducerConfig", "Receipt", "Stats", "telemetry"]
+__all__ = [
+    "AuditContext",
+    "AuditLogger",
+    "Delivery",
+    "ProducerConfig",
+    "Receipt",
+    "Stats",
+    "telemetry",
+]

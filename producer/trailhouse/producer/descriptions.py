@@ -3,6 +3,7 @@
 Structs, mappings and any object with the same names are read alike; a missing name is None.
 """
 
+import enum
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -46,6 +47,23 @@ def envelope_of(run: object, session: object) -> dict[str, Any]:
 def agent_id_of(run: object, session: object) -> Any:
     """Return the agent of the run, else of the session."""
     return read_id(run, "agent_id") or read_id(session, "agent_id")
+
+
+def metadata_of(run: object, session: object) -> dict[str, Any] | None:
+    """Return what *run* and *session* say beside an envelope; None when that is nothing.
+
+    An object of another library may have something else by these names, which is not for us.
+    """
+    status = read(session, "status")
+    metadata = {
+        "run_metadata": read(run, "metadata"),
+        "session_metadata": read(session, "metadata"),
+        "session_status": status if isinstance(status, (str, enum.Enum)) else None,
+    }
+    for name in ("run_metadata", "session_metadata"):
+        if not isinstance(metadata[name], Mapping) or not metadata[name]:
+            metadata[name] = None
+    return {name: value for name, value in metadata.items() if value is not None} or None
 
 
 def started_data(run: object, session: object) -> dict[str, Any]:

@@ -44,13 +44,16 @@ class Dispatcher:
         self._pid = os.getpid()
         self._producer_id = uuid7()
         self._next_seq = 0
+        self._outbox = self._make_outbox()
+        self._sender: Sender | None = None
+
+    def _make_outbox(self) -> Outbox:
         backlog = (
             Backlog(self._config, self._producer_id, self._service)
             if self._config.mode == "durable"
             else None
         )
-        self._outbox = Outbox(self._config.queue_events, self._config.queue_bytes, backlog)
-        self._sender: Sender | None = None
+        return Outbox(self._config.queue_events, self._config.queue_bytes, backlog)
 
     def send_orphans(self) -> None:
         """Have what a predecessor left sent, whether or not we log anything."""
@@ -118,11 +121,10 @@ class Dispatcher:
         self._outbox.add(receipt)
         return receipt
 
-    def _start(self) -> Sender:
+    def _start(self) -> None:
         self._outbox.adopt()
-        sender = self._sender = Sender(self._config, self._outbox)
+        self._sender = Sender(self._config, self._outbox)
         process_hooks.hold(self)
-        return sender
 
     def flush(self, timeout_seconds: float) -> None:
         """Return when every event logged before this call is acknowledged."""

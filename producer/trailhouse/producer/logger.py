@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Never, Self, cast
 
-from trailhouse.producer import descriptions, telemetry_handlers
+from trailhouse.producer import telemetry_handlers
+from trailhouse.producer.context import AuditContext, Binding, Bound, checked, described, fields_of
 from trailhouse.producer.dispatcher import Dispatcher
+from trailhouse.producer.layers import Layers
+from trailhouse.producer.run_events import RunEvents
+from trailhouse.producer.switch import Switches, Switching
 from trailhouse.schemas.config import ProducerConfig
 from trailhouse.schemas.errors import DeliveryError, InvalidEventError
 from trailhouse.schemas.event import AuditEvent, unknown_field
@@ -15,19 +18,21 @@ from trailhouse.schemas.quick import GIVEN
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from types import TracebackType
 
     from trailhouse.producer.outbox import Stats
     from trailhouse.producer.receipt import Receipt
+    from trailhouse.producer.switch import SwitchToken
     from trailhouse.schemas.record import Actor
 
 DEFAULT_TIMEOUT_SECONDS = 30.0
 NOT_GIVEN: Any = None
-"""Stands for a `session_id` that was forgotten, which is refused like any other wrong one."""
+"""Stands for a `session_id` that is bound, or was forgotten and is refused like any other wrong one."""
+_NOTHING_GIVEN = (None,) * len(GIVEN)
 
 
-class AuditLogger:
+class AuditLogger(RunEvents):
     """Writes audit events to Kafka. Safe for threads and after fork; a context manager.
 
     Each method that logs returns a `Receipt` at once, or None while disabled. The broker being
@@ -55,86 +60,127 @@ class AuditLogger:
     ) -> None:
         self._config = ProducerConfig() if config is None else config
         stamps = {"tenant_id": tenant_id or self._config.tenant_id or None, "actor": actor}
-        self._stamps = {name: value for name, value in stamps.items() if value is not None}
-        self._override: ContextVar[bool | None] = ContextVar(
-            "trailhouse_audit_enabled", default=None
-        )
-        self._dispatcher = Dispatcher(self._config)
-        if self.enabled:
+        self._stamps = Bound(checked(stamps))
+        self._has_stamps = self._stamps.context != AuditContext()
+        self._layers: Layers[Bound] = Layers("trailhouse_context")
+        self._newest_layer = self._layers.newest
+        self._dispatcher = self._make_dispatcher(self._config)
+        self._is_on = self._config.enabled
+        self._switches = Switches(is_on=self._is_on, write=self._dispatcher.log)
+        self._newest_switch = self._switches.newest
+        if self.is_enabled:
             self._dispatcher.send_orphans()
 
-    @property
-    def enabled(self) -> bool:
-        """Whether events are written in the current context."""
-        override = self._override.get()
-        return self._config.enabled if override is None else override
+    def _make_dispatcher(self, config: ProducerConfig) -> Dispatcher:
+        return Dispatcher(config)
 
-    def set_enabled(self, enabled: bool) -> None:
-        """Override the process's baseline for the current context: this thread or this task."""
-        self._override.set(enabled)
+    def bind(
+        self,
+        *,
+        session: object = None,
+        run: object = None,
+        parent_run_id: str | None = None,
+        agent_id: str | None = None,
+        tenant_id: str | None = None,
+        actor: Actor | Mapping[str, str] | None = None,
+        provider: str | None = None,
+        correlation_id: str | None = None,
+        trace_id: str | None = None,
+        span_id: str | None = None,
+    ) -> Binding:
+        """Bind fields to a ``with`` or ``async with`` block: each event logged in it inherits them.
 
-    def log_run_started(self, run: object, session: object) -> Receipt | None:
-        """Log `run_started`. *run* and *session*: structs, mappings, or objects with the same names.
+        `trailhouse.producer.context` says what wins over what, and who inherits: tasks do, new threads do not.
 
-        See `log` for what is guaranteed and raised; the same holds for the four below.
+        Args:
+            session: A struct, mapping, any object with the same names, or the id alone.
+            run: The same. Bound inside another run it gets that one as its parent, unless it names its own.
+
+        Raises:
+            InvalidEventError: A field breaks a rule; names both. Permanent; nothing is bound.
         """
-        return self._log_run(
-            EventType.RUN_STARTED, run, session, lambda: descriptions.started_data(run, session)
+        run, session = described(run), described(session)
+        named = {
+            "parent_run_id": parent_run_id,
+            "agent_id": agent_id,
+            "tenant_id": tenant_id,
+            "actor": actor,
+            "provider": provider,
+            "correlation_id": correlation_id,
+            "trace_id": trace_id,
+            "span_id": span_id,
+        }
+        fields = fields_of(run, session, named)
+        return Binding(self._layers, self._stamps, fields, run, session)
+
+    @property
+    def context(self) -> AuditContext:
+        """What an event logged here inherits."""
+        return self._bound.context
+
+    @property
+    def is_enabled(self) -> bool:
+        """Whether events are written in the current context."""
+        return self._switches.current.is_on
+
+    def disabled(
+        self, *, reason: str | None = None, actor: Actor | Mapping[str, str] | None = None
+    ) -> Switching:
+        """Write nothing in a ``with`` block, but `audit_disabled` before it and `audit_enabled` after it.
+
+        Both stand in the session that is bound; without one, in that of the first event that is not written,
+        and nowhere if there is none. They hold *reason* and *actor*, else the actor that is bound. The switch
+        is this logger's and this context's: other threads go on; tasks begun in the block are off until it ends.
+
+        Raises:
+            InvalidEventError: *reason* or *actor* breaks a rule. Permanent; auditing goes on.
+            DeliveryError: As `log`: that it is switched off cannot be logged, and so it is not.
+        """
+        return Switching(
+            lambda: self.set_enabled(False, reason=reason, actor=actor), self.reset_enabled
         )
 
-    def log_run_completed(self, run: object, session: object, result: object) -> Receipt | None:
-        """Log `run_completed` with the result's `token_usage` (``{}`` if missing), and, when known,
-        its `cost_usd`, `stop_reason` and `duration_ms`."""
-        return self._log_run(
-            EventType.RUN_COMPLETED,
-            run,
-            session,
-            lambda: descriptions.completed_data(run, session, result),
+    def enabled(
+        self, *, reason: str | None = None, actor: Actor | Mapping[str, str] | None = None
+    ) -> Switching:
+        """Write events in a ``with`` block, where they are switched off; the counterpart of `disabled`."""
+        return Switching(
+            lambda: self.set_enabled(True, reason=reason, actor=actor), self.reset_enabled
         )
 
-    def log_run_failed(self, run: object, session: object, error: object) -> Receipt | None:
-        """Log `run_failed` with the error's `code` and `message`; *error* may be an exception."""
-        return self._log_run(
-            EventType.RUN_FAILED,
-            run,
-            session,
-            lambda: descriptions.failed_data(run, session, error),
+    def set_enabled(
+        self,
+        enabled: bool,
+        *,
+        reason: str | None = None,
+        actor: Actor | Mapping[str, str] | None = None,
+    ) -> SwitchToken:
+        """Do what `disabled` and `enabled` do, until the token that this returns is given to `reset_enabled`."""
+        return self._switches.set(
+            enabled, self._bound.complete(_NOTHING_GIVEN), reason=reason, actor=actor
         )
 
-    def log_run_cancelled(self, run: object, session: object, error: object) -> Receipt | None:
-        """Log `run_cancelled` with what cancelled the run, as `log_run_failed` does."""
-        return self._log_run(
-            EventType.RUN_CANCELLED,
-            run,
-            session,
-            lambda: descriptions.failed_data(run, session, error),
-        )
+    def reset_enabled(self, token: SwitchToken) -> None:
+        """Undo the `set_enabled` that returned *token*, in every context that has inherited it.
 
-    def log_error(self, run: object, session: object, error: object) -> Receipt | None:
-        """Log `error_occurred`: an error that does not end the run."""
-        return self._log_run(
-            EventType.ERROR_OCCURRED,
-            run,
-            session,
-            lambda: descriptions.failed_data(run, session, error),
-        )
+        Raises:
+            ValueError: The token is another logger's.
+            RuntimeError: It has been used.
+        """
+        self._switches.reset(token)
 
-    def log_usage_metrics(
-        self, session: object, metrics: Mapping[str, Any] | None, run_id: str | None = None
-    ) -> Receipt | None:
-        """Log `token_usage_updated` with *metrics* verbatim, `cost_usd` too."""
-        run = None if run_id is None else {"id": run_id}
-        return self._log_run(
-            EventType.TOKEN_USAGE_UPDATED, run, session, lambda: {} if metrics is None else metrics
-        )
+    @property
+    def _bound(self) -> Bound:
+        layer = self._layers.top
+        return self._stamps if layer is None else layer.value
 
-    def _log_run(
-        self, type: EventType, run: object, session: object, data: Callable[[], Any]
-    ) -> Receipt | None:
-        if not self.enabled:
-            return None
-        get = {"type": type, "data": data(), **descriptions.envelope_of(run, session)}.get
-        return self._log(tuple(map(get, GIVEN)))
+    def _admits(self, given: tuple[Any, ...]) -> bool:
+        if self._newest_switch() is None and self._is_on:
+            return True
+        return self._switches.admits(given)
+
+    def _write(self, given: tuple[Any, ...]) -> Receipt:
+        return self._dispatcher.log(given)
 
     def log(
         self,
@@ -184,15 +230,13 @@ class AuditLogger:
             DeliveryTimeoutError, BrokerRejectedError: With *wait* alone, as `Receipt.result`: the event
                 is logged and goes on being sent, but the broker is not known to have it.
         """
-        if not self.enabled:
-            return None
-        if unknown:
+        if unknown and self.is_enabled:
             raise unknown_field(unknown)
         receipt = self._log(
             (type, session_id, run_id, data, metadata, tenant_id, actor, agent_id, parent_run_id, provider,
              correlation_id, trace_id, span_id, event_id, occurred_at)
         )  # fmt: skip
-        if wait:
+        if wait and receipt is not None:
             receipt.result(timeout_seconds)
         return receipt
 
@@ -208,23 +252,26 @@ class AuditLogger:
         An event that was read can so be emitted again. Guarantees, arguments and errors are those of
         `log`; an `AuditEvent` that exists is valid, and anything else is refused.
         """
-        if not self.enabled:
-            return None
         given = cast(object, event)  # an untyped caller may hand over anything
         if not isinstance(given, AuditEvent):
+            if not self.is_enabled:
+                return None
             raise InvalidEventError("event", f"must be an AuditEvent, got {type(given).__name__}")
+        if not self._admits(tuple(getattr(given, name) for name in GIVEN)):
+            return None
         receipt = self._dispatcher.emit(given)
         if wait:
             receipt.result(timeout_seconds)
         return receipt
 
-    def _log(self, given: tuple[Any, ...]) -> Receipt:
-        """Log what is given, in the order of `GIVEN`."""
-        if self._stamps:
-            given = tuple(
-                self._stamps.get(name) if value is None else value
-                for name, value in zip(GIVEN, given, strict=True)
-            )
+    def _log(self, given: tuple[Any, ...]) -> Receipt | None:
+        """Log what is given, in the order of `GIVEN`, with what is bound."""
+        if self._newest_layer() is not None or self._has_stamps:
+            given = self._bound.complete(given)
+        if (self._newest_switch() is not None or not self._is_on) and not self._switches.admits(
+            given
+        ):
+            return None
         return self._dispatcher.log(given)
 
     def flush(self, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, ExitStack, suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -25,6 +26,7 @@ class Span:
         on_start: Callable[[object, object], None],
         on_end: Callable[[object, object, object], None],
         on_error: Callable[..., None],
+        binds: Callable[[], Iterable[Callable[[object, object], AbstractContextManager[object]]]],
     ) -> None:
         self.result: object = None
         self._run = run
@@ -32,6 +34,8 @@ class Span:
         self._on_start = on_start
         self._on_end = on_end
         self._on_error = on_error
+        self._binds = binds
+        self._bound = ExitStack()
         self._started_at = 0.0
 
     def set_result(self, result: object) -> None:
@@ -40,7 +44,13 @@ class Span:
 
     def __enter__(self) -> Self:
         self._started_at = time.perf_counter()
-        self._on_start(self._run, self._session)
+        with ExitStack() as bound:
+            for bind in self._binds():
+                # A run or session that cannot be bound is for the handlers to judge: a span never raises.
+                with suppress(Exception):
+                    bound.enter_context(bind(self._run, self._session))
+            self._on_start(self._run, self._session)
+            self._bound = bound.pop_all()
         return self
 
     def __exit__(
@@ -50,6 +60,10 @@ class Span:
         trace: TracebackType | None,
     ) -> None:
         duration_ms = round((time.perf_counter() - self._started_at) * 1_000, 3)
+        with self._bound:
+            self._report_end(error, duration_ms)
+
+    def _report_end(self, error: BaseException | None, duration_ms: float) -> None:
         if error is None:
             self._on_end(self._run, self._session, with_duration(self.result, duration_ms))
         else:

@@ -20,7 +20,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextvars import ContextVar
+from contextlib import AbstractContextManager
+from contextvars import ContextVar, Token
 from decimal import Decimal
 from typing import Any
 
@@ -29,34 +30,55 @@ from trailhouse.producer.span import Span
 
 log = logging.getLogger(__name__)
 
+Bind = Callable[[object, object], AbstractContextManager[object]]
+"""Called with (run, session) when a span begins; what it returns is entered around the span's block."""
 Handler = Callable[[str, Mapping[str, Any], Mapping[str, Any]], object]
 """Called with (name, measurements, metadata); what it returns is ignored."""
 
 _lock = threading.Lock()
 # Replaced as a whole, never changed: reports read it without a lock, in forked children too.
-_handlers: dict[str, tuple[frozenset[str], Handler]] = {}
+_handlers: dict[str, tuple[frozenset[str], Handler, Bind | None]] = {}
 _override: ContextVar[bool | None] = ContextVar("trailhouse_telemetry_enabled", default=None)
 
 
-def enabled() -> bool:
+def is_enabled() -> bool:
     """Tell whether telemetry is reported in the current context; it is, unless switched off."""
     return _override.get() is not False
 
 
-def set_enabled(enabled: bool) -> None:
-    """Switch telemetry on or off for the current context: this thread or this task."""
-    _override.set(enabled)
+def set_enabled(enabled: bool) -> Token[bool | None]:
+    """Switch telemetry on or off for the current context: this thread or this task.
+
+    Returns:
+        What `reset_enabled` takes to undo it.
+    """
+    return _override.set(enabled)
 
 
-def attach(handler_id: str, names: str | Iterable[str], handler: Handler) -> None:
+def reset_enabled(token: Token[bool | None]) -> None:
+    """Undo the `set_enabled` that returned *token*, in the context in which it was called.
+
+    Raises:
+        ValueError: It was called in another context.
+        RuntimeError: The token has been used.
+    """
+    _override.reset(token)
+
+
+def attach(
+    handler_id: str, names: str | Iterable[str], handler: Handler, *, bind: Bind | None = None
+) -> None:
     """Have *handler* called for *names*; ``adapter.*`` stands for every adapter event.
 
-    Idempotent: attaching the same id again replaces its names and handler.
+    Idempotent: attaching the same id again replaces what was attached by it.
+
+    Args:
+        bind: What to enter around the block of each span that begins from now on; one that raises is left out.
     """
     wanted = frozenset([names] if isinstance(names, str) else names)
     global _handlers
     with _lock:
-        _handlers = _handlers | {handler_id: (wanted, handler)}
+        _handlers = _handlers | {handler_id: (wanted, handler, bind)}
 
 
 def detach(handler_id: str) -> None:
@@ -112,16 +134,21 @@ def emit_adapter_event(run: object, session: object, event: object) -> None:
 def span(run: object, session: object) -> Span:
     """Report a run's start and end around a block; a context manager, sync and async.
 
-    What it yields takes the result: ``span.result = {...}``. An exception is reported and goes on;
-    a cancellation is told from a failure.
+    What is logged in the block, by a logger whose handlers are attached when it begins, belongs to the run:
+    *run* and *session* are bound, as by `AuditLogger.bind`. What it yields takes the result:
+    ``span.result = {...}``. An exception is reported and goes on; a cancellation is told from a failure.
     """
-    return Span(run, session, emit_run_start, emit_run_end, emit_error)
+    return Span(run, session, emit_run_start, emit_run_end, emit_error, _binds)
+
+
+def _binds() -> list[Bind]:
+    return [bind for _, _, bind in _handlers.values() if bind is not None]
 
 
 def _emit(name: str, measurements: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
-    if not enabled():
+    if not is_enabled():
         return
-    for handler_id, (names, handler) in _handlers.items():
+    for handler_id, (names, handler, _) in _handlers.items():
         if not _matches(name, names):
             continue
         try:

@@ -9,6 +9,7 @@ from trailhouse.producer import telemetry
 from trailhouse.producer.descriptions import envelope_of, read
 
 if TYPE_CHECKING:
+    from trailhouse.producer.context import Binding
     from trailhouse.producer.logger import AuditLogger
 
 NAMES = ("run.start", "run.stop", "run.exception", "usage.report", "adapter.*")
@@ -20,7 +21,10 @@ def attach(logger: AuditLogger) -> None:
     def handle(name: str, measurements: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
         log_reported(logger, name, measurements, metadata)
 
-    telemetry.attach(_handler_id(logger), NAMES, handle)
+    def bind(run: object, session: object) -> Binding:
+        return logger.bind(run=run, session=session)
+
+    telemetry.attach(_handler_id(logger), NAMES, handle, bind=bind)
 
 
 def detach(logger: AuditLogger) -> None:

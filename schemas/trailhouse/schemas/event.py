@@ -202,13 +202,18 @@ def _check_type(event: AuditEvent) -> None:
 
 
 def _check_ids(event: AuditEvent) -> None:
-    _check_id(event.session_id, "session_id")
+    check_id(event.session_id, "session_id")
     for name, value in zip(_OPTIONAL_IDS, _optional_ids(event), strict=True):
         if value is not None:
-            _check_id(value, name)
+            check_id(value, name)
 
 
-def _check_id(value: object, field: str) -> None:
+def check_id(value: object, field: str) -> None:
+    """Check that *value* can be an id.
+
+    Raises:
+        InvalidEventError: It cannot; names *field* and the rule. Permanent.
+    """
     if not isinstance(value, str):
         raise InvalidEventError(
             field,
@@ -241,9 +246,18 @@ def _check_parts(event: AuditEvent) -> None:
             "schema_version", f"must be a whole number from 1 to {MAX_SCHEMA_VERSION}"
         )
     if event.actor is not None:
-        force_setattr(event, "actor", _part(event.actor, Actor, "actor"))
+        force_setattr(event, "actor", checked_actor(event.actor))
     if event.source is not None:
         force_setattr(event, "source", _part(event.source, Source, "source"))
+
+
+def checked_actor(value: object) -> Actor:
+    """Return *value*, an actor or a mapping with the same names, as an actor.
+
+    Raises:
+        InvalidEventError: It is neither. Permanent.
+    """
+    return _part(value, Actor, "actor")
 
 
 def _part(value: object, kind: type[Part], field: str) -> Part:

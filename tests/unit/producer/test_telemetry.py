@@ -147,14 +147,14 @@ def test_switching_off_is_for_one_context(reports: list[Report]) -> None:
     def off() -> bool:
         telemetry.set_enabled(False)
         telemetry.emit_run_start(RUN, SESSION)
-        return telemetry.enabled()
+        return telemetry.is_enabled()
 
     assert contextvars.copy_context().run(off) is False
     thread = threading.Thread(target=telemetry.emit_run_start, args=(RUN, SESSION))
     thread.start()
     thread.join(10)
 
-    assert telemetry.enabled() is True
+    assert telemetry.is_enabled() is True
     assert names(reports) == ["run.start"]
 
 

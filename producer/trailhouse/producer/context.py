@@ -1,0 +1,188 @@
+"""The context: what is said once for a block, and inherited by every event that does not name it itself.
+
+::
+
+    with audit.bind(session=session, run=run, actor={"type": "user", "id": "u-17"}):
+        audit.log("tool_call_started", data={"tool_name": "search"})
+
+**Precedence**, field by field: named in the call, then by the innermost `bind`, then by the ones around it, then
+the logger's own `tenant_id` and `actor`, then its settings. None names nothing. A run that is named inside
+another, by a call or a bind, gets that one as its parent unless it names its own.
+
+**Reach.** A bind belongs to one logger and to one context (`contextvars`): what is called in the block inherits
+it, and so do asyncio tasks and `asyncio.to_thread` begun there, which keep it when the block is over. A new
+thread does not: run its work in a copy, ``contextvars.copy_context().run``. A forked child does. A generator
+runs in its caller's context, so a bind around a `yield` holds for the caller until the generator goes on. Of
+`telemetry.span` the loggers inherit whose handlers are attached when it begins. `AuditLogger.emit` sends an
+event as it is, and inherits nothing.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from trailhouse.producer.descriptions import envelope_of
+from trailhouse.schemas.errors import InvalidEventError
+from trailhouse.schemas.event import check_id, checked_actor
+from trailhouse.schemas.quick import GIVEN
+from trailhouse.schemas.record import Actor
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from trailhouse.producer.layers import Layers, Pushed
+
+_INDEX = {name: index for index, name in enumerate(GIVEN)}
+_RUN_ID, _PARENT_RUN_ID = _INDEX["run_id"], _INDEX["parent_run_id"]
+
+
+class AuditContext(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an event inherits that names nothing itself; what `AuditLogger.context` returns.
+
+    To go on in another process, send its fields along and bind them there:
+    ``audit.bind(session=…, run=…)`` takes plain ids.
+    """
+
+    session_id: str | None = None
+    run_id: str | None = None
+    parent_run_id: str | None = None
+    agent_id: str | None = None
+    tenant_id: str | None = None
+    actor: Actor | None = None
+    provider: str | None = None
+    correlation_id: str | None = None
+    trace_id: str | None = None
+    span_id: str | None = None
+
+
+class Bound:
+    """The fields that are bound at one place of a program, and the run and session that they came from."""
+
+    __slots__ = ("_fields", "_pairs", "_pairs_of_child", "run", "run_id", "session", "session_id")
+
+    def __init__(
+        self, fields: Mapping[str, Any], run: object = None, session: object = None
+    ) -> None:
+        self.run = run
+        self.session = session
+        self.run_id = fields.get("run_id")
+        self.session_id = fields.get("session_id")
+        self._fields = dict(fields)
+        self._pairs = _pairs(self._fields)
+        child = {} if self.run_id is None else {"parent_run_id": self.run_id}
+        self._pairs_of_child = _pairs(self._fields | child)
+
+    @property
+    def context(self) -> AuditContext:
+        """What is bound, for others to read."""
+        return AuditContext(**self._fields)
+
+    def complete(self, given: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return *given*, in the order of `GIVEN`, with what is bound in the place of each None."""
+        run_id = given[_RUN_ID]
+        is_child = run_id is not None and run_id != self.run_id
+        completed = list(given)
+        for index, value in self._pairs_of_child if is_child else self._pairs:
+            if completed[index] is None:
+                completed[index] = value
+        return tuple(completed)
+
+    def within(self, fields: Mapping[str, Any], run: object, session: object) -> Bound:
+        """Return what is bound in a block inside this one that names *fields*."""
+        completed = self.complete(tuple(map(fields.get, GIVEN)))
+        return Bound(
+            {
+                name: value
+                for name, value in zip(GIVEN, completed, strict=True)
+                if value is not None
+            },
+            self.run if run is None else run,
+            self.session if session is None else session,
+        )
+
+
+class Binding:
+    """Binds fields to a block, sync or async; made by `AuditLogger.bind`, and entered once."""
+
+    def __init__(
+        self,
+        layers: Layers[Bound],
+        around: Bound,
+        fields: Mapping[str, Any],
+        run: object,
+        session: object,
+    ) -> None:
+        self._layers = layers
+        self._stamps = around
+        self._named = (fields, run, session)
+        self._pushed: Pushed[Bound] | None = None
+
+    def __enter__(self) -> AuditContext:
+        if self._pushed is not None:
+            raise RuntimeError("a bind is entered once: call `bind` again for another block")
+        around = self._layers.top
+        bound = (self._stamps if around is None else around.value).within(*self._named)
+        self._pushed = self._layers.push(bound)
+        return bound.context
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._pushed is not None:
+            self._layers.remove(self._pushed, everywhere=False)
+
+    async def __aenter__(self) -> AuditContext:
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.__exit__(kind, error, trace)
+
+
+def described(what: object) -> object:
+    """Return a run or session as something that has names: a plain id has one."""
+    return {"id": str(what)} if isinstance(what, (str, uuid.UUID)) else what
+
+
+def fields_of(run: object, session: object, named: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the event's fields that a caller of `bind` names, checked.
+
+    Raises:
+        InvalidEventError: A field breaks a rule, or a run or session has no id. Permanent.
+    """
+    fields = envelope_of(run, session)
+    for name, what in (("session_id", session), ("run_id", run)):
+        if what is not None and fields[name] is None:
+            raise InvalidEventError(name, f"is missing: {type(what).__name__} has no `id`")
+    fields |= {name: value for name, value in named.items() if value is not None}
+    return checked(fields)
+
+
+def checked(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of *fields* that are not None, and follow the rules of an event.
+
+    Raises:
+        InvalidEventError: One does not; names it and the rule. Permanent.
+    """
+    result = {name: value for name, value in fields.items() if value is not None}
+    for name, value in result.items():
+        if name == "actor":
+            result[name] = checked_actor(value)
+        else:
+            check_id(value, name)
+    return result
+
+
+def _pairs(fields: Mapping[str, Any]) -> tuple[tuple[int, Any], ...]:
+    return tuple((_INDEX[name], value) for name, value in fields.items())

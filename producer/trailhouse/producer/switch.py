@@ -1,0 +1,221 @@
+"""Auditing off and on: for the process by its settings, for a context by a switch, and never without a trace.
+
+A switch that changes anything is itself an event, `audit_disabled` or `audit_enabled`, with who and why: in the
+session that is bound, else in that of the first event it decides about. What was told is told again when the
+switch is reset. An event that tells is written whatever is switched off.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Any
+
+from trailhouse.producer.layers import Layers
+from trailhouse.schemas.errors import EventError, TrailhouseError
+from trailhouse.schemas.event import checked_actor
+from trailhouse.schemas.event_type import EventType
+from trailhouse.schemas.quick import GIVEN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from trailhouse.producer.layers import Pushed
+    from trailhouse.schemas.record import Actor
+
+    Given = tuple[Any, ...]
+    """An event as its maker gives it, in the order of `GIVEN`."""
+
+ENABLED_VARIABLE = "TRAILHOUSE_PRODUCER_ENABLED"
+log = logging.getLogger(__name__)
+
+_SESSION_ID = GIVEN.index("session_id")
+_ACTOR = GIVEN.index("actor")
+_NOT_OF_A_SWITCH = frozenset({"data", "metadata", "event_id", "occurred_at"})
+
+
+class Switch:
+    """One decision about auditing, and whether it has been told."""
+
+    __slots__ = ("_actor", "_reason", "_scope", "_untold", "is_on", "told")
+
+    def __init__(
+        self,
+        *,
+        is_on: bool,
+        scope: str,
+        changes: bool,
+        reason: str | None = None,
+        actor: Actor | None = None,
+    ) -> None:
+        self.is_on = is_on
+        self.told: Given | None = None
+        self._scope = scope
+        self._reason = reason
+        self._actor = actor
+        # A list, since taking its one item is atomic: of threads that come at once one tells.
+        self._untold = [None] if changes else []
+
+    def tell(self, given: Given, write: Callable[[Given], object]) -> None:
+        """Write the event about this switch, once, in the session of *given*; nothing without one.
+
+        Raises:
+            EventError, DeliveryError: It was not written, and is not told.
+        """
+        if not self._untold or given[_SESSION_ID] is None:
+            return
+        try:
+            self._untold.pop()
+        except IndexError:
+            return
+        try:
+            event = self.event(given, is_on=self.is_on)
+            write(event)
+        except BaseException:
+            self._untold.append(None)
+            raise
+        self.told = event
+
+    def event(self, given: Given, *, is_on: bool) -> Given:
+        """Return the event about this switch, by the envelope of *given*."""
+        data = {"scope": self._scope} | ({} if self._reason is None else {"reason": self._reason})
+        fields = dict(zip(GIVEN, given, strict=True)) | dict.fromkeys(_NOT_OF_A_SWITCH)
+        fields["type"] = EventType.AUDIT_ENABLED if is_on else EventType.AUDIT_DISABLED
+        fields["data"] = data
+        fields["actor"] = given[_ACTOR] if self._actor is None else self._actor
+        return tuple(map(fields.get, GIVEN))
+
+    def give_up(self) -> None:
+        """Never tell it any more: it could not be written, and would fail with each event."""
+        self._untold.clear()
+
+
+class SwitchToken:
+    """What `AuditLogger.set_enabled` returns, for `AuditLogger.reset_enabled`."""
+
+    __slots__ = ("_pushed", "_switches", "is_used")
+
+    def __init__(self, switches: Switches, pushed: Pushed[Switch]) -> None:
+        self._switches = switches
+        self._pushed = pushed
+        self.is_used = False
+
+    def take(self, switches: Switches) -> Pushed[Switch]:
+        """Return what it stands for, once, to those who gave it.
+
+        Raises:
+            ValueError: Another logger gave it.
+            RuntimeError: It has been used.
+        """
+        if switches is not self._switches:
+            raise ValueError("the token was given by another logger")
+        if self.is_used:
+            raise RuntimeError("the token has been used")
+        self.is_used = True
+        return self._pushed
+
+
+class Switches:
+    """The switches of one logger: the process's baseline, and those of the current context on it."""
+
+    def __init__(self, *, is_on: bool, write: Callable[[Given], object]) -> None:
+        self._layers: Layers[Switch] = Layers("trailhouse_enabled")
+        self._write = write
+        self.newest = self._layers.newest
+        self._is_on = is_on
+        self._baseline = self._new_baseline()
+
+    def _new_baseline(self) -> Switch:
+        self._pid = os.getpid()
+        return Switch(
+            is_on=self._is_on, scope="process", changes=not self._is_on, reason=ENABLED_VARIABLE
+        )
+
+    @property
+    def current(self) -> Switch:
+        """The switch that decides in this context."""
+        layer = self._layers.top
+        return self._baseline if layer is None else layer.value
+
+    def admits(self, given: Given) -> bool:
+        """Tell whether an event is to be written; before, what is still to be told of the switch is."""
+        if self._pid != os.getpid():  # a forked child, which has told nothing yet
+            self._baseline = self._new_baseline()
+        switch = self.current
+        try:
+            switch.tell(given, self._write)
+        except EventError:
+            pass  # the session is none: the next event is looked at again
+        except TrailhouseError as error:
+            # Not raised: it is not what the caller asked for, and a program without a disk is one to switch off.
+            switch.give_up()
+            log.error(
+                "auditing is switched %s here, which could not be logged: %s",
+                _word(switch.is_on),
+                error,
+            )
+        return switch.is_on
+
+    def set(self, is_on: bool, given: Given, *, reason: str | None, actor: object) -> SwitchToken:
+        """Switch auditing on or off in this context; *given* is what is bound.
+
+        Raises:
+            EventError, DeliveryError: It cannot be told; nothing was switched.
+        """
+        switch = Switch(
+            is_on=is_on,
+            scope="context",
+            changes=is_on != self.current.is_on,
+            reason=reason,
+            actor=None if actor is None else checked_actor(actor),
+        )
+        switch.tell(given, self._write)
+        return SwitchToken(self, self._layers.push(switch))
+
+    def reset(self, token: SwitchToken) -> None:
+        """Undo `set`, in each context that has inherited it; logs an error where that cannot be told."""
+        pushed = token.take(self)
+        self._layers.remove(pushed, everywhere=True)
+        switch = pushed.layer.value
+        switch.give_up()
+        if switch.told is not None:
+            if not self.current.is_on:
+                self.current.give_up()  # which this tells
+            try:
+                self._write(switch.event(switch.told, is_on=not switch.is_on))
+            except TrailhouseError as error:
+                log.error(
+                    "auditing is switched %s again, which could not be logged: %s",
+                    _word(not switch.is_on),
+                    error,
+                )
+
+
+class Switching:
+    """Switches auditing for a block; made by `AuditLogger.disabled` and `enabled`, and entered once."""
+
+    def __init__(
+        self, enter: Callable[[], SwitchToken], leave: Callable[[SwitchToken], None]
+    ) -> None:
+        self._enter = enter
+        self._leave = leave
+        self._token: SwitchToken | None = None
+
+    def __enter__(self) -> None:
+        if self._token is not None:
+            raise RuntimeError("a switch is entered once: make another for another block")
+        self._token = self._enter()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._token is not None and not self._token.is_used:
+            self._leave(self._token)
+
+
+def _word(is_on: bool) -> str:
+    return "on" if is_on else "off"
