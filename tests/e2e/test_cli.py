@@ -31,6 +31,7 @@ from trailhouse.consumer.kafka_admin import KafkaAdmin
 from trailhouse.query import AuditReader
 from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig, decode
 from trailhouse.store import ClickHouse
+from waiting import until
 
 pytestmark = pytest.mark.cluster
 NOWHERE = "127.0.0.1:1"
@@ -59,14 +60,6 @@ def records_in(kafka: KafkaConfig) -> list[bytes]:
     finally:
         consumer.close()
     return found
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    """Wait until *condition* holds; fail with *what* was awaited at the deadline."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, f"expected {what} within {DEADLINE_SECONDS:g} s"
-        time.sleep(0.05)  # between two looks, not instead of them
 
 
 def one_error(result: subprocess.CompletedProcess[bytes]) -> str:
@@ -181,7 +174,7 @@ def test_recorded_runs_go_through_and_come_back(
         output = run_command("log", session_id, "--format", "jsonl", settings=settings).stdout
         read = [json.loads(line) for line in output.splitlines()]
         assert [event | fields for event, fields in zip(read, events, strict=True)] == read
-    state = json.loads(run_command("status", "--json", settings=settings).stdout)
+    state = json.loads(run_command("status", "--format", "json", settings=settings).stdout)
     assert state["problems"] == {}
     assert state["kafka"]["lag_records"] == 0
     assert set(state["kafka"]["lag_by_partition"]) == {str(n) for n in range(kafka.partitions)}
@@ -338,8 +331,9 @@ def test_log_filters_as_it_is_told(settings: dict[str, str], database: ClickHous
 
     def numbers(*options: str) -> list[int]:
         result = run_command("log", "s", *options, "--format", "jsonl", settings=settings)
-        assert result.returncode == 0, result
-        return [decode(line).data["n"] for line in result.stdout.splitlines()]
+        found = [decode(line).data["n"] for line in result.stdout.splitlines()]
+        assert result.returncode == (0 if found else 1), result
+        return found
 
     assert numbers() == [0, 1, 2, 3]
     assert numbers("--run-id", "2") == [2, 3]
@@ -359,12 +353,86 @@ def test_log_filters_as_it_is_told(settings: dict[str, str], database: ClickHous
     assert [line.split()[0] for line in table[1:]] == ["1", "2", "3", "4"]
 
 
-def test_log_of_an_unknown_session_is_empty(settings: dict[str, str]) -> None:
-    """No event is an answer and not a failure: said on standard error, code 0, empty output."""
+def test_log_of_an_unknown_session_says_so(settings: dict[str, str]) -> None:
+    """Nothing found is said on standard error with a way on; code 1, and what is empty in each format."""
     for form, output in (("table", b""), ("jsonl", b""), ("json", b"[]\n")):
         result = run_command("log", "nobody\x1b", "--format", form, settings=settings)
-        assert (result.returncode, result.stdout) == (0, output)
-        assert result.stderr == b"no events for session 'nobody\\x1b'\n"
+        assert (result.returncode, result.stdout) == (1, output)
+        first, second = result.stderr.splitlines()
+        assert first == b"no events for session 'nobody\\x1b'"
+        assert b"trailhouse sessions" in second
+
+
+def test_a_filter_that_matches_nothing_says_what_there_is(
+    settings: dict[str, str], database: ClickHouseConfig
+) -> None:
+    """Types, runs and times of the session are named, with what may have been meant; never another tenant's."""
+    events = [
+        AuditEvent(
+            type=kind, session_id="s", run_id=run, tenant_id=tenant,
+            occurred_at=dt.datetime(2026, 1, 31, 8, tzinfo=dt.UTC),
+        )
+        for kind, run, tenant in [
+            ("run_started", "run-1", "acme"),
+            ("run_completed", "run-1", "acme"),
+            ("secret_type", "secret-run", "other"),
+        ]
+    ]  # fmt: skip
+    store(database, in_order(events))
+
+    def told(*options: str) -> list[str]:
+        result = run_command("log", "s", *options, settings=settings)
+        assert (result.returncode, result.stdout) == (1, b""), result
+        return result.stderr.decode().splitlines()
+
+    assert told("--tenant", "acme", "--type", "run_complete") == [
+        "session 's' has 2 events for tenant 'acme', none of type run_complete",
+        "types there: run_completed (1), run_started (1)",
+        "did you mean run_completed?",
+    ]
+    assert told("--tenant", "acme", "--run-id", "run-2") == [
+        "session 's' has 2 events for tenant 'acme', none of run 'run-2'",
+        "runs there: run-1",
+        "did you mean run-1?",
+    ]
+    assert told("--since", "2026-02-01", "--type", "run_started") == [
+        "session 's' has 3 events, none of type run_started and since 2026-02-01T00:00:00.000000Z",
+        "types there: run_completed (1), run_started (1), secret_type (1)",
+        "its events occurred from 2026-01-31T08:00:00.000000Z to 2026-01-31T08:00:00.000000Z",
+    ]
+    unknown = told("--tenant", "acm")
+    assert unknown[0] == "no events for session 's' for tenant 'acm'"
+    for line in [*told("--tenant", "acme", "--type", "x"), *unknown]:
+        assert "secret" not in line
+        assert "other" not in line
+
+
+def test_sessions_are_listed_the_latest_first(
+    settings: dict[str, str], database: ClickHouseConfig
+) -> None:
+    """`sessions` names those that were appended to last, of one tenant where it is named; 1 where there is none."""
+    events = [
+        AuditEvent(type=f"type_{number}", session_id=session, tenant_id=tenant)
+        for number, (session, tenant) in enumerate(
+            [("a", "t"), ("b", "t"), ("c", "other"), ("a", "t")]
+        )
+    ]
+    store(database, in_order(events))
+
+    def listed(*options: str) -> list[tuple[str, int, str]]:
+        result = run_command("sessions", "--format", "json", *options, settings=settings)
+        found = json.loads(result.stdout)
+        assert result.returncode == (0 if found else 1), result
+        return [(each["session_id"], each["events"], each["last_type"]) for each in found]
+
+    last, older, oldest = ("a", 2, "type_3"), ("c", 1, "type_2"), ("b", 1, "type_1")
+    assert listed() == [last, older, oldest]
+    assert listed("--limit", "1") == [last]
+    assert listed("--tenant", "t") == [last, oldest]
+    assert listed("--tenant", "nobody") == []
+    assert listed("--since", "1h") == [last, older, oldest]
+    table = run_command("sessions", settings=settings).stdout.decode().splitlines()
+    assert [line.split()[0] for line in table] == ["session", "a", "c", "b"]
 
 
 @pytest.mark.parametrize("form", ["table", "json", "jsonl"])
@@ -417,7 +485,7 @@ def test_status_tells_a_missing_part_and_the_other_all_the_same(
     settings: dict[str, str], part: str, other: str, away: dict[str, str]
 ) -> None:
     """What does not answer is named in its own line with the way out; the code is 1."""
-    result = run_command("status", "--json", settings=settings | away)
+    result = run_command("status", "--format", "json", settings=settings | away)
     state = json.loads(result.stdout)
     assert result.returncode == 1
     assert set(state["problems"]) == {part}
@@ -430,7 +498,7 @@ def test_status_tells_a_missing_part_and_the_other_all_the_same(
 def test_status_counts_what_waits(settings: dict[str, str], emitted: Emit) -> None:
     """Without a worker all records wait, and `status` says how many, in whichever partition."""
     assert emitted(b"".join(line + b"\n" for line in recorded_lines())).returncode == 0
-    state = json.loads(run_command("status", "--json", settings=settings).stdout)
+    state = json.loads(run_command("status", "--format", "json", settings=settings).stdout)
     assert state["kafka"]["lag_records"] == len(recorded_lines())
     assert sum(state["kafka"]["lag_by_partition"].values()) == len(recorded_lines())
     assert state["clickhouse"]["stored_events"] == 0

@@ -166,8 +166,8 @@ def test_dev_says_where_everything_is_and_what_to_try(dev: Dev, tmp_path: Path) 
 
 
 def test_every_part_answers(dev: Dev) -> None:
-    """Kafka has the topic, ClickHouse the tables, the worker is healthy, and `status --json` says so."""
-    done = dev.ask("status", "--json")
+    """Kafka has the topic, ClickHouse the tables, the worker is healthy, and `status --format json` says so."""
+    done = dev.ask("status", "--format", "json")
     assert done.returncode == 0, done.stderr
     parts = json.loads(done.stdout)["parts"]
     assert {name: part["state"] for name, part in parts.items()} == dict.fromkeys(

@@ -1,14 +1,15 @@
 """`trailhouse account`: the balance sheet of what producers have emitted."""
 
 import datetime as dt
-import sys
 from collections.abc import Iterator
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trailhouse.cli.printable import counted, printable
+from trailhouse.cli.console import say, say_json, tell_step
+from trailhouse.cli.formats import Format, FormatOption
+from trailhouse.cli.printable import counted
+from trailhouse.cli.since import EXAMPLES as TIMES
 from trailhouse.cli.since import since as since_of
 
 if TYPE_CHECKING:
@@ -23,28 +24,19 @@ _PLACES = ("spooled", "in_kafka", "stored", "quarantined", "expired", "missing")
 SHOWN_ABSENT = 200
 
 
-class Format(StrEnum):
-    """How the balance is written."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
 def account(
     since: Annotated[
         dt.datetime | None,
         typer.Option(
             parser=since_of,
             metavar="TIME",
-            help="From each producer's first event that Kafka took since: RFC 3339, or a while ago such as 1h.",
+            help=f"From each producer's first event that Kafka took since: {TIMES}.",
         ),
     ] = None,
     session: Annotated[
         str | None, typer.Option(help="Only this session, and what is missing beside its events.")
     ] = None,
-    format: Annotated[
-        Format, typer.Option(help="Lines of text, or one JSON object.")
-    ] = Format.TEXT,
+    format: FormatOption = Format.TABLE,
 ) -> None:
     """Print emitted = spooled + in Kafka + stored + quarantined + expired, and name what is missing.
 
@@ -67,12 +59,10 @@ def account(
             worker.group_id,
             spooled=lambda: _spooled(kafka.topic),
             scope=Scope(since=since, session_id=session),
-            report=_report,
+            report=tell_step,
         )
     if format is Format.JSON:
-        import msgspec
-
-        typer.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+        say_json(found)
     else:
         _print(found)
     if found.missing:
@@ -94,23 +84,16 @@ def _spooled(topic: str) -> Iterator[bytes]:
                     yield found.record
 
 
-def _report(step: str) -> None:
-    if sys.stderr.isatty():
-        sys.stderr.write(f"{step} …\n")
-
-
 def _print(found: "Account") -> None:
-    typer.echo(f"{'emitted':<12} {found.emitted:>12}   by {counted(found.producers, 'producer')}")
+    say(f"{'emitted':<12} {found.emitted:>12}   by {counted(found.producers, 'producer')}")
     for name in _PLACES:
-        typer.echo(
-            f"  {name.replace('_', ' ').replace('kafka', 'Kafka'):<10} {getattr(found, name):>12}"
-        )
+        say(f"  {name.replace('_', ' ').replace('kafka', 'Kafka'):<10} {getattr(found, name):>12}")
     if found.unnumbered:
-        typer.echo(f"{'unnumbered':<12} {found.unnumbered:>12}   stored, emitted without a source")
+        say(f"{'unnumbered':<12} {found.unnumbered:>12}   stored, emitted without a source")
     for each in found.absent[:SHOWN_ABSENT]:
-        typer.echo(printable(_line(each)))
+        say(_line(each))
     if len(found.absent) > SHOWN_ABSENT:
-        typer.echo(f"… and {len(found.absent) - SHOWN_ABSENT} more; --format json names all")
+        say(f"… and {len(found.absent) - SHOWN_ABSENT} more; --format json names all")
 
 
 def _line(absent: "Absent") -> str:

@@ -14,6 +14,7 @@ from trailhouse.cli import (
     log,
     reconcile,
     replay,
+    sessions,
     status,
     version,
     worker,
@@ -24,7 +25,7 @@ from trailhouse.cli.spool import spool_app
 
 app = typer.Typer(
     name="trailhouse",
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     invoke_without_command=True,
     epilog="Example:\n\ntrailhouse demo",
@@ -37,9 +38,15 @@ def root(
     verbose: Annotated[
         bool, typer.Option("--verbose", help="Show the traceback of a failure; any place will do.")
     ] = False,
+    is_version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.")
+    ] = False,
 ) -> None:
     """The audit log of AI-agent runs: Kafka in, ClickHouse out."""
     # `main` has taken --verbose out before Typer sees it; it is declared for its help.
+    if is_version:
+        typer.echo(f"trailhouse {version.installed('trailhouse')}")
+        raise typer.Exit
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
         raise typer.Exit(2)
@@ -60,6 +67,7 @@ _add(emit.emit, emit.EXAMPLES)
 app.add_typer(spool_app, name="spool")
 _add(worker.worker, worker.EXAMPLES)
 _add(log.log, log.EXAMPLES)
+_add(sessions.sessions, sessions.EXAMPLES)
 _add(status.status, status.EXAMPLES)
 app.add_typer(quarantine_app, name="quarantine")
 _add(replay.replay, replay.EXAMPLES)

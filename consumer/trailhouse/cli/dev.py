@@ -1,6 +1,5 @@
 """`trailhouse dev`: Kafka, ClickHouse and a worker on this machine, in the foreground or around a command."""
 
-import json
 import shutil
 import sys
 import tempfile
@@ -13,13 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from trailhouse.cli.console import say, say_json, tell
+from trailhouse.cli.formats import Format, FormatOption
+
 if TYPE_CHECKING:
     from trailhouse.devstack import DevStack, PartName
 
 _COMMAND = "trailhouse.dev.command"
 _EPILOG = (
     "Examples:\n\ntrailhouse dev\n\ntrailhouse dev --data-dir ./data --clickhouse-port 18123\n\n"
-    "trailhouse dev -- python -m pytest\n\ntrailhouse dev status --json\n\ntrailhouse dev stop clickhouse"
+    "trailhouse dev -- python -m pytest\n\ntrailhouse dev status --format json\n\ntrailhouse dev stop clickhouse"
 )
 
 
@@ -109,23 +111,16 @@ def dev(
         )
 
 
-@dev_app.command(epilog="Examples:\n\ntrailhouse dev status\n\ntrailhouse dev status --json")
-def status(
-    data_dir: StackDir = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON: each part with state, pid and port.")
-    ] = False,
-) -> None:
+@dev_app.command(epilog="Examples:\n\ntrailhouse dev status\n\ntrailhouse dev status --format json")
+def status(data_dir: StackDir = None, format: FormatOption = Format.TABLE) -> None:
     """Show the parts of the running stack."""
     answer = _ask(data_dir, "status")
-    if as_json:
-        sys.stdout.write(json.dumps(answer, indent=2) + "\n")
+    if format is Format.JSON:
+        say_json(answer)
         return
-    sys.stdout.write(f"stack on {answer['data_dir']}, pid {answer['pid']}\n")
+    say(f"stack on {answer['data_dir']}, pid {answer['pid']}")
     for name, part in answer["parts"].items():
-        sys.stdout.write(
-            f"{name:<11}{part['state']:<10}pid {part['pid'] or '-':<8} port {part['port']}\n"
-        )
+        say(f"{name:<11}{part['state']:<10}pid {part['pid'] or '-':<8} port {part['port']}")
 
 
 @dev_app.command(epilog="Example:\n\ntrailhouse dev stop clickhouse")
@@ -163,8 +158,7 @@ def _folder(data_dir: Path | None) -> Generator[Path]:
 
 
 def _say(line: str) -> None:
-    sys.stderr.write(f"trailhouse dev: {line}\n")
-    sys.stderr.flush()
+    tell(f"trailhouse dev: {line}")
 
 
 def _welcome(stack: "DevStack") -> None:

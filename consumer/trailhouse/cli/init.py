@@ -4,6 +4,9 @@ from typing import Annotated
 
 import typer
 
+from trailhouse.cli.console import say, say_json
+from trailhouse.cli.formats import Format, FormatOption
+
 EXAMPLES = ("trailhouse init --dry-run", "trailhouse init")
 
 
@@ -11,6 +14,7 @@ def init(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done and change nothing.")
     ] = False,
+    format: FormatOption = Format.TABLE,
 ) -> None:
     """Make the topic and the tables; running it again changes nothing."""
     from trailhouse.consumer.init import apply_init, plan_init
@@ -18,10 +22,13 @@ def init(
 
     kafka, clickhouse = KafkaConfig(), ClickHouseConfig()
     steps = plan_init(kafka, clickhouse) if dry_run else apply_init(kafka, clickhouse)
+    if format is Format.JSON:
+        say_json(steps)
+        return
     words = {
         "create": "would create" if dry_run else "created",
         "keep": "is there",
         "differs": "left alone, it differs",
     }
     for step in steps:
-        typer.echo(f"{step.subject}: {words[step.action]} ({step.detail})")
+        say(f"{step.subject}: {words[step.action]} ({step.detail})")

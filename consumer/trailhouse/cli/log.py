@@ -1,12 +1,17 @@
 """`trailhouse log`: one session's audit log, in the order it was appended."""
 
 import datetime as dt
-import sys
 from collections.abc import Sequence
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from trailhouse.cli.console import say, tell, write_records
+from trailhouse.cli.formats import EventFormat
+from trailhouse.cli.printable import counted
+from trailhouse.cli.since import SINCE_HELP, UNTIL_HELP
+from trailhouse.cli.since import since as since_of
+from trailhouse.cli.since import until as until_of
 
 if TYPE_CHECKING:
     from trailhouse.query import AlteredEvent
@@ -15,59 +20,40 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "trailhouse log airline-07",
     "trailhouse log airline-07 --type tool_call_failed --type run_failed",
-    "trailhouse log airline-07 --since 2026-01-31T08:00:00Z --format jsonl > airline-07.jsonl",
+    "trailhouse log airline-07 --since yesterday --format jsonl > airline-07.jsonl",
 )
 SHOWN_ALTERED = 50
 
 
-class Format(StrEnum):
-    """How the events are written."""
-
-    TABLE = "table"
-    JSON = "json"
-    JSONL = "jsonl"
-
-
-def moment(text: str) -> dt.datetime:
-    """Return the time that *text* names; one without a time zone is wrong use."""
-    try:
-        found = dt.datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(
-            f"{text!r} is no RFC 3339 time such as 2026-01-31T08:00:00Z"
-        ) from None
-    if found.utcoffset() is None:
-        raise typer.BadParameter(f"{text!r} has no time zone; write 2026-01-31T08:00:00Z")
-    return found
-
-
 def log(
-    session_id: Annotated[str, typer.Argument(help="The session.", show_default=False)],
+    session_id: Annotated[
+        str, typer.Argument(metavar="SESSION_ID", help="The session.", show_default=False)
+    ],
     run_id: Annotated[str | None, typer.Option(help="Only this run.")] = None,
     type: Annotated[
         list[str] | None, typer.Option(help="Only events of this type; may be repeated.")
     ] = None,
     since: Annotated[
-        dt.datetime | None,
-        typer.Option(parser=moment, metavar="TIME", help="Not before this time, RFC 3339."),
+        dt.datetime | None, typer.Option(parser=since_of, metavar="TIME", help=SINCE_HELP)
     ] = None,
     until: Annotated[
-        dt.datetime | None,
-        typer.Option(parser=moment, metavar="TIME", help="Not after this time, RFC 3339."),
+        dt.datetime | None, typer.Option(parser=until_of, metavar="TIME", help=UNTIL_HELP)
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="At most this many events, from the begin.")
+        int | None, typer.Option(min=1, help="At most this many events, from the start.")
     ] = None,
     tenant: Annotated[str | None, typer.Option(help="Only events of this tenant.")] = None,
     format: Annotated[
-        Format,
-        typer.Option(help="A table; one JSON array; or the exact records, one a line."),
-    ] = Format.TABLE,
+        EventFormat,
+        typer.Option(
+            help="A table; one JSON array; the exact records, one a line; or CSV for a spreadsheet."
+        ),
+    ] = EventFormat.TABLE,
 ) -> None:
     """Print a session's audit log, in the order it was appended.
 
-    A row that was altered in ClickHouse is marked, and is no record in the other formats; the exit
-    code is 1 then.
+    A row that was altered in ClickHouse is marked, and is no record in the other formats. The exit
+    code is 1 then, and when nothing matches; what there is instead is said.
     """
     from trailhouse.query import AlteredEvent, AuditReader
 
@@ -81,28 +67,37 @@ def log(
             limit=limit,
             on_altered="mark",
         )
-    if not found:
-        sys.stderr.write(f"no events for session {session_id!r}\n")
+        if not found:
+            from trailhouse.cli.nothing_found import Asked, explanation
+
+            asked = Asked(run_id=run_id, types=tuple(type or ()), since=since, until=until)
+            for line in explanation(session_id, tenant, asked, reader.outline(session_id)):
+                tell(line)
     events = [each for each in found if not isinstance(each, AlteredEvent)]
     match format:
-        case Format.TABLE:
+        case EventFormat.TABLE:
             _print_table(found)
-        case Format.JSON:
-            _write_array(events)
-        case Format.JSONL:
+        case EventFormat.JSON:
+            write_records(b"[" + b",\n".join(event.record for event in events) + b"]\n")
+        case EventFormat.JSONL:
             _write_lines(events)
+        case EventFormat.CSV:
+            from trailhouse.cli.csv_rows import csv_lines
+
+            for line in csv_lines(events):
+                say(line)
     _tell_altered([each for each in found if isinstance(each, AlteredEvent)])
+    if not found:
+        raise typer.Exit(1)
 
 
 def _tell_altered(altered: Sequence["AlteredEvent"]) -> None:
     """Name what was altered, and exit with 1 if anything was."""
-    from trailhouse.cli.printable import counted, printable
-
     for each in altered[:SHOWN_ALTERED]:
-        sys.stderr.write(printable(f"altered: event {each.event_id}: {each.reason}") + "\n")
+        tell(f"altered: event {each.event_id}: {each.reason}")
     if altered:
-        sys.stderr.write(
-            f"{counted(len(altered), 'row')} altered in ClickHouse; `trailhouse reconcile --deep` says more\n"
+        tell(
+            f"{counted(len(altered), 'row')} altered in ClickHouse; `trailhouse reconcile --deep` says more"
         )
         raise typer.Exit(1)
 
@@ -115,10 +110,6 @@ def _print_table(events: Sequence["AuditEvent | AlteredEvent"]) -> None:
         print_table(results(), EVENT_COLUMNS, event_rows(events))
 
 
-def _write_array(events: Sequence["AuditEvent"]) -> None:
-    sys.stdout.buffer.write(b"[" + b",\n".join(event.record for event in events) + b"]\n")
-
-
 def _write_lines(events: Sequence["AuditEvent"]) -> None:
     from trailhouse.cli.lines import one_line
 
@@ -126,8 +117,6 @@ def _write_lines(events: Sequence["AuditEvent"]) -> None:
     for event in events:
         line = one_line(event.record)
         respelled += line != event.record
-        sys.stdout.buffer.write(line + b"\n")
+        write_records(line + b"\n")
     if respelled:
-        sys.stderr.write(
-            f"records with line breaks between their values, here written as blanks: {respelled}\n"
-        )
+        tell(f"records with line breaks between their values, here written as blanks: {respelled}")

@@ -1,6 +1,7 @@
 """The entry point: runs a command, turns what goes wrong into one line and an exit code.
 
-Exit codes: 0, 1 for a failure, 2 for wrong use, 130 after Ctrl-C. This module imports nothing but
+Exit codes: 0, 1 for a failure, 2 for wrong use, 130 after Ctrl-C. A reader of our output that leaves,
+such as `head`, is no failure. This module imports nothing but
 the standard library and the error tree, since the script also exists where the extra `cli` is not
 installed.
 """
@@ -12,8 +13,9 @@ import sys
 import traceback
 from collections.abc import Sequence
 
+from trailhouse.cli.console import discard_output, tell
 from trailhouse.cli.extras import way_out
-from trailhouse.cli.printable import printable
+from trailhouse.cli.wrong_use import in_our_words
 from trailhouse.schemas.errors import TrailhouseError
 
 FAILURE = 1
@@ -26,8 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     is_verbose, rest = split_verbose(given)
     _prepare_streams()
     try:
-        code = _run(rest)
-        sys.stdout.flush()
+        return _flushed(_run(rest))
     except TrailhouseError as error:
         return _fail(str(error), is_verbose)
     except ImportError as error:
@@ -37,11 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except OSError as error:
-        _write_or_discard()
         return _fail(_system(error), is_verbose)
     except Exception as error:  # noqa: BLE001 - the last line of defence, and it reports
         return _fail(_unexpected(error), is_verbose)
-    return code
 
 
 def split_verbose(arguments: Sequence[str]) -> tuple[bool, list[str]]:
@@ -73,18 +72,25 @@ def _run(arguments: list[str]) -> int:
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         path = context.command_path if context else "trailhouse"
-        message = error.format_message().strip().rstrip(".")
-        sys.stderr.write(f"error: {printable(message)}; see `{path} --help`\n")
+        message = in_our_words(error.format_message())
+        tell(f"error: {message}; see `{path} --help`")
         return error.exit_code
     except typer.Abort:
         return FAILURE
+    except SystemExit as ended:
+        # Typer makes 1 of a reader that has gone.
+        if isinstance(gone := ended.__context__, BrokenPipeError):
+            raise gone from None
+        raise
     return result if isinstance(result, int) else 0
 
 
 def _fail(message: str, is_verbose: bool) -> int:
+    _write_or_discard()
     if is_verbose:
-        traceback.print_exc()
-    sys.stderr.write(f"error: {printable(' '.join(message.split()))}\n")
+        for line in traceback.format_exc().splitlines():
+            tell(line)
+    tell(f"error: {' '.join(message.split())}")
     return FAILURE
 
 
@@ -97,19 +103,24 @@ def _system(error: OSError) -> str:
     return f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
 
 
+def _flushed(code: int) -> int:
+    """Write what is buffered; a reader that has gone by then does not change the verdict."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        discard_output()
+    return code
+
+
 def _leave_quietly() -> int:
-    """Whoever read our output has gone: what is still buffered must not fail at exit."""
-    _discard_output()
-    return FAILURE
+    """Whoever read our output has seen enough: what is still buffered must not fail at exit."""
+    discard_output()
+    return 0
 
 
 def _write_or_discard() -> None:
-    """Write what is still buffered; on a full disk it must not fail again at exit, with a code of its own."""
+    """Write what is still buffered; what fails now must not fail again at exit, with a code of its own."""
     try:
         sys.stdout.flush()
     except OSError:
-        _discard_output()
-
-
-def _discard_output() -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()

@@ -2,14 +2,17 @@
 
 import datetime as dt
 import sys
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trailhouse.cli.printable import counted, printable
+from trailhouse.cli.console import say, say_json, tell
+from trailhouse.cli.formats import Format, FormatOption
+from trailhouse.cli.printable import counted
+from trailhouse.cli.since import EXAMPLES as TIMES
 from trailhouse.cli.since import place as place_of
 from trailhouse.cli.since import since as since_of
+from trailhouse.cli.since import until as until_of
 
 if TYPE_CHECKING:
     from trailhouse.query.quarantine import Quarantined
@@ -31,19 +34,12 @@ Since = Annotated[
     typer.Option(
         parser=since_of,
         metavar="TIME",
-        help="Taken by Kafka then or later: RFC 3339, or a while ago such as 24h.",
+        help=f"Taken by Kafka then or later: {TIMES}.",
     ),
 ]
 TopicId = Annotated[
     str | None, typer.Option(help="Id of the topic, where several of this name were used.")
 ]
-
-
-class Format(StrEnum):
-    """How the records are listed."""
-
-    TABLE = "table"
-    JSON = "json"
 
 
 @quarantine_app.command(
@@ -53,13 +49,13 @@ def list_records(
     since: Since = None,
     until: Annotated[
         dt.datetime | None,
-        typer.Option(parser=since_of, metavar="TIME", help="Taken by Kafka then or earlier."),
+        typer.Option(parser=until_of, metavar="TIME", help="Taken by Kafka then or earlier."),
     ] = None,
     reason: Annotated[
         str | None, typer.Option(help="Only where the reason holds this text.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most this many, the last ones.")] = _LIMIT,
-    format: Annotated[Format, typer.Option(help="A table, or one JSON array.")] = Format.TABLE,
+    format: FormatOption = Format.TABLE,
 ) -> None:
     """List what is in quarantine, the last record first; never its content.
 
@@ -80,16 +76,14 @@ def list_records(
         # The bytes of no more than a few records are in memory at a time.
         rows = [_summary(record) for record in records.fetch(places)]
     if format is Format.JSON:
-        import msgspec
-
-        typer.echo(msgspec.json.format(msgspec.json.encode(rows), indent=2).decode())
+        say_json(rows)
     elif rows:
         from trailhouse.cli.console import results
         from trailhouse.cli.table import print_table
 
         print_table(results(), _COLUMNS, [_cells(row) for row in rows])
     else:
-        sys.stderr.write("nothing in quarantine\n")
+        tell("nothing in quarantine")
 
 
 @quarantine_app.command(
@@ -120,9 +114,13 @@ def show(
         record = next(records.fetch([records.locate(place.partition, place.offset, topic_id)]))
     if not raw:
         for line in _description(record, kafka.topic):
-            typer.echo(printable(line))
+            say(line)
     elif record.record is None:
-        sys.stderr.write("the record has no value\n")
+        tell("the record has no value")
+    elif sys.stdout.isatty():
+        raise typer.BadParameter(
+            "the exact bytes go to a file or a pipe, not to a terminal: add > record.bin"
+        )
     else:
         sys.stdout.buffer.write(record.record)
 
@@ -170,10 +168,10 @@ def requeue(
         topic_id=topic_id,
         is_dry_run=dry_run,
         is_forced=force,
-        echo=lambda line: typer.echo(printable(line)),
+        echo=say,
     )
     verb = "would be sent" if dry_run else "sent"
-    typer.echo(f"{counted(outcome.sent, 'record')} {verb}, {outcome.kept} not")
+    say(f"{counted(outcome.sent, 'record')} {verb}, {outcome.kept} not")
     if outcome.refused or (places and outcome.kept):
         raise typer.Exit(1)
 

@@ -1,13 +1,14 @@
 """`trailhouse reconcile`: name every offset that is committed and not stored."""
 
 import datetime as dt
-import sys
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trailhouse.cli.printable import counted, printable
+from trailhouse.cli.console import say, say_json, tell_step
+from trailhouse.cli.formats import Format, FormatOption
+from trailhouse.cli.printable import counted
+from trailhouse.cli.since import EXAMPLES as TIMES
 from trailhouse.cli.since import since as since_of
 
 if TYPE_CHECKING:
@@ -16,23 +17,16 @@ if TYPE_CHECKING:
 EXAMPLES = ("trailhouse reconcile", "trailhouse reconcile --since 24h --format json")
 
 
-class Format(StrEnum):
-    """How the result is written."""
-
-    TABLE = "table"
-    JSON = "json"
-
-
 def reconcile(
     since: Annotated[
         dt.datetime | None,
         typer.Option(
             parser=since_of,
             metavar="TIME",
-            help="Only what Kafka took then or later: RFC 3339, or a while ago such as 24h.",
+            help=f"Only what Kafka took then or later: {TIMES}.",
         ),
     ] = None,
-    format: Annotated[Format, typer.Option(help="A table, or one JSON object.")] = Format.TABLE,
+    format: FormatOption = Format.TABLE,
 ) -> None:
     """Compare Kafka's offsets, the ledger and the tables, and name every gap with the way out.
 
@@ -46,20 +40,13 @@ def reconcile(
     kafka, clickhouse, worker = KafkaConfig(), ClickHouseConfig(), WorkerConfig()
     with ClickHouse(clickhouse) as storage:
         check_with(storage)
-        found = compare(kafka, storage, worker.group_id, since=since, report=_report)
+        found = compare(kafka, storage, worker.group_id, since=since, report=tell_step)
     if format is Format.JSON:
-        import msgspec
-
-        typer.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+        say_json(found)
     else:
         _print(found)
     if found.gaps:
         raise typer.Exit(1)
-
-
-def _report(step: str) -> None:
-    if sys.stderr.isatty():
-        sys.stderr.write(f"{step} …\n")
 
 
 def _print(found: "Reconciliation") -> None:
@@ -81,14 +68,10 @@ def _print(found: "Reconciliation") -> None:
     ]
     print_table(results(), columns, rows)
     for gap in found.gaps:
-        typer.echo(
-            printable(
-                f"gap: partition {gap.partition}, offsets {gap.first_offset} to {gap.last_offset}: {gap.why};"
-                f" {gap.way_out}"
-            )
+        say(
+            f"gap: partition {gap.partition}, offsets {gap.first_offset} to {gap.last_offset}: {gap.why};"
+            f" {gap.way_out}"
         )
     for note in found.notes:
-        typer.echo(printable(f"note: {note}"))
-    typer.echo(
-        f"{counted(len(found.gaps), 'gap')} in topic {found.topic}, group {printable(found.group_id)}"
-    )
+        say(f"note: {note}")
+    say(f"{counted(len(found.gaps), 'gap')} in topic {found.topic}, group {found.group_id}")

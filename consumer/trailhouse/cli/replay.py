@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from trailhouse.cli.console import say, say_json
+from trailhouse.cli.formats import Format, FormatOption
 from trailhouse.cli.printable import counted
-from trailhouse.cli.since import bound
+from trailhouse.cli.since import EXAMPLES as TIMES
+from trailhouse.cli.since import first_bound, last_bound
 
 if TYPE_CHECKING:
     from trailhouse.consumer.replay import Replayed
@@ -22,28 +24,21 @@ EXAMPLES = (
 ANSWER_SECONDS = 5.0
 
 
-class Format(StrEnum):
-    """How the result is written."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
 def replay(
     begin: Annotated[
         Any,
         typer.Option(
             "--from",
-            parser=bound,
+            parser=first_bound,
             metavar="TIME|P:O",
-            help="The first record: RFC 3339, a while ago (1h), or PARTITION:OFFSET; else the first there is.",
+            help=f"The first record: {TIMES}, or PARTITION:OFFSET; else the first there is.",
         ),
     ] = None,
     end: Annotated[
         Any,
         typer.Option(
             "--to",
-            parser=bound,
+            parser=last_bound,
             metavar="TIME|P:O",
             help="The last record, inclusive, likewise; else the last there is.",
         ),
@@ -51,9 +46,7 @@ def replay(
     partition: Annotated[
         int | None, typer.Option(min=0, help="Only this partition of the topic.")
     ] = None,
-    format: Annotated[
-        Format, typer.Option(help="A line of text, or one JSON object.")
-    ] = Format.TEXT,
+    format: FormatOption = Format.TABLE,
 ) -> None:
     """Read a range of the topic again and store it; by default all that Kafka still has.
 
@@ -82,11 +75,9 @@ def replay(
 
 def _print(done: "Replayed", format: Format) -> None:
     if format is Format.JSON:
-        import msgspec
-
-        typer.echo(msgspec.json.encode(done).decode())
+        say_json(done)
         return
-    typer.echo(
+    say(
         f"{counted(done.records, 'record')} replayed: {counted(done.events, 'event')} ({done.new_events} were not"
         f" there), {done.quarantined} quarantined ({done.new_quarantined} were not there)"
     )

@@ -1,10 +1,12 @@
 """`trailhouse spool`: what producers have not delivered yet, on this machine, and how to deliver it."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from trailhouse.cli.console import say, say_json, tell, write_records
+from trailhouse.cli.formats import Format, FormatOption
 
 if TYPE_CHECKING:
     from trailhouse.producer.spool_status import SpoolsStatus
@@ -13,7 +15,7 @@ _EPILOG = (
     "Examples:\n\ntrailhouse spool status\n\ntrailhouse spool drain --timeout-seconds 60\n\n"
     "trailhouse spool inspect > undelivered.jsonl"
 )
-_COLUMNS = ("spool", "state", "service", "pid", "topic", "events", "bytes")
+_COLUMNS = ("spool", "state", "service", "pid", "brokers", "topic", "events", "bytes")
 
 spool_app = typer.Typer(
     no_args_is_help=True,
@@ -26,32 +28,27 @@ SpoolDir = Annotated[
 ]
 
 
-@spool_app.command(epilog="Example:\n\ntrailhouse spool status --json")
-def status(
-    spool_dir: SpoolDir = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
-    """Print each spool: whose it is, whether its logger runs, and the events not acknowledged.
+@spool_app.command(epilog="Example:\n\ntrailhouse spool status --format json")
+def status(spool_dir: SpoolDir = None, format: FormatOption = Format.TABLE) -> None:
+    """Print each spool: whose it is, where its events go, and how many are not acknowledged.
 
     An orphan is sent by the next logger with its settings, or by `trailhouse spool drain`.
     """
     from trailhouse.producer.spool_status import spools_status
 
     found = spools_status(_root(spool_dir))
-    if as_json:
-        import msgspec
-
-        typer.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
-        return
-    _print(found)
+    if format is Format.JSON:
+        say_json(found)
+    else:
+        _print(found)
 
 
 def _print(found: "SpoolsStatus") -> None:
     from trailhouse.cli.console import results
-    from trailhouse.cli.printable import counted, printable
+    from trailhouse.cli.printable import counted
     from trailhouse.cli.table import print_table
 
-    typer.echo(printable(f"folder       {found.folder}"))
+    say(f"folder       {found.folder}")
     if found.spools:
         rows = [
             (
@@ -59,6 +56,7 @@ def _print(found: "SpoolsStatus") -> None:
                 each.state,
                 each.service or "",
                 str(each.pid or ""),
+                each.bootstrap_servers or "unknown",
                 each.topic or "unknown",
                 str(each.events),
                 str(each.size_bytes),
@@ -67,9 +65,9 @@ def _print(found: "SpoolsStatus") -> None:
         ]
         print_table(results(), _COLUMNS, rows)
     waiting = sum(each.events for each in found.spools)
-    typer.echo(f"waiting      {counted(waiting, 'event')} in {counted(len(found.spools), 'spool')}")
+    say(f"waiting      {counted(waiting, 'event')} in {counted(len(found.spools), 'spool')}")
     if found.set_aside_bytes:
-        typer.echo(f"set aside    {counted(found.set_aside_bytes, 'byte')} that cannot be sent")
+        say(f"set aside    {counted(found.set_aside_bytes, 'byte')} that cannot be sent")
 
 
 @spool_app.command(epilog="Example:\n\ntrailhouse spool drain --any-destination")
@@ -98,14 +96,14 @@ def drain(
     if spool_dir is not None:
         config = msgspec.structs.replace(config, spool_dir=str(spool_dir))
     found = send(config, timeout_seconds=timeout_seconds, any_destination=any_destination)
-    typer.echo(
+    say(
         f"{counted(found.acknowledged_total, 'event')} acknowledged"
         + (f", {found.refused_total} refused and set aside" if found.refused_total else "")
     )
     left = [each for each in spools_status(root_of(config)).spools if each.state == "orphan"]
     if left:
         waiting = sum(each.events for each in left)
-        typer.echo(
+        say(
             f"left alone: {counted(waiting, 'event')} in {counted(len(left), 'spool')} for other brokers or"
             " topics (--any-destination sends them too)"
         )
@@ -136,13 +134,11 @@ def inspect(
     for path in chosen:
         for found, place in frames_of(path):
             if isinstance(found, Frame):
-                sys.stdout.buffer.write(found.record + b"\n")
+                write_records(found.record + b"\n")
                 continue
             damaged += 1
             segment, end = split(place)
-            sys.stderr.write(
-                f"{path.name}: segment {segment}, bytes {found.begin} to {end} are damaged\n"
-            )
+            tell(f"{path.name}: segment {segment}, bytes {found.begin} to {end} are damaged")
     if damaged:
         raise typer.Exit(1)
 

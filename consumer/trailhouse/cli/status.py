@@ -1,20 +1,20 @@
 """`trailhouse status`: how far the pipeline is, and which part is away."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
+from trailhouse.cli.console import say, say_json
+from trailhouse.cli.formats import Format, FormatOption
 from trailhouse.cli.printable import counted
 
 if TYPE_CHECKING:
     from trailhouse.cli.pipeline_status import KafkaState, PipelineStatus, StoreState
 
-EXAMPLES = ("trailhouse status", "trailhouse status --json")
+EXAMPLES = ("trailhouse status", "trailhouse status --format json")
 
 
-def status(
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
-) -> None:
+def status(format: FormatOption = Format.TABLE) -> None:
     """Print lag, stored and quarantined counts, the last event, and versions.
 
     The exit code is 1 when Kafka or ClickHouse does not answer; the other is told all the same.
@@ -22,14 +22,11 @@ def status(
     from trailhouse.cli.pipeline_status import pipeline_status
 
     found = pipeline_status()
-    if as_json:
-        import msgspec
-
-        encoded = msgspec.json.encode(found)
-        typer.echo(msgspec.json.format(encoded, indent=2).decode())
+    if format is Format.JSON:
+        say_json(found)
     else:
         for line in status_lines(found):
-            typer.echo(line)
+            say(line)
     if found.problems:
         raise typer.Exit(1)
 

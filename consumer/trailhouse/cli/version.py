@@ -3,16 +3,21 @@
 import platform
 from importlib import metadata
 
-import typer
+from trailhouse.cli.console import say, say_json
+from trailhouse.cli.formats import Format, FormatOption
 
 EXAMPLES = ("trailhouse version",)
 _PACKAGES = ("msgspec", "confluent-kafka", "clickhouse-connect", "faust-streaming", "chdb")
 
 
-def version() -> None:
+def version(format: FormatOption = Format.TABLE) -> None:
     """Print the versions of Trailhouse and of what it runs on."""
-    for name, number in versions().items():
-        typer.echo(f"{name} {number}")
+    found = versions()
+    if format is Format.JSON:
+        say_json(found)
+        return
+    for name, number in found.items():
+        say(f"{name} {number}")
 
 
 def versions() -> dict[str, str]:

@@ -64,7 +64,7 @@ def session_filter(
         types=None if type is None else _types(type),
         since_us=None if since is None else microseconds(since, "since"),
         until_us=None if until is None else microseconds(until, "until"),
-        limit=None if limit is None else _limit(limit),
+        limit=None if limit is None else whole_number(limit),
     )
 
 
@@ -90,6 +90,19 @@ def microseconds(moment: object, field: str) -> int:
     return (moment - _EPOCH) // _MICROSECOND
 
 
+def whole_number(value: object) -> int:
+    """Return *value* as a limit.
+
+    Raises:
+        QueryError: It is not a whole number from 1. Permanent.
+    """
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise QueryError(f"limit: must be a whole number, got {_kind(value)}")
+    if value < 1:
+        raise QueryError("limit: must be at least 1; leave it out for all events")
+    return min(int(value), MAX_LIMIT)
+
+
 def _text(value: object, field: str) -> str:
     if not isinstance(value, str):
         raise QueryError(f"{field}: must be a string, got {_kind(value)}")
@@ -104,14 +117,6 @@ def _types(value: object) -> tuple[str, ...]:
     return tuple(
         name for name in dict.fromkeys(_text(name, "type") for name in value) if can_be_stored(name)
     )
-
-
-def _limit(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise QueryError(f"limit: must be a whole number, got {_kind(value)}")
-    if value < 1:
-        raise QueryError("limit: must be at least 1; leave it out for all events")
-    return min(int(value), MAX_LIMIT)
 
 
 def can_be_stored(text: str) -> bool:

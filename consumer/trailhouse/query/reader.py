@@ -8,8 +8,22 @@ from typing import Literal, Self, overload
 
 import msgspec
 
-from trailhouse.query.filters import Filter, session_filter, tenant
+from trailhouse.query.filters import (
+    Filter,
+    can_be_stored,
+    microseconds,
+    session_filter,
+    tenant,
+    whole_number,
+)
 from trailhouse.query.order import Key, keys_in_append_order
+from trailhouse.query.outline import (
+    EMPTY,
+    RecentSession,
+    SessionOutline,
+    read_outline,
+    read_recent_sessions,
+)
 from trailhouse.query.overview import Overview, count_by_type, read_overview
 from trailhouse.query.records import AlteredEvent, fetch_events, fetch_session
 from trailhouse.query.stored import STORED_TIMEOUT_SECONDS, Receipt, wait_stored
@@ -187,6 +201,33 @@ class AuditReader:
             StorageRejectedError, ConfigError: As for `get_audit_log`. Permanent.
         """
         wait_stored(self._ready, self.tenant_id, receipt, timeout_seconds)
+
+    def outline(self, session_id: str) -> SessionOutline:
+        """Return what a session holds, in figures: no events if this reader sees no such session.
+
+        Raises:
+            QueryError, StorageError, ConfigError: As for `get_audit_log`.
+        """
+        wanted = session_filter(session_id, tenant_id=self.tenant_id)
+        return EMPTY if wanted.is_hopeless else read_outline(self._ready(), wanted)
+
+    def recent_sessions(
+        self, *, since: dt.datetime | None = None, limit: int = 20
+    ) -> list[RecentSession]:
+        """Return the sessions that events were appended to last, the latest first.
+
+        Args:
+            since: Only events that occurred then or later count.
+            limit: At most so many sessions.
+
+        Raises:
+            QueryError, StorageError, ConfigError: As for `get_audit_log`.
+        """
+        since_us = None if since is None else microseconds(since, "since")
+        most = whole_number(limit)
+        if self.tenant_id is not None and not can_be_stored(self.tenant_id):
+            return []
+        return read_recent_sessions(self._ready(), self.tenant_id, since_us, most)
 
     def overview(self) -> Overview:
         """Return totals over all sessions that this reader sees, each event counted once.

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ from trailhouse.schemas.settings import PROCESS_VARIABLES, SETTINGS
 COMMANDS = dict(commands())
 EXPECTED = {
     *("init", "emit", "worker", "log", "status", "dev", "demo", "version", "spool"),
-    *("replay", "reconcile", "account", "quarantine"),
+    *("replay", "reconcile", "account", "quarantine", "sessions"),
 }
 BELOW = {
     *("dev status", "dev stop", "dev start"),
@@ -42,7 +43,7 @@ BELOW = {
         (
             "emit - <&-",
             2,
-            "error: Invalid value: standard input is closed; see `trailhouse emit --help`\n",
+            "error: standard input is closed; see `trailhouse emit --help`\n",
         ),
     ],
 )
@@ -77,16 +78,23 @@ def test_every_help_has_an_example(path: str) -> None:
     ("arguments", "reason"),
     [
         (["bogus"], "bogus"),
-        (["log"], "Missing argument"),
+        (["log"], "missing argument 'SESSION_ID'"),
         (["log", "s", "--nope"], "--nope"),
-        (["log", "s", "--limit", "0"], "--limit"),
-        (["log", "s", "--limit", "many"], "--limit"),
-        (["log", "s", "--format", "xml"], "--format"),
-        (["log", "s", "--since", "2026-01-31T08:00:00"], "has no time zone"),
-        (["log", "s", "--until", "yesterday"], "RFC 3339"),
+        (["log", "s", "--limit", "0"], "--limit: must be at least 1"),
+        (["log", "s", "--limit", "many"], "--limit: must be a whole number"),
+        (
+            ["log", "s", "--format", "xml"],
+            "--format: must be one of 'table', 'json', 'jsonl', 'csv'",
+        ),
+        (["log", "s", "--since", "soon"], "--since: 'soon' is not a time such as 2h, yesterday"),
+        (["log", "a", "b"], "got unexpected extra argument"),
+        (["dev", "stop", "x"], "part: must be one of 'kafka', 'clickhouse', 'worker'"),
+        (["replay", "--partition", "x"], "--partition: must be a whole number"),
         (["emit", "/no/such/file"], "there is no file"),
         (["emit", "/"], "is a folder"),
-        (["emit", "--timeout-seconds", "0"], "--timeout-seconds"),
+        (["emit", "--timeout-seconds", "0"], "--timeout-seconds: must be at least 0.1"),
+        (["emit", "--timeout-seconds", "nan"], "--timeout-seconds: must be"),
+        (["emit", "--timeout-seconds", "x"], "--timeout-seconds: must be a number"),
         (["init", "now"], "now"),
         (["\x1b[31m"], "\\x1b[31m"),
     ],
@@ -102,6 +110,44 @@ def test_wrong_use_is_one_line_and_exit_code_2(
     assert line.startswith("error: ")
     assert reason in line
     assert line.endswith("--help`")
+    for word in ("Input should", "Value error", "pydantic", "msgspec", "Typer", "Invalid value"):
+        assert word not in line
+
+
+@pytest.mark.parametrize("path", ["trailhouse", *COMMANDS])
+def test_help_is_short_too(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """`-h` is `--help`, for every command."""
+    arguments = path.split()[1:]
+    assert main([*arguments, "-h"]) == 0
+    short = capsys.readouterr().out
+    assert main([*arguments, "--help"]) == 0
+    assert short == capsys.readouterr().out
+    assert "Usage" in short
+
+
+def test_the_version_is_an_option_too(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--version` prints the program's name and version, and nothing else."""
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"trailhouse {version_command.installed('trailhouse')}\n"
+
+
+def test_a_shell_completes_commands_and_options(tmp_path: Path) -> None:
+    """What the script of `--show-completion` asks is answered; nothing is written unless installing is asked for."""
+
+    def completed(line: str) -> list[str]:
+        asked = {
+            "HOME": str(tmp_path), "_TRAILHOUSE_COMPLETE": "complete_bash", "COMP_WORDS": line,
+            "COMP_CWORD": str(line.count(" ")),
+        }  # fmt: skip
+        ended = subprocess.run(
+            PROGRAM, env=environment(asked), capture_output=True, text=True, timeout=60, check=True
+        )
+        return ended.stdout.split()
+
+    assert completed("trailhouse sp") == ["spool"]
+    assert set(completed("trailhouse spool ")) >= {"status", "drain", "inspect"}
+    assert "--since" in completed("trailhouse log --si")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_no_command_prints_help_and_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
@@ -218,6 +264,25 @@ def test_a_reader_that_leaves_is_no_error() -> None:
         process.stdout.close()
         assert process.stderr is not None
         assert process.stderr.read() == b""
+        assert process.wait(60) == 0
+
+
+def test_a_reader_that_leaves_does_not_change_a_failure() -> None:
+    """The exit code of a command that failed is 1, whether or not its output was read."""
+    with subprocess.Popen(
+        [*PROGRAM, "status"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment(
+            {
+                "TRAILHOUSE_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+                "TRAILHOUSE_CLICKHOUSE_URL": "http://127.0.0.1:1",
+            }
+        ),
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.wait(60) == 1
 
 
 def test_versions_name_what_runs(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,47 @@
+"""`trailhouse sessions`: the sessions that events were appended to last."""
+
+import datetime as dt
+from typing import Annotated
+
+import typer
+
+from trailhouse.cli.console import say_json, tell
+from trailhouse.cli.formats import Format, FormatOption
+from trailhouse.cli.since import SINCE_HELP
+from trailhouse.cli.since import since as since_of
+
+EXAMPLES = ("trailhouse sessions", "trailhouse sessions --since 24h --tenant acme --format json")
+COLUMNS = ("session", "events", "appended", "type")
+
+
+def sessions(
+    since: Annotated[
+        dt.datetime | None, typer.Option(parser=since_of, metavar="TIME", help=SINCE_HELP)
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many sessions.")] = 20,
+    tenant: Annotated[str | None, typer.Option(help="Only events of this tenant.")] = None,
+    format: FormatOption = Format.TABLE,
+) -> None:
+    """List the sessions that events were appended to last, the latest first.
+
+    The type is that of a session's last event. The exit code is 1 when there is no session.
+    """
+    from trailhouse.query import AuditReader
+
+    with AuditReader(tenant) as reader:
+        found = reader.recent_sessions(since=since, limit=limit)
+    if format is Format.JSON:
+        say_json(found)
+    elif found:
+        from trailhouse.cli.console import results
+        from trailhouse.cli.table import print_table
+        from trailhouse.schemas.plain import rfc3339
+
+        rows = [
+            (each.session_id, str(each.events), rfc3339(each.last_appended_at), each.last_type)
+            for each in found
+        ]
+        print_table(results(), COLUMNS, rows)
+    if not found:
+        tell("no events; `trailhouse status` says how far the worker is")
+        raise typer.Exit(1)
