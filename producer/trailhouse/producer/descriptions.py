@@ -13,12 +13,19 @@ from trailhouse.schemas.plain import exception_text
 TOKEN_NAMES = ("input_tokens", "output_tokens", "total_tokens")
 
 
+class Unreadable:
+    """Stands for what raised when it was read: it has no plain form, and so is refused or marked by name."""
+
+
 def read(source: object, *names: str) -> Any:
     """Return the first of *names* that *source* has and that is not None; None when it has none."""
     for name in names:
-        value: Any = (
-            source.get(name) if isinstance(source, Mapping) else getattr(source, name, None)
-        )
+        try:
+            value: Any = (
+                source.get(name) if isinstance(source, Mapping) else getattr(source, name, None)
+            )
+        except Exception:  # noqa: BLE001 - a foreign property may raise anything
+            return Unreadable()
         if value is not None:
             return value
     return None

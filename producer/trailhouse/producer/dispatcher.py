@@ -7,6 +7,8 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from trailhouse.producer import process_hooks
 from trailhouse.producer.backlog import Backlog
 from trailhouse.producer.outbox import Outbox, Stats
@@ -44,6 +46,7 @@ class Dispatcher:
         self._pid = os.getpid()
         self._producer_id = uuid7()
         self._next_seq = 0
+        self._unlogged = 0
         self._outbox = self._make_outbox()
         self._sender: Sender | None = None
 
@@ -152,7 +155,11 @@ class Dispatcher:
 
     def stats(self) -> Stats:
         """Return the counters of this process."""
-        return self._outbox.stats()
+        return msgspec.structs.replace(self._outbox.stats(), unlogged_total=self._unlogged)
+
+    def count_unlogged(self) -> None:
+        """Count an event that telemetry reported and that could not be logged."""
+        self._unlogged += 1
 
     def after_fork(self) -> None:
         """Leave the parent's queue and connection to the parent. Called in a forked child."""
@@ -165,5 +172,7 @@ _SESSION_ID = GIVEN.index("session_id")
 
 
 def _event(given: tuple[Any, ...], source: Source) -> AuditEvent:
-    fields = {name: value for name, value in zip(GIVEN, given, strict=True) if value is not None}
+    fields: dict[str, Any] = {
+        name: value for name, value in zip(GIVEN, given, strict=True) if value is not None
+    }
     return AuditEvent(**({"session_id": None} | fields), source=source)

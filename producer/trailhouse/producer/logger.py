@@ -303,8 +303,22 @@ class AuditLogger(RunEvents):
         """Return the counters of this logger in this process."""
         return self._dispatcher.stats()
 
+    @property
+    def marks_unencodable(self) -> bool:
+        """Whether a reported value that cannot be written is marked; else its event is refused."""
+        return self._config.on_unencodable == "mark"
+
+    def count_unlogged(self) -> None:
+        """Count a reported event that could not be logged, in `stats`."""
+        self._dispatcher.count_unlogged()
+
     def attach_telemetry_handlers(self) -> None:
-        """Log by itself what `telemetry` reports: runs, usage and adapter events. May be called twice."""
+        """Log by itself what `telemetry` reports: runs, usage and adapter events. May be called twice.
+
+        The reporting code is never harmed. A value that cannot be written is marked in its place, unless
+        ``TRAILHOUSE_PRODUCER_ON_UNENCODABLE=raise``; an event that cannot be logged is told in our log, by
+        its name, run and session, and counted in `stats` as `unlogged_total`.
+        """
         telemetry_handlers.attach(self)
 
     def detach_telemetry_handlers(self) -> None:

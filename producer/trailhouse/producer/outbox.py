@@ -55,6 +55,8 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     queue_full_total: int
     lost_total: int
     """Events that were not acknowledged at `close` in mode ``memory``."""
+    unlogged_total: int = 0
+    """Events that telemetry reported and that could not be logged; our log says which, and why."""
 
 
 class Bell:

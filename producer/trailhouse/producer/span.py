@@ -10,6 +10,8 @@ from typing import Any, Self
 
 import msgspec
 
+from trailhouse.producer.descriptions import read
+
 
 class Span:
     """Reports a run around a block. Made by `telemetry.span`.
@@ -97,7 +99,7 @@ def with_duration(result: object, duration_ms: float) -> Mapping[str, Any]:
         fields = msgspec.structs.asdict(result)
     else:
         names = ("token_usage", "cost_usd", "stop_reason", "duration_ms")
-        fields = {name: getattr(result, name, None) for name in names}
+        fields = {name: read(result, name) for name in names}
     return {"duration_ms": duration_ms} | {
         name: value for name, value in fields.items() if value is not None
     }

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from trailhouse.producer import telemetry
+from trailhouse.producer.context import described
 from trailhouse.producer.descriptions import envelope_of, read
+from trailhouse.producer.reported_events import ReportedEvents, tell_unlogged
 
 if TYPE_CHECKING:
     from trailhouse.producer.context import Binding
@@ -17,9 +19,20 @@ NAMES = ("run.start", "run.stop", "run.exception", "usage.report", "adapter.*")
 
 def attach(logger: AuditLogger) -> None:
     """Have *logger* log what telemetry reports, once however often this is called."""
+    events = ReportedEvents(logger, marks=logger.marks_unencodable)
 
     def handle(name: str, measurements: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
-        log_reported(logger, name, measurements, metadata)
+        try:
+            log_reported(events, name, metadata)
+        except Exception as error:  # noqa: BLE001 - what is reported may raise anything when it is read
+            logger.count_unlogged()
+            run = metadata.get("run")
+            tell_unlogged(
+                name,
+                {"id": metadata.get("run_id")} if run is None else run,
+                metadata.get("session"),
+                error,
+            )
 
     def bind(run: object, session: object) -> Binding:
         return logger.bind(run=run, session=session)
@@ -32,36 +45,36 @@ def detach(logger: AuditLogger) -> None:
     telemetry.detach(_handler_id(logger))
 
 
-def log_reported(
-    logger: AuditLogger, name: str, measurements: Mapping[str, Any], metadata: Mapping[str, Any]
-) -> None:
+def log_reported(events: ReportedEvents, name: str, metadata: Mapping[str, Any]) -> None:
     """Log one report as the audit event that it means."""
     run, session = metadata.get("run"), metadata.get("session")
     match name:
         case "run.start":
-            logger.log_run_started(run, session)
+            events.log_run_started(run, session)
         case "run.stop":
-            logger.log_run_completed(run, session, metadata.get("result"))
+            events.log_run_completed(run, session, metadata.get("result"))
         case "run.exception" if metadata.get("is_cancelled"):
-            logger.log_run_cancelled(run, session, metadata.get("error"))
+            events.log_run_cancelled(run, session, metadata.get("error"))
         case "run.exception":
-            logger.log_run_failed(run, session, metadata.get("error"))
+            events.log_run_failed(run, session, metadata.get("error"))
         case "usage.report":
-            logger.log_usage_metrics(session, metadata.get("metrics"), metadata.get("run_id"))
+            events.log_usage_metrics(session, metadata.get("metrics"), metadata.get("run_id"))
         case _:
-            _log_adapter_event(logger, run, session, metadata.get("event"))
+            _log_adapter_event(events, run, session, metadata.get("event"))
 
 
-def _log_adapter_event(logger: AuditLogger, run: object, session: object, event: object) -> None:
-    envelope = {key: value for key, value in envelope_of(run, session).items() if value is not None}
+def _log_adapter_event(events: ReportedEvents, run: object, session: object, event: object) -> None:
     data = read(event, "data")
     if data is None and isinstance(event, Mapping):
         data = {key: value for key, value in event.items() if key not in ("type", "metadata")}
-    named: dict[str, Any] = {
-        "session_id": None,
-        **envelope,
-    }  # without an id: for the event to refuse
-    logger.log(read(event, "type"), data=data, metadata=read(event, "metadata"), **named)
+    events.log_fields(
+        {
+            **envelope_of(described(run), described(session)),
+            "type": read(event, "type"),
+            "data": data,
+            "metadata": read(event, "metadata"),
+        }
+    )
 
 
 def _handler_id(logger: AuditLogger) -> str:

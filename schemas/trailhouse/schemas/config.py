@@ -22,6 +22,7 @@ __all__ = [
 ]
 
 PRODUCER_MODES = ("durable", "memory")
+UNENCODABLE_POLICIES = ("mark", "raise")
 FSYNC_POLICIES = ("never", "interval", "always")
 GAP_POLICIES = ("stop", "record")
 
@@ -52,6 +53,12 @@ class ProducerConfig(msgspec.Struct, frozen=True, kw_only=True):
         "mode",
         "durable",
         "`durable`: an event is in a spool file before `log` returns; `memory`: no file, and a kill loses what waits.",
+    )
+    on_unencodable: str = setting(
+        "producer",
+        "on_unencodable",
+        "mark",
+        "What telemetry reports and cannot be written: `mark` the value, or `raise`, and do not log the event.",
     )
     spool_dir: str = setting(
         "producer",
@@ -135,6 +142,9 @@ class ProducerConfig(msgspec.Struct, frozen=True, kw_only=True):
         )
         require(0 <= self.linger_seconds <= 900, "producer.linger_seconds", "from 0 to 900")
         require(self.mode in PRODUCER_MODES, "producer.mode", "durable or memory")
+        require(
+            self.on_unencodable in UNENCODABLE_POLICIES, "producer.on_unencodable", "mark or raise"
+        )
         require(self.fsync in FSYNC_POLICIES, "producer.fsync", "never, interval or always")
         require(
             self.max_event_bytes <= self.spool_segment_bytes <= 1_073_741_824,
