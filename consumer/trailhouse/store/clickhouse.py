@@ -19,6 +19,7 @@ from trailhouse.schemas.config import ClickHouseConfig
 from trailhouse.schemas.errors import StorageUnavailableError
 from trailhouse.store.block import Block
 from trailhouse.store.errors import translated
+from trailhouse.store.http_pool import HttpPool
 from trailhouse.store.native import encode
 
 # It warns of each failure that it also raises, and we raise on: without this, Python would print
@@ -56,6 +57,7 @@ class ClickHouse:
     def __init__(self, config: ClickHouseConfig) -> None:
         self.config = config
         self._client: HttpClient | None = None
+        self._pool: HttpPool | None = None
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -73,8 +75,11 @@ class ClickHouse:
         """Close all connections; a statement after this connects again."""
         with self._lock:
             client, self._client = self._client, None
+            pool, self._pool = self._pool, None
         if client is not None:
             client.close()
+        if pool is not None:
+            pool.close()
 
     def ping(self) -> None:
         """Return when ClickHouse answers.
@@ -177,11 +182,17 @@ class ClickHouse:
     def _connected(self) -> HttpClient:
         with self._lock:
             if self._client is None:
-                self._client = _connect(self.config)
+                pool = HttpPool(self.config)
+                try:
+                    self._client = _connect(self.config, pool)
+                except BaseException:
+                    pool.close()
+                    raise
+                self._pool = pool
             return self._client
 
 
-def _connect(config: ClickHouseConfig) -> HttpClient:
+def _connect(config: ClickHouseConfig, pool: HttpPool) -> HttpClient:
     address = urlsplit(config.url)
     connect_seconds = min(config.timeout_seconds, MAX_CONNECT_SECONDS)
     # Without a database: it need not exist yet, and each statement names the one it means.
@@ -195,7 +206,9 @@ def _connect(config: ClickHouseConfig) -> HttpClient:
         connect_timeout=math.ceil(connect_seconds),
         send_receive_timeout=math.ceil(config.timeout_seconds),
         autogenerate_session_id=False,  # a session would allow one statement at a time
-        dedicated_pool=True,
+        pool_mgr=pool,
+        # Given by name, it is what logs the user in; with a password it only opens the connection.
+        client_cert=None if config.password else config.ssl_certificate_location or None,
         tz_mode="aware",
         native_codec="python",
         client_name="trailhouse",

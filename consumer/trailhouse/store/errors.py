@@ -144,6 +144,13 @@ def storage_error(error: BaseException, url: str) -> StorageError:
     if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
         return StorageRejectedError(
             f"the certificate of ClickHouse at {url} is not trusted; check TRAILHOUSE_CLICKHOUSE_URL"
+            " and TRAILHOUSE_CLICKHOUSE_SSL_CA_LOCATION"
+        )
+    if any(isinstance(cause, ssl.SSLError) for cause in causes):
+        # Which alert a server sends is not always seen: it may have closed the connection before.
+        return StorageUnavailableError(
+            f"TLS with ClickHouse at {url} fails; is TRAILHOUSE_CLICKHOUSE_URL right, and does it want a"
+            " certificate of ours (TRAILHOUSE_CLICKHOUSE_SSL_CERTIFICATE_LOCATION)?"
         )
     if any(isinstance(cause, _TRANSPORT_ERRORS) for cause in causes):
         return StorageUnavailableError(
@@ -227,7 +234,6 @@ def _reason(causes: list[BaseException]) -> str:
         (urllib3.exceptions.ConnectTimeoutError, "no connection in time"),
         (urllib3.exceptions.ReadTimeoutError, "no answer in time"),
         (TimeoutError, "no answer in time"),
-        (ssl.SSLError, "TLS failed"),
         (ConnectionError, "connection lost"),
     )
     for kind, text in kinds:
