@@ -18,7 +18,6 @@ from trailhouse.consumer.account_look import Scope
 from trailhouse.consumer.reconcile import reconcile
 from trailhouse.producer import AuditLogger
 from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig, ProducerConfig
-from trailhouse.schemas.errors import DeliveryTimeoutError
 from trailhouse.store import ClickHouse
 from trailhouse.store.tables import EVENT_INCIDENTS
 
@@ -168,8 +167,7 @@ def test_the_spools_of_this_machine_count(pipe: Pipe, tmp_path: Path) -> None:
     logger = AuditLogger(nowhere)
     for number in range(5):
         logger.log("a", session_id=f"s{number}")
-    with pytest.raises(DeliveryTimeoutError):
-        logger.close()
+    logger.close()
     settings = settings_of(pipe.kafka, pipe.database)
     settings["TRAILHOUSE_PRODUCER_SPOOL_DIR"] = str(tmp_path / "spool")
     told = run_here("account", "--format", "json", settings=settings)

@@ -260,8 +260,7 @@ def test_a_receipt_without_a_broker_times_out() -> None:
         receipt.result(0.1)
     with pytest.raises(TimeoutError):
         asyncio.run(wait())
-    with pytest.raises(DeliveryTimeoutError):
-        audit.close()
+    audit.close()
 
 
 def test_events_wait_for_a_broker_that_comes_back(cluster: Any, kafka: KafkaConfig) -> None:
@@ -314,7 +313,7 @@ def test_a_missing_topic_is_said_within_ten_seconds_and_nothing_is_thrown_away(
 
 
 def test_wrong_credentials_are_said_within_ten_seconds_and_nothing_is_thrown_away(
-    kafka: KafkaConfig,
+    kafka: KafkaConfig, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A broker that does not take our log-in is named on receipt and flush, without the password; events wait."""
     wrong = KafkaConfig(
@@ -337,8 +336,9 @@ def test_wrong_credentials_are_said_within_ten_seconds_and_nothing_is_thrown_awa
         audit.flush(DEADLINE_SECONDS)
 
     assert audit.stats().queued_events == 1
-    with pytest.raises(BrokerRejectedError):
-        audit.close()
+    audit.close()
+    assert "1 events wait: they stay in the spool" in caplog.messages[-1]
+    assert "hunter2" not in caplog.text
 
 
 def test_an_event_that_the_broker_refuses_is_reported_and_stops_nobody(kafka: KafkaConfig) -> None:

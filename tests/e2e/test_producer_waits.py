@@ -23,7 +23,6 @@ from trailhouse.schemas import KafkaConfig, decode
 from trailhouse.schemas.errors import (
     BrokerRejectedError,
     ConfigError,
-    DeliveryTimeoutError,
     InvalidEventError,
     ProducerClosedError,
 )
@@ -122,8 +121,7 @@ def test_after_close_nobody_waits_for_what_was_lost() -> None:
     nowhere = KafkaConfig(bootstrap_servers="127.0.0.1:1")
     audit = AuditLogger(ProducerConfig(kafka=nowhere))
     receipt = given(audit.log("a", session_id="s"))
-    with pytest.raises(DeliveryTimeoutError):
-        audit.close(0.1)
+    audit.close(0.1)
     began = time.monotonic()
 
     async def wait() -> None:
@@ -183,7 +181,7 @@ def test_a_program_that_ends_without_a_broker_says_so_in_one_time(tmp_path: Path
 
     assert ended.returncode == 0, ended.stderr
     assert time.monotonic() - began < 5, "expected three loggers to end in about 2 s, not 6"
-    assert ended.stderr.count("exits with undelivered events") == 3, ended.stderr
+    assert ended.stderr.count("they stay in the spool") == 3, ended.stderr
 
 
 def test_a_signal_handler_may_log(audit: AuditLogger, kafka: KafkaConfig) -> None:
@@ -208,9 +206,10 @@ def test_a_signal_handler_may_log(audit: AuditLogger, kafka: KafkaConfig) -> Non
     assert sorted(number for number in numbers if number is not None) == list(range(len(events)))
 
 
-def test_settings_that_the_client_refuses_are_a_config_error() -> None:
+def test_settings_that_the_client_refuses_are_a_config_error(tmp_path: Path) -> None:
     """What only librdkafka can judge is told by the first event, in our words, and nothing waits."""
-    wrong = KafkaConfig(security_protocol="ssl", ssl_ca_location="/no/such/file")
+    (tmp_path / "ca.pem").write_text("not a certificate")
+    wrong = KafkaConfig(security_protocol="ssl", ssl_ca_location=str(tmp_path / "ca.pem"))
     audit = AuditLogger(ProducerConfig(kafka=wrong))
     with pytest.raises(ConfigError, match=r"\[kafka\] settings are wrong.*ssl\.ca\.location"):
         audit.log("a", session_id="s")
@@ -250,12 +249,11 @@ def log_and_fail(audit: AuditLogger) -> None:
 def test_the_error_of_a_block_is_not_hidden_by_undelivered_events() -> None:
     """A block that fails while the broker is away raises its own error, with a note of what waits."""
     config = ProducerConfig(
-        kafka=KafkaConfig(bootstrap_servers="127.0.0.1:1"), close_timeout_seconds=0.1
+        kafka=KafkaConfig(bootstrap_servers="127.0.0.1:1"), close_timeout_seconds=0.1, mode="memory"
     )
     with pytest.raises(ZeroDivisionError) as caught, AuditLogger(config) as audit:
         log_and_fail(audit)
 
     assert caught.value.__notes__ == [
-        "trailhouse: 1 events are not acknowledged after 0.1 s: check that the broker is up;"
-        " they stay in the spool, and the next logger or `trailhouse spool drain` sends them"
+        "trailhouse: 1 events are not acknowledged after 0.1 s: check that the broker is up"
     ]

@@ -82,8 +82,7 @@ def spool_without_a_broker(folder: Path, count: int, topic: str, **fields: objec
     audit = AuditLogger(producer_config(away, folder, **fields))
     for n in range(count):
         audit.log("tick", session_id="s", data={"n": n})
-    with pytest.raises(DeliveryTimeoutError, match="they stay in the spool"):
-        audit.close(0.0)
+    audit.close(0.0)
 
 
 def test_a_killed_process_loses_nothing_that_it_logged(kafka: KafkaConfig, folder: Path) -> None:
@@ -174,8 +173,7 @@ def test_a_full_spool_blocks_then_raises(folder: Path) -> None:
     with pytest.raises(SpoolFullError, match="TRAILHOUSE_PRODUCER_SPOOL_BYTES"):
         log_many(audit, 1_000, text="x" * 2_000)
     logged = audit.stats().queued_events
-    with pytest.raises(DeliveryTimeoutError):
-        audit.close(0.0)
+    audit.close(0.0)
 
     assert 80 < logged < 100
     assert [each.events for each in status_of(folder).spools] == [logged]
@@ -197,8 +195,7 @@ def test_a_full_disk_is_an_error_and_what_follows_is_logged(folder: Path) -> Non
         signal.signal(signal.SIGXFSZ, before)
     logged = audit.stats().queued_events
     audit.log("tick", session_id="s", data={"n": -1})
-    with pytest.raises(DeliveryTimeoutError):
-        audit.close(0.0)
+    audit.close(0.0)
 
     [left] = status_of(folder).spools
     assert (left.events, left.damaged_ranges) == (logged + 1, 0)
@@ -238,8 +235,7 @@ def test_a_living_logger_keeps_its_spool(kafka: KafkaConfig, folder: Path) -> No
     audit.log("tick", session_id="s", data={"n": 0})
     assert drained(producer_config(kafka, folder)) == 0
     assert [each.state for each in status_of(folder).spools] == ["live"]
-    with pytest.raises(DeliveryTimeoutError):
-        audit.close(0.0)
+    audit.close(0.0)
     assert drained(producer_config(kafka, folder)) == 1
 
 
@@ -292,8 +288,7 @@ def test_strict_mode_raises_where_there_is_no_record(folder: Path) -> None:
     with pytest.raises(DeliveryTimeoutError, match="no acknowledgement"):
         audit.log("tick", session_id="s", wait=True, timeout_seconds=0.1)
     assert audit.stats().queued_events == 1
-    with pytest.raises(DeliveryTimeoutError):
-        audit.close(0.0)
+    audit.close(0.0)
 
 
 def test_mode_memory_counts_what_it_loses(folder: Path) -> None:
@@ -364,8 +359,7 @@ def test_a_failed_start_leaves_nothing_and_the_next_try_works(folder: Path) -> N
         signal.signal(signal.SIGXFSZ, before)
     assert status_of(folder).spools == ()
     audit.log("tick", session_id="s")
-    with pytest.raises(DeliveryTimeoutError):
-        audit.close(0.0)
+    audit.close(0.0)
     assert [each.events for each in status_of(folder).spools] == [1]
 
 
@@ -468,8 +462,7 @@ def test_the_spool_stays_where_it_was_when_the_process_moves(
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     audit.log("tick", session_id="s")
-    with pytest.raises(DeliveryTimeoutError):
-        audit.close(0.0)
+    audit.close(0.0)
     assert [each.events for each in status_of(folder).spools] == [1]
 
 

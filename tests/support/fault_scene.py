@@ -166,7 +166,9 @@ class Scene:
 
     def start_and_end_a_logger(self, *, finds_damage: bool = False) -> None:
         """Start a producer that logs nothing: it sends what dead ones have left, and says what it cannot."""
-        body = "from trailhouse.producer import AuditLogger; AuditLogger().close(30)"
+        body = (
+            "from trailhouse.producer import AuditLogger; a = AuditLogger(); a.flush(30); a.close()"
+        )
         heir = self.run_producer(body)
         code = heir.process.wait(60)
         if finds_damage:

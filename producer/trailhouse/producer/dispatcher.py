@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import time
@@ -11,11 +12,11 @@ import msgspec
 
 from trailhouse.producer import process_hooks
 from trailhouse.producer.backlog import Backlog
-from trailhouse.producer.outbox import Outbox, Stats
+from trailhouse.producer.outbox import STAY, Outbox, Stats
 from trailhouse.producer.receipt import Receipt
 from trailhouse.producer.sender import Sender
 from trailhouse.producer.service_name import default_service
-from trailhouse.schemas.errors import EventTooLargeError, SpoolFullError
+from trailhouse.schemas.errors import BrokerRejectedError, EventTooLargeError, SpoolFullError
 from trailhouse.schemas.event import AuditEvent
 from trailhouse.schemas.quick import GIVEN, new_record
 from trailhouse.schemas.record import Source
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from trailhouse.schemas.config import ProducerConfig
+
+log = logging.getLogger(__name__)
+
+OFF_TIMEOUT_SECONDS = 1.0
 
 
 class Dispatcher:
@@ -67,6 +72,19 @@ class Dispatcher:
     def log(self, given: tuple[Any, ...]) -> Receipt:
         """Stamp and queue what is given, in the order of `GIVEN`."""
         return self._when_there_is_room(self._enqueue_numbered, given)
+
+    def try_log(self, given: tuple[Any, ...]) -> Receipt | None:
+        """Do what `log` does, or return None where that might wait: for room, or for the disk."""
+        if self._config.fsync == "always":
+            return None
+        outbox = self._outbox
+        with outbox.mutex:
+            if not outbox.has_room:
+                return None
+            try:
+                return self._enqueue_numbered(given)
+            except SpoolFullError:
+                return None
 
     def emit(self, event: AuditEvent) -> Receipt:
         """Queue *event* as it is."""
@@ -137,7 +155,7 @@ class Dispatcher:
         """Flush, then refuse further events and free the connection. May be called twice."""
         try:
             if not self._outbox.is_closed:
-                self._outbox.wait_empty(timeout_seconds)
+                self._wait_at_close(timeout_seconds)
         finally:
             with self._outbox.lock:
                 # From here on nothing is added, and so no new sender is made.
@@ -148,10 +166,24 @@ class Dispatcher:
             self._outbox.close()
             process_hooks.release(self)
 
+    def _wait_at_close(self, timeout_seconds: float) -> None:
+        if (waits := self._outbox.wait_settled_all(timeout_seconds)) is None:
+            return
+        # A program that is off by its settings has said no more than that it is.
+        if not self._outbox.is_durable and self._config.enabled:
+            raise waits.with_traceback(None)
+        if isinstance(waits, BrokerRejectedError):
+            waiting = self._outbox.stats().queued_events
+            log.error("closing the audit logger: %s; %d events wait: %s", waits, waiting, STAY)
+        else:
+            log.warning("closing the audit logger: %s", waits)
+
     @property
     def close_timeout_seconds(self) -> float:
         """How long `close` waits for acknowledgements unless told otherwise."""
-        return self._config.close_timeout_seconds
+        configured = self._config.close_timeout_seconds
+        # A program that is off by its settings has one event, and may have no broker.
+        return configured if self._config.enabled else min(configured, OFF_TIMEOUT_SECONDS)
 
     def stats(self) -> Stats:
         """Return the counters of this process."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Never, Self, cast
 
 from trailhouse.producer import telemetry_handlers
+from trailhouse.producer.async_calls import AsyncCalls, note_on
 from trailhouse.producer.context import AuditContext, Binding, Bound, checked, described, fields_of
 from trailhouse.producer.dispatcher import Dispatcher
 from trailhouse.producer.layers import Layers
+from trailhouse.producer.receipt import DEFAULT_TIMEOUT_SECONDS
 from trailhouse.producer.run_events import RunEvents
 from trailhouse.producer.switch import Switches, Switching
 from trailhouse.schemas.config import ProducerConfig
@@ -26,13 +28,12 @@ if TYPE_CHECKING:
     from trailhouse.producer.switch import SwitchToken
     from trailhouse.schemas.record import Actor
 
-DEFAULT_TIMEOUT_SECONDS = 30.0
 NOT_GIVEN: Any = None
 """Stands for a `session_id` that is bound, or was forgotten and is refused like any other wrong one."""
 _NOTHING_GIVEN = (None,) * len(GIVEN)
 
 
-class AuditLogger(RunEvents):
+class AuditLogger(RunEvents, AsyncCalls):
     """Writes audit events to Kafka. Safe for threads and after fork; a context manager.
 
     Each method that logs returns a `Receipt` at once, or None while disabled. The broker being
@@ -265,14 +266,18 @@ class AuditLogger(RunEvents):
         return receipt
 
     def _log(self, given: tuple[Any, ...]) -> Receipt | None:
-        """Log what is given, in the order of `GIVEN`, with what is bound."""
+        admitted = self._admitted(given)
+        return None if admitted is None else self._dispatcher.log(admitted)
+
+    def _admitted(self, given: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        """Return what is *given*, in the order of `GIVEN`, with what is bound; None while auditing is off."""
         if self._newest_layer() is not None or self._has_stamps:
             given = self._bound.complete(given)
         if (self._newest_switch() is not None or not self._is_on) and not self._switches.admits(
             given
         ):
             return None
-        return self._dispatcher.log(given)
+        return given
 
     def flush(self, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> None:
         """Return when every event logged before this call is acknowledged by all in-sync replicas.
@@ -289,11 +294,22 @@ class AuditLogger(RunEvents):
     def close(self, timeout_seconds: float | None = None) -> None:
         """Flush, then refuse further events and free the connection. May be called twice.
 
+        Delivery:
+            In mode ``durable`` what was not acknowledged in time stays in the spool, for the next logger
+            with these settings or `trailhouse spool drain`; one line of the log says how much and why, and
+            that is no error. `flush` before it, for a caller who must know.
+
+        Args:
+            timeout_seconds: How long to wait for acknowledgements; `close_timeout_seconds` if not given.
+
         Raises:
-            DeliveryTimeoutError, BrokerRejectedError: As `flush`; the logger is closed all the
-                same. What was not acknowledged stays in the spool; in mode ``memory`` it is lost.
+            DeliveryTimeoutError, BrokerRejectedError: In mode ``memory``: what was not acknowledged is lost.
+            BrokerRejectedError: The broker refused an event by itself: it is set aside, and nobody sends it.
+            SpoolUnavailableError: As `flush`. The logger is closed all the same, whatever is raised.
         """
-        timeout = self._config.close_timeout_seconds if timeout_seconds is None else timeout_seconds
+        timeout = (
+            self._dispatcher.close_timeout_seconds if timeout_seconds is None else timeout_seconds
+        )
         try:
             self._dispatcher.close(timeout)
         finally:
@@ -337,8 +353,4 @@ class AuditLogger(RunEvents):
         try:
             self.close()
         except DeliveryError as undelivered:
-            if error is None:
-                raise
-            error.add_note(
-                f"trailhouse: {undelivered}"
-            )  # the block's own error goes on, and says so
+            note_on(error, undelivered)

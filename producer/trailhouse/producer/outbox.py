@@ -466,6 +466,16 @@ class Outbox:
             DeliveryTimeoutError: Some are not acknowledged within *timeout_seconds*; they stay queued.
             ProducerClosedError: The logger was closed before some were acknowledged.
         """
+        if (waits := self.wait_settled_all(timeout_seconds)) is not None:
+            raise waits.with_traceback(None)
+
+    def wait_settled_all(self, timeout_seconds: float) -> DeliveryError | None:
+        """Do what `wait_empty` does, but return why some still wait: they are safe where there is a spool.
+
+        Raises:
+            BrokerRejectedError: The broker refused an event since the last call: it is set aside.
+            SpoolUnavailableError: As `wait_empty`.
+        """
         with self.lock:
             end = self.end_number  # others may go on adding: their events are not waited for
 
@@ -477,10 +487,7 @@ class Outbox:
             refusal, self._unreported_refusal = self._unreported_refusal, None
             if refusal is not None:
                 raise refusal
-            if is_done():
-                return
-            error = self.trouble or self._not_acknowledged(timeout_seconds)
-            raise error.with_traceback(None)
+            return None if is_done() else self.trouble or self._not_acknowledged(timeout_seconds)
 
     def _oldest_number(self) -> int:
         """Return the number of the oldest event that is not settled; the next one's if there is none."""
@@ -508,11 +515,11 @@ class Outbox:
         if self.is_closed:
             return ProducerClosedError(
                 f"{self._unsettled_events} events were not acknowledged when the audit logger was closed: "
-                + (_STAY if self.is_durable else "their outcome is unknown")
+                + (STAY if self.is_durable else "their outcome is unknown")
             )
         return DeliveryTimeoutError(
             f"{self._unsettled_events} events are not acknowledged after {timeout_seconds:g} s:"
-            " check that the broker is up" + (f"; {_STAY}" if self.is_durable else "")
+            " check that the broker is up" + (f"; {STAY}" if self.is_durable else "")
         )
 
     def stats(self) -> Stats:
@@ -533,7 +540,7 @@ class Outbox:
 
 
 _STAYS = "it stays in the spool, and the next logger or `trailhouse spool drain` sends it"
-_STAY = "they stay in the spool, and the next logger or `trailhouse spool drain` sends them"
+STAY = "they stay in the spool, and the next logger or `trailhouse spool drain` sends them"
 
 
 def _settle_source(receipt: Receipt) -> None:

@@ -96,6 +96,10 @@ class Receipt:
         elif not self._outbox.is_durable:
             raise ConfigError("level spooled needs TRAILHOUSE_PRODUCER_MODE=durable")
 
+    async def aresult(self, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> Delivery:
+        """Do what `result` does without blocking the event loop; ``await receipt`` is the same."""
+        return await self._outbox.wait_settled_async(self, timeout_seconds)
+
     def __await__(self) -> Generator[object, None, Delivery]:
         """Wait like `result` does, without blocking the event loop."""
         return self._outbox.wait_settled_async(self, DEFAULT_TIMEOUT_SECONDS).__await__()
