@@ -1,6 +1,7 @@
-"""`trailhouse reconcile`: name every offset that is committed and not stored."""
+"""`trailhouse reconcile`: name every offset that is committed and not stored, and every row that is false."""
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,8 +14,16 @@ from trailhouse.cli.since import since as since_of
 
 if TYPE_CHECKING:
     from trailhouse.consumer.reconcile import Reconciliation
+    from trailhouse.consumer.reconcile_columns import Contradiction
+    from trailhouse.consumer.reconcile_deep import Deep
 
-EXAMPLES = ("trailhouse reconcile", "trailhouse reconcile --since 24h --format json")
+EXAMPLES = (
+    "trailhouse reconcile",
+    "trailhouse reconcile --since 24h --format json",
+    "trailhouse reconcile --deep --partition 3",
+    "trailhouse reconcile --hashes",
+)
+SHOWN = 200
 
 
 def reconcile(
@@ -26,12 +35,37 @@ def reconcile(
             help=f"Only what Kafka took then or later: {TIMES}.",
         ),
     ] = None,
+    partition: Annotated[
+        list[int] | None, typer.Option(min=0, help="Only this partition; may be repeated.")
+    ] = None,
+    deep: Annotated[
+        bool,
+        typer.Option(
+            "--deep",
+            help="Read Kafka's records again, and compare every byte and column with ledger and rows.",
+        ),
+    ] = False,
+    hashes: Annotated[
+        bool,
+        typer.Option(
+            "--hashes",
+            help="Instead, without Kafka: name every row that contradicts its own record.",
+        ),
+    ] = False,
     format: FormatOption = Format.TABLE,
 ) -> None:
     """Compare Kafka's offsets, the ledger and the tables, and name every gap with the way out.
 
-    The exit code is 1 when there is a gap. Nothing is changed, and a worker may run meanwhile.
+    The exit code is 1 when there is a gap, or a row or batch that is false. Nothing is changed, and a
+    worker may run meanwhile.
     """
+    if hashes:
+        if since is not None or partition or deep:
+            raise typer.BadParameter(
+                "--hashes looks at every row: leave out --since, --partition, --deep"
+            )
+        _check_hashes(format)
+        return
     from trailhouse.consumer.reconcile import reconcile as compare
     from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig, WorkerConfig
     from trailhouse.store import ClickHouse
@@ -40,12 +74,38 @@ def reconcile(
     kafka, clickhouse, worker = KafkaConfig(), ClickHouseConfig(), WorkerConfig()
     with ClickHouse(clickhouse) as storage:
         check_with(storage)
-        found = compare(kafka, storage, worker.group_id, since=since, report=tell_step)
+        found = compare(
+            kafka,
+            storage,
+            worker.group_id,
+            since=since,
+            partitions=partition or (),
+            is_deep=deep,
+            report=tell_step,
+        )
     if format is Format.JSON:
         say_json(found)
     else:
         _print(found)
-    if found.gaps:
+    if not found.is_sound:
+        raise typer.Exit(1)
+
+
+def _check_hashes(format: Format) -> None:
+    from trailhouse.consumer.reconcile_hashes import check_hashes
+    from trailhouse.schemas.config import ClickHouseConfig
+    from trailhouse.store import ClickHouse
+    from trailhouse.store.migrate import check_with
+
+    with ClickHouse(ClickHouseConfig()) as storage:
+        check_with(storage)
+        found = check_hashes(storage, tell_step)
+    if format is Format.JSON:
+        say_json(found)
+    else:
+        _print_false(found.named, found.contradictions)
+        say(f"{counted(found.rows, 'row')} hashed, {counted(found.contradictions, 'false row')}")
+    if found.contradictions:
         raise typer.Exit(1)
 
 
@@ -74,4 +134,33 @@ def _print(found: "Reconciliation") -> None:
         )
     for note in found.notes:
         say(f"note: {note}")
+    if found.deep is not None:
+        _print_deep(found.deep)
     say(f"{counted(len(found.gaps), 'gap')} in topic {found.topic}, group {found.group_id}")
+
+
+def _print_deep(found: "Deep") -> None:
+    _print_false(found.named, found.contradictions)
+    if found.unchecked_batches:
+        say(f"note: {counted(found.unchecked_batches, 'ledger row')} reach beyond what was read")
+    say(
+        f"{counted(found.records, 'record')} compared with {counted(found.rows, 'row')} and"
+        f" {counted(found.batches, 'ledger row')}: {counted(found.contradictions, 'contradiction')}"
+    )
+
+
+def _print_false(named: "Sequence[Contradiction]", count: int) -> None:
+    for each in named[:SHOWN]:
+        offsets = str(each.first_offset)
+        if each.last_offset != each.first_offset:
+            offsets += f" to {each.last_offset}"
+        of = (
+            f", session {each.session_id!r}, event {each.event_id}"
+            if each.session_id or each.event_id
+            else ""
+        )
+        say(
+            f"{each.kind}: partition {each.partition}, offset {offsets}{of}: {each.why}; {each.way_out}"
+        )
+    if count > SHOWN:
+        say(f"… and {count - SHOWN} more; --format json names {len(named)}")

@@ -1,7 +1,7 @@
 """Compare Kafka's offsets, the ledger and the tables, and name every offset that is in none of them."""
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -10,11 +10,13 @@ from trailhouse.consumer.account_expired import unread
 from trailhouse.consumer.kafka_admin import KafkaAdmin, PartitionLag
 from trailhouse.consumer.kafka_origin import KafkaOrigin
 from trailhouse.consumer.ranges import Range, Ranges
+from trailhouse.consumer.reconcile_deep import Deep, DeepComparison
 from trailhouse.consumer.reconcile_offsets import covered, expired, held, other_topics
 from trailhouse.consumer.reconcile_records import MAX_READ_RECORDS, spans, unaccounted
 from trailhouse.consumer.replay_source import TopicReader
 from trailhouse.consumer.rows import Origin
 from trailhouse.schemas.config import KafkaConfig
+from trailhouse.schemas.errors import QueryError
 from trailhouse.store.clickhouse import ClickHouse
 
 Kind = Literal["missing", "unledgered", "expired", "ahead"]
@@ -54,7 +56,10 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reconciliation(msgspec.Struct, frozen=True, kw_only=True):
-    """What a comparison found; there is a gap to mend unless `gaps` is empty. `notes` are no gaps."""
+    """What a comparison found; there is a gap to mend unless `gaps` is empty. `notes` are not gaps.
+
+    `deep` is what a comparison of bytes found, where it was asked for.
+    """
 
     cluster: str
     topic: str
@@ -63,6 +68,12 @@ class Reconciliation(msgspec.Struct, frozen=True, kw_only=True):
     partitions: tuple[Checked, ...]
     gaps: tuple[Gap, ...]
     notes: tuple[str, ...]
+    deep: Deep | None = None
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether nothing is to be mended."""
+        return not self.gaps and (self.deep is None or not self.deep.contradictions)
 
 
 def reconcile(
@@ -71,6 +82,8 @@ def reconcile(
     group_id: str,
     *,
     since: dt.datetime | None = None,
+    partitions: Collection[int] = (),
+    is_deep: bool = False,
     report: Callable[[str], None] = lambda step: None,
 ) -> Reconciliation:
     """Compare everything that *group_id* has committed with what is stored; nothing is changed.
@@ -81,17 +94,39 @@ def reconcile(
 
     Args:
         since: Only records that Kafka took then or later, and what was noticed since; None for all.
+        partitions: Only these; none for all.
+        is_deep: Whether every record of Kafka is read, hashed, and held against ledger and rows.
         report: Told what is being done.
 
     Raises:
         DeliveryError: Kafka is away (retriable), refuses, or has no such topic (permanent).
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
         IntegrityError: Records expired or are damaged while they were read. Permanent; ask again.
+        QueryError: The topic has no such partition. Permanent.
     """
     origin = KafkaOrigin(kafka, timeout_seconds=ANSWER_SECONDS).origin(kafka)
-    marks = KafkaAdmin(kafka).lag(group_id)
+    admin = KafkaAdmin(kafka)
+    marks = admin.lag(group_id)
+    wanted = _wanted(marks, partitions)
     with TopicReader(kafka) as reader:
-        return _Comparison(storage, origin, marks, reader, since, report).result(group_id)
+        comparison = _Comparison(storage, origin, wanted, reader, since, report)
+        found = comparison.result(group_id)
+        if not is_deep:
+            return found
+        deep = DeepComparison(storage, origin, reader, report)
+        if not partitions:
+            ends = {mark.partition: mark.end_offset for mark in marks}
+            deep.find_strangers(ends, lambda: list(admin.lag(group_id)))
+        result = deep.result(comparison.checked, comparison.missing)
+        return msgspec.structs.replace(found, deep=result)
+
+
+def _wanted(marks: Sequence[PartitionLag], partitions: Collection[int]) -> Sequence[PartitionLag]:
+    if unknown := set(partitions) - {mark.partition for mark in marks}:
+        raise QueryError(
+            f"partition: the topic has {len(marks)}, numbered from 0; there is no {min(unknown)}"
+        )
+    return [mark for mark in marks if not partitions or mark.partition in partitions]
 
 
 class _Comparison:
@@ -114,6 +149,8 @@ class _Comparison:
         self._report = report
         self._gaps: list[Gap] = []
         self._notes: list[str] = []
+        self.checked: dict[int, Range] = {}
+        self.missing: dict[int, Ranges] = {}
 
     def result(self, group_id: str) -> Reconciliation:
         """Do the steps and return what was found."""
@@ -122,11 +159,11 @@ class _Comparison:
             mark.partition: covered(self._storage, self._origin, mark.partition)
             for mark in self._marks
         }
-        checked = self._checked()
+        checked = self.checked = self._checked()
         self._report("counting the stored offsets")
         present = held(self._storage, self._origin, checked)
         absent = {number: Ranges([within]) - present[number] for number, within in checked.items()}
-        missing = self._missing(absent, ledger)
+        missing = self.missing = self._missing(absent, ledger)
         for number, within in checked.items():
             self._note_unledgered(number, present[number] & Ranges([within]), ledger[number])
         self._note_expired(ledger)
