@@ -1,4 +1,4 @@
-"""Faults 1–6, 31 and 32: the worker is killed, stopped, told to end, too full, or stands still."""
+"""Faults 1–6 and 31–33: the worker is killed, stopped, told to end, too full, or stands still."""
 
 import datetime as dt
 import signal
@@ -210,6 +210,31 @@ def test_fault_32_a_worker_that_stands_still_ends_itself(stage: Scene) -> None:
     )
     assert stuck.process.wait(40) == 70, "expected the watchdog's exit code"
     assert "level=error" in stuck.log
+    stage.worker()
+    stage.settle()
+
+
+@pytest.mark.parametrize(
+    "silent", [pytest.param([0, 1, 2, 3], id="all"), pytest.param([2], id="one")]
+)
+def test_fault_33_a_consumer_that_delivers_nothing(stage: Scene, silent: list[int]) -> None:
+    """Records wait and are not delivered, be it of one partition, while others flow and every question
+    is answered: the watchdog bites."""
+    once = stage.folder / "silent"
+    body = f"faulty_programs.deliver_nothing_of({silent}, faulty_programs.Path({str(once)!r}))"
+    stuck = stage.worker(
+        body=body,
+        worker_watchdog_seconds=4,
+        worker_account_seconds=1,
+        clickhouse_timeout_seconds=1,
+    )
+    stage.emit(numbered(200, sessions=40))
+    stage.oracle.wait_for_no_lag(40)
+    once.touch()
+    load = stage.load(rate=50, sessions=40)
+    assert stuck.process.wait(60) == 70, "expected the watchdog's exit code"
+    assert "no progress of partition" in stuck.log
+    load.end()
     stage.worker()
     stage.settle()
 

@@ -91,10 +91,11 @@ class Scene:
         self,
         *failpoints: Failpoint,
         consumer_options: Mapping[str, object] | None = None,
+        body: str = "",
         **settings: object,
     ) -> Worker:
-        """Start a worker with *failpoints*; settings such as ``worker_batch_rows=10``."""
-        text = program(RUN_SMALL, failpoints, consumer_options)
+        """Start a worker with *failpoints*, after *body*; settings such as ``worker_batch_rows=10``."""
+        text = program(f"{body}\n{RUN_SMALL}", failpoints, consumer_options)
         worker = self.place.start(
             text, **({"worker_batch_rows": 200} | settings | mechanisms.worker_settings())
         )

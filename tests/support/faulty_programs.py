@@ -86,6 +86,22 @@ def set_consumer_options(options: Mapping[str, object]) -> None:
         )
 
 
+def deliver_nothing_of(partitions: Sequence[int], once: Path) -> None:
+    """Have the worker's consumer deliver no record of *partitions* once the file *once* exists, and have
+    the ledger asked again and again meanwhile, as in the hours that a real worker has."""
+    replace("trailhouse.consumer.ground:LEDGER_EVERY_SECONDS", lambda _: 0.5)
+
+    def make(original: Any) -> Any:
+        def read(self: Any, records: int, timeout_seconds: float) -> list[Any]:
+            found = original(self, records, timeout_seconds)
+            silent = partitions if once.exists() else ()
+            return [message for message in found if message.partition() not in silent]
+
+        return read
+
+    replace("trailhouse.consumer.kafka_source:KafkaSource.read", make)
+
+
 def read_in_small_pieces() -> None:
     """Have the worker close its batches at `batch_rows`, and not a whole read later."""
     replace("trailhouse.consumer.group_session:READ_RECORDS", lambda _: 50)

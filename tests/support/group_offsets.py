@@ -75,6 +75,7 @@ class GroupOffsets:
         return PartitionLag(
             partition=part.partition,
             first_offset=first,
+            readable_end=end,
             end_offset=end,
             committed_offset=part.offset if part.offset >= 0 else None,
         )

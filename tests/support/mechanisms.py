@@ -345,6 +345,9 @@ MECHANISMS: dict[str, Mechanism] = {
     "topic_id_check": Mechanism(_first_topic_id_for_ever, ("fault_20",)),
     "gap_check": Mechanism(_no_gap_check, ("fault_21", "fault_29")),
     "watchdog": Mechanism(_nothing, ("fault_32",), {"worker_watchdog_seconds": 0}),
+    "progress_of_each_partition": Mechanism(
+        _returning("trailhouse.consumer.lookout:Lookout._note_stalls"), ("fault_33",)
+    ),
     "acknowledged_insert": Mechanism(_fire_and_forget_inserts, ("fault_30",)),
     # the tables
     "final_view": Mechanism(_nothing, ("fault_01", "fault_06", "fault_07")),

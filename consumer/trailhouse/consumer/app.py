@@ -116,5 +116,5 @@ class MetricsView(View):
 
     async def get(self, request: Request, **_: Any) -> Response:
         """Answer as text."""
-        text = app.metrics.text(is_ready=app.health.is_ready)
+        text = app.metrics.text(is_ready=app.health.is_ready, warnings=app.health.warnings)
         return self.bytes(text, content_type=None, headers={"Content-Type": CONTENT_TYPE_LATEST})

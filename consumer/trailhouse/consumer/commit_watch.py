@@ -57,7 +57,7 @@ class CommitWatch:
             except DeliveryError as error:
                 self._on_away(error)
                 self._progress.turned()
-                self._progress.moved()
+                self._progress.waited()
             else:
                 if time.monotonic() - began >= OVERDUE_SECONDS:
                     self._on_away(None)

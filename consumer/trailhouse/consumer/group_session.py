@@ -12,6 +12,7 @@ from trailhouse.consumer.commit_watch import CommitWatch
 from trailhouse.consumer.flight import Flight, Launcher, Writes
 from trailhouse.consumer.footing import Footing
 from trailhouse.consumer.ground import Ground
+from trailhouse.consumer.group_watch import GroupWatch
 from trailhouse.consumer.health import Health
 from trailhouse.consumer.kafka_probe import Ask
 from trailhouse.consumer.kafka_source import KafkaSource, Listener
@@ -56,6 +57,7 @@ class GroupSession:
         launcher: Launcher,
         footing: Footing,
         topic: TopicWatch,
+        group: GroupWatch,
         account: AccountWatch,
         ask_kafka: Ask,
         voice: Voice,
@@ -65,6 +67,7 @@ class GroupSession:
         self._writer = writer
         self._launcher = launcher
         self._topic = topic
+        self._group = group
         self._account = account
         self._ask_kafka = ask_kafka
         self._health, self._metrics, self._progress = voice
@@ -95,6 +98,7 @@ class GroupSession:
             metrics=self._metrics,
             progress=self._progress,
             topic=topic,
+            group=group,
             ask_kafka=ask_kafka,
             clock=clock,
         )
@@ -112,6 +116,7 @@ class GroupSession:
         """
         self._health.note_waiting("kafka", "joining the consumer group")
         self._topic.start()
+        self._group.start()
         self._account.start(lambda: 0 in self._source.partitions)
         try:
             while not stop.is_set() and not self._is_fenced:
@@ -119,9 +124,11 @@ class GroupSession:
             self._drain()
         finally:
             self._topic.stop()
+            self._group.stop()
             self._account.stop()
             self._drop()
             self._ground.leave()
+            self._lookout.take(())
             self._source.close()
             self._metrics.assigned(0)
 
@@ -150,7 +157,6 @@ class GroupSession:
                 return
         received = self._source.read(count, timeout_seconds)
         if received:
-            self._progress.moved()
             self._metrics.consumed(len(received))
             size_bytes = -self._next.size_bytes
             self._next.add(received)
@@ -214,7 +220,6 @@ class GroupSession:
 
     def _note_commit(self, batch: Batch, stored: Stored) -> None:
         self._flight = None
-        self._progress.moved()
         self._ground.note_commit(batch.spans)
         self._lookout.note_commit(batch)
         self._metrics.committed(
@@ -241,6 +246,7 @@ class GroupSession:
         self._metrics.assigned(len(partitions))
         self._health.note_waiting("kafka", "holding the offsets against ClickHouse's ledger")
         self._ground.take(partitions)
+        self._lookout.take(partitions)
 
     def _on_revoked(self) -> None:
         """Finish the batch being stored, within what the other workers may wait, and drop the rest."""
@@ -253,12 +259,14 @@ class GroupSession:
                 break
         self._drop()
         self._ground.leave()
+        self._lookout.take(())
         self._is_assigned = False
         self._is_fenced = False  # we join again in any case, at the committed offsets
 
     def _on_lost(self) -> None:
         self._drop()
         self._ground.leave()
+        self._lookout.take(())
         self._is_assigned = False
 
     def _drop(self) -> None:

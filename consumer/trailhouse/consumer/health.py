@@ -1,13 +1,18 @@
 """What the worker can reach and what not: one line in the log a change, and the answer of /health."""
 
 import threading
-from typing import Literal
+from collections.abc import Mapping
+from typing import Literal, get_args
 
 import structlog
 
 from trailhouse.schemas.errors import BrokerRejectedError, StorageRejectedError, TrailhouseError
 
 Part = Literal["kafka", "clickhouse"]
+WarningKind = Literal[
+    "open_transaction", "stalled_partition", "unknown_member", "topic_settings", "group_unknown"
+]
+WARNING_KINDS: tuple[WarningKind, ...] = get_args(WarningKind)
 NOT_YET = "not reached yet"
 _PARTS: tuple[Part, ...] = ("kafka", "clickhouse")
 
@@ -19,6 +24,7 @@ class Health:
         self._lock = threading.Lock()
         self._reasons: dict[Part, str | None] = dict.fromkeys(_PARTS, NOT_YET)
         self._said: dict[Part, str] = {}
+        self._warnings: dict[WarningKind, str] = {}
         self._log = structlog.get_logger("trailhouse.worker")
 
     @property
@@ -27,16 +33,39 @@ class Health:
         return not any(self._reasons.values())
 
     def report(self) -> dict[str, object]:
-        """Return what /health answers: a status, and a state with its reason for each part."""
+        """Return what /health answers: a status, a state with its reason for each part, the warnings.
+
+        ``degraded`` is ready all the same: a worker that is started anew would meet what is warned of.
+        """
         with self._lock:
             reasons = dict(self._reasons)
+            warnings = dict(self._warnings)
+        ready = "degraded" if warnings else "ready"
         return {
-            "status": "not ready" if any(reasons.values()) else "ready",
+            "status": "not ready" if any(reasons.values()) else ready,
             **{
                 part: {"state": "away", "reason": why} if why else {"state": "ready"}
                 for part, why in reasons.items()
             },
+            "warnings": warnings,
         }
+
+    @property
+    def warnings(self) -> Mapping[WarningKind, str]:
+        """What is wrong around the worker, one line a kind."""
+        with self._lock:
+            return dict(self._warnings)
+
+    def warn(self, kind: WarningKind, reason: str | None) -> None:
+        """Note what is wrong around the worker, or with None that it is over; both are said once."""
+        with self._lock:
+            before = self._warnings.pop(kind, None)
+            if reason is not None:
+                self._warnings[kind] = reason
+        if reason is not None and before is None:
+            self._log.warning("warning", kind=kind, reason=reason)
+        elif reason is None and before is not None:
+            self._log.info("over", kind=kind)
 
     def note_ready(self, part: Part) -> None:
         """Note that *part* answers; said once."""

@@ -3,6 +3,7 @@
 import datetime as dt
 import gc
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 
@@ -11,6 +12,7 @@ from trailhouse.consumer.account_watch import AccountWatch
 from trailhouse.consumer.flight import Launcher
 from trailhouse.consumer.footing import Footing
 from trailhouse.consumer.group_session import GroupSession, Voice
+from trailhouse.consumer.group_watch import GroupWatch
 from trailhouse.consumer.health import Health
 from trailhouse.consumer.incidents import Incidents
 from trailhouse.consumer.kafka_origin import KafkaOrigin
@@ -60,6 +62,7 @@ class Ingest:
             + clickhouse.timeout_seconds
             + LONGEST_WAIT_SECONDS
         )
+        self._reach_seconds = 3 * CONNECT_SECONDS + attempt_seconds
         self._watchdog = Watchdog(self._progress, worker.watchdog_seconds, attempt_seconds)
 
     def stop(self) -> None:
@@ -103,7 +106,6 @@ class Ingest:
         """Wait before the next attempt to reach both parts, unless it is time to stop."""
         for _ in range(max(1, round(seconds / TURN_SECONDS))):
             self._progress.turned()
-            self._progress.moved()
             if self._stop.wait(TURN_SECONDS):
                 return
 
@@ -111,15 +113,15 @@ class Ingest:
         """Do as `_reach` does, in a thread, so that the watchdog can tell waiting from hanging."""
         with ThreadPoolExecutor(1, thread_name_prefix="trailhouse-reach") as threads:
             reached = threads.submit(self._reach, storage)
+            until = time.monotonic() + self._reach_seconds
             while not wait([reached], TURN_SECONDS).done:
-                self._progress.turned()
-            self._progress.moved()
+                if time.monotonic() < until:
+                    self._progress.turned()
             return reached.result()
 
     def _reach(self, storage: ClickHouse) -> Origin | None:
         """Ask both parts, so that /health names both; None when one of them cannot be worked with."""
         origin = self._reach_kafka()
-        self._progress.moved()
         if origin is not None:
             self._health.note_waiting(
                 "kafka", "not in the consumer group yet: ClickHouse comes first"
@@ -149,6 +151,7 @@ class Ingest:
         try:
             ask_kafka = partial(KafkaOrigin, self._kafka, timeout_seconds=CONNECT_SECONDS)
             ledger = Ledger(storage, origin)
+            incidents = Incidents(ledger, origin, self._metrics, _now)
             session = GroupSession(
                 kafka=self._kafka,
                 worker=self._worker,
@@ -160,9 +163,17 @@ class Ingest:
                     ask_kafka=ask_kafka,
                     ledger=ledger,
                     origin=origin,
-                    incidents=Incidents(ledger, origin, self._metrics, _now),
+                    incidents=incidents,
                 ),
                 topic=TopicWatch(self._kafka, ask_kafka, origin),
+                group=GroupWatch(
+                    ask_kafka=ask_kafka,
+                    group_id=self._worker.group_id,
+                    watchdog_seconds=self._worker.watchdog_seconds,
+                    health=self._health,
+                    metrics=self._metrics,
+                    incidents=incidents,
+                ),
                 account=AccountWatch(
                     partial(missing_events, storage), self._worker.account_seconds, self._metrics
                 ),

@@ -1,6 +1,7 @@
 """Short questions to Kafka, each with a deadline: the topic, its offsets, the cluster."""
 
 import time
+import warnings
 from collections.abc import Mapping
 from concurrent.futures import Future
 from types import TracebackType
@@ -15,6 +16,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported by
     ResourceType,  # pyright: ignore[reportPrivateImportUsage]
 )
 
+from trailhouse.consumer.group_members import GroupMember, members_of
 from trailhouse.consumer.group_offsets import PartitionLag, group_offsets
 from trailhouse.schemas.config import KafkaConfig
 from trailhouse.schemas.errors import (
@@ -165,6 +167,22 @@ class KafkaAdmin:
             )
         except KafkaException as error:
             raise self._mapped(error.args[0]) from error
+
+    def members(self, group_id: str) -> tuple[GroupMember, ...]:
+        """Return who is in *group_id*; nobody when there is no such group.
+
+        Raises:
+            DeliveryTimeoutError: Kafka does not answer. Retriable.
+            BrokerRejectedError: Kafka refuses. Permanent.
+        """
+        # The old question, which warns of its age: what took its place may abort the process.
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)
+                found = self._client.list_groups(group_id, timeout=self._timeout_seconds)
+        except KafkaException as error:
+            raise self._mapped(error.args[0]) from error
+        return members_of(found, group_id, self._config.topic)
 
     def cluster(self) -> tuple[str, int]:
         """Return the cluster's id and its number of brokers.

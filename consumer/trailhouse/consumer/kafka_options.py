@@ -4,6 +4,8 @@ from typing import Any
 
 from trailhouse.schemas.config import KafkaConfig, WorkerConfig
 
+WORKER_CLIENT_ID = "trailhouse-worker"
+
 
 def consumer_options(kafka: KafkaConfig, worker: WorkerConfig) -> dict[str, Any]:
     """Return librdkafka's options: nothing is committed or skipped by itself, and memory is bounded.
@@ -17,7 +19,7 @@ def consumer_options(kafka: KafkaConfig, worker: WorkerConfig) -> dict[str, Any]
     """
     return kafka.client_options() | {
         "group.id": worker.group_id,
-        "client.id": "trailhouse-worker",
+        "client.id": WORKER_CLIENT_ID,
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
         # An offset that does not exist must never be replaced silently; see `trailhouse.consumer.footing`.

@@ -14,7 +14,7 @@ Ask = Callable[[], None]
 
 
 class KafkaProbe:
-    """One question at a time; either outcome is a sign of life."""
+    """One question at a time."""
 
     def __init__(
         self,
@@ -43,6 +43,6 @@ class KafkaProbe:
             self._ask()
         except DeliveryError as error:
             self._on_away(error)
+            self._progress.waited()
         else:
             self._on_answer()
-        self._progress.moved()

@@ -22,7 +22,6 @@ from trailhouse.schemas.errors import (
     TrailhouseError,
 )
 
-LAG_SECONDS = 1.0
 FENCED = frozenset({
     "ILLEGAL_GENERATION", "UNKNOWN_MEMBER_ID", "REBALANCE_IN_PROGRESS", "FENCED_INSTANCE_ID", "FENCED_MEMBER_EPOCH",
     "STALE_MEMBER_EPOCH", "_STATE", "_ASSIGNMENT_LOST", "_NO_OFFSET",
@@ -158,21 +157,25 @@ class KafkaSource:
             self._consumer.resume(self._consumer.assignment())
             self._is_held = False
 
-    def lag_records(self, *, is_exact: bool = False) -> dict[int, int]:
-        """Return how many records of each partition that is read are not committed.
+    def known_ends(self) -> dict[int, int]:
+        """Return where each partition that is read ended at the last answer that was fetched of it."""
+        known: dict[int, int] = {}
+        for number in self._positions:
+            part = TopicPartition(self._topic, number)
+            _, end = self._consumer.get_watermark_offsets(part, cached=True)
+            if end >= 0:
+                known[number] = end
+        return known
 
-        A partition is left out while that is unknown. It is cheap unless held or *is_exact*: then
-        Kafka is asked, since what librdkafka remembers is as old as the last answer it fetched.
-        """
-        lags: dict[int, int] = {}
-        for number, position in self._positions.items():
-            lag = self._lag_of(
-                number, position, is_exact or (self._is_held and self.complaint is None)
-            )
-            if lag is None:
-                break  # the others would cost a second each, and are as unknown
-            lags[number] = lag
-        return lags
+    @property
+    def positions(self) -> Mapping[int, int]:
+        """For each partition that is read the offset up to which everything is committed."""
+        return self._positions
+
+    @property
+    def is_held(self) -> bool:
+        """Whether nothing is fetched until `resume`."""
+        return self._is_held
 
     @property
     def partitions(self) -> list[int]:
@@ -182,16 +185,6 @@ class KafkaSource:
     def close(self) -> None:
         """Leave the group; what was not committed is read again by whoever gets the partitions."""
         self._consumer.close()
-
-    def _lag_of(self, number: int, position: int, is_exact: bool) -> int | None:
-        partition = TopicPartition(self._topic, number)
-        low, high = self._consumer.get_watermark_offsets(partition, cached=True)
-        if high < 0 or is_exact:
-            try:
-                low, high = self._consumer.get_watermark_offsets(partition, timeout=LAG_SECONDS)
-            except KafkaException:
-                return None
-        return max(0, high - max(position, low))
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Take the partitions, and read none of them before `begin`."""

@@ -1,14 +1,16 @@
-"""Looks around once a turn of the ingest loop: lag, time to loss, and whether both parts are there."""
+"""Looks around once a turn of the ingest loop: lag, standstills, time to loss, and whether both parts are there."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from trailhouse.consumer.batch import Batch
 from trailhouse.consumer.flight import Launcher
+from trailhouse.consumer.group_watch import GroupView, GroupWatch
 from trailhouse.consumer.health import Health
 from trailhouse.consumer.kafka_probe import Ask, KafkaProbe
 from trailhouse.consumer.kafka_source import KafkaSource
 from trailhouse.consumer.metrics import WorkerMetrics
+from trailhouse.consumer.partition_stalls import PartitionStalls
 from trailhouse.consumer.progress import Progress
 from trailhouse.consumer.time_to_loss import TimeToLoss
 from trailhouse.consumer.topic_watch import TopicWatch
@@ -16,12 +18,11 @@ from trailhouse.schemas.errors import DeliveryError
 
 CHECK_SECONDS = 2.0
 LAG_EVERY_SECONDS = 1.0
-EXACT_EVERY = 10
-"""Every so often Kafka is asked for its end, since a consumer that gets nothing knows no newer one."""
+STALLS_EVERY_SECONDS = 0.25
 
 
 class Lookout:
-    """Used by the ingest thread; only an exact lag blocks, for about a second while Kafka is there."""
+    """Used by the ingest thread; nothing here blocks."""
 
     def __init__(
         self,
@@ -32,6 +33,7 @@ class Lookout:
         metrics: WorkerMetrics,
         progress: Progress,
         topic: TopicWatch,
+        group: GroupWatch,
         ask_kafka: Ask,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -41,11 +43,15 @@ class Lookout:
         self._metrics = metrics
         self._progress = progress
         self._topic = topic
+        self._group = group
         self._clock = clock
         self._time_to_loss = TimeToLoss()
         self._last_appended_ms: dict[int, int] = {}
-        self._lag_asked_times = 0
         self._lag_due_at_seconds = 0.0
+        self._assigned: Sequence[int] = ()
+        self._stalls = PartitionStalls(4 * STALLS_EVERY_SECONDS)
+        self._stalls_due_at_seconds = 0.0
+        self._signs = (0, 0)
         self._is_reading = False
         self._probe = KafkaProbe(
             ask_kafka, progress, on_answer=self._kafka_answers, on_away=self._kafka_is_away
@@ -53,17 +59,23 @@ class Lookout:
         self._probe_due_at_seconds = 0.0
         self._check_due_at_seconds = 0.0
 
+    def take(self, partitions: Sequence[int]) -> None:
+        """Watch *partitions* from now on, and forget those of before."""
+        self._assigned = partitions
+        self._stalls.forget()
+        self._progress.stalled_seconds = {}
+
     def begin(self) -> None:
         """Forget what was, and take in the lag: the source begins to read its partitions."""
         self._time_to_loss.forget()
         self._last_appended_ms.clear()
-        self._note_lag(self._source.lag_records(), ())
+        self._note_lag(())
 
     def note_commit(self, batch: Batch) -> None:
         """Take in how far *batch* brought its partitions."""
         for number, span in batch.spans.items():
             self._last_appended_ms[number] = span.last_appended_ms
-        self._note_lag(self._source.lag_records(), ())
+        self._note_lag(())
 
     def look(self, in_hand: tuple[Batch, ...], *, is_reading: bool, is_idle: bool) -> None:
         """Refresh the lag; ask after Kafka when librdkafka complains, after ClickHouse when idle.
@@ -75,22 +87,69 @@ class Lookout:
         """
         now = self._clock()
         self._is_reading = is_reading
+        if now >= self._stalls_due_at_seconds:
+            self._stalls_due_at_seconds = now + STALLS_EVERY_SECONDS
+            self._note_stalls(now, in_hand)
         if self._source.complaint is not None and now >= self._check_due_at_seconds:
             self._check_due_at_seconds = now + CHECK_SECONDS
             self._probe.start()
         elif is_reading and now >= self._lag_due_at_seconds:
             self._lag_due_at_seconds = now + LAG_EVERY_SECONDS
-            self._lag_asked_times += 1
-            is_exact = self._lag_asked_times % EXACT_EVERY == 0 and self._source.complaint is None
-            lags = self._source.lag_records(is_exact=is_exact)
-            self._note_lag(lags, in_hand)
-            if len(lags) == len(self._source.partitions) and not any(lags.values()):
-                self._progress.moved()
+            self._note_lag(in_hand)
         elif is_idle and now >= self._probe_due_at_seconds:
             self._probe_due_at_seconds = now + CHECK_SECONDS
             self._launcher.probe()
 
-    def _note_lag(self, lags: dict[int, int], in_hand: tuple[Batch, ...]) -> None:
+    def _note_stalls(self, now: float, in_hand: tuple[Batch, ...]) -> None:
+        """Add up how long each partition stands still while the group's watch sees records wait.
+
+        Storing a batch excuses the partitions that have records in hand, a hold the others, and a part
+        that is away all of them. What was seen too long ago says nothing, so nothing waits then.
+        """
+        before, self._signs = self._signs, (self._progress.writes, self._progress.waits)
+        view = self._group.view()
+        if self._signs[1] != before[1]:
+            self._stalls.forget()
+        busy = {number for batch in in_hand for number in batch.spans}
+        excused: set[int] = set()
+        if self._signs[0] != before[0]:
+            excused |= busy
+        if self._source.is_held:
+            excused |= set(self._assigned) - busy
+        waiting = {} if view is None else self._waiting(view)
+        self._progress.stalled_seconds = self._stalls.seconds(now, waiting, excused)
+
+    def _waiting(self, view: GroupView) -> dict[int, int]:
+        """Return the partitions of ours with records that can be read, and how far each is committed."""
+        waiting: dict[int, int] = {}
+        for number in self._assigned:
+            part = view.partitions.get(number)
+            if part is not None:
+                position = self._source.positions.get(number, part.next_offset)
+                if position < part.readable_end:
+                    waiting[number] = position
+        return waiting
+
+    def _lags(self) -> dict[int, int]:
+        """Return the lag of each partition that is read, but of those of which no end is known yet.
+
+        What the consumer knows is as old as the last answer it fetched, so the group's watch is asked too.
+        """
+        view = self._group.view()
+        ends = self._source.known_ends()
+        begins: dict[int, int] = {}
+        if view is not None:
+            for number, part in view.partitions.items():
+                ends[number] = max(ends.get(number, 0), part.end_offset)
+                begins[number] = part.first_offset
+        return {
+            number: max(0, ends[number] - max(position, begins.get(number, 0)))
+            for number, position in self._source.positions.items()
+            if number in ends
+        }
+
+    def _note_lag(self, in_hand: tuple[Batch, ...]) -> None:
+        lags = self._lags()
         self._metrics.lag(lags)
         oldest = {number: at / 1_000 for number, at in self._last_appended_ms.items()}
         for batch in reversed(in_hand):

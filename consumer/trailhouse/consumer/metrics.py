@@ -1,6 +1,7 @@
 """The worker's metrics: a closed table of names, kinds and meanings, as Prometheus reads them."""
 
 import math
+from collections.abc import Container, Mapping
 from typing import Literal, NamedTuple
 
 from prometheus_client import (
@@ -12,6 +13,7 @@ from prometheus_client import (
     generate_latest,
 )
 
+from trailhouse.consumer.health import WARNING_KINDS, WarningKind
 from trailhouse.consumer.verdict import KINDS
 from trailhouse.consumer.verdict import Kind as IncidentKind
 
@@ -80,7 +82,37 @@ METRICS = (
     Metric(
         "incidents_total",
         "counter",
-        "Ranges of offsets found expired, rewound or recreated, see the view incidents; by kind.",
+        "Ranges of offsets with something wrong for good, see the view incidents; by kind.",
+        label="kind",
+    ),
+    Metric(
+        "group_lag_records",
+        "gauge",
+        "Records of each partition of the topic that the group has not committed, whoever has it; by partition.",
+        label="partition",
+    ),
+    Metric(
+        "partition_stalled_seconds",
+        "gauge",
+        "Time since anything of a partition was committed while records of it wait, else 0; by partition.",
+        label="partition",
+    ),
+    Metric(
+        "open_transaction_seconds",
+        "gauge",
+        "Time that a transaction has kept everybody from reading a partition on, else 0; by partition.",
+        label="partition",
+    ),
+    Metric("group_members", "gauge", "Members of the consumer group, as Kafka knows them."),
+    Metric(
+        "unknown_group_members",
+        "gauge",
+        "Members of the consumer group that do not call themselves workers; must be 0.",
+    ),
+    Metric(
+        "warnings",
+        "gauge",
+        "1 while /health warns of something around the worker, else 0; by kind.",
         label="kind",
     ),
     Metric(
@@ -92,7 +124,7 @@ METRICS = (
 
 
 class WorkerMetrics:
-    """The metrics of one worker; every series but the lag of a partition exists from the start."""
+    """The metrics of one worker; every series but those of a partition exists from the start."""
 
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # they would double every series
@@ -108,8 +140,12 @@ class WorkerMetrics:
         self._gauges = {
             m.name: Gauge(PREFIX + m.name, m.help, registry=self._registry) for m in _of("gauge")
         }
-        lag, incidents = _named("lag_records"), _named("incidents_total")
-        self._lag = Gauge(PREFIX + lag.name, lag.help, [lag.label], registry=self._registry)
+        self._labelled = {
+            m.name: Gauge(PREFIX + m.name, m.help, [m.label], registry=self._registry)
+            for m in METRICS
+            if m.kind == "gauge" and m.label
+        }
+        incidents = _named("incidents_total")
         self._incidents = Counter(
             PREFIX + incidents.name, incidents.help, [incidents.label], registry=self._registry
         )
@@ -145,12 +181,27 @@ class WorkerMetrics:
     def assigned(self, partitions: int) -> None:
         """Note a new assignment; the lag of partitions that went is forgotten."""
         self._gauges["partitions"].set(partitions)
-        self._lag.clear()
+        self._labelled["lag_records"].clear()
 
-    def lag(self, lag_records: dict[int, int]) -> None:
+    def lag(self, lag_records: Mapping[int, float]) -> None:
         """Note the lag of each assigned partition."""
-        for partition, records in lag_records.items():
-            self._lag.labels(str(partition)).set(records)
+        self._set("lag_records", lag_records)
+
+    def group(
+        self,
+        *,
+        lag_records: Mapping[int, float],
+        stalled_seconds: Mapping[int, float],
+        open_transaction_seconds: Mapping[int, float],
+        members: int,
+        unknown_members: int,
+    ) -> None:
+        """Note what was seen of the group; each mapping has every partition of the topic."""
+        self._set("group_lag_records", lag_records)
+        self._set("partition_stalled_seconds", stalled_seconds)
+        self._set("open_transaction_seconds", open_transaction_seconds)
+        self._gauges["group_members"].set(members)
+        self._gauges["unknown_group_members"].set(unknown_members)
 
     def incident(self, kind: IncidentKind) -> None:
         """Count a range of offsets that is written to the incidents."""
@@ -164,10 +215,16 @@ class WorkerMetrics:
         """Note how many numbered events nobody has."""
         self._gauges["missing_events"].set(events)
 
-    def text(self, *, is_ready: bool) -> bytes:
+    def text(self, *, is_ready: bool, warnings: Container[WarningKind] = ()) -> bytes:
         """Return all series in Prometheus' text format."""
         self._gauges["ready"].set(is_ready)
+        for kind in WARNING_KINDS:
+            self._labelled["warnings"].labels(kind).set(kind in warnings)
         return generate_latest(self._registry)
+
+    def _set(self, name: str, values: Mapping[int, float]) -> None:
+        for partition, value in values.items():
+            self._labelled[name].labels(str(partition)).set(value)
 
 
 def _of(kind: Kind) -> list[Metric]:

@@ -56,15 +56,15 @@ class Question(Generic[Answer]):
                 self._answers.append(self._ask())
             except StorageError as error:
                 self._health.note_away("clickhouse", error)
+                self._progress.waited()
             except DeliveryError as error:
                 self._health.note_away("kafka", error)
+                self._progress.waited()
             except BaseException as error:  # noqa: BLE001 - it is raised again where the answer is asked for
                 self._error = error
                 break
             else:
                 break
-            finally:
-                self._progress.moved()
             self._dropped.wait(wait_seconds)
             wait_seconds = min(2 * wait_seconds, LONGEST_WAIT_SECONDS)
         self._done.set()

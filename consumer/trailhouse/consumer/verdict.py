@@ -13,10 +13,11 @@ and how far the ledger in ClickHouse goes. What they say about each other:
   begin at the log's start.
 """
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
-Kind = Literal["expired", "rewound", "recreated"]
-KINDS: tuple[Kind, ...] = ("expired", "rewound", "recreated")
+Kind = Literal["expired", "rewound", "recreated", "open_transaction", "create_time"]
+"""The last two are not of offsets that do not fit: see `GroupWatch` and `SenderTimes`."""
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 class Place(NamedTuple):

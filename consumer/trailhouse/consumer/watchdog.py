@@ -1,7 +1,8 @@
 """The watchdog: a worker that stands still while records wait ends, so that its supervisor starts it anew.
 
 A part that is away is no standstill: attempts go on and fail, and end. What counts as standing still
-is an ingest thread that hangs, a statement that never ends, a consumer that delivers nothing.
+is an ingest thread that hangs, a statement that never ends, a consumer that delivers nothing, be it of
+one partition: whatever else goes on, and however many questions are answered meanwhile.
 """
 
 import os
@@ -26,32 +27,31 @@ LONGEST_TICK_SECONDS = 1.0
 
 
 class Stillness:
-    """Adds up how long no sign came. Time in which the process itself was stopped counts for two ticks."""
+    """Adds up how long the ingest thread did not turn. Time in which the process itself was stopped
+    counts for two ticks."""
 
     def __init__(self, progress: Progress, tick_seconds: float) -> None:
         self._progress = progress
         self._tick_seconds = tick_seconds
-        self._seen = (progress.turns, progress.moves)
-        self._still_seconds = (0.0, 0.0)
+        self._seen = progress.turns
+        self._still_seconds = 0.0
 
-    def seconds_after(self, passed_seconds: float) -> tuple[float, float]:
-        """Return how long nothing turned, and nothing moved, *passed_seconds* after the last call."""
-        now = (self._progress.turns, self._progress.moves)
-        step_seconds = min(passed_seconds, 2 * self._tick_seconds)
-        turned, moved = (
-            0.0 if new != old else still + step_seconds
-            for new, old, still in zip(now, self._seen, self._still_seconds, strict=True)
-        )
-        self._seen, self._still_seconds = now, (turned, moved)
-        return turned, moved
+    def seconds_after(self, passed_seconds: float) -> float:
+        """Return how long nothing turned, *passed_seconds* after the last call."""
+        turns = self._progress.turns
+        if turns != self._seen:
+            self._seen, self._still_seconds = turns, 0.0
+        else:
+            self._still_seconds += min(passed_seconds, 2 * self._tick_seconds)
+        return self._still_seconds
 
 
 class Watchdog:
     """Watches *progress* in a thread of its own from `start` to `stop`; 0 seconds: never.
 
     It calls *bite* with one line when the ingest thread has not turned for *limit_seconds*, or when
-    nothing has moved for that long, and for longer than *attempt_seconds*, the time between the ends
-    of two attempts to store a batch. By default, the line is logged and the process ends with 70.
+    a partition has stood still for that long, and for longer than *attempt_seconds*, the time between
+    the ends of two attempts to store a batch. By default, the line is logged and the process ends with 70.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Watchdog:
     ) -> None:
         self._progress = progress
         self._limit_seconds = limit_seconds
-        self._move_limit_seconds = max(limit_seconds, attempt_seconds)
+        self._stall_limit_seconds = max(limit_seconds, attempt_seconds)
         self._bite = bite or end_process
         self._clock = clock
         self._stop = threading.Event()
@@ -84,17 +84,23 @@ class Watchdog:
         before = self._clock()
         while not self._stop.wait(tick_seconds):
             now = self._clock()
-            turned, moved = stillness.seconds_after(now - before)
+            hung_seconds = stillness.seconds_after(now - before)
             before = now
-            if turned >= self._limit_seconds:
-                self._bite(
-                    f"the ingest thread has hung for {turned:.0f} s in {place_of(INGEST_THREAD)};"
-                    f" {LOSES_NOTHING}"
-                )
+            if reason := self._standstill(hung_seconds):
+                self._bite(f"{reason}; {LOSES_NOTHING}")
                 return
-            if moved >= self._move_limit_seconds:
-                self._bite(f"no progress for {moved:.0f} s while records wait; {LOSES_NOTHING}")
-                return
+
+    def _standstill(self, hung_seconds: float) -> str | None:
+        """Say what stands still, if anything has for too long."""
+        if hung_seconds >= self._limit_seconds:
+            return (
+                f"the ingest thread has hung for {hung_seconds:.0f} s in {place_of(INGEST_THREAD)}"
+            )
+        stalled = self._progress.stalled_seconds
+        worst = max(stalled, key=lambda number: stalled[number], default=None)
+        if worst is not None and stalled[worst] >= self._stall_limit_seconds:
+            return f"no progress of partition {worst} for {stalled[worst]:.0f} s while records wait"
+        return None
 
 
 def place_of(thread_name: str) -> str:

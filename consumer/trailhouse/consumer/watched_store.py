@@ -2,6 +2,7 @@
 
 from trailhouse.consumer.progress import Progress
 from trailhouse.consumer.writer import Inserts
+from trailhouse.schemas.errors import StorageUnavailableError
 from trailhouse.store.block import Block
 
 
@@ -16,5 +17,8 @@ class WatchedStore:
         """Do as `Inserts.insert` says."""
         try:
             self._storage.insert(block)
+        except StorageUnavailableError:
+            self._progress.waited()
+            raise
         finally:
-            self._progress.moved()
+            self._progress.wrote()

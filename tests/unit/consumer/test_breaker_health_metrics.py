@@ -41,6 +41,7 @@ def test_health_is_ready_when_both_parts_are() -> None:
         "status": "not ready",
         "kafka": {"state": "ready"},
         "clickhouse": {"state": "away", "reason": "gone"},
+        "warnings": {},
     }
     health.note_ready("clickhouse")
     states.append(health.is_ready)
@@ -66,19 +67,37 @@ def test_each_state_is_said_once() -> None:
     assert logging.getLogger("trailhouse.worker").level == logging.NOTSET
 
 
+def test_a_warning_degrades_and_is_said_once() -> None:
+    """What is wrong around a ready worker is in its report and its log until it is over, and leaves it ready."""
+    health = Health()
+    health.note_ready("kafka")
+    health.note_ready("clickhouse")
+    with structlog.testing.capture_logs() as lines:
+        for seconds in (10, 20):
+            health.warn("open_transaction", f"partition 1, for {seconds} s")
+        assert (health.is_ready, health.report()["status"]) == (True, "degraded")
+        assert health.report()["warnings"] == {"open_transaction": "partition 1, for 20 s"}
+        for _ in range(2):
+            health.warn("open_transaction", None)
+    assert health.report()["status"] == "ready"
+    assert [line["log_level"] for line in lines] == ["warning", "info"]
+
+
 def test_every_metric_exists_from_the_start() -> None:
-    """Each metric of the table has its help and its series before anything happened, but a partition's lag."""
+    """Each metric of the table has its help and its series before anything happened, but those of partitions."""
     text = WorkerMetrics().text(is_ready=False).decode()
     samples = {
-        "lag_records": "",
+        "warnings": f'{PREFIX}warnings{{kind="open_transaction"}} 0.0',
         "time_to_loss_seconds": f"{PREFIX}time_to_loss_seconds NaN",
         "incidents_total": f'{PREFIX}incidents_total{{kind="expired"}} 0.0',
     }
     for metric in METRICS:
+        if metric.label == "partition":
+            assert f"{PREFIX}{metric.name}{{" not in text
+            samples[metric.name] = ""
         assert f"# HELP {PREFIX}{metric.name} {metric.help}" in text
         suffix = "_count" if metric.kind == "histogram" else ""
         assert samples.get(metric.name, f"{PREFIX}{metric.name}{suffix} 0.0") in text, metric.name
-    assert f"{PREFIX}lag_records{{" not in text
 
 
 def test_lag_of_a_lost_partition_is_forgotten() -> None:

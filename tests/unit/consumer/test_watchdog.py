@@ -2,25 +2,25 @@
 
 import threading
 
+from trailhouse.consumer.partition_stalls import PartitionStalls
 from trailhouse.consumer.progress import Progress
 from trailhouse.consumer.watchdog import Stillness, Watchdog
 
 
-def test_the_signs_add_up_apart() -> None:
-    """A loop that turns and moves nothing is as still as one that hangs."""
+def test_stillness_ends_with_a_turn() -> None:
+    """What no turn came for adds up, and a turn ends it."""
     progress = Progress()
     stillness = Stillness(progress, tick_seconds=1.0)
-    seen: list[tuple[float, float]] = []
-    for sign in (progress.turned, progress.turned, progress.moved, progress.turned):
-        sign()
-        seen.append(stillness.seconds_after(1.0))
-    assert seen == [(0.0, 1.0), (0.0, 2.0), (1.0, 0.0), (0.0, 1.0)]
+    seen = [stillness.seconds_after(1.0), stillness.seconds_after(1.0)]
+    progress.turned()
+    seen.append(stillness.seconds_after(1.0))
+    assert seen == [1.0, 2.0, 0.0]
 
 
 def test_a_process_that_was_stopped_gets_time() -> None:
     """An hour in which the whole process was stopped is not an hour of standing still."""
     stillness = Stillness(Progress(), tick_seconds=1.0)
-    assert stillness.seconds_after(3_600.0) == (2.0, 2.0)
+    assert stillness.seconds_after(3_600.0) == 2.0
 
 
 def reasons_of(progress: Progress, turns: bool, attempt_seconds: float = 0.0) -> list[str]:
@@ -49,11 +49,39 @@ def test_it_bites_a_thread_that_hangs() -> None:
     assert "has hung" in reason
 
 
-def test_it_bites_a_loop_that_moves_nothing() -> None:
-    """A loop that turns in vain is bitten too, but never while a statement still has time."""
-    (reason,) = reasons_of(Progress(), turns=True)
-    assert "no progress" in reason
-    assert reasons_of(Progress(), turns=True, attempt_seconds=60.0) == []
+def test_it_bites_when_one_partition_stands_still() -> None:
+    """A loop that turns is bitten for its worst partition, but never while a statement still has time."""
+    progress = Progress()
+    progress.stalled_seconds = {0: 0.0, 7: 0.5, 8: 0.4}
+    (reason,) = reasons_of(progress, turns=True)
+    assert "no progress of partition 7" in reason
+    assert reasons_of(progress, turns=True, attempt_seconds=60.0) == []
+
+
+def test_answers_and_other_partitions_are_no_progress() -> None:
+    """A partition adds up while its position stays, whatever moves beside it; a new position ends it."""
+    stalls = PartitionStalls(10.0)
+    seen = [
+        stalls.seconds(0.0, {0: 5, 1: 5}),
+        stalls.seconds(4.0, {0: 5, 1: 6}),
+        stalls.seconds(8.0, {0: 5, 1: 7}),
+        stalls.seconds(9.0, {0: 6, 1: 7}),
+    ]
+    assert seen == [{0: 0.0, 1: 0.0}, {0: 4.0, 1: 0.0}, {0: 8.0, 1: 0.0}, {0: 0.0, 1: 1.0}]
+
+
+def test_what_does_not_wait_or_is_excused_does_not_stall() -> None:
+    """An excuse, an empty partition, and other partitions each begin anew; a long step counts once."""
+    stalls = PartitionStalls(10.0)
+    stalls.seconds(0.0, {0: 5})
+    assert stalls.seconds(3_600.0, {0: 5}) == {0: 10.0}
+    assert stalls.seconds(3_601.0, {0: 5}, excused={0}) == {0: 0.0}
+    assert stalls.seconds(3_602.0, {0: 5}) == {0: 1.0}
+    assert stalls.seconds(3_603.0, {}) == {}
+    assert stalls.seconds(3_604.0, {0: 5}) == {0: 0.0}
+    stalls.seconds(3_605.0, {0: 5})
+    stalls.forget()
+    assert stalls.seconds(3_606.0, {0: 5}) == {0: 0.0}
 
 
 def test_zero_seconds_is_never() -> None:

@@ -1,0 +1,135 @@
+"""What a worker sees and names around it: open transactions, members that are no workers, the lag of all."""
+
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, Producer
+
+from trailhouse.schemas import ClickHouseConfig, KafkaConfig
+from worker_process import RUN_WORKER, Place, Worker, eventually, place, some_events
+
+pytestmark = pytest.mark.cluster
+
+IMPATIENT = f"""
+from trailhouse.consumer import group_warnings, group_watch
+group_watch.LOOK_EVERY_SECONDS = 0.3
+group_watch.LASTING_TRANSACTION_SECONDS = 2.0
+group_warnings.OPEN_AFTER_SECONDS = 1.0
+group_warnings.STALLED_AFTER_SECONDS = 1.0
+{RUN_WORKER}
+"""
+
+
+@pytest.fixture
+def here(kafka: KafkaConfig, database: ClickHouseConfig, tmp_path: Path) -> Iterator[Place]:
+    """Return a fresh topic and database, and an empty folder for workers to run in."""
+    folder = tmp_path / "cwd"
+    folder.mkdir()
+    with place(kafka, database, folder) as ready:
+        yield ready
+
+
+def of_another_team(here: Place) -> Producer:
+    """Return a producer of transactions, which Trailhouse has not."""
+    options: dict[str, str | int | float | bool] = {
+        "transactional.id": f"another-team-{here.kafka.topic}"
+    }
+    producer = Producer(here.kafka.client_options() | options)
+    producer.init_transactions(30)
+    return producer
+
+
+@contextmanager
+def stranger(here: Place) -> Generator[Consumer]:
+    """Have somebody in the workers' group who polls, stores nothing and commits nothing."""
+    consumer = Consumer(
+        here.kafka.client_options()
+        | {
+            "group.id": f"{here.kafka.topic}-group",
+            "client.id": "a-notebook",
+            "enable.auto.commit": False,
+            "partition.assignment.strategy": "range",
+            "auto.offset.reset": "latest",
+            "session.timeout.ms": 6_000,
+        }
+    )
+    consumer.subscribe([here.kafka.topic])
+    is_over = threading.Event()
+
+    def poll() -> None:
+        while not is_over.is_set():
+            consumer.poll(0.1)
+
+    polls = threading.Thread(target=poll)
+    polls.start()
+    try:
+        yield consumer
+    finally:
+        is_over.set()
+        polls.join()
+        consumer.close()
+
+
+def warnings(worker: Worker) -> dict[str, str]:
+    """Return what /health warns of."""
+    found: dict[str, str] = worker.health()[1]["warnings"]
+    return found
+
+
+def group_lag(worker: Worker) -> list[float]:
+    """Return the lag of every partition of the topic, as this worker exports it."""
+    series = worker.series()
+    return [series[f"group_lag_records/{partition}"] for partition in range(4)]
+
+
+def test_an_open_transaction_is_seen_named_and_noted(here: Place) -> None:
+    """While a stranger's transaction is open, health names the partition, the metrics its age and its lag,
+    and an incident where; once it ends, all is read and the warning is over."""
+    worker = here.start(IMPATIENT, worker_watchdog_seconds=3)
+    worker.wait_until_ready()
+    producer = of_another_team(here)
+    producer.begin_transaction()
+    [first, *rest] = [event.record for event in some_events(20)]
+    producer.produce(here.kafka.topic, first, b"k", 1)
+    producer.flush(30)
+    here.send(rest, partition=1)
+    eventually(lambda: "open_transaction" in warnings(worker), "a warning of the transaction")
+    status, report = worker.health()
+    assert (status, report["status"]) == (200, "degraded")
+    assert "partition 1 from offset 0 on" in report["warnings"]["open_transaction"]
+    series = worker.series()
+    assert series["open_transaction_seconds/1"] >= 1
+    assert (series["open_transaction_seconds/0"], series["warnings/open_transaction"]) == (0, 1)
+    assert (series["group_lag_records/1"], series["lag_records/1"]) == (20, 20)
+    incidents = "SELECT kind, kafka_partition, first_offset FROM incidents"
+    eventually(lambda: here.rows(incidents) == [("open_transaction", 1, 0)], "one incident")
+    assert worker.process.poll() is None, "expected the watchdog to know that nothing can be read"
+
+    producer.commit_transaction(30)
+    worker.wait_for("records_stored_total", 20)
+    eventually(lambda: not warnings(worker), "no warning any more")
+    assert worker.series()["incidents_total/open_transaction"] == 1
+
+
+def test_a_stranger_in_the_group_is_named_with_what_it_takes(here: Place) -> None:
+    """A member that is no worker takes partitions: every worker exports the lag of all, and names it."""
+    worker = here.start(IMPATIENT)
+    worker.wait_until_ready()
+    with stranger(here):
+        eventually(lambda: worker.series()["unknown_group_members"] == 1, "the stranger is counted")
+        eventually(lambda: worker.series()["partitions"] == 2, "partitions taken from the worker")
+        for partition in range(4):
+            here.send([event.record for event in some_events(5)], partition=partition)
+        eventually(
+            lambda: "stalled_partition" in warnings(worker), "a warning of what stands still"
+        )
+        found = warnings(worker)
+        assert "a-notebook at 127.0.0.1 with partitions" in found["unknown_member"]
+        assert "held by one that is no worker at 127.0.0.1" in found["stalled_partition"]
+        eventually(lambda: sorted(group_lag(worker)) == [0, 0, 5, 5], "the lag of all partitions")
+        assert worker.series()["group_members"] == 2
+    eventually(lambda: here.count() == 20, "everything, once the stranger has gone")
+    eventually(lambda: not warnings(worker), "no warning any more")
