@@ -1,6 +1,7 @@
 """What a worker sees and names around it: open transactions, members that are no workers, the lag of all."""
 
 import threading
+import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,7 +9,10 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer, Producer
 
+from trailhouse.consumer.kafka_admin import KafkaAdmin
+from trailhouse.consumer.reconcile import reconcile
 from trailhouse.schemas import ClickHouseConfig, KafkaConfig
+from trailhouse.store import ClickHouse
 from worker_process import RUN_WORKER, Place, Worker, eventually, place, some_events
 
 pytestmark = pytest.mark.cluster
@@ -112,6 +116,35 @@ def test_an_open_transaction_is_seen_named_and_noted(here: Place) -> None:
     worker.wait_for("records_stored_total", 20)
     eventually(lambda: not warnings(worker), "no warning any more")
     assert worker.series()["incidents_total/open_transaction"] == 1
+
+
+def test_the_marks_of_transactions_are_no_lag(here: Place) -> None:
+    """What is left behind the last record when transactions are over holds none: no lag, for no tool, and
+    no incident at the next start."""
+    worker = here.start(worker_watchdog_seconds=3, clickhouse_timeout_seconds=1)
+    worker.wait_until_ready()
+    group, producer = f"{here.kafka.topic}-group", of_another_team(here)
+    for is_kept in (True, False):
+        producer.begin_transaction()
+        for event in some_events(10):
+            producer.produce(here.kafka.topic, event.record, b"k", int(is_kept))
+        (producer.commit_transaction if is_kept else producer.abort_transaction)(30)
+    eventually(
+        lambda: [part.lag_records for part in KafkaAdmin(here.kafka).lag(group)] == [0, 0, 0, 0],
+        "no lag in Kafka",
+    )
+    worker.wait_for("records_stored_total", 10)
+    eventually(lambda: sum(group_lag(worker)) == 0, "no lag in the metrics")
+    assert [worker.series()[f"lag_records/{partition}"] for partition in range(4)] == [0, 0, 0, 0]
+    until = time.monotonic() + 10  # longer than the watchdog would wait for what never comes
+    eventually(lambda: time.monotonic() > until, "the end of a while")
+    assert worker.end() == 0
+    here.send([event.record for event in some_events(3, sessions=1)], partition=0)
+    here.start().wait_for("records_stored_total", 3)
+    assert here.count("incidents") == 0
+    with ClickHouse(here.database) as storage:
+        found = reconcile(here.kafka, storage, group)
+    assert (found.gaps, here.count()) == ((), 13)
 
 
 def test_a_stranger_in_the_group_is_named_with_what_it_takes(here: Place) -> None:

@@ -157,6 +157,12 @@ class Batch:
         for part in parts_of(records):
             self._add_some(received[part], records[part])
 
+    def pass_over(self, partition: int, first_offset: int, last_offset: int, at_ms: int) -> None:
+        """Take in offsets of *partition* that hold no record, found *at_ms*; nothing else of it is held."""
+        span = Span(first_offset, at_ms)
+        span.extend(last_offset, at_ms, [])
+        self.spans[partition] = span
+
     def _add_some(self, received: Sequence[Received], records: list[bytes]) -> None:
         digests = _hashes(records)
         places = places_of(received)

@@ -16,6 +16,7 @@ from trailhouse.consumer.group_watch import GroupWatch
 from trailhouse.consumer.health import Health
 from trailhouse.consumer.kafka_probe import Ask
 from trailhouse.consumer.kafka_source import KafkaSource, Listener
+from trailhouse.consumer.ledger import LONGEST_SPAN_RECORDS
 from trailhouse.consumer.lookout import Lookout
 from trailhouse.consumer.metrics import WorkerMetrics
 from trailhouse.consumer.progress import Progress
@@ -30,6 +31,7 @@ FIRST_RECORDS = 100
 READ_SECONDS = 0.05
 HOLD_AFTER_SECONDS = 1.0
 COMMIT_RETRY_SECONDS = 0.5
+PASS_OVER_EVERY_SECONDS = 1.0
 LAST_COMMITS = 4
 LAST_LOOK_SECONDS = 2.0
 
@@ -76,6 +78,8 @@ class GroupSession:
         self._next = Batch(self._limits, clock)
         self._flight: Flight | None = None
         self._read_records = FIRST_RECORDS
+        self._taken_records = 0
+        self._pass_over_due_at_seconds = 0.0
         self._is_fenced = False
         self._is_overdue = False
         self._commit_due_at_seconds = 0.0
@@ -139,6 +143,8 @@ class GroupSession:
         self._settle()
         if self._flight is None and self._next.is_due:
             self._launch()
+        elif self._flight is None and not len(self._next):
+            self._pass_over()
         in_hand = (self._flight.batch, self._next) if self._flight else (self._next,)
         self._lookout.look(
             in_hand,
@@ -157,6 +163,7 @@ class GroupSession:
                 return
         received = self._source.read(count, timeout_seconds)
         if received:
+            self._taken_records += len(received)
             self._metrics.consumed(len(received))
             size_bytes = -self._next.size_bytes
             self._next.add(received)
@@ -180,6 +187,21 @@ class GroupSession:
         batch, self._next = self._next, Batch(self._limits, self._clock)
         check_share(batch, len(batch.bad), self._worker)
         self._flight = self._launcher.launch(batch, self._writer)
+
+    def _pass_over(self) -> None:
+        """Commit beyond offsets that hold no record, where nothing else waits: they would count as lag for ever.
+
+        The ledger has them as a batch without a record, for what is committed must be in it.
+        """
+        now = self._clock()
+        if now < self._pass_over_due_at_seconds or not self._ground.is_open:
+            return
+        self._pass_over_due_at_seconds = now + PASS_OVER_EVERY_SECONDS
+        for number, part in self._source.without_records(self._taken_records).items():
+            last = min(part.last, part.first + LONGEST_SPAN_RECORDS - 1)
+            self._next.pass_over(number, part.first, last, round(time.time() * 1_000))
+        if self._next.spans:
+            self._launch()
 
     def _settle(self) -> None:
         """Commit the batch that has been stored, if there is one."""

@@ -5,6 +5,8 @@ from typing import Any
 from trailhouse.schemas.config import KafkaConfig, WorkerConfig
 
 WORKER_CLIENT_ID = "trailhouse-worker"
+AT_THE_END = "_PARTITION_EOF"
+"""A message that holds no record: its offset is the one that a partition's next record will have."""
 
 
 def consumer_options(kafka: KafkaConfig, worker: WorkerConfig) -> dict[str, Any]:
@@ -31,6 +33,8 @@ def consumer_options(kafka: KafkaConfig, worker: WorkerConfig) -> dict[str, Any]
         "reconnect.backoff.max.ms": 2_000,
         # A widened topic: new partitions are read from their beginning, soon.
         "topic.metadata.refresh.interval.ms": 10_000,
+        # Told apart from silence: behind the last record there may be offsets that hold none.
+        "enable.partition.eof": True,
         "check.crcs": True,
         "queued.max.messages.kbytes": 8_192,
         "queued.min.messages": 20_000,

@@ -13,7 +13,8 @@ from confluent_kafka import (
 )
 
 from trailhouse.consumer.batch import Received
-from trailhouse.consumer.kafka_options import consumer_options
+from trailhouse.consumer.kafka_options import AT_THE_END, consumer_options
+from trailhouse.consumer.ranges import Range
 from trailhouse.schemas.config import KafkaConfig, WorkerConfig
 from trailhouse.schemas.errors import (
     BrokerRejectedError,
@@ -64,7 +65,10 @@ class KafkaSource:
         self._where = kafka.bootstrap_servers
         self._listener = listener
         self._positions: dict[int, int] = {}
+        self._ends: dict[int, int] = {}
         self._is_held = False
+        self.delivered_records = 0
+        """How many records `read` has returned."""
         self.is_astray = False
         """Whether Kafka has no record at a partition's offset; set by `read`, forgotten by `begin`."""
         self.complaint: str | None = None
@@ -94,22 +98,48 @@ class KafkaSource:
                 messages += self._consumer.consume(records - 1, 0)
         except KafkaException as error:
             raise self._mapped(error.args[0]) from error
-        for message in messages:
-            if (problem := message.error()) is None:
-                continue
-            if problem.name() != OFFSET_IS_GONE:
-                raise self._mapped(problem, message)
-            self.is_astray = True
+        if any(message.error() is not None for message in messages):
+            messages = self._readable(messages)
         if self.is_astray:  # nothing of this is committed; its owner calls `withhold`, then `begin`
             return []
+        self.delivered_records += len(messages)
         return cast(
             "list[Received]", messages
         )  # without an error, so partition and offset are there
 
+    def _readable(self, messages: list[Message]) -> list[Message]:
+        """Return the messages that are records, and note what the others say."""
+        readable: list[Message] = []
+        for message in messages:
+            problem, number, offset = message.error(), message.partition(), message.offset()
+            if problem is None:
+                readable.append(message)
+            elif problem.name() == OFFSET_IS_GONE:
+                self.is_astray = True
+            elif problem.name() == AT_THE_END and number is not None and offset is not None:
+                self._ends[number] = offset
+            else:
+                raise self._mapped(problem, message)
+        return readable
+
+    def without_records(self, taken_records: int) -> dict[int, Range]:
+        """Return the offsets behind what is committed of which it is certain that they hold no record,
+        such as the marks with which transactions end.
+
+        Call it when nothing is in hand: *taken_records* of all that `read` returned are committed.
+        """
+        if taken_records != self.delivered_records:
+            return {}
+        return {
+            number: Range(position, self._ends[number] - 1)
+            for number, position in self._positions.items()
+            if position < self._ends.get(number, 0)
+        }
+
     def withhold(self) -> None:
         """Let go of every record in hand and fetch none, while the partitions stay ours."""
         self._consumer.assign([])
-        self._positions = {}
+        self._forget_positions()
 
     def begin(self, starts: Mapping[int, int]) -> None:
         """Read our partitions, from these offsets on."""
@@ -118,6 +148,7 @@ class KafkaSource:
         places = [TopicPartition(self._topic, number, offset) for number, offset in starts.items()]
         self._consumer.assign(places)
         self._consumer.resume(places)  # they may have been held before they were withheld
+        self._ends.clear()
         self._positions = dict(starts)
 
     def commit(self, next_offsets: Mapping[int, int]) -> CommitOutcome:
@@ -189,18 +220,22 @@ class KafkaSource:
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Take the partitions, and read none of them before `begin`."""
         consumer.assign([])
-        self._positions = {}
+        self._forget_positions()
         self._listener.on_assigned(sorted(part.partition for part in partitions))
 
     def _revoked(self, consumer: Consumer, _partitions: list[TopicPartition]) -> None:
         self._listener.on_revoked()
-        self._positions = {}
+        self._forget_positions()
         consumer.unassign()
 
     def _lost(self, consumer: Consumer, _partitions: list[TopicPartition]) -> None:
         self._listener.on_lost()
-        self._positions = {}
+        self._forget_positions()
         consumer.unassign()
+
+    def _forget_positions(self) -> None:
+        self._positions = {}
+        self._ends.clear()
 
     def _note(self, error: KafkaError) -> None:
         self.complaint = f"{error.name()}: {_text(error)}"

@@ -8,7 +8,7 @@ from typing import Self, cast
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from trailhouse.consumer.batch import Received
-from trailhouse.consumer.kafka_options import consumer_options
+from trailhouse.consumer.kafka_options import AT_THE_END, consumer_options
 from trailhouse.consumer.ranges import Range
 from trailhouse.schemas.config import KafkaConfig, WorkerConfig
 from trailhouse.schemas.errors import (
@@ -25,7 +25,6 @@ SILENCE_SECONDS = 30.0
 NEVER_JOINED = "trailhouse-by-offset"
 """librdkafka wants the name of a group; without `subscribe` and `commit` Kafka never hears of it."""
 
-_AT_THE_END = "_PARTITION_EOF"
 _GONE = "_AUTO_OFFSET_RESET"
 _REFUSED = frozenset({
     "UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION", "UNKNOWN_TOPIC_ID", "TOPIC_AUTHORIZATION_FAILED",
@@ -49,7 +48,6 @@ class TopicReader:
         options = consumer_options(kafka, WorkerConfig()) | {
             "group.id": NEVER_JOINED,
             "client.id": NEVER_JOINED,
-            "enable.partition.eof": True,
         }
         try:
             self._consumer = Consumer(options)
@@ -138,7 +136,7 @@ class TopicReader:
             if number is None or number not in left:
                 continue
             if (problem := message.error()) is not None:
-                if problem.name() != _AT_THE_END:
+                if problem.name() != AT_THE_END:
                     raise self._mapped(problem, number)
                 self._done(number, left)
                 continue
