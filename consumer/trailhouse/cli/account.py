@@ -42,7 +42,7 @@ def account(
 
     Producers number their events; what is in a spool is counted on this machine alone.
 
-    The exit code is 1 when an event is missing.
+    The exit code is 1 when an event is missing, or a producer's numbers jump as no loss explains.
     """
     from trailhouse.consumer.account import account as balance
     from trailhouse.consumer.account_look import Scope
@@ -65,7 +65,7 @@ def account(
         say_json(found)
     else:
         _print(found)
-    if found.missing:
+    if found.missing or found.implausible:
         raise typer.Exit(1)
 
 
@@ -88,12 +88,22 @@ def _print(found: "Account") -> None:
     say(f"{'emitted':<12} {found.emitted:>12}   by {counted(found.producers, 'producer')}")
     for name in _PLACES:
         say(f"  {name.replace('_', ' ').replace('kafka', 'Kafka'):<10} {getattr(found, name):>12}")
+    if found.implausible:
+        say(
+            f"{'implausible':<12} {found.implausible:>12}   jumps in numbers: forged or damaged, and not counted"
+        )
     if found.unnumbered:
         say(f"{'unnumbered':<12} {found.unnumbered:>12}   stored, emitted without a source")
     for each in found.absent[:SHOWN_ABSENT]:
         say(_line(each))
     if len(found.absent) > SHOWN_ABSENT:
-        say(f"… and {len(found.absent) - SHOWN_ABSENT} more; --format json names all")
+        say(f"… and {len(found.absent) - SHOWN_ABSENT} more ranges; --format json names them")
+    for part in found.incomplete:
+        if part.unnamed:
+            say(
+                f"missing: {counted(part.unnamed, 'more event')} of producer {part.producer_id}, in holes between"
+                f" seq {part.unnamed_first_seq} and {part.unnamed_last_seq}"
+            )
 
 
 def _line(absent: "Absent") -> str:
@@ -101,9 +111,15 @@ def _line(absent: "Absent") -> str:
     if absent.last_seq != absent.first_seq:
         seqs += f" to {absent.last_seq}"
     what = "expired" if absent.is_expired else "missing"
+    if absent.is_implausible:
+        return (
+            f"implausible: producer {absent.producer_id} jumps over seq {seqs}{_whose(absent)}:"
+            " no loss explains that; see the event behind it"
+        )
+    return f"{what}: {counted(absent.events, 'event')} of producer {absent.producer_id}, seq {seqs}{_whose(absent)}"
+
+
+def _whose(absent: "Absent") -> str:
     where = f", service {absent.service} on {absent.host}" if absent.service or absent.host else ""
     beside = " and ".join(repr(name) for name in absent.sessions)
-    return (
-        f"{what}: {counted(absent.events, 'event')} of producer {absent.producer_id}, seq {seqs}{where}"
-        + (f", beside events of session {beside}" if beside else "")
-    )
+    return where + (f", beside events of session {beside}" if beside else "")

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from trailhouse.consumer.account_holes import NOTHING, Holes, holes
 from trailhouse.consumer.account_numbers import (
     Held,
     held_numbers,
-    holes,
     milliseconds,
 )
 from trailhouse.consumer.account_sightings import Sightings
@@ -25,6 +25,8 @@ class Standing(NamedTuple):
     """One producer: the range of numbers that is looked at, and where those are that matter.
 
     ClickHouse has not `unstored`; `absent` of those are in no place at all. All are within `within`.
+    In `beyond`, where there are more holes than are told apart, they are counted alone: what is
+    on its way there is taken to be unstored.
     """
 
     within: Range
@@ -33,6 +35,22 @@ class Standing(NamedTuple):
     spooled: Ranges
     in_kafka: Ranges
     absent: Ranges
+    beyond: "Beyond"
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing is absent."""
+        return not self.absent and not self.beyond.absent
+
+
+class Beyond(NamedTuple):
+    """How many numbers of one producer are where, above those that are told apart."""
+
+    within: Range
+    unstored: int
+    spooled: int
+    in_kafka: int
+    absent: int
 
 
 class Scope(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,11 +100,10 @@ def look(
         for name, part in within.items()
         if name not in held or not _is_dense(held[name], part)
     }
-    unstored: dict[str, list[Range]] = {}
-    for name, hole in holes(storage, doubtful):
-        unstored.setdefault(name, []).append(hole)
+    unstored = holes(storage, doubtful)
+    without = Holes(Ranges(), NOTHING, 0)
     return {
-        name: _standing(part, held.get(name), Ranges(unstored.get(name, ())), name, spool, topic)
+        name: _standing(part, held.get(name), unstored.get(name, without), name, spool, topic)
         for name, part in within.items()
     }
 
@@ -151,12 +168,12 @@ def _is_dense(held: Held, within: Range) -> bool:
 def _standing(
     within: Range,
     held: Held | None,
-    unstored: Ranges,
+    found: Holes,
     name: str,
     spool: Sightings,
     topic: Sightings,
 ) -> Standing:
-    in_spool, in_topic = spool.of(name), topic.of(name)
+    in_spool, in_topic, unstored = spool.of(name), topic.of(name), found.exact
     return Standing(
         within=within,
         held=held,
@@ -164,4 +181,17 @@ def _standing(
         spooled=(spool.own(name) & unstored) - in_topic,
         in_kafka=topic.own(name) & unstored,
         absent=unstored - in_spool - in_topic,
+        beyond=_beyond(found, name, spool, topic),
     )
+
+
+def _beyond(found: Holes, name: str, spool: Sightings, topic: Sightings) -> Beyond:
+    if not found.uncounted:
+        return Beyond(NOTHING, 0, 0, 0, 0)
+    there = Ranges([found.beyond])
+    in_topic = topic.of(name) & there
+    on_its_way = (spool.of(name) & there) | in_topic
+    in_kafka = min(found.uncounted, (topic.own(name) & there).size)
+    spooled = min(found.uncounted - in_kafka, ((spool.own(name) & there) - in_topic).size)
+    absent = max(0, found.uncounted - on_its_way.size)
+    return Beyond(found.beyond, found.uncounted, spooled, in_kafka, absent)

@@ -1,21 +1,17 @@
-"""Which of the producers' numbers ClickHouse holds: it does the counting, only holes come to Python.
+"""Which of the producers' numbers ClickHouse holds, and what stands beside them: it does the counting.
 
 A producer numbers its events 0, 1, 2 … without a hole, so a number that nobody has seen below one
 that somebody has is an event that is missing.
 """
 
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from trailhouse.consumer.ranges import Range, Ranges
-from trailhouse.schemas.errors import QueryError
+from trailhouse.consumer.ranges import Range
 from trailhouse.store.clickhouse import ClickHouse
 
 PRODUCERS_PER_QUERY = 300
-BUCKET_NUMBERS = 65_536
-BUCKETS_PER_QUERY = 500
-MAX_STRETCHES = 1_000_000
 
 # Our encoder sorts keys, so that these two stand side by side; what is no JSON at all can show them.
 NUMBER_PATTERN = r'"producer_id":"([^"\\]{1,256})","seq":([0-9]{1,19})[,}]'
@@ -26,7 +22,7 @@ def _sql(pattern: str) -> str:
     return pattern.replace("\\", "\\\\")
 
 
-_NUMBERED = f"""
+NUMBERED = f"""
     SELECT producer_id, assumeNotNull(seq) AS number, appended_at, 0 AS is_bad, session_id
     FROM event_log WHERE producer_id != '' AND isNotNull(seq)
     UNION ALL
@@ -82,88 +78,11 @@ def held_numbers(
     rows = storage.query(
         f"""
         SELECT producer_id, min(number), max(number), groupBitmap(number), groupBitmapIf(number, NOT is_bad)
-        FROM ({_NUMBERED}) WHERE {" AND ".join(conditions)} GROUP BY producer_id
+        FROM ({NUMBERED}) WHERE {" AND ".join(conditions)} GROUP BY producer_id
         """,  # noqa: S608 - names of ours; every value is a bound parameter
         values,
     ).rows
     return [Held(*row) for row in rows]
-
-
-def holes(storage: ClickHouse, between: Mapping[str, Range]) -> Iterator[tuple[str, Range]]:
-    """Yield each producer's numbers that ClickHouse has not, within its range in *between*.
-
-    Raises:
-        QueryError: There are more holes than can be named. Permanent; ask for less.
-        StorageError: ClickHouse is away (retriable) or refuses (permanent).
-    """
-    ids = sorted(between)
-    for begin in range(0, len(ids), PRODUCERS_PER_QUERY):
-        part = ids[begin : begin + PRODUCERS_PER_QUERY]
-        present: dict[str, list[Range]] = {name: [] for name in part}
-        partial: list[tuple[str, int]] = []
-        for name, bucket, count in _bucket_counts(storage, {name: between[name] for name in part}):
-            if count == BUCKET_NUMBERS:
-                first = bucket * BUCKET_NUMBERS
-                present[name].append(Range(first, first + BUCKET_NUMBERS - 1))
-            else:
-                partial.append((name, bucket))
-        for name, stretch in _stretches(storage, partial):
-            present[name].append(stretch)
-        for name in part:
-            for hole in Ranges([between[name]]) - Ranges(present[name]):
-                yield name, hole
-
-
-def _bucket_counts(storage: ClickHouse, between: Mapping[str, Range]) -> list[tuple[str, int, int]]:
-    """Return producer, bucket, and how many different numbers it holds: one pass, a bitmap a bucket."""
-    rows = storage.query(
-        f"""
-        SELECT producer_id, intDiv(number, {BUCKET_NUMBERS}) AS bucket,
-            groupBitmap(toUInt32(number % {BUCKET_NUMBERS}))
-        FROM ({_NUMBERED}) WHERE producer_id IN {{ids:Array(String)}}
-        GROUP BY producer_id, bucket
-        """,  # noqa: S608 - names of ours; every value is a bound parameter
-        {"ids": list(between)},
-    ).rows
-    # Chosen here: to find a producer's range for each row would cost ClickHouse more than all else.
-    return [
-        (name, bucket, count)
-        for name, bucket, count in rows
-        if between[name].first // BUCKET_NUMBERS <= bucket <= between[name].last // BUCKET_NUMBERS
-    ]
-
-
-def _stretches(
-    storage: ClickHouse, partial: Sequence[tuple[str, int]]
-) -> Iterator[tuple[str, Range]]:
-    """Yield the numbers in *partial* buckets, each named by producer and bucket, as ranges."""
-    left = MAX_STRETCHES
-    for begin in range(0, len(partial), BUCKETS_PER_QUERY):
-        part = partial[begin : begin + BUCKETS_PER_QUERY]
-        rows = storage.query(
-            f"""
-            SELECT producer_id, min(number), max(number)
-            FROM (
-                SELECT producer_id, number,
-                    toInt64(number) - row_number() OVER (PARTITION BY producer_id ORDER BY number) AS stretch
-                FROM (
-                    SELECT DISTINCT producer_id, number FROM ({_NUMBERED})
-                    WHERE producer_id IN {{ids:Array(String)}} AND intDiv(number, {BUCKET_NUMBERS}) IN
-                        {{buckets:Array(UInt64)}} AND (producer_id, intDiv(number, {BUCKET_NUMBERS})) IN
-                        arrayZip({{ids:Array(String)}}, {{buckets:Array(UInt64)}})
-                )
-            )
-            GROUP BY producer_id, stretch LIMIT {left + 1}
-            """,  # noqa: S608 - as above
-            {"ids": [name for name, _ in part], "buckets": [bucket for _, bucket in part]},
-        ).rows
-        left -= len(rows)
-        if left < 0:
-            raise QueryError(
-                f"the producers' numbers have more than {MAX_STRETCHES} holes, too many to name: ask for less"
-            )
-        for name, first, last in rows:
-            yield name, Range(first, last)
 
 
 def settled_ranges(
@@ -181,7 +100,7 @@ def settled_ranges(
         f"""
         SELECT producer_id, min(number) AS first, maxIf(number, appended_at <= settled) AS last
         FROM (
-            SELECT *, now64(3) - toIntervalMillisecond({{settle_ms:Int64}}) AS settled FROM ({_NUMBERED})
+            SELECT *, now64(3) - toIntervalMillisecond({{settle_ms:Int64}}) AS settled FROM ({NUMBERED})
             WHERE appended_at >= now64(3) - toIntervalMillisecond({{since_ms:Int64}})
         )
         GROUP BY producer_id

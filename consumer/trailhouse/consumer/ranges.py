@@ -88,9 +88,11 @@ class Ranges:
         return Ranges((*self._parts, *other._parts))
 
     def __and__(self, other: "Ranges") -> "Ranges":
-        return self - (self - other)
+        return self - (self - other) if self and other else Ranges()
 
     def __sub__(self, other: "Ranges") -> "Ranges":
+        if not (self and other):
+            return self
         left: list[tuple[int, int]] = []
         taken = list(other._parts)
         place = 0
