@@ -109,6 +109,25 @@ def test_init_makes_what_is_missing_once(kafka: KafkaConfig, clickhouse: ClickHo
     assert topic.options["message.timestamp.type"] == "LogAppendTime"
 
 
+def test_init_mends_what_was_dropped(settings: dict[str, str], database: ClickHouseConfig) -> None:
+    """Running it again makes what is missing, says what, and leaves the events as they are."""
+    event = AuditEvent(type="a", session_id="s")
+    store(database, in_order([event]))
+    with ClickHouse(database) as clickhouse:
+        clickhouse.command("DROP VIEW events SYNC")
+    assert "run `trailhouse init`" in one_error(run_command("log", "s", settings=settings))
+    planned = run_command("init", "--dry-run", settings=settings)
+    assert (
+        f"view events in {database.database}: would create (it was missing)".encode()
+        in planned.stdout
+    )
+    made = run_command("init", settings=settings)
+    assert f"view events in {database.database}: created (it was missing)".encode() in made.stdout
+    told = run_command("log", "s", "--format", "jsonl", settings=settings)
+    assert (told.returncode, told.stdout) == (0, event.record + b"\n")
+    assert b"is there (all migrations are applied)" in run_command("init", settings=settings).stdout
+
+
 def test_init_tells_a_difference_and_leaves_it(
     kafka: KafkaConfig, database: ClickHouseConfig
 ) -> None:

@@ -22,6 +22,7 @@ from trailhouse.schemas import ClickHouseConfig
 from trailhouse.schemas.errors import StorageRejectedError
 from trailhouse.store import ClickHouse
 from trailhouse.store.migrate import check, migrate
+from trailhouse.store.restore import restore
 
 pytestmark = pytest.mark.cluster
 
@@ -195,6 +196,15 @@ def test_init_without_a_grant_names_it(tmp_path: Path, missing: str) -> None:
     with granted(folder, INIT) as config:
         migrate(config)
         check(config)
+
+
+def test_init_restores_a_view_by_its_documented_grants(as_user: As) -> None:
+    """What was dropped is made anew with the rights that made it, and no others."""
+    with as_user(EVERYTHING) as config, ClickHouse(config) as clickhouse:
+        clickhouse.command("DROP VIEW events SYNC")
+    with as_user(INIT) as config:
+        assert restore(config) == ("view events",)
+        assert restore(config) == ()
 
 
 def test_a_profile_that_forbids_a_time_limit_is_named(as_user: As) -> None:

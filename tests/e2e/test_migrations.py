@@ -14,6 +14,7 @@ from trailhouse.schemas.errors import ConfigError, StorageRejectedError
 from trailhouse.schemas.migrations import Migration, migrations
 from trailhouse.store import ClickHouse
 from trailhouse.store.migrate import check, migrate, plan
+from trailhouse.store.restore import missing_objects, restore
 
 pytestmark = pytest.mark.cluster
 
@@ -82,6 +83,44 @@ def test_every_migration_survives_being_cut_off_and_repeated(clickhouse: ClickHo
                 assert tables(clickhouse) == expected, (
                     f"after {done} statements of migration {migration.number}"
                 )
+
+
+@pytest.mark.parametrize(
+    "dropped",
+    [
+        ["view events"],
+        ["table batch_ledger", "view quarantine"],
+        ["table event_log", "column event_log.producer_id", "column event_log.seq"],
+        ["view incidents", "column event_log.seq"],
+    ],
+    ids=lambda names: names[0],
+)
+def test_what_was_dropped_is_made_anew(database: ClickHouseConfig, dropped: list[str]) -> None:
+    """A view, a table or a column that is gone is named, made as it was, and nothing else is touched."""
+    expected = tables(database)
+    with ClickHouse(database) as clickhouse:
+        clickhouse.insert(block_of(in_order(some_events(3))))
+        for name in dropped:
+            kind, _, what = name.partition(" ")
+            table, _, column = what.partition(".")
+            if kind != "column":
+                clickhouse.command(f"DROP {kind} {what} SYNC")
+            elif "table event_log" not in dropped:
+                clickhouse.command(f"ALTER TABLE {table} DROP COLUMN {column}")
+    assert sorted(missing_objects(database)) == sorted(dropped)
+    assert sorted(restore(database)) == sorted(dropped)
+    assert restore(database) == ()
+    assert tables(database) == expected
+    with ClickHouse(database) as clickhouse:
+        assert count(clickhouse, "events") == (0 if "table event_log" in dropped else 3)
+
+
+def test_nothing_is_missing_where_nothing_was_made(clickhouse: ClickHouseConfig) -> None:
+    """What no migration has made yet is not missing: `migrate` makes it."""
+    assert missing_objects(clickhouse) == ()
+    assert restore(clickhouse) == ()
+    migrate(clickhouse, migrations()[:1])
+    assert missing_objects(clickhouse) == ()
 
 
 def test_two_processes_may_migrate_at_the_same_time(clickhouse: ClickHouseConfig) -> None:

@@ -16,7 +16,7 @@ def init(
     ] = False,
     format: FormatOption = Format.TABLE,
 ) -> None:
-    """Make the topic and the tables; running it again changes nothing."""
+    """Make the topic and the tables; running it again mends what is missing, and touches no data."""
     from trailhouse.consumer.init import apply_init, plan_init
     from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig
 

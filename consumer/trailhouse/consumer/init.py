@@ -1,4 +1,4 @@
-"""Make what the pipeline needs, the topic and the tables; running it again changes nothing."""
+"""Make what the pipeline needs, the topic and the tables; running it again mends what is missing."""
 
 from collections.abc import Iterable
 from typing import Literal, Protocol
@@ -9,6 +9,7 @@ from trailhouse.consumer.kafka_admin import KafkaAdmin, Topic
 from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig
 from trailhouse.schemas.topic import topic_options
 from trailhouse.store.migrate import migrate, plan
+from trailhouse.store.restore import missing_objects, restore
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,8 +32,9 @@ def plan_init(kafka: KafkaConfig, clickhouse: ClickHouseConfig) -> tuple[Step, .
         StorageError: ClickHouse does not answer (retriable), or refuses, or its tables are newer
             or edited (permanent).
     """
-    pending = plan(clickhouse)
-    return (_topic_step(kafka, KafkaAdmin(kafka).topic()), *_table_steps(clickhouse, pending))
+    pending, missing = plan(clickhouse), missing_objects(clickhouse)
+    found = KafkaAdmin(kafka).topic()
+    return (_topic_step(kafka, found), *_table_steps(clickhouse, pending, missing))
 
 
 def apply_init(kafka: KafkaConfig, clickhouse: ClickHouseConfig) -> tuple[Step, ...]:
@@ -48,7 +50,8 @@ def apply_init(kafka: KafkaConfig, clickhouse: ClickHouseConfig) -> tuple[Step, 
     if found is None and not admin.create_topic():
         found = admin.topic()  # another process made it meanwhile
     applied = migrate(clickhouse)
-    return (_topic_step(kafka, found), *_table_steps(clickhouse, applied))
+    restored = restore(clickhouse)
+    return (_topic_step(kafka, found), *_table_steps(clickhouse, applied, restored))
 
 
 def _topic_step(config: KafkaConfig, found: Topic | None) -> Step:
@@ -89,7 +92,9 @@ class _Numbered(Protocol):
     def name(self) -> str: ...
 
 
-def _table_steps(config: ClickHouseConfig, changes: Iterable[_Numbered]) -> tuple[Step, ...]:
+def _table_steps(
+    config: ClickHouseConfig, changes: Iterable[_Numbered], restored: Iterable[str]
+) -> tuple[Step, ...]:
     steps = tuple(
         Step(
             subject=f"tables in {config.database}",
@@ -97,6 +102,9 @@ def _table_steps(config: ClickHouseConfig, changes: Iterable[_Numbered]) -> tupl
             detail=f"migration {change.number:04d} {change.name}",
         )
         for change in changes
+    ) + tuple(
+        Step(subject=f"{name} in {config.database}", action="create", detail="it was missing")
+        for name in restored
     )
     return steps or (
         Step(

@@ -67,7 +67,14 @@ def plan(config: ClickHouseConfig, known: Sequence[Migration] | None = None) -> 
         ConfigError, StorageError: As for `migrate`.
     """
     with ClickHouse(config) as clickhouse:
-        return tuple(_applied(migration) for migration in _missing(clickhouse, known))
+        return plan_with(clickhouse, known)
+
+
+def plan_with(
+    clickhouse: ClickHouse, known: Sequence[Migration] | None = None
+) -> tuple[Applied, ...]:
+    """Do as `plan` does, over a connection that is there already."""
+    return tuple(_applied(migration) for migration in _missing(clickhouse, known))
 
 
 def check(config: ClickHouseConfig, known: Sequence[Migration] | None = None) -> None:
