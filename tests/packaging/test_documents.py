@@ -5,21 +5,17 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
-from trailhouse.cli.reference import commands, render, render_settings
-from trailhouse.schemas import ClickHouseConfig, EventType, KafkaConfig, WorkerConfig
+from trailhouse.cli.reference import render, render_settings
+from trailhouse.schemas import EventType
 from trailhouse.schemas.event_data import DATA_KEYS
 from trailhouse.schemas.record import ENVELOPE_FIELDS
 from trailhouse.schemas.settings import PROCESS_VARIABLES, SETTINGS, secret_file_variables
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
-SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -74,63 +70,6 @@ def test_the_changelog_names_the_version() -> None:
     assert re.search(
         r"^## \[(Unreleased|0\.1\.0)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE
     )
-
-
-def test_the_compose_file_uses_settings_that_exist() -> None:
-    """Every TRAILHOUSE_ name in docker-compose.yml is a setting, and its values are legal."""
-    text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
-    assert set(re.findall(r"TRAILHOUSE_[A-Z_]+", text)) <= SETTINGS.keys()
-
-    variables = SERVICES["worker"]["environment"]
-    assert SERVICES["init"]["environment"].items() <= variables.items()
-    fields: dict[str, dict[str, Any]] = {"kafka": {}, "clickhouse": {}, "worker": {}}
-    for name, value in variables.items():
-        declared = SETTINGS[name]
-        fields[declared.section][declared.key] = declared.kind(value)
-    KafkaConfig(**fields["kafka"])
-    ClickHouseConfig(**fields["clickhouse"])
-    assert WorkerConfig(**fields["worker"]).web_port == 6066
-
-
-def test_the_compose_file_runs_our_commands() -> None:
-    """Each service of ours runs a command of the command line, after what it needs."""
-    known = {path for path, _ in commands()}
-    ours = {
-        name: service
-        for name, service in SERVICES.items()
-        if service["image"].startswith("trailhouse:")
-    }
-
-    assert ours.keys() == {"init", "worker"}
-    for service in ours.values():
-        assert f"trailhouse {service['command'][0]}" in known
-    assert SERVICES["worker"]["depends_on"]["init"] == {
-        "condition": "service_completed_successfully"
-    }
-
-
-def test_the_compose_file_agrees_with_itself() -> None:
-    """Addresses and ports are those that the servers listen on, published on this machine only."""
-    environment = SERVICES["worker"]["environment"]
-    kafka = SERVICES["kafka"]["environment"]
-
-    assert (
-        f"INSIDE://{environment['TRAILHOUSE_KAFKA_BOOTSTRAP_SERVERS']}"
-        in kafka["KAFKA_ADVERTISED_LISTENERS"]
-    )
-    assert environment["TRAILHOUSE_CLICKHOUSE_URL"] == "http://clickhouse:8123"
-    assert (
-        SERVICES["clickhouse"]["environment"]["CLICKHOUSE_USER"]
-        == environment["TRAILHOUSE_CLICKHOUSE_USER"]
-    )
-    assert (
-        SERVICES["clickhouse"]["environment"]["CLICKHOUSE_PASSWORD"]
-        == environment["TRAILHOUSE_CLICKHOUSE_PASSWORD"]
-    )
-    for service in SERVICES.values():
-        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
-        assert re.search(r":[\d.]+\d$", service["image"]), f"{service['image']} is not pinned"
-        assert "healthcheck" in service or service["command"] == ["init"]
 
 
 def test_make_help_lists_every_target() -> None:

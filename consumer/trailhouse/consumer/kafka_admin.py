@@ -232,6 +232,12 @@ class KafkaAdmin:
                 f"topic {self._config.topic} does not exist at {self._where}: run `trailhouse init`",
                 name,
             )
+        if name.endswith("_AUTHORIZATION_FAILED"):
+            return BrokerRejectedError(
+                f"Kafka at {self._where} refuses ({name}): our user lacks a permission;"
+                " docs/cluster.md lists the ACLs of each role",
+                name,
+            )
         if name not in _AWAY:
             return BrokerRejectedError(
                 f"Kafka at {self._where} refuses ({name}): {_text(error)}", name
