@@ -187,7 +187,8 @@ def _summary(record: "Quarantined") -> dict[str, Any]:
         "appended_at": rfc3339(record.appended_at),
         "quarantined_at": rfc3339(record.quarantined_at),
         "reason": record.reason,
-        "size_bytes": None if record.record is None else len(record.record),
+        "last_offset": record.last_offset,
+        "size_bytes": None if record.record is None else record.size_bytes,
         "decodes": record.refusal is None,
         "stored": record.is_stored,
         "worker_version": record.worker_version,
@@ -196,7 +197,7 @@ def _summary(record: "Quarantined") -> dict[str, Any]:
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     return (
-        f"{row['partition']}:{row['offset']}",
+        _range(row["partition"], row["offset"], row["last_offset"]),
         row["appended_at"],
         "null" if row["size_bytes"] is None else str(row["size_bytes"]),
         "yes" if row["decodes"] else "no",
@@ -208,9 +209,12 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 def _description(record: "Quarantined", topic: str) -> list[str]:
     from trailhouse.schemas.plain import rfc3339
 
-    size = "no value" if record.record is None else counted(len(record.record), "byte")
+    size = "no value" if record.record is None else counted(record.size_bytes, "byte")
+    if record.record is not None and not record.is_whole:
+        size += f", of which {len(record.record)} are kept"
+    where = _range(record.at.partition, record.at.offset, record.last_offset)
     return [
-        f"place        {topic} {record.at.partition}:{record.at.offset}, topic id {record.at.topic_id}",
+        f"place        {topic} {where}, topic id {record.at.topic_id}",
         f"appended     {rfc3339(record.appended_at)}",
         f"quarantined  {rfc3339(record.quarantined_at)} by version {record.worker_version}",
         f"reason       {record.reason}",
@@ -220,6 +224,11 @@ def _description(record: "Quarantined", topic: str) -> list[str]:
         f"key          {_text(record.key)}",
         *(f"header       {name} = {_text(value)}" for name, value in record.headers),
     ]
+
+
+def _range(partition: object, first_offset: object, last_offset: object) -> str:
+    end = "" if last_offset == first_offset else f"-{last_offset}"
+    return f"{partition}:{first_offset}{end}"
 
 
 def _text(value: bytes | None) -> str:

@@ -89,7 +89,7 @@ def _wanted(
     """Yield those to send; with *is_once* the same key and bytes once."""
     seen: set[bytes] = set()
     for record in records:
-        reason = None if is_forced else _objection(record)
+        reason = None if is_forced and record.is_whole else _objection(record)
         if is_once and reason is None:
             content = hashlib.sha256(repr((record.key, record.record)).encode()).digest()
             reason = "the same bytes were sent already" if content in seen else None
@@ -102,6 +102,8 @@ def _wanted(
 
 
 def _objection(record: Quarantined) -> str | None:
+    if not record.is_whole:
+        return "only a part of it is kept"
     if record.refusal is not None:
         return f"it would come back: {record.refusal}"
     return "it is stored already" if record.is_stored else None

@@ -5,32 +5,22 @@ from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from itertools import groupby
 from operator import methodcaller
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import msgspec
 
 from trailhouse.consumer.rows import EventRows, Place, envelope_of, event_columns
+from trailhouse.consumer.stand_in import HASH_BYTES, Received, StandIn, too_large
 from trailhouse.schemas.codec import decode_all, parts_of
 from trailhouse.schemas.config import WorkerConfig
 from trailhouse.schemas.errors import InvalidEventError
 from trailhouse.schemas.record import Envelope
 
-HASH_BYTES = 16
+MAX_HEADERS_BYTES = 65_536
 MAX_MISFITS = 20
 """So many events that fit no row and not one that does: it is the program that is wrong."""
 MAX_APPENDED_MS = 10_413_791_999_999
 """The end of the year 2299, where ClickHouse's DateTime64 ends."""
-
-
-class Received(Protocol):
-    """What a batch asks of a Kafka record; confluent-kafka's `Message` without an error answers it."""
-
-    def partition(self) -> int: ...
-    def offset(self) -> int: ...
-    def timestamp(self) -> tuple[int, int]: ...
-    def key(self) -> bytes | None: ...
-    def value(self) -> bytes | None: ...
-    def headers(self) -> object: ...
 
 
 Headers = list[tuple[str, bytes | None]]
@@ -55,7 +45,11 @@ class BadRecord(NamedTuple):
             # confluent-kafka reads names as UTF-8, and after one that is not, its next answer
             # crashes whoever looks into it.
             return cls(received, f"{reason}; its headers are lost, a name is not UTF-8", [])
-        return cls(received, reason, list(headers) if isinstance(headers, list) else [])
+        if not isinstance(headers, list):
+            return cls(received, reason, [])
+        if sum(len(name) + len(value or b"") for name, value in headers) > MAX_HEADERS_BYTES:
+            return cls(received, f"{reason}; its headers are too large to be kept", [])
+        return cls(received, reason, list(headers))
 
 
 class Span:
@@ -67,6 +61,7 @@ class Span:
         "last_appended_ms",
         "last_offset",
         "record_hashes",
+        "records",
     )
 
     def __init__(self, offset: int, appended_ms: int) -> None:
@@ -75,12 +70,19 @@ class Span:
         self.first_appended_ms = appended_ms
         self.last_appended_ms = appended_ms
         self.record_hashes: list[bytes] = []
+        self.records = 0
 
     def extend(self, last_offset: int, last_appended_ms: int, hashes: list[bytes]) -> None:
         """Take in the records that follow, up to the one at *last_offset*."""
         self.last_offset = last_offset
         self.last_appended_ms = last_appended_ms
         self.record_hashes += hashes
+        self.records += len(hashes)
+
+    def extend_by(self, stand_in: StandIn) -> None:
+        """Take in what follows and cannot be kept; it counts with one hash."""
+        self.extend(stand_in.last_offset, stand_in.appended_ms, [stand_in.digest])
+        self.records += stand_in.records - 1
 
     @property
     def records_hash(self) -> bytes:
@@ -89,16 +91,22 @@ class Span:
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """A batch closes at whichever of these it reaches first."""
+    """A batch closes at whichever of the first three it reaches first; a record has a limit of its own."""
 
     rows: int
     size_bytes: int
     age_seconds: float
+    record_bytes: int = 8_388_608
 
     @classmethod
     def of(cls, config: WorkerConfig) -> "Limits":
         """Return the limits that the worker's settings name."""
-        return cls(config.batch_rows, config.batch_bytes, config.batch_age_seconds)
+        return cls(
+            config.batch_rows,
+            config.batch_bytes,
+            config.batch_age_seconds,
+            config.max_record_bytes,
+        )
 
 
 class Batch:
@@ -145,6 +153,8 @@ class Batch:
     def add(self, received: Sequence[Received]) -> None:
         """Decode *received* and take each record in, as an event or as a bad record.
 
+        Of a record over the limit only a part is kept.
+
         Raises:
             TypeError, ValueError, ArithmeticError: No event at all fits its row. A mistake of the program.
         """
@@ -153,6 +163,10 @@ class Batch:
         if not len(self):
             self._opened_at_seconds = self._clock()
         records = [message.value() or b"" for message in received]
+        is_large = max(map(len, records)) > self._limits.record_bytes
+        if is_large or isinstance(received[0], StandIn):  # a stand-in comes alone
+            self._add_without_the_large(received, records)
+            return
         self.size_bytes += sum(map(len, records))
         for part in parts_of(records):
             self._add_some(received[part], records[part])
@@ -162,6 +176,33 @@ class Batch:
         span = Span(first_offset, at_ms)
         span.extend(last_offset, at_ms, [])
         self.spans[partition] = span
+
+    def add_stand_in(self, stand_in: StandIn) -> None:
+        """Take in, as a bad record, what stands for records that cannot be kept."""
+        if not len(self):
+            self._opened_at_seconds = self._clock()
+        self.size_bytes += len(stand_in.kept or b"")
+        span = self.spans.get(stand_in.number)
+        if span is None:
+            span = Span(stand_in.first_offset, stand_in.appended_ms)
+            self.spans[stand_in.number] = span
+        span.extend_by(stand_in)
+        self.bad.append(BadRecord(stand_in, stand_in.reason, []))
+
+    def _add_without_the_large(self, received: Sequence[Received], records: list[bytes]) -> None:
+        begin = 0
+        for place, record in enumerate(records):
+            message = received[place]
+            if isinstance(message, StandIn):
+                stand_in = message
+            elif len(record) > self._limits.record_bytes:
+                stand_in = too_large(message, self._limits.record_bytes)
+            else:
+                continue
+            self.add(received[begin:place])
+            self.add_stand_in(stand_in)
+            begin = place + 1
+        self.add(received[begin:])
 
     def _add_some(self, received: Sequence[Received], records: list[bytes]) -> None:
         digests = _hashes(records)

@@ -1,7 +1,7 @@
 """From a batch to the blocks of its three tables. Pure."""
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -14,9 +14,13 @@ from trailhouse.consumer.rows import (
     EventRows,
     Origin,
 )
+from trailhouse.consumer.stand_in import cut, whole
 from trailhouse.consumer.verdict import Finding
 from trailhouse.store.block import Block, Column, Table
 from trailhouse.store.tables import BATCH_LEDGER, EVENT_INCIDENTS, EVENT_LOG, EVENT_QUARANTINE
+
+LONGEST_SPAN_RECORDS = 1_000_000
+"""No row of the ledger spans more offsets, so that one that covers an offset is found near it."""
 
 WORKER_VERSION = metadata.version("trailhouse")
 
@@ -27,7 +31,7 @@ def event_block(origin: Origin, rows: EventRows) -> Block:
 
 
 def quarantine_block(origin: Origin, bad: Iterable[BadRecord], at: dt.datetime) -> Block:
-    """Return *bad*, at least one, byte for byte, as a block of `event_quarantine`."""
+    """Return *bad*, at least one, as a block of `event_quarantine`: byte for byte, but for stand-ins."""
     rows = [_quarantine_row(record, _milliseconds(at)) for record in bad]
     return _block(EVENT_QUARANTINE, QUARANTINE_COLUMNS, origin, rows)
 
@@ -35,10 +39,11 @@ def quarantine_block(origin: Origin, bad: Iterable[BadRecord], at: dt.datetime) 
 def ledger_block(
     origin: Origin, spans: Mapping[int, Span], quarantined: Mapping[int, int], at: dt.datetime
 ) -> Block:
-    """Return a row for each partition of a batch; *quarantined* counts its bad records."""
+    """Return the rows for each partition of a batch; *quarantined* counts its bad records."""
     rows = [
-        _ledger_row(partition, span, quarantined.get(partition, 0), _milliseconds(at))
+        row
         for partition, span in spans.items()
+        for row in _ledger_rows(partition, span, quarantined.get(partition, 0), _milliseconds(at))
     ]
     return _block(BATCH_LEDGER, LEDGER_COLUMNS, origin, rows)
 
@@ -75,9 +80,13 @@ def _with_origin(
 
 def _quarantine_row(bad: BadRecord, at_ms: int) -> tuple[Any, ...]:
     received = bad.received
+    of = whole(received)
     return (
         *place_of(received),
-        received.key(),
+        of.last_offset,
+        of.size_bytes,
+        of.digest,
+        cut(received.key()),
         received.value(),
         bad.headers,
         bad.reason,
@@ -86,17 +95,15 @@ def _quarantine_row(bad: BadRecord, at_ms: int) -> tuple[Any, ...]:
     )
 
 
-def _ledger_row(partition: int, span: Span, quarantined_rows: int, at_ms: int) -> tuple[Any, ...]:
-    return (
-        partition,
-        span.first_offset,
-        span.last_offset,
-        len(span.record_hashes) - quarantined_rows,
-        quarantined_rows,
-        span.records_hash,
-        WORKER_VERSION,
-        at_ms,
-    )
+def _ledger_rows(
+    partition: int, span: Span, quarantined_rows: int, at_ms: int
+) -> Iterator[tuple[Any, ...]]:
+    """Yield one row, or several where a range that nobody can read is long; the first one counts."""
+    stored_rows = span.records - quarantined_rows
+    for first in range(span.first_offset, span.last_offset + 1, LONGEST_SPAN_RECORDS):
+        last = min(first + LONGEST_SPAN_RECORDS - 1, span.last_offset)
+        counts = (stored_rows, quarantined_rows) if first == span.first_offset else (0, 0)
+        yield (partition, first, last, *counts, span.records_hash, WORKER_VERSION, at_ms)
 
 
 def _milliseconds(moment: dt.datetime) -> int:

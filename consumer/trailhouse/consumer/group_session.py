@@ -9,6 +9,8 @@ from trailhouse.consumer.account_watch import AccountWatch
 from trailhouse.consumer.batch import Batch, Limits
 from trailhouse.consumer.breaker import check_share
 from trailhouse.consumer.commit_watch import CommitWatch
+from trailhouse.consumer.detour import Detour
+from trailhouse.consumer.examination import Examination
 from trailhouse.consumer.flight import Flight, Launcher, Writes
 from trailhouse.consumer.footing import Footing
 from trailhouse.consumer.ground import Ground
@@ -58,6 +60,7 @@ class GroupSession:
         writer: Writes,
         launcher: Launcher,
         footing: Footing,
+        examination: Examination,
         topic: TopicWatch,
         group: GroupWatch,
         account: AccountWatch,
@@ -95,6 +98,7 @@ class GroupSession:
             progress=self._progress,
             clock=clock,
         )
+        self._detour = Detour(self._source, examination, self._health, self._progress)
         self._lookout = Lookout(
             source=self._source,
             launcher=launcher,
@@ -139,6 +143,8 @@ class GroupSession:
     def _step(self) -> None:
         self._progress.turned()
         self._fill()
+        if self._source.failing:
+            self._detour.step(self._next, self._next_offset)
         self._keep_footing()
         self._settle()
         if self._flight is None and self._next.is_due:
@@ -170,6 +176,13 @@ class GroupSession:
             size_bytes += self._next.size_bytes
             fitting = READ_BYTES * len(received) // max(1, size_bytes)
             self._read_records = max(1, min(READ_RECORDS, fitting))
+
+    def _next_offset(self, partition: int) -> int:
+        """Return the offset after the last record of *partition* that is in hand or committed."""
+        for batch in (self._next, self._flight.batch if self._flight else None):
+            if batch is not None and partition in batch.spans:
+                return batch.spans[partition].last_offset + 1
+        return self._source.position(partition)
 
     def _keep_footing(self) -> None:
         step = self._ground.step()
@@ -298,3 +311,4 @@ class GroupSession:
             self._flight.give_up()
         self._flight = None
         self._next = Batch(self._limits, self._clock)
+        self._detour.leave()

@@ -9,6 +9,7 @@ from functools import partial
 
 from trailhouse.consumer.account import missing_events
 from trailhouse.consumer.account_watch import AccountWatch
+from trailhouse.consumer.examination import Examination
 from trailhouse.consumer.flight import Launcher
 from trailhouse.consumer.footing import Footing
 from trailhouse.consumer.group_session import GroupSession, Voice
@@ -165,6 +166,7 @@ class Ingest:
                     origin=origin,
                     incidents=incidents,
                 ),
+                examination=Examination(self._kafka, ledger, incidents),
                 topic=TopicWatch(self._kafka, ask_kafka, origin),
                 group=GroupWatch(
                     ask_kafka=ask_kafka,

@@ -1,6 +1,6 @@
 """The worker's one Kafka consumer: read, commit, hold; Kafka's errors mapped in one place."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, cast
 
 import msgspec
@@ -12,14 +12,14 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from trailhouse.consumer.batch import Received
 from trailhouse.consumer.kafka_options import AT_THE_END, consumer_options
 from trailhouse.consumer.ranges import Range
+from trailhouse.consumer.reading import Reading
+from trailhouse.consumer.stand_in import Received
 from trailhouse.schemas.config import KafkaConfig, WorkerConfig
 from trailhouse.schemas.errors import (
     BrokerRejectedError,
     DeliveryTimeoutError,
-    IntegrityError,
     TrailhouseError,
 )
 
@@ -32,9 +32,21 @@ REFUSED = frozenset({
     "GROUP_AUTHORIZATION_FAILED", "CLUSTER_AUTHORIZATION_FAILED", "SASL_AUTHENTICATION_FAILED", "_AUTHENTICATION",
     "_SSL", "INVALID_GROUP_ID",
 })  # fmt: skip
-DAMAGED = frozenset({"_BAD_MSG", "_BAD_COMPRESSION", "_UNDERFLOW", "CORRUPT_MESSAGE"})
+UNREADABLE = frozenset({
+    "_BAD_MSG", "_BAD_COMPRESSION", "_UNDERFLOW", "_NOT_IMPLEMENTED", "_CRIT_SYS_RESOURCE", "CORRUPT_MESSAGE",
+    "MSG_SIZE_TOO_LARGE",
+})  # fmt: skip
+"""What librdkafka says, again and again, of a batch that it cannot open; it never gets past it."""
+
 OFFSET_IS_GONE = "_AUTO_OFFSET_RESET"
 CommitOutcome = Literal["done", "fenced", "later"]
+
+
+class Failure(msgspec.Struct):
+    """What librdkafka says of a batch that it cannot open, and how often it has tried."""
+
+    name: str
+    times: int = 0
 
 
 class Listener(msgspec.Struct, frozen=True):
@@ -69,6 +81,8 @@ class KafkaSource:
         self._is_held = False
         self.delivered_records = 0
         """How many records `read` has returned."""
+        self.failing: dict[int, Failure] = {}
+        """The partitions that cannot be read on, until `go_on`; the others are."""
         self.is_astray = False
         """Whether Kafka has no record at a partition's offset; set by `read`, forgotten by `begin`."""
         self.complaint: str | None = None
@@ -80,25 +94,24 @@ class KafkaSource:
             )
         except KafkaException as error:
             raise self._mapped(error.args[0]) from error
+        self._reading = Reading(self._consumer, worker.batch_bytes)
 
     def read(self, records: int, timeout_seconds: float) -> list[Received]:
         """Return up to *records* records, in offset order within a partition.
 
         It waits for the first alone and adds what lies ready, so that what it returns is never more
         than librdkafka's queue holds (`queued.max.messages.kbytes`), however large the records are.
+        Of a partition in `failing` it returns nothing.
 
         Raises:
             BrokerRejectedError: Topic or permission is missing. Permanent until mended.
             DeliveryTimeoutError: Something else stopped the reading. Retriable with a new source.
-            IntegrityError: A record is damaged; going on would skip it. Permanent.
         """
         try:
-            messages = self._consumer.consume(1, timeout_seconds)
-            if messages and records > 1:
-                messages += self._consumer.consume(records - 1, 0)
+            messages = self._reading.take(records, timeout_seconds)
         except KafkaException as error:
             raise self._mapped(error.args[0]) from error
-        if any(message.error() is not None for message in messages):
+        if self.failing or any(message.error() is not None for message in messages):
             messages = self._readable(messages)
         if self.is_astray:  # nothing of this is committed; its owner calls `withhold`, then `begin`
             return []
@@ -107,15 +120,20 @@ class KafkaSource:
             "list[Received]", messages
         )  # without an error, so partition and offset are there
 
-    def _readable(self, messages: list[Message]) -> list[Message]:
-        """Return the messages that are records, and note what the others say."""
+    def _readable(self, messages: Sequence[Message]) -> list[Message]:
+        """Return the messages before each partition's first failure, and note what the others say."""
         readable: list[Message] = []
         for message in messages:
             problem, number, offset = message.error(), message.partition(), message.offset()
-            if problem is None:
-                readable.append(message)
-            elif problem.name() == OFFSET_IS_GONE:
+            if problem is not None and problem.name() == OFFSET_IS_GONE:
                 self.is_astray = True
+            elif problem is not None and problem.name() in UNREADABLE and number is not None:
+                self.failing.setdefault(number, Failure(problem.name())).times += 1
+                self._ends.pop(number, None)
+            elif number in self.failing and (problem is None or problem.name() == AT_THE_END):
+                continue  # what follows a batch that cannot be opened is read again, after it
+            elif problem is None:
+                readable.append(message)
             elif problem.name() == AT_THE_END and number is not None and offset is not None:
                 self._ends[number] = offset
             else:
@@ -136,6 +154,22 @@ class KafkaSource:
             if position < self._ends.get(number, 0)
         }
 
+    def go_on(self, partition: int, offset: int) -> None:
+        """Read a failing partition again, from *offset* on.
+
+        Raises:
+            DeliveryTimeoutError: It cannot be read now. Retriable with a new source.
+        """
+        self.failing.pop(partition, None)
+        try:
+            self._consumer.seek(TopicPartition(self._topic, partition, offset))
+        except KafkaException as error:
+            raise self._mapped(error.args[0]) from error
+
+    def position(self, partition: int) -> int:
+        """Return the offset from which *partition* was read, or that was committed since."""
+        return self._positions[partition]
+
     def withhold(self) -> None:
         """Let go of every record in hand and fetch none, while the partitions stay ours."""
         self._consumer.assign([])
@@ -145,6 +179,7 @@ class KafkaSource:
         """Read our partitions, from these offsets on."""
         self._is_held = False
         self.is_astray = False
+        self.failing.clear()
         places = [TopicPartition(self._topic, number, offset) for number, offset in starts.items()]
         self._consumer.assign(places)
         self._consumer.resume(places)  # they may have been held before they were withheld
@@ -216,6 +251,7 @@ class KafkaSource:
     def close(self) -> None:
         """Leave the group; what was not committed is read again by whoever gets the partitions."""
         self._consumer.close()
+        self._reading.close()
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Take the partitions, and read none of them before `begin`."""
@@ -236,6 +272,7 @@ class KafkaSource:
     def _forget_positions(self) -> None:
         self._positions = {}
         self._ends.clear()
+        self.failing.clear()
 
     def _note(self, error: KafkaError) -> None:
         self.complaint = f"{error.name()}: {_text(error)}"
@@ -253,10 +290,6 @@ class KafkaSource:
             if message
             else f"topic {self._topic}"
         )
-        if name in DAMAGED:
-            return IntegrityError(
-                f"{where}: Kafka delivers a damaged record ({name}, {_text(error)}); it was not skipped"
-            )
         if name in REFUSED:
             return BrokerRejectedError(
                 f"Kafka at {self._where} refuses {where} ({name}): run `trailhouse init`, or mend topic and rights",

@@ -7,14 +7,12 @@ which are asked only where something is wrong already.
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
+from trailhouse.consumer.blocks import LONGEST_SPAN_RECORDS
 from trailhouse.consumer.ranges import Ranges
 from trailhouse.consumer.rows import Origin
 from trailhouse.consumer.verdict import Finding
 from trailhouse.store.block import Block
 from trailhouse.store.clickhouse import Result
-
-LONGEST_SPAN_RECORDS = 1_000_000
-"""No batch spans more offsets: a row that covers an offset begins at most so far below it."""
 
 NO_LIMIT = 2**64 - 1
 

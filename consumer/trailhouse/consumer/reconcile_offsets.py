@@ -79,7 +79,22 @@ def held(storage: ClickHouse, origin: Origin, checked: Mapping[int, Range]) -> d
         for stretch in _doubtful(partition, within, counts):
             missing += _holes(storage, origin, partition, stretch)
         found[partition] = Ranges([within]) - Ranges(missing)
+        if missing:  # a row of quarantine may stand for many offsets
+            wide = _wide(storage, origin, partition, within)
+            found[partition] |= wide & Ranges([within])
     return found
+
+
+def _wide(storage: ClickHouse, origin: Origin, partition: int, within: Range) -> Ranges:
+    rows = storage.query(
+        f"""
+        SELECT kafka_offset, last_offset FROM event_quarantine
+        WHERE {_OF_TOPIC} AND kafka_partition = {{partition:UInt16}} AND last_offset > kafka_offset
+            AND kafka_offset <= {{last:UInt64}} AND last_offset >= {{first:UInt64}}
+        """,  # noqa: S608 - as above
+        origin._asdict() | {"partition": partition, "first": within.first, "last": within.last},
+    ).rows
+    return Ranges((first, last) for first, last in rows)
 
 
 def expired(storage: ClickHouse, origin: Origin) -> list[Expired]:

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from trailhouse.consumer.batch import Batch, Limits, Received, event_hashes
+from trailhouse.consumer.batch import Batch, Limits, event_hashes
 from trailhouse.consumer.ranges import Ranges
 from trailhouse.consumer.replay_known import stored_hashes
 from trailhouse.consumer.replay_source import TopicReader
+from trailhouse.consumer.stand_in import Received
 from trailhouse.store.clickhouse import ClickHouse
 
 MAX_READ_RECORDS = 1_000_000

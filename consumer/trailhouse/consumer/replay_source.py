@@ -7,9 +7,12 @@ from typing import Self, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from trailhouse.consumer.batch import Received
 from trailhouse.consumer.kafka_options import AT_THE_END, consumer_options
+from trailhouse.consumer.kafka_source import UNREADABLE
 from trailhouse.consumer.ranges import Range
+from trailhouse.consumer.raw_fetch import batch_at
+from trailhouse.consumer.reading import Reading
+from trailhouse.consumer.stand_in import Received, StandIn, unreadable, whole_last
 from trailhouse.schemas.config import KafkaConfig, WorkerConfig
 from trailhouse.schemas.errors import (
     BrokerRejectedError,
@@ -31,7 +34,6 @@ _REFUSED = frozenset({
     "GROUP_AUTHORIZATION_FAILED", "CLUSTER_AUTHORIZATION_FAILED", "SASL_AUTHENTICATION_FAILED", "_AUTHENTICATION",
     "_SSL",
 })  # fmt: skip
-_DAMAGED = frozenset({"_BAD_MSG", "_BAD_COMPRESSION", "_UNDERFLOW", "CORRUPT_MESSAGE"})
 
 
 class TopicReader:
@@ -49,10 +51,13 @@ class TopicReader:
             "group.id": NEVER_JOINED,
             "client.id": NEVER_JOINED,
         }
+        self._kafka = kafka
+        self._next_offsets: dict[int, int] = {}
         try:
             self._consumer = Consumer(options)
         except KafkaException as error:
             raise self._mapped(error.args[0]) from error
+        self._reading = Reading(self._consumer, 0)
 
     def __enter__(self) -> Self:
         return self
@@ -64,6 +69,7 @@ class TopicReader:
         trace: TracebackType | None,
     ) -> None:
         self._consumer.close()
+        self._reading.close()
 
     def offsets_at(self, moment_ms: int, ends: Mapping[int, int]) -> dict[int, int]:
         """Return for each partition in *ends* the offset of its first record appended at or after
@@ -89,13 +95,14 @@ class TopicReader:
     def read(self, wanted: Mapping[int, Range]) -> Iterator[list[Received]]:
         """Yield the records in one range of each partition, some at a time, in offset order.
 
-        It ends when each range is through or its partition ends. Offsets without a record
-        (transaction markers) are passed over.
+        A `StandIn` comes alone. It ends when each range is through or its partition ends. Offsets without a record
+        (transaction markers) are passed over. A batch that cannot be read is one `StandIn`.
 
         Raises:
             DeliveryTimeoutError: Kafka delivers nothing for a while. Retriable.
             BrokerRejectedError: Topic or permission is missing. Permanent until mended.
-            IntegrityError: Records are gone or damaged; none was passed over. Permanent.
+            IntegrityError: Records are gone, or damaged so that their end is not to be seen; none was
+                passed over. Permanent.
         """
         left = dict(wanted)
         if not left:
@@ -103,6 +110,7 @@ class TopicReader:
         self._assign(
             [TopicPartition(self._topic, number, part.first) for number, part in left.items()]
         )
+        self._next_offsets = {number: part.first for number, part in left.items()}
         heard_at = time.monotonic()
         while left:
             messages = self._consume()
@@ -110,8 +118,7 @@ class TopicReader:
                 heard_at = time.monotonic()
             elif time.monotonic() - heard_at > self._silence_seconds:
                 raise self._away(f"no record within {self._silence_seconds:g} s")
-            if taken := self._taken(messages, left):
-                yield taken
+            yield from _runs(self._taken(messages, left))
         self._consumer.unassign()
 
     def _assign(self, places: list[TopicPartition]) -> None:
@@ -122,30 +129,55 @@ class TopicReader:
 
     def _consume(self) -> list[Message]:
         try:
-            messages = self._consumer.consume(1, READ_SECONDS)
-            # Not more than librdkafka's queue holds, however large the records are.
-            return messages + self._consumer.consume(READ_RECORDS - 1, 0) if messages else []
+            return self._reading.take(READ_RECORDS, READ_SECONDS)
         except KafkaException as error:
             raise self._mapped(error.args[0]) from error
 
     def _taken(self, messages: list[Message], left: dict[int, Range]) -> list[Received]:
         """Return those of *messages* that are wanted; ranges that are through leave *left*."""
         taken: list[Received] = []
+        failed: set[int] = set()
         for message in messages:
             number = message.partition()
-            if number is None or number not in left:
-                continue
+            if number is None or number not in left or number in failed:
+                continue  # what follows a batch that cannot be opened is read again, after it
             if (problem := message.error()) is not None:
-                if problem.name() != AT_THE_END:
+                if problem.name() in UNREADABLE:
+                    failed.add(number)
+                    self._take(self._unreadable(number, problem.name()), left, taken)
+                elif problem.name() == AT_THE_END:
+                    self._done(number, left)
+                else:
                     raise self._mapped(problem, number)
-                self._done(number, left)
                 continue
             record = cast("Received", message)  # without an error, so its place is there
-            if record.offset() <= left[number].last:
-                taken.append(record)
-            if record.offset() >= left[number].last:
-                self._done(number, left)
+            if record.offset() >= self._next_offsets[number]:  # else it came before a seek
+                self._take(record, left, taken)
         return taken
+
+    def _take(self, record: Received, left: dict[int, Range], taken: list[Received]) -> None:
+        number, last = record.partition(), whole_last(record)
+        self._next_offsets[number] = last + 1
+        if record.offset() <= left[number].last:
+            taken.append(record)
+        if last >= left[number].last:
+            self._done(number, left)
+
+    def _unreadable(self, number: int, why: str) -> StandIn:
+        """Return what stands for the batch that cannot be opened, and read on after it."""
+        offset = self._next_offsets[number]
+        batch = batch_at(self._kafka, number, offset, timeout_seconds=ASK_SECONDS)
+        if batch is None or batch.last_offset is None:
+            raise IntegrityError(
+                f"partition {number} of {self._topic}: the batch at offset {offset} is damaged ({why}), and its"
+                " end is not to be seen before another follows; it was not passed over"
+            )
+        stand_in = unreadable(number, offset, batch, why)
+        try:
+            self._consumer.seek(TopicPartition(self._topic, number, stand_in.last_offset + 1))
+        except KafkaException as error:
+            raise self._mapped(error.args[0]) from error
+        return stand_in
 
     def _done(self, number: int, left: dict[int, Range]) -> None:
         del left[number]
@@ -164,13 +196,22 @@ class TopicReader:
             return IntegrityError(
                 f"{where}: records that were asked for are gone ({text}): their retention ended meanwhile; ask again"
             )
-        if name in _DAMAGED:
-            return IntegrityError(
-                f"{where}: Kafka delivers a damaged record ({name}, {text}); it was not passed over"
-            )
         if name in _REFUSED:
             return BrokerRejectedError(
                 f"Kafka at {self._where} refuses {where} ({name}): run `trailhouse init`, or mend topic and rights",
                 name,
             )
         return self._away(f"{name}: {text}")
+
+
+def _runs(taken: list[Received]) -> Iterator[list[Received]]:
+    """Yield *taken* in order, a `StandIn` alone."""
+    begin = 0
+    for place, record in enumerate(taken):
+        if isinstance(record, StandIn):
+            if begin < place:
+                yield taken[begin:place]
+            yield taken[place : place + 1]
+            begin = place + 1
+    if begin < len(taken):
+        yield taken[begin:]

@@ -25,8 +25,8 @@ EVENT_COLUMNS = (
     "schema_version", "record", "kafka_partition", "kafka_offset", "appended_at",
 )  # fmt: skip
 QUARANTINE_COLUMNS = (
-    "kafka_partition", "kafka_offset", "appended_at", "key", "record", "headers", "reason", "worker_version",
-    "quarantined_at",
+    "kafka_partition", "kafka_offset", "appended_at", "last_offset", "size_bytes", "record_hash", "key", "record",
+    "headers", "reason", "worker_version", "quarantined_at",
 )  # fmt: skip
 LEDGER_COLUMNS = (
     "kafka_partition", "first_offset", "last_offset", "stored_rows", "quarantined_rows", "records_hash",

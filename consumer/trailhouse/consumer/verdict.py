@@ -15,8 +15,10 @@ and how far the ledger in ClickHouse goes. What they say about each other:
 
 from typing import Literal, NamedTuple, get_args
 
-Kind = Literal["expired", "rewound", "recreated", "open_transaction", "create_time"]
-"""The last two are not of offsets that do not fit: see `GroupWatch` and `SenderTimes`."""
+Kind = Literal[
+    "expired", "rewound", "recreated", "open_transaction", "create_time", "unreadable", "skipped"
+]
+"""Only the first three are judged here; see `GroupWatch`, `SenderTimes`, `Examination` and `skip`."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 

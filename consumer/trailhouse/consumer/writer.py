@@ -5,9 +5,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
-from trailhouse.consumer.batch import BadRecord, Batch, Received, cannot_be_stored, rows_of
+from trailhouse.consumer.batch import BadRecord, Batch, cannot_be_stored, rows_of
 from trailhouse.consumer.blocks import event_block, ledger_block, quarantine_block
 from trailhouse.consumer.rows import Origin
+from trailhouse.consumer.stand_in import Received, whole
 from trailhouse.schemas.errors import StorageDataError, StorageRejectedError
 from trailhouse.store.block import Block
 
@@ -65,7 +66,9 @@ class BatchWriter:
         refused = self._write_events(batch) if batch.rows else []
         if refused:
             self._quarantine(refused)
-        quarantined = Counter(bad.received.partition() for bad in (*batch.bad, *refused))
+        quarantined = Counter[int]()
+        for bad in (*batch.bad, *refused):
+            quarantined[bad.received.partition()] += whole(bad.received).records
         self._storage.insert(ledger_block(self._origin, batch.spans, quarantined, self._now()))
         return Stored(len(batch.rows) - len(refused), len(batch.bad) + len(refused))
 

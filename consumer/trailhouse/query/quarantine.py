@@ -1,7 +1,6 @@
-"""The records that are no events: where they stood, why they were refused, what became of them."""
+"""The records that are not events: where they stood, why they were refused, what became of them."""
 
 import datetime as dt
-import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -12,7 +11,6 @@ from trailhouse.schemas.codec import decode_envelope
 from trailhouse.schemas.errors import InvalidEventError, QueryError
 from trailhouse.store import ClickHouse
 
-HASH_BYTES = 16
 RECORDS_PER_QUERY = 50
 """A record may be of a megabyte: so many are in memory at a time."""
 
@@ -30,15 +28,19 @@ class Coordinates(NamedTuple):
 
 
 class Quarantined(msgspec.Struct, frozen=True, kw_only=True):
-    """One record in quarantine, byte for byte.
+    """One record in quarantine, byte for byte; or what is kept of one, or of a range that nobody can read.
 
     Attributes:
-        at: Where it stood.
+        at: Where it stood; the first of a range.
+        last_offset: That of a range's last record; else the same offset.
+        size_bytes: How large it was, whatever is kept of it.
+        is_whole: Whether all of it is kept.
         appended_at: When Kafka took it.
         quarantined_at: When a worker set it aside.
         reason: Field and rule, never a value.
         key: Its Kafka key.
-        record: Its bytes; None for a Kafka record without a value.
+        record: Its bytes, or those kept: begin and end of a large record, the begin of a batch as it
+            lies in Kafka's log. None for a Kafka record without a value.
         headers: Its Kafka headers, in order.
         worker_version: The version that refused it.
         refusal: Why this version refuses it too; None when it decodes today.
@@ -46,6 +48,9 @@ class Quarantined(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     at: Coordinates
+    last_offset: int
+    size_bytes: int
+    is_whole: bool
     appended_at: dt.datetime
     quarantined_at: dt.datetime
     reason: str
@@ -161,7 +166,8 @@ class Quarantine:
         # Conditions on the key's columns, so that the records of no other rows are read.
         rows = self._clickhouse.query(
             f"""
-            SELECT {_IDENTITY}, appended_at, quarantined_at, reason, key, record, worker_version,
+            SELECT {_IDENTITY}, last_offset, size_bytes, record_hash, appended_at, quarantined_at, reason,
+                key, record, worker_version,
                 arrayMap(header -> (header.1, isNull(header.2), hex(ifNull(header.2, ''))), headers)
             FROM quarantine
             WHERE kafka_cluster IN {{clusters:Array(String)}} AND kafka_topic_id IN {{topic_ids:Array(String)}}
@@ -196,9 +202,11 @@ class Quarantine:
 
 
 def _raw(row: tuple[Any, ...]) -> _Raw:
-    record: bytes | None = row[4]
+    record: bytes | None = row[7]
     if record is None:
         return _Raw(row, None, None, "record: is null")
+    if not _is_whole(row):
+        return _Raw(row, None, None, "record: only a part of it is kept")
     try:
         envelope = decode_envelope(record).envelope
     except InvalidEventError as error:
@@ -208,11 +216,18 @@ def _raw(row: tuple[Any, ...]) -> _Raw:
     return _Raw(row, envelope.session_id, envelope.event_id, None)
 
 
+def _is_whole(row: tuple[Any, ...]) -> bool:
+    return len(row[7] or b"") == int(row[1])
+
+
 def _quarantined(place: Coordinates, raw: _Raw, stored: set[bytes]) -> Quarantined:
-    appended_at, quarantined_at, reason, key, record, worker_version, headers = raw.row
-    digest = hashlib.sha256(record or b"").digest()[:HASH_BYTES]
+    last_offset, size_bytes, digest, *rest = raw.row
+    appended_at, quarantined_at, reason, key, record, worker_version, headers = rest
     return Quarantined(
         at=place,
+        last_offset=last_offset,
+        size_bytes=size_bytes,
+        is_whole=_is_whole(raw.row),
         appended_at=appended_at,
         quarantined_at=quarantined_at,
         reason=reason,

@@ -63,6 +63,9 @@ EVENT_QUARANTINE = _table(
         **_COORDINATES,
         "kafka_offset": "UInt64",
         "appended_at": "DateTime64(3, 'UTC')",
+        "last_offset": "UInt64",
+        "size_bytes": "UInt64",
+        "record_hash": "FixedString(16)",
         "key": "Nullable(String)",
         "record": "Nullable(String)",
         "headers": "Array(Tuple(name String, value Nullable(String)))",
@@ -71,7 +74,7 @@ EVENT_QUARANTINE = _table(
         "quarantined_at": "DateTime64(3, 'UTC')",
     },
 )
-"""One row a record that is no event."""
+"""One row a record that is not an event, or a range of records that nobody can read."""
 
 BATCH_LEDGER = _table(
     "batch_ledger",

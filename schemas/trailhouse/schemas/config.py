@@ -182,6 +182,13 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     batch_age_seconds: float = setting(
         "worker", "batch_age_seconds", 0.2, "A batch closes at this age.", kind=float
     )
+    max_record_bytes: int = setting(
+        "worker",
+        "max_record_bytes",
+        8_388_608,
+        "Of a record over this size the begin, the end and a hash are quarantined.",
+        kind=int,
+    )
     web_host: str = setting(
         "worker", "web_host", "127.0.0.1", "Address of `/health` and `/metrics`."
     )
@@ -243,6 +250,11 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
             1 <= self.batch_bytes <= 67_108_864,
             "worker.batch_bytes",
             "from 1 to 67108864, so that a batch is one block",
+        )
+        require(
+            1_000 <= self.max_record_bytes <= 67_108_864,
+            "worker.max_record_bytes",
+            "from 1000 to 67108864",
         )
         require(0 < self.batch_age_seconds <= 60, "worker.batch_age_seconds", "above 0, at most 60")
         require(0 <= self.web_port <= 65_535, "worker.web_port", "from 0 to 65535")

@@ -69,7 +69,8 @@ FROM {database}.event_log FINAL
 SETTINGS do_not_merge_across_partitions_select_final = 1, optimize_move_to_prewhere_if_final = 1,
     use_skip_indexes_if_final = 1;
 
--- Records that are no events, byte for byte, with where they stood and why they were refused.
+-- Records that are no events, byte for byte, with where they stood and why they were refused. A row may stand for a record
+-- that is too large to be kept, or for a whole batch that cannot be read: its size and its hash are of all, its bytes a part.
 CREATE TABLE IF NOT EXISTS {database}.event_quarantine
 (
     kafka_cluster   LowCardinality(String),
@@ -78,8 +79,11 @@ CREATE TABLE IF NOT EXISTS {database}.event_quarantine
     kafka_partition UInt16,
     kafka_offset    UInt64,
     appended_at     DateTime64(3, 'UTC'),
+    last_offset     UInt64 COMMENT 'that of the last record for which the row stands',
+    size_bytes      UInt64 COMMENT 'of the value, or of the batch in the log',
+    record_hash     FixedString(16) COMMENT 'first half of the sha256 of those bytes',
     key             Nullable(String),
-    record          Nullable(String) COMMENT 'NULL for a Kafka record without a value',
+    record          Nullable(String) COMMENT 'NULL without a value; shorter than size_bytes where only a part is kept',
     headers         Array(Tuple(name String, value Nullable(String))),
     reason          String COMMENT 'field and rule, never the value',
     worker_version  LowCardinality(String),

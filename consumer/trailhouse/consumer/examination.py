@@ -1,0 +1,62 @@
+"""Finds out what stands where a partition cannot be read, and writes it down before it is passed over."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from trailhouse.consumer.incidents import Incidents
+from trailhouse.consumer.ledger import NO_LIMIT, Ledger
+from trailhouse.consumer.raw_fetch import RawBatch, batch_at
+from trailhouse.consumer.stand_in import StandIn, unreadable
+from trailhouse.consumer.verdict import Finding
+from trailhouse.schemas.config import KafkaConfig
+from trailhouse.schemas.errors import DeliveryTimeoutError
+
+FETCH_SECONDS = 10.0
+
+
+class Passage(NamedTuple):
+    """How a partition goes on: what is quarantined, if anything, and from which offset it is read then."""
+
+    stand_in: StandIn | None
+    next_offset: int
+
+
+class Examination:
+    """Looks at batches that cannot be opened. Its methods block, and may be called again."""
+
+    def __init__(self, kafka: KafkaConfig, ledger: Ledger, incidents: Incidents) -> None:
+        self._kafka = kafka
+        self._ledger = ledger
+        self._incidents = incidents
+
+    def passage(self, partition: int, offset: int, why: str) -> Passage:
+        """Return how to get past what cannot be read at *offset*: its incident is written on return.
+
+        Raises:
+            StorageError, DeliveryError: ClickHouse or Kafka could not be asked, or the batch's end is
+                not to be seen yet. Ask again.
+        """
+        skipped = self._ledger.covered({partition: (offset, NO_LIMIT)})[partition]
+        if offset in skipped:  # an operator has passed it over meanwhile
+            last = next(part.last for part in skipped if part.first <= offset <= part.last)
+            return Passage(None, last + 1)
+        batch = batch_at(self._kafka, partition, offset, timeout_seconds=FETCH_SECONDS)
+        if batch is None:
+            return Passage(None, offset)
+        if batch.last_offset is None:
+            raise DeliveryTimeoutError(
+                f"partition {partition}: the batch at offset {offset} is damaged ({why}), and its end is not"
+                " to be seen before another follows; `trailhouse skip` passes it over"
+            )
+        stand_in = unreadable(partition, offset, batch, why)
+        found = Finding("unreadable", partition, stand_in.first_offset, stand_in.last_offset)
+        detail = _told(batch, why)
+        self._incidents.tell(self._incidents.note([found], detail), detail)
+        return Passage(stand_in, stand_in.last_offset + 1)
+
+
+def _told(batch: RawBatch, why: str) -> Callable[[Finding], str]:
+    return lambda _: (
+        f"this batch cannot be read ({why}; codec {batch.codec}, {batch.size_bytes} bytes in the log):"
+        " it is in quarantine as one row, and the partition goes on after it"
+    )

@@ -1,0 +1,154 @@
+"""Batches that cannot be opened, or only at a price: the worker gets past each, and nothing else waits."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+
+from command_line import run_command, settings_of
+from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig
+from worker_process import Place, Worker, eventually, place, some_events
+
+pytestmark = pytest.mark.cluster
+
+MB = 1_000_000
+WORKER_BYTES = 300 * MB
+READ_AS_ANYBODY = """
+import sys
+from confluent_kafka import Consumer, TopicPartition
+consumer = Consumer({"bootstrap.servers": sys.argv[1], "group.id": "bare", "enable.auto.commit": False})
+consumer.assign([TopicPartition(sys.argv[2], int(sys.argv[3]), 0)])
+left = int(sys.argv[4])
+while left:
+    message = consumer.poll(1)
+    if message is not None and message.error() is None:
+        left -= 1
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+"""
+
+
+@pytest.fixture
+def here(kafka: KafkaConfig, database: ClickHouseConfig, tmp_path: Path) -> Iterator[Place]:
+    """Return a fresh topic and database, and an empty folder for workers to run in."""
+    folder = tmp_path / "cwd"
+    folder.mkdir()
+    with place(kafka, database, folder) as ready:
+        yield ready
+
+
+def send_one_batch(here: Place, records: Sequence[bytes], codec: str, partition: int = 0) -> None:
+    """Put *records* into one compressed batch, acknowledged on return."""
+    producer = Producer(
+        here.kafka.client_options()
+        | {
+            "compression.type": codec,
+            "compression.level": 9 if codec == "gzip" else -1,
+            "message.max.bytes": 1_000 * MB,
+            "batch.size": 1_000 * MB,
+            "queue.buffering.max.kbytes": 2_000_000,
+            "linger.ms": 5_000,
+        }
+    )
+    for record in records:
+        producer.produce(here.kafka.topic, record, b"k", partition)
+    assert producer.flush(60) == 0
+
+
+def peak_bytes(worker: Worker) -> int:
+    """Return the most memory that *worker* ever had."""
+    status = Path(f"/proc/{worker.process.pid}/status").read_text(encoding="ascii")
+    return next(int(ln.split()[1]) for ln in status.splitlines() if ln.startswith("VmHWM")) * 1_024
+
+
+def bare_peak_bytes(here: Place, partition: int, records: int) -> int:
+    """Return what a consumer takes that reads the partition and does nothing else."""
+    arguments = (here.kafka.bootstrap_servers, here.kafka.topic, str(partition), str(records))
+    done = subprocess.run(
+        [sys.executable, "-c", READ_AS_ANYBODY, *arguments],
+        check=True, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    return int(done.stdout) * 1_024
+
+
+def test_what_cannot_be_decompressed_is_one_row_and_the_rest_goes_on(here: Place) -> None:
+    """300 MB in 9 kB of zstd: a bounded row of quarantine and an incident; the same worker goes on."""
+    events = some_events(6)
+    worker = here.start()
+    worker.wait_until_ready()
+    here.send([event.record for event in events[:2]])
+    for _ in range(2):
+        send_one_batch(here, [b"z" * 300 * MB], "zstd")
+    here.send([event.record for event in events[2:4]])
+    here.send([event.record for event in events[4:]], partition=1)
+    eventually(lambda: here.count() == 6, f"every event, log: {worker.log}", 60)
+    assert here.stored_records() == sorted(event.record for event in events)
+    rows = here.rows(
+        "SELECT kafka_partition, kafka_offset, last_offset, size_bytes < 20000, length(record) < 70000, reason"
+        " FROM quarantine ORDER BY kafka_offset"
+    )
+    assert [row[:5] for row in rows] == [(0, 2, 2, True, True), (0, 3, 3, True, True)]
+    assert "_BAD_COMPRESSION" in rows[0][5]
+    assert here.rows("SELECT kind, first_offset, last_offset FROM incidents ORDER BY 2") == [
+        ("unreadable", 2, 2),
+        ("unreadable", 3, 3),
+    ]
+    eventually(lambda: worker.series()["lag_records/0"] == 0, "everything committed")
+    assert worker.series()["incidents_total/unreadable"] == 2
+    assert worker.process.poll() is None, "expected the same worker to go on"
+    assert peak_bytes(worker) < 100 * MB + WORKER_BYTES
+
+
+def test_the_books_know_a_batch_that_nobody_can_read(here: Place) -> None:
+    """It is in the ledger as quarantined: reconcile and account find no gap, replay finds the same row again."""
+    events = some_events(4)
+    here.send([events[0].record, events[1].record])
+    send_one_batch(here, [b"z" * 150 * MB, b"y" * 150 * MB, b"x"], "zstd")
+    here.send([events[2].record, events[3].record])
+    worker = here.start()
+    eventually(lambda: here.count() == 4, f"every event, log: {worker.log}", 60)
+    eventually(lambda: worker.series()["lag_records/0"] == 0, "everything committed")
+    settings = settings_of(here.kafka, here.database) | {
+        "TRAILHOUSE_WORKER_GROUP_ID": f"{here.kafka.topic}-group"
+    }
+    assert here.rows("SELECT sum(stored_rows), sum(quarantined_rows) FROM batch_ledger") == [(4, 3)]
+    row = "SELECT kafka_offset, last_offset, record_hash, record FROM quarantine"
+    before = here.rows(row, "record")
+    assert [each[:2] for each in before] == [(2, 4)]
+    assert run_command("reconcile", settings=settings).returncode == 0
+    assert run_command("account", settings=settings).returncode == 0
+    assert run_command("replay", "--from", "0:0", "--to", "0:6", settings=settings).returncode == 0
+    assert here.rows(row, "record") == before
+    assert here.stored_records() == sorted(event.record for event in events)
+
+
+@pytest.mark.parametrize("count", [1, 600])
+def test_a_batch_that_swells_costs_what_the_client_takes(here: Place, count: int) -> None:
+    """600 MB of gzip, one record or many: beyond what a bare consumer takes, the worker needs 300 MB at most."""
+    padding = "a" * (600 * MB // count - 300)
+    swollen = [
+        AuditEvent(type="message_sent", session_id="s", data={"text": "x"}).record.replace(
+            b'"text":"x"', f'"text":"{padding}"'.encode()
+        )
+        for _ in range(count)
+    ]
+    send_one_batch(here, swollen, "gzip")
+    after = some_events(2)
+    here.send([event.record for event in after])
+    here.send([event.record for event in some_events(3)], partition=1)
+    worker = here.start()
+    stored = 5 + (count if count > 1 else 0)
+    eventually(lambda: here.count() == stored, f"{stored} events, log: {worker.log}", 120)
+    if count == 1:
+        [kept] = here.rows("SELECT size_bytes, record_hash, record FROM quarantine", "record")
+        assert kept[:2] == (len(swollen[0]), sha256(swollen[0]).digest()[:16])
+        assert kept[2] == swollen[0][:32_768] + swollen[0][-32_768:]
+    assert worker.process.poll() is None, "expected the same worker to go on"
+    bare = bare_peak_bytes(here, 0, count)
+    peak = peak_bytes(worker)
+    print(json.dumps({"records": count, "worker_mb": peak // MB, "bare_mb": bare // MB}))  # noqa: T201
+    assert peak < bare + WORKER_BYTES
