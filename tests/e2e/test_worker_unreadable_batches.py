@@ -120,6 +120,8 @@ def test_the_books_know_a_batch_that_nobody_can_read(here: Place) -> None:
     before = here.rows(row, "record")
     assert [each[:2] for each in before] == [(2, 4)]
     assert run_command("reconcile", settings=settings).returncode == 0
+    deep = run_command("reconcile", "--deep", settings=settings)
+    assert deep.returncode == 0, deep.stdout
     assert run_command("account", settings=settings).returncode == 0
     assert run_command("replay", "--from", "0:0", "--to", "0:6", settings=settings).returncode == 0
     assert here.rows(row, "record") == before

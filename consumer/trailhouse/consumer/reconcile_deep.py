@@ -15,12 +15,11 @@ What has expired in Kafka cannot be compared with it: `reconcile --hashes` holds
 
 import time
 from collections.abc import Callable, Mapping
-from hashlib import sha256
 from typing import Any, NamedTuple
 
 import msgspec
 
-from trailhouse.consumer.batch import HASH_BYTES, Received, place_of
+from trailhouse.consumer.batch import place_of
 from trailhouse.consumer.kafka_admin import PartitionLag
 from trailhouse.consumer.ranges import Range, Ranges
 from trailhouse.consumer.reconcile_columns import (
@@ -44,6 +43,7 @@ from trailhouse.consumer.reconcile_rows import (
 )
 from trailhouse.consumer.replay_source import TopicReader
 from trailhouse.consumer.rows import Origin
+from trailhouse.consumer.stand_in import Received, whole, whole_last
 from trailhouse.store.clickhouse import ClickHouse
 
 WINDOW_RECORDS = 20_000
@@ -73,9 +73,13 @@ class Deep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Held(NamedTuple):
-    """A record as Kafka holds it: its offset and time, its hash, the columns that follow from it."""
+    """A record as Kafka holds it: its offset and time, its hash, the columns that follow from it.
+
+    Or a batch that cannot be read: `records` of them, without columns.
+    """
 
     offset: int
+    records: int
     appended_ms: int
     digest: bytes
     columns: tuple[Any, ...] | None
@@ -151,7 +155,7 @@ class DeepComparison:
             window += records
             size_bytes += sum(len(record.value() or b"") for record in records)
             if len(window) >= WINDOW_RECORDS or size_bytes >= WINDOW_BYTES:
-                stretch = Range(first, window[-1].offset())
+                stretch = Range(first, min(whole_last(window[-1]), within.last))
                 self._look(partition, stretch, _held(window), batches, missing)
                 window, size_bytes, first = [], 0, stretch.last + 1
                 done = first - within.first
@@ -176,8 +180,9 @@ class DeepComparison:
         batches: BatchCheck,
         missing: Ranges,
     ) -> None:
-        self._records += len(held)
-        for batch in batches.take(stretch, [(each.offset, each.digest) for each in held]):  # 1
+        self._records += sum(each.records for each in held)
+        digested = [(each.offset, each.digest, each.records) for each in held]
+        for batch in batches.take(stretch, digested):  # 1
             first, last = batch.row.first_offset, batch.row.last_offset
             self._found.add(
                 Contradiction(
@@ -285,5 +290,7 @@ def _held(records: list[Received]) -> list[_Held]:
     held: list[_Held] = []
     for record, value, columns in zip(records, values, derived(values), strict=True):
         _, offset, appended_ms = place_of(record)
-        held.append(_Held(offset, appended_ms, sha256(value).digest()[:HASH_BYTES], columns))
+        of = whole(record)
+        is_kept = of.size_bytes == len(value)  # else it is in quarantine, whatever it holds
+        held.append(_Held(offset, of.records, appended_ms, of.digest, columns if is_kept else None))
     return held

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
-from trailhouse.consumer.batch import HASH_BYTES
 from trailhouse.consumer.ranges import Range
 from trailhouse.consumer.rows import Origin
+from trailhouse.consumer.stand_in import HASH_BYTES
 from trailhouse.store.clickhouse import ClickHouse
 
 MAX_OPEN_BATCHES = 64
@@ -55,22 +55,25 @@ class BatchCheck:
         self.checked = 0
         self.unchecked = self._beginning_below(within.first)
 
-    def take(self, stretch: Range, digests: Sequence[tuple[int, bytes]]) -> Iterator[Falsified]:
-        """Yield what the records in *stretch* falsify; *digests* names each by its offset.
+    def take(
+        self, stretch: Range, digests: Sequence[tuple[int, bytes, int]]
+    ) -> Iterator[Falsified]:
+        """Yield what the records in *stretch* falsify; *digests* names each by its offset, and
+        how many records it stands for.
 
         Raises:
             StorageError: ClickHouse is away (retriable) or refuses (permanent).
         """
         rows = self._beginning_in(stretch)
         place = 0
-        for offset, digest in digests:
+        for offset, digest, records in digests:
             while place < len(rows) and rows[place].first_offset <= offset:
                 yield from self._begin(rows[place])
                 place += 1
             yield from self._end_below(offset)
             for batch in self._open:
                 batch.hasher.update(digest)
-                batch.records += 1
+                batch.records += records
         for row in rows[place:]:
             yield from self._begin(row)
         yield from self._end_below(stretch.last + 1)

@@ -118,12 +118,17 @@ def quarantined_at(
 ) -> dict[int, set[bytes]]:
     """Return the half hashes of the records in quarantine, by offset; a null record's is that of no bytes.
 
+    Of what is kept in part it is the hash that the row names.
+
     Raises:
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
     rows = storage.query(
         f"""
-        SELECT DISTINCT kafka_offset, toFixedString(substring(SHA256(ifNull(record, '')), 1, 16), 16)
+        SELECT DISTINCT kafka_offset, if(
+            length(ifNull(record, '')) = size_bytes,
+            toFixedString(substring(SHA256(ifNull(record, '')), 1, 16), 16), record_hash
+        )
         FROM event_quarantine
         WHERE {_OF_TOPIC} AND kafka_partition = {{partition:UInt16}}
             AND kafka_offset BETWEEN {{first:UInt64}} AND {{last:UInt64}}
