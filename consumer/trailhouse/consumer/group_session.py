@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from trailhouse.consumer.account_watch import AccountWatch
 from trailhouse.consumer.batch import Batch, Limits
+from trailhouse.consumer.blocks import LONGEST_SPAN_RECORDS
 from trailhouse.consumer.breaker import check_share
 from trailhouse.consumer.commit_watch import CommitWatch
 from trailhouse.consumer.detour import Detour
@@ -18,7 +19,6 @@ from trailhouse.consumer.group_watch import GroupWatch
 from trailhouse.consumer.health import Health
 from trailhouse.consumer.kafka_probe import Ask
 from trailhouse.consumer.kafka_source import KafkaSource, Listener
-from trailhouse.consumer.ledger import LONGEST_SPAN_RECORDS
 from trailhouse.consumer.lookout import Lookout
 from trailhouse.consumer.metrics import WorkerMetrics
 from trailhouse.consumer.progress import Progress
