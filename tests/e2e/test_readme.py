@@ -17,11 +17,6 @@ RUN_ELSEWHERE = {
     "trailhouse dev -- python program.py": "by this test, for the stack of all blocks",
 }
 
-WAIT_UNTIL_STORED = (
-    "for _ in $(seq 50); do"
-    " trailhouse log support-4711 --format jsonl | grep -q run_completed && break; done"
-)
-
 
 def script() -> str:
     """Return one program that runs every block in the README's order, and stops at a failure."""
@@ -31,10 +26,11 @@ def script() -> str:
         if language == "python":
             programs += 1
             Path(f"program{programs}.py").write_text(code, encoding="utf-8")
-            parts.append(f"python program{programs}.py")
+            runner = "pytest -q -p no:cacheprovider" if "def test_" in code else "python"
+            parts.append(f"{runner} program{programs}.py")
         elif language == "sh":
             lines = [line for line in code.splitlines() if line not in RUN_ELSEWHERE]
-            parts += [WAIT_UNTIL_STORED, *lines] if lines else []
+            parts += lines
         elif language == "sql":
             parts.append(
                 f"curl --fail --silent --show-error $TRAILHOUSE_CLICKHOUSE_URL --data-binary '{code}'"
@@ -57,9 +53,17 @@ def test_the_readmes_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert re.search(r"^[0-9a-f-]{36} trailhouse\.events \d+ \d+$", result.stdout, re.MULTILINE), (
         result.stdout
     )
-    assert "run_completed" in result.stdout, result.stdout
+    printed = result.stdout.splitlines()[:3]
+    assert [line.split(" ", 2)[2] for line in printed] == [
+        "acme helper run_started {'agent_id': 'helper', 'run_status': 'pending'}",
+        "acme helper tool_call_started {'tool_name': 'search'}",
+        "acme helper run_completed {'agent_id': 'helper', 'cost_usd': 0.0031, 'token_usage': {'input_tokens': 812}}",
+    ]
+    assert "1 passed" in result.stdout, result.stdout
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "program1.py",
         "program2.py",
         "program3.py",
+        "program4.py",
+        "program5.py",
     ], "running the programs left files in the folder"

@@ -71,6 +71,8 @@ def test_a_reader_of_another_tenant_does_not_see_it(pipe: Pipe) -> None:
             pipe.store(partition, 0, end - 1)
     with AuditReader("t", config=pipe.database) as reader:
         reader.wait_stored(receipt)
+        for of_a_logger_that_is_off in (None, [None], []):
+            reader.wait_stored(of_a_logger_that_is_off, timeout_seconds=0.0)
     with (
         AuditReader("u", config=pipe.database) as other,
         pytest.raises(DeliveryTimeoutError, match="1 of 1 events"),

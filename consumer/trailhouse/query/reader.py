@@ -180,7 +180,7 @@ class AuditReader:
 
     def wait_stored(
         self,
-        receipt: Receipt | Iterable[Receipt],
+        receipt: Receipt | Iterable[Receipt | None] | None,
         timeout_seconds: float = STORED_TIMEOUT_SECONDS,
     ) -> None:
         """Return when this reader sees the event of *receipt*, or of each of several.
@@ -189,7 +189,8 @@ class AuditReader:
         key, and one question for many receipts.
 
         Args:
-            receipt: What the producer gave for the event, or several of them.
+            receipt: What the producer gave for the event, or several of them; None, which it gives while
+                auditing is off, is nothing to wait for.
             timeout_seconds: Longest wait for all of them together, both steps included.
 
         Raises:

@@ -48,12 +48,13 @@ _Pending = dict[str, tuple[Receipt, Delivery]]
 def wait_stored(
     ready: Callable[[], ClickHouse],
     tenant_id: str | None,
-    receipt: Receipt | Iterable[Receipt],
+    receipt: Receipt | Iterable[Receipt | None] | None,
     timeout_seconds: float,
 ) -> None:
     """Do what `AuditReader.wait_stored` says; *ready* returns the connection once it may be used."""
     deadline = time.monotonic() + timeout_seconds
-    receipts = [receipt] if isinstance(receipt, Receipt) else list(receipt)
+    given = [receipt] if receipt is None or isinstance(receipt, Receipt) else receipt
+    receipts = [each for each in given if each is not None]
     pending: _Pending = {
         each.event_id: (each, each.result(max(0.0, deadline - time.monotonic())))
         for each in receipts
