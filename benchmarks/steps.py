@@ -31,8 +31,11 @@ from trailhouse.consumer.promoted import promoted_columns
 from trailhouse.consumer.rows import EventRows, event_columns
 from trailhouse.devstack import DevStack
 from trailhouse.producer.frame import frame
+from trailhouse.producer.journal import Inbox
+from trailhouse.producer.outbox import Outbox
+from trailhouse.producer.receipt import Receipt
 from trailhouse.producer.spool import Spool
-from trailhouse.producer.spool_folder import Destination
+from trailhouse.producer.spool_notes import Destination
 from trailhouse.query import AuditReader
 from trailhouse.query.order import STORED_COLUMNS
 from trailhouse.schemas import ProducerConfig, Source, WorkerConfig, decode
@@ -153,7 +156,14 @@ def _producer() -> dict[str, float]:
         target = Destination(
             bootstrap_servers="none", topic="none", service="bench", host="host", pid=1
         )
-        spool = Spool(Path(folder), uuid7(), target, ProducerConfig())
+        inbox = Inbox()
+        spool = Spool(Path(folder), target, ProducerConfig(), inbox)
+        outbox = Outbox(1, 1)
+
+        def append(record: bytes) -> None:
+            newest = spool.newest()
+            spool.append(newest, newest.seq + 1, Receipt(outbox, "", b"session", b""), record)
+
         for _ in range(REPEATS):
             clock("record", _each, lambda fields: new_record(source, *fields), given)
             clock("… of it id", _each, lambda _: uuid7(), given)
@@ -164,7 +174,7 @@ def _producer() -> dict[str, float]:
             envelopes = [decode_all([record]) for record in records]
             flat = [each[0] for each in envelopes if each is not None]
             clock("… of it encode", encode_lines, flat)
-            clock("spool", _each, lambda record: spool.append(b"session", record), records)
+            clock("spool", _each, append, records)
             clock("… of it frame", _each, lambda record: frame(1, b"session", record), records)
         spool.discard()
     return clock.microseconds(REPEATS * len(events))

@@ -270,23 +270,17 @@ def _no_close_at_exit() -> None:
 
 
 def _overtake_the_backlog() -> None:
-    replace("trailhouse.producer.backlog:Backlog.has_unread_before", lambda _: lambda *_args: False)
-    # What is passed by must still be read later, as if it were only out of turn.
-    replace("trailhouse.producer.backlog:Backlog.pass_by", lambda _: lambda *_args: None)
-    replace(
-        "trailhouse.producer.outbox:Outbox._let_in",
-        lambda _: _let_in_the_newest_first,
-    )
+    replace("trailhouse.producer.outbox:Outbox.admit", lambda _: _admit_the_newest_first)
 
 
-def _let_in_the_newest_first(outbox: Any) -> None:
-    arrived, outbox._arriving = outbox._arriving, []
-    for receipt in arrived:
-        outbox.waiting.appendleft(receipt)
+def _admit_the_newest_first(outbox: Any, **_kwargs: Any) -> None:
+    """Take what has arrived in memory before what is on the disk, and the newest of it first."""
+    while outbox._arrivals:
+        receipt = outbox._arrivals.pop()
+        outbox.waiting.append(receipt)
         outbox._events += 1
         outbox._bytes += len(receipt.record)
-        outbox._backlog._place = receipt.place
-        outbox._backlog._next_number = receipt.number + 1
+        outbox._backlog.pass_by(receipt)
 
 
 def _no_adoption() -> None:
@@ -300,15 +294,15 @@ def _swallow_spool_errors() -> None:
     from trailhouse.schemas.errors import DeliveryError
 
     def make(original: Any) -> Any:
-        def add(self: Any, receipt: Any) -> None:
+        def append(self: Any, *args: Any) -> bool:
             try:
-                original(self, receipt)
+                return bool(original(self, *args))
             except DeliveryError:
-                return
+                return True
 
-        return add
+        return append
 
-    replace("trailhouse.producer.outbox:Outbox.add", make)
+    replace("trailhouse.producer.spool:Spool.append", make)
 
 
 class Mechanism(NamedTuple):

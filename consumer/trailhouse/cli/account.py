@@ -72,8 +72,9 @@ def account(
 def _spooled(topic: str) -> Iterator[bytes]:
     """Yield the records in this machine's spools that are on their way to *topic*."""
     from trailhouse.producer.frame import Frame
-    from trailhouse.producer.spool_folder import destination_of, folders, root_of
+    from trailhouse.producer.spool_notes import destination_of
     from trailhouse.producer.spool_reader import frames_of
+    from trailhouse.producer.spool_root import folders, root_of
     from trailhouse.schemas.config import ProducerConfig
 
     for path in folders(root_of(ProducerConfig())):

@@ -87,7 +87,7 @@ def drain(
     from trailhouse.cli.console import show_warnings
     from trailhouse.cli.printable import counted
     from trailhouse.producer.drain import drain as send
-    from trailhouse.producer.spool_folder import root_of
+    from trailhouse.producer.spool_root import root_of
     from trailhouse.producer.spool_status import spools_status
     from trailhouse.schemas.config import ProducerConfig
 
@@ -123,8 +123,9 @@ def inspect(
     Damaged ranges are named on standard error, and make the exit code 1.
     """
     from trailhouse.producer.frame import Frame
-    from trailhouse.producer.spool_folder import folders, split
+    from trailhouse.producer.spool_folder import split
     from trailhouse.producer.spool_reader import frames_of
+    from trailhouse.producer.spool_root import folders
 
     root = _root(spool_dir)
     chosen = [path for path in folders(root) if spool in {None, path.name}]
@@ -144,7 +145,7 @@ def inspect(
 
 
 def _root(given: Path | None) -> Path:
-    from trailhouse.producer.spool_folder import root_of
+    from trailhouse.producer.spool_root import root_of
     from trailhouse.schemas.config import ProducerConfig
 
     return given if given is not None else root_of(ProducerConfig())

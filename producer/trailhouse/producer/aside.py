@@ -7,8 +7,9 @@ from pathlib import Path
 
 from trailhouse.producer.frame import Damage, frame
 from trailhouse.producer.receipt import Receipt
-from trailhouse.producer.spool_folder import OWNER_ONLY, SET_ASIDE, translated
+from trailhouse.producer.spool_files import FOLDER_OWNER_ONLY, open_file, open_folder
 from trailhouse.producer.spool_reader import Spooled
+from trailhouse.producer.spool_root import SET_ASIDE, make_root, translated
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,9 @@ class Aside:
         Raises:
             SpoolUnavailableError: They cannot be kept. Retriable: read the same again.
         """
-        content = b"".join(each.found.content for each in items if isinstance(each.found, Damage))
+        ranges = [each.found.content for each in items if isinstance(each.found, Damage)]
+        # Blocks of zeros hold nothing: a disk has lost them, or a failed write was covered with them.
+        content = b"".join(each for each in ranges if each.strip(b"\0"))
         if not content:
             return
         self._append(name + DAMAGED_SUFFIX, content)
@@ -48,11 +51,14 @@ class Aside:
         self._append(name + REFUSED_SUFFIX, content)
 
     def _append(self, name: str, content: bytes) -> None:
-        folder = self._root / SET_ASIDE
         with translated(self._root):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-            file = os.open(folder / name, flags, OWNER_ONLY)
+            make_root(self._root)
+            (self._root / SET_ASIDE).mkdir(exist_ok=True, mode=FOLDER_OWNER_ONLY)
+            folder = open_folder(self._root / SET_ASIDE)
+            try:
+                file = open_file(name, os.O_WRONLY | os.O_APPEND | os.O_CREAT, dir_fd=folder)
+            finally:
+                os.close(folder)
             try:
                 while content:
                     content = content[os.write(file, content) :]

@@ -12,11 +12,17 @@ import msgspec
 
 from trailhouse.producer import process_hooks
 from trailhouse.producer.backlog import Backlog
-from trailhouse.producer.outbox import STAY, Outbox, Stats
+from trailhouse.producer.outbox import Outbox
 from trailhouse.producer.receipt import Receipt
 from trailhouse.producer.sender import Sender
 from trailhouse.producer.service_name import default_service
-from trailhouse.schemas.errors import BrokerRejectedError, EventTooLargeError, SpoolFullError
+from trailhouse.producer.waits import STAY, bounded, wait_empty, wait_settled_all
+from trailhouse.schemas.errors import (
+    BrokerRejectedError,
+    EventTooLargeError,
+    ProducerClosedError,
+    SpoolFullError,
+)
 from trailhouse.schemas.event import AuditEvent
 from trailhouse.schemas.quick import GIVEN, new_record
 from trailhouse.schemas.record import Source
@@ -26,15 +32,34 @@ from trailhouse.schemas.uuid7 import uuid7
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from trailhouse.producer.journal import Entry
+    from trailhouse.producer.stats import Stats
     from trailhouse.schemas.config import ProducerConfig
+
+    Made = tuple[str, bytes, bytes, Any, int]
+    """Id, key and record of an event; what makes the same again; and by how much `seq` grows."""
+    Make = Callable[["Incarnation", Any, int], Made]
 
 log = logging.getLogger(__name__)
 
 OFF_TIMEOUT_SECONDS = 1.0
 
 
+class Incarnation:
+    """What a dispatcher is in one process: a forked child has another, and never a part of its parent's."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self.pid = os.getpid()
+        self.producer_id = uuid7()
+        self.outbox = outbox
+        self.senders: list[Sender] = []
+        """The first is the one; others were made by calls that a signal handler has overtaken."""
+        self.sender: Sender | None = None
+        """The one, when it runs."""
+
+
 class Dispatcher:
-    """What an `AuditLogger` delivers by. Safe for threads and after fork.
+    """What an `AuditLogger` delivers by. Safe for threads, after fork, and in signal handlers.
 
     Each method promises and raises what the logger's method of that name does.
     """
@@ -43,137 +68,168 @@ class Dispatcher:
         self._config = config
         self._service = config.service or default_service()
         self._host = socket.gethostname()
-        self._reset()
+        self._unlogged = 0
+        self._here = Incarnation(self._make_outbox())
         process_hooks.register(self)
 
-    def _reset(self) -> None:
-        """Begin with an empty queue and an identity of our own: at the start, and after a fork."""
-        self._pid = os.getpid()
-        self._producer_id = uuid7()
-        self._next_seq = 0
-        self._unlogged = 0
-        self._outbox = self._make_outbox()
-        self._sender: Sender | None = None
-
     def _make_outbox(self) -> Outbox:
-        backlog = (
-            Backlog(self._config, self._producer_id, self._service)
-            if self._config.mode == "durable"
-            else None
-        )
+        backlog = Backlog(self._config, self._service) if self._config.mode == "durable" else None
         return Outbox(self._config.queue_events, self._config.queue_bytes, backlog)
 
-    def send_orphans(self) -> None:
-        """Have what a predecessor left sent, whether or not we log anything."""
-        if self._outbox.has_orphans():
-            with self._outbox.lock:
-                self._start()
+    @property
+    def outbox(self) -> Outbox:
+        """The queue of this process."""
+        return self._here.outbox
+
+    def prepare(self) -> None:
+        """Check the folder of the spools, and have what a predecessor left sent, whether or not we log.
+
+        Raises:
+            ConfigError: The folder cannot be made or written, or is not ours alone. Permanent.
+        """
+        here = self._here
+        here.outbox.check_folder()
+        if here.outbox.has_orphans():
+            self._start(here)
 
     def log(self, given: tuple[Any, ...]) -> Receipt:
         """Stamp and queue what is given, in the order of `GIVEN`."""
-        return self._when_there_is_room(self._enqueue_numbered, given)
+        return self._deliver(self._stamped, given)
 
     def try_log(self, given: tuple[Any, ...]) -> Receipt | None:
         """Do what `log` does, or return None where that might wait: for room, or for the disk."""
         if self._config.fsync == "always":
             return None
-        outbox = self._outbox
+        here = self._here
+        outbox = here.outbox
         with outbox.mutex:
             if not outbox.has_room:
                 return None
             try:
-                return self._enqueue_numbered(given)
-            except SpoolFullError:
-                return None
+                return self._append(here, self._stamped, given)
+            except (SpoolFullError, ProducerClosedError):
+                return None  # `log` waits, begins anew, or says that it is closed
 
     def emit(self, event: AuditEvent) -> Receipt:
         """Queue *event* as it is."""
-        return self._when_there_is_room(self._enqueue, event)
+        return self._deliver(_as_it_is, event)
 
-    def _when_there_is_room(self, enqueue: Callable[[Any], Receipt], what: object) -> Receipt:
-        """Call *enqueue* under the outbox's lock, again for as long as the disk may still get space."""
-        outbox = self._outbox
+    def _deliver(self, make: Make, what: object) -> Receipt:
+        while True:
+            here = self._here
+            try:
+                return self._when_there_is_room(here, make, what)
+            except ProducerClosedError:
+                # A signal handler has forked, or the spool was removed: there is another by now.
+                if here.outbox.is_closed and self._here is here:
+                    raise
+
+    def _when_there_is_room(self, here: Incarnation, make: Make, what: object) -> Receipt:
+        """Queue *what* under the outbox's lock, again for as long as the disk may still get space."""
+        outbox = here.outbox
         with outbox.mutex:
             if not outbox.has_room:
                 outbox.wait_for_room(self._config.queue_timeout_seconds)
             try:
-                return enqueue(what)
+                return self._append(here, make, what)
             except SpoolFullError:
                 deadline_seconds = time.monotonic() + self._config.queue_timeout_seconds
             while True:
                 # The lock is let go of here: others may take the numbers that follow.
                 is_over = not outbox.wait_for_disk(deadline_seconds)
                 try:
-                    return enqueue(what)
+                    return self._append(here, make, what)
                 except SpoolFullError:
                     if is_over:
                         raise
 
-    def _enqueue_numbered(self, given: tuple[Any, ...]) -> Receipt:
-        number = self._outbox.end_number
-        seq = self._next_seq
-        self._next_seq = seq + 1  # at once: a signal handler may log before we are done
+    def _append(self, here: Incarnation, make: Make, what: Any) -> Receipt:
+        """Append *what* to the journal; anew with the next `seq` when a signal handler was faster."""
+        outbox = here.outbox
+        journal = outbox.open_journal
+        newest: Entry | None = None
+        while True:
+            if journal is not None:
+                newest = journal.newest()
+            seq = 0 if newest is None else newest.seq
+            event_id, key, record, what, numbers = make(here, what, seq)
+            if (size_bytes := len(record)) > self._config.max_event_bytes:
+                raise EventTooLargeError(size_bytes, self._config.max_event_bytes)
+            if here.sender is None:
+                self._start(here)
+            if journal is None or newest is None:
+                journal = (
+                    outbox.journal
+                )  # not before: there is no spool for an event that is refused
+                newest = journal.newest()
+                if newest.seq != seq:
+                    continue
+            is_kept = outbox.keeps_in_memory(newest.events)
+            receipt = Receipt(outbox, event_id, key, record if is_kept else b"")
+            if journal.append(newest, seq + numbers, receipt, record):
+                outbox.ring(size_bytes if is_kept else 0)
+                return receipt
+
+    def _stamped(self, here: Incarnation, given: tuple[Any, ...], seq: int) -> Made:
         source = Source(
             host=self._host,
-            pid=self._pid,
-            producer_id=self._producer_id,
+            pid=here.pid,
+            producer_id=here.producer_id,
             seq=seq,
             service=self._service,
         )
-        try:
-            if (new := new_record(source, *given)) is None:
-                return self._enqueue(_event(given, source))
-            event_id, record = new
-            return self._enqueue_record(event_id, given[_SESSION_ID].encode(), record)
-        except BaseException:
-            if self._next_seq == seq + 1 and self._outbox.end_number == number:
-                self._next_seq = seq  # a refused event must not look like a lost one
-            raise
+        if (new := new_record(source, *given)) is None:
+            event = _event(given, source)
+            plain = tuple([getattr(event, name) for name in GIVEN])  # no code of the caller's again
+            return event.event_id, key_of(event), event.record, plain, 1
+        event_id, record = new
+        return event_id, given[_SESSION_ID].encode(), record, given, 1
 
-    def _enqueue(self, event: AuditEvent) -> Receipt:
-        return self._enqueue_record(event.event_id, key_of(event), event.record)
-
-    def _enqueue_record(self, event_id: str, key: bytes, record: bytes) -> Receipt:
-        if (size_bytes := len(record)) > self._config.max_event_bytes:
-            raise EventTooLargeError(size_bytes, self._config.max_event_bytes)
-        if self._sender is None:
-            self._start()
-        receipt = Receipt(self._outbox, event_id, key, record)
-        self._outbox.add(receipt)
-        return receipt
-
-    def _start(self) -> None:
-        self._outbox.adopt()
-        self._sender = Sender(self._config, self._outbox)
+    def _start(self, here: Incarnation) -> None:
+        """Have the sender run. Whatever interrupts this, or calls it in between, there is one that serves."""
+        senders = here.senders
+        if not senders:
+            made = Sender(self._config, here.outbox)
+            if os.getpid() != here.pid:
+                process_hooks.abandon(made)  # a signal handler has forked meanwhile
+            senders.append(made)
+        sender = senders[0]
         process_hooks.hold(self)
+        sender.start()
+        here.sender = sender
+        if here.outbox.is_closed:  # a signal handler has closed meanwhile
+            sender.stop()
+            process_hooks.release(self)
 
     def flush(self, timeout_seconds: float) -> None:
         """Return when every event logged before this call is acknowledged."""
-        self._outbox.wait_empty(timeout_seconds)
+        wait_empty(self._here.outbox, timeout_seconds)
 
     def close(self, timeout_seconds: float) -> None:
-        """Flush, then refuse further events and free the connection. May be called twice."""
+        """Flush, then refuse further events and free the connection. May be called twice, and interrupted."""
+        here = self._here
+        outbox = here.outbox
+        timeout = bounded(timeout_seconds)
         try:
-            if not self._outbox.is_closed:
-                self._wait_at_close(timeout_seconds)
+            if not outbox.is_closed:
+                self._wait_at_close(outbox, timeout)
         finally:
-            with self._outbox.lock:
-                # From here on nothing is added, and so no new sender is made.
-                self._outbox.is_closed = True
-                sender, self._sender = self._sender, None
-            if sender is not None:
+            with outbox.lock:
+                # From here on nothing is added; a call that is interrupted by this one finds it sealed.
+                outbox.is_closed = True
+            for sender in list(here.senders):
                 sender.stop()
-            self._outbox.close()
+            outbox.close()
             process_hooks.release(self)
 
-    def _wait_at_close(self, timeout_seconds: float) -> None:
-        if (waits := self._outbox.wait_settled_all(timeout_seconds)) is None:
+    def _wait_at_close(self, outbox: Outbox, timeout_seconds: float) -> None:
+        if (waits := wait_settled_all(outbox, timeout_seconds)) is None:
             return
         # A program that is off by its settings has said no more than that it is.
-        if not self._outbox.is_durable and self._config.enabled:
+        if not outbox.is_durable and self._config.enabled:
             raise waits.with_traceback(None)
         if isinstance(waits, BrokerRejectedError):
-            waiting = self._outbox.stats().queued_events
+            waiting = outbox.stats().queued_events
             log.error("closing the audit logger: %s; %d events wait: %s", waits, waiting, STAY)
         else:
             log.warning("closing the audit logger: %s", waits)
@@ -187,7 +243,7 @@ class Dispatcher:
 
     def stats(self) -> Stats:
         """Return the counters of this process."""
-        return msgspec.structs.replace(self._outbox.stats(), unlogged_total=self._unlogged)
+        return msgspec.structs.replace(self._here.outbox.stats(), unlogged_total=self._unlogged)
 
     def count_unlogged(self) -> None:
         """Count an event that telemetry reported and that could not be logged."""
@@ -195,15 +251,23 @@ class Dispatcher:
 
     def after_fork(self) -> None:
         """Leave the parent's queue and connection to the parent. Called in a forked child."""
-        process_hooks.abandon(self._sender)
-        self._outbox.abandon()
-        self._reset()
+        before = self._here
+        for sender in before.senders:
+            process_hooks.abandon(sender)
+        before.outbox.abandon()
+        self._unlogged = 0
+        self._here = Incarnation(self._make_outbox())
 
 
 _SESSION_ID = GIVEN.index("session_id")
 
 
+def _as_it_is(_here: Incarnation, event: AuditEvent, _seq: int) -> Made:
+    return event.event_id, key_of(event), event.record, event, 0
+
+
 def _event(given: tuple[Any, ...], source: Source) -> AuditEvent:
-    fields: dict[str, Any] = {"session_id": None}
-    fields |= {name: value for name, value in zip(GIVEN, given, strict=True) if value is not None}
-    return AuditEvent(**fields, source=source)
+    fields: dict[str, Any] = {
+        name: value for name, value in zip(GIVEN, given, strict=True) if value is not None
+    }
+    return AuditEvent(**({"session_id": None} | fields), source=source)

@@ -1,10 +1,12 @@
 """Send what loggers that are gone have left in their spools."""
 
 from trailhouse.producer.backlog import Backlog
-from trailhouse.producer.outbox import Outbox, Stats
+from trailhouse.producer.outbox import Outbox
 from trailhouse.producer.sender import Sender
+from trailhouse.producer.stats import Stats
+from trailhouse.producer.waits import bounded, wait_empty
 from trailhouse.schemas.config import ProducerConfig
-from trailhouse.schemas.uuid7 import uuid7
+from trailhouse.schemas.errors import SpoolUnavailableError
 
 
 def drain(
@@ -23,16 +25,22 @@ def drain(
         SpoolUnavailableError: Some events were damaged and are set aside, all others acknowledged; or a
             spool cannot be read. Retriable once that is mended.
     """
-    backlog = Backlog(config, uuid7(), "trailhouse spool drain")
+    timeout = bounded(timeout_seconds)
+    backlog = Backlog(config, "trailhouse spool drain")
     outbox = Outbox(config.queue_events, config.queue_bytes, backlog)
     try:
-        if not outbox.adopt(any_destination=any_destination):
-            return outbox.stats()
-        sender = Sender(config, outbox)
-        try:
-            outbox.wait_empty(timeout_seconds)
-        finally:
-            sender.stop()
+        if outbox.adopt(any_destination=any_destination):
+            sender = Sender(config, outbox, adopts=False)
+            sender.start()
+            try:
+                wait_empty(outbox, timeout)
+            finally:
+                sender.stop()
+        if unreadable := backlog.inheritance.unreadable_total:
+            raise SpoolUnavailableError(
+                f"{unreadable} spools in {backlog.root} cannot be read, and are left as they are:"
+                " `trailhouse spool status` names them"
+            )
     finally:
         outbox.close()
     return outbox.stats()

@@ -7,6 +7,9 @@ from zlib import crc32
 MARKER = b"\xffTSF"
 """Begins every frame. UTF-8 knows no byte 0xFF, so it stands in no key and in no record."""
 
+MAX_RECORD_BYTES = 100_000_000
+"""What `max_event_bytes` allows at most: a length above it is damage, and nobody makes room for it."""
+
 _HEAD = struct.Struct("<QIH")
 _CHECKS = struct.Struct("<II")
 HEADER_BYTES = len(MARKER) + _HEAD.size + _CHECKS.size
@@ -75,6 +78,8 @@ def _frame_end(content: bytes, begin: int) -> int | None:
     if crc32(head) != head_check:
         return None
     _, record_bytes, key_bytes = _HEAD.unpack(head)
+    if record_bytes > MAX_RECORD_BYTES:
+        return None
     return int(begin + HEADER_BYTES + key_bytes + record_bytes)
 
 

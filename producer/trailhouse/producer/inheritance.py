@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import time
@@ -10,17 +11,11 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from trailhouse.producer.frame import Frame
-from trailhouse.producer.spool_folder import (
-    Destination,
-    SpoolFolder,
-    destination_of,
-    folders,
-    is_held,
-    remove_unfinished,
-    split,
-    take_turn,
-)
-from trailhouse.producer.spool_reader import Spooled, SpoolReader
+from trailhouse.producer.missing import MissingCount
+from trailhouse.producer.spool_folder import SpoolFolder, is_held, remove_unfinished, split
+from trailhouse.producer.spool_notes import Destination, destination_of, read_written
+from trailhouse.producer.spool_reader import Spooled, SpoolReader, start_of
+from trailhouse.producer.spool_root import folders, survey, take_turn
 from trailhouse.producer.spool_source import pass_over, put_on_its_way
 from trailhouse.schemas.errors import DeliveryError, SpoolUnavailableError
 
@@ -29,6 +24,7 @@ if TYPE_CHECKING:
 
     from trailhouse.producer.aside import Aside
     from trailhouse.producer.receipt import Receipt
+    from trailhouse.producer.spool_files import OpenFile
     from trailhouse.producer.spool_source import MakeReceipt
 
 log = logging.getLogger(__name__)
@@ -37,7 +33,10 @@ SWEEP_AGE_SECONDS = 30.0
 """A logger that is started again finds its predecessor's spool itself, and first: order is kept."""
 TURN_SECONDS = 30.0
 HELD_FOLDERS = 16
-"""So many are held at a time: each costs two open files, and there may be thousands."""
+"""So many are held at a time: each costs a few open files, and there may be thousands."""
+_TOO_MANY_FILES = frozenset({errno.EMFILE, errno.ENFILE})
+RETRY_SECONDS = 600.0
+"""A spool that cannot be read is left alone for so long: it must not stand in the way of others."""
 
 
 class Inherited:
@@ -46,16 +45,18 @@ class Inherited:
     def __init__(self, folder: SpoolFolder) -> None:
         self.folder = folder
         self.last: Receipt | None = None
-        self._reader = SpoolReader(folder.path, folder.acked())
+        self._reader = SpoolReader(folder.path, start_of(folder.path))
         self._acked = self._end = self._reader.place
         self._is_read = False
-        self._next_number: int | None = None if self._acked else 0
+        self._is_broken = False
+        self._count = MissingCount(is_from_start=not self._acked)
         self.is_done = False
 
-    def missing_before(self, number: int) -> int:
-        """Return how many events are missing before the one numbered *number*, which was read next."""
-        expected, self._next_number = self._next_number, number + 1
-        return 0 if expected is None else max(0, number - expected)
+    def count_missing(self, items: list[Spooled]) -> int:
+        """Return how many events, at least, are missing from *items*, which were read next; none: the end."""
+        if items:
+            return self._count.add(items)
+        return self._count.end(self._reader.place, read_written(self.folder.path))
 
     def read(self) -> list[Spooled]:
         """Return the next frames; none when all are read."""
@@ -69,15 +70,6 @@ class Inherited:
             self._is_read = True
             self._finish()
 
-    def unread(self, place: int) -> None:
-        """Read from *place* again."""
-        self._reader.place = place
-
-    @property
-    def place(self) -> int:
-        """Where it is read next."""
-        return self._reader.place
-
     def settle_to(self, place: int) -> None:
         """Note that everything before *place* is settled; the last one removes the folder."""
         if place > self._acked and not self.is_done:
@@ -89,10 +81,15 @@ class Inherited:
                 log.error("a spool cannot note what is acknowledged (%s)", error.strerror)
             self._finish()
 
+    def stop_reading(self) -> None:
+        """Leave the rest to others: it cannot be read. What is on its way is settled before."""
+        self._is_read = self._is_broken = True
+        self._finish()
+
     def _finish(self) -> None:
         if self._is_read and self._acked >= self._end and not self.is_done:
             self.is_done = True
-            self.folder.release(is_empty=True)
+            self.folder.release(is_empty=not self._is_broken)
 
     def let_go(self, *, is_ours: bool = True) -> None:
         """Stop holding it; what is not settled is the next logger's. Not ours: a forked child's copy."""
@@ -108,19 +105,21 @@ class Inherited:
 class Inheritance:
     """The orphans that we have found, and those of them that we hold."""
 
-    def __init__(self, root: Path, own_name: str, destination: Destination, aside: Aside) -> None:
+    def __init__(self, root: Path, destination: Destination, aside: Aside) -> None:
         self._root = root
-        self._own_name = own_name
         self._destination = destination
         self._aside = aside
         self._orphans: deque[Path] = deque()
         self._current: Inherited | None = None
         self._held: list[Inherited] = []
-        self._turn: int | None = None
+        self._turn: OpenFile | None = None
+        self._left_alone_until: dict[str, float] = {}
         self._is_waiting = False
         self._waits_since_seconds = 0.0
         self._damaged_events = 0
         self.adopted_total = 0
+        self.unreadable_total = 0
+        """Spools that were left as they are, since they cannot be read."""
 
     @property
     def has_unread(self) -> bool:
@@ -143,14 +142,24 @@ class Inheritance:
             SpoolUnavailableError: The folder cannot be read. Retriable once that is mended.
         """
         remove_unfinished(self._root)
+        found = survey(self._root)
+        for name, reason in found.refused.items():
+            self._leave_alone(name, reason)
+        now = time.monotonic()
         return [
             path
-            for path in folders(self._root)
-            if path.name != self._own_name
+            for path in found.folders
+            if self._left_alone_until.get(path.name, now) <= now
             and self._is_for_us(path, any_destination=any_destination)
             and (not min_age_seconds or _age_seconds(path) >= min_age_seconds)
             and not is_held(path)
         ]
+
+    def _leave_alone(self, name: str, reason: str) -> None:
+        if name not in self._left_alone_until:
+            log.error("the spool %s in %s is left as it is: %s", name, self._root, reason)
+            self.unreadable_total += 1
+        self._left_alone_until[name] = time.monotonic() + RETRY_SECONDS
 
     def line_up(self, found: list[Path]) -> bool:
         """Have *found* read next, behind those that wait already; tell whether that is any."""
@@ -161,8 +170,7 @@ class Inheritance:
     def read(self, make: MakeReceipt) -> list[Receipt] | None:
         """Return receipts of the next events; None when nothing can be read before some are settled.
 
-        Raises:
-            SpoolUnavailableError: A spool cannot be read, or what is damaged not be kept. Retriable.
+        A spool that cannot be read, or of which what is damaged cannot be kept, is told, and left as it is.
         """
         if self._current is None:
             self._held = [each for each in self._held if not each.is_done]
@@ -171,14 +179,24 @@ class Inheritance:
             self._hold_next()
         heirloom = self._current
         if heirloom is None:
-            return []
-        begin = heirloom.place
-        items = heirloom.read()
+            return None if self._orphans else []
         try:
+            items = heirloom.read()
+            missing = heirloom.count_missing(items)
             self._aside.keep_damaged(heirloom.folder.path.name, items)
-        except DeliveryError:
-            heirloom.unread(begin)
-            raise
+        except (DeliveryError, OSError) as error:
+            # What is of others must not stand in the way of what is ours, or of what others have left.
+            self._leave_alone(heirloom.folder.path.name, str(error))
+            heirloom.stop_reading()
+            self._current = None
+            return []
+        if missing:
+            self._damaged_events += missing
+            log.error(
+                "%d events, at least, are missing from the spool %s: damaged, cut off or removed",
+                missing,
+                heirloom.folder.path.name,
+            )
         heirloom.note_read(items)
         if not items:
             self._current = None
@@ -215,31 +233,33 @@ class Inheritance:
     def end_turn(self) -> None:
         """Let another process adopt, when nothing of others is on its way with us."""
         if self._turn is not None and not self.has_unread and all(e.is_done for e in self._held):
-            os.close(self._turn)
+            self._turn.close()
             self._turn = None
 
     def _hold_next(self) -> None:
         while self._orphans and self._current is None:
-            # Another logger may have been faster, and may have sent it by now.
-            if (folder := SpoolFolder.take(self._orphans.popleft())) is not None:
-                self._current = Inherited(folder)
-                self._held.append(self._current)
+            path = self._orphans.popleft()
+            try:
+                # Another logger may have been faster, and may have sent it by now.
+                if (folder := SpoolFolder.take(path)) is not None:
+                    self._current = Inherited(folder)
+                    self._held.append(self._current)
+            except OSError as error:
+                if error.errno in _TOO_MANY_FILES and any(not each.is_done for each in self._held):
+                    self._orphans.appendleft(path)  # when those that we hold are settled
+                    return
+                self._leave_alone(path.name, error.strerror or str(error))
 
     def _receipts(
         self, heirloom: Inherited, items: list[Spooled], make: MakeReceipt
     ) -> list[Receipt]:
         receipts: list[Receipt] = []
-        ranges = 0
         for found, place in items:
             if isinstance(found, Frame):
-                self._damaged_events += max(ranges, heirloom.missing_before(found.number))
-                ranges = 0
                 receipt = make("", found.key, found.record)
                 receipts.append(put_on_its_way(receipt, -1, heirloom, place))
             else:
-                ranges += 1
                 pass_over(heirloom, place)
-        self._damaged_events += ranges
         self.adopted_total += len(receipts)
         return receipts
 
@@ -254,13 +274,13 @@ class Inheritance:
 
     def let_go(self, *, is_ours: bool = True) -> None:
         """Stop holding all of them; see `Inherited.let_go`."""
-        for heirloom in self._held:
+        for heirloom in list(self._held):
             heirloom.let_go(is_ours=is_ours)
         self._held.clear()
         self._orphans.clear()
         self._current = None
         if self._turn is not None:
-            os.close(self._turn)
+            self._turn.close()
             self._turn = None
 
 

@@ -12,6 +12,7 @@ from trailhouse.producer.layers import Layers
 from trailhouse.producer.receipt import DEFAULT_TIMEOUT_SECONDS
 from trailhouse.producer.run_events import RunEvents
 from trailhouse.producer.switch import Switches, Switching
+from trailhouse.producer.waits import bounded
 from trailhouse.schemas.config import ProducerConfig
 from trailhouse.schemas.errors import DeliveryError, InvalidEventError
 from trailhouse.schemas.event import AuditEvent, unknown_field
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-    from trailhouse.producer.outbox import Stats
     from trailhouse.producer.receipt import Receipt
+    from trailhouse.producer.stats import Stats
     from trailhouse.producer.switch import SwitchToken
     from trailhouse.schemas.record import Actor
 
@@ -49,7 +50,8 @@ class AuditLogger(RunEvents, AsyncCalls):
         actor: On whose behalf every event is logged that names none.
 
     Raises:
-        ConfigError: A setting is unknown or wrong. Permanent; before any I/O.
+        ConfigError: A setting is unknown or wrong; or, unless disabled or in mode ``memory``, the folder
+            of the spools cannot be made or written, or others can write to it. Permanent; nothing was done.
     """
 
     def __init__(
@@ -70,7 +72,7 @@ class AuditLogger(RunEvents, AsyncCalls):
         self._switches = Switches(is_on=self._is_on, write=self._dispatcher.log)
         self._newest_switch = self._switches.newest
         if self.is_enabled:
-            self._dispatcher.send_orphans()
+            self._dispatcher.prepare()
 
     def _make_dispatcher(self, config: ProducerConfig) -> Dispatcher:
         return Dispatcher(config)
@@ -231,6 +233,7 @@ class AuditLogger(RunEvents, AsyncCalls):
             DeliveryTimeoutError, BrokerRejectedError: With *wait* alone, as `Receipt.result`: the event
                 is logged and goes on being sent, but the broker is not known to have it.
         """
+        timeout = bounded(timeout_seconds) if wait else 0.0
         if unknown and self.is_enabled:
             raise unknown_field(unknown)
         receipt = self._log(
@@ -238,7 +241,7 @@ class AuditLogger(RunEvents, AsyncCalls):
              correlation_id, trace_id, span_id, event_id, occurred_at)
         )  # fmt: skip
         if wait and receipt is not None:
-            receipt.result(timeout_seconds)
+            receipt.result(timeout)
         return receipt
 
     def emit(
@@ -253,6 +256,7 @@ class AuditLogger(RunEvents, AsyncCalls):
         An event that was read can so be emitted again. Guarantees, arguments and errors are those of
         `log`; an `AuditEvent` that exists is valid, and anything else is refused.
         """
+        timeout = bounded(timeout_seconds) if wait else 0.0
         given = cast(object, event)  # an untyped caller may hand over anything
         if not isinstance(given, AuditEvent):
             if not self.is_enabled:
@@ -262,7 +266,7 @@ class AuditLogger(RunEvents, AsyncCalls):
             return None
         receipt = self._dispatcher.emit(given)
         if wait:
-            receipt.result(timeout_seconds)
+            receipt.result(timeout)
         return receipt
 
     def _log(self, given: tuple[Any, ...]) -> Receipt | None:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections import deque
-from operator import attrgetter
 from typing import TYPE_CHECKING
 
-import msgspec
-
+from trailhouse.producer.bell import Bell
+from trailhouse.producer.journal import CLOSED, Entry, Inbox, Journal
 from trailhouse.producer.receipt import Receipt
-from trailhouse.schemas.config import LONGEST_WAIT_SECONDS
+from trailhouse.producer.spool_root import check_root
+from trailhouse.producer.stats import Stats
 from trailhouse.schemas.errors import (
-    BrokerRejectedError,
-    DeliveryTimeoutError,
     ProducerClosedError,
     QueueFullError,
     SpoolFullError,
@@ -23,67 +20,25 @@ from trailhouse.schemas.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
 
     from trailhouse.producer.backlog import Backlog
     from trailhouse.producer.receipt import Delivery
-    from trailhouse.schemas.errors import DeliveryError
+    from trailhouse.schemas.errors import BrokerRejectedError, DeliveryError
 
 
 DISK_SECONDS = 0.05
 
 
-def bounded(timeout_seconds: float) -> float:
-    """Return a wait that has a deadline: never longer than a day, and None is no time."""
-    return min(float(timeout_seconds), LONGEST_WAIT_SECONDS)
-
-
-class Stats(msgspec.Struct, frozen=True, kw_only=True):
-    """Counters of one logger in this process since its start. Nothing is lost without one moving."""
-
-    queued_events: int
-    """Events that the broker has not acknowledged, in memory and in the spool."""
-    queued_bytes: int
-    """Bytes of those in memory."""
-    spool_bytes: int
-    """Bytes that the spool takes on the disk."""
-    acknowledged_total: int
-    adopted_total: int
-    """Events of loggers that are gone, sent in their place."""
-    refused_total: int
-    """Events that the broker refused for good, or that were damaged on the disk: set aside in the spool."""
-    queue_full_total: int
-    lost_total: int
-    """Events that were not acknowledged at `close` in mode ``memory``."""
-    unlogged_total: int = 0
-    """Events that telemetry reported and that could not be logged; our log says which, and why."""
-
-
-class Bell:
-    """Wakes one thread. Unlike `threading.Event` it may be rung in a signal handler at any instant."""
-
-    def __init__(self) -> None:
-        self._silence = threading.Lock()
-        self._silence.acquire()
-
-    def ring(self) -> None:
-        """End a `wait`: one that goes on, or the next."""
-        with contextlib.suppress(RuntimeError):  # it was rung before
-            self._silence.release()
-
-    def wait(self, seconds: float) -> bool:
-        """Wait for a ring, and tell whether there was one within *seconds*."""
-        return self._silence.acquire(timeout=seconds)
-
-
 class Outbox:
     """All unsettled receipts in the order of their events. Safe for threads.
 
-    `waiting` holds what the broker client does not have yet, `sent` what it has. `lock` guards all
-    of it, and is what callers wait on; `mutex` is the same, and quicker to take. The sender waits for the
-    `bell`, which rings when something comes while it `is_resting`, and when an answer is `awaited`.
-    With a *backlog*, each event is spooled first, and those that find no room in memory are read from
-    there in their turn.
+    Callers log to the `journal` and put receipts into its inbox; that alone may be interrupted at any
+    instant. The sender takes them from there: `waiting` holds what the broker client does not have yet,
+    `sent` what it has. `lock` guards all of it, and is what callers wait on; `mutex` is the same, and
+    quicker to take. The sender waits for the `bell`, which rings when something comes while it
+    `is_resting`, and when an answer is `awaited`. With a *backlog*, each event is spooled first, and those
+    that find no room in memory are read from there in their turn.
     """
 
     def __init__(self, max_events: int, max_bytes: int, backlog: Backlog | None = None) -> None:
@@ -97,14 +52,17 @@ class Outbox:
         self.trouble: BrokerRejectedError | None = None
         self.is_closed = False
         self._backlog = backlog
-        self._arriving: list[Receipt] = []
-        self._depth = 0
+        inbox = Inbox() if backlog is None else backlog.inbox
+        self._arrivals = inbox.arrivals
+        self._early: dict[int, Receipt] = {}
+        self._memory = Journal(Entry(0, 0), inbox)
         self._lost = 0
         self._max_events = max_events
         self._max_bytes = max_bytes
         self._next_number = 0
         self._events = 0
         self._bytes = 0
+        self._arrived_bytes = 0
         self._acknowledged = 0
         self._refused = 0
         self._queue_full = 0
@@ -114,8 +72,33 @@ class Outbox:
         """Leave the queue to the parent process: in a fork, another thread may have held the lock."""
         self.mutex = threading.RLock()
         self.lock = threading.Condition(self.mutex)
+        self._memory.seal()  # a call that was interrupted by this very fork begins anew in ours
         if self._backlog is not None:
             self._backlog.forget()
+
+    @property
+    def open_journal(self) -> Journal | None:
+        """What callers log to; None when the spool is not made yet, or the logger is closed."""
+        return self._memory if (backlog := self._backlog) is None else backlog.open_spool
+
+    def check_folder(self) -> None:
+        """Check that there can be a spool.
+
+        Raises:
+            ConfigError: The folder cannot be made or written, or is not ours alone. Permanent.
+        """
+        if self._backlog is not None:
+            check_root(self._backlog.root)
+
+    @property
+    def journal(self) -> Journal:
+        """What callers log to, under `lock`; the spool is made now if there is none.
+
+        Raises:
+            SpoolFullError, SpoolUnavailableError: It cannot be made. Retriable; nothing was logged.
+            ProducerClosedError: The logger is closed. Permanent.
+        """
+        return self._memory if (backlog := self._backlog) is None else backlog.spool()
 
     @property
     def is_durable(self) -> bool:
@@ -130,7 +113,7 @@ class Outbox:
             ProducerClosedError: The logger is closed. Permanent; nothing was queued.
         """
         if self.is_closed:
-            raise ProducerClosedError("the audit logger is closed: make a new AuditLogger")
+            raise ProducerClosedError(CLOSED)
         if self.has_room:
             return
         if not self.lock.wait_for(lambda: self.has_room or self.is_closed, timeout_seconds):
@@ -160,11 +143,14 @@ class Outbox:
             return False
         self.lock.wait(min(remaining, DISK_SECONDS))
         if self.is_closed:
-            raise ProducerClosedError("the audit logger is closed: make a new AuditLogger")
+            raise ProducerClosedError(CLOSED)
         return True
 
     def _has_room(self) -> bool:
-        return self._events < self._max_events and self._bytes < self._max_bytes
+        return (
+            self._events + len(self._arrivals) < self._max_events
+            and self._bytes + self._arrived_bytes < self._max_bytes
+        )
 
     @property
     def has_room(self) -> bool:
@@ -173,48 +159,52 @@ class Outbox:
             self._has_room() if self._backlog is None else self._backlog.has_room
         )
 
-    def add(self, receipt: Receipt) -> None:
-        """Append *receipt* to `waiting`, after it is spooled; called under `lock`.
-
-        Raises:
-            SpoolFullError, SpoolUnavailableError: It was not spooled. Retriable; nothing was queued.
-        """
-        self._depth += 1
-        try:
-            if self._backlog is None:
-                receipt.number = self._next_number
-                self._next_number += 1
-            else:
-                self._backlog.append(receipt)
-            self._arriving.append(receipt)
-        finally:
-            self._depth -= 1
-            if not self._depth:
-                self._let_in()
-
-    def _let_in(self) -> None:
-        """Queue what has arrived, in spool order: a signal handler may have logged between two steps."""
-        arrived, self._arriving = self._arriving, []
-        if len(arrived) > 1:
-            arrived.sort(key=attrgetter("number"))
+    def keeps_in_memory(self, number: int) -> bool:
+        """Tell whether the event with *number*, the newest, is sent from memory; else it is read in its turn."""
         backlog = self._backlog
-        for receipt in arrived:
-            if backlog is not None and (
-                backlog.has_unread_before(receipt)
-                or self._events >= self._max_events
-                or self._bytes >= self._max_bytes
-            ):
-                backlog.leave(receipt)
-                continue
-            # First: what is logged in between must see that it is behind this.
-            self.waiting.append(receipt)
-            self._events += 1
-            self._bytes += len(receipt.record)
-            if backlog is not None:
-                backlog.pass_by(receipt)
+        # Else something before it is on the disk alone, and must be read before.
+        is_next = backlog is None or backlog.next_number + len(self._arrivals) == number
+        return backlog is None or (is_next and self._has_room())
+
+    def ring(self, size_bytes: int) -> None:
+        """Let the sender know that an event of *size_bytes* has come."""
+        self._arrived_bytes += size_bytes  # an estimate, until the next turn of the sender
         if self.is_resting:
             self.is_resting = False
             self.bell.ring()
+
+    def admit(self, *, at_once: bool = False) -> None:
+        """Take what has arrived, in order: by the sender, under `lock`. Never by a caller of `log`.
+
+        What others have left comes first, unless *at_once*.
+        """
+        arrivals, backlog, early = self._arrivals, self._backlog, self._early
+        if not arrivals:
+            return
+        if backlog is not None and backlog.inheritance.has_unread and not at_once:
+            return
+        self._arrived_bytes = 0
+        for _ in range(len(arrivals)):
+            receipt = arrivals.popleft()
+            number = self._next_number if backlog is None else backlog.next_number
+            if receipt.number > number:
+                early[receipt.number] = receipt
+            elif receipt.number == number:
+                self._pass_by(receipt)
+                while early and (after := early.pop(self.next_number, None)) is not None:
+                    self._pass_by(after)
+
+    def _pass_by(self, receipt: Receipt) -> None:
+        self._queue(receipt)
+        if (backlog := self._backlog) is None:
+            self._next_number = receipt.number + 1
+        else:
+            backlog.pass_by(receipt)
+
+    @property
+    def next_number(self) -> int:
+        """The number of the next event that is to come into memory."""
+        return self._next_number if self._backlog is None else self._backlog.next_number
 
     def _queue(self, receipt: Receipt) -> None:
         self.waiting.append(receipt)
@@ -222,24 +212,28 @@ class Outbox:
         self._bytes += len(receipt.record)
 
     def refill(self) -> None:
-        """Read on in the backlog as far as there is room; called by the sender.
+        """Take what has come, and read on in the backlog as far as there is room; called by the sender.
 
         Raises:
             SpoolUnavailableError: The spool cannot be read. Retriable once that is mended.
         """
         backlog = self._backlog
         if backlog is None:
+            with self.lock:
+                self.admit()
             return
         wakers: list[Callable[[], object]] = []
         with self.lock:
+            self.admit()
             while self._has_room() and backlog.has_unread:
-                receipts = backlog.read(self._make)
+                receipts = backlog.read(self._make, self._early)
                 if receipts is None:
                     break
                 for receipt in receipts:
                     self._queue(receipt)
                 wakers += self._refuse_damaged(*backlog.take_damaged())
                 self.lock.notify_all()
+                self.admit()
             backlog.inheritance.end_turn()
         for waker in wakers:
             waker()
@@ -293,11 +287,18 @@ class Outbox:
         if backlog is None or not backlog.is_gone:
             return
         with self.lock:
+            self.admit(at_once=True)
             backlog.renew([*self.sent, *self.waiting])
             wakers = self._refuse_damaged(*backlog.take_damaged())
             self.lock.notify_all()
         for waker in wakers:
             waker()
+
+    def make_space(self) -> None:
+        """Give back what the spool does not need, if a caller has found the disk full; by the sender."""
+        if self._backlog is not None:
+            with self.lock:
+                self._backlog.make_space()
 
     def keep_refused(self, receipt: Receipt) -> None:
         """Set an event aside that the broker refuses for good, where there is a spool."""
@@ -358,8 +359,9 @@ class Outbox:
         must not meet a new event: librdkafka repeats itself for as long as the cause is there.
         """
         with self.lock:
-            if not self._unsettled_events or self.trouble is not None:
-                self.trouble = trouble if self._unsettled_events else None
+            unsettled_events = self.unsettled_events
+            if not unsettled_events or self.trouble is not None:
+                self.trouble = trouble if unsettled_events else None
                 return False
             self.trouble = trouble
             wakers = self._take_all_wakers()
@@ -374,7 +376,8 @@ class Outbox:
             self.is_closed = True
             wakers = self._take_all_wakers()
             if self._backlog is None:
-                self._lost = self._events
+                self._memory.seal()
+                self._lost = self.unsettled_events
             else:
                 self._backlog.close()
             self.lock.notify_all()
@@ -382,151 +385,51 @@ class Outbox:
             waker()
 
     def _take_all_wakers(self) -> list[Callable[[], object]]:
-        left = [] if self._backlog is None else self._backlog.left_receipts()
+        left = [] if self._backlog is None else list(self._backlog.inbox.left.values())
+        arrived = (*self._early.values(), *self._arrivals)
         return [
             waker
-            for receipt in (*self.sent, *self.waiting, *left)
+            for receipt in (*self.sent, *self.waiting, *arrived, *left)
             for waker in receipt.take_wakers()
         ]
 
     @property
-    def _is_hopeless(self) -> bool:
+    def is_hopeless(self) -> bool:
         """Whether waiting on is no use for now: the broker refuses, or nothing more will be sent."""
         return self.trouble is not None or self.is_closed
 
-    def wait_settled(self, receipt: Receipt, timeout_seconds: float) -> Delivery:
-        """See `Receipt.result`."""
-        with self.lock, self._waiting():
-            self.lock.wait_for(
-                lambda: receipt.is_settled or self._is_hopeless, bounded(timeout_seconds)
-            )
-            return self._outcome(receipt, timeout_seconds)
+    def take_unreported_refusal(self) -> DeliveryError | None:
+        """Return the last refusal that no `flush` has told yet."""
+        refusal, self._unreported_refusal = self._unreported_refusal, None
+        return refusal
 
-    async def wait_settled_async(self, receipt: Receipt, timeout_seconds: float) -> Delivery:
-        """See `Receipt.__await__`."""
-        import asyncio  # lazily: many users never await, and import time counts
-
-        loop = asyncio.get_running_loop()
-        settled = asyncio.Event()
-
-        def wake() -> None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits there
-                loop.call_soon_threadsafe(settled.set)
-
-        with self.lock:
-            if receipt.is_settled or self._is_hopeless:
-                return self._outcome(receipt, timeout_seconds)
-            receipt.add_waker(wake)
-        try:
-            with contextlib.suppress(TimeoutError), self._waiting():
-                await asyncio.wait_for(settled.wait(), bounded(timeout_seconds))
-        finally:
-            with self.lock:
-                receipt.remove_waker(wake)
-        with self.lock:
-            return self._outcome(receipt, timeout_seconds)
-
-    @contextlib.contextmanager
-    def _waiting(self) -> Generator[None]:
-        """Let the sender know that it should not rest meanwhile."""
-        with self.mutex:
-            self.awaited += 1
-        self.bell.ring()
-        try:
-            yield
-        finally:
-            with self.mutex:
-                self.awaited -= 1
-
-    def _outcome(self, receipt: Receipt, timeout_seconds: float) -> Delivery:
-        if receipt.delivery is not None:
-            return receipt.delivery
-        if (error := receipt.refusal or self.trouble) is not None:
-            raise error.with_traceback(None)  # else each raising would add to the one trouble
-        if self.is_closed:
-            raise ProducerClosedError(
-                f"the audit logger was closed before event {receipt.event_id} was acknowledged: "
-                + (
-                    _STAYS
-                    if self.is_durable
-                    else "its outcome is unknown, log it again with the same event_id"
-                )
-            )
-        raise DeliveryTimeoutError(
-            f"no acknowledgement of event {receipt.event_id} within {timeout_seconds:g} s;"
-            " it stays queued: check that the broker is up, and ask the receipt again"
-        )
-
-    def wait_empty(self, timeout_seconds: float) -> None:
-        """Return when every event that was added before this call is acknowledged or refused.
-
-        Raises:
-            BrokerRejectedError: The broker refuses; what it refuses as a whole stays queued.
-            SpoolUnavailableError: Events were damaged on the disk since the last call, and set aside.
-            DeliveryTimeoutError: Some are not acknowledged within *timeout_seconds*; they stay queued.
-            ProducerClosedError: The logger was closed before some were acknowledged.
-        """
-        if (waits := self.wait_settled_all(timeout_seconds)) is not None:
-            raise waits.with_traceback(None)
-
-    def wait_settled_all(self, timeout_seconds: float) -> DeliveryError | None:
-        """Do what `wait_empty` does, but return why some still wait: they are safe where there is a spool.
-
-        Raises:
-            BrokerRejectedError: The broker refused an event since the last call: it is set aside.
-            SpoolUnavailableError: As `wait_empty`.
-        """
-        with self.lock:
-            end = self.end_number  # others may go on adding: their events are not waited for
-
-            def is_done() -> bool:
-                return self._oldest_number() >= end
-
-            with self._waiting():
-                self.lock.wait_for(lambda: is_done() or self._is_hopeless, bounded(timeout_seconds))
-            refusal, self._unreported_refusal = self._unreported_refusal, None
-            if refusal is not None:
-                raise refusal
-            return None if is_done() else self.trouble or self._not_acknowledged(timeout_seconds)
-
-    def _oldest_number(self) -> int:
+    def oldest_number(self) -> int:
         """Return the number of the oldest event that is not settled; the next one's if there is none."""
         for receipts in (self.sent, self.waiting):
             if receipts:
                 return receipts[0].number
-        if self._backlog is not None and self._backlog.has_unread:
-            return self._backlog.next_number
-        return self.end_number
+        if self._backlog is not None and self._backlog.inheritance.has_unread:
+            return -1
+        return self.next_number
 
     @property
     def end_number(self) -> int:
         """The number that the next event will have."""
-        return self._next_number if self._backlog is None else self._backlog.end_number
+        return self._memory.tail().events if self._backlog is None else self._backlog.end_number
 
     @property
-    def _unsettled_events(self) -> int:
-        """Events that are queued, and those of our own that are spooled only."""
-        backlog = self._backlog
-        if backlog is None or not backlog.has_unread:
-            return self._events
-        return self._events + max(1, self.end_number - max(backlog.next_number, 0))
-
-    def _not_acknowledged(self, timeout_seconds: float) -> DeliveryError:
-        if self.is_closed:
-            return ProducerClosedError(
-                f"{self._unsettled_events} events were not acknowledged when the audit logger was closed: "
-                + (STAY if self.is_durable else "their outcome is unknown")
-            )
-        return DeliveryTimeoutError(
-            f"{self._unsettled_events} events are not acknowledged after {timeout_seconds:g} s:"
-            " check that the broker is up" + (f"; {STAY}" if self.is_durable else "")
-        )
+    def unsettled_events(self) -> int:
+        """Events in memory, those of ours that are on the disk alone, and one at least if others' are there."""
+        unread = max(0, self.end_number - self.next_number)
+        if not unread and self._backlog is not None and self._backlog.inheritance.has_unread:
+            unread = 1
+        return self._events + unread
 
     def stats(self) -> Stats:
         """Return the counters as they are now."""
         with self.lock:
             return Stats(
-                queued_events=self._unsettled_events,
+                queued_events=self.unsettled_events,
                 queued_bytes=self._bytes,
                 spool_bytes=0 if self._backlog is None else self._backlog.used_bytes,
                 acknowledged_total=self._acknowledged,
@@ -537,10 +440,6 @@ class Outbox:
                 queue_full_total=self._queue_full,
                 lost_total=self._lost,
             )
-
-
-_STAYS = "it stays in the spool, and the next logger or `trailhouse spool drain` sends it"
-STAY = "they stay in the spool, and the next logger or `trailhouse spool drain` sends them"
 
 
 def _settle_source(receipt: Receipt) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from trailhouse.producer.waits import wait_settled, wait_settled_async
 from trailhouse.schemas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -63,13 +64,15 @@ class Receipt:
             asking again later is allowed.
 
         Raises:
-            DeliveryTimeoutError: No answer within *timeout_seconds*. Retriable; outcome unknown.
+            ConfigError: *timeout_seconds* is not a number. Permanent; the event goes on being sent.
+            DeliveryTimeoutError: No answer within *timeout_seconds*; below 0 counts as 0. Retriable;
+                outcome unknown.
             BrokerRejectedError: The topic is missing, the credentials are wrong, or the broker
                 refused this event. Permanent until somebody mends the cause.
             ProducerClosedError: The logger was closed before the broker answered. Permanent; the
                 outcome is unknown, and the event is not sent again.
         """
-        return self._outbox.wait_settled(self, timeout_seconds)
+        return wait_settled(self._outbox, self, timeout_seconds)
 
     @property
     def session_id(self) -> str:
@@ -98,11 +101,11 @@ class Receipt:
 
     async def aresult(self, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> Delivery:
         """Do what `result` does without blocking the event loop; ``await receipt`` is the same."""
-        return await self._outbox.wait_settled_async(self, timeout_seconds)
+        return await wait_settled_async(self._outbox, self, timeout_seconds)
 
     def __await__(self) -> Generator[object, None, Delivery]:
         """Wait like `result` does, without blocking the event loop."""
-        return self._outbox.wait_settled_async(self, DEFAULT_TIMEOUT_SECONDS).__await__()
+        return wait_settled_async(self._outbox, self, DEFAULT_TIMEOUT_SECONDS).__await__()
 
     def add_waker(self, waker: Callable[[], object]) -> None:
         """Have *waker* called once when the receipt is settled; under the outbox's lock."""
@@ -114,6 +117,10 @@ class Receipt:
         """Forget *waker*, which may have been taken already; under the outbox's lock."""
         if self.wakers is not None and waker in self.wakers:
             self.wakers.remove(waker)
+
+    def copy(self) -> Receipt:
+        """Return a receipt of the same event, which nobody waits for."""
+        return Receipt(self._outbox, self.event_id, self.key, self.record)
 
     def take_wakers(self) -> list[Callable[[], object]]:
         """Return the wakers and forget them; under the outbox's lock."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from trailhouse.producer.frame import MAX_RECORD_BYTES
 from trailhouse.producer.inheritance import SWEEP_AGE_SECONDS
 from trailhouse.producer.receipt import Delivery
 from trailhouse.producer.spool import sync
@@ -19,7 +20,6 @@ from trailhouse.schemas.errors import (
     BrokerRejectedError,
     ConfigError,
     DeliveryError,
-    SpoolUnavailableError,
 )
 
 if TYPE_CHECKING:
@@ -65,7 +65,9 @@ def client_options(config: ProducerConfig) -> dict[str, Any]:
         "compression.type": "lz4",
         # An event has waited for our turn already.
         "linger.ms": max(SHORTEST_SECONDS, config.linger_seconds - TURN_SECONDS) * 1_000,
-        "message.max.bytes": config.max_event_bytes + KAFKA_OVERHEAD_BYTES,
+        # The broker decides: what another logger has left may be larger than our own limit.
+        "message.max.bytes": MAX_RECORD_BYTES + KAFKA_OVERHEAD_BYTES,
+        "batch.size": config.max_event_bytes + KAFKA_OVERHEAD_BYTES,
         # The outbox is the bound: librdkafka's own must never be the tighter one.
         "queue.buffering.max.messages": config.queue_events + 1,
         "queue.buffering.max.kbytes": 2_097_151,
@@ -85,12 +87,14 @@ class Sender:
     lock anew, do not do so against a caller, who waits for the outbox's lock meanwhile.
     """
 
-    def __init__(self, config: ProducerConfig, outbox: Outbox) -> None:
+    def __init__(self, config: ProducerConfig, outbox: Outbox, *, adopts: bool = True) -> None:
         self._config = config
         self._outbox = outbox
         self._topic = config.kafka.topic
         self._reports: deque[tuple[Receipt, Delivery | KafkaError]] = deque()
         self._errors: deque[KafkaError] = deque()
+        self._refusals: list[tuple[Receipt, KafkaError]] = []
+        self._adopts = adopts
         self._is_refused = False
         self._alone_events = 0
         self._is_alone = False
@@ -103,8 +107,34 @@ class Sender:
         self._sweep_due_at_seconds = time.monotonic() + SWEEP_SECONDS
         self._backoff_seconds = FIRST_BACKOFF_SECONDS
         self._producer: Producer | None = self._connect()
-        self._thread = threading.Thread(target=self._serve, name="trailhouse-producer", daemon=True)
-        self._thread.start()
+        self._threads: list[threading.Thread] = []
+        self._servers: list[int] = []
+        self._is_ended = False
+
+    def start(self) -> None:
+        """Have a thread serve. An interrupted call may have started one that nobody knows: the first serves."""
+        thread = threading.Thread(target=self._run, name="trailhouse-producer", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _run(self) -> None:
+        self._servers.append(threading.get_ident())
+        if self._servers[0] != threading.get_ident():
+            return
+        try:
+            if self._adopts and not self._stopping.is_set():
+                self._adopt(0.0)
+            self._serve()
+        finally:
+            with self._outbox.lock:
+                self._is_ended = True
+                self._outbox.lock.notify_all()
+
+    def _adopt(self, min_age_seconds: float) -> None:
+        try:
+            self._outbox.adopt(min_age_seconds=min_age_seconds)
+        except (DeliveryError, OSError) as error:
+            log.warning("%s", error)
 
     def _send_waiting(self) -> None:
         """Hand over as much of `waiting` as librdkafka takes."""
@@ -131,17 +161,22 @@ class Sender:
             except BufferError:
                 return  # until reports have made room
             except KafkaException as error:
-                self._errors.append(error.args[0])
-                self._is_refused = True
-                return
+                if error.args[0].code() not in REFUSES_ONE:
+                    self._errors.append(error.args[0])
+                    self._is_refused = True
+                    return
+                self._refusals.append(
+                    (receipt, error.args[0])
+                )  # it is this one, and no other's fault
             sent.append(waiting.popleft())
 
     def stop(self) -> None:
         """End the thread; what is unsettled stays in the outbox."""
         self._stopping.set()
         self._outbox.bell.ring()
-        self._thread.join(PURGE_SECONDS)
         with self._outbox.lock:
+            # Waiting lets go of the lock, which a call of `log` that is interrupted by this one may hold.
+            self._outbox.lock.wait_for(lambda: self._is_ended or not self._servers, PURGE_SECONDS)
             producer, self._producer = self._producer, None
         if producer is not None:
             producer.purge(blocking=False)
@@ -212,6 +247,7 @@ class Sender:
 
     def _look_after_spools(self) -> None:
         now = time.monotonic()
+        self._outbox.make_space()
         if now >= self._sync_due_at_seconds:
             self._sync_due_at_seconds = now + self._config.fsync_interval_seconds
             try:
@@ -223,17 +259,17 @@ class Sender:
                 log.error("%s", error)
         if now >= self._sweep_due_at_seconds:
             self._sweep_due_at_seconds = now + SWEEP_SECONDS
-            try:
-                self._outbox.adopt(min_age_seconds=SWEEP_AGE_SECONDS)
-            except SpoolUnavailableError as error:
-                log.warning("%s", error)
+            self._adopt(SWEEP_AGE_SECONDS)
 
     def _settle(self) -> None:
         reports = self._reports
-        if not reports:
+        if not reports and not self._refusals:
             return
         self._pause_seconds = self._turn_seconds
         outcomes: list[tuple[Receipt, Delivery | DeliveryError]] = []
+        refusals, self._refusals = self._refusals, []
+        for receipt, error in refusals:
+            self._refuse(receipt, error, outcomes)
         while reports:
             receipt, report = reports.popleft()
             if isinstance(report, Delivery):

@@ -1,133 +1,192 @@
 """The spool: what a logger has logged, in files, until the broker has it."""
 
+from __future__ import annotations
+
 import contextlib
 import logging
 import os
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from trailhouse.producer.frame import HEADER_BYTES, frame
-from trailhouse.producer.receipt import Receipt
-from trailhouse.producer.spool_folder import (
-    NO_SPACE,
-    OWNER_ONLY,
-    Destination,
-    SpoolFolder,
-    place_of,
-    segment_path,
-    split,
-    sync_folder,
-    unavailable,
-)
-from trailhouse.schemas.config import ProducerConfig
-from trailhouse.schemas.errors import DeliveryError
+from trailhouse.producer.frame import frame
+from trailhouse.producer.journal import Entry, Journal, following
+from trailhouse.producer.spool_folder import SpoolFolder, place_of, segments, split, sync_folder
+from trailhouse.producer.spool_notes import note_written
+from trailhouse.producer.spool_root import NO_SPACE, translated, unavailable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from trailhouse.producer.journal import Inbox
+    from trailhouse.producer.receipt import Receipt
+    from trailhouse.producer.spool_files import OpenFile
+    from trailhouse.producer.spool_notes import Destination
+    from trailhouse.schemas.config import ProducerConfig
 
 log = logging.getLogger(__name__)
 
+NOTED_EVENTS = 16
+"""How many events a spool that was cut off may have held more than it is known to have."""
 
-class Spool:
-    """An append-only file of frames in segments. Used under its owner's lock.
 
-    A signal handler may log in the middle of `append`. Python runs it between two calls: number and
-    place of a frame are therefore taken together, without a call between, and written to by offset.
+class Spool(Journal):
+    """A journal in append-only files of frames, in segments. Used under its owner's lock.
+
+    A frame stands at the place that its entry was published with, so it is written by offset.
     """
 
     def __init__(
         self,
         root: Path,
-        name: str,
         destination: Destination,
         config: ProducerConfig,
+        inbox: Inbox,
         *,
         first_number: int = 0,
+        first_seq: int = 0,
     ) -> None:
         self._is_synced = config.fsync != "never"
-        self.folder = SpoolFolder.create(root, name, destination, is_synced=self._is_synced)
+        self.folder = SpoolFolder.create(root, destination, is_synced=self._is_synced)
         self._max_bytes = config.spool_bytes
         self._segment_bytes = config.spool_segment_bytes
         self._is_synced_always = config.fsync == "always"
-        self._retired: list[int] = []
-        self._is_dirty = False
-        self._segment = 0
-        self._end = 0
-        self._file = -1
-        self.next_number = first_number
+        self.first_number = first_number
+        """The number of the event that is 0 in the files."""
         self._first_segment = 1
         self._acked = 0
+        self._synced = place_of(1, 0)
+        self._is_closed = False
+        self.wants_space = False
         self.last: Receipt | None = None
-        self._written = 0
         try:
-            self._next_segment()
-        except BaseException:
+            file = self.folder.open_segment(1)
+            if self._is_synced:
+                sync_folder(self.folder.path)
+        except BaseException as error:
             self.folder.release(is_empty=True)
+            if isinstance(error, OSError):
+                raise unavailable(root, error) from error
             raise
+        super().__init__(Entry(first_number, first_seq, None, 1, 0, 0, file), inbox)
 
     @property
     def end(self) -> int:
-        """The place behind the last frame."""
-        return place_of(self._segment, self._end)
+        """The place after the last frame."""
+        last = self.tail()
+        return place_of(last.segment, last.end)
 
     @property
     def used_bytes(self) -> int:
         """Bytes that it takes on the disk, roughly: full segments and the current one."""
-        return (self._segment - self._first_segment) * self._segment_bytes + self._end
+        last = self._newest
+        return (last.segment - self._first_segment) * self._segment_bytes + last.end
 
     @property
     def has_room(self) -> bool:
         """Whether one more event may be added."""
-        used_bytes = (self._segment - self._first_segment) * self._segment_bytes + self._end
+        last = self._newest
+        used_bytes = (last.segment - self._first_segment) * self._segment_bytes + last.end
         return used_bytes < self._max_bytes
 
-    def append(self, key: bytes, record: bytes) -> tuple[int, int]:
-        """Write one frame; return its number, counted from 0, and the place behind it.
+    def resolved(self) -> Entry:
+        """See `Journal.resolved`; what the operating system refuses is our error."""
+        with translated(self.folder.path.parent):
+            return super().resolved()
+
+    def append(self, newest: Entry, seq: int, receipt: Receipt, record: bytes) -> bool:
+        """Write *receipt*'s event after *newest*; False when another was faster: begin anew.
 
         Delivery:
             On return the record survives the end of this process by whatever means; with
             ``fsync = "always"`` a power cut too.
 
         Raises:
-            SpoolFullError: The disk is full. Retriable; nothing was written.
-            SpoolUnavailableError: The file cannot be written. Retriable; nothing was written.
+            SpoolFullError: The disk is full. Retriable; nothing was logged.
+            SpoolUnavailableError: The file cannot be written. Retriable; nothing was logged.
+            ProducerClosedError: It was sealed meanwhile; nothing was logged.
         """
-        size = HEADER_BYTES + len(key) + len(record)
-        while self._end + size > self._segment_bytes and self._end:
-            self._next_segment()
-        begin, number, file, segment = self._end, self.next_number, self._file, self._segment
-        self._end = begin + size
-        self.next_number = number + 1
-        self._is_dirty = True
+        key, number = receipt.key, newest.events
+        content = frame(number - self.first_number, key, record)
+        segment, begin, file = newest.segment, newest.end, newest.file
+        size = len(content)
         try:
-            content = frame(number, key, record)
-            if os.pwrite(file, content, begin) != size:
-                # A disk that fills up takes a part; the rest then fails with the reason.
-                _write_all(file, content, begin)
-            if self._is_synced_always:
-                os.fdatasync(file)
-        except BaseException as error:
-            if self._end == begin + size and self._file == file:
-                self._end = begin
-                self.next_number = number
-                _cut(file, begin)
-            if isinstance(error, OSError):
-                if error.errno in NO_SPACE:
-                    self._free_current()
-                raise unavailable(self.folder.path.parent, error) from error
-            raise  # an interrupt: the caller does not get a receipt, so nothing was logged
-        self._written = place = place_of(segment, begin + size)
-        return number, place
+            if begin + size > self._segment_bytes and begin:
+                segment, begin, file = segment + 1, 0, self._next_segment(segment + 1)
+            if begin == 0 or newest.followers:
+                content = _covering(content, begin, file)
+                size = len(content)
+            end = begin + size
+            receipt.number, receipt.place, receipt.source = number, place_of(segment, end), self
+            entry = Entry(number + 1, seq, receipt, segment, begin, end, file, content)
+            return self.publish(newest, entry)
+        except OSError as error:
+            self.wants_space |= error.errno in NO_SPACE
+            raise unavailable(self.folder.path.parent, error) from error
 
-    def _free_current(self) -> None:
+    def write_again(self, receipt: Receipt) -> int:
+        """Write an event of a spool that is gone; return its place.
+
+        Raises:
+            SpoolFullError, SpoolUnavailableError: It cannot be written. Retriable.
+        """
+        newest = self.newest()
+        # The receipt goes on belonging to the old spool until all are here.
+        copy = receipt.copy()
+        self.append(newest, newest.seq, copy, receipt.record)
+        return copy.place
+
+    def write(self, entry: Entry, content: bytes) -> None:
+        """Write *entry*'s frame; see `Journal.complete`."""
+        if (file := entry.file) is None:  # it begins a segment, and holds no event
+            return
+        if os.pwrite(file.fd, content, entry.begin) != len(content):
+            # A disk that fills up takes a part; the rest then fails with the reason.
+            _write_all(file.fd, content, entry.begin)
+        if self._is_synced_always:
+            os.fdatasync(file.fd)
+        if entry.events % NOTED_EVENTS == 0:
+            self._note(entry)
+
+    def _note(self, entry: Entry) -> None:
+        file = (
+            self.folder.written
+        )  # held until we are done: the number of the descriptor stays ours
+        if file is not None:
+            with contextlib.suppress(
+                OSError
+            ):  # the event is in its file; only a cut would not be seen
+                place = place_of(entry.segment, entry.end)
+                note_written(file, place, entry.events - self.first_number)
+
+    def _next_segment(self, number: int) -> OpenFile:
+        file = self.folder.open_segment(number)
+        if self._is_synced:
+            sync_folder(self.folder.path)
+        return file
+
+    def make_space(self) -> None:
         """Go on in a new segment when all of the current one is settled: it may be what fills the disk."""
-        current, file = self._segment, self._file
-        if self._end and self._acked >= self._written == place_of(current, self._end):
-            with contextlib.suppress(DeliveryError, OSError):
-                self._next_segment()
-                os.ftruncate(file, 0)
-                self.folder.free_before(self._segment)
-                self._first_segment = self._segment
+        if not self.wants_space:
+            return
+        self.wants_space = False
+        last = self.tail()
+        if not last.end or self._acked < place_of(last.segment, last.end):
+            return
+        with contextlib.suppress(OSError):
+            segment = last.segment + 1
+            entry = Entry(
+                last.events, last.seq, None, segment, 0, 0, self.folder.open_segment(segment)
+            )
+            last.followers.append(entry)
+            if following(last) is entry:
+                self._newest = entry
+                self.folder.free_before(segment)
+                self._first_segment = segment
+                self._acked = place_of(segment, 0)
+                self.folder.set_acked(self._acked)
 
     def settle_to(self, place: int) -> None:
         """Note that everything before *place* is settled, and free the segments before it."""
-        if place <= self._acked or self._file < 0:
+        if place <= self._acked or self._is_closed:
             return
         self._acked = place
         segment = split(place)[0]
@@ -143,62 +202,60 @@ class Spool:
     @property
     def is_gone(self) -> bool:
         """Whether somebody has removed the file that is being written: a kill would lose it."""
-        return self._file >= 0 and os.fstat(self._file).st_nlink == 0
+        file = self.tail().file
+        return file is not None and not self._is_closed and os.fstat(file.fd).st_nlink == 0
 
     def take_unsynced(self) -> list[int]:
-        """Return descriptors to be given to `sync`, outside the lock; empty when all is on the disk."""
-        if not self._is_synced:
-            for file in self._take_retired():
-                os.close(file)
-            return []
-        if not self._is_dirty:
-            return self._take_retired()
-        self._is_dirty = False
-        return [*self._take_retired(), os.dup(self._file)]
+        """Return descriptors to be given to `sync`, outside the lock; empty when all is on the disk.
 
-    def _take_retired(self) -> list[int]:
-        retired, self._retired = self._retired, []
-        return retired
+        Raises:
+            OSError: A file cannot be opened.
+        """
+        last = self.tail()
+        end = place_of(last.segment, last.end)
+        if end == self._synced or self._is_closed:
+            return []
+        self._note(last)
+        begin, self._synced = self._synced, end
+        if not self._is_synced:
+            return []
+        flags = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+        return [
+            os.open(path, flags)
+            for number, path in segments(self.folder.path)
+            if number >= split(begin)[0]
+        ]
 
     def close(self) -> None:
-        """Force it to the disk and let go of it; it is removed when all of it is settled."""
-        is_empty = self._acked >= self._written
-        file, self._file = self._file, -1  # nobody may write to a number that is given anew
-        for each in (*self._take_retired(), file):
-            if self._is_synced and not is_empty:
-                with contextlib.suppress(OSError):  # it is written; only a power cut could tell
-                    os.fdatasync(each)
-            os.close(each)
+        """Force it to the disk and let go of it; it is removed when all of it is settled. May be called twice."""
+        if self._is_closed:
+            return
+        last = self.seal()
+        is_empty = self._acked >= place_of(last.segment, last.end) or not last.end
+        if not is_empty:
+            with contextlib.suppress(OSError):  # it is written; only a power cut could tell
+                sync(self.take_unsynced())
         self.folder.release(is_empty=is_empty)
+        self._finish(last)
 
     def discard(self) -> None:
-        """Remove it, settled or not: it is a copy that was not completed."""
-        self._acked = self._written
-        self.close()
+        """Remove it, settled or not: it is a copy that was not completed, or not needed."""
+        last = self.seal()
+        self.folder.release(is_empty=True)
+        self._finish(last)
 
     def forget(self) -> None:
-        """Close our copies of the files, in a forked child: the spool is the parent's."""
-        file, self._file = self._file, -1
-        for each in (*self._take_retired(), file):
-            os.close(each)
+        """Leave it to others, who go on holding it, or removed it: a forked child its parent's."""
+        last = self.seal()
         self.folder.forget()
+        self._finish(last)
 
-    def _next_segment(self) -> None:
-        number = self._segment + 1
-        path = segment_path(self.folder.path, number)
-        try:
-            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, OWNER_ONLY)
-            if self._is_synced:
-                sync_folder(self.folder.path)
-        except OSError as error:
-            raise unavailable(self.folder.path.parent, error) from error
-        # Closed later: an append that a signal handler has interrupted may just be using it.
-        unused = [self._file] if self._file >= 0 else []
-        if self._segment >= number:
-            os.close(file)  # a signal handler was here before us
-            return
-        self._segment, self._end, self._file = number, 0, file
-        self._retired += unused
+    def _finish(self, last: Entry) -> None:
+        self._is_closed = True
+        # Without the file, which is closed when the last call that writes to it has left.
+        end = Entry(last.events, last.seq, None, last.segment, last.end, last.end)
+        end.followers = last.followers
+        self._newest = end
 
 
 def sync(files: list[int]) -> None:
@@ -215,13 +272,13 @@ def sync(files: list[int]) -> None:
         raise failure
 
 
+def _covering(content: bytes, begin: int, file: OpenFile | None) -> bytes:
+    """Return *content* made long enough to cover what a failed write has left at *begin*."""
+    left = 0 if file is None else os.fstat(file.fd).st_size - begin
+    return content.ljust(left, b"\0") if left > len(content) else content
+
+
 def _write_all(file: int, content: bytes, offset: int) -> None:
     while content:
         written = os.pwrite(file, content, offset)
         content, offset = content[written:], offset + written
-
-
-def _cut(file: int, size: int) -> None:
-    # If it fails, the next frame overwrites it; behind the last one it reads as cut off.
-    with contextlib.suppress(OSError):
-        os.ftruncate(file, size)

@@ -5,18 +5,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from trailhouse.producer.frame import Damage, Frame, scan
-from trailhouse.producer.spool_folder import (
-    folders,
-    place_of,
-    read_checkpoint,
-    segment_path,
-    segments,
-    split,
-    translated,
-)
+from trailhouse.producer.frame import HEADER_BYTES, MAX_RECORD_BYTES, Damage, Frame, scan
+from trailhouse.producer.spool_files import open_file, open_folder
+from trailhouse.producer.spool_folder import place_of, segment_name, segments, split
+from trailhouse.producer.spool_notes import read_checkpoint
+from trailhouse.producer.spool_root import folders, translated
 
 CHUNK_BYTES = 262_144
+MAX_CHUNK_BYTES = HEADER_BYTES + 65_535 + MAX_RECORD_BYTES
+MAX_SEGMENT_BYTES = 1 << 31
+"""Far above the largest that the settings allow; what is after it in a file was not written by a spool."""
 
 
 class Spooled(NamedTuple):
@@ -63,10 +61,13 @@ class SpoolReader:
     def _read_segment(
         self, segment: int, offset: int, limit: int | None, *, is_last: bool
     ) -> list[Spooled]:
+        folder = open_folder(self._path)
         try:
-            file = os.open(segment_path(self._path, segment), os.O_RDONLY | os.O_CLOEXEC)
+            file = open_file(segment_name(segment), os.O_RDONLY, dir_fd=folder)
         except FileNotFoundError:
             return []
+        finally:
+            os.close(folder)
         try:
             return self._read_frames(file, segment, offset, limit, is_last=is_last)
         finally:
@@ -76,6 +77,7 @@ class SpoolReader:
         self, file: int, segment: int, offset: int, limit: int | None, *, is_last: bool
     ) -> list[Spooled]:
         size = CHUNK_BYTES
+        limit = limit if limit is not None or offset < MAX_SEGMENT_BYTES else offset
         while True:
             wanted = size if limit is None else min(size, limit - offset)
             content = os.pread(file, wanted, offset)
@@ -88,16 +90,30 @@ class SpoolReader:
                 found.pop()  # blocks that were never written, after a power cut
             if found or is_all:
                 return [Spooled(each, place_of(segment, each.end)) for each in found]
-            size *= 4  # one frame is larger than what was read
+            size = min(4 * size, MAX_CHUNK_BYTES)  # one frame is larger than what was read
 
 
 def _is_blank(last: Frame | Damage, end: int) -> bool:
     return isinstance(last, Damage) and last.end == end and not last.content.strip(b"\0")
 
 
+def start_of(path: Path) -> int:
+    """Return the place from which the spool in *path* is to be sent: what is settled is before it.
+
+    A checkpoint that points past what is there is wrong, or the files were cut off: sending again is
+    harmless, skipping is not.
+    """
+    place = read_checkpoint(path)
+    segment, offset = split(place)
+    sizes = {number: file.lstat().st_size for number, file in segments(path)}
+    is_there = not sizes or segment < max(sizes) or offset <= sizes.get(segment, -1)
+    return place if is_there else 0
+
+
 def frames_of(path: Path) -> Iterator[Spooled]:
     """Yield what is still to be sent of the spool in *path*, without holding it."""
-    reader = SpoolReader(path, read_checkpoint(path))
+    with translated(path):
+        reader = SpoolReader(path, start_of(path))
     while items := reader.read():
         yield from items
 

@@ -4,9 +4,12 @@ from pathlib import Path
 
 import msgspec
 
-from trailhouse.producer.frame import Frame
-from trailhouse.producer.spool_folder import SET_ASIDE, destination_of, folders, is_held, segments
-from trailhouse.producer.spool_reader import frames_of
+from trailhouse.producer.missing import MissingCount
+from trailhouse.producer.spool_folder import is_held, segments
+from trailhouse.producer.spool_notes import destination_of, read_written
+from trailhouse.producer.spool_reader import SpoolReader, start_of
+from trailhouse.producer.spool_root import SET_ASIDE, survey, translated
+from trailhouse.schemas.errors import SpoolUnavailableError
 
 
 class SpoolStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,6 +25,8 @@ class SpoolStatus(msgspec.Struct, frozen=True, kw_only=True):
     events: int
     """Whole events that are not known to be acknowledged."""
     damaged_ranges: int
+    missing_events: int
+    """Events, at least, that were there and are not any more: damaged, cut off or removed."""
     size_bytes: int
 
 
@@ -30,6 +35,8 @@ class SpoolsStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     folder: str
     spools: tuple[SpoolStatus, ...]
+    refused: dict[str, str]
+    """What has the name of a spool and is never sent, and why: it is not ours alone, or cannot be read."""
     set_aside_bytes: int
 
 
@@ -39,24 +46,26 @@ def spools_status(root: Path) -> SpoolsStatus:
     Raises:
         SpoolUnavailableError: The folder cannot be read. Retriable once that is mended.
     """
-    aside = root / SET_ASIDE
-    kept = [file.stat().st_size for file in aside.iterdir()] if aside.is_dir() else []
+    found = survey(root)
+    refused = dict(found.refused)
+    spools = []
+    for path in found.folders:
+        try:
+            spools.append(_status(path))
+        except SpoolUnavailableError as error:
+            refused[path.name] = str(error)
+    with translated(root):
+        aside = root / SET_ASIDE
+        kept = [file.lstat().st_size for file in aside.iterdir()] if aside.is_dir() else []
     return SpoolsStatus(
-        folder=str(root),
-        spools=tuple(_status(path) for path in folders(root)),
-        set_aside_bytes=sum(kept),
+        folder=str(root), spools=tuple(spools), refused=refused, set_aside_bytes=sum(kept)
     )
 
 
 def _status(path: Path) -> SpoolStatus:
     state = "live" if is_held(path) else "orphan"
     target = destination_of(path)
-    events = damaged = 0
-    for item in frames_of(path):
-        if isinstance(item.found, Frame):
-            events += 1
-        else:
-            damaged += 1
+    count = _count(path)
     return SpoolStatus(
         spool=path.name,
         state=state,
@@ -65,14 +74,27 @@ def _status(path: Path) -> SpoolStatus:
         pid=target.pid if target else None,
         topic=target.topic if target else None,
         bootstrap_servers=target.bootstrap_servers if target else None,
-        events=events,
-        damaged_ranges=damaged,
+        events=count.events,
+        damaged_ranges=count.damaged_ranges,
+        missing_events=count.missing,
         size_bytes=sum(_size_bytes(file) for _, file in segments(path)),
     )
 
 
+def _count(path: Path) -> MissingCount:
+    written = read_written(path)  # before the files: they may grow meanwhile
+    with translated(path):
+        start = start_of(path)
+    reader = SpoolReader(path, start)
+    count = MissingCount(is_from_start=not start)
+    while items := reader.read():
+        count.add(items)
+    count.end(reader.place, written)
+    return count
+
+
 def _size_bytes(file: Path) -> int:
     try:
-        return file.stat().st_size
+        return file.lstat().st_size
     except FileNotFoundError:
         return 0  # freed since it was listed

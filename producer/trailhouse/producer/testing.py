@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from trailhouse.producer.dispatcher import Dispatcher
+from trailhouse.producer.dispatcher import Dispatcher, Incarnation
 from trailhouse.producer.logger import AuditLogger
 from trailhouse.producer.outbox import Outbox
 from trailhouse.producer.receipt import Delivery
@@ -178,7 +178,7 @@ class _InMemoryDispatcher(Dispatcher):
     def _make_outbox(self) -> Outbox:
         return _InMemoryOutbox(self._config.queue_events, self._config.queue_bytes)
 
-    def _start(self) -> None:
+    def _start(self, here: Incarnation) -> None:
         """Start nothing: there is nobody to send to."""
 
     def log(self, given: tuple[Any, ...]) -> Receipt:
@@ -194,8 +194,9 @@ class _InMemoryDispatcher(Dispatcher):
         if self.failure is not None:
             raise self.failure
         receipt: Receipt = log(what)
-        outbox = self._outbox
+        outbox = self.outbox
         with outbox.lock:
+            outbox.admit()
             outcomes: list[tuple[Receipt, Delivery | DeliveryError]] = []
             while outbox.waiting:
                 sent = outbox.waiting.popleft()

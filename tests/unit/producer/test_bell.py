@@ -6,14 +6,19 @@ from types import FrameType
 
 import pytest
 
-from trailhouse.producer.outbox import Bell, Outbox
+from trailhouse.producer.bell import Bell
+from trailhouse.producer.outbox import Outbox
 from trailhouse.producer.receipt import Receipt
 from trailhouse.schemas.errors import DeliveryTimeoutError
 
 
-def receipt_of(outbox: Outbox) -> Receipt:
-    """Return the receipt of some event."""
-    return Receipt(outbox, "id", b"session", b"record")
+def logged(outbox: Outbox) -> Receipt:
+    """Log some event; return its receipt."""
+    receipt = Receipt(outbox, "id", b"session", b"record")
+    newest = outbox.journal.newest()
+    assert outbox.journal.append(newest, newest.seq, receipt, b"record")
+    outbox.ring(6)
+    return receipt
 
 
 def test_a_ring_ends_one_wait() -> None:
@@ -49,11 +54,11 @@ def test_a_signal_handler_may_ring_at_any_instant() -> None:
 def test_what_comes_while_the_sender_rests_wakes_it() -> None:
     """An event rings once, and one that comes in the same turn does not."""
     outbox = Outbox(10, 1_000)
-    outbox.add(receipt_of(outbox))
+    logged(outbox)
     assert not outbox.bell.wait(0), "expected no ring while the sender takes its turns"
 
     outbox.is_resting = True
-    outbox.add(receipt_of(outbox))
+    logged(outbox)
 
     assert outbox.bell.wait(0), "expected a ring for what comes while the sender rests"
     assert not outbox.is_resting
@@ -62,8 +67,7 @@ def test_what_comes_while_the_sender_rests_wakes_it() -> None:
 def test_somebody_who_waits_is_counted_until_they_give_up() -> None:
     """The sender sees that an answer is awaited, from its first instant to its last."""
     outbox = Outbox(10, 1_000)
-    receipt = receipt_of(outbox)
-    outbox.add(receipt)
+    receipt = logged(outbox)
     gave_up = threading.Event()
 
     def wait() -> None:

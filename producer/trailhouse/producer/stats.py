@@ -1,0 +1,24 @@
+"""The counters of a logger."""
+
+import msgspec
+
+
+class Stats(msgspec.Struct, frozen=True, kw_only=True):
+    """Counters of one logger in this process since its start. Nothing is lost without one moving."""
+
+    queued_events: int
+    """Events that the broker has not acknowledged, in memory and in the spool."""
+    queued_bytes: int
+    """Bytes of those in memory."""
+    spool_bytes: int
+    """Bytes that the spool takes on the disk."""
+    acknowledged_total: int
+    adopted_total: int
+    """Events of loggers that are gone, sent in their place."""
+    refused_total: int
+    """Events that the broker refused for good, or that were damaged on the disk: set aside in the spool."""
+    queue_full_total: int
+    lost_total: int
+    """Events that were not acknowledged at `close` in mode ``memory``."""
+    unlogged_total: int = 0
+    """Events that telemetry reported and that could not be logged; our log says which, and why."""
