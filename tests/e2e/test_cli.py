@@ -292,10 +292,11 @@ def test_a_missing_topic_ends_emit_with_the_way_out(settings: dict[str, str]) ->
     result = run_command(
         "emit", settings=settings | {"TRAILHOUSE_KAFKA_TOPIC": "missing"}, stdin=SOME_LINES
     )
-    assert "topic missing does not exist" in one_error(result)
-    assert "trailhouse init" in one_error(result)
+    assert "has no topic missing: run `trailhouse init`" in one_error(result)
     assert result.stdout == b""
-    assert b"0 events acknowledged, 1000 sent without an answer" in result.stderr
+    assert b"nothing was read, and nothing was sent" in result.stderr
+    waiting = run_command("spool", "status", settings=settings)
+    assert b"waiting      0 events" in waiting.stdout
 
 
 def test_a_broker_that_is_away_ends_emit_at_its_deadline(settings: dict[str, str]) -> None:

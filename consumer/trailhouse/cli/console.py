@@ -26,7 +26,11 @@ def progress() -> "Console":
     """Return the console of standard error: what is going on."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, markup=False, emoji=False)
+    class Progress(Console):
+        def on_broken_pipe(self) -> None:  # which else ends the program with 1
+            _discard_errors()
+
+    return Progress(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 def say(line: str) -> None:
@@ -55,7 +59,11 @@ def tell(line: str) -> None:
         sys.stderr.write(printable(line) + "\n")
         sys.stderr.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+        _discard_errors()
+
+
+def _discard_errors() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def tell_step(step: str) -> None:

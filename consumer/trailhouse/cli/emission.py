@@ -14,36 +14,48 @@ from trailhouse.schemas.errors import (
 from trailhouse.schemas.event import AuditEvent
 
 
+class Sent:
+    """An event on its way: the number of its line, its number in the journal, and its receipt."""
+
+    __slots__ = ("entry", "number", "receipt")
+
+    def __init__(self, number: int, entry: int, receipt: Receipt) -> None:
+        self.number = number
+        self.entry = entry
+        self.receipt = receipt
+
+
 class Emission:
     """Events on their way, in order, each with the number of its line.
 
     Args:
         audit: The logger that sends; it must be enabled.
         timeout_seconds: Longest wait for the acknowledgement of the oldest event.
-        report: Called with the number of a bad line and the reason.
+        on_acknowledged: Called with an event's number in the journal.
+        on_refused: Called with the number of a line, that in the journal, and the reason.
     """
 
     def __init__(
-        self, audit: AuditLogger, timeout_seconds: float, report: Callable[[int, str], None]
+        self,
+        audit: AuditLogger,
+        timeout_seconds: float,
+        *,
+        on_acknowledged: Callable[[int], None],
+        on_refused: Callable[[int, int, str], None],
     ) -> None:
         self.acknowledged_events = 0
-        self.bad_lines: set[int] = set()
         self._audit = audit
         self._timeout_seconds = timeout_seconds
-        self._report = report
-        self._pending: deque[tuple[int, Receipt]] = deque()
+        self._on_acknowledged = on_acknowledged
+        self._on_refused = on_refused
+        self._pending: deque[Sent] = deque()
 
     @property
     def pending_events(self) -> int:
         """Events that the broker has not answered yet."""
         return len(self._pending)
 
-    def refuse(self, number: int, reason: str) -> None:
-        """Remember and report that the line *number* is bad."""
-        self.bad_lines.add(number)
-        self._report(number, reason)
-
-    def send(self, number: int, event: AuditEvent) -> None:
+    def send(self, number: int, entry: int, event: AuditEvent) -> None:
         """Queue one event; waits for acknowledgements while the queue is full.
 
         Raises:
@@ -55,16 +67,19 @@ class Emission:
                 receipt = self._audit.emit(event)
                 break
             except EventTooLargeError as error:
-                return self.refuse(number, str(error))
+                return self._on_refused(number, entry, str(error))
             except (SpoolFullError, QueueFullError):
                 if not self._pending:
                     raise
                 self._settle_oldest()
         if receipt is not None:
-            self._pending.append((number, receipt))
-        while self._pending and self._pending[0][1].is_settled:
+            self._pending.append(Sent(number, entry, receipt))
+        return self.settle()
+
+    def settle(self) -> None:
+        """Note what the broker has answered by now; does not wait."""
+        while self._pending and self._pending[0].receipt.is_settled:
             self._settle_oldest()
-        return None
 
     def finish(self) -> None:
         """Return when every event is acknowledged or was reported as refused.
@@ -77,18 +92,19 @@ class Emission:
             self._settle_oldest()
 
     def _settle_oldest(self) -> None:
-        number, receipt = self._pending[0]
+        oldest = self._pending[0]
         try:
-            receipt.result(self._timeout_seconds)
+            oldest.receipt.result(self._timeout_seconds)
         except DeliveryTimeoutError as error:
             raise DeliveryTimeoutError(
-                f"line {number} was not acknowledged within {self._timeout_seconds:g} s: check that"
-                " Kafka is up, and emit again what was not acknowledged"
+                f"line {oldest.number} was not acknowledged within {self._timeout_seconds:g} s: check that"
+                " Kafka is up, and emit again"
             ) from error
         except BrokerRejectedError as error:
-            if receipt.refusal is None:
+            if oldest.receipt.refusal is None:
                 raise
-            self.refuse(number, str(error))
+            self._on_refused(oldest.number, oldest.entry, str(error))
         else:
             self.acknowledged_events += 1
+            self._on_acknowledged(oldest.entry)
         self._pending.popleft()

@@ -1,10 +1,11 @@
 """From a line of text to an event: the input side of `trailhouse emit`."""
 
+import datetime as dt
 import json
 import os
 import socket
-from collections.abc import Iterator
-from typing import Any, BinaryIO, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -19,6 +20,17 @@ _COMPLETE = frozenset({"event_id", "occurred_at", "source", "schema_version"})
 """What only a record that was exported has; such a line is kept to the byte."""
 
 
+BLOCK_BYTES = 262_144
+
+
+class Reads(Protocol):
+    """A stream of bytes that gives what has come, such as a file or standard input."""
+
+    def read1(self, size: int, /) -> bytes:
+        """Return at most *size* bytes; none at the end."""
+        ...
+
+
 class Line(NamedTuple):
     """A line that is not blank: its number from 1, its bytes, whether it was cut as too long."""
 
@@ -27,33 +39,57 @@ class Line(NamedTuple):
     is_too_long: bool
 
 
-class Stamp:
-    """What a line that names none gets: this process as its source, and the configured tenant."""
+class Earlier(Protocol):
+    """What an earlier run has stamped on a line that names none."""
 
-    def __init__(self, *, service: str, limit_bytes: int, tenant_id: str = "") -> None:
-        self._service = service
+    @property
+    def event_id(self) -> str:
+        """The event's id."""
+        ...
+
+    @property
+    def occurred_at(self) -> dt.datetime:
+        """When it occurred."""
+        ...
+
+    @property
+    def source(self) -> Source | None:
+        """Who sent it; None for a line that names its source itself."""
+        ...
+
+
+class Stamp:
+    """What a line that names none gets: this process as its source, and the configured tenant.
+
+    Args:
+        source: This process; the sequence counts from its `seq`.
+        limit_bytes: The largest event, encoded.
+        tenant_id: The tenant of lines that name none; empty for none.
+    """
+
+    def __init__(self, source: Source, *, limit_bytes: int, tenant_id: str = "") -> None:
+        self._source = source
         self._limit_bytes = limit_bytes
         self._tenant_id = tenant_id or None
-        self._host = socket.gethostname()
-        self._producer_id = uuid7()
-        self._next_seq = 0
+        self._next_seq = source.seq or 0
 
-    def complete(self, fields: dict[str, Any]) -> AuditEvent:
+    def complete(self, fields: dict[str, Any], earlier: Earlier | None = None) -> AuditEvent:
         """Return the event of *fields*; the sequence moves only when it is valid.
+
+        With *earlier*, it is the event that an earlier run has made of them, to the byte.
 
         Raises:
             InvalidEventError: A field is unknown or breaks a rule. Permanent.
             EventTooLargeError: Over the limit when encoded. Permanent.
         """
         given = dict(fields)
+        if earlier is not None:
+            stamped = {
+                "event_id": earlier.event_id, "occurred_at": earlier.occurred_at, "source": earlier.source,
+            }  # fmt: skip
+            given |= {name: value for name, value in stamped.items() if given.get(name) is None}
         if is_stamped := given.get("source") is None:
-            given["source"] = Source(
-                host=self._host,
-                pid=os.getpid(),
-                producer_id=self._producer_id,
-                seq=self._next_seq,
-                service=self._service,
-            )
+            given["source"] = msgspec.structs.replace(self._source, seq=self._next_seq)
         if given.get("tenant_id") is None:
             given["tenant_id"] = self._tenant_id
         event = event_of(given)
@@ -63,27 +99,59 @@ class Stamp:
         return event
 
 
-def read_lines(stream: BinaryIO, limit_bytes: int) -> Iterator[Line]:
-    """Yield the lines that are not blank, without line ends; of an over-long one only its begin."""
-    number = 0
-    while content := stream.readline(limit_bytes + 2):
-        number += 1
-        if number == 1:
-            content = content.removeprefix(_BYTE_ORDER_MARK)
-        is_too_long = not content.endswith(b"\n") and len(content) > limit_bytes
-        if is_too_long:
-            _skip_to_end(stream, limit_bytes)
-        content = content.removesuffix(b"\n").removesuffix(b"\r")
-        if content.strip():
-            yield Line(number, content, is_too_long)
+def this_process(service: str) -> Source:
+    """Return this process as a source that has sent nothing yet."""
+    return Source(
+        host=socket.gethostname(), pid=os.getpid(), producer_id=uuid7(), seq=0, service=service
+    )
 
 
-def event_from(line: Line, stamp: Stamp) -> AuditEvent:
+def read_blocks(
+    stream: Reads, limit_bytes: int, before_read: Callable[[], None] = lambda: None
+) -> Iterator[list[Line]]:
+    """Yield the lines that are not blank, as many at a time as have come; of an over-long one only its begin.
+
+    Args:
+        stream: What is read, as soon as there is something.
+        limit_bytes: A line that is longer is marked as too long.
+        before_read: Called before each reading, which may block.
+    """
+    number, rest, is_cut = 0, b"", False
+    while True:
+        before_read()
+        block = stream.read1(BLOCK_BYTES)
+        *whole, rest = (rest + block).split(b"\n")
+        if not block and rest:  # the last line has no end
+            whole, rest = [rest], b""
+        if is_cut and (whole or not block):
+            whole, is_cut = whole[1:], False
+        lines = [_line(number + at, content, limit_bytes) for at, content in enumerate(whole, 1)]
+        number += len(whole)
+        if is_cut:
+            rest = b""
+        elif len(rest) > limit_bytes + 1:
+            number += 1
+            lines.append(_line(number, rest, limit_bytes))
+            rest, is_cut = b"", True
+        if found := [line for line in lines if line.content.strip()]:
+            yield found
+        if not block:
+            return
+
+
+def _line(number: int, content: bytes, limit_bytes: int) -> Line:
+    if number == 1:
+        content = content.removeprefix(_BYTE_ORDER_MARK)
+    is_too_long = len(content) > limit_bytes + 1
+    return Line(number, content[: limit_bytes + 1].removesuffix(b"\r"), is_too_long)
+
+
+def event_from(line: Line, stamp: Stamp, earlier: Earlier | None = None) -> AuditEvent:
     """Return the event that *line* describes.
 
     A line with event_id, occurred_at, source and schema_version is a record that was exported: the
     event keeps its bytes and its unknown fields. In any other line an unknown field is an error,
-    unless its schema_version is newer than ours; what is missing is stamped.
+    unless its schema_version is newer than ours; what is missing is stamped, or as *earlier* has it.
 
     Raises:
         InvalidEventError: The line holds no event; names field and rule. Permanent.
@@ -97,8 +165,8 @@ def event_from(line: Line, stamp: Stamp) -> AuditEvent:
     if isinstance(version, int) and version > SCHEMA_VERSION:
         known = {name: value for name, value in fields.items() if name in ENVELOPE_FIELDS}
         unknown = {name: value for name, value in fields.items() if name not in ENVELOPE_FIELDS}
-        return msgspec.structs.replace(stamp.complete(known), unknown_fields=unknown)
-    return stamp.complete(fields)
+        return msgspec.structs.replace(stamp.complete(known, earlier), unknown_fields=unknown)
+    return stamp.complete(fields, earlier)
 
 
 def _object(content: bytes) -> dict[str, Any]:
@@ -134,11 +202,6 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(_name: str) -> None:
     raise InvalidEventError("record", "must be JSON, which has no NaN and no infinity")
-
-
-def _skip_to_end(stream: BinaryIO, chunk_bytes: int) -> None:
-    while (chunk := stream.readline(chunk_bytes)) and not chunk.endswith(b"\n"):
-        pass
 
 
 def one_line(record: bytes) -> bytes:

@@ -19,6 +19,7 @@
     │  └─ StorageRejectedError       ClickHouse refuses for good; carries its code and name
     │     └─ StorageDataError        … because of a value that was to be stored
     ├─ QueryError                    a filter, limit or name that cannot be answered
+    ├─ JournalError                  the journal of `trailhouse emit` is in use, or cannot be used
     ├─ StackError                    the local Kafka or ClickHouse cannot be started or stopped
     └─ IntegrityError                stored data contradicts its own bytes
 
@@ -163,6 +164,23 @@ class StorageDataError(StorageRejectedError):
 
 class QueryError(TrailhouseError):
     """A filter, limit or name cannot be answered. Permanent; nothing was read."""
+
+
+class JournalError(TrailhouseError):
+    """The journal of `trailhouse emit` cannot be used. Retriable once the other run ends, or that is mended.
+
+    Attributes:
+        is_in_use: Whether another run holds it.
+    """
+
+    retriable = True
+
+    def __init__(self, message: str, *, is_in_use: bool = False) -> None:
+        super().__init__(message)
+        self.is_in_use = is_in_use
+
+    def __reduce__(self) -> tuple[type["JournalError"], tuple[str]]:
+        return type(self), (str(self),)
 
 
 class StackError(TrailhouseError):

@@ -1,13 +1,14 @@
 """From a line to an event."""
 
-import io
+import itertools
 import json
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trailhouse.cli.lines import Line, Stamp, event_from, one_line, read_lines
+from trailhouse.cli.lines import Line, Stamp, event_from, one_line, read_blocks, this_process
 from trailhouse.schemas.codec import decode
 from trailhouse.schemas.errors import EventTooLargeError, InvalidEventError
 
@@ -28,7 +29,26 @@ def line_of(fields: object) -> Line:
 
 def stamp(tenant_id: str = "") -> Stamp:
     """Return a fresh stamp."""
-    return Stamp(service="tests", limit_bytes=900_000, tenant_id=tenant_id)
+    return Stamp(this_process("tests"), limit_bytes=900_000, tenant_id=tenant_id)
+
+
+class Dripping:
+    """Gives its bytes in parts of these sizes, one after the other and over again."""
+
+    def __init__(self, content: bytes, sizes: Sequence[int]) -> None:
+        self._content = content
+        self._sizes = itertools.cycle(sizes)
+
+    def read1(self, size: int = -1, /) -> bytes:
+        """Return the next part."""
+        size = min(size, next(self._sizes))
+        part, self._content = self._content[:size], self._content[size:]
+        return part
+
+
+def lines_of(content: bytes, sizes: Sequence[int] = (1 << 20,)) -> list[Line]:
+    """Return the lines of *content*, which comes in parts of these sizes."""
+    return [line for block in read_blocks(Dripping(content, sizes), LIMIT_BYTES) for line in block]
 
 
 @pytest.mark.parametrize(
@@ -38,19 +58,19 @@ def stamp(tenant_id: str = "") -> Stamp:
 )
 def test_lines_are_read_without_ends_blanks_and_mark(content: bytes) -> None:
     """Line ends, blank lines and a byte order mark are no part of what is read."""
-    found = [line.content for line in read_lines(io.BytesIO(content), LIMIT_BYTES)]
+    found = [line.content for line in lines_of(content)]
     assert found == [b"a", b"b"]
 
 
 def test_blank_lines_count() -> None:
     """A line's number is the one an editor shows."""
-    assert [line.number for line in read_lines(io.BytesIO(b"\n\na\n\nb"), LIMIT_BYTES)] == [3, 5]
+    assert [line.number for line in lines_of(b"\n\na\n\nb")] == [3, 5]
 
 
 def test_an_over_long_line_is_one_line() -> None:
     """A line over the limit is reported once, and the next one is read whole."""
     content = b"x" * (LIMIT_BYTES * 5) + b"\n" + b"y" * LIMIT_BYTES + b"\n"
-    long, whole = read_lines(io.BytesIO(content), LIMIT_BYTES)
+    long, whole = lines_of(content)
     assert (long.number, long.is_too_long) == (1, True)
     assert (whole.number, whole.content, whole.is_too_long) == (2, b"y" * LIMIT_BYTES, False)
     with pytest.raises(InvalidEventError, match="far longer"):
@@ -141,10 +161,43 @@ def test_a_bad_line_is_refused_with_its_reason(content: bytes, reason: str) -> N
     assert reason in str(caught.value)
 
 
+@given(
+    st.lists(st.sampled_from([b"a", b"bc" * 700, b"d" * 3_000, b"", b" ", b"e\r"]), max_size=8),
+    st.lists(st.integers(1, 1_500), min_size=1, max_size=5),
+    st.sampled_from([b"", b"\n"]),
+)
+def test_it_does_not_matter_in_which_parts_lines_come(
+    contents: list[bytes], sizes: list[int], end: bytes
+) -> None:
+    """A pipe gives any part at a time: the lines, their numbers and which are too long stay the same."""
+    content = b"\n".join(contents) + end
+    expected = [
+        (number, len(line) > LIMIT_BYTES + 1)
+        for number, line in enumerate(content.split(b"\n"), 1)
+        if line.strip()
+    ]
+    found = lines_of(content, sizes)
+    assert [(line.number, line.is_too_long) for line in found] == expected
+    assert [line.content for line in found if not line.is_too_long] == [
+        line.removesuffix(b"\r")
+        for line in content.split(b"\n")
+        if line.strip() and len(line) <= LIMIT_BYTES + 1
+    ]
+
+
+def test_an_earlier_stamp_gives_the_same_bytes() -> None:
+    """What an earlier run stamped is stamped again, so that the event is the same to the byte."""
+    first = event_from(line_of(MINIMAL), stamp("ours"))
+    assert event_from(line_of(MINIMAL), stamp("ours"), first).record == first.record
+    named = MINIMAL | {"event_id": COMPLETE["event_id"], "occurred_at": "2026-01-31T09:00:00+01:00"}
+    kept = event_from(line_of(named), stamp(), first)
+    assert (kept.event_id, kept.occurred_at.hour) == (COMPLETE["event_id"], 8)
+
+
 @given(st.binary(max_size=200))
 def test_no_bytes_break_the_reading(content: bytes) -> None:
     """Any bytes are lines, and any line is an event or refused by InvalidEventError alone."""
-    for line in read_lines(io.BytesIO(content), LIMIT_BYTES):
+    for line in lines_of(content):
         with pytest.raises(InvalidEventError):
             event_from(line, stamp())
 
@@ -166,7 +219,7 @@ def test_a_record_with_line_breaks_becomes_one_line() -> None:
 
 def test_a_line_that_is_too_large_takes_no_number() -> None:
     """A refused event must not look like one that was lost on its way."""
-    stamp = Stamp(service="tests", limit_bytes=1_000)
+    stamp = Stamp(this_process("tests"), limit_bytes=1_000)
     with pytest.raises(EventTooLargeError):
         stamp.complete({"type": "a", "session_id": "s", "data": {"text": "x" * 1_000}})
     event = stamp.complete({"type": "a", "session_id": "s"})
