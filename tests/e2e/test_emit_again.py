@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 import pytest
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from command_line import DEADLINE_SECONDS, PROGRAM, environment, run_command
 from producing import read_topic
