@@ -13,14 +13,9 @@ from trailhouse.cli.emit_journal import Earlier, EmitJournal, Planned, State, di
 from trailhouse.cli.lines import Line, Stamp, event_from
 from trailhouse.producer import AuditLogger
 from trailhouse.producer.frame import Frame
-from trailhouse.producer.spool_folder import (
-    SET_ASIDE,
-    Destination,
-    destination_of,
-    folders,
-    root_of,
-)
+from trailhouse.producer.spool_notes import Destination, destination_of
 from trailhouse.producer.spool_reader import frames_of
+from trailhouse.producer.spool_root import SET_ASIDE, folders, root_of
 from trailhouse.schemas.codec import decode_envelope
 from trailhouse.schemas.config import ProducerConfig
 from trailhouse.schemas.errors import DeliveryTimeoutError, EventError, InvalidEventError
