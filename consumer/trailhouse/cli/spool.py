@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 _EPILOG = (
     "Examples:\n\ntrailhouse spool status\n\ntrailhouse spool drain --timeout-seconds 60\n\n"
-    "trailhouse spool inspect > undelivered.jsonl"
+    "trailhouse spool inspect > undelivered.jsonl\n\ntrailhouse spool discard --all --output dropped.jsonl"
 )
 _COLUMNS = ("spool", "state", "service", "pid", "brokers", "topic", "events", "bytes")
 
 spool_app = typer.Typer(
     no_args_is_help=True,
-    help="Look at the spools of this machine's producers, and send what dead ones have left.",
+    help="Look at the spools of this machine's producers, and send or drop what dead ones have left.",
     epilog=_EPILOG,
 )
 SpoolDir = Annotated[
@@ -66,6 +66,12 @@ def _print(found: "SpoolsStatus") -> None:
         print_table(results(), _COLUMNS, rows)
     waiting = sum(each.events for each in found.spools)
     say(f"waiting      {counted(waiting, 'event')} in {counted(len(found.spools), 'spool')}")
+    if missing := sum(each.missing_events for each in found.spools):
+        say(
+            f"missing      at least {counted(missing, 'event')} that were there: damaged, cut off or removed"
+        )
+    for name, reason in found.refused.items():
+        say(f"never sent   {name}: {reason}")
     if found.set_aside_bytes:
         say(f"set aside    {counted(found.set_aside_bytes, 'byte')} that cannot be sent")
 
@@ -141,6 +147,44 @@ def inspect(
             segment, end = split(place)
             tell(f"{path.name}: segment {segment}, bytes {found.begin} to {end} are damaged")
     if damaged:
+        raise typer.Exit(1)
+
+
+@spool_app.command(
+    epilog="Examples:\n\ntrailhouse spool discard --all --output dropped.jsonl\n\n"
+    "trailhouse spool discard 01990c1e-4f6b-7a70-8000-5f0f6a1f2c11 --output dropped.jsonl --yes"
+)
+def discard(
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="A new file for what is dropped, one record a line."),
+    ],
+    spools: Annotated[
+        list[str] | None, typer.Argument(metavar="SPOOL", help="Which.", show_default=False)
+    ] = None,
+    all_spools: Annotated[
+        bool, typer.Option("--all", help="Every spool that no running logger holds.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    spool_dir: SpoolDir = None,
+) -> None:
+    """Drop events that nobody wants to be sent: write them to a file, then remove their spools.
+
+    Asks first. The file can be emitted again: its records keep their ids. The exit code is 1 when a
+    spool was left: its logger is running.
+    """
+    from trailhouse.cli.spool_discard import chosen, confirmed, drop
+
+    if bool(spools) == all_spools:
+        raise typer.BadParameter("name spools, or give --all")
+    found = chosen(_root(spool_dir), spools)
+    if not found:
+        tell("no spool to drop")
+        return
+    if not yes and not confirmed(found, output):
+        tell("nothing was done")
+        raise typer.Exit(1)
+    if not drop(_root(spool_dir), found, output):
         raise typer.Exit(1)
 
 

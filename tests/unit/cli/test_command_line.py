@@ -29,7 +29,7 @@ EXPECTED = {
 }
 BELOW = {
     *("dev status", "dev stop", "dev start"),
-    *("spool status", "spool drain", "spool inspect"),
+    *("spool status", "spool drain", "spool inspect", "spool discard"),
     *("quarantine list", "quarantine show", "quarantine requeue"),
 }
 
