@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help demo test test-fast faults faults-red kills soak outage check format bench bench-full docs constraints clean
+.PHONY: help demo test test-fast secure faults faults-red kills soak outage check format bench bench-full docs constraints clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -25,6 +25,9 @@ test: $(READY) ## run every test on a real broker and the real engine
 
 test-fast: $(READY) ## run the tests that need no Kafka and no ClickHouse
 	@$(BIN)/python -m pytest tests/unit tests/property
+
+secure: $(READY) ## run every part as a user of its own, on three brokers with TLS, log-ins and ACLs
+	@$(BIN)/python -m pytest tests/secure
 
 faults: $(READY) ## run the 32 faults on a real broker and the real engine
 	@$(BIN)/python -m pytest -n 2 tests/faults

@@ -25,6 +25,7 @@ from trailhouse.schemas.errors import (
     DeliveryTimeoutError,
     TrailhouseError,
 )
+from trailhouse.schemas.kafka_errors import is_tls_refusal
 from trailhouse.schemas.topic import topic_options
 
 __all__ = ["KafkaAdmin", "PartitionLag", "Topic"]
@@ -166,7 +167,15 @@ class KafkaAdmin:
                 on_error=self._note_refusal,
             )
         except KafkaException as error:
-            raise self._mapped(error.args[0]) from error
+            mapped = self._mapped(error.args[0])
+            if isinstance(mapped, DeliveryTimeoutError) and "committed" in error.args[0].str():
+                # To a user without the permission librdkafka says nothing else, and asks again and again.
+                raise DeliveryTimeoutError(
+                    f"Kafka at {self._where} answers, but says nothing of the group {group_id} within"
+                    f" {self._timeout_seconds:g} s: it has just started, or our user lacks the permission"
+                    " Describe on that group; docs/cluster.md lists the ACLs of each role"
+                ) from error
+            raise mapped from error
 
     def members(self, group_id: str) -> tuple[GroupMember, ...]:
         """Return who is in *group_id*; nobody when there is no such group.
@@ -258,7 +267,7 @@ class KafkaAdmin:
         )
 
     def _note_refusal(self, error: KafkaError) -> None:
-        if error.name() in _REFUSED_CONNECTIONS:
+        if error.name() in _REFUSED_CONNECTIONS or is_tls_refusal(error):
             self._refusal = error
 
 

@@ -21,6 +21,7 @@ from trailhouse.schemas.errors import (
     ConfigError,
     DeliveryError,
 )
+from trailhouse.schemas.kafka_errors import is_tls_refusal
 
 if TYPE_CHECKING:
     from confluent_kafka import Message
@@ -338,7 +339,7 @@ class Sender:
 
     def _on_error(self, error: KafkaError) -> None:
         code = error.code()
-        if code in REFUSES_ALL:
+        if code in REFUSES_ALL or is_tls_refusal(error):
             self._report_trouble(error)
         elif code == KafkaError._ALL_BROKERS_DOWN and not self._is_away:
             self._is_away = True
@@ -363,5 +364,5 @@ def _cause(code: int, config: ProducerConfig) -> str:
         return f"topic {config.kafka.topic} does not exist at {config.kafka.bootstrap_servers}: run `trailhouse init`"
     return (
         f"the broker at {config.kafka.bootstrap_servers} refuses us:"
-        " check TRAILHOUSE_KAFKA_SECURITY_PROTOCOL, _SASL_USERNAME, _SASL_PASSWORD and the topic's permissions"
+        " check TRAILHOUSE_KAFKA_SECURITY_PROTOCOL, _SASL_…, _SSL_… and the topic's permissions"
     )
