@@ -8,21 +8,34 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported by assignment
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,  # pyright: ignore[reportPrivateImportUsage]
+    ConfigResource,  # pyright: ignore[reportPrivateImportUsage]
+    ResourceType,  # pyright: ignore[reportPrivateImportUsage]
+)
 
 from trailhouse.consumer.kafka_admin import KafkaAdmin
+from trailhouse.consumer.kafka_origin import KafkaOrigin
+from trailhouse.consumer.ranges import Range
 from trailhouse.consumer.reconcile import reconcile
-from trailhouse.schemas import ClickHouseConfig, KafkaConfig
+from trailhouse.consumer.replay import Replay
+from trailhouse.consumer.replay_source import TopicReader
+from trailhouse.query import AuditReader
+from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig, WorkerConfig
 from trailhouse.store import ClickHouse
 from worker_process import RUN_WORKER, Place, Worker, eventually, place, some_events
 
 pytestmark = pytest.mark.cluster
 
 IMPATIENT = f"""
-from trailhouse.consumer import group_warnings, group_watch
+from trailhouse.consumer import group_warnings, group_watch, topic_watch
 group_watch.LOOK_EVERY_SECONDS = 0.3
 group_watch.LASTING_TRANSACTION_SECONDS = 2.0
 group_warnings.OPEN_AFTER_SECONDS = 1.0
 group_warnings.STALLED_AFTER_SECONDS = 1.0
+topic_watch.ID_EVERY_SECONDS = topic_watch.SETTINGS_EVERY_SECONDS = 0.3
 {RUN_WORKER}
 """
 
@@ -166,3 +179,62 @@ def test_a_stranger_in_the_group_is_named_with_what_it_takes(here: Place) -> Non
         assert worker.series()["group_members"] == 2
     eventually(lambda: here.count() == 20, "everything, once the stranger has gone")
     eventually(lambda: not warnings(worker), "no warning any more")
+
+
+def set_timestamp_type(here: Place, value: str) -> None:
+    """Switch whose time a record of the topic carries."""
+    admin = AdminClient(here.kafka.client_options())
+    resource = ConfigResource(ResourceType.TOPIC, here.kafka.topic)
+    resource.add_incremental_config(
+        ConfigEntry("message.timestamp.type", value, incremental_operation=AlterConfigOpType.SET)
+    )
+    for future in admin.incremental_alter_configs([resource]).values():
+        future.result(30)
+
+
+def test_a_sender_cannot_date_what_it_sends_before_the_others(here: Place) -> None:
+    """While the topic is CreateTime it is named; what was sent then is an incident, does not take the place
+    of an honest copy, keeps its order in its partition, and has the same time however often it is read."""
+    worker = here.start(IMPATIENT)
+    worker.wait_until_ready()
+    honest = [AuditEvent(type="a", session_id="s", data={"n": number}) for number in range(6)]
+    for event in honest[:3]:
+        here.send([event.record], partition=1)
+    set_timestamp_type(here, "CreateTime")
+    eventually(lambda: "topic_settings" in warnings(worker), "a warning of the topic's settings")
+    assert "message.timestamp.type is CreateTime" in warnings(worker)["topic_settings"]
+    forger = Producer(here.kafka.client_options())
+    forger.produce(here.kafka.topic, honest[2].record, b"s", 0, timestamp=978_307_200_000)
+    for event in honest[3:5]:
+        forger.produce(here.kafka.topic, event.record, b"s", 1, timestamp=978_307_200_000)
+    assert forger.flush(30) == 0
+    worker.wait_for("records_stored_total", 6)
+    set_timestamp_type(here, "LogAppendTime")
+    eventually(lambda: "topic_settings" not in warnings(worker), "no warning any more")
+    here.send([honest[5].record], partition=1)
+    worker.wait_for("records_stored_total", 7)
+
+    def as_seen() -> list[tuple[object, ...]]:
+        with AuditReader(config=here.database) as reader:
+            order = [event.data["n"] for event in reader.get_audit_log("s")]
+            part = [
+                event.data["n"]
+                for event in reader.get_audit_log("s", type="a", since=honest[2].occurred_at)
+            ]
+        rows = here.rows(
+            "SELECT kafka_partition, kafka_offset, toString(appended_at) FROM events ORDER BY kafka_offset"
+        )
+        return [tuple(order), tuple(part), *rows]
+
+    seen = as_seen()
+    assert seen[:2] == [(0, 1, 2, 3, 4, 5), (2, 3, 4, 5)]
+    assert [row[:2] for row in seen[2:]] == [(1, offset) for offset in range(6)]
+    incidents = here.rows(
+        "SELECT kind, kafka_partition, first_offset, last_offset FROM incidents ORDER BY kafka_partition"
+    )
+    assert incidents == [("create_time", 0, 0, 0), ("create_time", 1, 3, 4)]
+    assert worker.series()["sender_timed_records_total"] == 3
+    with ClickHouse(here.database) as storage, TopicReader(here.kafka) as reader:
+        origin = KafkaOrigin(here.kafka).origin(here.kafka)
+        Replay(storage, origin, WorkerConfig()).run(reader, {0: Range(0, 0), 1: Range(0, 5)})
+    assert as_seen() == seen

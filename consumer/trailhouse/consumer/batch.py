@@ -8,6 +8,7 @@ from operator import methodcaller
 from typing import Any, NamedTuple
 
 import msgspec
+from confluent_kafka import TIMESTAMP_CREATE_TIME
 
 from trailhouse.consumer.rows import EventRows, Place, envelope_of, event_columns
 from trailhouse.consumer.stand_in import HASH_BYTES, Received, StandIn, too_large
@@ -15,12 +16,11 @@ from trailhouse.schemas.codec import decode_all, parts_of
 from trailhouse.schemas.config import WorkerConfig
 from trailhouse.schemas.errors import InvalidEventError
 from trailhouse.schemas.record import Envelope
+from trailhouse.store.tables import LATEST_MS
 
 MAX_HEADERS_BYTES = 65_536
 MAX_MISFITS = 20
 """So many events that fit no row and not one that does: it is the program that is wrong."""
-MAX_APPENDED_MS = 10_413_791_999_999
-"""The end of the year 2299, where ClickHouse's DateTime64 ends."""
 
 
 Headers = list[tuple[str, bytes | None]]
@@ -90,6 +90,14 @@ class Span:
         return sha256(b"".join(self.record_hashes)).digest()[:HASH_BYTES]
 
 
+class SenderTimed(NamedTuple):
+    """Where the records of one partition are that carry their sender's time, and how many."""
+
+    first_offset: int
+    last_offset: int
+    records: int
+
+
 class Limits(msgspec.Struct, frozen=True):
     """A batch closes at whichever of the first three it reaches first; a record has a limit of its own."""
 
@@ -124,6 +132,8 @@ class Batch:
         self.bad: list[BadRecord] = []
         self.spans: dict[int, Span] = {}
         self.size_bytes = 0
+        self.sender_times: dict[int, SenderTimed] = {}
+        """The records that carry their sender's time: somebody has switched the topic to CreateTime."""
         self._misfits = 0
 
     def __len__(self) -> int:
@@ -208,6 +218,8 @@ class Batch:
         digests = _hashes(records)
         places = places_of(received)
         self._note_spans(places, digests)
+        if LATEST_MS in places.appended_ms:
+            self._note_sender_times(places)
         envelopes = decode_all(records)
         if envelopes is None:
             received, envelopes, records, digests, places = self._sort_out(received, digests)
@@ -265,6 +277,14 @@ class Batch:
             span.extend(places.offsets[end - 1], places.appended_ms[end - 1], digests[begin:end])
             begin = end
 
+    def _note_sender_times(self, places: Place) -> None:
+        for partition, offset, appended_ms in zip(*places, strict=True):
+            if appended_ms == LATEST_MS:
+                before = self.sender_times.get(partition, SenderTimed(offset, offset, 0))
+                self.sender_times[partition] = SenderTimed(
+                    before.first_offset, offset, before.records + 1
+                )
+
 
 def rows_of(events: Sequence[Received]) -> EventRows:
     """Return the rows of *events*, known to be some, decoded anew.
@@ -310,10 +330,19 @@ def cannot_be_stored(error_name: str) -> str:
 
 
 def places_of(received: Sequence[Received]) -> Place:
-    """Return where each of *received* stood, and the broker's time within what ClickHouse can hold."""
-    appended_ms = [message.timestamp()[1] for message in received]
-    if appended_ms and (min(appended_ms) < 0 or max(appended_ms) > MAX_APPENDED_MS):
-        appended_ms = [max(0, min(at_ms, MAX_APPENDED_MS)) for at_ms in appended_ms]
+    """Return where each of *received* stood, and the broker's time within what ClickHouse can hold.
+
+    A record that carries its sender's time counts as appended last of all: whoever sends a copy may
+    date it as he likes, and of two copies the first appended is the one that readers see.
+    """
+    stamps = [message.timestamp() for message in received]
+    kinds, appended_ms = map(list, zip(*stamps, strict=True)) if stamps else ([], [])
+    if TIMESTAMP_CREATE_TIME in kinds:
+        appended_ms = [
+            LATEST_MS if kind == TIMESTAMP_CREATE_TIME else at_ms for kind, at_ms in stamps
+        ]
+    if appended_ms and (min(appended_ms) < 0 or max(appended_ms) > LATEST_MS):
+        appended_ms = [max(0, min(at_ms, LATEST_MS)) for at_ms in appended_ms]
     return Place(
         [message.partition() for message in received],
         [message.offset() for message in received],

@@ -5,6 +5,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from trailhouse.consumer.group_members import GroupMember
 from trailhouse.consumer.group_offsets import PartitionLag
 from trailhouse.consumer.verdict import Finding
+from trailhouse.schemas.config import KafkaConfig
+from trailhouse.schemas.topic import topic_options
 
 OPEN_AFTER_SECONDS = 10.0
 """Transactions are short: one that is open at two looks in a row is worth a word."""
@@ -58,6 +60,22 @@ def unknown_members(group_id: str, members: Collection[GroupMember]) -> str | No
         f"in the group {group_id} there is who is no worker ({shown}), and what it takes nobody stores:"
         " stop it, or give it a group of its own"
     )
+
+
+def topic_settings(kafka: KafkaConfig, options: Mapping[str, str]) -> str | None:
+    """Say which of the topic's *options* endanger the log; others may differ from what `init` makes."""
+    wanted = topic_options(kafka)
+    wrong = [
+        f"{name} is {options.get(name, 'unset')}, it must be {wanted[name]}"
+        for name in ("message.timestamp.type", "cleanup.policy", "unclean.leader.election.enable")
+        if options.get(name) != wanted[name]
+    ]
+    kept_ms, wanted_ms = int(options.get("retention.ms", "0")), int(wanted["retention.ms"])
+    if 0 <= kept_ms < wanted_ms:
+        wrong.append(f"retention.ms is {kept_ms}, the settings say {wanted_ms}")
+    if not wrong:
+        return None
+    return f"topic {kafka.topic} is set as it must not be ({'; '.join(wrong)}): mend it with kafka-configs --alter"
 
 
 def transaction_detail(_found: Finding) -> str:

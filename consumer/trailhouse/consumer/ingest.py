@@ -5,6 +5,7 @@ import gc
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from functools import partial
 
 from trailhouse.consumer.account import missing_events
@@ -21,6 +22,7 @@ from trailhouse.consumer.ledger import Ledger
 from trailhouse.consumer.metrics import WorkerMetrics
 from trailhouse.consumer.progress import Progress
 from trailhouse.consumer.rows import Origin
+from trailhouse.consumer.sender_times import SenderTimes
 from trailhouse.consumer.topic_watch import TopicWatch
 from trailhouse.consumer.watchdog import Watchdog
 from trailhouse.consumer.watched_store import WatchedStore
@@ -153,10 +155,15 @@ class Ingest:
             ask_kafka = partial(KafkaOrigin, self._kafka, timeout_seconds=CONNECT_SECONDS)
             ledger = Ledger(storage, origin)
             incidents = Incidents(ledger, origin, self._metrics, _now)
+            writer = SenderTimes(
+                BatchWriter(WatchedStore(storage, self._progress), origin, _now),
+                incidents,
+                self._metrics,
+            )
             session = GroupSession(
                 kafka=self._kafka,
                 worker=self._worker,
-                writer=BatchWriter(WatchedStore(storage, self._progress), origin, _now),
+                writer=writer,
                 launcher=launcher,
                 footing=Footing(
                     kafka=self._kafka,
@@ -167,7 +174,7 @@ class Ingest:
                     incidents=incidents,
                 ),
                 examination=Examination(self._kafka, ledger, incidents),
-                topic=TopicWatch(self._kafka, ask_kafka, origin),
+                topic=TopicWatch(self._kafka, ask_kafka, origin, self._health),
                 group=GroupWatch(
                     ask_kafka=ask_kafka,
                     group_id=self._worker.group_id,
@@ -182,7 +189,11 @@ class Ingest:
                 ask_kafka=self._ask_kafka,
                 voice=Voice(self._health, self._metrics, self._progress),
             )
-            session.run(self._stop)
+            try:
+                session.run(self._stop)
+            finally:
+                with suppress(StorageError):  # the next worker notes where it goes on
+                    writer.end()
         except DeliveryError as error:
             self._health.note_away("kafka", error)
 

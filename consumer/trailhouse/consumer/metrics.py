@@ -42,6 +42,11 @@ METRICS = (
     ),
     Metric("records_stored_total", "counter", "Records stored as events and committed."),
     Metric("records_quarantined_total", "counter", "Records quarantined and committed."),
+    Metric(
+        "sender_timed_records_total",
+        "counter",
+        "Records that carry their sender's time, since the topic is not LogAppendTime; must be 0.",
+    ),
     Metric("commits_total", "counter", "Batches committed to Kafka."),
     Metric(
         "batches_dropped_total",
@@ -173,6 +178,10 @@ class WorkerMetrics:
         self._counters["records_quarantined_total"].inc(quarantined_rows)
         self._counters["commits_total"].inc()
         self._gauges["last_commit_timestamp_seconds"].set(at_unix_seconds)
+
+    def sender_timed(self, records: int) -> None:
+        """Count stored records that carry their sender's time."""
+        self._counters["sender_timed_records_total"].inc(records)
 
     def dropped(self) -> None:
         """Count a batch given up uncommitted."""

@@ -2,8 +2,9 @@
 
 Within a partition the offset decides. Between partitions (a topic that was widened, or made anew)
 the broker's clock decides, and since a clock may step back, an event counts as appended no earlier
-than any event before it in its own partition. For a part of a session only small columns are read
-here, and the records follow by key.
+than any event before it in its own partition. A time that is the sender's (`LATEST_MS`) decides
+nothing: such an event stands after the one before it in its partition, and after all if there is none.
+For a part of a session only small columns are read here, and the records follow by key.
 """
 
 from collections.abc import Iterable
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 
 from trailhouse.query.filters import Filter
 from trailhouse.store import ClickHouse
+from trailhouse.store.tables import LATEST_MS
 
 _PARTITION = "kafka_topic_id, kafka_partition"
 """A topic's id is drawn at random when it is made: it tells the topic from every other of every cluster."""
@@ -64,8 +66,9 @@ def in_append_order(rows: Iterable[Stored]) -> list[Stored]:
     places: list[tuple[int, tuple[str, int], int]] = []
     for row in ordered:
         home = _home(row)
-        placed_ms[home] = max(placed_ms[home], row.appended_ms)
-        places.append((placed_ms[home], home, row.offset))
+        if row.appended_ms < LATEST_MS:
+            placed_ms[home] = max(placed_ms[home], row.appended_ms)
+        places.append((placed_ms[home] or LATEST_MS, home, row.offset))
     return [row for _, row in sorted(zip(places, ordered, strict=True), key=itemgetter(0))]
 
 
@@ -102,14 +105,16 @@ def keys_sql(wanted: Filter) -> str:
     return f"""
         SELECT {_IDENTITY}
         FROM (
-            SELECT {_IDENTITY}, run_id, type, occurred_us, {_PARTITION}, kafka_offset, max(appended_at) OVER (
-                PARTITION BY {_PARTITION} ORDER BY kafka_offset ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
-            ) AS placed_at
+            SELECT {_IDENTITY}, run_id, type, occurred_us, {_PARTITION}, kafka_offset,
+                max(if(appended_ms < {LATEST_MS}, appended_ms, 0)) OVER (
+                    PARTITION BY {_PARTITION} ORDER BY kafka_offset ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+                ) AS known_ms,
+                toUnixTimestamp64Milli(appended_at) AS appended_ms
             FROM events
             WHERE {scope(wanted)}
         )
         {f"WHERE {conditions}" if conditions else ""}
-        ORDER BY placed_at, {_PARTITION}, kafka_offset
+        ORDER BY if(known_ms = 0, {LATEST_MS}, known_ms), {_PARTITION}, kafka_offset
         {"" if wanted.limit is None else "LIMIT {limit:UInt64}"}
     """  # noqa: S608 - names of ours; every value is a bound parameter
 

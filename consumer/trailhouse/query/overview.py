@@ -12,6 +12,7 @@ import msgspec
 from trailhouse.query.filters import can_be_stored
 from trailhouse.schemas import EventType
 from trailhouse.store import ClickHouse
+from trailhouse.store.tables import LATEST_MS
 
 OUTCOMES = {
     "completed": EventType.RUN_COMPLETED,
@@ -78,8 +79,13 @@ def _last_event(
     clickhouse: ClickHouse, tenant_id: str | None
 ) -> tuple[dt.datetime | None, dt.datetime | None]:
     condition, parameters = _scope(tenant_id)
-    last = "argMax(occurred_us, (appended_at, kafka_offset)), max(appended_at)"
-    sql = f"SELECT {last}, count() FROM events {condition}"  # noqa: S608 - no value in it
+    known = (
+        f"toUnixTimestamp64Milli(appended_at) < {LATEST_MS}"  # the broker's time, not a sender's
+    )
+    last = (
+        f"argMaxIf(occurred_us, (appended_at, kafka_offset), {known}), maxIf(appended_at, {known})"
+    )
+    sql = f"SELECT {last}, countIf({known}) FROM events {condition}"  # noqa: S608 - no value in it
     occurred_us, appended_at, events = clickhouse.query(sql, parameters).rows[0]
     if not events:
         return None, None

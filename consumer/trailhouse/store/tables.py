@@ -10,6 +10,10 @@ from types import MappingProxyType
 
 from trailhouse.store.block import Table
 
+LATEST_MS = 10_413_791_999_999
+"""The end of the year 2299, where ClickHouse's DateTime64 ends: the `appended_at` of a record that carries
+its sender's time and not the broker's, so that of two copies the one with the broker's time wins."""
+
 _COORDINATES = {
     "kafka_cluster": "LowCardinality(String)",
     "kafka_topic": "LowCardinality(String)",

@@ -1,6 +1,7 @@
 """The order of a session's events when it stood in several partitions."""
 
 from trailhouse.query.order import Stored, in_append_order
+from trailhouse.store.tables import LATEST_MS
 
 
 def stored(name: str, partition: int, offset: int, appended_ms: int) -> Stored:
@@ -40,3 +41,15 @@ def test_an_event_counts_as_appended_no_earlier_than_those_before_it() -> None:
         stored("d", 1, 1, 100),
     )
     assert names(*rows) == ["c", "a", "b", "d"]
+
+
+def test_a_time_that_is_the_senders_decides_nothing() -> None:
+    """It stands behind the event before it in its partition; with none there, behind everything."""
+    rows = (
+        stored("d", 1, 0, LATEST_MS),
+        stored("a", 0, 1, 100),
+        stored("b", 0, 2, LATEST_MS),
+        stored("c", 0, 3, 300),
+        stored("between", 2, 0, 200),
+    )
+    assert names(*rows) == ["a", "b", "between", "c", "d"]

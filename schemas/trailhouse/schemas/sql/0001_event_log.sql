@@ -40,9 +40,9 @@ CREATE TABLE IF NOT EXISTS {database}.event_log
     kafka_topic_id  LowCardinality(String) CODEC(ZSTD(1)),
     kafka_partition UInt16 CODEC(ZSTD(1)),
     kafka_offset    UInt64 CODEC(Delta, ZSTD(1)),
-    appended_at     DateTime64(3, 'UTC') COMMENT 'the broker''s clock' CODEC(Delta, ZSTD(1)),
-    ver             UInt64 MATERIALIZED bitNot(bitShiftLeft(toUInt64(toUnixTimestamp64Milli(appended_at)), 22) + kafka_offset % 4194304)
-                    COMMENT 'grows backwards: of two copies the first appended wins' CODEC(Delta, ZSTD(1)),
+    appended_at     DateTime64(3, 'UTC') COMMENT 'the broker''s clock; the end of 2299 where the record carries its sender''s' CODEC(Delta, ZSTD(1)),
+    ver             UInt64 MATERIALIZED bitNot(bitShiftLeft(least(toUInt64(toUnixTimestamp64Milli(appended_at)), 4398046511103), 22) + kafka_offset % 4194304)
+                    COMMENT 'grows backwards: of two copies the first appended wins; 42 bits of time, to the year 2109' CODEC(Delta, ZSTD(1)),
     occurred_at     DateTime64(6, 'UTC') ALIAS fromUnixTimestamp64Micro(least(greatest(occurred_us, -2208988800000000), 10413791999999999), 'UTC')
                     COMMENT 'occurred_us within the years 1900 to 2299, which DateTime64 is documented for',
     INDEX by_session session_id TYPE bloom_filter(0.01) GRANULARITY 1

@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS {database}.event_incidents
     kafka_partition UInt16,
     first_offset    UInt64,
     last_offset     UInt64,
-    kind            LowCardinality(String) COMMENT 'expired, rewound, recreated, unreadable or skipped',
+    kind            LowCardinality(String) COMMENT 'expired, rewound, recreated, unreadable, skipped, open_transaction or create_time',
     detail          String,
     worker_version  LowCardinality(String),
     noticed_at      DateTime64(3, 'UTC')
