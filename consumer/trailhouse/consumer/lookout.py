@@ -103,15 +103,16 @@ class Lookout:
     def _note_stalls(self, now: float, in_hand: tuple[Batch, ...]) -> None:
         """Add up how long each partition stands still while the group's watch sees records wait.
 
-        Storing a batch excuses the partitions that have records in hand, a hold the others, and a part
-        that is away all of them. What was seen too long ago says nothing, so nothing waits then.
+        Storing a batch excuses the partitions that have records in hand, a hold the others, a batch that
+        cannot be opened its own, and a part that is away all of them. What was seen too long ago says
+        nothing, so nothing waits then.
         """
         before, self._signs = self._signs, (self._progress.writes, self._progress.waits)
         view = self._group.view()
         if self._signs[1] != before[1]:
             self._stalls.forget()
         busy = {number for batch in in_hand for number in batch.spans}
-        excused: set[int] = set()
+        excused = set(self._source.failing)  # what cannot be opened is no nearer after a restart
         if self._signs[0] != before[0]:
             excused |= busy
         if self._source.is_held:
