@@ -47,7 +47,7 @@ def _text(name: str) -> str:
 
 def _number(name: str) -> str:
     true = f"coalesce(said.data.{name}, said.data.token_usage.{name})"
-    return f"isNull({name}) != isNull({true}) OR ifNull(abs(toFloat64({name}) - {true}) > 1e-12 * abs({true}), false)"
+    return f"(isNull({name}) != isNull({true})) + ifNull(abs(toFloat64({name}) - {true}) > 1e-12 * abs({true}), false)"
 
 
 def _whole(name: str) -> str:
@@ -55,7 +55,9 @@ def _whole(name: str) -> str:
 
 
 # Where ClickHouse reads JSON otherwise than we do it doubts a row too many; the row is looked at here.
-_IS_DOUBTED = " OR ".join((
+# Added up and not joined by OR: that is evaluated lazily, which copies what was read of the JSON again and
+# again and makes it 15 times slower.
+_DOUBTS = " + ".join(f"({doubt})" for doubt in (
     "is_altered",
     *(f"{name} != said.{name}" for name in (
         "session_id", "tenant_id", "type", "run_id", "parent_run_id", "agent_id", "provider", "correlation_id",
@@ -143,7 +145,7 @@ def _doubted(storage: ClickHouse, first: str, until: str | None) -> Iterator[_Do
             FROM (
                 SELECT *, {_IS_ALTERED} AS is_altered, {_SAID} AS said
                 FROM event_log
-                WHERE session_id >= unhex({{first:String}}) {end} {beyond} AND ({_IS_DOUBTED})
+                WHERE session_id >= unhex({{first:String}}) {end} {beyond} AND ({_DOUBTS}) > 0
                 LIMIT {MAX_COPIES} BY {_KEY}
             )
             ORDER BY {_KEY} LIMIT {DOUBTED_PER_QUERY} WITH TIES
