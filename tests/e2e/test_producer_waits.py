@@ -136,6 +136,32 @@ def test_after_close_nobody_waits_for_what_was_lost() -> None:
     assert time.monotonic() - began < 5, "expected the answers at once"
 
 
+def test_a_coroutine_that_waits_for_room_goes_on_when_there_is_some(kafka: KafkaConfig) -> None:
+    """`alog` in a full queue takes its place as the broker answers, in order, and the loop goes on meanwhile."""
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    async def main() -> None:
+        config = ProducerConfig(
+            kafka=kafka, mode="memory", queue_events=1, queue_timeout_seconds=DEADLINE_SECONDS
+        )
+        async with AuditLogger(config) as audit:
+            counting = asyncio.create_task(count())
+            for number in range(20):
+                before = turns
+                await audit.alog("tick", session_id="s", data={"n": number})
+            assert turns > before, "the last call waited, and others had their turn"
+            counting.cancel()
+
+    asyncio.run(main())
+    assert [event.data["n"] for event in events_of(kafka, 20)] == list(range(20))
+
+
 def test_every_wait_has_a_deadline(audit: AuditLogger) -> None:
     """No time at all is no timeout; an endless one ends after a day, and works until then."""
     receipt = given(audit.log("a", session_id="s"))

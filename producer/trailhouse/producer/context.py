@@ -152,7 +152,10 @@ class Binding:
 
 def described(what: object) -> object:
     """Return a run or session as something that has names: a plain id has one."""
-    return {"id": str(what)} if isinstance(what, (str, uuid.UUID)) else what
+    if isinstance(what, str):
+        return {"id": str.__str__(what)}  # of an enum's member its value
+    # A number is no id, which the event says in its own words.
+    return {"id": what} if isinstance(what, (uuid.UUID, int, float, bytes)) else what
 
 
 def fields_of(run: object, session: object, named: Mapping[str, Any]) -> dict[str, Any]:

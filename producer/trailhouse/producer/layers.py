@@ -87,7 +87,12 @@ class Pushed(Generic[Value]):
 
 
 def _without(layer: Layer[Value] | None, block: Block) -> Layer[Value] | None:
-    if layer is None or layer.block is block:
-        return None if layer is None else layer.outer
-    outer = _without(layer.outer, block)
-    return layer if outer is layer.outer else Layer(layer.value, outer, layer.block)
+    """Return the stack that ends in *layer*, without the layer of *block*."""
+    above: list[Layer[Value]] = []
+    while layer is not None and layer.block is not block:
+        above.append(layer)
+        layer = layer.outer
+    below = None if layer is None else layer.outer
+    for each in reversed(above):
+        below = Layer(each.value, below, each.block)
+    return below

@@ -27,9 +27,11 @@ if TYPE_CHECKING:
 OTEL_VARIABLE = "OTEL_SERVICE_NAME"
 LAUNCHERS = frozenset({
     "arq", "celery", "daphne", "dramatiq", "fastapi", "faust", "flask", "granian", "gunicorn", "hypercorn", "huey",
-    "ipykernel_launcher", "ipython", "jupyter", "locust", "pytest", "rq", "streamlit", "taskiq", "uvicorn", "uwsgi",
+    "locust", "rq", "streamlit", "taskiq", "uvicorn", "uwsgi",
 })  # fmt: skip
-"""Programs that run another: their own name says nothing of the service."""
+"""Programs that run another, which their arguments name: their own name says nothing of the service."""
+WORKSHOPS = frozenset({"ipykernel_launcher", "ipython", "jupyter", "py.test", "pytest"})
+"""Programs in which somebody works on something in the current folder."""
 GENERIC_MODULES = frozenset({
     "__main__", "app", "application", "asgi", "main", "manage", "run", "server", "start", "wsgi",
 })  # fmt: skip
@@ -66,6 +68,8 @@ def name_of(
     started = module.partition(".")[0] if module else _stem(program)
     if started in LAUNCHERS:
         return _launched(rest, folder)
+    if started in WORKSHOPS:
+        return _name_of_folder(folder, UNKNOWN)
     if module:
         return module
     if program in ("", "-", "-c", "-m") or _is_python(started):

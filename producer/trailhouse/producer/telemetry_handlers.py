@@ -9,6 +9,8 @@ from trailhouse.producer import telemetry
 from trailhouse.producer.context import described
 from trailhouse.producer.descriptions import envelope_of, read
 from trailhouse.producer.reported_events import ReportedEvents, tell_unlogged
+from trailhouse.schemas.errors import InvalidEventError
+from trailhouse.schemas.marking import marked
 
 if TYPE_CHECKING:
     from trailhouse.producer.context import Binding
@@ -35,7 +37,12 @@ def attach(logger: AuditLogger) -> None:
             )
 
     def bind(run: object, session: object) -> Binding:
-        return logger.bind(run=run, session=session)
+        try:
+            return logger.bind(run=run, session=session)
+        except InvalidEventError:
+            if not logger.marks_unencodable:
+                raise
+            return _bind_marked(logger, run, session)
 
     telemetry.attach(_handler_id(logger), NAMES, handle, bind=bind)
 
@@ -43,6 +50,19 @@ def attach(logger: AuditLogger) -> None:
 def detach(logger: AuditLogger) -> None:
     """Undo `attach`."""
     telemetry.detach(_handler_id(logger))
+
+
+def _bind_marked(logger: AuditLogger, run: object, session: object) -> Binding:
+    """Bind what the run's own events have: in its block nothing must pass for the run's around it."""
+    fields = marked(envelope_of(described(run), described(session)))
+    return logger.bind(
+        session=fields.get("session_id"),
+        run=fields.get("run_id"),
+        parent_run_id=fields.get("parent_run_id"),
+        agent_id=fields.get("agent_id"),
+        tenant_id=fields.get("tenant_id"),
+        provider=fields.get("provider"),
+    )
 
 
 def log_reported(events: ReportedEvents, name: str, metadata: Mapping[str, Any]) -> None:

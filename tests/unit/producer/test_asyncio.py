@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -34,7 +34,7 @@ def durable(folder: Path, **fields: object) -> ProducerConfig:
 
 
 @contextlib.asynccontextmanager
-async def heartbeat() -> AsyncIterator[list[float]]:
+async def heartbeat() -> AsyncGenerator[list[float]]:
     """Collect how long each turn of the loop took, as long as the block runs."""
     gaps: list[float] = []
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import enum
 import os
 import threading
 import uuid
@@ -21,6 +22,12 @@ SESSION = Session(
 )
 RUN = Run("r1", "s1", status="running", provider="p", metadata={"try": 2})
 PERSON = {"type": "user", "id": "u-17"}
+
+
+class Kind(str, enum.Enum):  # noqa: UP042 - whose own text is not its value
+    """What sessions of a program may be named by."""
+
+    CHAT = "chat"
 
 
 def who(event: AuditEvent) -> tuple[str | None, ...]:
@@ -74,6 +81,8 @@ def test_runs_and_sessions_are_taken_in_every_form(
     with audit.bind(session=session, run=run):
         audit.log("a")
     number = uuid.uuid4()
+    with audit.bind(session=Kind.CHAT):
+        assert bound_to(audit) == "chat"
     with audit.bind(session=number, run=number, tenant_id="t"):
         audit.log("b")
         audit.log_run_started("r9", "s9")
@@ -169,6 +178,8 @@ def test_a_wrong_bind_is_refused_where_it_is_made(audit: InMemoryAuditLogger) ->
         assert refused.value.field == field
     with pytest.raises(InvalidEventError, match="actor"):
         InMemoryAuditLogger(actor={"type": "user"})
+    with pytest.raises(InvalidEventError, match=r"run_id: must be a string.*int"):
+        audit.log_usage_metrics("s", {}, run_id=7)  # type: ignore[arg-type]  # a wrong type on purpose
     assert bound_to(audit) is None
 
 
@@ -264,7 +275,8 @@ def test_generators_that_end_out_of_order_leave_nothing_bound(audit: InMemoryAud
             yield
 
     first, second = generate("first"), generate("second")
-    next(first), next(second)
+    next(first)
+    next(second)
     assert bound_to(audit) == "second"
     first.close()
     assert bound_to(audit) == "second"
@@ -294,6 +306,18 @@ def test_a_generator_that_is_abandoned_in_a_task_leaves_nothing_bound(
             assert audit.context.tenant_id is None, "nothing of a block that is over is inherited"
 
     asyncio.run(main())
+
+
+def test_blocks_may_be_as_deep_as_calls_can_be(audit: InMemoryAuditLogger) -> None:
+    """Neither a deep stack of blocks nor leaving it from below is an error."""
+    binds = [audit.bind(session="s", run=f"r{number}") for number in range(5_000)]
+    for bind in binds:
+        bind.__enter__()
+    for bind in binds[:-1]:
+        bind.__exit__(None, None, None)
+    assert audit.context.run_id == "r4999"
+    binds[-1].__exit__(None, None, None)
+    assert bound_to(audit) is None
 
 
 def test_a_bind_is_entered_once(audit: InMemoryAuditLogger) -> None:
@@ -339,10 +363,23 @@ def test_a_span_binds_for_the_loggers_that_listen(audit: InMemoryAuditLogger) ->
     audit.close()
 
 
+def test_a_span_that_cannot_be_bound_as_it_is_does_not_pass_for_the_one_around_it(
+    audit: InMemoryAuditLogger,
+) -> None:
+    """In a span whose ids break a rule, events have the marked ids of its own run, and not the outer run's."""
+    audit.attach_telemetry_handlers()
+    with telemetry.span("outer", SESSION), telemetry.span({"id": 7}, {"id": "i" * 300}):
+        audit.log("tool_call_started")
+    event = audit.only("tool_call_started")
+    assert (event.run_id, event.parent_run_id) == ("7", "outer")
+    assert event.session_id == audit.only("run_completed", run_id="7").session_id != "s1"
+    audit.close()
+
+
 def test_a_span_of_anything_raises_nothing(audit: InMemoryAuditLogger) -> None:
     """A run and session that cannot be bound harm neither the span nor its block."""
     audit.attach_telemetry_handlers()
-    with telemetry.span(object(), 7), telemetry.span({"id": 7}, {"id": ""}) as span:
+    with telemetry.span(object(), object()), telemetry.span({"id": 7}, {"id": ""}) as span:
         span.result = 3
     audit.close()
 

@@ -37,6 +37,7 @@ PROGRAM = "from trailhouse.producer.service_name import default_service; print(d
         ("fastapi run shop/main.py", "", "shop"),
         ("streamlit run dashboard.py", "", "dashboard"),
         ("/x/pytest/__main__.py tests", "pytest.__main__", "billing"),
+        ("pytest tests/test_it.py", "", "billing"),
         ("/x/pkg/mod.py", "pkg.mod", "pkg.mod"),
         ("/x/pkg/__main__.py", "pkg.__main__", "pkg"),
         ("/x/pkg/__main__.py", "", "pkg"),
