@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from trailhouse.cli import reference
+from trailhouse.consumer import metrics
 from trailhouse.schemas import event_data, json_schema
 
 ROOT = Path(__file__).parents[1]
@@ -16,6 +17,7 @@ def made() -> dict[Path, dict[str, str]]:
             "commands": reference.render(),
             "settings": reference.render_settings(),
         },
+        ROOT / "docs" / "cluster.md": {"metrics": metrics.render()},
         ROOT / "docs" / "events.md": {"keys of data": event_data.render()},
     }
 

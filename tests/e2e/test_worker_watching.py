@@ -16,6 +16,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported by
     ResourceType,  # pyright: ignore[reportPrivateImportUsage]
 )
 
+from trailhouse.cli.pipeline_status import kafka_state, store_state
 from trailhouse.consumer.kafka_admin import KafkaAdmin
 from trailhouse.consumer.kafka_origin import KafkaOrigin
 from trailhouse.consumer.ranges import Range
@@ -124,6 +125,9 @@ def test_an_open_transaction_is_seen_named_and_noted(here: Place) -> None:
     incidents = "SELECT kind, kafka_partition, first_offset FROM incidents"
     eventually(lambda: here.rows(incidents) == [("open_transaction", 1, 0)], "one incident")
     assert worker.process.poll() is None, "expected the watchdog to know that nothing can be read"
+    state = kafka_state(here.kafka, f"{here.kafka.topic}-group")
+    assert (state.open_transactions, state.lag_records) == ({1: 0}, 20)
+    assert store_state(here.database).incidents == {"open_transaction": 1}
 
     producer.commit_transaction(30)
     worker.wait_for("records_stored_total", 20)
@@ -177,6 +181,9 @@ def test_a_stranger_in_the_group_is_named_with_what_it_takes(here: Place) -> Non
         assert "held by one that is no worker at 127.0.0.1" in found["stalled_partition"]
         eventually(lambda: sorted(group_lag(worker)) == [0, 0, 5, 5], "the lag of all partitions")
         assert worker.series()["group_members"] == 2
+        state = kafka_state(here.kafka, f"{here.kafka.topic}-group")
+        assert [member.is_worker for member in state.members or ()] == [False, True]
+        assert ["a-notebook" in warning for warning in state.warnings] == [True]
     eventually(lambda: here.count() == 20, "everything, once the stranger has gone")
     eventually(lambda: not warnings(worker), "no warning any more")
 

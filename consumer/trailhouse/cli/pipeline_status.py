@@ -7,10 +7,13 @@ from typing import Any
 import msgspec
 
 from trailhouse.cli.version import installed
+from trailhouse.consumer.group_members import GroupMember
+from trailhouse.consumer.group_warnings import topic_settings, unknown_members
+from trailhouse.consumer.incidents import incident_counts
 from trailhouse.consumer.kafka_admin import KafkaAdmin, PartitionLag
 from trailhouse.query import AuditReader
 from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig, WorkerConfig
-from trailhouse.schemas.errors import TrailhouseError
+from trailhouse.schemas.errors import BrokerRejectedError, TrailhouseError
 from trailhouse.schemas.migrations import migrations
 from trailhouse.schemas.plain import rfc3339, utc
 from trailhouse.store import ClickHouse
@@ -19,7 +22,11 @@ TIMEOUT_SECONDS = 5.0
 
 
 class KafkaState(msgspec.Struct, frozen=True, kw_only=True):
-    """The topic, and how far the workers' group is behind its end."""
+    """The topic, how far the workers' group is behind its end, and what is wrong around it.
+
+    `open_transactions` names the offset from which on a partition cannot be read; `members` is None
+    where Kafka does not tell who is in the group.
+    """
 
     cluster_id: str
     brokers: int
@@ -27,6 +34,9 @@ class KafkaState(msgspec.Struct, frozen=True, kw_only=True):
     group_id: str
     lag_records: int
     lag_by_partition: dict[int, int]
+    open_transactions: dict[int, int]
+    members: tuple[GroupMember, ...] | None
+    warnings: tuple[str, ...]
 
 
 class StoreState(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +46,7 @@ class StoreState(msgspec.Struct, frozen=True, kw_only=True):
     migration: int
     stored_events: int
     quarantined_records: int
+    incidents: dict[str, int]
     last_occurred_at: str | None
     last_appended_at: str | None
 
@@ -82,6 +93,16 @@ def kafka_state(config: KafkaConfig, group_id: str) -> KafkaState:
     admin = KafkaAdmin(config, timeout_seconds=TIMEOUT_SECONDS)
     cluster_id, brokers = admin.cluster()
     lag = admin.lag(group_id)
+    topic = admin.topic()
+    try:
+        members = admin.members(group_id)
+    except BrokerRejectedError:
+        members = None
+    strangers = [member for member in members or () if not member.is_worker]
+    warnings = (
+        unknown_members(group_id, strangers),
+        None if topic is None else topic_settings(config, topic.options),
+    )
     return KafkaState(
         cluster_id=cluster_id,
         brokers=brokers,
@@ -89,6 +110,11 @@ def kafka_state(config: KafkaConfig, group_id: str) -> KafkaState:
         group_id=group_id,
         lag_records=total_lag_records(lag),
         lag_by_partition={part.partition: part.lag_records for part in lag},
+        open_transactions={
+            part.partition: part.readable_end for part in lag if part.readable_end < part.end_offset
+        },
+        members=members,
+        warnings=tuple(warning for warning in warnings if warning),
     )
 
 
@@ -106,13 +132,15 @@ def store_state(config: ClickHouseConfig) -> StoreState:
     """
     with ClickHouse(config) as clickhouse:
         version = clickhouse.version()
-    with AuditReader(config=config) as reader:
-        overview = reader.overview()  # which refuses a database of another migration
+        with AuditReader(config=config) as reader:
+            overview = reader.overview()  # which refuses a database of another migration
+        incidents = incident_counts(clickhouse)
     return StoreState(
         version=version,
         migration=migrations()[-1].number,
         stored_events=overview.stored,
         quarantined_records=overview.quarantined or 0,
+        incidents=incidents,
         last_occurred_at=_text(overview.last_occurred_at),
         last_appended_at=_text(overview.last_appended_at),
     )

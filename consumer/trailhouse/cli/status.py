@@ -15,7 +15,7 @@ EXAMPLES = ("trailhouse status", "trailhouse status --format json")
 
 
 def status(format: FormatOption = Format.TABLE) -> None:
-    """Print lag, stored and quarantined counts, the last event, and versions.
+    """Print lag, members, open transactions, stored and quarantined counts, incidents, and versions.
 
     The exit code is 1 when Kafka or ClickHouse does not answer; the other is told all the same.
     """
@@ -48,12 +48,23 @@ def status_lines(found: "PipelineStatus") -> list[str]:
 def _kafka_lines(state: "KafkaState") -> list[str]:
     behind = {name: lag for name, lag in state.lag_by_partition.items() if lag}
     parts = ", ".join(f"partition {name}: {lag}" for name, lag in behind.items())
-    return [
+    lines = [
         f"kafka        cluster {state.cluster_id}, {counted(state.brokers, 'broker')}, topic {state.topic},"
         f" {counted(len(state.lag_by_partition), 'partition')}",
         f"lag          {counted(state.lag_records, 'record')} behind in group {state.group_id}"
         + (f" ({parts})" if parts else ""),
     ]
+    if state.members is not None:
+        workers = sum(member.is_worker for member in state.members)
+        others = len(state.members) - workers
+        lines.append(
+            f"members      {counted(workers, 'worker')}" + (f", {others} unknown" if others else "")
+        )
+    lines += [
+        f"transaction  open in partition {number}: nobody reads on from offset {offset} until it ends"
+        for number, offset in state.open_transactions.items()
+    ]
+    return [*lines, *(f"warning      {warning}" for warning in state.warnings)]
 
 
 def _store_lines(state: "StoreState") -> list[str]:
@@ -66,5 +77,11 @@ def _store_lines(state: "StoreState") -> list[str]:
         f"clickhouse   {state.version}, migration {state.migration}",
         f"stored       {counted(state.stored_events, 'event')}",
         f"quarantined  {counted(state.quarantined_records, 'record')}",
+        f"incidents    {_incidents(state.incidents)}",
         f"last event   {last}",
     ]
+
+
+def _incidents(found: dict[str, int]) -> str:
+    kinds = ", ".join(f"{kind} {count}" for kind, count in found.items())
+    return f"{sum(found.values())} ({kinds})" if found else "none"

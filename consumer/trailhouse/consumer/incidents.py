@@ -11,6 +11,7 @@ from trailhouse.consumer.metrics import WorkerMetrics
 from trailhouse.consumer.ranges import Ranges
 from trailhouse.consumer.rows import Origin
 from trailhouse.consumer.verdict import Finding
+from trailhouse.store.clickhouse import ClickHouse
 
 
 class Incidents:
@@ -58,3 +59,14 @@ class Incidents:
                 last_offset=found.last_offset,
                 reason=detail(found),
             )
+
+
+def incident_counts(storage: ClickHouse) -> dict[str, int]:
+    """Return how many incidents of each kind are on record, of every topic.
+
+    Raises:
+        StorageError: ClickHouse is away (retriable) or refuses (permanent).
+    """
+    return dict(
+        storage.query("SELECT kind, count() FROM incidents GROUP BY kind ORDER BY kind").rows
+    )

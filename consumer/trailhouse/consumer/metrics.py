@@ -236,6 +236,12 @@ class WorkerMetrics:
             self._labelled[name].labels(str(partition)).set(value)
 
 
+def render() -> str:
+    """Return all metrics as a Markdown table, for the documents."""
+    rows = (f"| `{PREFIX}{m.name}` | {m.kind} | {m.label} | {m.help} |" for m in METRICS)
+    return "\n".join(["| Metric | Kind | Label | Meaning |", "|---|---|---|---|", *rows]) + "\n"
+
+
 def _of(kind: Kind) -> list[Metric]:
     return [metric for metric in METRICS if metric.kind == kind and not metric.label]
 
