@@ -20,7 +20,7 @@ from trailhouse.devstack import DevStack
 from trailhouse.producer import AuditLogger
 from trailhouse.query import AuditReader, Overview
 from trailhouse.schemas.event import AuditEvent
-from trailhouse.schemas.settings import CONFIG_FILE_VARIABLE, PREFIX
+from trailhouse.schemas.settings import PREFIX
 
 SHOWN_ROWS = 20
 SHOWN_CHARACTERS = 60
@@ -165,7 +165,6 @@ def _counted(counts: Mapping[str, int]) -> list[tuple[str, str]]:
 def _settings_of_its_own() -> Generator[None]:
     """Hide the caller's settings: the demo must never write to a cluster that somebody uses."""
     hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(PREFIX)}
-    os.environ[CONFIG_FILE_VARIABLE] = os.devnull
     try:
         yield
     finally:

@@ -2,7 +2,6 @@
 
 import re
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -17,6 +16,9 @@ from trailhouse.schemas.settings import (
 )
 
 _ROUTES = {"password": ("url", "ssl_ca_location", "allow_unencrypted_credentials")}
+_parts = re.compile(
+    r"https?://(?P<host>\[[0-9A-Fa-f:.]+\]|[^/@\s?#:\[\]]+)(?::(?P<port>[0-9]{1,5}))?/?"
+).fullmatch
 _CERTIFICATES = ("ssl_ca_location", "ssl_certificate_location", "ssl_key_location")
 
 
@@ -87,7 +89,7 @@ class ClickHouseConfig(msgspec.Struct, frozen=True, kw_only=True):
             check_cleartext(
                 "clickhouse.url",
                 "the password",
-                [urlsplit(self.url).hostname or ""],
+                [_host_of(self.url)],
                 is_allowed=self.allow_unencrypted_credentials,
             )
 
@@ -102,10 +104,10 @@ class ClickHouseConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _is_url(text: str) -> bool:
-    if re.fullmatch(r"https?://[^/@\s?#]+/?", text) is None:
-        return False
-    try:
-        parts = urlsplit(text)
-        return bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:  # a port that is no number, or a bracket that does not close
-        return False
+    found = _parts(text)
+    return found is not None and (found["port"] is None or 0 < int(found["port"]) <= 65_535)
+
+
+def _host_of(url: str) -> str:
+    found = _parts(url)
+    return found["host"].strip("[]").lower() if found else ""

@@ -2,7 +2,6 @@
 
 import re
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec.structs import force_setattr
@@ -25,6 +24,7 @@ _ROUTES = {
     ),
 }
 
+_is_token_url = re.compile(r"https?://[^/@\s?#]+(?:/\S*)?").fullmatch
 _is_address = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+)(?::[0-9]{1,5})?").fullmatch
 
 
@@ -193,7 +193,8 @@ class KafkaConfig(msgspec.Struct, frozen=True, kw_only=True):
         name = "kafka.sasl_oauthbearer_token_endpoint_url"
         url = self.sasl_oauthbearer_token_endpoint_url
         require(
-            not url or re.fullmatch(r"https?://[^/@\s?#]+(?:/[^\s]*)?", url) is not None,
+            not url
+            or (_is_token_url(url) is not None and _is_address(url.split("/")[2]) is not None),
             name,
             "like https://host/path, without user",
         )
@@ -201,7 +202,7 @@ class KafkaConfig(msgspec.Struct, frozen=True, kw_only=True):
             check_cleartext(
                 name,
                 "the client secret",
-                [urlsplit(url).hostname or ""],
+                [_host_of(url.split("/")[2])],
                 is_allowed=self.allow_unencrypted_credentials,
             )
 

@@ -1,7 +1,5 @@
 """Where a secret may go: only where its own source says, and not in the clear off this machine."""
 
-import ipaddress
-import socket
 from collections.abc import Mapping
 from typing import Any
 
@@ -72,6 +70,9 @@ def is_loopback(host: str) -> bool:
 
     ``localhost`` is a name like others to a resolver, and a hosts file may send it elsewhere.
     """
+    import ipaddress  # only for a log-in that nothing encrypts: import time counts in every agent
+    import socket
+
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

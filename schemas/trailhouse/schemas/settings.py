@@ -9,7 +9,6 @@ working directory unless ``TRAILHOUSE_CONFIG_FILE`` names it.
 
 import os
 import stat
-import tomllib
 from collections.abc import Mapping
 from enum import IntEnum
 from pathlib import Path
@@ -198,6 +197,8 @@ def read_config_file() -> dict[str, dict[str, Any]]:
     path = config_path()
     if path is None:
         return {}
+    import tomllib  # only where a file is named: import time counts in every agent
+
     try:
         status = path.stat()
         stamp = (str(path.absolute()), status.st_mtime_ns, status.st_size)
@@ -212,7 +213,7 @@ def read_config_file() -> dict[str, dict[str, Any]]:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     except tomllib.TOMLDecodeError as error:
         # Its text names line and column, and may quote a value.
-        place = f": {found}" if (found := _place_of(error)) else ""
+        place = f": {found}" if (found := _place_of(str(error))) else ""
         raise ConfigError(f"{path} cannot be read: it is not TOML{place}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path} cannot be read: it is not UTF-8 text") from None
@@ -224,8 +225,8 @@ def config_path() -> Path | None:
     return Path(named) if named else None
 
 
-def _place_of(error: tomllib.TOMLDecodeError) -> str:
-    _, opening, place = str(error).rpartition("(at ")
+def _place_of(text: str) -> str:
+    _, opening, place = text.rpartition("(at ")
     return f"at {place.removesuffix(')')}" if opening else ""
 
 

@@ -313,6 +313,7 @@ def test_kafkas_own_spelling_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
         (KafkaConfig, {"ssl_certificate_location": __file__, "ssl_key_location": __file__}, "must be ssl or sasl_ssl"),
         (KafkaConfig, TOKEN, "token_endpoint_url: must be given for OAUTHBEARER"),
         (KafkaConfig, TOKEN | {"sasl_oauthbearer_token_endpoint_url": "https://u:p@id/token"}, "without user"),
+        (KafkaConfig, TOKEN | {"sasl_oauthbearer_token_endpoint_url": "http://[::1]other/token"}, "without user"),
         (KafkaConfig, SASL | {"sasl_mechanism": "MD5"}, "must be one of PLAIN, SCRAM-SHA-256"),
         (ClickHouseConfig, {"ssl_ca_location": __file__}, r"clickhouse\.url: must be https"),
         (ClickHouseConfig, {"url": "https://h", "ssl_key_location": __file__}, "given together with"),
