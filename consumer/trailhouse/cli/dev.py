@@ -75,14 +75,24 @@ def dev(
     context: typer.Context,
     data_dir: DataDir = None,
     kafka_port: Annotated[
-        int | None, typer.Option(help="Port of Kafka; 9092, or a free one around a COMMAND.")
+        int | None,
+        typer.Option(
+            min=1, max=65_535, help="Port of Kafka; 9092, or a free one around a COMMAND."
+        ),
     ] = None,
     clickhouse_port: Annotated[
-        int | None, typer.Option(help="Port of ClickHouse; 8123, or a free one around a COMMAND.")
+        int | None,
+        typer.Option(
+            min=1, max=65_535, help="Port of ClickHouse; 8123, or a free one around a COMMAND."
+        ),
     ] = None,
     worker_port: Annotated[
         int | None,
-        typer.Option(help="Port of the worker's web; 6066, or a free one around a COMMAND."),
+        typer.Option(
+            min=1,
+            max=65_535,
+            help="Port of the worker's web; 6066, or a free one around a COMMAND.",
+        ),
     ] = None,
 ) -> None:
     """Run the stack; what a sub-command does stands there."""

@@ -89,6 +89,7 @@ def test_every_help_has_an_example(path: str) -> None:
         (["log", "s", "--since", "soon"], "--since: 'soon' is not a time such as 2h, yesterday"),
         (["log", "a", "b"], "got unexpected extra argument"),
         (["dev", "stop", "x"], "part: must be one of 'kafka', 'clickhouse', 'worker'"),
+        (["dev", "--kafka-port", "99999999"], "--kafka-port: must be at most 65535"),
         (["replay", "--partition", "x"], "--partition: must be a whole number"),
         (["emit", "/no/such/file"], "there is no file"),
         (["emit", "/"], "is a folder"),
