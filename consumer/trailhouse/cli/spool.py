@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trailhouse.cli.console import say, say_json, tell, write_records
+from trailhouse.cli.console import say, say_json, tell, tell_step, write_records
 from trailhouse.cli.formats import Format, FormatOption
 
 if TYPE_CHECKING:
@@ -86,8 +86,12 @@ def drain(
         bool,
         typer.Option(help="Also send what was meant for other brokers or another topic."),
     ] = False,
+    format: FormatOption = Format.TABLE,
 ) -> None:
-    """Send what dead producers have left, in order, and return when the broker has all of it."""
+    """Send what dead producers have left, in order, and return when the broker has all of it.
+
+    The exit code is 1 when some were refused, or left since they are for another destination.
+    """
     import msgspec
 
     from trailhouse.cli.console import show_warnings
@@ -101,14 +105,19 @@ def drain(
     config = ProducerConfig()
     if spool_dir is not None:
         config = msgspec.structs.replace(config, spool_dir=str(spool_dir))
+    tell_step("send what is left")
     found = send(config, timeout_seconds=timeout_seconds, any_destination=any_destination)
+    left = [each for each in spools_status(root_of(config)).spools if each.state == "orphan"]
+    waiting = sum(each.events for each in left)
+    if format is Format.JSON:
+        counts = {"acknowledged": found.acknowledged_total, "refused": found.refused_total}
+        say_json(counts | {"left_events": waiting, "left_spools": [each.spool for each in left]})
+        raise typer.Exit(1 if found.refused_total or left else 0)
     say(
         f"{counted(found.acknowledged_total, 'event')} acknowledged"
         + (f", {found.refused_total} refused and set aside" if found.refused_total else "")
     )
-    left = [each for each in spools_status(root_of(config)).spools if each.state == "orphan"]
     if left:
-        waiting = sum(each.events for each in left)
         say(
             f"left alone: {counted(waiting, 'event')} in {counted(len(left), 'spool')} for other brokers or"
             " topics (--any-destination sends them too)"

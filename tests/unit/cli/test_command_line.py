@@ -115,6 +115,30 @@ def test_wrong_use_is_one_line_and_exit_code_2(
         assert word not in line
 
 
+def test_every_command_that_reports_takes_a_format() -> None:
+    """`--format` is everywhere but where nothing is reported, or where the exact bytes are the result."""
+    without = {path for path, command in COMMANDS.items() if not has_option(command, "--format")}
+    assert {path.removeprefix("trailhouse ") for path in without} <= {
+        *(
+            "demo",
+            "worker",
+            "dev",
+            "dev stop",
+            "dev start",
+            "spool",
+            "spool discard",
+            "spool inspect",
+        ),
+        *("quarantine", "quarantine show", "quarantine requeue", "skip"),
+    }
+    assert not any(has_option(command, "--json") for command in COMMANDS.values())
+
+
+def has_option(command: Any, name: str) -> bool:
+    """Tell whether *command* takes this option."""
+    return any(name in option.opts for option in command.params)
+
+
 @pytest.mark.parametrize("path", ["trailhouse", *COMMANDS])
 def test_help_is_short_too(path: str, capsys: pytest.CaptureFixture[str]) -> None:
     """`-h` is `--help`, for every command."""
