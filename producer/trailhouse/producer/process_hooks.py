@@ -23,7 +23,7 @@ _dispatchers: weakref.WeakSet[Dispatcher] = weakref.WeakSet()
 _abandoned: list[object] = []
 _registered_with_multiprocessing: list[object] = []
 _held: set[Dispatcher] = set()
-_forking = threading.Lock()
+_forking = threading.RLock()
 _forks = 0
 _is_collecting = True
 
@@ -88,7 +88,7 @@ def after_fork_in_child() -> None:
     # librdkafka would wait for, are not in this process, and the child would hang or crash.
     gc.freeze()
     global _forking, _forks
-    _forking, _forks = threading.Lock(), 0  # another thread, which is not here, may have held it
+    _forking, _forks = threading.RLock(), 0  # another thread, which is not here, may have held it
     if _is_collecting:
         gc.enable()
     for dispatcher in list(_dispatchers):

@@ -5,8 +5,10 @@ import fcntl
 import os
 import stat
 import threading
+import time
 import weakref
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 OWNER_ONLY = 0o600
@@ -15,7 +17,12 @@ FOLDER_OWNER_ONLY = 0o700
 _LOCKS_UNSUPPORTED = frozenset({errno.EBADF, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP})
 """What a file system says that cannot lock a folder, such as NFS; the file ``lock`` alone serves there."""
 
-_opening = threading.RLock()
+FORK_SECONDS = 0.5
+
+_opening: list[int] = []
+"""The threads that are opening a file to be locked."""
+_no_fork = threading.Event()
+_no_fork.set()
 
 
 class OpenFile:
@@ -31,7 +38,7 @@ class OpenFile:
 
     def close(self) -> None:
         """Close it now. May be called twice."""
-        fd, self.fd = self.fd, -1
+        fd, self.fd = getattr(self, "fd", -1), -1  # an interrupted call may not have got that far
         if fd >= 0:
             _close(fd)
 
@@ -98,19 +105,24 @@ def reason_against(found: os.stat_result) -> str:
 def open_lock(name: str | Path, *, dir_fd: int | None = None, create: bool = True) -> OpenFile:
     """Return the file *name* to be locked; a forked child lets go of it."""
     flags = os.O_RDWR | (os.O_CREAT if create else 0)
-    with _opening:
-        return _let_go_in_children(OpenFile(open_file(name, flags, dir_fd=dir_fd)))
+    return _opened(partial(open_file, name, flags, dir_fd=dir_fd))
 
 
 def open_folder_to_lock(path: Path) -> OpenFile:
     """Return the folder *path* to be locked; a forked child lets go of it."""
-    with _opening:
-        return _let_go_in_children(OpenFile(open_folder(path)))
+    return _opened(partial(open_folder, path))
 
 
-def _let_go_in_children(file: OpenFile) -> OpenFile:
-    _locks.add(file)
-    return file
+def _opened(open_it: Callable[[], int]) -> OpenFile:
+    _no_fork.wait(FORK_SECONDS)
+    # Not a lock: a signal handler may close the logger right here, and wait for a thread that opens, too.
+    _opening.append(threading.get_ident())
+    try:
+        file = OpenFile(open_it())
+        _locks.add(file)
+        return file
+    finally:
+        _opening.remove(threading.get_ident())
 
 
 def try_lock(file: OpenFile, kind: int = fcntl.LOCK_EX) -> bool:
@@ -126,18 +138,26 @@ def try_lock(file: OpenFile, kind: int = fcntl.LOCK_EX) -> bool:
 
 
 def _before_fork() -> None:
-    _opening.acquire()  # a child must not get a lock's descriptor that nobody has noted yet
+    # A child must not get a lock's descriptor that nobody has noted yet.
+    _no_fork.clear()
+    deadline_seconds = time.monotonic() + FORK_SECONDS
+    me = threading.get_ident()
+    while any(each != me for each in _opening) and time.monotonic() < deadline_seconds:
+        time.sleep(0.001)
 
 
 def _after_fork_in_parent() -> None:
-    _opening.release()
+    _no_fork.set()
 
 
 def _after_fork_in_child() -> None:
     # A lock lasts as long as any process has its descriptor open: the parent's must end with the parent.
     for file in list(_locks):
         file.close()
-    _opening.release()
+    global _no_fork
+    _no_fork = threading.Event()  # another thread, which is not here, may have held its lock
+    _no_fork.set()
+    _opening.clear()
 
 
 os.register_at_fork(

@@ -35,7 +35,7 @@ Bind = Callable[[object, object], AbstractContextManager[object]]
 Handler = Callable[[str, Mapping[str, Any], Mapping[str, Any]], object]
 """Called with (name, measurements, metadata); what it returns is ignored."""
 
-_lock = threading.Lock()
+_lock = threading.RLock()
 # Replaced as a whole, never changed: reports read it without a lock, in forked children too.
 _handlers: dict[str, tuple[frozenset[str], Handler, Bind | None]] = {}
 _override: ContextVar[bool | None] = ContextVar("trailhouse_telemetry_enabled", default=None)
