@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME
+
 from trailhouse.consumer.batch import Batch, Limits
 
 
@@ -24,8 +26,11 @@ class Record:
         partition: int = 0,
         offset: int = 0,
         appended_ms: int = 1_790_000_000_000,
+        *,
+        is_sender_timed: bool = False,
     ) -> None:
         self._value = value
+        self._kind = TIMESTAMP_CREATE_TIME if is_sender_timed else TIMESTAMP_LOG_APPEND_TIME
         self._place = (partition, offset, appended_ms)
 
     def partition(self) -> int:
@@ -35,7 +40,7 @@ class Record:
         return self._place[1]
 
     def timestamp(self) -> tuple[int, int]:
-        return 2, self._place[2]
+        return self._kind, self._place[2]
 
     def key(self) -> bytes | None:
         return b"key"

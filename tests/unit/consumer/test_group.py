@@ -10,8 +10,11 @@ from trailhouse.consumer.group_offsets import PartitionLag
 from trailhouse.consumer.group_warnings import (
     open_transactions,
     stalled_partitions,
+    topic_settings,
     unknown_members,
 )
+from trailhouse.schemas import KafkaConfig
+from trailhouse.schemas.topic import topic_options
 
 
 def part(number: int, committed: int | None, stable: int, end: int, first: int = 0) -> PartitionLag:
@@ -120,3 +123,27 @@ def test_an_open_transaction_is_said_with_its_offset() -> None:
     assert said is not None
     assert "partition 0 from offset 4 on, for 30 s" in said
     assert "and 3 more" in said
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("message.timestamp.type", "CreateTime", "message.timestamp.type is CreateTime"),
+        ("cleanup.policy", "compact", "cleanup.policy is compact"),
+        ("cleanup.policy", "compact,delete", "cleanup.policy is compact,delete"),
+        ("unclean.leader.election.enable", "true", "unclean.leader.election.enable is true"),
+        ("retention.ms", "1000", "retention.ms is 1000"),
+        ("retention.ms", "-1", None),
+        ("retention.ms", "999999999999", None),
+        ("compression.type", "zstd", None),
+    ],
+)
+def test_settings_that_endanger_the_log_are_named(
+    option: str, value: str, said: str | None
+) -> None:
+    """Whose time a record has, and whether it is kept for as long as is said; the rest is the owner's."""
+    kafka = KafkaConfig()
+    options = topic_options(kafka)
+    assert topic_settings(kafka, options) is None
+    found = topic_settings(kafka, options | {option: value})
+    assert (found is None) if said is None else (found is not None and said in found)
