@@ -15,7 +15,7 @@ import pytest
 
 from certificates import KEY_PASSWORD, Authority, Identity
 from command_line import PROGRAM, environment, run_command
-from secure_kafka import PASSWORDS, TOPIC, Acl, SecureKafka, secure_kafka
+from secure_kafka import PASSWORDS, TOPIC, SecureKafka, documented_acls, secure_kafka
 from tls_front import TlsFront, tls_front
 from token_endpoint import CLIENT_ID, CLIENT_SECRET, Signer, token_endpoint
 from trailhouse.consumer.kafka_admin import KafkaAdmin
@@ -30,26 +30,11 @@ from worker_process import Worker, eventually
 
 pytestmark = pytest.mark.cluster
 
-CLUSTER = Path(__file__).parents[2] / "docs" / "cluster.md"
 EVENTS = b'{"type":"message_sent","session_id":"by-cli"}\n' * 3
 
 
-def documented(role: str) -> list[Acl]:
-    """Return the ACLs that the documents name for *role*."""
-    [block] = re.findall(r"```sh\n(# init\n--allow.*?)```", CLUSTER.read_text(), re.DOTALL)
-    [lines] = re.findall(rf"^# {role}\n((?:--.*\n)+)", block, re.MULTILINE)
-    found: list[Acl] = []
-    for line in lines.splitlines():
-        [user] = re.findall(r"--allow-principal User:(\S+)", line)
-        [(kind, name)] = re.findall(r"--(topic|group) (\S+)", line)
-        for operation in re.findall(r"--operation (\w+)", line):
-            spelled = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", operation).upper()
-            found.append(Acl(user, kind.upper(), name, spelled))
-    return found
-
-
 ROLES = ("init", "producer", "worker", "operator")
-ACLS = {role: documented(role) for role in ROLES}
+ACLS = {role: documented_acls(role) for role in ROLES}
 
 
 @dataclass(frozen=True)
@@ -187,7 +172,7 @@ def test_every_command_works_by_the_documented_acls(secured: Secured, worker: Wo
     operator = secured.settings("operator")
     for command in ("status", "reconcile", "account", "replay"):
         told = run_command(command, settings=operator)
-        assert told.returncode == 0, f"{command}: {told.stderr.decode()}"
+        assert told.returncode == 0, f"{command}: {told.stdout.decode()} {told.stderr.decode()}"
     reader = {name: text for name, text in operator.items() if "KAFKA" not in name}
     told = run_command("log", "by-cli", "--format", "jsonl", settings=reader)
     assert told.returncode == 0, told.stderr.decode()

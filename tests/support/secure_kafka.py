@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 import subprocess
 import time
 from collections.abc import Generator, Iterable
@@ -26,6 +27,7 @@ from trailhouse.devstack.ports import HOST, free_port
 from trailhouse.devstack.supervisor import last_line, under_pact
 from trailhouse.schemas import KafkaConfig
 
+CLUSTER = Path(__file__).parents[2] / "docs" / "cluster.md"
 ADMIN = "admin"
 PASSWORDS = {ADMIN: "admin secret"} | {
     f"trailhouse-{role}": f"{role} secret"
@@ -61,6 +63,20 @@ class Acl(NamedTuple):
             *(ResourceType[self.kind], self.name, ResourcePatternType.LITERAL),
             *(f"User:{self.user}", "*", AclOperation[self.operation], AclPermissionType.ALLOW),
         )
+
+
+def documented_acls(role: str) -> list[Acl]:
+    """Return the ACLs that the documents name for *role*."""
+    [block] = re.findall(r"```sh\n(# init\n--allow.*?)```", CLUSTER.read_text(), re.DOTALL)
+    [lines] = re.findall(rf"^# {role}\n((?:--.*\n)+)", block, re.MULTILINE)
+    found: list[Acl] = []
+    for line in lines.splitlines():
+        [user] = re.findall(r"--allow-principal User:(\S+)", line)
+        [(kind, name)] = re.findall(r"--(topic|group) (\S+)", line)
+        for operation in re.findall(r"--operation (\w+)", line):
+            spelled = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", operation).upper()
+            found.append(Acl(user, kind.upper(), name, spelled))
+    return found
 
 
 class Broker:
