@@ -30,7 +30,7 @@ EXAMPLES = (
     "trailhouse log SESSION_ID --format jsonl | trailhouse emit -",
 )
 _SPELLING = 6
-"""A character that JSON writes as six, such as ``\\\\u00e9``, is one or two bytes in the record."""
+"""A character that JSON writes as six, such as ``\\u00e9``, is one or two bytes in the record."""
 
 _ANSWER_SECONDS = 5.0
 _STOPS = frozenset({

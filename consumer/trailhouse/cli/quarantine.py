@@ -150,7 +150,7 @@ def requeue(
         typer.Option("--force", help="Also what does not decode today, or is stored already."),
     ] = False,
 ) -> None:
-    """Put records into the topic again: the same bytes, key and headers, and a header that says whence.
+    """Put records into the topic again: the same bytes, key and headers, and a header that says where they came from.
 
     Only what decodes today and is not stored yet is sent; with --all, the same bytes once.
 
