@@ -40,6 +40,8 @@ PURGE_SECONDS = 5.0
 FIRST_BACKOFF_SECONDS = 0.25
 LAST_BACKOFF_SECONDS = 5.0
 KAFKA_OVERHEAD_BYTES = 4_096
+MOST_AT_ONCE = 4_096
+"""Events that are handed over under one hold of the lock, which a caller, and an event loop, may wait for: some ms."""
 
 REFUSES_ONE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD})
 """Errors about a record itself, or its batch: sending the same again cannot help."""
@@ -138,7 +140,7 @@ class Sender:
             log.warning("%s", error)
 
     def _send_waiting(self) -> None:
-        """Hand over as much of `waiting` as librdkafka takes."""
+        """Hand over as much of `waiting` as librdkafka takes, up to `MOST_AT_ONCE`."""
         if (producer := self._producer) is None or not self._outbox.waiting:
             return
         self._pause_seconds = self._turn_seconds
@@ -147,7 +149,7 @@ class Sender:
 
     def _send_all(self, producer: Producer) -> None:
         waiting, sent = self._outbox.waiting, self._outbox.sent
-        while waiting:
+        for _ in range(min(len(waiting), MOST_AT_ONCE)):
             receipt = waiting[0]
             if receipt.is_settled:  # taken back with those before it
                 sent.append(waiting.popleft())
