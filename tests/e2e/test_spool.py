@@ -497,3 +497,63 @@ with AuditLogger() as audit:
     assert ended.returncode == 9, ended.stderr
     assert numbers(kafka) == [0]
     assert status_of(folder).spools == ()
+
+
+def test_what_a_neighbour_left_stops_nobody(kafka: KafkaConfig, folder: Path) -> None:
+    """Adopted events over our own limit are sent, as the broker takes them, and ours go out after them."""
+    away = KafkaConfig(bootstrap_servers=NOWHERE, topic=kafka.topic)
+    neighbour = AuditLogger(producer_config(away, folder))
+    neighbour.log("tick", session_id="s", data={"n": 0, "text": "x" * 500_000})
+    neighbour.log("tick", session_id="s", data={"n": 1})
+    neighbour.close(0.0)
+    for path in folders(folder):
+        text = (path / "destination").read_text().replace(NOWHERE, kafka.bootstrap_servers)
+        (path / "destination").write_text(text)
+    config = producer_config(kafka, folder, max_event_bytes=100_000)
+    with AuditLogger(config) as audit:
+        given(audit.log("tick", session_id="s", data={"n": 2})).result(DEADLINE_SECONDS)
+    assert numbers(kafka) == [0, 1, 2]
+
+
+def test_a_spool_that_cannot_be_read_stops_no_other(
+    kafka: KafkaConfig, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A broken orphan is told and left as it is; the others are sent, and so is what is logged now."""
+    for _ in range(3):
+        spool_without_a_broker(folder, 2, kafka.topic)
+    broken = folders(folder)[1]
+    (broken / "00000001.seg").unlink()
+    (broken / "00000001.seg").mkdir()
+    with pytest.raises(SpoolUnavailableError, match="1 spools .* cannot be read"):
+        drained(producer_config(kafka, folder))
+    with AuditLogger(producer_config(kafka, folder)) as audit:
+        given(audit.log("tick", session_id="s", data={"n": 7})).result(DEADLINE_SECONDS)
+    assert numbers(kafka) == [0, 1, 0, 1, 7]
+    assert f"the spool {broken.name}" in caplog.text
+    assert [path.name for path in folders(folder)] == [broken.name]
+
+
+def test_events_that_were_cut_off_are_told(kafka: KafkaConfig, folder: Path) -> None:
+    """A drain of a spool whose end is gone sends what is left, and says how many are missing, at least."""
+    spool_without_a_broker(folder, 100, kafka.topic)
+    [(_, file)] = segments(folders(folder)[0])
+    os.truncate(file, file.stat().st_size // 3)
+    with pytest.raises(SpoolUnavailableError, match=r"\d\d events were damaged"):
+        drained(producer_config(kafka, folder))
+    assert 20 < len(numbers(kafka)) < 40
+
+
+@pytest.mark.parametrize("timeout_seconds", [float("nan"), -1.0])
+def test_a_wait_is_never_for_ever(folder: Path, timeout_seconds: float) -> None:
+    """A time-out that is not a number is refused before anything is done; below 0 is no wait."""
+    audit = AuditLogger(producer_config(AWAY, folder))
+    receipt = given(audit.log("tick", session_id="s"))
+    error = ConfigError if timeout_seconds != timeout_seconds else DeliveryTimeoutError
+    with pytest.raises(error):
+        receipt.result(timeout_seconds)
+    with pytest.raises(error):
+        audit.flush(timeout_seconds)
+    with pytest.raises(error):
+        audit.log("tick", session_id="s", wait=True, timeout_seconds=timeout_seconds)
+    assert audit.stats().queued_events == 1 + (error is DeliveryTimeoutError)
+    audit.close(0.0)
