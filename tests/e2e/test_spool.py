@@ -524,7 +524,7 @@ def test_a_spool_that_cannot_be_read_stops_no_other(
     broken = folders(folder)[1]
     (broken / "00000001.seg").unlink()
     (broken / "00000001.seg").mkdir()
-    with pytest.raises(SpoolUnavailableError, match="1 spools .* cannot be read"):
+    with pytest.raises(SpoolUnavailableError, match=r"1 spools .* cannot be read"):
         drained(producer_config(kafka, folder))
     with AuditLogger(producer_config(kafka, folder)) as audit:
         given(audit.log("tick", session_id="s", data={"n": 7})).result(DEADLINE_SECONDS)
