@@ -48,7 +48,8 @@ class Backlog:
         )
         self._aside = Aside(self.root)
         self.inheritance = Inheritance(self.root, self._destination, self._aside)
-        self._spools: list[Spool | None] = []
+        self.spools: list[Spool | None] = []
+        """The first is ours, None when closed; others were made by calls that were overtaken."""
         self._is_gone = False
         self._place = 0
         self.next_number = 0
@@ -63,19 +64,19 @@ class Backlog:
             SpoolFullError, SpoolUnavailableError: It cannot be made. Retriable; nothing is left behind.
             ProducerClosedError: It was closed before there was one. Permanent.
         """
-        if not self._spools:
+        if not self.spools:
             made = Spool(self.root, self._destination, self._config, self.inbox)
-            self._spools.append(made)
-            if self._spools[0] is not made:  # a signal handler was faster
+            self.spools.append(made)
+            if self.spools[0] is not made:  # a signal handler was faster
                 made.discard()
-        if (spool := self._spools[0]) is None:
+        if (spool := self.spools[0]) is None:
             raise ProducerClosedError(CLOSED)
         return spool
 
     @property
     def open_spool(self) -> Spool | None:
         """Our spool; None when there is none yet."""
-        return self._spools[0] if self._spools else None
+        return self.spools[0] if self.spools else None
 
     @property
     def has_unread(self) -> bool:
@@ -89,11 +90,6 @@ class Backlog:
     def end_number(self) -> int:
         """The number that the next event to be spooled will have."""
         return 0 if (spool := self.open_spool) is None else spool.tail().events
-
-    @property
-    def has_room(self) -> bool:
-        """Whether one more event may be spooled."""
-        return (spool := self.open_spool) is None or spool.has_room
 
     @property
     def used_bytes(self) -> int:
@@ -201,7 +197,7 @@ class Backlog:
         self._give_up(last.events, {})
         for receipt, place in zip(ours, places, strict=True):
             put_on_its_way(receipt, receipt.number, spool, place)
-        self._spools[0], self._is_gone = spool, False
+        self.spools[0], self._is_gone = spool, False
         self._place, self.next_number = spool.end, spool.tail().events
         old.forget()
 
@@ -222,13 +218,13 @@ class Backlog:
     def close(self) -> None:
         """Let go of every spool; one that is not settled stays for the next logger. May be called twice."""
         self.inheritance.let_go()
-        self._spools.append(None)
-        if (spool := self._spools[0]) is not None:
+        self.spools.append(None)
+        if (spool := self.spools[0]) is not None:
             spool.close()
 
     def forget(self) -> None:
         """Close our copies of the files, in a forked child: the spools are the parent's."""
         self.inheritance.let_go(is_ours=False)
-        self._spools.append(None)
-        if (spool := self._spools[0]) is not None:
+        self.spools.append(None)
+        if (spool := self.spools[0]) is not None:
             spool.forget()

@@ -115,33 +115,35 @@ class Dispatcher:
         return self._deliver(_as_it_is, event)
 
     def _deliver(self, make: Make, what: object) -> Receipt:
-        while True:
-            here = self._here
-            try:
-                return self._when_there_is_room(here, make, what)
-            except ProducerClosedError:
-                # A signal handler has forked, or the spool was removed: there is another by now.
-                if here.outbox.is_closed and self._here is here:
-                    raise
-
-    def _when_there_is_room(self, here: Incarnation, make: Make, what: object) -> Receipt:
-        """Queue *what* under the outbox's lock, again for as long as the disk may still get space."""
+        """Queue *what* under the outbox's lock."""
+        here = self._here
         outbox = here.outbox
-        with outbox.mutex:
-            if not outbox.has_room:
-                outbox.wait_for_room(self._config.queue_timeout_seconds)
-            try:
-                return self._append(here, make, what)
-            except SpoolFullError:
-                deadline_seconds = time.monotonic() + self._config.queue_timeout_seconds
-            while True:
-                # The lock is let go of here: others may take the numbers that follow.
-                is_over = not outbox.wait_for_disk(deadline_seconds)
+        try:
+            with outbox.mutex:
+                if not outbox.has_room:
+                    outbox.wait_for_room(self._config.queue_timeout_seconds)
                 try:
                     return self._append(here, make, what)
                 except SpoolFullError:
-                    if is_over:
-                        raise
+                    pass
+                return self._append_when_there_is_room(here, make, what)
+        except ProducerClosedError:
+            if outbox.is_closed and self._here is here:
+                raise
+        # A signal handler has forked, or the spool was removed: there is another by now.
+        return self._deliver(make, what)
+
+    def _append_when_there_is_room(self, here: Incarnation, make: Make, what: object) -> Receipt:
+        """Try again for as long as the disk may still get space."""
+        deadline_seconds = time.monotonic() + self._config.queue_timeout_seconds
+        while True:
+            # The lock is let go of here: others may take the numbers that follow.
+            is_over = not here.outbox.wait_for_disk(deadline_seconds)
+            try:
+                return self._append(here, make, what)
+            except SpoolFullError:
+                if is_over:
+                    raise
 
     def _append(self, here: Incarnation, make: Make, what: Any) -> Receipt:
         """Append *what* to the journal; anew with the next `seq` when a signal handler was faster."""

@@ -54,6 +54,7 @@ class Outbox:
         self._backlog = backlog
         inbox = Inbox() if backlog is None else backlog.inbox
         self._arrivals = inbox.arrivals
+        self._spools = None if backlog is None else backlog.spools
         self._early: dict[int, Receipt] = {}
         self._memory = Journal(Entry(0, 0), inbox)
         self._lost = 0
@@ -79,7 +80,9 @@ class Outbox:
     @property
     def open_journal(self) -> Journal | None:
         """What callers log to; None when the spool is not made yet, or the logger is closed."""
-        return self._memory if (backlog := self._backlog) is None else backlog.open_spool
+        if (spools := self._spools) is None:
+            return self._memory
+        return spools[0] if spools else None
 
     def check_folder(self) -> None:
         """Check that there can be a spool.
@@ -155,9 +158,11 @@ class Outbox:
     @property
     def has_room(self) -> bool:
         """Whether `wait_for_room` would return at once."""
-        return not self.is_closed and (
-            self._has_room() if self._backlog is None else self._backlog.has_room
-        )
+        if self.is_closed:
+            return False
+        if (spools := self._spools) is None:
+            return self._has_room()
+        return not spools or ((spool := spools[0]) is not None and spool.has_room)
 
     def keeps_in_memory(self, number: int) -> bool:
         """Tell whether the event with *number*, the newest, is sent from memory; else it is read in its turn."""

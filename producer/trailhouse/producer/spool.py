@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-NOTED_EVENTS = 16
+NOTED_EVENTS = 64
 """How many events a spool that was cut off may have held more than it is known to have."""
 
 
