@@ -152,6 +152,7 @@ def test_a_coroutine_that_waits_for_room_goes_on_when_there_is_some(kafka: Kafka
         )
         async with AuditLogger(config) as audit:
             counting = asyncio.create_task(count())
+            before = turns
             for number in range(20):
                 before = turns
                 await audit.alog("tick", session_id="s", data={"n": number})

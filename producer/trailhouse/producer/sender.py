@@ -139,7 +139,7 @@ class Sender:
         except (DeliveryError, OSError) as error:
             log.warning("%s", error)
 
-    def _send_waiting(self) -> None:
+    def send_waiting(self) -> None:
         """Hand over as much of `waiting` as librdkafka takes, up to `MOST_AT_ONCE`."""
         if (producer := self._producer) is None or not self._outbox.waiting:
             return
@@ -220,7 +220,7 @@ class Sender:
             self._start_over(producer)
         else:
             self._refill()
-            self._send_waiting()
+            self.send_waiting()
         self._look_at_errors()
 
     def _pause(self) -> None:
@@ -332,7 +332,7 @@ class Sender:
             self._is_refused = False
             self._outbox.take_back()
             self._producer = self._connect()
-        self._send_waiting()
+        self.send_waiting()
 
     def _look_at_errors(self) -> None:
         """Tell of what librdkafka said, without the lock: a handler of the log may log an event."""

@@ -12,8 +12,8 @@ def test_a_long_queue_is_handed_over_in_parts() -> None:
     outbox = Outbox(config.queue_events, config.queue_bytes)
     sender = Sender(config, outbox)  # whose thread is not started
     outbox.waiting += [Receipt(outbox, "id", b"key", b"record") for _ in range(MOST_AT_ONCE + 10)]
-    sender._send_waiting()
+    sender.send_waiting()
     assert (len(outbox.sent), len(outbox.waiting)) == (MOST_AT_ONCE, 10)
-    sender._send_waiting()
+    sender.send_waiting()
     assert (len(outbox.sent), len(outbox.waiting)) == (MOST_AT_ONCE + 10, 0)
     sender.stop()
