@@ -269,7 +269,6 @@ def _as_it_is(_here: Incarnation, event: AuditEvent, _seq: int) -> Made:
 
 
 def _event(given: tuple[Any, ...], source: Source) -> AuditEvent:
-    fields: dict[str, Any] = {
-        name: value for name, value in zip(GIVEN, given, strict=True) if value is not None
-    }
-    return AuditEvent(**({"session_id": None} | fields), source=source)
+    fields: dict[str, Any] = {"session_id": None}
+    fields |= {name: value for name, value in zip(GIVEN, given, strict=True) if value is not None}
+    return AuditEvent(**fields, source=source)
