@@ -9,7 +9,7 @@ import contextlib
 import itertools
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -99,7 +99,7 @@ class Scene:
 
 
 @contextlib.contextmanager
-def interrupted_at(step: int, action: Callable[[], None], kind: str) -> Iterator[list[str]]:
+def interrupted_at(step: int, action: Callable[[], None], kind: str) -> Generator[list[str]]:
     """Run *action* at the *step*-th line, or opcode, of our modules; yields where that was."""
     count = itertools.count()
     where: list[str] = []
