@@ -1,13 +1,19 @@
-"""Gets failing partitions past what cannot be read, one batch at a time, while the others are read on."""
+"""Gets failing partitions past what cannot be read, while the others are read on.
+
+A batch that cannot be opened is looked at and passed over. What a worker that died may have died of is
+read by a child process first.
+"""
 
 from collections.abc import Callable
 
 from trailhouse.consumer.batch import Batch
 from trailhouse.consumer.examination import Examination, Passage
 from trailhouse.consumer.health import Health
+from trailhouse.consumer.isolated import IsolatedReading
 from trailhouse.consumer.kafka_source import KafkaSource
 from trailhouse.consumer.progress import Progress
 from trailhouse.consumer.question import Question
+from trailhouse.consumer.ranges import Range
 
 FAILURES_BEFORE_EXAMINATION = 3
 """What comes only once may be the network's fault."""
@@ -17,13 +23,21 @@ class Detour:
     """Used by the one thread that reads *source*; nothing here blocks."""
 
     def __init__(
-        self, source: KafkaSource, examination: Examination, health: Health, progress: Progress
+        self,
+        source: KafkaSource,
+        examination: Examination,
+        isolate: Callable[[dict[int, Range]], IsolatedReading],
+        health: Health,
+        progress: Progress,
     ) -> None:
         self._source = source
         self._examination = examination
         self._health = health
         self._progress = progress
+        self._isolate = isolate
         self._open: dict[int, Question[Passage]] = {}
+        self._isolated: IsolatedReading | None = None
+        self._ends: dict[int, int] = {}
 
     def step(self, batch: Batch, next_offset: Callable[[int], int]) -> None:
         """Go on: what is passed over goes into *batch*, after all that was read before it.
@@ -35,7 +49,15 @@ class Detour:
         Raises:
             DeliveryTimeoutError: Kafka failed. Retriable with a new source.
         """
+        suspects = {n: each.suspect for n, each in self._source.failing.items() if each.suspect}
+        if suspects and self._isolated is None:
+            self._ends = {number: part.last + 1 for number, part in suspects.items()}
+            self._isolated = self._isolate(suspects)
+        if self._isolated is not None:
+            self._take(self._isolated, batch)
         for number, failure in list(self._source.failing.items()):
+            if failure.suspect is not None:
+                continue
             if number in self._open:
                 self._finish(number, batch)
             elif failure.times >= FAILURES_BEFORE_EXAMINATION:
@@ -46,6 +68,24 @@ class Detour:
         for question in self._open.values():
             question.drop()
         self._open.clear()
+        if self._isolated is not None:
+            self._isolated.drop()
+            self._isolated = None
+
+    def _take(self, isolated: IsolatedReading, batch: Batch) -> None:
+        while not batch.is_full and (chunk := isolated.take()) is not None:
+            batch.add(chunk.records)
+            if chunk.stand_in is not None:
+                batch.add_stand_in(chunk.stand_in)
+                self._ends[chunk.stand_in.number] = max(
+                    self._ends[chunk.stand_in.number], chunk.stand_in.last_offset + 1
+                )
+            for number in chunk.through:
+                if number in self._ends:
+                    self._source.go_on(number, self._ends.pop(number))
+        if not self._ends:
+            isolated.drop()
+            self._isolated = None
 
     def _ask(self, number: int, offset: int, why: str) -> Question[Passage]:
         examination = self._examination

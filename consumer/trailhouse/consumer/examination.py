@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from trailhouse.consumer.incidents import Incidents
 from trailhouse.consumer.ledger import NO_LIMIT, Ledger
-from trailhouse.consumer.raw_fetch import RawBatch, batch_at
+from trailhouse.consumer.raw_fetch import batch_at
 from trailhouse.consumer.stand_in import StandIn, unreadable
 from trailhouse.consumer.verdict import Finding
 from trailhouse.schemas.config import KafkaConfig
@@ -49,14 +49,18 @@ class Examination:
                 " to be seen before another follows; `trailhouse skip` passes it over"
             )
         stand_in = unreadable(partition, offset, batch, why)
-        found = Finding("unreadable", partition, stand_in.first_offset, stand_in.last_offset)
-        detail = _told(batch, why)
-        self._incidents.tell(self._incidents.note([found], detail), detail)
+        self.note(stand_in)
         return Passage(stand_in, stand_in.last_offset + 1)
 
+    def note(self, stand_in: StandIn) -> None:
+        """Write down that *stand_in* is passed over; acknowledged on return.
 
-def _told(batch: RawBatch, why: str) -> Callable[[Finding], str]:
-    return lambda _: (
-        f"this batch cannot be read ({why}; codec {batch.codec}, {batch.size_bytes} bytes in the log):"
-        " it is in quarantine as one row, and the partition goes on after it"
-    )
+        Raises:
+            StorageError: ClickHouse is away (retriable) or refuses (permanent); note it again.
+        """
+        found = Finding("unreadable", stand_in.number, stand_in.first_offset, stand_in.last_offset)
+        self._incidents.tell(self._incidents.note([found], _reason(stand_in)), _reason(stand_in))
+
+
+def _reason(stand_in: StandIn) -> Callable[[Finding], str]:
+    return lambda _: f"{stand_in.reason}; it is in quarantine, and the partition goes on after it"

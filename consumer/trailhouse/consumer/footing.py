@@ -9,21 +9,30 @@ from typing import NamedTuple
 from trailhouse.consumer.group_offsets import PartitionLag
 from trailhouse.consumer.incidents import Incidents
 from trailhouse.consumer.kafka_origin import KafkaOrigin
+from trailhouse.consumer.kafka_source import HOLDER
 from trailhouse.consumer.ledger import Ledger
-from trailhouse.consumer.ranges import Ranges
+from trailhouse.consumer.ranges import Range, Ranges
 from trailhouse.consumer.rows import Origin
 from trailhouse.consumer.verdict import Finding, Place, judge
 from trailhouse.schemas.config import KafkaConfig, WorkerConfig
 from trailhouse.schemas.errors import IntegrityError
 
 SHOWN_RANGES = 4
+SUSPECT_OFFSETS = 100_000
+"""So far above its last commit, or less, was whatever a worker had in hand or fetched when it died."""
 
 
 class Starts(NamedTuple):
-    """Where to read each partition from; `sound` are those whose start is committed and in the ledger."""
+    """Where to read each partition from; `sound` are those whose start is committed and in the ledger.
+
+    Of `suspects` the last reader did not stop in order: it may have died of what lies in these ranges.
+    In those `markable` a commit at the start says nothing untrue: that something is stored below it.
+    """
 
     offsets: Mapping[int, int]
     sound: Collection[int]
+    suspects: Mapping[int, Range] = {}
+    markable: Collection[int] = ()
 
 
 class Footing:
@@ -85,6 +94,17 @@ class Footing:
                 part.partition
                 for part in offsets
                 if part.committed_offset == verdicts[part.partition].start
+            },
+            {
+                part.partition: Range(start, min(part.readable_end, start + SUSPECT_OFFSETS) - 1)
+                for part in offsets
+                if part.holder not in {"", HOLDER}
+                and (start := verdicts[part.partition].start) < part.readable_end
+            },
+            {
+                part.partition
+                for part in offsets
+                if part.committed_offset is not None or verdicts[part.partition].start == 0
             },
         )
 

@@ -118,7 +118,7 @@ class Ground:
         if starts is None:
             return "leave"
         self._starts = None
-        self._source.begin(starts.offsets)
+        self._source.begin(starts.offsets, starts.suspects, starts.markable)
         self._stored = {
             number: [_one(starts.offsets[number] - 1)]
             for number in starts.sound

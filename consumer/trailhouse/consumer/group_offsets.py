@@ -23,7 +23,8 @@ class PartitionLag(msgspec.Struct, frozen=True, kw_only=True):
     """One partition: where it begins and ends, and the offset the group reads next, if any.
 
     From `readable_end` on (Kafka's last stable offset) nobody who reads committed records gets any,
-    since a transaction is open there; without one it is `end_offset`.
+    since a transaction is open there; without one it is `end_offset`. `holder` is the worker that reads
+    it, or that died of it: whoever stops in order leaves it empty.
     """
 
     partition: int
@@ -31,6 +32,7 @@ class PartitionLag(msgspec.Struct, frozen=True, kw_only=True):
     readable_end: int
     end_offset: int
     committed_offset: int | None
+    holder: str = ""
 
     @property
     def next_offset(self) -> int:
@@ -99,6 +101,7 @@ def _asked(
             )
         ),
     ]
+    holders = {part.partition: part.metadata or "" for part in committed}
     return tuple(
         PartitionLag(
             partition=number,
@@ -106,6 +109,7 @@ def _asked(
             readable_end=readable_end,
             end_offset=end,
             committed_offset=next_one if next_one >= 0 else None,
+            holder=holders.get(number, ""),
         )
         for number, next_one, first, readable_end, end in zip(numbers, *offsets, strict=True)
     )

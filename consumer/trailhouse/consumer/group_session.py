@@ -17,6 +17,7 @@ from trailhouse.consumer.footing import Footing
 from trailhouse.consumer.ground import Ground
 from trailhouse.consumer.group_watch import GroupWatch
 from trailhouse.consumer.health import Health
+from trailhouse.consumer.isolated import IsolatedReading
 from trailhouse.consumer.kafka_probe import Ask
 from trailhouse.consumer.kafka_source import KafkaSource, Listener
 from trailhouse.consumer.lookout import Lookout
@@ -98,7 +99,13 @@ class GroupSession:
             progress=self._progress,
             clock=clock,
         )
-        self._detour = Detour(self._source, examination, self._health, self._progress)
+        self._detour = Detour(
+            self._source,
+            examination,
+            lambda ranges: IsolatedReading(kafka, worker, ranges, examination),
+            self._health,
+            self._progress,
+        )
         self._lookout = Lookout(
             source=self._source,
             launcher=launcher,

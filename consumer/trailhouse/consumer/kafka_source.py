@@ -1,10 +1,13 @@
 """The worker's one Kafka consumer: read, commit, hold; Kafka's errors mapped in one place."""
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+import uuid
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal, cast
 
 import msgspec
 from confluent_kafka import (
+    OFFSET_END,
     Consumer,
     KafkaError,
     KafkaException,
@@ -39,6 +42,9 @@ UNREADABLE = frozenset({
 """What librdkafka says, again and again, of a batch that it cannot open; it never gets past it."""
 
 OFFSET_IS_GONE = "_AUTO_OFFSET_RESET"
+SUSPECT = "read by a worker that died"
+HOLDER = f"trailhouse-worker {uuid.uuid4().hex}"
+"""Stands beside each offset that this process commits while it reads the partition."""
 CommitOutcome = Literal["done", "fenced", "later"]
 
 
@@ -47,6 +53,7 @@ class Failure(msgspec.Struct):
 
     name: str
     times: int = 0
+    suspect: Range | None = None
 
 
 class Listener(msgspec.Struct, frozen=True):
@@ -78,6 +85,7 @@ class KafkaSource:
         self._listener = listener
         self._positions: dict[int, int] = {}
         self._ends: dict[int, int] = {}
+        self._marked: set[int] = set()
         self._is_held = False
         self.delivered_records = 0
         """How many records `read` has returned."""
@@ -175,15 +183,33 @@ class KafkaSource:
         self._consumer.assign([])
         self._forget_positions()
 
-    def begin(self, starts: Mapping[int, int]) -> None:
-        """Read our partitions, from these offsets on."""
+    def begin(
+        self,
+        starts: Mapping[int, int],
+        suspects: Mapping[int, Range] | None = None,
+        markable: Collection[int] = (),
+    ) -> None:
+        """Read our partitions, from these offsets on, and let the group know who does.
+
+        Those of *suspects* are `failing` from the start: nothing is fetched of them before `go_on`.
+
+        Raises:
+            DeliveryTimeoutError: The group does not take it. Retriable with a new source.
+        """
         self._is_held = False
         self.is_astray = False
         self.failing.clear()
-        places = [TopicPartition(self._topic, number, offset) for number, offset in starts.items()]
+        apart = suspects or {}
+        self._marked = set(markable)
+        self._mark(starts, HOLDER)  # before anything is fetched: it may be what kills
+        places = [
+            TopicPartition(self._topic, number, OFFSET_END if number in apart else offset)
+            for number, offset in starts.items()
+        ]
         self._consumer.assign(places)
         self._consumer.resume(places)  # they may have been held before they were withheld
         self._ends.clear()
+        self.failing = {number: Failure(SUSPECT, suspect=part) for number, part in apart.items()}
         self._positions = dict(starts)
 
     def commit(self, next_offsets: Mapping[int, int]) -> CommitOutcome:
@@ -194,7 +220,8 @@ class KafkaSource:
             BrokerRejectedError: The group may not be used. Permanent until mended.
         """
         wanted = [
-            TopicPartition(self._topic, number, offset) for number, offset in next_offsets.items()
+            TopicPartition(self._topic, number, offset, HOLDER)
+            for number, offset in next_offsets.items()
         ]
         try:
             answers = self._consumer.commit(offsets=wanted, asynchronous=False)
@@ -209,7 +236,33 @@ class KafkaSource:
         if problems:
             return "later"
         self._positions.update(next_offsets)
+        self._marked.update(next_offsets)
         return "done"
+
+    def _mark(self, offsets: Mapping[int, int], holder: str, *, is_last: bool = False) -> None:
+        """Commit *offsets* as they are with the name of their holder, but for those where a commit would
+        say that something is stored below it.
+        """
+        wanted = [
+            TopicPartition(self._topic, number, offset, holder)
+            for number, offset in offsets.items()
+            if number in self._marked
+        ]
+        if not wanted:
+            return
+        try:
+            if is_last:  # the consumer waits for it when it leaves
+                self._consumer.commit(offsets=wanted, asynchronous=True)
+                return
+            answers = self._consumer.commit(offsets=wanted, asynchronous=False)
+        except KafkaException as error:
+            if error.args[0].name() in FENCED:
+                return
+            raise self._mapped(error.args[0]) from error
+        for part in answers:
+            # Where the group is fenced, the partitions are taken from us in a moment.
+            if part.error is not None and part.error.name() not in FENCED:
+                raise self._mapped(part.error)
 
     def hold(self) -> None:
         """Fetch nothing more until `resume`; `read` must still be called, or Kafka calls us dead."""
@@ -261,8 +314,16 @@ class KafkaSource:
 
     def _revoked(self, consumer: Consumer, _partitions: list[TopicPartition]) -> None:
         self._listener.on_revoked()
+        self._release()
         self._forget_positions()
         consumer.unassign()
+
+    def _release(self) -> None:
+        """Tell whoever reads our partitions next that nobody died of them."""
+        with contextlib.suppress(
+            TrailhouseError
+        ):  # then they are read with care, which costs time alone
+            self._mark(self._positions, "", is_last=True)
 
     def _lost(self, consumer: Consumer, _partitions: list[TopicPartition]) -> None:
         self._listener.on_lost()

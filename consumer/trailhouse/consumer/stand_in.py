@@ -77,6 +77,11 @@ def too_large(message: Received, limit_bytes: int) -> StandIn:
     )
 
 
+def deadly(message: Received, why: str) -> StandIn:
+    """Return what is kept of a record of which it is known that decoding it kills."""
+    return too_large(message, 0)._replace(reason=f"record: cannot be decoded ({why})")
+
+
 def unreadable(partition: int, offset: int, batch: RawBatch, why: str) -> StandIn:
     """Return what stands for the records of *batch* from *offset* on, which nobody can read.
 

@@ -1,0 +1,122 @@
+"""What makes a worker die must not make the next one die: it is read by a child process first."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+
+from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig
+from worker_process import RUN_WORKER, Place, Worker, eventually, place, some_events
+
+pytestmark = pytest.mark.cluster
+
+MB = 1_000_000
+LITTLE_MEMORY = (
+    f"import resource; resource.setrlimit(resource.RLIMIT_DATA, ({700 * MB}, {700 * MB}))\n"
+)
+DIES_OF_A_RECORD = """
+import os, signal, sys
+if "trailhouse" in " ".join(sys.orig_argv):
+    import trailhouse.consumer.batch as batch
+    decode_all = batch.decode_all
+    def deadly(records):
+        if any(b"DEADLY" in record for record in records):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return decode_all(records)
+    batch.decode_all = deadly
+"""
+
+
+@pytest.fixture
+def here(kafka: KafkaConfig, database: ClickHouseConfig, tmp_path: Path) -> Iterator[Place]:
+    """Return a fresh topic and database, and an empty folder for workers to run in."""
+    folder = tmp_path / "cwd"
+    folder.mkdir()
+    with place(kafka, database, folder) as ready:
+        yield ready
+
+
+def test_a_record_that_kills_who_decodes_it_kills_one_worker(
+    here: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next worker quarantines that record alone, and stores those beside it in the same batch, once."""
+    patch = tmp_path / "patch"
+    patch.mkdir()
+    (patch / "sitecustomize.py").write_text(DIES_OF_A_RECORD, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(patch))
+    events = some_events(40)
+    deadly = AuditEvent(type="message_sent", session_id="s", data={"text": "DEADLY"})
+    here.send([event.record for event in events[:10]])
+    here.send([events[10].record, deadly.record, *(event.record for event in events[11:30])])
+    here.send([event.record for event in events[30:]], partition=1)
+    first = here.start()
+    assert first.process.wait(30) == -signal.SIGKILL
+    second = here.start()
+    eventually(lambda: here.count() == 40, f"every event, log: {second.log}", 90)
+    assert here.stored_records() == sorted(event.record for event in events)
+    assert here.rows("SELECT kafka_partition, kafka_offset, last_offset, record FROM quarantine", "record") == [
+        (0, 11, 11, deadly.record)
+    ]  # fmt: skip
+    assert here.rows("SELECT kind, first_offset, last_offset FROM incidents") == [
+        ("unreadable", 11, 11)
+    ]
+    goes_on(here, second)
+
+
+def test_a_batch_that_takes_all_memory_kills_one_worker(here: Place) -> None:
+    """The next worker quarantines that batch as a range; what stands before and after it is stored, once."""
+    events = some_events(30)
+    here.send([event.record for event in events[:10]])
+    producer = Producer(
+        here.kafka.client_options()
+        | {"compression.type": "gzip", "compression.level": 9, "message.max.bytes": 1_000 * MB}
+    )
+    producer.produce(here.kafka.topic, b"a" * 900 * MB, b"k", 0)
+    assert producer.flush(60) == 0
+    here.send([event.record for event in events[10:20]])
+    here.send([event.record for event in events[20:]], partition=1)
+    first = here.start(LITTLE_MEMORY + RUN_WORKER)
+    assert first.process.wait(60) not in (0, 1), "expected it to die of the batch"
+    second = here.start(LITTLE_MEMORY + RUN_WORKER)
+    eventually(lambda: here.count() == 30, f"every event, log: {second.log}", 90)
+    assert here.stored_records() == sorted(event.record for event in events)
+    assert here.rows("SELECT kafka_partition, kafka_offset, last_offset FROM quarantine") == [
+        (0, 10, 10)
+    ]
+    assert here.rows("SELECT kind, first_offset, last_offset FROM incidents") == [
+        ("unreadable", 10, 10)
+    ]
+    goes_on(here, second)
+
+
+def test_a_killed_worker_alone_proves_nothing(here: Place) -> None:
+    """After an ordinary kill all is read with care, stored once, and nothing is quarantined."""
+    events = some_events(3_000)
+    here.emit(events[:1_000])
+    first = here.start()
+    eventually(lambda: here.count() > 0, f"some events, log: {first.log}")
+    os.kill(first.process.pid, signal.SIGKILL)
+    here.emit(events[1_000:])
+    second = here.start()
+    eventually(lambda: here.count() == 3_000, f"every event, log: {second.log}", 60)
+    assert here.stored_records() == sorted(event.record for event in events)
+    assert here.count("quarantine") == 0
+    assert here.count("incidents") == 0
+    goes_on(here, second)
+
+
+def goes_on(here: Place, worker: Worker) -> None:
+    """Wait until all is committed, and a new event is stored by the same worker."""
+    eventually(
+        lambda: all(
+            not lag for name, lag in worker.series().items() if name.startswith("lag_records")
+        ),
+        f"no lag, log: {worker.log}",
+    )
+    before = here.count()
+    here.send([AuditEvent(type="x", session_id="after").record])
+    eventually(lambda: here.count() == before + 1, f"the event after, log: {worker.log}")
+    assert worker.process.poll() is None
