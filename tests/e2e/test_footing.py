@@ -55,7 +55,7 @@ class Scene:
         """Return where a worker that starts now would begin."""
         found = self.footing(on_gap).starts(partitions)
         assert found is not None, "expected the same topic as before"
-        return found
+        return Starts(found.offsets, found.sound)
 
     def write(self, records: int) -> None:
         """Put records into partition 0."""
@@ -227,6 +227,9 @@ def test_what_the_ledger_forgets_while_it_runs(scene: Scene) -> None:
     assert footing.forgotten({0: [(9, 9), (10, 19), (20, 29), (30, 39)]}) == {0: 20}
     assert footing.forgotten({0: [(25, 25)], 1: [(3, 3)]}) == {0: 20, 1: 0}
     starts = footing.starts([0], {0: 20})
-    assert starts == Starts({0: 0}, set()), "nothing is committed, so all is read again"
+    assert starts is not None
+    assert starts[:2] == ({0: 0}, set()), "nothing is committed, so all is read again"
     scene.commit(40)
-    assert footing.starts([0], {0: 20}) == Starts({0: 20}, set())
+    starts = footing.starts([0], {0: 20})
+    assert starts is not None
+    assert starts[:2] == ({0: 20}, set())

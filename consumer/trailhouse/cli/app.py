@@ -15,6 +15,7 @@ from trailhouse.cli import (
     reconcile,
     replay,
     sessions,
+    skip,
     status,
     version,
     worker,
@@ -71,6 +72,7 @@ _add(sessions.sessions, sessions.EXAMPLES)
 _add(status.status, status.EXAMPLES)
 app.add_typer(quarantine_app, name="quarantine")
 _add(replay.replay, replay.EXAMPLES)
+_add(skip.skip, skip.EXAMPLES)
 _add(reconcile.reconcile, reconcile.EXAMPLES)
 _add(account.account, account.EXAMPLES)
 _add(version.version, version.EXAMPLES)

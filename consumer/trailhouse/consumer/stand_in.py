@@ -133,3 +133,8 @@ def whole(received: Received) -> Whole:
         return Whole(received.last_offset, received.records, received.size_bytes, received.digest)
     value = received.value() or b""
     return Whole(received.offset(), 1, len(value), sha256(value).digest()[:HASH_BYTES])
+
+
+def no_bytes_hash() -> bytes:
+    """Return the hash of no bytes, that of a record that nobody has seen."""
+    return sha256(b"").digest()[:HASH_BYTES]
