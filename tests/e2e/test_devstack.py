@@ -98,6 +98,11 @@ class Dev:
         """Run another `trailhouse` that acts on this stack."""
         return trailhouse("dev", *arguments, "--data-dir", str(self.folder))
 
+    def sql(self, sql: str) -> bytes:
+        """Run a statement on this stack's ClickHouse and return its answer."""
+        password = (self.folder / "clickhouse-password").read_text().strip()
+        return sql_of(f"http://127.0.0.1:{self.ports.clickhouse}/", password, sql)
+
     def parts(self) -> dict[str, dict[str, Any]]:
         """Return what the running stack says of its parts."""
         parts: dict[str, dict[str, Any]] = ask_stack(self.folder / "state.json", "status")["parts"]
@@ -107,6 +112,13 @@ class Dev:
         """Send a signal to the whole group, as Ctrl-C does, and return the exit code."""
         os.killpg(self.process.pid, number)
         return self.process.wait(DEADLINE_SECONDS)
+
+
+def sql_of(url: str, password: str, sql: str) -> bytes:
+    """Run a statement and return its answer."""
+    request = urllib.request.Request(url, sql.encode(), {"X-ClickHouse-Key": password})  # noqa: S310 - http
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - http
+        return bytes(answer.read())
 
 
 def trailhouse(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -145,7 +157,7 @@ def test_dev_says_where_everything_is_and_what_to_try(dev: Dev, tmp_path: Path) 
     program = tmp_path / "trailhouse"
     program.write_text(f'#!/bin/sh\nexec {" ".join(TRAILHOUSE)} "$@"\n')
     program.chmod(0o755)
-    try_out = text.split("another terminal:\n")[1].split("\nCtrl-C")[0].splitlines()
+    try_out = text.split("another terminal")[1].split(":\n", 1)[1].split("\nCtrl-C")[0].splitlines()
     setting, emit, log, curl = (line.strip() for line in try_out)
 
     def shell(command: str) -> str:
@@ -179,9 +191,7 @@ def test_every_part_answers(dev: Dev) -> None:
         f"http://127.0.0.1:{dev.ports.worker}/health", timeout=10
     ) as health:
         assert health.status == 200
-    tables = f"http://127.0.0.1:{dev.ports.clickhouse}/?query=SHOW+TABLES+FROM+trailhouse"
-    with urllib.request.urlopen(tables, timeout=10) as answer:
-        assert b"event_log" in answer.read()
+    assert b"event_log" in dev.sql("SHOW TABLES FROM trailhouse")
 
 
 @pytest.mark.parametrize("part", ["kafka", "clickhouse", "worker"])
@@ -248,12 +258,11 @@ def test_a_port_in_use_is_named(dev: Dev, tmp_path: Path) -> None:
 
 def test_ctrl_c_ends_everything_and_the_data_survives(dev: Dev) -> None:
     """Ctrl-C exits 0 and leaves no process; the next start finds what was stored."""
-    clickhouse = f"http://127.0.0.1:{dev.ports.clickhouse}/"
     for sql in (
         "CREATE TABLE default.kept (a UInt8) ENGINE = MergeTree ORDER BY a",
         "INSERT INTO default.kept VALUES (7)",
     ):
-        urllib.request.urlopen(clickhouse, data=sql.encode(), timeout=10).close()
+        dev.sql(sql)
     parts = dev.parts()
     assert dev.end(signal.SIGINT) == 0, dev.errors.read_text()
     assert [name for name, part in parts.items() if is_alive(part["pid"])] == []
@@ -265,7 +274,8 @@ def test_ctrl_c_ends_everything_and_the_data_survives(dev: Dev) -> None:
         "--",
         "sh",
         "-c",
-        'curl -sS "$TRAILHOUSE_CLICKHOUSE_URL/?query=SELECT+a+FROM+default.kept"',
+        'curl -sS -u "default:$TRAILHOUSE_CLICKHOUSE_PASSWORD"'
+        ' "$TRAILHOUSE_CLICKHOUSE_URL/?query=SELECT+a+FROM+default.kept"',
     )
     assert (done.returncode, done.stdout) == (0, "7\n"), done.stderr
 
@@ -359,11 +369,12 @@ def test_nothing_outlives_a_killed_stack(tmp_path: Path) -> None:
 def test_a_killed_clickhouse_keeps_what_it_acknowledged(tmp_path: Path) -> None:
     """`kill -9` while rows are being inserted: every acknowledged row is there when it comes back."""
     with DevStack(tmp_path / "data", parts=("clickhouse",)) as stack:
-        url = stack.environment()["TRAILHOUSE_CLICKHOUSE_URL"]
-
-        def ask(sql: str) -> bytes:
-            with urllib.request.urlopen(url, sql.encode(), 10) as answer:  # noqa: S310 - http
-                return bytes(answer.read())
+        variables = stack.environment()
+        ask = partial(
+            sql_of,
+            variables["TRAILHOUSE_CLICKHOUSE_URL"],
+            variables["TRAILHOUSE_CLICKHOUSE_PASSWORD"],
+        )
 
         ask(
             "CREATE TABLE default.t (a UInt64) ENGINE = MergeTree ORDER BY a SETTINGS fsync_after_insert = 1"

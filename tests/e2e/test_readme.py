@@ -33,7 +33,8 @@ def script() -> str:
             parts += lines
         elif language == "sql":
             parts.append(
-                f"curl --fail --silent --show-error $TRAILHOUSE_CLICKHOUSE_URL --data-binary '{code}'"
+                "curl --fail --silent --show-error -u default:$TRAILHOUSE_CLICKHOUSE_PASSWORD"
+                f" $TRAILHOUSE_CLICKHOUSE_URL --data-binary '{code}'"
             )
         else:
             assert language == "text", f"nothing runs a block of {language}"

@@ -1,6 +1,7 @@
 """ClickHouse with real grants: the engine under a configuration of ClickHouse's own, one user at a time."""
 
 import dataclasses
+import secrets
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,14 +31,15 @@ def granted(
     """
     folder.mkdir(exist_ok=True)
     port = free_port()
-    part = clickhouse_part(folder / "data", port, folder / "clickhouse.log")
+    password = secrets.token_hex(8)
+    part = clickhouse_part(folder / "data", port, folder / "clickhouse.log", password)
     command = [*part.command(), "--config-file", str(_write_config(folder, grants, profile))]
     supervisor = Supervisor([dataclasses.replace(part, command=lambda: command)], lambda _: None)
     try:
         supervisor.start(part.name)
         supervisor.wait_ready(part.name)
         yield ClickHouseConfig(
-            url=f"http://{HOST}:{port}", user="default", password="", database=database
+            url=f"http://{HOST}:{port}", user="default", password=password, database=database
         )
     finally:
         supervisor.close([[part.name]])

@@ -1,5 +1,6 @@
 """`trailhouse dev`: Kafka, ClickHouse and a worker on this machine, in the foreground or around a command."""
 
+import shlex
 import shutil
 import sys
 import tempfile
@@ -129,6 +130,8 @@ def status(data_dir: StackDir = None, format: FormatOption = Format.TABLE) -> No
         say_json(answer)
         return
     say(f"stack on {answer['data_dir']}, pid {answer['pid']}")
+    settings = shlex.quote(answer["settings_file"])
+    say(f"use it with export TRAILHOUSE_CONFIG_FILE={settings}")
     for name, part in answer["parts"].items():
         say(f"{name:<11}{part['state']:<10}pid {part['pid'] or '-':<8} port {part['port']}")
 
@@ -172,26 +175,21 @@ def _say(line: str) -> None:
 
 
 def _welcome(stack: "DevStack") -> None:
-    from trailhouse.devstack import Ports
-
     ports, variables = stack.ports, stack.environment()
-    names = ("KAFKA_BOOTSTRAP_SERVERS", "CLICKHOUSE_URL", "WORKER_WEB_PORT")
-    settings = " ".join(f"TRAILHOUSE_{name}={variables[f'TRAILHOUSE_{name}']}" for name in names)
-    # With the usual ports the defaults find the stack.
-    first = "" if ports == Ports() else f"\nexport {settings}"
-    database = variables["TRAILHOUSE_CLICKHOUSE_DATABASE"]
-    sql = f"SELECT+type,count()+FROM+{database}.events+GROUP+BY+type"
+    settings, netrc = shlex.quote(str(stack.settings_file)), shlex.quote(str(stack.netrc_file))
+    url, database = (variables[f"TRAILHOUSE_CLICKHOUSE_{name}"] for name in ("URL", "DATABASE"))
     sys.stdout.write(
         f"""
 The stack is up; its data is in {stack.data_dir}
   Kafka        127.0.0.1:{ports.kafka}
-  ClickHouse   http://127.0.0.1:{ports.clickhouse}
+  ClickHouse   {url}, with a password of its own
   worker       http://127.0.0.1:{ports.worker}/health and /metrics
 
-Try, in another terminal:{first}
+Try, in another terminal (the file has addresses and password, and is yours alone to read):
+  export TRAILHOUSE_CONFIG_FILE={settings}
   echo '{{"type": "run_started", "session_id": "first"}}' | trailhouse emit
   trailhouse log first
-  curl '{variables["TRAILHOUSE_CLICKHOUSE_URL"]}/?query={sql}'
+  curl --netrc-file {netrc} '{url}/?query=SELECT+type,count()+FROM+{database}.events+GROUP+BY+type'
 
 Ctrl-C stops it.
 """

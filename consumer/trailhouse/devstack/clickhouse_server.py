@@ -1,8 +1,9 @@
 """ClickHouse's HTTP interface over the engine in this process: `python -m trailhouse.devstack.clickhouse_server`.
 
-It serves the dev stack and the tests, on the loopback address. What a server has and this has not:
-users and grants, replication, query logs, external tables and the native block compression of
-``compress=1``.
+It serves the dev stack and the tests, on the loopback address, to whoever has the password. What SQL may
+do is in ``clickhouse.xml``, and what this process may do at all in `trailhouse.devstack.confinement`.
+What a server has and this has not: more than one user, replication, query logs, external tables and the
+native block compression of ``compress=1``.
 """
 
 import argparse
@@ -10,26 +11,30 @@ import asyncio
 import fcntl
 import logging
 import os
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from aiohttp import web
 
+from trailhouse.devstack.clickhouse import PASSWORD_VARIABLE
+from trailhouse.devstack.confinement import confine
 from trailhouse.devstack.engine import MEMORY_LIMIT_BYTES, Engine
 from trailhouse.devstack.engine_error import EngineError
 from trailhouse.devstack.http_answer import Answer
 from trailhouse.devstack.http_job import HttpJob
-from trailhouse.devstack.http_query import check_origin, check_user, read_query
+from trailhouse.devstack.http_query import check_source, check_user, digest, read_query
 from trailhouse.devstack.http_sessions import Sessions
 from trailhouse.schemas.errors import StackError, TrailhouseError
 
 logger = logging.getLogger(__name__)
 
-PASSWORD_VARIABLE = "CLICKHOUSE_PASSWORD"  # noqa: S105 - the variable's name
+RIGHTS_FILE = Path(__file__).with_name("clickhouse.xml")
 _MAX_PARALLEL_QUERIES = 128
 _DRAIN_SECONDS = 5.0
 _SWEEP_SECONDS = 5.0
@@ -39,10 +44,11 @@ _SHORT_BODY_BYTES = 65_536
 class ClickHouseServer:
     """The HTTP application over one engine."""
 
-    def __init__(self, engine: Engine, user: str = "default", password: str = "") -> None:
+    def __init__(self, engine: Engine, user: str, password_digest: bytes) -> None:
         self._engine = engine
         self._user = user
-        self._password = password
+        # Not the password: the engine's table function `Python` sees this process's variables.
+        self._password_digest = password_digest
         self._sessions = Sessions(engine)
         self._jobs: set[asyncio.Future[None]] = set()
         self._threads = ThreadPoolExecutor(_MAX_PARALLEL_QUERIES, thread_name_prefix="query")
@@ -97,15 +103,18 @@ class ClickHouseServer:
         return web.Response(text="Ok.\n", headers=self._headers)
 
     async def _query(self, request: web.Request) -> web.StreamResponse:
+        try:
+            check_source(request.headers)
+        except EngineError as error:
+            return self._refusal(error)
         if request.method in ("GET", "HEAD") and not request.query_string:
             return web.Response(text="Ok.\n", headers=self._headers)
         try:
             values = dict(request.query)
+            check_user(values, request.headers, self._user, self._password_digest)
             if request.content_type == "multipart/form-data":
                 values |= await _form_values(request)
-            check_origin(request.headers)
-            check_user(values, request.headers, self._user, self._password)
-            query = read_query(values, request.headers, is_get=request.method in ("GET", "HEAD"))
+            query = read_query(values, request.headers)
             answer = Answer(request, query, self._headers)
             body = await _read_if_short(request)
             job = HttpJob(self._engine, self._sessions, request, query, answer, body)
@@ -156,23 +165,32 @@ async def _form_values(request: web.Request) -> Mapping[str, str]:
     return fields
 
 
-async def serve(server: ClickHouseServer, host: str, port: int) -> None:
-    """Serve until SIGTERM or SIGINT, then drain.
+def bind(host: str, port: int) -> socket.socket:
+    """Take the port; nothing is accepted there before `serve`.
 
     Raises:
         StackError: The port is taken. Permanent.
     """
+    bound = socket.socket()
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise StackError(f"ClickHouse cannot listen on {host}:{port}: {error.strerror}") from error
+    return bound
+
+
+async def serve(server: ClickHouseServer, bound: socket.socket) -> None:
+    """Serve until SIGTERM or SIGINT, then drain."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     runner = server.runner()
     await runner.setup()
-    site = web.TCPSite(runner, host, port)
-    try:
-        await site.start()
-    except OSError as error:
-        raise StackError(f"ClickHouse cannot listen on {host}:{port}: {error.strerror}") from error
+    site = web.SockSite(runner, bound)
+    await site.start()
     sweeper = asyncio.create_task(server.sweep_sessions())
     await stop.wait()
     sweeper.cancel()
@@ -187,7 +205,7 @@ def hold_folder(data_dir: Path) -> int:
     Raises:
         StackError: Another process holds it. Retriable once that one has ended.
     """
-    data_dir.mkdir(parents=True, exist_ok=True)
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = os.open(data_dir / "server.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -195,6 +213,31 @@ def hold_folder(data_dir: Path) -> int:
         os.close(lock)
         raise StackError(f"another ClickHouse already runs on {data_dir}") from error
     return lock
+
+
+def start_engine(data_dir: Path, memory_bytes: int, config_file: Path) -> Engine:
+    """Confine this process to its own part of *data_dir*, then start the engine there."""
+    store, temporary = data_dir / "store", data_dir / "tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    for folder in (store, temporary):
+        folder.mkdir(mode=0o700, exist_ok=True)
+    # The variable is for the engine, which makes a folder of its own there as soon as it is imported.
+    os.environ["TMPDIR"] = tempfile.tempdir = str(temporary)
+    if not confine([store, temporary], [config_file.parent]):
+        logger.warning("this system has no Landlock: SQL reaches the files of this process's owner")
+    return Engine(store, memory_bytes, config_file)
+
+
+def take_password() -> bytes:
+    """Return the digest of the password that the environment has, and remove it there.
+
+    Raises:
+        StackError: There is none: nobody is let in without. Permanent.
+    """
+    password = os.environ.pop(PASSWORD_VARIABLE, "")
+    if not password:
+        raise StackError(f"ClickHouse needs a password in {PASSWORD_VARIABLE}")
+    return digest(password)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -210,15 +253,23 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--memory-bytes", type=int, default=MEMORY_LIMIT_BYTES)
     parser.add_argument(
-        "--config-file", type=Path, help="ClickHouse's own: grants and profile of the user default"
+        "--config-file",
+        type=Path,
+        default=RIGHTS_FILE,
+        help="ClickHouse's own: grants and profile of the user default",
     )
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     try:
+        password_digest = take_password()
         hold_folder(options.data_dir)
-        engine = Engine(options.data_dir / "store", options.memory_bytes, options.config_file)
-        server = ClickHouseServer(engine, options.user, os.environ.get(PASSWORD_VARIABLE, ""))
-        asyncio.run(serve(server, options.host, options.port))
+        # While it still may: once confined, it opens no port.
+        bound = bind(options.host, options.port)
+        engine = start_engine(
+            options.data_dir.absolute(), options.memory_bytes, options.config_file.absolute()
+        )
+        server = ClickHouseServer(engine, options.user, password_digest)
+        asyncio.run(serve(server, bound))
         server.close()
     except TrailhouseError as error:
         sys.stderr.write(f"{error}\n")

@@ -8,7 +8,6 @@ each on a line; the answer comes when the part is really stopped or ready.
 import contextlib
 import hmac
 import json
-import os
 import secrets
 import socket
 import threading
@@ -16,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from trailhouse.devstack.closed_folder import read_own, write_own
 from trailhouse.devstack.ports import HOST
 from trailhouse.schemas.errors import StackError, TrailhouseError
 
@@ -78,20 +78,17 @@ class ControlServer:
 
 def write_state(path: Path, state: dict[str, Any]) -> None:
     """Write ``state.json`` whole or not at all, for its owner's eyes only."""
-    temporary = path.with_suffix(".new")
-    with os.fdopen(os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:
-        json.dump(state, file, indent=2)
-    temporary.replace(path)
+    write_own(path, json.dumps(state, indent=2))
 
 
 def ask_stack(state_file: Path, action: str, part: str | None = None) -> dict[str, Any]:
     """Ask the running stack of *state_file* to act; return its answer once it has.
 
     Raises:
-        StackError: No stack runs there, or it could not do it.
+        StackError: No stack runs there, its state is not ours alone, or it could not do it.
     """
     try:
-        control = json.loads(state_file.read_text(encoding="utf-8"))["control"]
+        control = json.loads(read_own(state_file))["control"]
         connection = socket.create_connection((HOST, control["port"]), _READ_SECONDS)
     except (OSError, ValueError, KeyError) as error:
         raise StackError(

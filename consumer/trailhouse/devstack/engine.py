@@ -159,24 +159,23 @@ class EngineConnection:
 
 
 class Engine:
-    """The engine over one data folder. Only one process may hold a folder.
+    """The engine over one data folder, with the grants and the profile that *config_file* gives its user `default`.
 
-    With a *config_file*, ClickHouse's own, the grants and the profile of its user `default` hold.
+    Only one process may hold a folder.
     """
 
     def __init__(
         self,
         data_dir: Path,
-        memory_limit_bytes: int = MEMORY_LIMIT_BYTES,
-        config_file: Path | None = None,
+        memory_limit_bytes: int,
+        config_file: Path,
     ) -> None:
         chdb = load_chdb()
         # chdb takes SIGTERM and SIGINT over when it is imported; this process decides itself how it stops.
         chdb.reset_signal_handlers()
         options: dict[str, object] = {"max_server_memory_usage": memory_limit_bytes}
         options |= dict.fromkeys(_CACHES, CACHE_LIMIT_BYTES)
-        if config_file is not None:
-            options["config-file"] = config_file
+        options["config-file"] = config_file
         self._connect: Any = chdb.connect
         # Every connection must name the folder and its options in the very same words.
         self._address = f"{os.path.realpath(data_dir)}?" + "&".join(

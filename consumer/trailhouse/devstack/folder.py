@@ -5,10 +5,12 @@ import os
 import shutil
 from pathlib import Path
 
+from trailhouse.devstack.closed_folder import make_closed
 from trailhouse.schemas.errors import StackError
 
 DATA_DIR_VARIABLE = "TRAILHOUSE_DEV_DATA_DIR"
 _NEEDED_BYTES = 1_000_000_000
+_LOCK = "stack.lock"
 
 
 def default_data_dir() -> Path:
@@ -28,14 +30,15 @@ class DataFolder:
         self._lock: int | None = None
 
     def take(self) -> None:
-        """Make the folder and hold it.
+        """Make the folder, closed to others, and hold it.
 
         Raises:
-            StackError: Another stack holds it, it cannot be made, or the disk is full.
+            StackError: Another stack holds it, it cannot be made or is not ours alone, or the disk is full.
         """
         try:
-            (self.path / "logs").mkdir(parents=True, exist_ok=True)
-            lock = os.open(self.path / "stack.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            self._close()
+            (self.path / "logs").mkdir(mode=0o700, exist_ok=True)
+            lock = os.open(self.path / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StackError(
                 f"the data folder {self.path} cannot be used ({error.strerror}): choose another with --data-dir"
@@ -50,6 +53,13 @@ class DataFolder:
             ) from error
         self._lock = lock
         self._check_room()
+
+    def _close(self) -> None:
+        if self.path.is_dir() and not (self.path / _LOCK).exists() and any(self.path.iterdir()):
+            raise StackError(
+                f"{self.path} has files that are not a stack's: choose an empty folder with --data-dir"
+            )
+        make_closed(self.path)
 
     def release(self) -> None:
         """Let the folder go."""

@@ -86,10 +86,15 @@ class HttpJob:
         self._only_reads = statement.only_reads
         if not statement.verb and not statement.sql.strip():
             raise EngineError(62, "SYNTAX_ERROR", "Empty query")
-        settings = self._query.settings
-        is_readonly = settings.get("readonly", "0") != "0"
+        settings = dict(self._query.settings)
+        # GET changes nothing, however `readonly` is spelled: it is set last, and nothing takes it back.
+        last = (
+            {"readonly": "1" if settings.pop("readonly", "") == "1" else "2"}
+            if self._is_get
+            else {}
+        )
         # readonly cannot be taken back, so such a request never runs on a session's own connection.
-        session_id = "" if is_readonly else self._query.session_id
+        session_id = "" if self._is_get or "readonly" in settings else self._query.session_id
         changes_settings = statement.verb == "SET"
         with self._sessions.connection(
             session_id, self._query.session_seconds, changes_settings=changes_settings
@@ -98,6 +103,7 @@ class HttpJob:
             if self._query.database:
                 connection.use(self._query.database)
             connection.set(settings)
+            connection.set(last)
             try:
                 self._execute(connection, statement)
             finally:
@@ -160,16 +166,7 @@ class HttpJob:
             raise EngineError(
                 62, "SYNTAX_ERROR", f"The statement is longer than {MAX_STATEMENT_BYTES} bytes"
             )
-        self._check_method(statement)
         return statement
-
-    def _check_method(self, statement: Statement) -> None:
-        if self._is_get and not statement.only_reads and statement.verb not in ("SET", "USE", ""):
-            text = (
-                "Cannot execute query in readonly mode. For queries over HTTP, method GET implies readonly."
-                " You should use method POST for modifying queries."
-            )
-            raise EngineError(164, "READONLY", text)
 
     def _next_piece(self) -> bytes:
         if self._small_body is not None:

@@ -2,7 +2,9 @@
 
 import base64
 import binascii
+import hashlib
 import hmac
+import ipaddress
 import uuid
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -55,7 +57,7 @@ class HttpQuery(NamedTuple):
     is_cancelled_with_client: bool
 
 
-def read_query(values: Mapping[str, str], headers: Mapping[str, str], *, is_get: bool) -> HttpQuery:
+def read_query(values: Mapping[str, str], headers: Mapping[str, str]) -> HttpQuery:
     """Read *values* (of the address or a form) and *headers*.
 
     Raises:
@@ -72,8 +74,6 @@ def read_query(values: Mapping[str, str], headers: Mapping[str, str], *, is_get:
         for name, text in values.items()
         if name not in _OWN_NAMES and not name.startswith("param_")
     }
-    if is_get and settings.get("readonly", "0") == "0":
-        settings["readonly"] = "2"
     query_id = values.get("query_id") or str(uuid.uuid4())
     default_format = (
         values.get("default_format") or headers.get("X-ClickHouse-Format") or "TabSeparated"
@@ -104,34 +104,50 @@ def read_query(values: Mapping[str, str], headers: Mapping[str, str], *, is_get:
     )
 
 
+def digest(password: str) -> bytes:
+    """Return what is compared instead of the password itself."""
+    return hashlib.sha256(password.encode()).digest()
+
+
 def check_user(
-    values: Mapping[str, str], headers: Mapping[str, str], user: str, password: str
+    values: Mapping[str, str], headers: Mapping[str, str], user: str, password_digest: bytes
 ) -> None:
-    """Refuse a request that does not carry *user* and *password*.
+    """Refuse a request that does not carry *user* and the password.
 
     Raises:
         EngineError: Unknown user or wrong password (ClickHouse's code 516).
     """
     given_user, given_password = _credentials(values, headers)
-    is_right = hmac.compare_digest(given_user.encode(), user.encode()) & hmac.compare_digest(
-        given_password.encode(), password.encode()
+    is_right = hmac.compare_digest(digest(given_user), digest(user)) & hmac.compare_digest(
+        digest(given_password), password_digest
     )
     if not is_right:
         text = f"{given_user}: Authentication failed: password is incorrect, or there is no user with such name."
         raise EngineError(516, "AUTHENTICATION_FAILED", text)
 
 
-def check_origin(headers: Mapping[str, str]) -> None:
-    """Refuse a web page of another machine: its browser could reach this server, its author must not.
+def check_source(headers: Mapping[str, str]) -> None:
+    """Refuse what a web page makes a browser send: its author must not reach this server.
+
+    A page can lead a name of its own to this machine, so the name asked for must be this machine's; the
+    port may be that of a tunnel or a proxy. No page is served here, so none has to ask.
 
     Raises:
-        EngineError: The request comes from such a page (ClickHouse's code 497).
+        EngineError: The request names another host, or was sent by a page (ClickHouse's code 497).
     """
-    origin = headers.get("Origin")
-    if origin is not None and urlsplit(origin).hostname not in ("127.0.0.1", "localhost", "::1"):
-        raise EngineError(
-            497, "ACCESS_DENIED", "Requests from web pages of other machines are refused"
-        )
+    if not _is_this_machine(headers.get("Host", "")):
+        raise EngineError(497, "ACCESS_DENIED", "The Host of the request is not this machine")
+    is_from_page = "Origin" in headers or headers.get("Sec-Fetch-Site", "none") != "none"
+    if is_from_page:
+        raise EngineError(497, "ACCESS_DENIED", "Requests from web pages are refused")
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def _credentials(values: Mapping[str, str], headers: Mapping[str, str]) -> tuple[str, str]:

@@ -92,6 +92,7 @@ class Kafka:
                 timeout=_FORMAT_SECONDS,
                 check=False,
                 start_new_session=True,
+                umask=0o077,
             )
         if done.returncode != 0:
             raise StackError(f"Kafka cannot format {self._folder}: {last_line(self._log)}")

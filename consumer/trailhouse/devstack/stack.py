@@ -7,7 +7,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, get_args
 
+import msgspec
+
 from trailhouse.devstack.clickhouse import answers, clickhouse_part
+from trailhouse.devstack.client_files import (
+    NETRC_FILE,
+    SETTINGS_FILE,
+    defaults_of,
+    password_of,
+    settings_of,
+    write_client_files,
+)
+from trailhouse.devstack.confinement import landlock_version
 from trailhouse.devstack.control import ControlServer, write_state
 from trailhouse.devstack.folder import DATA_DIR_VARIABLE, DataFolder
 from trailhouse.devstack.kafka import Kafka
@@ -17,26 +28,18 @@ from trailhouse.devstack.progress import show_download
 from trailhouse.devstack.supervisor import Supervisor
 from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig
 from trailhouse.schemas.errors import StackError
-from trailhouse.schemas.settings import SETTINGS, secret_file_variables
 
 PartName = Literal["kafka", "clickhouse", "worker"]
 PART_NAMES: tuple[PartName, ...] = get_args(PartName)
 _WORKER_STOP_SECONDS = 30.0
+_UNCONFINED = (
+    "ClickHouse is not confined on this system, which has no Landlock (Linux 5.19 or newer):"
+    " whoever has its password can read and write your files by SQL"
+)
 
 
 def _nothing(_kafka: KafkaConfig, _clickhouse: ClickHouseConfig) -> None:
     """Make nothing: for a stack whose user makes topic and tables."""
-
-
-def _plain_connections() -> dict[str, str]:
-    """Return each setting of a connection at its default, so that none of the user's reaches the stack."""
-    sections = ("kafka", "clickhouse")
-    defaults = {each.variable: each for each in SETTINGS.values() if each.section in sections}
-    plain = {
-        name: str(each.default).lower() if each.kind is bool else str(each.default)
-        for name, each in defaults.items()
-    }
-    return plain | dict.fromkeys(secret_file_variables(), "")
 
 
 class DevStack:
@@ -79,12 +82,23 @@ class DevStack:
         self._echo = echo
         self._supervisor: Supervisor | None = None
         self._control: ControlServer | None = None
+        self._password = ""  # made or read once the folder is held
         self.ports = ports or Ports()
 
     @property
     def data_dir(self) -> Path:
         """Where the parts keep their data."""
         return self._folder.path
+
+    @property
+    def settings_file(self) -> Path:
+        """Settings that reach this stack, password included, for `TRAILHOUSE_CONFIG_FILE`; ours alone to read."""
+        return self.data_dir / SETTINGS_FILE
+
+    @property
+    def netrc_file(self) -> Path:
+        """The password for ``curl --netrc-file``; ours alone to read."""
+        return self.data_dir / NETRC_FILE
 
     def __enter__(self) -> Self:
         self._folder.take()
@@ -105,15 +119,7 @@ class DevStack:
 
     def environment(self) -> dict[str, str]:
         """Every ``TRAILHOUSE_`` variable that a program needs to use this stack, and this stack alone."""
-        kafka, clickhouse = self._kafka_config(), self._clickhouse_config()
-        return _plain_connections() | {
-            "TRAILHOUSE_KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-            "TRAILHOUSE_KAFKA_TOPIC": kafka.topic,
-            "TRAILHOUSE_KAFKA_REPLICATION": str(kafka.replication),
-            "TRAILHOUSE_CLICKHOUSE_URL": clickhouse.url,
-            "TRAILHOUSE_CLICKHOUSE_USER": clickhouse.user,
-            "TRAILHOUSE_CLICKHOUSE_PASSWORD": clickhouse.password,
-            "TRAILHOUSE_CLICKHOUSE_DATABASE": clickhouse.database,
+        return settings_of(self._kafka_config(), self._clickhouse_config()) | {
             "TRAILHOUSE_PRODUCER_SPOOL_DIR": str(self.data_dir / "spool"),
             "TRAILHOUSE_WORKER_WEB_HOST": HOST,
             "TRAILHOUSE_WORKER_WEB_PORT": str(self.ports.worker),
@@ -167,6 +173,7 @@ class DevStack:
 
     def _start(self) -> None:
         self.ports = self._given_ports or Ports.free()
+        self._password = password_of(self.data_dir)
         for name in self._names:
             check_free(name, getattr(self.ports, name))
         kafka = Kafka(self._folder.of("kafka"), self.ports.kafka, self._folder.log("kafka"))
@@ -175,6 +182,9 @@ class DevStack:
             "clickhouse": self._clickhouse,
             "worker": self._worker,
         }
+        write_client_files(self.data_dir, self.environment(), HOST)
+        if "clickhouse" in self._names and not landlock_version():
+            self._echo(_UNCONFINED)
         self._supervisor = Supervisor([makers[name]() for name in self._names], self._echo)
         self._control = ControlServer(self._act)
         if "clickhouse" in self._names:
@@ -194,24 +204,20 @@ class DevStack:
 
     def _kafka_config(self) -> KafkaConfig:
         # Whatever the user has set for a real cluster must not be asked of this one.
-        return KafkaConfig(
-            bootstrap_servers=f"{HOST}:{self.ports.kafka}",
-            replication=1,
-            security_protocol="plaintext",
-            sasl_mechanism="",
-            sasl_username="",
-            sasl_password="",
-            ssl_ca_location="",
-        )
+        given = {"bootstrap_servers": f"{HOST}:{self.ports.kafka}", "replication": 1}
+        return msgspec.convert(defaults_of("kafka") | given, KafkaConfig)
 
     def _clickhouse_config(self) -> ClickHouseConfig:
-        return ClickHouseConfig(
-            url=f"http://{HOST}:{self.ports.clickhouse}", user="default", password=""
-        )
+        url = f"http://{HOST}:{self.ports.clickhouse}"
+        given = {"url": url, "password": self._password}
+        return msgspec.convert(defaults_of("clickhouse") | given, ClickHouseConfig)
 
     def _clickhouse(self) -> Part:
         return clickhouse_part(
-            self._folder.of("clickhouse"), self.ports.clickhouse, self._folder.log("clickhouse")
+            self._folder.of("clickhouse"),
+            self.ports.clickhouse,
+            self._folder.log("clickhouse"),
+            self._password,
         )
 
     def _worker(self) -> Part:
@@ -246,7 +252,12 @@ class DevStack:
             part.name: {"state": str(part.state), "pid": part.pid, "port": part.port}
             for part in self.status()
         }
-        return {"data_dir": str(self.data_dir), "pid": os.getpid(), "parts": parts}
+        return {
+            "data_dir": str(self.data_dir),
+            "settings_file": str(self.settings_file),
+            "pid": os.getpid(),
+            "parts": parts,
+        }
 
     def _write_state(self) -> None:
         if self._control:

@@ -213,6 +213,7 @@ class Supervisor:
                     env=os.environ | dict(part.environment),
                     # Ctrl-C goes to the whole foreground group; the parts end in our order, not in the terminal's.
                     start_new_session=True,
+                    umask=0o077,
                 )
         except (OSError, StackError) as error:
             kept.last_words = str(error)

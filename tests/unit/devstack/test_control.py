@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from trailhouse.devstack.closed_folder import write_own
 from trailhouse.devstack.control import ControlServer, ask_stack, write_state
 from trailhouse.schemas.errors import StackError
 
@@ -51,7 +52,7 @@ def test_only_who_can_read_the_state_can_ask(state_file: Path) -> None:
 
 @pytest.mark.parametrize(
     "leave",
-    [lambda path: None, lambda path: path.write_text("{"), lambda path: path.write_text("{}")],
+    [lambda path: None, lambda path: write_own(path, "{"), lambda path: write_own(path, "{}")],
 )
 def test_no_stack_is_told_with_the_way_out(tmp_path: Path, leave: Callable[[Path], object]) -> None:
     """No state, or a broken one, says that no stack runs there and how to start one."""
