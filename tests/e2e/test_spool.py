@@ -557,3 +557,16 @@ def test_a_wait_is_never_for_ever(folder: Path, timeout_seconds: float) -> None:
         audit.log("tick", session_id="s", wait=True, timeout_seconds=timeout_seconds)
     assert audit.stats().queued_events == 1 + (error is DeliveryTimeoutError)
     audit.close(0.0)
+
+
+def test_a_logger_that_is_closed_at_once_has_sent_what_was_left(
+    kafka: KafkaConfig, folder: Path
+) -> None:
+    """Closing waits for what the sender is still to find, though nothing was logged."""
+    for n in range(5):
+        spool_without_a_broker(folder, 1, kafka.topic)
+        for path in folders(folder):
+            text = (path / "destination").read_text().replace(NOWHERE, kafka.bootstrap_servers)
+            (path / "destination").write_text(text)
+        AuditLogger(producer_config(kafka, folder)).close()
+        assert count_in_topic(kafka) == n + 1

@@ -8,7 +8,7 @@ from pathlib import Path
 from trailhouse.producer.frame import Damage, frame
 from trailhouse.producer.receipt import Receipt
 from trailhouse.producer.spool_files import FOLDER_OWNER_ONLY, open_file, open_folder
-from trailhouse.producer.spool_reader import Spooled
+from trailhouse.producer.spool_reader import CHUNK_BYTES, Spooled
 from trailhouse.producer.spool_root import SET_ASIDE, make_root, translated
 
 log = logging.getLogger(__name__)
@@ -30,8 +30,8 @@ class Aside:
             SpoolUnavailableError: They cannot be kept. Retriable: read the same again.
         """
         ranges = [each.found.content for each in items if isinstance(each.found, Damage)]
-        # Blocks of zeros hold nothing: a disk has lost them, or a failed write was covered with them.
-        content = b"".join(each for each in ranges if each.strip(b"\0"))
+        # A long run of zeros holds nothing, and a file with holes may claim any number of them.
+        content = b"".join(each for each in ranges if len(each) < CHUNK_BYTES or each.strip(b"\0"))
         if not content:
             return
         self._append(name + DAMAGED_SUFFIX, content)

@@ -51,6 +51,8 @@ class Outbox:
         self.sent: deque[Receipt] = deque()
         self.trouble: BrokerRejectedError | None = None
         self.is_closed = False
+        self.expects_adoption = False
+        self.is_adopted = False
         self._backlog = backlog
         inbox = Inbox() if backlog is None else backlog.inbox
         self._arrivals = inbox.arrivals
@@ -413,6 +415,8 @@ class Outbox:
         for receipts in (self.sent, self.waiting):
             if receipts:
                 return receipts[0].number
+        if self.expects_adoption and not self.is_adopted:
+            return -1  # the sender is still looking for what others have left
         if self._backlog is not None and self._backlog.inheritance.has_unread:
             return -1
         return self.next_number

@@ -119,6 +119,7 @@ class Sender:
         thread = threading.Thread(target=self._run, name="trailhouse-producer", daemon=True)
         self._threads.append(thread)
         thread.start()
+        self._outbox.expects_adoption = self._adopts
 
     def _run(self) -> None:
         self._servers.append(threading.get_ident())
@@ -127,6 +128,9 @@ class Sender:
         try:
             if self._adopts and not self._stopping.is_set():
                 self._adopt(0.0)
+                with self._outbox.lock:
+                    self._outbox.is_adopted = True
+                    self._outbox.lock.notify_all()
             self._serve()
         finally:
             with self._outbox.lock:
