@@ -14,7 +14,7 @@ BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
 RUN_ELSEWHERE = {
     "make demo": "by tests/e2e/test_demo.py",
     "make test": "by whoever runs this test",
-    "trailhouse dev -- python program.py": "by this test, for the stack of all blocks",
+    ".venv/bin/trailhouse dev -- .venv/bin/python program.py": "by this test, for the stack of all blocks",
 }
 
 
