@@ -24,7 +24,7 @@ from trailhouse.schemas.settings import PROCESS_VARIABLES, SETTINGS
 
 COMMANDS = dict(commands())
 EXPECTED = {
-    *("init", "emit", "worker", "log", "status", "dev", "demo", "version", "spool"),
+    *("init", "emit", "worker", "log", "skip", "status", "dev", "demo", "version", "spool"),
     *("replay", "reconcile", "account", "quarantine", "sessions"),
 }
 BELOW = {
