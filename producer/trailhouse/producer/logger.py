@@ -262,7 +262,8 @@ class AuditLogger(RunEvents, AsyncCalls):
             if not self.is_enabled:
                 return None
             raise InvalidEventError("event", f"must be an AuditEvent, got {type(given).__name__}")
-        if not self._admits(tuple(getattr(given, name) for name in GIVEN)):
+        is_switched = self._newest_switch() is not None or not self._is_on
+        if is_switched and not self._switches.admits(tuple(getattr(given, name) for name in GIVEN)):
             return None
         receipt = self._dispatcher.emit(given)
         if wait:
