@@ -19,7 +19,7 @@ SMALL: dict[str, object] = {
     "producer_max_event_bytes": 10_000, "producer_spool_segment_bytes": 20_000, "producer_spool_bytes": 40_000_000,
 }  # fmt: skip
 LIMIT_FILES = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))\n"
-MOUNT_SMALL = 'mkdir -p "$0" && mount -t tmpfs -o size=300k tmpfs "$0" && exec "$@"'
+MOUNT_SMALL = 'mkdir -p "$0" && mount -t tmpfs -o size=300k,mode=700 tmpfs "$0" && exec "$@"'
 
 
 def left_by_the_dead(stage: Scene, events: int) -> LoadProcess:
