@@ -128,6 +128,21 @@ def test_init_mends_what_was_dropped(settings: dict[str, str], database: ClickHo
     assert b"is there (all migrations are applied)" in run_command("init", settings=settings).stdout
 
 
+def test_init_names_a_column_that_no_migration_brings_back(
+    kafka: KafkaConfig, database: ClickHouseConfig
+) -> None:
+    """A column that somebody renamed is named; one that a migration adds is made anew."""
+    with ClickHouse(database) as clickhouse:
+        clickhouse.command("ALTER TABLE event_log RENAME COLUMN model TO other")
+        clickhouse.command("ALTER TABLE event_log DROP COLUMN seq")
+    for steps in (plan_init(kafka, database), apply_init(kafka, database)):
+        assert [(step.subject.partition(" in ")[0], step.action) for step in steps[1:]] == [
+            ("column event_log.seq", "create"),
+            ("table event_log", "differs"),
+        ]
+        assert steps[-1].detail.startswith("lacks model: ")
+
+
 def test_init_tells_a_difference_and_leaves_it(
     kafka: KafkaConfig, database: ClickHouseConfig
 ) -> None:

@@ -9,7 +9,7 @@ from trailhouse.consumer.kafka_admin import KafkaAdmin, Topic
 from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig
 from trailhouse.schemas.topic import topic_options
 from trailhouse.store.migrate import migrate, plan
-from trailhouse.store.restore import missing_objects, restore
+from trailhouse.store.restore import lacking_columns, missing_objects, restore
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +106,12 @@ def _table_steps(
         Step(subject=f"{name} in {config.database}", action="create", detail="it was missing")
         for name in restored
     )
+    restorable = {name.partition(" ")[2] for name in restored}
+    for table, columns in lacking_columns(config).items():
+        if gone := [name for name in columns if f"{table}.{name}" not in restorable]:
+            detail = f"lacks {', '.join(gone)}: name or add them as the migrations do, then `trailhouse replay`"
+            subject = f"table {table} in {config.database}"
+            steps += (Step(subject=subject, action="differs", detail=detail),)
     return steps or (
         Step(
             subject=f"tables in {config.database}",

@@ -11,6 +11,7 @@ from trailhouse.schemas.config import ClickHouseConfig
 from trailhouse.schemas.migrations import Migration, migrations
 from trailhouse.store.clickhouse import ClickHouse
 from trailhouse.store.migrate import plan_with
+from trailhouse.store.tables import WRITTEN_TABLES
 
 _TARGET = re.compile(
     r"(?:CREATE|CREATE OR REPLACE|ALTER) (TABLE|VIEW) (?:IF NOT EXISTS )?\{database\}\.(\w+)"
@@ -46,6 +47,26 @@ def restore(config: ClickHouseConfig, known: Sequence[Migration] | None = None) 
     return missing
 
 
+def lacking_columns(config: ClickHouseConfig) -> dict[str, tuple[str, ...]]:
+    """Return by table the columns that the worker writes, and that somebody has dropped or renamed.
+
+    Those no migration brings back: what was in them is for a backup to give, or for a replay.
+
+    Raises:
+        StorageError: As for `migrate`.
+    """
+    with ClickHouse(config) as clickhouse:
+        there = set(_there(clickhouse))
+    lacking = {
+        table.name: tuple(
+            column for column in table.columns if f"column {table.name}.{column}" not in there
+        )
+        for table in WRITTEN_TABLES
+        if f"table {table.name}" in there
+    }
+    return {name: columns for name, columns in lacking.items() if columns}
+
+
 def _applied(clickhouse: ClickHouse, known: Sequence[Migration] | None) -> list[Migration]:
     ours = migrations() if known is None else known
     pending = {migration.number for migration in plan_with(clickhouse, ours)}
@@ -68,12 +89,16 @@ def _missing(clickhouse: ClickHouse, applied: Iterable[Migration]) -> tuple[str,
 def _there(clickhouse: ClickHouse) -> Iterator[str]:
     database = {"database": clickhouse.config.database}
     tables = clickhouse.query(
-        "SELECT name, engine FROM system.tables WHERE database = {database:String}", database
+        "SELECT name, engine FROM system.tables WHERE database = {database:String}",
+        database,
+        in_database=False,
     ).rows
     for name, engine in tables:
         yield f"{'view' if engine == 'View' else 'table'} {name}"
     columns = clickhouse.query(
-        "SELECT table, name FROM system.columns WHERE database = {database:String}", database
+        "SELECT table, name FROM system.columns WHERE database = {database:String}",
+        database,
+        in_database=False,
     ).rows
     for table, name in columns:
         yield f"column {table}.{name}"

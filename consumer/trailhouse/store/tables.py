@@ -108,3 +108,5 @@ EVENT_INCIDENTS = _table(
     },
 )
 """One row a range of offsets that the worker found gone, or read again."""
+
+WRITTEN_TABLES = (EVENT_LOG, EVENT_QUARANTINE, BATCH_LEDGER, EVENT_INCIDENTS)
