@@ -1,5 +1,6 @@
 """Folders that their owner alone can enter: made so, or refused when somebody else had a hand in them."""
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -50,12 +51,18 @@ def read_own(path: Path) -> str:
         StackError: It is somebody else's, a link, or open to others. Permanent.
         OSError: It is not there, or cannot be read.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    way_out = "delete it and start again"
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise StackError(f"{path} is a link: {way_out}") from error
+        raise
     with os.fdopen(descriptor, encoding="utf-8") as file:
         found = os.fstat(descriptor)
         is_own = stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
         if not is_own or found.st_mode & _OTHERS_MAY:
-            raise StackError(f"{path} is not yours alone (mode 0600): delete it and start again")
+            raise StackError(f"{path} is not yours alone (mode 0600): {way_out}")
         return file.read()
 
 

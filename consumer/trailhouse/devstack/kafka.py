@@ -41,14 +41,16 @@ class Kafka:
         self._log = log
         self._jars: list[Path] = []
 
-    def prepare(self, progress: Callable[[int, int], None]) -> None:
-        """Bring the jars here and format the data folder; both only the first time.
+    def prepare(self, progress: Callable[[int, int], None], tell: Callable[[str], None]) -> None:
+        """Bring the jars here and format the data folder, both only the first time; each time check the jars.
+
+        *tell* takes a line for each jar that is not the expected one and is downloaded anew.
 
         Raises:
             StackError: A package is missing, a download failed, or the folder cannot be formatted.
         """
         self._java()
-        self._jars = kafka_jars(progress)
+        self._jars = kafka_jars(progress, tell=tell)
         mark = self._folder / "formatted"
         if mark.exists():
             return

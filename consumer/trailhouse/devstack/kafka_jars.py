@@ -1,4 +1,4 @@
-"""Kafka's jars: exactly the ones named in ``kafka.lock``, downloaded once, checked by their hashes.
+"""Kafka's jars: exactly the ones named in ``kafka.lock``, downloaded once, checked by their hashes at each start.
 
 `jgo` knows how a Maven repository is laid out and where it is (its own settings file may name a
 mirror). `write_lock` resolves a version's dependencies anew and writes the list.
@@ -9,12 +9,14 @@ import hashlib
 import importlib
 import os
 import shutil
+import stat
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from trailhouse.devstack.closed_folder import make_closed
 from trailhouse.schemas.errors import StackError
 
 KAFKA_VERSION = "4.3.1"
@@ -51,32 +53,46 @@ def cache_folder() -> Path:
     return Path(base) / "trailhouse" / f"kafka-{KAFKA_VERSION}"
 
 
-def kafka_jars(progress: Callable[[int, int], None], folder: Path | None = None) -> list[Path]:
-    """Return Kafka's jars, downloading what is missing.
+def kafka_jars(
+    progress: Callable[[int, int], None],
+    folder: Path | None = None,
+    tell: Callable[[str], None] = lambda line: None,
+) -> list[Path]:
+    """Return Kafka's jars, each with the content that the lock names, downloading what is missing or another.
 
     Safe to call from several processes at once: one downloads, the others wait for it.
 
     Args:
         progress: Called with (jars here, jars in all) while something is being downloaded.
-        folder: Where the jars are kept; `cache_folder` by default.
+        folder: Where the jars are kept; `cache_folder` by default. It is closed to others.
+        tell: Takes one line for each jar that was there and is not the one that the lock names.
 
     Raises:
-        StackError: `jgo` is missing, the network is away, a hash differs, or the disk is full.
+        StackError: `jgo` is missing, the network is away, a hash differs, the disk is full, or others
+            had a hand in the folder.
     """
     folder = folder or cache_folder()
+    try:
+        make_closed(folder)
+    except OSError as error:
+        raise StackError(
+            f"{folder} cannot be used for Kafka's jars ({error.strerror}): set XDG_CACHE_HOME to another folder"
+        ) from error
     jars = read_lock()
-    mark = folder / f"complete-{_lock_digest()}"
-    if not mark.exists():
-        folder.mkdir(parents=True, exist_ok=True)
+    if _missing(jars, folder):
         with _alone(folder / "download.lock"):
-            if not mark.exists():
-                _download(jars, folder, progress)
-                mark.touch()
+            missing = _missing(jars, folder)
+            for jar in missing:
+                if os.path.lexists(folder / jar.file_name):
+                    tell(f"{folder / jar.file_name} is not the expected file: downloading it anew")
+            _download(missing, len(jars), folder, progress)
     return [folder / jar.file_name for jar in jars]
 
 
-def _lock_digest() -> str:
-    return hashlib.sha256(LOCK_FILE.read_bytes()).hexdigest()[:16]
+def _missing(jars: list[Jar], folder: Path) -> list[Jar]:
+    with ThreadPoolExecutor() as threads:  # hashing lets Python's lock go
+        whole = threads.map(lambda jar: _is_whole(jar, folder), jars)
+        return [jar for jar, is_whole in zip(jars, whole, strict=True) if not is_whole]
 
 
 @contextmanager
@@ -86,16 +102,19 @@ def _alone(path: Path) -> Generator[None]:
         yield
 
 
-def _download(jars: list[Jar], folder: Path, progress: Callable[[int, int], None]) -> None:
+def _download(
+    missing: list[Jar], total: int, folder: Path, progress: Callable[[int, int], None]
+) -> None:
+    if not missing:  # another process was faster
+        return
     free_bytes = shutil.disk_usage(folder).free
     if free_bytes < _NEEDED_BYTES:
         raise StackError(
             f"no room for Kafka: {folder} has {free_bytes // 1_000_000} MB free,"
             f" {_NEEDED_BYTES // 1_000_000} MB are needed; free some, or set XDG_CACHE_HOME to another disk"
         )
-    missing = [jar for jar in jars if not _is_whole(jar, folder)]
-    done = len(jars) - len(missing)
-    progress(done, len(jars))
+    done = total - len(missing)
+    progress(done, total)
     staging = folder / "staging"
     shutil.rmtree(staging, ignore_errors=True)
     context = _maven(staging)
@@ -103,7 +122,7 @@ def _download(jars: list[Jar], folder: Path, progress: Callable[[int, int], None
     try:
         for _ in threads.map(lambda jar: _fetch(context, jar, folder), missing):
             done += 1
-            progress(done, len(jars))
+            progress(done, total)
     finally:
         # After a failure or Ctrl-C what is under way ends, and nothing new begins.
         threads.shutdown(cancel_futures=True)
@@ -111,8 +130,18 @@ def _download(jars: list[Jar], folder: Path, progress: Callable[[int, int], None
 
 
 def _is_whole(jar: Jar, folder: Path) -> bool:
-    path = folder / jar.file_name
-    return path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() == jar.sha256
+    """Whether the jar is there, ours alone to change, and the one that the lock names."""
+    try:
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(folder / jar.file_name, flags)
+    except OSError:  # missing, a link, or not ours to read
+        return False
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        is_ours = stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
+        if not is_ours or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            return False
+        return hashlib.file_digest(file, "sha256").hexdigest() == jar.sha256
 
 
 def _fetch(context: Any, jar: Jar, folder: Path) -> None:
@@ -123,6 +152,7 @@ def _fetch(context: Any, jar: Jar, folder: Path) -> None:
         raise StackError(
             f"{jar.file_name} is not the expected file: sha256 {found}, expected {jar.sha256}; try again"
         )
+    path.chmod(0o600)
     path.replace(folder / jar.file_name)
 
 

@@ -191,7 +191,7 @@ class DevStack:
             self._supervisor.start("clickhouse")
         if "kafka" in self._names:
             with show_download("Kafka") as progress:
-                kafka.prepare(progress)
+                kafka.prepare(progress, self._echo)
             self._supervisor.start("kafka")
         for name in ("kafka", "clickhouse"):
             if name in self._names:

@@ -27,9 +27,13 @@ READING_VERBS = frozenset(
 )
 ANSWERING_VERBS = READING_VERBS | {"KILL", "BACKUP", "RESTORE"}
 
+# Nothing here goes back over what it has read (`*+`), so a text takes time in proportion to its length. A
+# quote that is never closed goes on to the end, as in ClickHouse's own lexer.
 _TOKEN = re.compile(
     rb"""(?P<space>\s+|--[^\n]*|\#[ !][^\n]*|/\*.*?(?:\*/|\Z))
-       | (?P<quoted>'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*"|`(?:[^`\\]|\\.|``)*`)
+       | (?P<quoted>'(?:[^'\\]|\\.|'')*+(?:'|\\?\Z)
+                   |"(?:[^"\\]|\\.|"")*+(?:"|\\?\Z)
+                   |`(?:[^`\\]|\\.|``)*+(?:`|\\?\Z))
        | (?P<word>[A-Za-z_][A-Za-z0-9_]*)
        | (?P<other>.)""",
     re.DOTALL | re.VERBOSE,
@@ -68,7 +72,7 @@ class Statement(NamedTuple):
 
     @property
     def only_reads(self) -> bool:
-        """Whether the statement is allowed over a method that must not change anything."""
+        """Whether it may be given up when its client is gone; what it may change, the engine decides."""
         return self.verb in READING_VERBS
 
 

@@ -1,6 +1,8 @@
 """Kafka's jars are exactly the ones in the lock file, or none."""
 
 import hashlib
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +122,73 @@ def test_half_a_jar_of_an_earlier_run_is_replaced(
     one_jar: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a killed run left behind is checked by its hash."""
-    one_jar.mkdir()
+    one_jar.mkdir(mode=0o700)
     (one_jar / Jar("group", "artifact", "1.0", "").file_name).write_bytes(CONTENT[:2])
     paths, _, _ = fetch(one_jar, CONTENT, monkeypatch)
     assert paths[0].read_bytes() == CONTENT
+
+
+def replace_content(jar: Path) -> None:
+    """Put another content there, of the same length and age."""
+    times = jar.stat()
+    jar.write_bytes(CONTENT.swapcase())
+    os.utime(jar, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def replace_by_link(jar: Path) -> None:
+    """Put a link to the right content there, whose target somebody may change at any time."""
+    jar.unlink()
+    (jar.parent.parent / "elsewhere").write_bytes(CONTENT)
+    jar.symlink_to(jar.parent.parent / "elsewhere")
+
+
+def open_to_others(jar: Path) -> None:
+    """Let others write the right content."""
+    jar.chmod(0o666)
+
+
+@pytest.mark.parametrize("change", [replace_content, replace_by_link, open_to_others])
+def test_a_jar_replaced_after_its_download_is_downloaded_anew(
+    one_jar: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None]
+) -> None:
+    """Each start compares each jar with the lock; one that is another is named and replaced."""
+    [jar], _, _ = fetch(one_jar, CONTENT, monkeypatch)
+    change(jar)
+    told: list[str] = []
+    network = Resolver(one_jar / "staging", CONTENT)
+    monkeypatch.setattr(kafka_jars, "_maven", lambda staging: network)
+
+    assert kafka_jars.kafka_jars(lambda done, total: None, one_jar, told.append) == [jar]
+
+    assert (network.downloads, jar.read_bytes(), jar.is_symlink()) == (1, CONTENT, False)
+    assert jar.stat().st_mode & 0o777 == 0o600
+    assert told == [f"{jar} is not the expected file: downloading it anew"]
+
+
+@pytest.mark.parametrize("change", [replace_content, replace_by_link, open_to_others])
+def test_a_replaced_jar_is_never_used_without_a_network(
+    one_jar: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None]
+) -> None:
+    """Where it cannot be downloaded anew, the start is refused with the jar's name."""
+    [jar], _, _ = fetch(one_jar, CONTENT, monkeypatch)
+    change(jar)
+    with pytest.raises(StackError, match=r"artifact-1\.0\.jar cannot be downloaded"):
+        fetch(one_jar, CONTENT, monkeypatch, failures=99)
+
+
+def test_the_cache_is_closed_to_others(one_jar: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder of the jars is made with mode 0700, and one that others may enter is closed."""
+    fetch(one_jar, CONTENT, monkeypatch)
+    assert one_jar.stat().st_mode & 0o777 == 0o700
+    one_jar.chmod(0o755)
+    fetch(one_jar, CONTENT, monkeypatch)
+    assert one_jar.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_cache_behind_a_link_is_refused(one_jar: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever made the link may turn it elsewhere, so no jar is run from behind one."""
+    (one_jar.parent / "other").mkdir(mode=0o700)
+    one_jar.symlink_to(one_jar.parent / "other")
+    with pytest.raises(StackError, match="XDG_CACHE_HOME"):
+        fetch(one_jar, CONTENT, monkeypatch)
+    assert list((one_jar.parent / "other").iterdir()) == []

@@ -1,5 +1,8 @@
 """Where a statement ends and its rows begin, and which format its answer has."""
 
+import subprocess
+import sys
+
 import pytest
 
 from trailhouse.devstack.engine_error import EngineError
@@ -106,5 +109,34 @@ def test_one_statement_at_a_time() -> None:
     [(b"SHOW TABLES", True), (b"SYSTEM FLUSH LOGS", False), (b"DROP TABLE t", False)],
 )
 def test_which_statements_only_read(text: bytes, reads: bool) -> None:
-    """Only statements that read are allowed over GET."""
+    """Only a statement that reads is given up with its client; any other goes on to its end."""
     assert read_statement(text).only_reads is reads
+
+
+PIECES = [
+    *(b"'", b"''", b"\\'", b"'\\", b'"\\', b"`\\", b"`\\'", b"'\\\"`", b"/*", b"--"),
+    *(b"a ", b"(", b" ", b"FORMAT x "),
+]
+
+
+@pytest.mark.parametrize(
+    "start", [b"SELECT ", b"INSERT INTO t ", b"INSERT INTO t FORMAT CSV SETTINGS a='"]
+)
+def test_a_text_takes_time_in_proportion_to_its_length(start: bytes) -> None:
+    """The longest statement there may be is read in seconds, whatever it consists of."""
+    # In a process of its own: nothing else ends a pattern that goes back and back.
+    program = (
+        "from trailhouse.devstack.statement import read_statement\n"
+        f"for piece in {PIECES!r}:\n"
+        "    print(piece, flush=True)\n"
+        f"    read_statement({start!r} + piece * (1_048_576 // len(piece)))"
+    )
+    subprocess.run([sys.executable, "-P", "-c", program], timeout=90, check=True)
+
+
+@pytest.mark.parametrize("quote", ["'", '"', "`"])
+@pytest.mark.parametrize("text", ["", "a", "\\", "\\\\", "a; b", "a /* b", "{0}{0}", "\\{0}"])
+def test_an_open_quote_goes_on_to_the_end(quote: str, text: str) -> None:
+    """What is behind a quote that is never closed is no format and no second statement."""
+    open_text = f"SELECT {quote}{text.format(quote)} FORMAT CSV; SELECT 2"
+    assert read_statement(open_text.encode()).output_format is None
