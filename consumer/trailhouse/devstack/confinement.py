@@ -6,6 +6,7 @@ of it with a clear message, but not all: in this engine ``INTO OUTFILE``, ``FROM
 """
 
 import ctypes
+import importlib.util
 import os
 import struct
 import sys
@@ -29,6 +30,7 @@ _FILE_RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 1
 _NETWORK_SINCE, _BIND_AND_CONNECT = 4, 3
 _SCOPES_SINCE, _SOCKETS_AND_SIGNALS = 6, 3
 _OLDEST = 2  # the first version did not let a file move from one folder to another
+_PACKAGES = ("site-packages", "dist-packages")
 _SYSTEM_FILES = (
     "/dev/null",
     "/dev/urandom",
@@ -92,10 +94,17 @@ def confine(writable: Iterable[Path], readable: Iterable[Path] = ()) -> bool:
 
 
 def _python() -> set[Path]:
-    """Where modules that are not imported yet are: the standard library, the packages, and libraries."""
+    """Where modules that are not imported yet are: the standard library, the packages, and libraries.
+
+    Not all of ``sys.path``: a folder with a user's own files may be in it.
+    """
     found = {
         Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")
     }
+    # Those of `pip install --user` and of Debian's Python have another place.
+    found |= {Path(each) for each in sys.path if Path(each).name in _PACKAGES}
+    engine = importlib.util.find_spec("chdb")
+    found |= {Path(each) for each in (engine and engine.submodule_search_locations) or ()}
     maps = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace")
     names = (line.split(maxsplit=5)[-1] for line in maps.splitlines() if ".so" in line)
     return found | {Path(name).parent for name in names if name.startswith("/")}

@@ -107,3 +107,27 @@ def test_a_confined_process_works_in_its_own_folder(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+def test_packages_of_the_user_can_be_imported_and_other_folders_cannot(tmp_path: Path) -> None:
+    """What `pip install --user` installed is Python's; another folder on the path is its owner's."""
+    inside = tmp_path / "inside"
+    for folder in ("inside", "site-packages", "mine"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "site-packages" / "installed.py").write_text("print('installed')")
+    (tmp_path / "mine" / "own.py").write_text("print('own')")
+    add = "".join(
+        f"sys.path.append({str(tmp_path / name)!r});" for name in ("site-packages", "mine")
+    )
+    program = (
+        f"{add}\nassert confine([pathlib.Path({str(inside)!r})])\nimport installed\nimport own"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", CONFINE + program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "installed\n"), done.stderr
+    assert "No module named 'own'" in done.stderr or "PermissionError" in done.stderr
