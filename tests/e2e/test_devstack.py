@@ -194,6 +194,23 @@ def test_every_part_answers(dev: Dev) -> None:
     assert b"event_log" in dev.sql("SHOW TABLES FROM trailhouse")
 
 
+def test_status_gives_another_terminal_the_stack(dev: Dev) -> None:
+    """The line that `dev status` prints is all that a program needs, password included, and has no password in it."""
+    said = dev.ask("status").stdout
+    [setting] = [line[line.index("export ") :] for line in said.splitlines() if "export " in line]
+    assert (dev.folder / "clickhouse-password").read_text().strip() not in said
+    done = subprocess.run(
+        ["sh", "-c", f"{setting}; {' '.join(TRAILHOUSE)} init"],
+        capture_output=True,
+        text=True,
+        env=environment(),
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert dev.ports.clickhouse != Ports().clickhouse, "not found by its usual address"
+
+
 @pytest.mark.parametrize("part", ["kafka", "clickhouse", "worker"])
 def test_a_part_that_dies_is_started_again(dev: Dev, part: str) -> None:
     """A part that is killed comes back on its port, and one line says so."""

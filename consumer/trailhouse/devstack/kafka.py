@@ -56,7 +56,8 @@ class Kafka:
             return
         # Without the mark an earlier format did not end; nothing was ever stored there.
         shutil.rmtree(self._folder, ignore_errors=True)
-        (self._folder / "tmp").mkdir(parents=True)
+        self._folder.mkdir(mode=0o700)
+        (self._folder / "tmp").mkdir(mode=0o700)
         cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         # An id may begin with a dash: it must not be taken for an option.
         own_id = f"--cluster-id={cluster_id}"
