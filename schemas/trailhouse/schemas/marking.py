@@ -75,7 +75,10 @@ class _Marker:
         if not isinstance(value, Mapping):
             self.replaced += 1  # an object it must be: what was given instead stands in one
             value = {"value": value}
-        encodable: dict[str, Any] = self._encodable(plain_object(value, field, self))
+        plain: object = plain_object(value, field, self)
+        if not isinstance(plain, dict):  # a mapping that cannot be read has a marker in its place
+            plain = {"value": plain}
+        encodable: dict[str, Any] = self._encodable(plain)
         return encodable
 
     def _encodable(self, value: Any) -> Any:
@@ -103,7 +106,7 @@ class _Marker:
     def identity(self, name: str, value: object) -> Any:
         if isinstance(value, uuid.UUID) or type(value) is int:
             self.replaced += type(value) is int
-            value = str(value)
+            value = str(self._encodable(value))
         if not isinstance(value, str):
             return value if name == "session_id" else self(name, "", type(value).__name__)
         text = self._text(value)

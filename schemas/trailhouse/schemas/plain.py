@@ -63,7 +63,7 @@ def plain_object(value: object, field: str, refuse: Refuse = refuse) -> dict[str
     """
     if not isinstance(value, Mapping):
         raise InvalidEventError(field, f"must be an object (a mapping), got {_kind(value)}")
-    plain: dict[str, Any] = _PlainForm(refuse).mapping(value, field, 1)
+    plain: dict[str, Any] = _PlainForm(refuse).item(value, field, 0)
     return plain
 
 
@@ -105,8 +105,22 @@ class _PlainForm:
 
     def __init__(self, refuse: Refuse) -> None:
         self._refuse = refuse
+        self._above: set[int] = set()  # the ids of what is walked through down to here
 
-    def mapping(self, value: Mapping[Any, object], field: str, depth: int) -> Any:
+    def item(self, value: object, field: str, depth: int) -> Any:
+        if type(value) in _AS_IT_IS:
+            return value
+        # Not by depth alone: a tree whose nodes know their parent has 2 ** 100 ways down to level 100.
+        if (known := id(value)) in self._above:
+            kind = _kind(value)
+            return self._refuse(field, "must not contain itself", f"{kind} that contains itself")
+        self._above.add(known)
+        try:
+            return self._followed(value, field, depth)
+        finally:
+            self._above.discard(known)
+
+    def _mapping(self, value: Mapping[Any, object], field: str, depth: int) -> Any:
         if depth > MAX_DEPTH:
             return self._too_deep(value, field)
         items = value.items() if type(value) is dict else _read(value, _items)
@@ -131,13 +145,11 @@ class _PlainForm:
         refused = self._refuse(field, f"keys must be strings, got {_kind(key)}", _kind(key))
         return str(key) if type(key) in (int, bool, float, uuid.UUID) else str(refused)
 
-    def item(self, value: object, field: str, depth: int) -> Any:
-        if type(value) in _AS_IT_IS:
-            return value
+    def _followed(self, value: object, field: str, depth: int) -> Any:
         if isinstance(value, (list, tuple)):
             return self._array(value, field, depth)
         if isinstance(value, Mapping):
-            return self.mapping(value, field, depth + 1)
+            return self._mapping(value, field, depth + 1)
         if isinstance(value, (set, frozenset)):
             return self._set(value, field, depth)
         if isinstance(value, enum.Enum):
@@ -216,7 +228,8 @@ class _PlainForm:
         )
 
     def _too_deep(self, value: object, field: str) -> Any:
-        return self._refuse(field, _depth_rule(value), f"{_kind(value)} nested too deep")
+        rule = f"must not be nested deeper than {MAX_DEPTH} levels"
+        return self._refuse(field, rule, f"{_kind(value)} nested too deep")
 
 
 def _items(value: Mapping[Any, object]) -> list[tuple[Any, object]]:
@@ -260,38 +273,6 @@ def _is_numpy_scalar(kind: type) -> bool:
         )
         and kind.__name__ != "timedelta64"
     )
-
-
-def _depth_rule(value: object) -> str:
-    return (
-        "must not contain itself"
-        if _contains_itself(value)
-        else f"must not be nested deeper than {MAX_DEPTH} levels"
-    )
-
-
-def _contains_itself(start: object) -> bool:
-    """Tell whether following *start* downwards leads back to a container on the way."""
-    pending: list[tuple[object, frozenset[int]]] = [(start, frozenset())]
-    for _ in range(10_000):
-        if not pending:
-            return False
-        value, above = pending.pop()
-        if id(value) in above:
-            return True
-        items = (
-            value.values()
-            if isinstance(value, Mapping)
-            else value
-            if isinstance(value, (list, tuple))
-            else ()
-        )
-        pending.extend(
-            (item, above | {id(value)})
-            for item in items
-            if isinstance(item, (Mapping, list, tuple))
-        )
-    return False
 
 
 def _kind(value: object) -> str:

@@ -1,8 +1,10 @@
 """Events out of others' hands: marked where a value breaks a rule, and never lost for it."""
 
+import dataclasses
 import datetime as dt
 import json
 import uuid
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -79,6 +81,38 @@ def test_a_field_that_breaks_a_rule_does_not_lose_the_event(
 
     assert event.metadata["_replaced"] == 1
     assert {name: getattr(event, name) for name in kept} == kept
+
+
+@dataclass
+class Node:
+    """A part of a tree that knows its parent."""
+
+    name: str
+    parent: "Node | None" = None
+    children: "list[Node]" = dataclasses.field(default_factory=list)
+
+
+def test_a_tree_whose_nodes_know_their_parent_is_walked_once() -> None:
+    """What contains itself is marked where it comes again: there are 2 ** 100 ways down to level 100."""
+    root = Node("root")
+    root.children = [Node("a", root), Node("b", root)]
+
+    event = event_of(data={"tree": root})
+
+    mark = "[UNENCODABLE:Node that contains itself]"
+    assert event.data["tree"] == {
+        "name": "root",
+        "parent": None,
+        "children": [{"name": name, "parent": mark, "children": []} for name in "ab"],
+    }
+    assert event.metadata == {"_replaced": 2}
+
+
+def test_what_stands_twice_but_not_in_itself_is_written_twice() -> None:
+    """One object in two places is no circle."""
+    node = Node("leaf")
+
+    assert event_of(data={"a": node, "b": [node, node]}).metadata == {}
 
 
 def test_an_id_that_is_too_long_keeps_a_digest_of_the_whole() -> None:
