@@ -47,13 +47,18 @@ def envelope_of(run: object, session: object) -> dict[str, Any]:
         "parent_run_id": read_id(run, "parent_run_id"),
         "agent_id": agent_id_of(run, session),
         "tenant_id": read_id(run, "tenant_id") if tenant_id is None else tenant_id,
-        "provider": read(run, "provider") or read(session, "provider"),
+        "provider": _first_given(read(run, "provider"), read(session, "provider")),
     }
 
 
 def agent_id_of(run: object, session: object) -> Any:
     """Return the agent of the run, else of the session."""
-    return read_id(run, "agent_id") or read_id(session, "agent_id")
+    return _first_given(read_id(run, "agent_id"), read_id(session, "agent_id"))
+
+
+def _first_given(first: Any, second: Any) -> Any:
+    # Not `or`: what somebody else's object says of its truth may raise, as an array's does.
+    return second if first is None or (type(first) is str and not first) else first
 
 
 def metadata_of(run: object, session: object) -> dict[str, Any] | None:

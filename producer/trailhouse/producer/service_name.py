@@ -38,6 +38,7 @@ GENERIC_MODULES = frozenset({
 GENERIC_FOLDERS = frozenset(
     {"", "app", "bin", "code", "home", "opt", "root", "src", "tmp", "usr", "work", "workspace"}
 )
+CONFIG_OPTIONS = frozenset({"-c", "--config"})
 UNKNOWN = "python"
 
 _is_module = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*").fullmatch
@@ -53,14 +54,16 @@ def default_service() -> str:
         folder = Path.cwd()
     except OSError:  # it was removed
         folder = Path("/")
-    return name_of(sys.argv, spec.name if spec is not None else "", folder, os.environ)
+    name = name_of(sys.argv, spec.name if spec is not None else "", folder, os.environ)
+    # A file's name may be no Unicode, which no event can hold.
+    return name.encode(errors="backslashreplace").decode()
 
 
 def name_of(
     arguments: Sequence[str], module: str, folder: Path, environment: Mapping[str, str]
 ) -> str:
     """Return the name of a program with these *arguments*, run in *folder*; *module* if by ``-m``."""
-    if told := environment.get(OTEL_VARIABLE):
+    if told := environment.get(OTEL_VARIABLE, "").strip():
         return told
     program, *rest = arguments or [""]
     # `python FOLDER` and a zip file have a module of this name alone, and stand in the arguments.
@@ -95,20 +98,26 @@ def _application(arguments: Sequence[str]) -> str:
         for option in ("-A", "--app="):
             if argument.startswith(option) and argument != option:
                 return argument.removeprefix(option)
-    for argument in arguments:
-        if _is_application(argument) or argument.endswith(".py"):
-            return argument
-    # What stands first or last, and is the value of no option: `gunicorn -w 4 shop.wsgi`.
-    for number in (0, len(arguments) - 1):
-        is_value = number > 0 and arguments[number - 1].startswith("-")
-        if (
-            arguments
-            and not is_value
-            and _is_module(arguments[number])
-            and "." in arguments[number]
-        ):
-            return arguments[number]
-    return ""
+    # `gunicorn -c gunicorn.conf.py shop.wsgi` serves the second; `uvicorn --reload shop.wsgi:app` has a flag.
+    free, values = [], []
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        if not before.startswith("-") or "=" in before:
+            free.append(argument)
+        elif before not in CONFIG_OPTIONS:
+            values.append(argument)
+    ends = [each for each in (*arguments[:1], *arguments[-1:]) if each in free]
+    candidates = (
+        *filter(_is_application, free),
+        *filter(_is_file, free),
+        *(each for each in ends if _is_module(each) and "." in each),  # `gunicorn -w 4 shop.wsgi`
+        *filter(_is_application, values),
+        *filter(_is_file, values),
+    )
+    return candidates[0] if candidates else ""
+
+
+def _is_file(argument: str) -> bool:
+    return argument.endswith(".py")
 
 
 def _stem(program: str) -> str:

@@ -91,18 +91,28 @@ class Span:
 
 def with_duration(result: object, duration_ms: float) -> Mapping[str, Any]:
     """Return *result* as a mapping that has `duration_ms`, its own if it has one."""
-    if result is None:
-        fields: Mapping[str, Any] = {}
-    elif isinstance(result, Mapping):
-        fields = result
-    elif isinstance(result, msgspec.Struct):
-        fields = msgspec.structs.asdict(result)
-    else:
-        names = ("token_usage", "cost_usd", "stop_reason", "duration_ms")
-        fields = {name: read(result, name) for name in names}
+    try:
+        fields = _fields_of(result)
+    except Exception:  # noqa: BLE001 - a span never raises: what cannot be read is for the handlers
+        fields = _known_fields_of(result)
     return {"duration_ms": duration_ms} | {
         name: value for name, value in fields.items() if value is not None
     }
+
+
+def _fields_of(result: object) -> Mapping[str, Any]:
+    if result is None:
+        return {}
+    if isinstance(result, Mapping):
+        return dict(result)
+    if isinstance(result, msgspec.Struct):
+        return msgspec.structs.asdict(result)
+    return _known_fields_of(result)
+
+
+def _known_fields_of(result: object) -> Mapping[str, Any]:
+    names = ("token_usage", "cost_usd", "stop_reason", "duration_ms")
+    return {name: read(result, name) for name in names}
 
 
 def is_cancellation(error: BaseException) -> bool:

@@ -128,7 +128,9 @@ def emit_usage_metrics(
 
 def emit_adapter_event(run: object, session: object, event: object) -> None:
     """Report an adapter's own event: a mapping or object with `type`, and maybe `data` and `metadata`."""
-    _emit(f"adapter.{read(event, 'type')}", {}, {"run": run, "session": session, "event": event})
+    kind = read(event, "type")
+    name = str.__str__(kind) if issubclass(type(kind), str) else type(kind).__name__
+    _emit(f"adapter.{name}", {}, {"run": run, "session": session, "event": event})
 
 
 def span(run: object, session: object) -> Span:
@@ -165,10 +167,13 @@ def _matches(name: str, names: frozenset[str]) -> bool:
 
 
 def _numbers(values: object) -> dict[str, Any]:
-    if not isinstance(values, Mapping):
-        return {}  # a report never raises: what the handlers make of it is theirs
-    return {
-        name: value
-        for name, value in values.items()
-        if isinstance(value, (int, float, Decimal)) and not isinstance(value, bool)
-    }
+    try:
+        if not isinstance(values, Mapping):
+            return {}
+        return {
+            name: value
+            for name, value in values.items()
+            if isinstance(value, (int, float, Decimal)) and not isinstance(value, bool)
+        }
+    except Exception:  # noqa: BLE001 - a report never raises: what the handlers make of it is theirs
+        return {}

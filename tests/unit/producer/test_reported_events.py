@@ -1,7 +1,7 @@
 """Telemetry that holds what cannot be written: never lost for one value, and never in silence."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -116,3 +116,54 @@ def test_log_stays_strict(audit: InMemoryAuditLogger) -> None:
     """Whoever calls log can mend what it holds: there the value is refused, by path and rule."""
     with pytest.raises(InvalidEventError, match=r"data\.raw: must .* got Foreign"):
         audit.log("t", session_id="s", data={"raw": Foreign()})
+
+
+class Unreadable(Mapping[str, Any]):
+    """A mapping of somebody else's, such as a lazy one whose connection is gone."""
+
+    def __getitem__(self, key: str) -> Any:
+        raise RuntimeError("a secret")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(["input_tokens"])
+
+    def __len__(self) -> int:
+        return 1
+
+
+class Textless:
+    """What cannot even say what it is."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("a secret")
+
+
+class Array:
+    """What has no truth, as an array has none."""
+
+    def __bool__(self) -> bool:
+        raise ValueError("ambiguous")
+
+
+@pytest.mark.parametrize("odd", [Unreadable(), Textless(), Array(), 10**5000, ["x"]], ids=type)
+def test_a_report_never_raises_and_loses_nothing(audit: InMemoryAuditLogger, odd: Any) -> None:
+    """Whatever somebody else's object does when it is read, its reporter goes on and the event is logged."""
+    telemetry.emit_adapter_event(RUN, SESSION, {"type": odd})
+    telemetry.emit_adapter_event(
+        {"id": "r", "agent_id": odd, "provider": odd}, SESSION, {"type": "t"}
+    )
+    telemetry.emit_usage_metrics(SESSION, odd)
+    telemetry.emit_run_end(RUN, SESSION, odd)
+    with telemetry.span(RUN, SESSION) as span:
+        span.result = odd
+
+    assert [event.type for event in audit.events] == [
+        "unknown_event",
+        "t",
+        "token_usage_updated",
+        "run_completed",
+        "run_started",
+        "run_completed",
+    ]
+    assert audit.stats().unlogged_total == 0
+    assert b"secret" not in b"".join(audit.records)

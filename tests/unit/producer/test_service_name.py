@@ -20,6 +20,12 @@ PROGRAM = "from trailhouse.producer.service_name import default_service; print(d
         ("gunicorn -w 4 -b localhost:8000 shop.wsgi:create(1)", "", "shop.wsgi"),
         ("gunicorn -b unix:run.sock -k uvicorn.workers.UvicornWorker shop:app", "", "shop"),
         ("gunicorn -w 4 shop.wsgi", "", "shop.wsgi"),
+        ("gunicorn -c gunicorn.conf.py shop.wsgi:app", "", "shop.wsgi"),
+        ("gunicorn --config gunicorn.conf.py -w 4 shop.wsgi", "", "shop.wsgi"),
+        ("gunicorn --config=gunicorn.conf.py shop.wsgi:app", "", "shop.wsgi"),
+        ("gunicorn -c gunicorn.conf.py", "", "billing"),
+        ("gunicorn --certfile cert:pem shop.wsgi:app", "", "shop.wsgi"),
+        ("uvicorn --reload shop.api:app", "", "shop.api"),
         ("gunicorn shop.wsgi -w 4", "", "shop.wsgi"),
         ("gunicorn -b unix:sock -c conf", "", "billing"),
         ("gunicorn main:app", "", "billing"),
@@ -103,3 +109,13 @@ def test_a_real_process_is_named(tmp_path: Path, arguments: list[str], name: str
         check=False,
     )
     assert (ended.returncode, ended.stdout.strip()) == (0, name), ended.stderr
+
+
+def test_a_file_whose_name_is_no_unicode_names_the_service(tmp_path: Path) -> None:
+    """A name that UTF-8 cannot carry is written with escapes: no event would be taken with it."""
+    script = tmp_path / os.fsdecode(b"pay\xff.py")
+    script.write_text(PROGRAM)
+
+    done = subprocess.run([sys.executable, script], capture_output=True, check=True)
+
+    assert done.stdout == b"pay\\udcff\n"
