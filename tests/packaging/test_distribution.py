@@ -24,7 +24,7 @@ PUBLIC = {
     "trailhouse.producer": [
         "AuditContext", "AuditLogger", "Delivery", "ProducerConfig", "Receipt", "Stats", "telemetry",
     ],
-    "trailhouse.query": ["AlteredEvent", "AuditReader", "Conflict", "Overview"],
+    "trailhouse.query": ["AlteredEvent", "AuditReader", "Conflict", "Overview", "RecentSession", "SessionOutline"],
     "trailhouse.schemas": [
         "Actor", "AuditEvent", "ClickHouseConfig", "EventType", "KafkaConfig", "ProducerConfig",
         "Run", "Session", "Source", "WorkerConfig", "decode", "event_of",
