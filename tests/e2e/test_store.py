@@ -1,6 +1,7 @@
 """The store against the real engine: what is inserted is there, whole and once."""
 
 import datetime as dt
+import re
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -89,9 +90,16 @@ def blanks(table: Table, rows: int, given_columns: dict[str, list[Any]]) -> Bloc
     """Return a block with *given_columns*, and nothing in the others."""
     columns: dict[str, Sequence[Any]] = {}
     for name, kind in table.columns.items():
-        blank: Any = None if kind.startswith("Nullable") else "" if "String" in kind else 0
-        columns[name] = given_columns.get(name, [blank] * rows)
+        columns[name] = given_columns.get(name, [_blank(kind)] * rows)
     return table.block(columns)
+
+
+def _blank(kind: str) -> Any:
+    if kind.startswith("Nullable"):
+        return None
+    if fixed := re.fullmatch(r"FixedString\((\d+)\)", kind):
+        return bytes(int(fixed[1]))
+    return "" if "String" in kind else 0
 
 
 @ON_ONE_DATABASE
