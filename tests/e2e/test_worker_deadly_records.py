@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -105,6 +106,20 @@ def test_a_killed_worker_alone_proves_nothing(here: Place) -> None:
     assert here.stored_records() == sorted(event.record for event in events)
     assert here.count("quarantine") == 0
     assert here.count("incidents") == 0
+    goes_on(here, second)
+
+
+def test_a_child_process_imports_nothing_from_the_working_directory(here: Place) -> None:
+    """A module there that bears the name of one of ours, or of a package we use, is not run."""
+    first = here.start([sys.executable, "-P", "-c", RUN_WORKER])
+    first.wait_until_ready()
+    first.kill()
+    ran = here.folder.parent / "ran"
+    (here.folder / "msgspec.py").write_text(f"open({str(ran)!r}, 'w')\nraise SystemExit(1)\n")
+    here.send([event.record for event in some_events(10)])
+    second = here.start([sys.executable, "-P", "-c", RUN_WORKER])
+    eventually(lambda: ran.exists() or here.count() == 10, f"every event, log: {second.log}", 60)
+    assert not ran.exists()
     goes_on(here, second)
 
 

@@ -245,3 +245,24 @@ def test_a_sender_cannot_date_what_it_sends_before_the_others(here: Place) -> No
         origin = KafkaOrigin(here.kafka).origin(here.kafka)
         Replay(storage, origin, WorkerConfig()).run(reader, {0: Range(0, 0), 1: Range(0, 5)})
     assert as_seen() == seen
+
+
+def test_a_sender_cannot_date_what_is_read_after_a_worker_died(here: Place) -> None:
+    """What the next worker reads by a child process is known as its sender's time all the same."""
+    event = AuditEvent(type="a", session_id="s")
+    first = here.start(IMPATIENT)
+    first.wait_until_ready()
+    here.send([event.record], partition=1)
+    first.wait_for("records_stored_total", 1)
+    before = here.rows("SELECT kafka_partition, toString(appended_at) FROM events")
+    first.kill()
+    set_timestamp_type(here, "CreateTime")
+    forger = Producer(here.kafka.client_options())
+    for partition in (0, 1):
+        forger.produce(here.kafka.topic, event.record, b"s", partition, timestamp=978_307_200_000)
+    assert forger.flush(30) == 0
+    second = here.start(IMPATIENT)
+    second.wait_for("records_stored_total", 2)
+    assert here.rows("SELECT kafka_partition, toString(appended_at) FROM events") == before
+    incidents = here.rows("SELECT kind, kafka_partition FROM incidents ORDER BY kafka_partition")
+    assert incidents == [("create_time", 0), ("create_time", 1)]

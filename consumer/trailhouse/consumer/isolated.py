@@ -36,7 +36,7 @@ class SentRecord(NamedTuple):
 
     number: int
     place: int
-    appended_ms: int
+    stamp: tuple[int, int]
     key_bytes: bytes | None
     value_bytes: bytes | None
 
@@ -47,7 +47,7 @@ class SentRecord(NamedTuple):
         return self.place
 
     def timestamp(self) -> tuple[int, int]:
-        return 0, self.appended_ms
+        return self.stamp
 
     def key(self) -> bytes | None:
         return self.key_bytes
@@ -157,7 +157,8 @@ class IsolatedReading:
             Order(self._kafka.topic, self._options, self._limits, ranges, is_careful)
         )
         begun: list[SentRecord] = []
-        command = [sys.executable, "-m", "trailhouse.consumer.isolated_child"]
+        # -P: without it the child would import what lies in the working directory.
+        command = [sys.executable, "-P", "-m", "trailhouse.consumer.isolated_child"]
         pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
         with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=nowhere) as child:
             self._child = child

@@ -49,7 +49,7 @@ class Order(msgspec.Struct):
 class Frame(msgspec.Struct, array_like=True):
     """What the child says: records that it begins to decode, or that it has decoded them, or its end."""
 
-    records: list[tuple[int, int, int, bytes | None, bytes | None]] = []
+    records: list[tuple[int, int, tuple[int, int], bytes | None, bytes | None]] = []
     is_decoded: bool = False
     ended: Ended | None = None
     partition: int = -1
@@ -121,9 +121,10 @@ def _sorted_out(
     return wanted, None
 
 
-def _plain(message: Message) -> tuple[int, int, int, bytes | None, bytes | None]:
-    at_ms = message.timestamp()[1]
-    return message.partition() or 0, message.offset() or 0, at_ms, message.key(), message.value()
+def _plain(message: Message) -> tuple[int, int, tuple[int, int], bytes | None, bytes | None]:
+    place = message.partition() or 0, message.offset() or 0
+    # With its kind: whether the time is the broker's or the sender's is judged by who stores it.
+    return *place, message.timestamp(), message.key(), message.value()
 
 
 def _limit_memory() -> None:

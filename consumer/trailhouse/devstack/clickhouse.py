@@ -27,7 +27,7 @@ def clickhouse_part(folder: Path, port: int, log: Path, password: str) -> Part:
                 f"ClickHouse needs the package {package}: pip install 'trailhouse[devstack]'"
             )
     module = "trailhouse.devstack.clickhouse_server"
-    command = [sys.executable, "-m", module, "--data-dir", str(folder), "--port", str(port)]
+    command = [sys.executable, "-P", "-m", module, "--data-dir", str(folder), "--port", str(port)]
     # The module is found from anywhere: a `trailhouse` folder where the user stands must not hide it.
     return Part(
         name="clickhouse",

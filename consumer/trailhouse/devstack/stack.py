@@ -224,7 +224,7 @@ class DevStack:
         return Part(
             name="worker",
             port=self.ports.worker,
-            command=lambda: [sys.executable, "-m", "trailhouse.cli", "worker"],
+            command=lambda: [sys.executable, "-P", "-m", "trailhouse.cli", "worker"],
             is_ready=lambda: answers(f"http://{HOST}:{self.ports.worker}/health"),
             log=self._folder.log("worker"),
             environment=self.environment() | {"PYTHONSAFEPATH": "1"},
