@@ -112,6 +112,24 @@ def test_a_session_has_its_own_balance(pipe: Pipe) -> None:
     assert balanced(pipe, session_id="nobody").emitted == 0
 
 
+def test_a_session_that_nobody_knows_is_no_balance(pipe: Pipe) -> None:
+    """A session without one event is told, with the way on and code 1: nothing missing was said of any name."""
+    pipe.send([AuditEvent(type="a", session_id="mine").record])
+    pipe.store(0, 0, 0)
+    pipe.commit({0: 1})
+
+    unknown, known = (
+        run_here("account", "--session", name, settings=settings_of(pipe.kafka, pipe.database))
+        for name in ("mien", "mine")
+    )
+
+    assert unknown.returncode == 1
+    assert unknown.stderr.splitlines()[-1] == (
+        b"no events of session 'mien'; `trailhouse sessions` lists the last ones"
+    )
+    assert (known.returncode, b"no events" in known.stderr) == (0, False)
+
+
 def test_since_begins_with_what_kafka_took_then(pipe: Pipe) -> None:
     """A hole before it does not count; one behind it does; what came earlier fills no hole wrongly."""
     pipe.send(numbered("p", [0, 2]))

@@ -465,6 +465,10 @@ def test_sessions_are_listed_the_latest_first(
     assert listed("--limit", "1") == [last]
     assert listed("--tenant", "t") == [last, oldest]
     assert listed("--tenant", "nobody") == []
+    none = run_command("sessions", "--tenant", "nobody", "--since", "2026-01-02", settings=settings)
+    assert none.stderr.startswith(
+        b"no events for tenant 'nobody' appended since 2026-01-02T00:00:00.000000Z; "
+    )
     assert listed("--since", "1h") == [last, older, oldest]
     table = run_command("sessions", settings=settings).stdout.decode().splitlines()
     assert [line.split()[0] for line in table] == ["session", "a", "c", "b"]

@@ -71,7 +71,21 @@ def test_list_shows_everything_but_contents(pipe: Pipe) -> None:
     ]
     assert line.startswith("1:2 ")
     none = run_here("quarantine", "list", "--until", "1h", settings=settings)
-    assert (none.returncode, none.stdout, none.stderr) == (0, b"", b"nothing in quarantine\n")
+    assert (none.returncode, none.stdout) == (0, b"")
+    assert none.stderr == (
+        b"nothing in quarantine matches; without --since, --until and --reason all is listed\n"
+    )
+
+
+def test_an_empty_quarantine_is_told_from_a_filter_that_matches_nothing(
+    kafka: KafkaConfig, database: ClickHouseConfig
+) -> None:
+    """What has nothing says so, whatever is asked of it."""
+    settings = settings_of(kafka, database)
+
+    empty = run_here("quarantine", "list", "--reason", "unknown", settings=settings)
+
+    assert (empty.returncode, empty.stderr) == (0, b"nothing in quarantine\n")
 
 
 def test_show_gives_the_exact_bytes(pipe: Pipe) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trailhouse.cli.console import say, say_json, tell_step
+from trailhouse.cli.console import say, say_json, tell, tell_step
 from trailhouse.cli.formats import Format, FormatOption
 from trailhouse.cli.printable import counted
 from trailhouse.cli.since import EXAMPLES as TIMES
@@ -42,7 +42,8 @@ def account(
 
     Producers number their events; what is in a spool is counted on this machine alone.
 
-    The exit code is 1 when an event is missing, or a producer's numbers jump as no loss explains.
+    The exit code is 1 when an event is missing, a producer's numbers jump as no loss explains, or
+    nothing is known of the session.
     """
     from trailhouse.consumer.account import account as balance
     from trailhouse.consumer.account_look import Scope
@@ -65,7 +66,10 @@ def account(
         say_json(found)
     else:
         _print(found)
-    if found.missing or found.implausible:
+    is_unknown = session is not None and not (found.emitted or found.unnumbered)
+    if is_unknown:
+        tell(f"no events of session {session!r}; `trailhouse sessions` lists the last ones")
+    if found.missing or found.implausible or is_unknown:
         raise typer.Exit(1)
 
 

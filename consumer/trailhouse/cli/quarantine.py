@@ -75,6 +75,7 @@ def list_records(
         )
         # The bytes of no more than a few records are in memory at a time.
         rows = [_summary(record) for record in records.fetch(places)]
+        is_empty = not rows and not records.find(limit=1)
     if format is Format.JSON:
         say_json(rows)
     elif rows:
@@ -82,8 +83,10 @@ def list_records(
         from trailhouse.cli.table import print_table
 
         print_table(results(), _COLUMNS, [_cells(row) for row in rows])
-    else:
+    elif is_empty:
         tell("nothing in quarantine")
+    else:
+        tell("nothing in quarantine matches; without --since, --until and --reason all is listed")
 
 
 @quarantine_app.command(

@@ -43,5 +43,12 @@ def sessions(
         ]
         print_table(results(), COLUMNS, rows)
     if not found:
-        tell("no events; `trailhouse status` says how far the worker is")
+        tell(f"no events{_wanted(tenant, since)}; `trailhouse status` says how far the worker is")
         raise typer.Exit(1)
+
+
+def _wanted(tenant: str | None, since: dt.datetime | None) -> str:
+    from trailhouse.schemas.plain import rfc3339
+
+    whose = "" if tenant is None else f" for tenant {tenant!r}"
+    return whose + ("" if since is None else f" appended since {rfc3339(since.astimezone(dt.UTC))}")

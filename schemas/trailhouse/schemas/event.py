@@ -202,6 +202,8 @@ def _check_type(event: AuditEvent) -> None:
 
 
 def _check_ids(event: AuditEvent) -> None:
+    if cast(object, event.session_id) is None:
+        raise InvalidEventError("session_id", "is missing: name it, or bind a session")
     check_id(event.session_id, "session_id")
     for name, value in zip(_OPTIONAL_IDS, _optional_ids(event), strict=True):
         if value is not None:

@@ -163,6 +163,13 @@ def test_lone_surrogates_are_refused(fields: dict[str, Any]) -> None:
     assert "surrogate" in error.rule
 
 
+def test_a_missing_session_is_told_with_the_way_out() -> None:
+    """The commonest mistake of a first day names what to do, not a type of Python."""
+    error = refusal(session_id=None)
+
+    assert str(error) == "session_id: is missing: name it, or bind a session"
+
+
 def test_cycles_and_depth_are_refused() -> None:
     """A container that holds itself, and one deeper than 100 levels, are told apart."""
     cycle: dict[str, Any] = {}
