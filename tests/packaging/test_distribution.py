@@ -114,6 +114,31 @@ def test_a_missing_extra_is_named(base_install: Path, command: str) -> None:
     assert len(result.stderr.strip().splitlines()) == 1, result.stderr
 
 
+@pytest.mark.parametrize(
+    "command", ["status", "account", "reconcile", "log s", "sessions", "quarantine list"]
+)
+def test_what_reads_needs_no_worker(command: str) -> None:
+    """With the extra `cli` alone, each command that reads gets as far as asking for its servers."""
+    words = ["trailhouse", *command.split()]
+    code = (
+        "import sys; sys.modules |= dict.fromkeys(['faust', 'mode', 'prometheus_client', 'chdb', 'jgo', 'aiohttp']);"
+        f"sys.argv = {words!r}; from trailhouse.cli.main import main; sys.exit(main())"
+    )
+    nowhere = {
+        "PATH": os.environ["PATH"],
+        "TRAILHOUSE_CLICKHOUSE_URL": "http://127.0.0.1:1",
+        "TRAILHOUSE_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+    }
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=nowhere, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 1
+    assert "does not answer" in done.stdout + done.stderr
+    assert "pip install" not in done.stderr
+
+
 def test_the_metadata_says_what_is_needed() -> None:
     """The base needs two packages, and every extra of the documents exists."""
     metadata = importlib.metadata.metadata("trailhouse")

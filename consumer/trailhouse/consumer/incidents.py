@@ -1,17 +1,22 @@
 """Writes down what went wrong for good, each range once, however often it is noticed."""
 
+from __future__ import annotations
+
 import datetime as dt
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import structlog
 
 from trailhouse.consumer.blocks import incident_block
 from trailhouse.consumer.ledger import Ledger
-from trailhouse.consumer.metrics import WorkerMetrics
 from trailhouse.consumer.ranges import Ranges
 from trailhouse.consumer.rows import Origin
 from trailhouse.consumer.verdict import Finding
 from trailhouse.store.clickhouse import ClickHouse
+
+if TYPE_CHECKING:  # `trailhouse status` counts incidents where no worker is installed
+    from trailhouse.consumer.metrics import WorkerMetrics
 
 
 class Incidents:
