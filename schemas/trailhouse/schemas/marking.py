@@ -8,7 +8,7 @@ becomes ``[UNENCODABLE:…]``, which names its type, and ``metadata._replaced`` 
 import hashlib
 import uuid
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from trailhouse.schemas.event import MAX_ID_CHARACTERS
 from trailhouse.schemas.event_type import is_type_name
@@ -75,7 +75,7 @@ class _Marker:
         if not isinstance(value, Mapping):
             self.replaced += 1  # an object it must be: what was given instead stands in one
             value = {"value": value}
-        plain: object = plain_object(value, field, self)
+        plain = cast(object, plain_object(value, field, self))
         if not isinstance(plain, dict):  # a mapping that cannot be read has a marker in its place
             plain = {"value": plain}
         encodable: dict[str, Any] = self._encodable(plain)
