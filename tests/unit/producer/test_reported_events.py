@@ -93,7 +93,7 @@ def test_an_event_of_no_session_is_told_and_counted(
     assert audit.events == []
     assert audit.stats().unlogged_total == 2
     first, second = caplog.messages
-    assert "run.start of run 'r-7\\n' in session '' is not audited: session_id: must" in first
+    assert "run.start of run 'r-7\\n' in session '' is not audited: session_id: is missing" in first
     assert (
         "usage.report of run 'r-8' in session <Foreign> is not audited: session_id: must" in second
     )
