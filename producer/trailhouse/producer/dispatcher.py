@@ -109,6 +109,10 @@ class Dispatcher:
                 return self._append(here, self._stamped, given)
             except (SpoolFullError, ProducerClosedError):
                 return None  # `log` waits, begins anew, or says that it is closed
+            except Exception:
+                if self._here is here:
+                    raise
+                return None  # a signal handler has forked
 
     def emit(self, event: AuditEvent) -> Receipt:
         """Queue *event* as it is."""
@@ -127,10 +131,11 @@ class Dispatcher:
                 except SpoolFullError:
                     pass
                 return self._append_when_there_is_room(here, make, what)
-        except ProducerClosedError:
-            if outbox.is_closed and self._here is here:
+        except Exception as error:
+            is_renewed = isinstance(error, ProducerClosedError) and not outbox.is_closed
+            if self._here is here and not is_renewed:
                 raise
-        # A signal handler has forked, or the spool was removed: there is another by now.
+        # A signal handler has forked, and left to the parent what this was about; or the spool was removed.
         return self._deliver(make, what)
 
     def _append_when_there_is_room(self, here: Incarnation, make: Make, what: object) -> Receipt:
@@ -150,27 +155,30 @@ class Dispatcher:
         outbox = here.outbox
         journal = outbox.open_journal
         newest: Entry | None = None
-        while True:
-            if journal is not None:
-                newest = journal.newest()
-            seq = 0 if newest is None else newest.seq
-            event_id, key, record, what, numbers = make(here, what, seq)
-            if (size_bytes := len(record)) > self._config.max_event_bytes:
-                raise EventTooLargeError(size_bytes, self._config.max_event_bytes)
-            if here.sender is None:
-                self._start(here)
-            if journal is None or newest is None:
-                journal = (
-                    outbox.journal
-                )  # not before: there is no spool for an event that is refused
-                newest = journal.newest()
-                if newest.seq != seq:
-                    continue
-            is_kept = outbox.keeps_in_memory(newest.events)
-            receipt = Receipt(outbox, event_id, key, record if is_kept else b"")
-            if journal.append(newest, seq + numbers, receipt, record):
-                outbox.ring(size_bytes if is_kept else 0)
-                return receipt
+        try:
+            while True:
+                if journal is not None:
+                    newest = journal.newest()
+                seq = 0 if newest is None else newest.seq
+                event_id, key, record, what, numbers = make(here, what, seq)
+                if (size_bytes := len(record)) > self._config.max_event_bytes:
+                    raise EventTooLargeError(size_bytes, self._config.max_event_bytes)
+                if here.sender is None:
+                    self._start(here)
+                if journal is None or newest is None:
+                    # Not before: there is no spool for an event that is refused.
+                    journal = outbox.journal
+                    newest = journal.newest()
+                    if newest.seq != seq:
+                        continue
+                is_kept = outbox.keeps_in_memory(newest.events)
+                receipt = Receipt(outbox, event_id, key, record if is_kept else b"")
+                if journal.append(newest, seq + numbers, receipt, record):
+                    outbox.ring(size_bytes if is_kept else 0)
+                    return receipt
+        finally:
+            # An exception that somebody keeps holds this frame, and an entry holds all that come after it.
+            newest = None
 
     def _stamped(self, here: Incarnation, given: tuple[Any, ...], seq: int) -> Made:
         source = Source(
@@ -199,7 +207,10 @@ class Dispatcher:
         process_hooks.hold(self)
         sender.start()
         here.sender = sender
-        if here.outbox.is_closed:  # a signal handler has closed meanwhile
+        if self._here is not here:  # a signal handler has forked meanwhile
+            sender.leave()
+            process_hooks.abandon(sender)
+        elif here.outbox.is_closed:  # a signal handler has closed meanwhile
             sender.stop()
             process_hooks.release(self)
 

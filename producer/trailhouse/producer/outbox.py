@@ -75,6 +75,7 @@ class Outbox:
         """Leave the queue to the parent process: in a fork, another thread may have held the lock."""
         self.mutex = threading.RLock()
         self.lock = threading.Condition(self.mutex)
+        self.is_closed = True
         self._memory.seal()  # a call that was interrupted by this very fork begins anew in ours
         if self._backlog is not None:
             self._backlog.forget()
@@ -290,10 +291,12 @@ class Outbox:
         Raises:
             SpoolFullError, SpoolUnavailableError: It cannot be made. Retriable.
         """
-        backlog = self._backlog
-        if backlog is None or not backlog.is_gone:
+        if (backlog := self._backlog) is None:
             return
         with self.lock:
+            # To ask is to complete what a call has begun: not while that call, of another thread, goes on.
+            if not backlog.is_gone:
+                return
             self.admit(at_once=True)
             backlog.renew([*self.sent, *self.waiting])
             wakers = self._refuse_damaged(*backlog.take_damaged())

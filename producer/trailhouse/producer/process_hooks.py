@@ -7,7 +7,6 @@ import gc
 import logging
 import os
 import sys
-import threading
 import time
 import weakref
 from typing import TYPE_CHECKING
@@ -23,9 +22,8 @@ _dispatchers: weakref.WeakSet[Dispatcher] = weakref.WeakSet()
 _abandoned: list[object] = []
 _registered_with_multiprocessing: list[object] = []
 _held: set[Dispatcher] = set()
-_forking = threading.RLock()
-_forks = 0
-_is_collecting = True
+_were_collecting: list[bool] = []
+"""Whether the collector was on when each fork that goes on began; a signal handler may fork during another."""
 
 
 class _ExitHook:
@@ -59,12 +57,8 @@ def abandon(inherited: object) -> None:
 
 def before_fork() -> None:
     """Keep the collector away from the fork, and have a multiprocessing child close its loggers."""
-    global _is_collecting, _forks
-    with _forking:  # two threads may fork at once
-        if _forks == 0:
-            _is_collecting = gc.isenabled()
-        _forks += 1
-        gc.disable()
+    _were_collecting.append(gc.isenabled())
+    gc.disable()
     # A forked multiprocessing child leaves by os._exit, past atexit.
     util = sys.modules.get("multiprocessing.util")
     if util is not None and not _registered_with_multiprocessing:
@@ -76,21 +70,17 @@ def before_fork() -> None:
 
 
 def after_fork_in_parent() -> None:
-    global _forks
-    with _forking:
-        _forks -= 1
-        if _forks == 0 and _is_collecting:
-            gc.enable()
+    if _were_collecting and _were_collecting.pop():
+        gc.enable()
 
 
 def after_fork_in_child() -> None:
     # A Kafka client that the parent left as garbage must never be freed here: its threads, which
     # librdkafka would wait for, are not in this process, and the child would hang or crash.
     gc.freeze()
-    global _forking, _forks
-    _forking, _forks = threading.RLock(), 0  # another thread, which is not here, may have held it
-    if _is_collecting:
+    if any(_were_collecting):  # of other threads, too, which are not here
         gc.enable()
+    _were_collecting.clear()
     for dispatcher in list(_dispatchers):
         dispatcher.after_fork()
     _held.clear()

@@ -177,6 +177,10 @@ class Sender:
                 )  # it is this one, and no other's fault
             sent.append(waiting.popleft())
 
+    def leave(self) -> None:
+        """Have the thread end when it comes to it: in a forked child it may be the parent's, and not be there."""
+        self._stopping.set()
+
     def stop(self) -> None:
         """End the thread; what is unsettled stays in the outbox."""
         self._stopping.set()

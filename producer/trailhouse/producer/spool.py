@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import traceback
 from typing import TYPE_CHECKING
 
 from trailhouse.producer.frame import frame
@@ -120,6 +121,9 @@ class Spool(Journal):
             return self.publish(newest, entry)
         except OSError as error:
             self.wants_space |= error.errno in NO_SPACE
+            # Kept, they would keep all entries that come after.
+            traceback.clear_frames(error.__traceback__)
+            del newest
             raise unavailable(self.folder.path.parent, error) from error
 
     def write_again(self, receipt: Receipt) -> int:

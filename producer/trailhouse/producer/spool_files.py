@@ -1,5 +1,6 @@
 """Opens what lies in a folder of spools: nothing of another user, no link, no device, nothing that others can write."""
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -116,13 +117,17 @@ def open_folder_to_lock(path: Path) -> OpenFile:
 def _opened(open_it: Callable[[], int]) -> OpenFile:
     _no_fork.wait(FORK_SECONDS)
     # Not a lock: a signal handler may close the logger right here, and wait for a thread that opens, too.
+    owner = os.getpid()
     _opening.append(threading.get_ident())
     try:
         file = OpenFile(open_it())
         _locks.add(file)
-        return file
     finally:
-        _opening.remove(threading.get_ident())
+        with contextlib.suppress(ValueError):  # a forked child has forgotten who was opening
+            _opening.remove(threading.get_ident())
+    if os.getpid() != owner:
+        file.close()  # a signal handler has forked: it is the parent's
+    return file
 
 
 def try_lock(file: OpenFile, kind: int = fcntl.LOCK_EX) -> bool:

@@ -39,6 +39,7 @@ from trailhouse.producer.spool_root import (
 SEGMENT_SUFFIX = ".seg"
 PROBE_SECONDS = 0.005
 UNFINISHED_SECONDS = 60.0
+NAMES_TRIED = 3
 SEGMENT_SHIFT = 32
 """A place is the segment's number above this bit, and the offset within it below."""
 
@@ -62,8 +63,9 @@ class SpoolFolder:
     so a spool whose ``lock`` somebody has deleted is still a spool, and still held.
     """
 
-    def __init__(self, path: Path, locks: tuple[OpenFile, OpenFile]) -> None:
+    def __init__(self, path: Path, locks: tuple[OpenFile, OpenFile], owner: int) -> None:
         self.path = path
+        self._owner = owner
         self._locks = locks
         folder = locks[0].fd
         self._checkpoint = OpenFile(open_file("acked", os.O_RDWR | os.O_CREAT, dir_fd=folder))
@@ -78,21 +80,39 @@ class SpoolFolder:
             SpoolUnavailableError: It cannot be made. Retriable once that is mended; likewise.
         """
         with translated(root):
-            make_root(root)
-            path = root / next_name(root)
-            # Under another name until it is complete: nobody is to find half a spool.
-            unfinished = path.with_name(f".{path.name}")
-            try:
-                unfinished.mkdir(mode=FOLDER_OWNER_ONLY)
-                return cls._filled(unfinished, path, destination, is_synced=is_synced)
-            except BaseException:
+            for _ in range(NAMES_TRIED - 1):
+                # A child that a signal handler forks right here has begun with the same name.
+                with contextlib.suppress(FileExistsError, FileNotFoundError):
+                    return cls._made(root, destination, is_synced=is_synced)
+            return cls._made(root, destination, is_synced=is_synced)
+
+    @classmethod
+    def _made(cls, root: Path, destination: Destination, *, is_synced: bool) -> "SpoolFolder":
+        owner = os.getpid()
+        make_root(root)
+        path = root / next_name(root)
+        # Under another name until it is complete: nobody is to find half a spool.
+        unfinished = path.with_name(f".{path.name}")
+        try:
+            unfinished.mkdir(mode=FOLDER_OWNER_ONLY)
+            return cls._filled(unfinished, path, destination, owner, is_synced=is_synced)
+        except BaseException as error:
+            if os.getpid() == owner:  # else it is the parent's, who goes on with it
                 for each in (unfinished, path):
                     remove(each)
-                raise
+            if isinstance(error, OSError) and error.errno == errno.ENOTEMPTY:
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from error
+            raise
 
     @classmethod
     def _filled(
-        cls, unfinished: Path, path: Path, destination: Destination, *, is_synced: bool
+        cls,
+        unfinished: Path,
+        path: Path,
+        destination: Destination,
+        owner: int,
+        *,
+        is_synced: bool,
     ) -> "SpoolFolder":
         locks = _locked(unfinished)
         if locks is None:  # a system that locks what it has just made has no use for a spool
@@ -102,7 +122,7 @@ class SpoolFolder:
         # Written now, so that it takes no space of a disk that is full by then.
         _write("acked", checkpoint(0), is_synced, folder)
         _write("written", written_note(Written(0, 0)), is_synced, folder)
-        made = cls(unfinished, locks)
+        made = cls(unfinished, locks, owner)
         made.written = OpenFile(open_file("written", os.O_WRONLY, dir_fd=folder))
         unfinished.rename(path)
         made.path = path
@@ -118,13 +138,14 @@ class SpoolFolder:
         Raises:
             OSError: It cannot be opened, or is not ours alone; says so.
         """
+        owner = os.getpid()
         try:
             locks = _locked(path)
         except FileNotFoundError:
             return None
         # It may have been renamed, to be removed, between opening and locking.
         is_there = locks is not None and _is_same(path, locks[0].fd)
-        return cls(path, locks) if locks is not None and is_there else None
+        return cls(path, locks, owner) if locks is not None and is_there else None
 
     def set_acked(self, place: int) -> None:
         """Note that every event before *place* is settled; a kill after this never sends it again."""
@@ -147,8 +168,11 @@ class SpoolFolder:
                 path.unlink(missing_ok=True)
 
     def release(self, *, is_empty: bool) -> None:
-        """Let go of the folder, and remove it when nothing in it is still to be sent."""
-        if is_empty:
+        """Let go of the folder, and remove it when nothing in it is still to be sent.
+
+        A child that was forked meanwhile removes nothing: the parent writes to it.
+        """
+        if is_empty and os.getpid() == self._owner:
             remove(self.path)
         self.forget()
 
