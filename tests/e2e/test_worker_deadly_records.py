@@ -5,11 +5,16 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 from confluent_kafka import Producer
 
-from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig
+from trailhouse.consumer.examination import Examination
+from trailhouse.consumer.isolated import Chunk, IsolatedReading
+from trailhouse.consumer.isolated_child import FRAME_BYTES
+from trailhouse.consumer.ranges import Range
+from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig, WorkerConfig
 from worker_process import RUN_WORKER, Place, Worker, eventually, place, some_events
 
 pytestmark = pytest.mark.cluster
@@ -107,6 +112,28 @@ def test_a_killed_worker_alone_proves_nothing(here: Place) -> None:
     assert here.count("quarantine") == 0
     assert here.count("incidents") == 0
     goes_on(here, second)
+
+
+def test_a_child_process_hands_over_a_few_megabytes_at_once(here: Place) -> None:
+    """However many large records lie ready, the worker is handed no more of them at once than it can hold."""
+    text = "a" * 500_000
+    events = [AuditEvent(type="x", session_id="s", data={"text": text}) for _ in range(40)]
+    here.send([event.record for event in events])
+    never_asked = cast("Examination", None)
+    wanted = {0: Range(0, len(events) - 1)}
+    reading = IsolatedReading(here.kafka, WorkerConfig(), wanted, never_asked)
+    chunks: list[Chunk] = []
+
+    def is_through() -> bool:
+        while (chunk := reading.take()) is not None:
+            chunks.append(chunk)
+        return any(chunk.through for chunk in chunks)
+
+    eventually(is_through, "everything that was asked for")
+    reading.drop()
+    records = [[record.value() or b"" for record in chunk.records] for chunk in chunks]
+    assert [record for part in records for record in part] == [event.record for event in events]
+    assert max(sum(map(len, part)) for part in records) <= FRAME_BYTES
 
 
 def test_a_child_process_imports_nothing_from_the_working_directory(here: Place) -> None:

@@ -57,7 +57,7 @@ def unknown_members(group_id: str, members: Collection[GroupMember]) -> str | No
         for member in members
     )
     return (
-        f"in the group {group_id} there is who is no worker ({shown}), and what it takes nobody stores:"
+        f"the group {group_id} has a member that is no worker ({shown}), and nobody stores what is assigned to it:"
         " stop it, or give it a group of its own"
     )
 

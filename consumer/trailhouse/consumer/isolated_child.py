@@ -8,6 +8,7 @@ import os
 import resource
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +21,8 @@ from trailhouse.consumer.kafka_options import AT_THE_END
 MEMORY_BYTES = 536_870_912
 SILENCE_SECONDS = 10.0
 READ_RECORDS = 500
+FRAME_BYTES = 4_194_304
+"""What one frame holds at most, unless a single record is larger: the worker keeps some of them in memory."""
 LENGTH_BYTES = 4
 OUT_OF_MEMORY = 86
 """Its exit code then; every other death of interest is by a signal."""
@@ -92,9 +95,9 @@ def _read(consumer: Consumer, order: Order) -> Frame:
         elif time.monotonic() - heard_at > SILENCE_SECONDS:
             return Frame(ended="silent")
         wanted, problem = _sorted_out(messages, left)
-        if wanted:
-            say(Frame([_plain(message) for message in wanted]))
-            Batch(order.limits, time.monotonic).add(wanted)  # type: ignore[arg-type]  # without an error
+        for part in _portions(wanted):
+            say(Frame([_plain(message) for message in part]))
+            Batch(order.limits, time.monotonic).add(part)  # type: ignore[arg-type]  # without an error
             say(Frame(is_decoded=True))
         if problem is not None:
             error = problem.error()
@@ -119,6 +122,20 @@ def _sorted_out(
         if error is not None or offset is None or offset >= left[number][1]:
             del left[number]
     return wanted, None
+
+
+def _portions(messages: list[Message]) -> Iterator[list[Message]]:
+    """Yield *messages* in order, as many at once as a frame may hold."""
+    part: list[Message] = []
+    size_bytes = 0
+    for message in messages:
+        size_bytes += len(message.value() or b"")
+        if part and size_bytes > FRAME_BYTES:
+            yield part
+            part, size_bytes = [], len(message.value() or b"")
+        part.append(message)
+    if part:
+        yield part
 
 
 def _plain(message: Message) -> tuple[int, int, tuple[int, int], bytes | None, bytes | None]:
