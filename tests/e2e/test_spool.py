@@ -515,6 +515,40 @@ def test_what_a_neighbour_left_stops_nobody(kafka: KafkaConfig, folder: Path) ->
     assert numbers(kafka) == [0, 1, 2]
 
 
+def test_an_adopted_event_that_the_client_refuses_stops_nobody(
+    kafka: KafkaConfig, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What librdkafka itself refuses is set aside and told; all before and after it is sent."""
+    spool_without_a_broker(folder, 1, kafka.topic)
+    away = KafkaConfig(bootstrap_servers=NOWHERE, topic=kafka.topic)
+    neighbour = AuditLogger(producer_config(away, folder))
+    neighbour.log("tick", session_id="s", data={"n": 1, "text": "x" * 50_000})
+    neighbour.log("tick", session_id="s", data={"n": 2})
+    neighbour.close(0.0)
+    for path in folders(folder):
+        text = (path / "destination").read_text().replace(NOWHERE, kafka.bootstrap_servers)
+        (path / "destination").write_text(text)
+    monkeypatch.setattr("trailhouse.producer.sender.MAX_RECORD_BYTES", 10_000)
+    audit = AuditLogger(producer_config(kafka, folder))
+    given(audit.log("tick", session_id="s", data={"n": 3})).result(DEADLINE_SECONDS)
+    with pytest.raises(BrokerRejectedError, match="refuses event"):
+        audit.close()
+    assert numbers(kafka) == [0, 2, 3]
+    assert [path.suffix for path in (folder / "set_aside").iterdir()] == [".refused"]
+
+
+def test_a_copied_spool_is_sent_again_with_the_same_ids(kafka: KafkaConfig, folder: Path) -> None:
+    """A backup that is restored costs records, never events: each has the id that it had."""
+    spool_without_a_broker(folder, 3, kafka.topic)
+    [path] = folders(folder)
+    copy = path.with_name(f"{int(path.name[:10]) + 1:010d}{path.name[10:]}")
+    shutil.copytree(path, copy)
+    assert drained(producer_config(kafka, folder)) == 6
+    assert numbers(kafka) == [0, 1, 2]  # of each id the first
+    assert count_in_topic(kafka) == 6
+    assert not folders(folder)
+
+
 def test_a_spool_that_cannot_be_read_stops_no_other(
     kafka: KafkaConfig, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

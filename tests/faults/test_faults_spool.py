@@ -114,6 +114,30 @@ def test_fault_24_a_segment_that_is_gone(stage: Scene) -> None:
     stage.settle()
 
 
+def test_fault_24_a_spool_that_was_cut_off_is_told(stage: Scene) -> None:
+    """What somebody has cut off at the end leaves no hole in the numbers: how far it was written is noted."""
+    left_by_the_dead(stage, 200)
+    files = segments_of(stage)
+    forgive(stage, frames_of(files[-1]) + frames_of(files[-2]))
+    for path in files[-2:]:
+        path.unlink()
+    stage.worker()
+    stage.start_and_end_a_logger(finds_damage=True)
+    stage.settle()
+
+
+def test_fault_24_a_spool_that_others_can_write_is_not_sent(stage: Scene) -> None:
+    """Who could have planted its events is not trusted: the spool is named, and left as it is."""
+    left_by_the_dead(stage, 40)
+    forgive(stage, [frame for path in segments_of(stage) for frame in frames_of(path)])
+    (folder,) = stage.spooled_folders()
+    folder.chmod(0o777)
+    stage.worker()
+    stage.start_and_end_a_logger()
+    assert stage.spooled_folders() == [folder], "expected the spool to be left as it is"
+    stage.settle()
+
+
 @pytest.mark.parametrize("disk", ["limited_file", "tmpfs"])
 def test_fault_24_disk_full(stage: Scene, disk: str) -> None:
     """A full disk under the spool is an error to each caller, and the events taken before are sent."""

@@ -91,7 +91,9 @@ class Scene:
         assert sorted(ids) == sorted({*self.returned, *self.in_child})
         numbers: dict[str, list[int]] = {}
         for event in events:
-            assert event.source
+            assert event.source is not None
+            assert event.source.producer_id is not None
+            assert event.source.seq is not None
             numbers.setdefault(event.source.producer_id, []).append(event.source.seq)
         assert all(each == list(range(len(each))) for each in numbers.values()), numbers
 

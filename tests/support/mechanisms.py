@@ -305,6 +305,17 @@ def _swallow_spool_errors() -> None:
     replace("trailhouse.producer.spool:Spool.append", make)
 
 
+def _trust_any_owner() -> None:
+    for module in ("spool_files", "spool_folder", "spool_root"):
+        replace(f"trailhouse.producer.{module}:reason_against", lambda _: lambda _status: "")
+
+
+def _no_note_of_what_was_written() -> None:
+    from trailhouse.producer.spool_notes import Written
+
+    replace("trailhouse.producer.inheritance:read_written", lambda _: lambda _path: Written(0, 0))
+
+
 class Mechanism(NamedTuple):
     """What guards, how it is switched off in a process, and the faults that must then be red."""
 
@@ -354,6 +365,8 @@ MECHANISMS: dict[str, Mechanism] = {
     ),
     "spool_checksum": Mechanism(_no_checksums, ("fault_24_bit_flip",)),
     "spool_adoption": Mechanism(_no_adoption, ("fault_22_killed_once",)),
+    "spool_owner": Mechanism(_trust_any_owner, ("fault_24_a_spool_that_others",)),
+    "spool_length": Mechanism(_no_note_of_what_was_written, ("fault_24_a_spool_that_was_cut",)),
     "spool_order": Mechanism(_overtake_the_backlog, ("fault_23",)),
     "spool_errors": Mechanism(_swallow_spool_errors, ("fault_24_disk_full and limited",)),
     "send_until_acknowledged": Mechanism(_give_up_sending, ("fault_19 and outage", "fault_23")),

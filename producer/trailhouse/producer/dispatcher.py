@@ -14,8 +14,10 @@ from trailhouse.producer import process_hooks
 from trailhouse.producer.backlog import Backlog
 from trailhouse.producer.outbox import Outbox
 from trailhouse.producer.receipt import Receipt
+from trailhouse.producer.room import wait_for_disk, wait_for_room
 from trailhouse.producer.sender import Sender
 from trailhouse.producer.service_name import default_service
+from trailhouse.producer.spool_root import check_root
 from trailhouse.producer.waits import STAY, bounded, wait_empty, wait_settled_all
 from trailhouse.schemas.errors import (
     BrokerRejectedError,
@@ -88,7 +90,8 @@ class Dispatcher:
             ConfigError: The folder cannot be made or written, or is not ours alone. Permanent.
         """
         here = self._here
-        here.outbox.check_folder()
+        if (root := here.outbox.root) is not None:
+            check_root(root)
         if here.outbox.has_orphans():
             self._start(here)
 
@@ -125,7 +128,7 @@ class Dispatcher:
         try:
             with outbox.mutex:
                 if not outbox.has_room:
-                    outbox.wait_for_room(self._config.queue_timeout_seconds)
+                    wait_for_room(outbox, self._config.queue_timeout_seconds)
                 try:
                     return self._append(here, make, what)
                 except SpoolFullError:
@@ -143,7 +146,7 @@ class Dispatcher:
         deadline_seconds = time.monotonic() + self._config.queue_timeout_seconds
         while True:
             # The lock is let go of here: others may take the numbers that follow.
-            is_over = not here.outbox.wait_for_disk(deadline_seconds)
+            is_over = not wait_for_disk(here.outbox, deadline_seconds)
             try:
                 return self._append(here, make, what)
             except SpoolFullError:

@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from typing import TYPE_CHECKING
 
 from trailhouse.producer.bell import Bell
-from trailhouse.producer.journal import CLOSED, Entry, Inbox, Journal
+from trailhouse.producer.journal import Entry, Inbox, Journal
 from trailhouse.producer.receipt import Receipt
-from trailhouse.producer.spool_root import check_root
+from trailhouse.producer.spool_source import settle_source
 from trailhouse.producer.stats import Stats
 from trailhouse.schemas.errors import (
-    ProducerClosedError,
-    QueueFullError,
-    SpoolFullError,
     SpoolUnavailableError,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from trailhouse.producer.backlog import Backlog
     from trailhouse.producer.receipt import Delivery
     from trailhouse.schemas.errors import BrokerRejectedError, DeliveryError
-
-
-DISK_SECONDS = 0.05
 
 
 class Outbox:
@@ -63,12 +57,9 @@ class Outbox:
         self._max_events = max_events
         self._max_bytes = max_bytes
         self._next_number = 0
-        self._events = 0
-        self._bytes = 0
-        self._arrived_bytes = 0
-        self._acknowledged = 0
-        self._refused = 0
-        self._queue_full = 0
+        self._events = self._bytes = self._arrived_bytes = 0
+        self._acknowledged = self._refused = 0
+        self.queue_full_total = 0
         self._unreported_refusal: DeliveryError | None = None
 
     def abandon(self) -> None:
@@ -87,14 +78,10 @@ class Outbox:
             return self._memory
         return spools[0] if spools else None
 
-    def check_folder(self) -> None:
-        """Check that there can be a spool.
-
-        Raises:
-            ConfigError: The folder cannot be made or written, or is not ours alone. Permanent.
-        """
-        if self._backlog is not None:
-            check_root(self._backlog.root)
+    @property
+    def root(self) -> Path | None:
+        """The folder of the spools; None in mode ``memory``."""
+        return None if self._backlog is None else self._backlog.root
 
     @property
     def journal(self) -> Journal:
@@ -110,47 +97,6 @@ class Outbox:
     def is_durable(self) -> bool:
         """Whether events are spooled."""
         return self._backlog is not None
-
-    def wait_for_room(self, timeout_seconds: float) -> None:
-        """Return when one more event may be added; called under `lock`.
-
-        Raises:
-            QueueFullError, SpoolFullError: No room within *timeout_seconds*. Retriable; nothing was queued.
-            ProducerClosedError: The logger is closed. Permanent; nothing was queued.
-        """
-        if self.is_closed:
-            raise ProducerClosedError(CLOSED)
-        if self.has_room:
-            return
-        if not self.lock.wait_for(lambda: self.has_room or self.is_closed, timeout_seconds):
-            self._queue_full += 1
-            if self._backlog is not None:
-                raise SpoolFullError(
-                    f"the spool in {self._backlog.root} holds {self._backlog.used_bytes} bytes and none left within"
-                    f" {timeout_seconds:g} s; the event was not logged: check the broker, or raise"
-                    " TRAILHOUSE_PRODUCER_SPOOL_BYTES"
-                ) from self.trouble
-            raise QueueFullError(
-                f"{self._events} events ({self._bytes} bytes) wait for the broker and none left within"
-                f" {timeout_seconds:g} s: check the broker, or raise TRAILHOUSE_PRODUCER_QUEUE_EVENTS"
-                " and TRAILHOUSE_PRODUCER_QUEUE_BYTES"
-            ) from self.trouble
-        self.wait_for_room(0)
-
-    def wait_for_disk(self, deadline_seconds: float) -> bool:
-        """Wait a moment for space on a full disk; False at *deadline_seconds* of the monotonic clock.
-
-        Raises:
-            ProducerClosedError: The logger was closed meanwhile. Permanent; nothing was logged.
-        """
-        remaining = deadline_seconds - time.monotonic()
-        if remaining <= 0:
-            self._queue_full += 1
-            return False
-        self.lock.wait(min(remaining, DISK_SECONDS))
-        if self.is_closed:
-            raise ProducerClosedError(CLOSED)
-        return True
 
     def _has_room(self) -> bool:
         return (
@@ -170,9 +116,10 @@ class Outbox:
     def keeps_in_memory(self, number: int) -> bool:
         """Tell whether the event with *number*, the newest, is sent from memory; else it is read in its turn."""
         backlog = self._backlog
+        if backlog is None:
+            return True
         # Else something before it is on the disk alone, and must be read before.
-        is_next = backlog is None or backlog.next_number + len(self._arrivals) == number
-        return backlog is None or (is_next and self._has_room())
+        return backlog.next_number + len(self._arrivals) == number and self._has_room()
 
     def ring(self, size_bytes: int) -> None:
         """Let the sender know that an event of *size_bytes* has come."""
@@ -348,15 +295,14 @@ class Outbox:
             waker()
 
     def _free_settled(self) -> None:
-        last: Receipt | None = None
-        sent = self.sent
+        last, sent = None, self.sent
         while sent and (sent[0].delivery is not None or sent[0].refusal is not None):
             receipt = sent.popleft()
             if last is not None and last.source is not receipt.source:
-                _settle_source(last)
+                settle_source(last)
             last = receipt
         if last is not None:
-            _settle_source(last)
+            settle_source(last)
 
     def _refuse(self, receipt: Receipt, error: DeliveryError) -> None:
         receipt.refusal = self._unreported_refusal = error
@@ -439,23 +385,15 @@ class Outbox:
 
     def stats(self) -> Stats:
         """Return the counters as they are now."""
+        backlog = self._backlog
         with self.lock:
             return Stats(
                 queued_events=self.unsettled_events,
                 queued_bytes=self._bytes,
-                spool_bytes=0 if self._backlog is None else self._backlog.used_bytes,
+                spool_bytes=backlog.used_bytes if backlog is not None else 0,
                 acknowledged_total=self._acknowledged,
-                adopted_total=0
-                if self._backlog is None
-                else self._backlog.inheritance.adopted_total,
+                adopted_total=backlog.inheritance.adopted_total if backlog is not None else 0,
                 refused_total=self._refused,
-                queue_full_total=self._queue_full,
+                queue_full_total=self.queue_full_total,
                 lost_total=self._lost,
             )
-
-
-def _settle_source(receipt: Receipt) -> None:
-    """Tell the spool that everything up to *receipt* is settled."""
-    source, receipt.source = receipt.source, None
-    if source is not None:
-        source.settle_to(receipt.place)

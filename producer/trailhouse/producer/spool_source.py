@@ -40,3 +40,10 @@ def pass_over(source: Source, place: int) -> None:
         source.last.place = place
     else:
         source.settle_to(place)
+
+
+def settle_source(receipt: Receipt) -> None:
+    """Tell the spool that everything up to *receipt* is settled."""
+    source, receipt.source = receipt.source, None
+    if source is not None:
+        source.settle_to(receipt.place)
