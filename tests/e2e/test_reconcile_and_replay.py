@@ -236,3 +236,19 @@ def test_a_part_that_is_away_is_one_line(
     assert result.returncode == 1, result
     (line,) = result.stderr.decode().splitlines()
     assert named in line
+
+
+def test_what_is_stored_meanwhile_is_no_loss(pipe: Pipe) -> None:
+    """The ledger is read after the log's end: what came between is not taken for records that Kafka lost."""
+    pipe.send(records(10)[:5])
+    pipe.store(0, 0, 4)
+    pipe.commit(dict.fromkeys(range(4), 0) | {0: 5})
+
+    def go_on_meanwhile(step: str) -> None:
+        if step == "reading the ledger":
+            pipe.send(records(10)[5:])
+            pipe.store(0, 5, 9)
+
+    with ClickHouse(pipe.database) as storage:
+        found = reconcile(pipe.kafka, storage, pipe.group_id, report=go_on_meanwhile)
+    assert (found.gaps, found.notes) == ((), ())

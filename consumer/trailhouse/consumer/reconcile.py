@@ -109,7 +109,9 @@ def reconcile(
     marks = admin.lag(group_id)
     wanted = _wanted(marks, partitions)
     with TopicReader(kafka) as reader:
-        comparison = _Comparison(storage, origin, wanted, reader, since, report)
+        comparison = _Comparison(
+            storage, origin, wanted, reader, since, report, lambda: admin.lag(group_id)
+        )
         found = comparison.result(group_id)
         if not is_deep:
             return found
@@ -140,9 +142,11 @@ class _Comparison:
         reader: TopicReader,
         since: dt.datetime | None,
         report: Callable[[str], None],
+        ask_again: Callable[[], Sequence[PartitionLag]],
     ) -> None:
         self._storage = storage
         self._origin = origin
+        self._ask_again = ask_again
         self._marks = marks
         self._reader = reader
         self._since = since
@@ -277,6 +281,9 @@ class _Comparison:
             way_out = "the topic was made anew or cut off: start the worker, which notices it and reads from the begin"
             why = f"{committed} is committed, but the log ends at {end}"
             self._add(mark.partition, Range(end, committed - 1), "ahead", why, way_out)
+        if ledger.last is not None and ledger.last >= end:
+            # The ledger was read after the log's end: what a worker has stored meanwhile is no loss.
+            end = self._ask_again()[mark.partition].end_offset
         if ledger.last is not None and ledger.last >= end:
             self._notes.append(
                 f"partition {mark.partition}: the ledger goes to offset {ledger.last}, but the log ends at {end}:"
