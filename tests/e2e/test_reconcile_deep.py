@@ -298,7 +298,7 @@ def test_partitions_and_times_narrow_what_is_read(pipe: Pipe) -> None:
 def test_hashes_are_checked_without_kafka(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows that contradict their record are named in one pass over the table, page after page; code 1."""
     monkeypatch.setattr(reconcile_hashes, "DOUBTED_PER_QUERY", 3)
-    monkeypatch.setattr(reconcile_hashes, "ROWS_PER_SLICE", 10)
+    monkeypatch.setattr(reconcile_hashes, "BYTES_PER_SLICE", 2_000)
     pipe.send([*records(30), *spellings(), *records(5, "another")])
     pipe.store(0, 0, 41)
     settings = settings_of(pipe.kafka, pipe.database) | {

@@ -92,12 +92,16 @@ def reconcile(
 
 
 def _check_hashes(format: Format) -> None:
-    from trailhouse.consumer.reconcile_hashes import check_hashes
+    import msgspec
+
+    from trailhouse.consumer.reconcile_hashes import SLICE_TIMEOUT_SECONDS, check_hashes
     from trailhouse.schemas.config import ClickHouseConfig
     from trailhouse.store import ClickHouse
     from trailhouse.store.migrate import check_with
 
-    with ClickHouse(ClickHouseConfig()) as storage:
+    config = ClickHouseConfig()
+    patient = max(config.timeout_seconds, SLICE_TIMEOUT_SECONDS)
+    with ClickHouse(msgspec.structs.replace(config, timeout_seconds=patient)) as storage:
         check_with(storage)
         found = check_hashes(storage, tell_step)
     if format is Format.JSON:

@@ -23,6 +23,9 @@ from trailhouse.consumer.reconcile_columns import (
 from trailhouse.store.clickhouse import ClickHouse
 
 ROWS_PER_SLICE = 1_000_000
+BYTES_PER_SLICE = 134_217_728
+SLICE_TIMEOUT_SECONDS = 600.0
+"""For a store that is asked by slices: a session is never cut, and may be all there is."""
 MAX_SLICES = 10_000
 DOUBTED_PER_QUERY = 100
 """A record may be of a megabyte: so many are in memory at a time."""
@@ -110,8 +113,8 @@ def check_hashes(
     Raises:
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
-    rows = int(storage.query("SELECT count() FROM event_log").rows[0][0])
-    slices = _slices(storage, rows)
+    rows, size_bytes = storage.query("SELECT count(), sum(length(record)) FROM event_log").rows[0]
+    slices = _slices(storage, max(rows // ROWS_PER_SLICE, size_bytes // BYTES_PER_SLICE))
     found = Found()
     for number, (first, until) in enumerate(slices, 1):
         report(f"hashing the records of {rows} rows: part {number} of {len(slices)}")
@@ -121,9 +124,9 @@ def check_hashes(
     return HashCheck(rows=rows, contradictions=found.count, named=tuple(found.named))
 
 
-def _slices(storage: ClickHouse, rows: int) -> list[tuple[str, str | None]]:
-    """Return ranges of sessions, in hexadecimal, that hold about as many rows each."""
-    count = min(rows // ROWS_PER_SLICE, MAX_SLICES)
+def _slices(storage: ClickHouse, wanted: int) -> list[tuple[str, str | None]]:
+    """Return ranges of sessions, in hexadecimal, about *wanted* of them, that hold about as many rows each."""
+    count = min(wanted, MAX_SLICES)
     borders: list[str] = []
     if count:
         sql = f"SELECT arraySort(arrayDistinct(groupArraySample({count:d}, 1)(hex(session_id)))) FROM event_log"  # noqa: S608 - a number
