@@ -203,19 +203,17 @@ class Dispatcher:
         senders = here.senders
         if not senders:
             made = Sender(self._config, here.outbox)
+            senders.append(made)  # a fork after this abandons it
             if os.getpid() != here.pid:
-                process_hooks.abandon(made)  # a signal handler has forked meanwhile
-            senders.append(made)
+                process_hooks.abandon(made)
         sender = senders[0]
         process_hooks.hold(self)
         sender.start()
         here.sender = sender
-        if self._here is not here:  # a signal handler has forked meanwhile
-            sender.leave()
-            process_hooks.abandon(sender)
-        elif here.outbox.is_closed:  # a signal handler has closed meanwhile
+        if here.outbox.is_closed:  # a signal handler has closed, or forked, meanwhile
             sender.stop()
-            process_hooks.release(self)
+            if self._here is here:
+                process_hooks.release(self)
 
     def flush(self, timeout_seconds: float) -> None:
         """Return when every event logged before this call is acknowledged."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections import deque
@@ -109,6 +110,7 @@ class Sender:
         self._sync_due_at_seconds = 0.0
         self._sweep_due_at_seconds = time.monotonic() + SWEEP_SECONDS
         self._backoff_seconds = FIRST_BACKOFF_SECONDS
+        self._pid = os.getpid()
         self._producer: Producer | None = self._connect()
         self._threads: list[threading.Thread] = []
         self._servers: list[int] = []
@@ -177,13 +179,11 @@ class Sender:
                 )  # it is this one, and no other's fault
             sent.append(waiting.popleft())
 
-    def leave(self) -> None:
-        """Have the thread end when it comes to it: in a forked child it may be the parent's, and not be there."""
-        self._stopping.set()
-
     def stop(self) -> None:
         """End the thread; what is unsettled stays in the outbox."""
         self._stopping.set()
+        if os.getpid() != self._pid:
+            return  # in a forked child: the thread, and librdkafka's, are the parent's
         self._outbox.bell.ring()
         with self._outbox.lock:
             # Waiting lets go of the lock, which a call of `log` that is interrupted by this one may hold.
