@@ -17,7 +17,6 @@ the caller nor the other handlers, stays attached, and is logged.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
@@ -35,8 +34,7 @@ Bind = Callable[[object, object], AbstractContextManager[object]]
 Handler = Callable[[str, Mapping[str, Any], Mapping[str, Any]], object]
 """Called with (name, measurements, metadata); what it returns is ignored."""
 
-_lock = threading.RLock()
-# Replaced as a whole, never changed: reports read it without a lock, in forked children too.
+# Changed by one call and copied by one: no lock that an interrupted or forked thread could leave held.
 _handlers: dict[str, tuple[frozenset[str], Handler, Bind | None]] = {}
 _override: ContextVar[bool | None] = ContextVar("trailhouse_telemetry_enabled", default=None)
 
@@ -76,16 +74,12 @@ def attach(
         bind: What to enter around the block of each span that begins from now on; one that raises is left out.
     """
     wanted = frozenset([names] if isinstance(names, str) else names)
-    global _handlers
-    with _lock:
-        _handlers = _handlers | {handler_id: (wanted, handler, bind)}
+    _handlers[handler_id] = (wanted, handler, bind)
 
 
 def detach(handler_id: str) -> None:
     """Stop calling the handler of this id; does nothing when there is none."""
-    global _handlers
-    with _lock:
-        _handlers = {known: entry for known, entry in _handlers.items() if known != handler_id}
+    _handlers.pop(handler_id, None)
 
 
 def emit_run_start(run: object, session: object) -> None:
@@ -144,13 +138,13 @@ def span(run: object, session: object) -> Span:
 
 
 def _binds() -> list[Bind]:
-    return [bind for _, _, bind in _handlers.values() if bind is not None]
+    return [bind for _, _, bind in list(_handlers.values()) if bind is not None]
 
 
 def _emit(name: str, measurements: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
     if not is_enabled():
         return
-    for handler_id, (names, handler, _) in _handlers.items():
+    for handler_id, (names, handler, _) in list(_handlers.items()):
         if not _matches(name, names):
             continue
         try:
