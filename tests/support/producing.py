@@ -4,12 +4,13 @@ import threading
 import time
 from collections.abc import Callable
 
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from trailhouse.producer import Receipt
 from trailhouse.schemas import AuditEvent, KafkaConfig, decode
 
 DEADLINE_SECONDS = 30.0
+_NO_LEADER_YET = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
 
 
 def given(receipt: Receipt | None) -> Receipt:
@@ -35,7 +36,7 @@ def read_topic(kafka: KafkaConfig) -> list[Message]:
     )
     try:
         places = [TopicPartition(kafka.topic, number, 0) for number in range(kafka.partitions)]
-        marks = [consumer.get_watermark_offsets(place, DEADLINE_SECONDS) for place in places]
+        marks = [_marks(consumer, place) for place in places]
         count = sum(end - begin for begin, end in marks)
         consumer.assign(places)
         messages: list[Message] = []
@@ -48,6 +49,18 @@ def read_topic(kafka: KafkaConfig) -> list[Message]:
         return sorted(messages, key=lambda message: (message.partition(), message.offset()))
     finally:
         consumer.close()
+
+
+def _marks(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
+    """Return where a partition begins and ends; one that was made just now may have no leader yet."""
+    end = time.monotonic() + DEADLINE_SECONDS
+    while True:
+        try:
+            return consumer.get_watermark_offsets(place, DEADLINE_SECONDS)
+        except KafkaException as error:
+            if error.args[0].code() not in _NO_LEADER_YET or time.monotonic() > end:
+                raise
+            threading.Event().wait(0.1)
 
 
 def events_of(kafka: KafkaConfig, count: int) -> list[AuditEvent]:
