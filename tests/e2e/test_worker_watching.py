@@ -31,12 +31,12 @@ from worker_process import RUN_WORKER, Place, Worker, eventually, place, some_ev
 pytestmark = pytest.mark.cluster
 
 IMPATIENT = f"""
-from trailhouse.consumer import group_warnings, group_watch, topic_watch
-group_watch.LOOK_EVERY_SECONDS = 0.3
-group_watch.LASTING_TRANSACTION_SECONDS = 2.0
+from trailhouse.consumer import group_check, group_warnings, topic_check
+group_check.LOOK_EVERY_SECONDS = 0.3
+group_check.LASTING_TRANSACTION_SECONDS = 2.0
 group_warnings.OPEN_AFTER_SECONDS = 1.0
 group_warnings.STALLED_AFTER_SECONDS = 1.0
-topic_watch.ID_EVERY_SECONDS = topic_watch.SETTINGS_EVERY_SECONDS = 0.3
+topic_check.ID_EVERY_SECONDS = topic_check.SETTINGS_EVERY_SECONDS = 0.3
 {RUN_WORKER}
 """
 

@@ -1,16 +1,14 @@
 """Watches a commit that does not come back: whether Kafka is away, which is waited for, or we hang."""
 
-import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from trailhouse.consumer.kafka_probe import Ask
+from trailhouse.consumer.background_query import BackgroundQuery
 from trailhouse.consumer.progress import Progress
-from trailhouse.schemas.errors import DeliveryError
+from trailhouse.schemas.errors import TrailhouseError
 
-FIRST_CHECK_SECONDS = 1.0
 OVERDUE_SECONDS = 5.0
 CHECK_SECONDS = 1.0
 
@@ -25,18 +23,27 @@ class CommitWatch:
 
     def __init__(
         self,
-        check: Ask,
-        on_away: Callable[[DeliveryError | None], None],
+        check: Callable[[], None],
+        on_away: Callable[[TrailhouseError | None], None],
         progress: Progress,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._check = check
         self._on_away = on_away
         self._progress = progress
-        self._back = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="trailhouse-commit", daemon=True)
+        self._clock = clock
+        self._began_at_seconds = clock()
+        self._kafka = BackgroundQuery(
+            check,
+            name="commit",
+            every_seconds=CHECK_SECONDS,
+            first_after_seconds=CHECK_SECONDS,
+            on_answer=self._note_answer,
+            on_failure=self._note_failure,
+        )
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._began_at_seconds = self._clock()
+        self._kafka.start()
         return self
 
     def __exit__(
@@ -45,20 +52,14 @@ class CommitWatch:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._back.set()
-        self._thread.join()  # what it says must not come after what the commit's outcome says
+        self._kafka.stop()
+        self._kafka.join()  # what it says must not come after what the commit's outcome says
 
-    def _watch(self) -> None:
-        began = time.monotonic()
-        self._back.wait(FIRST_CHECK_SECONDS)
-        while not self._back.is_set():
-            try:
-                self._check()
-            except DeliveryError as error:
-                self._on_away(error)
-                self._progress.turned()
-                self._progress.waited()
-            else:
-                if time.monotonic() - began >= OVERDUE_SECONDS:
-                    self._on_away(None)
-            self._back.wait(CHECK_SECONDS)
+    def _note_answer(self, _: None) -> None:
+        if self._clock() - self._began_at_seconds >= OVERDUE_SECONDS:
+            self._on_away(None)
+
+    def _note_failure(self, error: TrailhouseError) -> None:
+        self._on_away(error)
+        self._progress.turned()
+        self._progress.waited()

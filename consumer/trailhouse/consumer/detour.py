@@ -6,13 +6,13 @@ read by a child process first.
 
 from collections.abc import Callable
 
+from trailhouse.consumer.background_query import BackgroundQuery, ask_until_answered
 from trailhouse.consumer.batch import Batch
 from trailhouse.consumer.examination import Examination, Passage
 from trailhouse.consumer.health import Health
 from trailhouse.consumer.isolated import IsolatedReading
 from trailhouse.consumer.kafka_source import KafkaSource
 from trailhouse.consumer.progress import Progress
-from trailhouse.consumer.question import Question
 from trailhouse.consumer.ranges import Range
 
 FAILURES_BEFORE_EXAMINATION = 3
@@ -35,7 +35,7 @@ class Detour:
         self._health = health
         self._progress = progress
         self._isolate = isolate
-        self._open: dict[int, Question[Passage]] = {}
+        self._open: dict[int, BackgroundQuery[Passage]] = {}
         self._isolated: IsolatedReading | None = None
         self._ends: dict[int, int] = {}
 
@@ -66,7 +66,7 @@ class Detour:
     def leave(self) -> None:
         """Forget every open question: the partitions are no longer ours, or are read anew."""
         for question in self._open.values():
-            question.drop()
+            question.stop()
         self._open.clear()
         if self._isolated is not None:
             self._isolated.drop()
@@ -87,9 +87,9 @@ class Detour:
             isolated.drop()
             self._isolated = None
 
-    def _ask(self, number: int, offset: int, why: str) -> Question[Passage]:
+    def _ask(self, number: int, offset: int, why: str) -> BackgroundQuery[Passage]:
         examination = self._examination
-        return Question(
+        return ask_until_answered(
             lambda: examination.passage(number, offset, why), self._health, self._progress
         )
 

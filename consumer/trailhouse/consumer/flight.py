@@ -7,11 +7,13 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
+from trailhouse.consumer.background_query import BackgroundQuery
 from trailhouse.consumer.batch import Batch
 from trailhouse.consumer.health import Health
 from trailhouse.consumer.metrics import WorkerMetrics
 from trailhouse.consumer.writer import Stored
-from trailhouse.schemas.errors import StorageError
+from trailhouse.schemas.backoff import Backoff
+from trailhouse.schemas.errors import StorageError, TrailhouseError
 
 FIRST_WAIT_SECONDS = 0.2
 LONGEST_WAIT_SECONDS = 5.0
@@ -65,12 +67,14 @@ class Launcher:
         ping: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._ping = ping
-        self._probe: threading.Thread | None = None
         self._is_storing = False
         self._health = health
         self._metrics = metrics
         self._clock = clock
+        # A thread of its own, so that no batch waits for an answer that does not come.
+        self._probe = BackgroundQuery(
+            ping, name="probe", on_answer=self._note_answer, on_failure=self._note_failure
+        )
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="trailhouse-insert")
         self.outages = 0
         """How often ClickHouse was found away or refusing; it only grows."""
@@ -84,26 +88,21 @@ class Launcher:
 
     def probe(self) -> None:
         """Start to ask ClickHouse whether it is there, unless a question is open. For idle times."""
-        if self._probe is None or not self._probe.is_alive():
-            # A thread of its own, so that no batch waits for an answer that does not come.
-            self._probe = threading.Thread(target=self._ask, name="trailhouse-probe", daemon=True)
-            self._probe.start()
+        self._probe.start()
 
     def close(self) -> None:
         """Wait for the attempt that runs."""
         self._executor.shutdown()
 
-    def _ask(self) -> None:
-        try:
-            self._ping()
-        except StorageError as error:
-            self.outages += 1
-            if not self._is_storing:
-                self._health.note_away("clickhouse", error)
-            gc.collect()  # as after a failed insert: 40 kB, every second
-        else:
-            if not self._is_storing:
-                self._health.note_ready("clickhouse")
+    def _note_answer(self, _: None) -> None:
+        if not self._is_storing:
+            self._health.note_ready("clickhouse")
+
+    def _note_failure(self, error: TrailhouseError) -> None:
+        self.outages += 1
+        if not self._is_storing:
+            self._health.note_away("clickhouse", error)
+        gc.collect()  # as after a failed insert: 40 kB, every second
 
     def _store(self, batch: Batch, writer: Writes, no_repeat: threading.Event) -> Stored | None:
         self._is_storing = True
@@ -116,7 +115,7 @@ class Launcher:
         self, batch: Batch, writer: Writes, no_repeat: threading.Event
     ) -> Stored | None:
         """Write *batch*, the same one again after each failure: its outcome may be unknown."""
-        wait_seconds = FIRST_WAIT_SECONDS
+        backoff = Backoff(FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
         while True:
             began = self._clock()
             try:
@@ -134,6 +133,5 @@ class Launcher:
             # The client's errors hold themselves, and what was to be inserted with them: without this,
             # an outage would cost a batch's bytes at each attempt, until the collector comes by.
             gc.collect()
-            if no_repeat.wait(wait_seconds):
+            if no_repeat.wait(backoff.next_seconds()):
                 return None
-            wait_seconds = min(2 * wait_seconds, LONGEST_WAIT_SECONDS)

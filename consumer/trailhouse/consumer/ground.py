@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
+from trailhouse.consumer.background_query import BackgroundQuery, ask_until_answered
 from trailhouse.consumer.batch import Span
 from trailhouse.consumer.flight import Launcher
 from trailhouse.consumer.footing import Footing, Starts
 from trailhouse.consumer.health import Health
 from trailhouse.consumer.kafka_source import KafkaSource
 from trailhouse.consumer.progress import Progress
-from trailhouse.consumer.question import Question
 from trailhouse.schemas.errors import IntegrityError
 
 LEDGER_EVERY_SECONDS = 60.0
@@ -44,8 +44,8 @@ class Ground:
         self._health = health
         self._progress = progress
         self._clock = clock
-        self._starts: Question[Starts | None] | None = None
-        self._forgotten: Question[dict[int, int]] | None = None
+        self._starts: BackgroundQuery[Starts | None] | None = None
+        self._forgotten: BackgroundQuery[dict[int, int]] | None = None
         self._asked_at_outages = 0
         self._sure_at_outages = 0
         self._ledger_due_at_seconds = 0.0
@@ -62,7 +62,7 @@ class Ground:
         self.leave()
         self._asked_at_outages = self._launcher.outages
         footing, numbers = self._footing, list(partitions)
-        self._starts = Question(
+        self._starts = ask_until_answered(
             lambda: footing.starts(numbers, doubts), self._health, self._progress
         )
 
@@ -70,7 +70,7 @@ class Ground:
         """Forget the partitions and every open question."""
         for question in (self._starts, self._forgotten):
             if question is not None:
-                question.drop()
+                question.stop()
         self._starts = self._forgotten = None
         self._stored = {}
 
@@ -113,7 +113,7 @@ class Ground:
         for number, span in spans.items():
             self._stored.setdefault(number, []).append((span.first_offset, span.last_offset))
 
-    def _begin(self, question: Question[Starts | None]) -> Step:
+    def _begin(self, question: BackgroundQuery[Starts | None]) -> Step:
         starts = question.answer()
         if starts is None:
             return "leave"
@@ -145,9 +145,11 @@ class Ground:
     def _ask_ledger(self) -> None:
         self._asked_at_outages = self._launcher.outages
         footing, stored = self._footing, {n: list(spans) for n, spans in self._stored.items()}
-        self._forgotten = Question(lambda: footing.forgotten(stored), self._health, self._progress)
+        self._forgotten = ask_until_answered(
+            lambda: footing.forgotten(stored), self._health, self._progress
+        )
 
-    def _compare(self, question: Question[dict[int, int]]) -> Step:
+    def _compare(self, question: BackgroundQuery[dict[int, int]]) -> Step:
         doubts = question.answer()
         self._forgotten = None
         if doubts:

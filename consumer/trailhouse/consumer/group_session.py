@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from trailhouse.consumer.account_watch import AccountWatch
 from trailhouse.consumer.batch import Batch, Limits
 from trailhouse.consumer.blocks import LONGEST_SPAN_RECORDS
 from trailhouse.consumer.breaker import check_share
@@ -15,18 +14,18 @@ from trailhouse.consumer.examination import Examination
 from trailhouse.consumer.flight import Flight, Launcher, Writes
 from trailhouse.consumer.footing import Footing
 from trailhouse.consumer.ground import Ground
-from trailhouse.consumer.group_watch import GroupWatch
+from trailhouse.consumer.group_check import GroupCheck
 from trailhouse.consumer.health import Health
 from trailhouse.consumer.isolated import IsolatedReading
-from trailhouse.consumer.kafka_probe import Ask
 from trailhouse.consumer.kafka_source import KafkaSource, Listener
 from trailhouse.consumer.lookout import Lookout
 from trailhouse.consumer.metrics import WorkerMetrics
+from trailhouse.consumer.missing_events import MissingEvents
 from trailhouse.consumer.progress import Progress
-from trailhouse.consumer.topic_watch import TopicWatch
+from trailhouse.consumer.topic_check import TopicCheck
 from trailhouse.consumer.writer import Stored
 from trailhouse.schemas.config import KafkaConfig, WorkerConfig
-from trailhouse.schemas.errors import DeliveryError
+from trailhouse.schemas.errors import TrailhouseError
 
 READ_RECORDS, READ_BYTES = 2_000, 4_194_304
 """What one read may bring; how many records make so many bytes is judged by those of the last read."""
@@ -62,19 +61,21 @@ class GroupSession:
         launcher: Launcher,
         footing: Footing,
         examination: Examination,
-        topic: TopicWatch,
-        group: GroupWatch,
-        account: AccountWatch,
-        ask_kafka: Ask,
+        topic: TopicCheck,
+        group: GroupCheck,
+        missing: MissingEvents,
+        ask_kafka: Callable[[], None],
         voice: Voice,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._worker = worker
         self._writer = writer
         self._launcher = launcher
-        self._topic = topic
-        self._group = group
-        self._account = account
+        self._topic = topic.in_background()
+        self._group = group.in_background()
+        self._missing = missing.in_background(
+            lambda: 0 in self._source.partitions, worker.account_seconds
+        )
         self._ask_kafka = ask_kafka
         self._health, self._metrics, self._progress = voice
         self._clock = clock
@@ -112,8 +113,8 @@ class GroupSession:
             health=self._health,
             metrics=self._metrics,
             progress=self._progress,
-            topic=topic,
-            group=group,
+            topic=self._topic,
+            group=self._group,
             ask_kafka=ask_kafka,
             clock=clock,
         )
@@ -132,15 +133,15 @@ class GroupSession:
         self._health.note_waiting("kafka", "joining the consumer group")
         self._topic.start()
         self._group.start()
-        self._account.start(lambda: 0 in self._source.partitions)
+        if self._worker.account_seconds:
+            self._missing.start()
         try:
             while not stop.is_set() and not self._is_fenced:
                 self._step()
             self._drain()
         finally:
-            self._topic.stop()
-            self._group.stop()
-            self._account.stop()
+            for query in (self._topic, self._group, self._missing):
+                query.stop()
             self._drop()
             self._ground.leave()
             self._lookout.take(())
@@ -193,7 +194,8 @@ class GroupSession:
 
     def _keep_footing(self) -> None:
         step = self._ground.step()
-        if step == "leave" or self._topic.is_other_topic:
+        topic = self._topic.latest()
+        if step == "leave" or (topic is not None and topic.is_other_topic):
             # Records of two topics must never stand in one batch, or under the other's id.
             self._drop()
             self._is_fenced = True
@@ -256,7 +258,7 @@ class GroupSession:
             self._health.note_ready("kafka")
         return outcome
 
-    def _note_overdue(self, error: DeliveryError | None) -> None:
+    def _note_overdue(self, error: TrailhouseError | None) -> None:
         self._is_overdue = True
         self._health.note_away("kafka", error or self._source.away("no answer to a commit"))
 

@@ -9,24 +9,25 @@ from contextlib import suppress
 from functools import partial
 
 from trailhouse.consumer.account import missing_events
-from trailhouse.consumer.account_watch import AccountWatch
 from trailhouse.consumer.examination import Examination
 from trailhouse.consumer.flight import Launcher
 from trailhouse.consumer.footing import Footing
+from trailhouse.consumer.group_check import GroupCheck
 from trailhouse.consumer.group_session import GroupSession, Voice
-from trailhouse.consumer.group_watch import GroupWatch
 from trailhouse.consumer.health import Health
 from trailhouse.consumer.incidents import Incidents
 from trailhouse.consumer.kafka_origin import KafkaOrigin
 from trailhouse.consumer.ledger import Ledger
 from trailhouse.consumer.metrics import WorkerMetrics
+from trailhouse.consumer.missing_events import MissingEvents
 from trailhouse.consumer.progress import Progress
 from trailhouse.consumer.rows import Origin
 from trailhouse.consumer.sender_times import SenderTimes
-from trailhouse.consumer.topic_watch import TopicWatch
+from trailhouse.consumer.topic_check import TopicCheck
 from trailhouse.consumer.watchdog import Watchdog
 from trailhouse.consumer.watched_store import WatchedStore
 from trailhouse.consumer.writer import BatchWriter
+from trailhouse.schemas.backoff import Backoff
 from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig, WorkerConfig
 from trailhouse.schemas.errors import DeliveryError, StorageError
 from trailhouse.store.clickhouse import MAX_CONNECT_SECONDS, ClickHouse
@@ -95,15 +96,14 @@ class Ingest:
                 launcher.close()
 
     def _work(self, storage: ClickHouse, launcher: Launcher) -> None:
-        wait_seconds = FIRST_WAIT_SECONDS
+        backoff = Backoff(FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
         while not self._stop.is_set():
             self._progress.turned()
             origin = self._reach_within(storage)
             if origin is not None:
-                wait_seconds = FIRST_WAIT_SECONDS
+                backoff.reset()
                 self._join(storage, origin, launcher)
-            self._pause(wait_seconds)
-            wait_seconds = min(2 * wait_seconds, LONGEST_WAIT_SECONDS)
+            self._pause(backoff.next_seconds())
 
     def _pause(self, seconds: float) -> None:
         """Wait before the next attempt to reach both parts, unless it is time to stop."""
@@ -174,8 +174,8 @@ class Ingest:
                     incidents=incidents,
                 ),
                 examination=Examination(self._kafka, ledger, incidents),
-                topic=TopicWatch(self._kafka, ask_kafka, origin, self._health),
-                group=GroupWatch(
+                topic=TopicCheck(self._kafka, ask_kafka, origin, self._health),
+                group=GroupCheck(
                     ask_kafka=ask_kafka,
                     group_id=self._worker.group_id,
                     watchdog_seconds=self._worker.watchdog_seconds,
@@ -183,9 +183,7 @@ class Ingest:
                     metrics=self._metrics,
                     incidents=incidents,
                 ),
-                account=AccountWatch(
-                    partial(missing_events, storage), self._worker.account_seconds, self._metrics
-                ),
+                missing=MissingEvents(partial(missing_events, storage), self._metrics),
                 ask_kafka=self._ask_kafka,
                 voice=Voice(self._health, self._metrics, self._progress),
             )

@@ -3,18 +3,18 @@
 import time
 from collections.abc import Callable, Sequence
 
+from trailhouse.consumer.background_query import BackgroundQuery
 from trailhouse.consumer.batch import Batch
 from trailhouse.consumer.flight import Launcher
-from trailhouse.consumer.group_watch import GroupView, GroupWatch
+from trailhouse.consumer.group_check import GroupView
 from trailhouse.consumer.health import Health
-from trailhouse.consumer.kafka_probe import Ask, KafkaProbe
 from trailhouse.consumer.kafka_source import KafkaSource
 from trailhouse.consumer.metrics import WorkerMetrics
 from trailhouse.consumer.partition_stalls import PartitionStalls
 from trailhouse.consumer.progress import Progress
 from trailhouse.consumer.time_to_loss import TimeToLoss
-from trailhouse.consumer.topic_watch import TopicWatch
-from trailhouse.schemas.errors import DeliveryError
+from trailhouse.consumer.topic_check import TopicState
+from trailhouse.schemas.errors import TrailhouseError
 
 CHECK_SECONDS = 2.0
 LAG_EVERY_SECONDS = 1.0
@@ -32,9 +32,9 @@ class Lookout:
         health: Health,
         metrics: WorkerMetrics,
         progress: Progress,
-        topic: TopicWatch,
-        group: GroupWatch,
-        ask_kafka: Ask,
+        topic: BackgroundQuery[TopicState],
+        group: BackgroundQuery[GroupView],
+        ask_kafka: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source = source
@@ -53,8 +53,13 @@ class Lookout:
         self._stalls_due_at_seconds = 0.0
         self._signs = (0, 0)
         self._is_reading = False
-        self._probe = KafkaProbe(
-            ask_kafka, progress, on_answer=self._kafka_answers, on_away=self._kafka_is_away
+        # A consumer's own questions overrun their timeouts: measured, `list_topics` with 1 s came back
+        # after more than 8 s while a broker was shutting down.
+        self._probe = BackgroundQuery(
+            ask_kafka,
+            name="kafka-probe",
+            on_answer=self._kafka_answers,
+            on_failure=self._kafka_is_away,
         )
         self._probe_due_at_seconds = 0.0
         self._check_due_at_seconds = 0.0
@@ -101,14 +106,14 @@ class Lookout:
             self._launcher.probe()
 
     def _note_stalls(self, now: float, in_hand: tuple[Batch, ...]) -> None:
-        """Add up how long each partition stands still while the group's watch sees records wait.
+        """Add up how long each partition stands still while the group was seen to have records wait.
 
         Storing a batch excuses the partitions that have records in hand, a hold the others, a batch that
         cannot be opened its own, and a part that is away all of them. What was seen too long ago says
         nothing, so nothing waits then.
         """
         before, self._signs = self._signs, (self._progress.writes, self._progress.waits)
-        view = self._group.view()
+        view = self._group.latest()
         if self._signs[1] != before[1]:
             self._stalls.forget()
         busy = {number for batch in in_hand for number in batch.spans}
@@ -134,9 +139,9 @@ class Lookout:
     def _lags(self) -> dict[int, int]:
         """Return the lag of each partition that is read, but of those of which no end is known yet.
 
-        What the consumer knows is as old as the last answer it fetched, so the group's watch is asked too.
+        What the consumer knows is as old as the last answer it fetched, so what was seen of the group counts too.
         """
-        view = self._group.view()
+        view = self._group.latest()
         ends = self._source.known_ends()
         begins: dict[int, int] = {}
         if view is not None:
@@ -156,14 +161,16 @@ class Lookout:
         for batch in reversed(in_hand):
             for number, span in batch.spans.items():
                 oldest[number] = span.first_appended_ms / 1_000
+        topic = self._topic.latest() or TopicState()
         self._metrics.time_to_loss(
-            self._time_to_loss.seconds(lags, oldest, self._topic.retention_seconds, time.time())
+            self._time_to_loss.seconds(lags, oldest, topic.retention_seconds, time.time())
         )
 
-    def _kafka_answers(self) -> None:
+    def _kafka_answers(self, _: None) -> None:
         self._source.complaint = None
         if self._is_reading:
             self._health.note_ready("kafka")
 
-    def _kafka_is_away(self, error: DeliveryError) -> None:
+    def _kafka_is_away(self, error: TrailhouseError) -> None:
         self._health.note_away("kafka", error)
+        self._progress.waited()

@@ -14,6 +14,7 @@ from trailhouse.consumer.replay_known import quarantined_places, stored_hashes
 from trailhouse.consumer.replay_source import TopicReader
 from trailhouse.consumer.rows import Origin
 from trailhouse.consumer.writer import BatchWriter
+from trailhouse.schemas.backoff import Backoff
 from trailhouse.schemas.config import WorkerConfig
 from trailhouse.schemas.errors import StorageUnavailableError
 from trailhouse.store.clickhouse import ClickHouse
@@ -108,12 +109,11 @@ class Replay:
     def _until_in(self, attempt: Callable[[], _T]) -> _T:
         """Repeat *attempt* while ClickHouse is away: to write the same batch again is harmless."""
         deadline = time.monotonic() + self._patience_seconds
-        wait_seconds = FIRST_WAIT_SECONDS
+        backoff = Backoff(FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
         while True:
             try:
                 return attempt()
             except StorageUnavailableError:
-                if time.monotonic() + wait_seconds > deadline:
+                if time.monotonic() + backoff.seconds > deadline:
                     raise
-            threading.Event().wait(wait_seconds)
-            wait_seconds = min(2 * wait_seconds, LONGEST_WAIT_SECONDS)
+            threading.Event().wait(backoff.next_seconds())

@@ -11,6 +11,7 @@ from trailhouse.consumer.incidents import Incidents
 from trailhouse.consumer.metrics import WorkerMetrics
 from trailhouse.consumer.verdict import Finding
 from trailhouse.consumer.writer import Stored
+from trailhouse.schemas.backoff import Backoff
 
 FIRST_AGAIN_SECONDS = 60.0
 LONGEST_AGAIN_SECONDS = 600.0
@@ -22,7 +23,7 @@ class _Stretch(msgspec.Struct):
     noted_until: int
     last_offset: int
     due_at_seconds: float
-    wait_seconds: float
+    backoff: Backoff
 
 
 class SenderTimes:
@@ -73,14 +74,14 @@ class SenderTimes:
         now = self._clock()
         if stretch is None:
             self._tell(number, found)
-            stretch = _Stretch(found.last_offset, found.last_offset, 0.0, FIRST_AGAIN_SECONDS)
-            stretch.due_at_seconds = now + stretch.wait_seconds
-            self._stretches[number] = stretch
+            backoff = Backoff(FIRST_AGAIN_SECONDS, LONGEST_AGAIN_SECONDS)
+            self._stretches[number] = stretch = _Stretch(
+                found.last_offset, found.last_offset, now + backoff.next_seconds(), backoff
+            )
         elif now >= stretch.due_at_seconds:
             self._note(number, stretch.noted_until + 1, found.last_offset)
             stretch.noted_until = found.last_offset
-            stretch.wait_seconds = min(2 * stretch.wait_seconds, LONGEST_AGAIN_SECONDS)
-            stretch.due_at_seconds = now + stretch.wait_seconds
+            stretch.due_at_seconds = now + stretch.backoff.next_seconds()
         stretch.last_offset = found.last_offset
         self._metrics.sender_timed(found.records)
 

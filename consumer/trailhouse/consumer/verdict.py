@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple, get_args
 Kind = Literal[
     "expired", "rewound", "recreated", "open_transaction", "create_time", "unreadable", "skipped"
 ]
-"""Only the first three are judged here; see `GroupWatch`, `SenderTimes`, `Examination` and `skip`."""
+"""Only the first three are judged here; see `GroupCheck`, `SenderTimes`, `Examination` and `skip`."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 

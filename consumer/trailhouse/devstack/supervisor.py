@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from trailhouse.devstack.part import Part, PartState, PartStatus
+from trailhouse.schemas.backoff import Backoff
 from trailhouse.schemas.errors import StackError
 
 logger = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ class _Kept:
         self.was_ready = False
         self.process: subprocess.Popen[bytes] | None = None
         self.deaths = 0
+        self.pauses = Backoff(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
         self.next_start_at = 0.0
         self.ready_at = 0.0
         self.kill_at = 0.0
@@ -77,12 +79,9 @@ class Supervisor:
         with self._changed:
             kept = self._kept[name]
             if not kept.is_wanted:
-                kept.is_wanted, kept.deaths, kept.was_ready, kept.next_start_at = (
-                    True,
-                    0,
-                    False,
-                    0.0,
-                )
+                kept.is_wanted, kept.was_ready = True, False
+                kept.deaths, kept.next_start_at = 0, 0.0
+                kept.pauses.reset()
                 if kept.state is PartState.FAILED:
                     kept.state = PartState.STOPPED
 
@@ -246,13 +245,16 @@ class Supervisor:
         is_steady = (
             kept.state is PartState.READY and time.monotonic() - kept.ready_at > _STEADY_SECONDS
         )
-        kept.deaths = 1 if is_steady else kept.deaths + 1
+        if is_steady:
+            kept.deaths = 0
+            kept.pauses.reset()
+        kept.deaths += 1
         kept.last_words = last_line(kept.part.log) or how
         if not kept.was_ready and kept.deaths >= _DEATHS_BEFORE_FAILED:
             kept.is_wanted = False
             self._set(kept, PartState.FAILED)
             return
-        pause = min(_FIRST_PAUSE_SECONDS * 2 ** (kept.deaths - 1), _LONGEST_PAUSE_SECONDS)
+        pause = kept.pauses.next_seconds()
         kept.next_start_at = time.monotonic() + pause
         self._set(kept, PartState.WAITING)
         self._echo(f"{name} ended by itself ({how}); starting it again in {pause:g} s")

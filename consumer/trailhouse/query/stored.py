@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+from trailhouse.schemas.backoff import Backoff
 from trailhouse.schemas.errors import (
     DeliveryTimeoutError,
     IntegrityError,
@@ -59,7 +60,7 @@ def wait_stored(
         each.event_id: (each, each.result(max(0.0, deadline - time.monotonic())))
         for each in receipts
     }
-    wait_seconds = FIRST_WAIT_SECONDS
+    backoff = Backoff(FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
     away: StorageUnavailableError | None = None
     while True:
         try:
@@ -70,10 +71,9 @@ def wait_stored(
             away = error
         if not pending:
             return
-        if time.monotonic() + wait_seconds > deadline:
+        if time.monotonic() + backoff.seconds > deadline:
             raise _late(pending, len(receipts), timeout_seconds, away) from away
-        threading.Event().wait(wait_seconds)
-        wait_seconds = min(2 * wait_seconds, LONGEST_WAIT_SECONDS)
+        threading.Event().wait(backoff.next_seconds())
 
 
 def _ask(

@@ -16,6 +16,7 @@ from trailhouse.producer.frame import MAX_RECORD_BYTES
 from trailhouse.producer.inheritance import SWEEP_AGE_SECONDS
 from trailhouse.producer.receipt import Delivery
 from trailhouse.producer.spool import sync
+from trailhouse.schemas.backoff import Backoff
 from trailhouse.schemas.codec import decode_envelope
 from trailhouse.schemas.errors import (
     BrokerRejectedError,
@@ -39,7 +40,7 @@ IDLE_SECONDS = 0.1
 SWEEP_SECONDS = 30.0
 PURGE_SECONDS = 5.0
 FIRST_BACKOFF_SECONDS = 0.25
-LAST_BACKOFF_SECONDS = 5.0
+LONGEST_BACKOFF_SECONDS = 5.0
 KAFKA_OVERHEAD_BYTES = 4_096
 MOST_AT_ONCE = 4_096
 """Events that are handed over under one hold of the lock, which a caller, and an event loop, may wait for: some ms."""
@@ -106,10 +107,10 @@ class Sender:
         self._is_away = False
         self._stopping = threading.Event()
         self._turn_seconds = max(SHORTEST_SECONDS, min(config.linger_seconds, TURN_SECONDS))
-        self._pause_seconds = self._turn_seconds
+        self._pauses = Backoff(self._turn_seconds, IDLE_SECONDS)
         self._sync_due_at_seconds = 0.0
         self._sweep_due_at_seconds = time.monotonic() + SWEEP_SECONDS
-        self._backoff_seconds = FIRST_BACKOFF_SECONDS
+        self._backoff = Backoff(FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
         self._pid = os.getpid()
         self._producer: Producer | None = self._connect()
         self._threads: list[threading.Thread] = []
@@ -149,7 +150,7 @@ class Sender:
         """Hand over as much of `waiting` as librdkafka takes, up to `MOST_AT_ONCE`."""
         if (producer := self._producer) is None or not self._outbox.waiting:
             return
-        self._pause_seconds = self._turn_seconds
+        self._pauses.reset()
         with self._outbox.lock:
             self._send_all(producer)
 
@@ -236,13 +237,13 @@ class Sender:
         outbox, producer = self._outbox, self._producer
         with outbox.lock:
             if outbox.waiting:
-                self._pause_seconds = self._turn_seconds
-            outbox.is_resting = self._pause_seconds > self._turn_seconds
+                self._pauses.reset()
+            outbox.is_resting = self._pauses.has_grown
         if outbox.awaited and producer is not None:
             producer.poll(self._turn_seconds)  # whose callbacks come at once
-        elif outbox.bell.wait(self._pause_seconds):
-            self._pause_seconds = self._turn_seconds
-        self._pause_seconds = min(2 * self._pause_seconds, IDLE_SECONDS)
+        elif outbox.bell.wait(self._pauses.seconds):
+            self._pauses.reset()
+        self._pauses.grow()
 
     def _refill(self) -> None:
         try:
@@ -276,7 +277,7 @@ class Sender:
         reports = self._reports
         if not reports and not self._refusals:
             return
-        self._pause_seconds = self._turn_seconds
+        self._pauses.reset()
         outcomes: list[tuple[Receipt, Delivery | DeliveryError]] = []
         refusals, self._refusals = self._refusals, []
         for receipt, error in refusals:
@@ -297,7 +298,7 @@ class Sender:
                 self._errors.append(report)
         if any(isinstance(outcome, Delivery) for _, outcome in outcomes):
             self._is_away = False
-            self._backoff_seconds = FIRST_BACKOFF_SECONDS
+            self._backoff.reset()
         self._outbox.settle(outcomes)
         if self._is_alone and outcomes:
             self._alone_events = max(0, self._alone_events - len(outcomes))
@@ -334,8 +335,7 @@ class Sender:
                 producer.poll(IDLE_SECONDS)
             self._settle()
         del producer
-        self._stopping.wait(self._backoff_seconds)
-        self._backoff_seconds = min(self._backoff_seconds * 2, LAST_BACKOFF_SECONDS)
+        self._stopping.wait(self._backoff.next_seconds())
         with self._outbox.lock:
             self._is_refused = False
             self._outbox.take_back()

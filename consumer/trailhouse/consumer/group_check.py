@@ -1,15 +1,15 @@
-"""Looks at the whole group now and then, in a thread: the lag of all partitions, its members, open transactions.
+"""Looks at the whole group: the lag of all partitions, its members, open transactions.
 
-Every worker looks, whatever it has been assigned: a stranger who takes partitions may take any.
+Every worker looks now and then, whatever it has been assigned: a stranger who takes partitions may take any.
 """
 
-import threading
 import time
 from collections.abc import Callable, Mapping
 
 import msgspec
 import structlog
 
+from trailhouse.consumer.background_query import BackgroundQuery
 from trailhouse.consumer.group_members import GroupMember
 from trailhouse.consumer.group_offsets import PartitionLag
 from trailhouse.consumer.group_warnings import (
@@ -24,7 +24,7 @@ from trailhouse.consumer.kafka_origin import KafkaOrigin
 from trailhouse.consumer.metrics import WorkerMetrics
 from trailhouse.consumer.partition_stalls import PartitionStalls
 from trailhouse.consumer.verdict import Finding
-from trailhouse.schemas.errors import BrokerRejectedError, DeliveryError, StorageError
+from trailhouse.schemas.errors import BrokerRejectedError, StorageError
 
 LOOK_EVERY_SECONDS = 15.0
 LOOKS_A_WATCHDOG = 4
@@ -40,10 +40,12 @@ class GroupView(msgspec.Struct, frozen=True, kw_only=True):
     seen_at_seconds: float
     partitions: Mapping[int, PartitionLag]
     members: tuple[GroupMember, ...]
+    refusal: str | None
+    """Why the members are not known, when they are not."""
 
 
-class GroupWatch:
-    """What is known of the group while one membership lasts; `start` and `stop` frame it."""
+class GroupCheck:
+    """Looks on behalf of one membership; for one thread at a time."""
 
     def __init__(
         self,
@@ -54,6 +56,7 @@ class GroupWatch:
         health: Health,
         metrics: WorkerMetrics,
         incidents: Incidents,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ask_kafka = ask_kafka
         self._group_id = group_id
@@ -63,61 +66,49 @@ class GroupWatch:
         self._health = health
         self._metrics = metrics
         self._incidents = incidents
+        self._clock = clock
         self._stalls = PartitionStalls(2 * self._every_seconds)
         self._open = PartitionStalls(2 * self._every_seconds)
         self._noted: set[Finding] = set()
-        self._stop = threading.Event()
-        self._view: GroupView | None = None
         self._log = structlog.get_logger("trailhouse.worker")
 
-    def start(self) -> None:
-        """Begin to look."""
-        threading.Thread(target=self._run, name="trailhouse-group", daemon=True).start()
+    def in_background(self) -> BackgroundQuery[GroupView]:
+        """Return the question, to be started: it is asked often enough for the watchdog."""
+        return BackgroundQuery(
+            self.look,
+            name="group",
+            every_seconds=self._every_seconds,
+            max_age_seconds=MAX_AGE_LOOKS * self._every_seconds,
+            on_answer=self.tell,
+            # That Kafka is away is said on /health by whoever reads the topic.
+            on_failure=lambda error: self._log.debug("cannot look at the group", reason=str(error)),
+            clock=self._clock,
+        )
 
-    def stop(self) -> None:
-        """Look no more. Does not block."""
-        self._stop.set()
+    def look(self) -> GroupView:
+        """Return the group as Kafka describes it now.
 
-    def view(self) -> GroupView | None:
-        """Return what was seen last, or None while that is nothing, or too long ago to be relied on."""
-        view = self._view
-        if view is None:
-            return None
-        age_seconds = time.monotonic() - view.seen_at_seconds
-        return view if age_seconds < MAX_AGE_LOOKS * self._every_seconds else None
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            self._look()
-            self._stop.wait(self._every_seconds)
-
-    def _look(self) -> None:
+        Raises:
+            DeliveryError: Kafka does not answer or refuses. Ask again.
+        """
         members: tuple[GroupMember, ...] = ()
         refusal: str | None = None
-        try:
-            # A new client: one from before an outage may not answer for a minute.
-            with self._ask_kafka() as admin:
-                partitions = admin.lag(self._group_id)
-                try:
-                    members = admin.members(self._group_id)
-                except BrokerRejectedError as error:
-                    refusal = str(error)
-        except DeliveryError as error:
-            # That Kafka is away is said on /health by whoever reads the topic.
-            self._log.debug("cannot look at the group", reason=str(error))
-            return
-        now = time.monotonic()
-        if self._stop.is_set():
-            return
-        self._view = GroupView(
-            seen_at_seconds=now,
+        # A new client: one from before an outage may not answer for a minute.
+        with self._ask_kafka() as admin:
+            partitions = admin.lag(self._group_id)
+            try:
+                members = admin.members(self._group_id)
+            except BrokerRejectedError as error:
+                refusal = str(error)
+        return GroupView(
+            seen_at_seconds=self._clock(),
             partitions={part.partition: part for part in partitions},
             members=members,
+            refusal=refusal,
         )
-        self._health.warn("group_unknown", refusal)
-        self._tell(self._view)
 
-    def _tell(self, view: GroupView) -> None:
+    def tell(self, view: GroupView) -> None:
+        """Show what was seen as metrics, warn of what is wrong, and note transactions that stay open."""
         parts = view.partitions
         stalled = self._stalls.seconds(
             view.seen_at_seconds,
@@ -143,6 +134,7 @@ class GroupWatch:
             members=len(view.members),
             unknown_members=len(strangers),
         )
+        self._health.warn("group_unknown", view.refusal)
         self._health.warn("stalled_partition", stalled_partitions(stalled, parts, view.members))
         self._health.warn("open_transaction", open_transactions(is_open, parts))
         self._health.warn("unknown_member", unknown_members(self._group_id, strangers))

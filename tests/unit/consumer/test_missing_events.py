@@ -4,8 +4,8 @@ import threading
 
 import structlog
 
-from trailhouse.consumer.account_watch import AccountWatch
 from trailhouse.consumer.metrics import WorkerMetrics
+from trailhouse.consumer.missing_events import MissingEvents
 from trailhouse.schemas.errors import StorageUnavailableError
 from worker_process import eventually
 
@@ -30,17 +30,11 @@ def test_the_answer_is_a_metric_and_a_failure_is_not_the_end() -> None:
         return answer
 
     with structlog.testing.capture_logs() as lines:
-        watch = AccountWatch(ask, 0.01, metrics)
-        watch.start(ours.is_set)
+        watch = MissingEvents(ask, metrics).in_background(ours.is_set, 0.01)
+        watch.start()
         eventually(lambda: series(metrics).endswith(" 3.0"), "three missing events")
         ours.clear()
         eventually(lambda: series(metrics).endswith(" 0.0"), "no word about other workers' events")
         watch.stop()
+        watch.join()
     assert [line["log_level"] for line in lines] == ["warning", "error"]
-
-
-def test_zero_seconds_is_never() -> None:
-    """Switched off, no thread is made."""
-    before = threading.active_count()
-    AccountWatch(lambda: 1, 0.0, WorkerMetrics()).start(lambda: True)
-    assert threading.active_count() == before
