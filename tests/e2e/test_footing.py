@@ -20,7 +20,7 @@ from trailhouse.consumer.metrics import WorkerMetrics
 from trailhouse.consumer.rows import Origin
 from trailhouse.schemas import ClickHouseConfig, KafkaConfig
 from trailhouse.schemas.config import WorkerConfig
-from trailhouse.schemas.errors import IntegrityError
+from trailhouse.schemas.errors import OffsetGapError
 from trailhouse.store import ClickHouse
 from worker_process import Place, place, some_events
 
@@ -116,12 +116,12 @@ def test_expired_stops_and_is_written_once(scene: Scene) -> None:
     scene.expire(30)
     for _ in range(3):
         with pytest.raises(
-            IntegrityError, match=r"offsets 20 to 29.*TRAILHOUSE_WORKER_ON_GAP=record"
+            OffsetGapError, match=r"offsets 20 to 29.*TRAILHOUSE_WORKER_ON_GAP=record"
         ):
             scene.starts()
     assert scene.incidents() == [("expired", 20, 29)]
     scene.expire(35)
-    with pytest.raises(IntegrityError, match="offsets 20 to 34"):
+    with pytest.raises(OffsetGapError, match="offsets 20 to 34"):
         scene.starts()
     assert scene.incidents() == [("expired", 20, 29), ("expired", 30, 34)]
 

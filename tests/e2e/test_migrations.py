@@ -10,7 +10,7 @@ import pytest
 
 from stored import block_of, count, in_order, some_events
 from trailhouse.schemas import ClickHouseConfig
-from trailhouse.schemas.errors import ConfigError, StorageRejectedError
+from trailhouse.schemas.errors import SchemaMismatchError, StorageRejectedError
 from trailhouse.schemas.migrations import Migration, migrations
 from trailhouse.store import ClickHouse
 from trailhouse.store.migrate import check, migrate, plan
@@ -146,7 +146,7 @@ def test_an_edited_migration_is_refused(database: ClickHouseConfig) -> None:
     edited = [msgspec.structs.replace(first, sha256="0" * 64), *others]
     for act in (migrate, plan, check):
         with pytest.raises(
-            ConfigError, match=r"was made by another version of migration 1 \(event_log\)"
+            SchemaMismatchError, match=r"was made by another version of migration 1 \(event_log\)"
         ) as caught:
             act(database, edited)
         assert "\n" not in str(caught.value)
@@ -168,7 +168,7 @@ def test_a_newer_database_is_refused(database: ClickHouseConfig) -> None:
     before = tables(database)
     for act in (migrate, plan, check):
         with pytest.raises(
-            ConfigError,
+            SchemaMismatchError,
             match=f"needs trailhouse with migration {LAST + 1}, this one knows up to {LAST}",
         ):
             act(database)

@@ -21,7 +21,7 @@ from producing import DEADLINE_SECONDS, events_of, eventually, given, read_topic
 from trailhouse.producer import AuditLogger, ProducerConfig, Receipt, telemetry
 from trailhouse.schemas import Actor, AuditEvent, KafkaConfig, Run, Session, decode
 from trailhouse.schemas.errors import (
-    BrokerRejectedError,
+    DeliveryRejectedError,
     DeliveryTimeoutError,
     EventTooLargeError,
     InvalidEventError,
@@ -292,10 +292,10 @@ def test_a_missing_topic_is_said_within_ten_seconds_and_nothing_is_thrown_away(
     with AuditLogger(ProducerConfig(kafka=missing)) as audit:
         receipt = given(audit.log("tick", session_id="s", data={"n": 0}))
         started = time.monotonic()
-        with pytest.raises(BrokerRejectedError, match=r"does not exist .* run `trailhouse init`"):
+        with pytest.raises(DeliveryRejectedError, match=r"does not exist .* run `trailhouse init`"):
             receipt.result(DEADLINE_SECONDS)
         assert time.monotonic() - started < 10
-        with pytest.raises(BrokerRejectedError):
+        with pytest.raises(DeliveryRejectedError):
             audit.flush(DEADLINE_SECONDS)
         for n in range(1, 50):
             audit.log("tick", session_id="s", data={"n": n})
@@ -327,12 +327,12 @@ def test_wrong_credentials_are_said_within_ten_seconds_and_nothing_is_thrown_awa
     audit = AuditLogger(ProducerConfig(kafka=wrong, close_timeout_seconds=0.1))
     started = time.monotonic()
     with pytest.raises(
-        BrokerRejectedError, match="refuses us: check TRAILHOUSE_KAFKA_SECURITY_PROTOCOL"
+        DeliveryRejectedError, match="refuses us: check TRAILHOUSE_KAFKA_SECURITY_PROTOCOL"
     ) as caught:
         given(audit.log("a", session_id="s")).result(DEADLINE_SECONDS)
     assert time.monotonic() - started < 10
     assert "hunter2" not in str(caught.value)
-    with pytest.raises(BrokerRejectedError):
+    with pytest.raises(DeliveryRejectedError):
         audit.flush(DEADLINE_SECONDS)
 
     assert audit.stats().queued_events == 1
@@ -351,10 +351,10 @@ def test_an_event_that_the_broker_refuses_is_reported_and_stops_nobody(kafka: Ka
     with AuditLogger(ProducerConfig(kafka=small)) as audit:
         # Random text, since the broker measures what is left after compression.
         large = given(audit.log("a", session_id="s", data={"x": os.urandom(20_000).hex()}))
-        with pytest.raises(BrokerRejectedError, match=r"MSG_SIZE_TOO_LARGE|too large"):
+        with pytest.raises(DeliveryRejectedError, match=r"MSG_SIZE_TOO_LARGE|too large"):
             large.result(DEADLINE_SECONDS)
         given(audit.log("b", session_id="s")).result(DEADLINE_SECONDS)
-        with pytest.raises(BrokerRejectedError):
+        with pytest.raises(DeliveryRejectedError):
             audit.flush(DEADLINE_SECONDS)
         audit.flush(DEADLINE_SECONDS)
         assert audit.stats().refused_total == 1

@@ -21,8 +21,8 @@ from producing import DEADLINE_SECONDS, events_of, eventually, given, read_topic
 from trailhouse.producer import AuditLogger, Delivery, ProducerConfig, Receipt
 from trailhouse.schemas import KafkaConfig, decode
 from trailhouse.schemas.errors import (
-    BrokerRejectedError,
     ConfigError,
+    DeliveryRejectedError,
     InvalidEventError,
     ProducerClosedError,
 )
@@ -70,7 +70,7 @@ def test_an_event_loop_that_ended_stops_no_delivery(kafka: KafkaConfig) -> None:
             loop.run_until_complete(asyncio.wait_for(receipt, 0.1))
         loop.close()
         assert not left.done()
-        with pytest.raises(BrokerRejectedError):
+        with pytest.raises(DeliveryRejectedError):
             receipt.result(DEADLINE_SECONDS)
         admin = AdminClient(kafka.client_options())
         admin.create_topics([NewTopic(missing.topic, 4)])[missing.topic].result(DEADLINE_SECONDS)

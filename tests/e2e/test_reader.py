@@ -18,6 +18,7 @@ from trailhouse.schemas import Actor, AuditEvent, ClickHouseConfig, EventType, d
 from trailhouse.schemas.errors import (
     ConfigError,
     IntegrityError,
+    SchemaMismatchError,
     StorageRejectedError,
     StorageUnavailableError,
 )
@@ -390,7 +391,7 @@ def test_a_newer_database_is_not_read(database: ClickHouseConfig) -> None:
     migrate(database, [*migrations(), newer])
     with (
         AuditReader(config=database) as reader,
-        pytest.raises(ConfigError, match=f"needs trailhouse with migration {number}"),
+        pytest.raises(SchemaMismatchError, match=f"needs trailhouse with migration {number}"),
     ):
         reader.get_audit_log("s")
 

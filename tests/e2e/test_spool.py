@@ -31,8 +31,8 @@ from trailhouse.producer.spool_notes import Destination
 from trailhouse.producer.spool_root import folders, take_turn
 from trailhouse.schemas import KafkaConfig
 from trailhouse.schemas.errors import (
-    BrokerRejectedError,
     ConfigError,
+    DeliveryRejectedError,
     DeliveryTimeoutError,
     SpoolFullError,
     SpoolUnavailableError,
@@ -397,7 +397,7 @@ def test_small_events_are_not_refused_for_a_large_batch(kafka: KafkaConfig, fold
         for n in range(200):
             text = os.urandom(3_000 if n == 77 else 700).hex()
             audit.log("tick", session_id="s", data={"n": n, "text": text})
-        with pytest.raises(BrokerRejectedError, match=r"MSG_SIZE|too large"):
+        with pytest.raises(DeliveryRejectedError, match=r"MSG_SIZE|too large"):
             audit.flush(DEADLINE_SECONDS)
         audit.flush(DEADLINE_SECONDS)
         stats = audit.stats()
@@ -531,7 +531,7 @@ def test_an_adopted_event_that_the_client_refuses_stops_nobody(
     monkeypatch.setattr("trailhouse.producer.sender.MAX_RECORD_BYTES", 10_000)
     audit = AuditLogger(producer_config(kafka, folder))
     given(audit.log("tick", session_id="s", data={"n": 3})).result(DEADLINE_SECONDS)
-    with pytest.raises(BrokerRejectedError, match="refuses event"):
+    with pytest.raises(DeliveryRejectedError, match="refuses event"):
         audit.close()
     assert numbers(kafka) == [0, 2, 3]
     assert [path.suffix for path in (folder / "set_aside").iterdir()] == [".refused"]

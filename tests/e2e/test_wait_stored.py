@@ -11,7 +11,7 @@ from producing import given
 from trailhouse.producer import AuditLogger, Receipt
 from trailhouse.query import AuditReader
 from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig, ProducerConfig
-from trailhouse.schemas.errors import DeliveryTimeoutError, IntegrityError
+from trailhouse.schemas.errors import DeliveryTimeoutError, EventQuarantinedError
 from trailhouse.store import ClickHouse
 
 pytestmark = pytest.mark.cluster
@@ -86,7 +86,7 @@ def test_an_event_in_quarantine_ends_the_wait(pipe: Pipe) -> None:
     pipe.send([event.record[:-1], b"another"])
     pipe.store(0, 0, 1)
     with AuditReader(config=pipe.database) as reader:
-        with pytest.raises(IntegrityError, match="quarantine show 0:0"):
+        with pytest.raises(EventQuarantinedError, match="quarantine show 0:0"):
             reader.wait_stored(Acknowledged(event, 0, 0), timeout_seconds=20)
         for place in ((0, 1), (1, 0)):
             with pytest.raises(DeliveryTimeoutError):

@@ -24,7 +24,7 @@ from trailhouse.devstack.ports import free_port
 from trailhouse.producer import AuditLogger
 from trailhouse.query import AuditReader
 from trailhouse.schemas import ClickHouseConfig, KafkaConfig, ProducerConfig
-from trailhouse.schemas.errors import BrokerRejectedError
+from trailhouse.schemas.errors import BrokerRejectedError, DeliveryRejectedError
 from trailhouse.schemas.settings import SETTINGS
 from worker_process import Worker, eventually
 
@@ -214,9 +214,9 @@ def test_a_producer_that_is_refused_says_so_on_its_receipt(
         audit = AuditLogger(ProducerConfig(kafka=config, spool_dir=str(tmp_path / str(number))))
         receipt = audit.log("message_sent", session_id="refused")
         assert receipt is not None
-        with pytest.raises(BrokerRejectedError, match="TRAILHOUSE_KAFKA_SECURITY_PROTOCOL"):
+        with pytest.raises(DeliveryRejectedError, match="TRAILHOUSE_KAFKA_SECURITY_PROTOCOL"):
             receipt.result(20)
-        with contextlib.suppress(BrokerRejectedError):
+        with contextlib.suppress(DeliveryRejectedError):
             audit.close(0)
 
 

@@ -232,9 +232,6 @@ def _no_gap_check() -> None:
 
 
 def _give_up_sending() -> None:
-    from confluent_kafka import KafkaError
-
-    from trailhouse.producer import sender
 
     replace(
         "trailhouse.producer.sender:client_options",
@@ -246,8 +243,8 @@ def _give_up_sending() -> None:
         ),
     )
     replace(
-        "trailhouse.producer.sender:REFUSES_ONE",
-        lambda _: sender.REFUSES_ONE | {KafkaError._MSG_TIMED_OUT},
+        "trailhouse.schemas.kafka_errors:FAULTS",
+        lambda original: {**original, "_MSG_TIMED_OUT": "record"},
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from trailhouse.schemas.errors import IntegrityError
+from trailhouse.schemas.errors import ComparisonError
 from trailhouse.schemas.event import AuditEvent
 
 
@@ -15,7 +15,7 @@ def compare(emitted: Iterable[AuditEvent], read: Iterable[AuditEvent]) -> None:
     4. Every event is equal, to the last byte of its record.
 
     Raises:
-        IntegrityError: Names the session, the event and what differs. Permanent.
+        ComparisonError: Names the session, the event and what differs. Permanent.
     """
     before, after = _by_session(emitted), _by_session(read)
     for session_id in [*before, *(after.keys() - before.keys())]:
@@ -68,5 +68,5 @@ def _by_session(events: Iterable[AuditEvent]) -> dict[str, list[AuditEvent]]:
     return sessions
 
 
-def _difference(session_id: str, event_id: str, what: str) -> IntegrityError:
-    return IntegrityError(f"session {session_id}, event {event_id}: {what}")
+def _difference(session_id: str, event_id: str, what: str) -> ComparisonError:
+    return ComparisonError(f"session {session_id}, event {event_id}: {what}")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from trailhouse.producer import AuditLogger, Receipt
 from trailhouse.schemas.errors import (
-    BrokerRejectedError,
+    DeliveryRejectedError,
     DeliveryTimeoutError,
     EventTooLargeError,
     QueueFullError,
@@ -60,7 +60,7 @@ class Emission:
 
         Raises:
             SpoolFullError, DeliveryTimeoutError: There is no room and nothing moves. Retriable.
-            BrokerRejectedError: The broker refuses everything. Permanent.
+            DeliveryRejectedError: The broker refuses everything. Permanent.
         """
         while True:
             try:
@@ -86,7 +86,7 @@ class Emission:
 
         Raises:
             DeliveryTimeoutError: No acknowledgement in time; events may still arrive. Retriable.
-            BrokerRejectedError: The broker refuses everything. Permanent.
+            DeliveryRejectedError: The broker refuses everything. Permanent.
         """
         while self._pending:
             self._settle_oldest()
@@ -100,7 +100,7 @@ class Emission:
                 f"line {oldest.number} was not acknowledged within {self._timeout_seconds:g} s: check that"
                 " Kafka is up, and emit again"
             ) from error
-        except BrokerRejectedError as error:
+        except DeliveryRejectedError as error:
             if oldest.receipt.refusal is None:
                 raise
             self._on_refused(oldest.number, oldest.entry, str(error))

@@ -33,9 +33,7 @@ _SPELLING = 6
 """A character that JSON writes as six, such as ``\\u00e9``, is one or two bytes in the record."""
 
 _ANSWER_SECONDS = 5.0
-_STOPS = frozenset({
-    "UNKNOWN_TOPIC_OR_PART", "TOPIC_AUTHORIZATION_FAILED", "SASL_AUTHENTICATION_FAILED", "_AUTHENTICATION", "_SSL",
-})  # fmt: skip
+_STOPS = frozenset({"topic", "permission", "credentials"})
 """What is told before anything is read: no line could be sent."""
 
 
@@ -162,14 +160,15 @@ def _origin(config: "ProducerConfig", timeout_seconds: float) -> tuple[str, str]
         BrokerRejectedError: There is no such topic, or Kafka does not let us in. Nothing was read.
     """
     from trailhouse.consumer.kafka_origin import KafkaOrigin
-    from trailhouse.schemas.errors import BrokerRejectedError, DeliveryTimeoutError
+    from trailhouse.schemas.errors import BrokerRejectedError, BrokerUnavailableError
+    from trailhouse.schemas.kafka_errors import FAULTS
 
     try:
         with KafkaOrigin(
             config.kafka, timeout_seconds=min(_ANSWER_SECONDS, timeout_seconds)
         ) as asked:
             found = asked.origin(config.kafka)
-    except DeliveryTimeoutError as error:
+    except BrokerUnavailableError as error:
         tell(
             f"warning: {error}; what is read waits in the spool"
             if config.mode == "durable"
@@ -177,7 +176,7 @@ def _origin(config: "ProducerConfig", timeout_seconds: float) -> tuple[str, str]
         )
         return None
     except BrokerRejectedError as error:
-        if error.code in _STOPS:
+        if FAULTS.get(error.code) in _STOPS:
             tell("nothing was read, and nothing was sent")
             raise
         return None

@@ -158,7 +158,7 @@ class EmitRun:
         """Return when the broker has everything, that which waited in spools included.
 
         Raises:
-            DeliveryTimeoutError, BrokerRejectedError: As `AuditLogger.flush`.
+            DeliveryTimeoutError, DeliveryRejectedError: As `AuditLogger.flush`.
             SpoolUnavailableError: Some of what waited was damaged, and is set aside.
         """
         self._emission.finish()

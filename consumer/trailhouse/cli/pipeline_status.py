@@ -88,7 +88,7 @@ def kafka_state(config: KafkaConfig, group_id: str) -> KafkaState:
     """Ask Kafka.
 
     Raises:
-        DeliveryError: Kafka does not answer (retriable), refuses, or has no such topic (permanent).
+        BrokerError: Kafka does not answer (retriable), refuses, or has no such topic (permanent).
     """
     admin = KafkaAdmin(config, timeout_seconds=TIMEOUT_SECONDS)
     cluster_id, brokers = admin.cluster()

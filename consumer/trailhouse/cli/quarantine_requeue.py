@@ -41,7 +41,7 @@ def requeue_records(
 
     Raises:
         QueryError: One of *places* is not in quarantine. Permanent; nothing was sent.
-        DeliveryError: Kafka is away (retriable), refuses, or has no such topic (permanent).
+        BrokerError: Kafka is away (retriable), refuses, or has no such topic (permanent).
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
     kafka = KafkaConfig()

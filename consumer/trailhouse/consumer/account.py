@@ -148,7 +148,7 @@ def account(
         settle_seconds: The pause before another look.
 
     Raises:
-        DeliveryError: Kafka is away (retriable), refuses, or has no such topic (permanent).
+        BrokerError: Kafka is away (retriable), refuses, or has no such topic (permanent).
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
         SpoolUnavailableError: A spool cannot be read. Retriable once that is mended.
         IntegrityError: Records expired or are damaged while they were read. Permanent; ask again.

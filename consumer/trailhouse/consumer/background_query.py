@@ -8,10 +8,10 @@ from typing import Generic, TypeVar
 from trailhouse.consumer.health import Health
 from trailhouse.consumer.progress import Progress
 from trailhouse.schemas.backoff import Backoff
-from trailhouse.schemas.errors import DeliveryError, StorageError
+from trailhouse.schemas.errors import BrokerError, StorageError
 
 Answer = TypeVar("Answer")
-OnFailure = Callable[[DeliveryError | StorageError], None]
+OnFailure = Callable[[BrokerError | StorageError], None]
 FIRST_WAIT_SECONDS = 0.2
 LONGEST_WAIT_SECONDS = 5.0
 
@@ -95,7 +95,7 @@ class BackgroundQuery(Generic[Answer]):
         """Return the answer, once `is_answered`.
 
         Raises:
-            TrailhouseError: What the question raised for good, such as IntegrityError.
+            TrailhouseError: As the question, what it raised for good, such as OffsetGapError.
         """
         if self._error is not None:
             raise self._error
@@ -126,7 +126,7 @@ class BackgroundQuery(Generic[Answer]):
         """Ask, and return how long to wait before the next question; None: there is none."""
         try:
             answer = self._ask()
-        except (DeliveryError, StorageError) as error:
+        except (BrokerError, StorageError) as error:
             if not self._stopped.is_set():
                 self._on_failure(error)
             return self._every_seconds if self._retry is None else self._retry.next_seconds()
@@ -143,7 +143,7 @@ def ask_until_answered(
 ) -> BackgroundQuery[Answer]:
     """Begin to ask, and go on while a part is away: /health says so, and the watchdog waits."""
 
-    def note(error: DeliveryError | StorageError) -> None:
+    def note(error: BrokerError | StorageError) -> None:
         health.note_away("clickhouse" if isinstance(error, StorageError) else "kafka", error)
         progress.waited()
 

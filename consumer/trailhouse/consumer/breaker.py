@@ -2,7 +2,7 @@
 
 from trailhouse.consumer.batch import Batch
 from trailhouse.schemas.config import WorkerConfig
-from trailhouse.schemas.errors import EventError
+from trailhouse.schemas.errors import BreakerTrippedError
 
 SHOWN_REASONS = 3
 
@@ -11,7 +11,7 @@ def check_share(batch: Batch, bad_rows: int, config: WorkerConfig) -> None:
     """Return when *bad_rows* of *batch* are few enough to be quarantined.
 
     Raises:
-        EventError: They are more than `max_bad_share` of it and more than `max_bad_rows`. Permanent;
+        BreakerTrippedError: They are more than `max_bad_share` of it and more than `max_bad_rows`. Permanent;
             the batch must not be committed.
     """
     if bad_rows <= config.max_bad_rows or bad_rows <= config.max_bad_share * len(batch):
@@ -22,7 +22,7 @@ def check_share(batch: Batch, bad_rows: int, config: WorkerConfig) -> None:
     places = ", ".join(
         f"{number} from offset {span.first_offset}" for number, span in sorted(batch.spans.items())
     )
-    raise EventError(
+    raise BreakerTrippedError(
         f"{bad_rows} of {len(batch)} records of a batch are no events ({reasons}; partition {places}):"
         " stopped before the commit, nothing is lost: mend what writes to the topic, or raise"
         " TRAILHOUSE_WORKER_MAX_BAD_SHARE to quarantine them"

@@ -47,7 +47,7 @@ class Detour:
             next_offset: Returns the offset after the last one that was read of a partition.
 
         Raises:
-            DeliveryTimeoutError: Kafka failed. Retriable with a new source.
+            BrokerUnavailableError: Kafka failed. Retriable with a new source.
         """
         suspects = {n: each.suspect for n, each in self._source.failing.items() if each.suspect}
         if suspects and self._isolated is None:

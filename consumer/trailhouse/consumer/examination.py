@@ -9,7 +9,7 @@ from trailhouse.consumer.raw_fetch import batch_at
 from trailhouse.consumer.stand_in import StandIn, unreadable
 from trailhouse.consumer.verdict import Finding
 from trailhouse.schemas.config import KafkaConfig
-from trailhouse.schemas.errors import DeliveryTimeoutError
+from trailhouse.schemas.errors import BrokerUnavailableError
 
 FETCH_SECONDS = 10.0
 
@@ -33,7 +33,7 @@ class Examination:
         """Return how to get past what cannot be read at *offset*: its incident is written on return.
 
         Raises:
-            StorageError, DeliveryError: ClickHouse or Kafka could not be asked, or the batch's end is
+            StorageError, BrokerError: ClickHouse or Kafka could not be asked, or the batch's end is
                 not to be seen yet. Ask again.
         """
         skipped = self._ledger.covered({partition: (offset, NO_LIMIT)})[partition]
@@ -44,7 +44,7 @@ class Examination:
         if batch is None:
             return Passage(None, offset)
         if batch.last_offset is None:
-            raise DeliveryTimeoutError(
+            raise BrokerUnavailableError(
                 f"partition {partition}: the batch at offset {offset} is damaged ({why}), and its end is not"
                 " to be seen before another follows; `trailhouse skip` passes it over"
             )

@@ -15,7 +15,7 @@ from trailhouse.consumer.ranges import Range, Ranges
 from trailhouse.consumer.rows import Origin
 from trailhouse.consumer.verdict import Finding, Place, judge
 from trailhouse.schemas.config import KafkaConfig, WorkerConfig
-from trailhouse.schemas.errors import IntegrityError
+from trailhouse.schemas.errors import OffsetGapError
 
 SHOWN_RANGES = 4
 SUSPECT_OFFSETS = 100_000
@@ -63,9 +63,9 @@ class Footing:
         *doubts* are offsets above which the ledger was seen to lack records that had been stored.
 
         Raises:
-            IntegrityError: Records have expired that nobody stored, in a partition that was read before,
+            OffsetGapError: Records have expired that nobody stored, in a partition that was read before,
                 and `on_gap` is ``stop``. Permanent.
-            StorageError, DeliveryError: ClickHouse or Kafka could not be asked. Ask again.
+            StorageError, BrokerError: ClickHouse or Kafka could not be asked. Ask again.
         """
         # A new client: one from before an outage may not answer for a minute.
         with self._ask_kafka() as admin:
@@ -87,7 +87,7 @@ class Footing:
         self._incidents.tell(self._incidents.note(history, _history), _history)
         expired = [found for found in read_before if found.kind == "expired"]
         if expired and self._worker.on_gap == "stop":
-            raise IntegrityError(self._gap(expired))
+            raise OffsetGapError(self._gap(expired))
         return Starts(
             {number: verdict.start for number, verdict in verdicts.items()},
             {

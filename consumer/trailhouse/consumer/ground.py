@@ -16,7 +16,7 @@ from trailhouse.consumer.footing import Footing, Starts
 from trailhouse.consumer.health import Health
 from trailhouse.consumer.kafka_source import KafkaSource
 from trailhouse.consumer.progress import Progress
-from trailhouse.schemas.errors import IntegrityError
+from trailhouse.schemas.errors import OffsetGapError
 
 LEDGER_EVERY_SECONDS = 60.0
 MAX_ASTRAY = 5
@@ -79,7 +79,7 @@ class Ground:
         ``leave`` the group as well.
 
         Raises:
-            IntegrityError: Records are gone that nobody stored. Permanent.
+            OffsetGapError: Records are gone that nobody stored. Permanent.
         """
         if self._starts is not None:
             return self._begin(self._starts) if self._starts.is_answered else "stay"
@@ -130,7 +130,7 @@ class Ground:
     def _find_again(self) -> Step:
         self._astray_times += 1
         if self._astray_times > MAX_ASTRAY:
-            raise IntegrityError(
+            raise OffsetGapError(
                 f"Kafka refuses the offsets it names itself ({MAX_ASTRAY} times in a row):"
                 " look at the topic with kafka-consumer-groups and kafka-get-offsets, and start again"
             )

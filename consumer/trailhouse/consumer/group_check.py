@@ -89,7 +89,7 @@ class GroupCheck:
         """Return the group as Kafka describes it now.
 
         Raises:
-            DeliveryError: Kafka does not answer or refuses. Ask again.
+            BrokerError: Kafka does not answer or refuses. Ask again.
         """
         members: tuple[GroupMember, ...] = ()
         refusal: str | None = None

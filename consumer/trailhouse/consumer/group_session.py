@@ -127,8 +127,9 @@ class GroupSession:
             On return and on every error, what was committed is stored, and the rest uncommitted.
 
         Raises:
-            DeliveryError: Kafka refuses or fails; join again once it answers.
-            EventError, IntegrityError: The worker must stop. Permanent.
+            BrokerError: Kafka refuses (permanent until mended) or fails (retriable); join again.
+            WorkerStoppedError: Most of a batch are not events, or records are gone that nobody stored.
+                Permanent.
         """
         self._health.note_waiting("kafka", "joining the consumer group")
         self._topic.start()

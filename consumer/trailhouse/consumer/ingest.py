@@ -29,7 +29,7 @@ from trailhouse.consumer.watched_store import WatchedStore
 from trailhouse.consumer.writer import BatchWriter
 from trailhouse.schemas.backoff import Backoff
 from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig, WorkerConfig
-from trailhouse.schemas.errors import DeliveryError, StorageError
+from trailhouse.schemas.errors import BrokerError, SchemaMismatchError, StorageError
 from trailhouse.store.clickhouse import MAX_CONNECT_SECONDS, ClickHouse
 from trailhouse.store.migrate import check_with
 
@@ -81,9 +81,10 @@ class Ingest:
             Whenever it returns or raises, every committed record is stored or quarantined.
 
         Raises:
-            ConfigError: The database needs a newer Trailhouse. Permanent.
-            EventError: Most of a batch is bad; it is not committed. Permanent.
-            IntegrityError: Kafka no longer has records that nobody stored, and `on_gap` is ``stop``.
+            SchemaMismatchError: The database needs a newer Trailhouse. Permanent.
+            ConfigError: librdkafka does not take the settings. Permanent.
+            BreakerTrippedError: Most of a batch is bad; it is not committed. Permanent.
+            OffsetGapError: Kafka no longer has records that nobody stored, and `on_gap` is ``stop``.
                 Permanent.
         """
         self._watchdog.start()
@@ -131,6 +132,8 @@ class Ingest:
             )
         try:
             check_with(storage)
+        except SchemaMismatchError:
+            raise
         except StorageError as error:
             self._health.note_away("clickhouse", error)
             gc.collect()  # the client's errors hold themselves; see `Launcher`
@@ -142,7 +145,7 @@ class Ingest:
         try:
             with KafkaOrigin(self._kafka, timeout_seconds=CONNECT_SECONDS) as admin:
                 return admin.origin(self._kafka)
-        except DeliveryError as error:
+        except BrokerError as error:
             self._health.note_away("kafka", error)
             return None
 
@@ -192,7 +195,7 @@ class Ingest:
             finally:
                 with suppress(StorageError):  # the next worker notes where it goes on
                     writer.end()
-        except DeliveryError as error:
+        except BrokerError as error:
             self._health.note_away("kafka", error)
 
 

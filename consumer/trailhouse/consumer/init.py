@@ -28,7 +28,7 @@ def plan_init(kafka: KafkaConfig, clickhouse: ClickHouseConfig) -> tuple[Step, .
     """Return what `apply_init` would do; nothing is changed.
 
     Raises:
-        DeliveryError: Kafka does not answer (retriable) or refuses (permanent).
+        BrokerError: Kafka does not answer (retriable) or refuses (permanent).
         StorageError: ClickHouse does not answer (retriable), or refuses, or its tables are newer
             or edited (permanent).
     """
@@ -41,7 +41,7 @@ def apply_init(kafka: KafkaConfig, clickhouse: ClickHouseConfig) -> tuple[Step, 
     """Make what is missing and return what was done; safe to run again and from two processes.
 
     Raises:
-        DeliveryError: Kafka does not answer (retriable) or refuses (permanent).
+        BrokerError: Kafka does not answer (retriable) or refuses (permanent).
         StorageError: ClickHouse does not answer (retriable), or refuses, or its tables are newer
             or edited (permanent).
     """

@@ -22,7 +22,7 @@ from trailhouse.consumer.kafka_options import consumer_options
 from trailhouse.consumer.ranges import Range
 from trailhouse.consumer.stand_in import Received, StandIn, deadly
 from trailhouse.schemas.config import KafkaConfig, WorkerConfig
-from trailhouse.schemas.errors import DeliveryError, StorageError
+from trailhouse.schemas.errors import BrokerError, StorageError
 
 CHUNKS = 4
 RETRY_SECONDS = 2.0
@@ -142,7 +142,7 @@ class IsolatedReading:
         while number in self._left and not self._dropped.is_set():
             try:
                 stand_in, offset = self._examination.passage(number, self._left[number].first, why)
-            except (DeliveryError, StorageError):
+            except (BrokerError, StorageError):
                 self._dropped.wait(RETRY_SECONDS)
                 continue
             if stand_in is not None:

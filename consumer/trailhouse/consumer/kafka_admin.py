@@ -20,33 +20,16 @@ from trailhouse.consumer.group_members import GroupMember, members_of
 from trailhouse.consumer.group_offsets import PartitionLag, group_offsets
 from trailhouse.schemas.config import KafkaConfig
 from trailhouse.schemas.errors import (
+    BrokerError,
     BrokerRejectedError,
-    ConfigError,
-    DeliveryTimeoutError,
-    TrailhouseError,
+    BrokerUnavailableError,
 )
-from trailhouse.schemas.kafka_errors import is_tls_refusal
+from trailhouse.schemas.kafka_errors import broker_error, fault_of, settings_error
 from trailhouse.schemas.topic import topic_options
 
 __all__ = ["KafkaAdmin", "PartitionLag", "Topic"]
 
 _POLL_SECONDS = 0.05
-_AWAY = frozenset(
-    {
-        "_ALL_BROKERS_DOWN",
-        "_TRANSPORT",
-        "_TIMED_OUT",
-        "_TIMED_OUT_QUEUE",
-        "_RESOLVE",
-        "REQUEST_TIMED_OUT",
-        "COORDINATOR_NOT_AVAILABLE",
-        "COORDINATOR_LOAD_IN_PROGRESS",
-        "LEADER_NOT_AVAILABLE",
-        "NOT_COORDINATOR",
-        "BROKER_NOT_AVAILABLE",
-    }
-)
-_REFUSED_CONNECTIONS = frozenset({"_AUTHENTICATION", "_SSL", "SASL_AUTHENTICATION_FAILED"})
 
 
 class Topic(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,9 +63,7 @@ class KafkaAdmin:
         try:
             self._client: Any = AdminClient(options)  # its futures carry no types
         except KafkaException as error:
-            raise ConfigError(
-                f"Kafka's client refuses the [kafka] settings: {_text(error.args[0])}"
-            ) from error
+            raise settings_error(error.args[0]) from error
 
     def __enter__(self) -> Self:
         return self
@@ -99,7 +80,7 @@ class KafkaAdmin:
         """Return the configured topic, or None when the cluster has none of that name.
 
         Raises:
-            DeliveryTimeoutError: Kafka does not answer. Retriable.
+            BrokerUnavailableError: Kafka does not answer. Retriable.
             BrokerRejectedError: Kafka refuses credentials or permission. Permanent.
         """
         try:
@@ -125,7 +106,7 @@ class KafkaAdmin:
         """Return the topic's id, which a topic made again under the same name does not share.
 
         Raises:
-            DeliveryTimeoutError: Kafka does not answer. Retriable.
+            BrokerUnavailableError: Kafka does not answer. Retriable.
             BrokerRejectedError: Kafka refuses, or has no such topic. Permanent.
         """
         return str(self._described().topic_id)
@@ -134,7 +115,7 @@ class KafkaAdmin:
         """Make the topic and wait until it has its leaders; False when somebody was faster.
 
         Raises:
-            DeliveryTimeoutError: Kafka does not answer; the topic may have been made. Retriable.
+            BrokerUnavailableError: Kafka does not answer; the topic may have been made. Retriable.
             BrokerRejectedError: Kafka refuses. Permanent; nothing was made.
         """
         config = self._config
@@ -156,7 +137,7 @@ class KafkaAdmin:
         """Return each partition's offsets and what *group_id* has committed there.
 
         Raises:
-            DeliveryTimeoutError: Kafka does not answer. Retriable.
+            BrokerUnavailableError: Kafka does not answer. Retriable.
             BrokerRejectedError: Kafka refuses, or has no such topic. Permanent.
         """
         try:
@@ -168,9 +149,9 @@ class KafkaAdmin:
             )
         except KafkaException as error:
             mapped = self._mapped(error.args[0])
-            if isinstance(mapped, DeliveryTimeoutError) and "committed" in error.args[0].str():
+            if isinstance(mapped, BrokerUnavailableError) and "committed" in error.args[0].str():
                 # To a user without the permission librdkafka says nothing else, and asks again and again.
-                raise DeliveryTimeoutError(
+                raise BrokerUnavailableError(
                     f"Kafka at {self._where} answers, but says nothing of the group {group_id} within"
                     f" {self._timeout_seconds:g} s: it has just started, or our user lacks the permission"
                     " Describe on that group; docs/cluster.md lists the ACLs of each role"
@@ -181,7 +162,7 @@ class KafkaAdmin:
         """Return who is in *group_id*; nobody when there is no such group.
 
         Raises:
-            DeliveryTimeoutError: Kafka does not answer. Retriable.
+            BrokerUnavailableError: Kafka does not answer. Retriable.
             BrokerRejectedError: Kafka refuses. Permanent.
         """
         # The old question, which warns of its age: what took its place may abort the process.
@@ -197,7 +178,7 @@ class KafkaAdmin:
         """Return the cluster's id and its number of brokers.
 
         Raises:
-            DeliveryTimeoutError: Kafka does not answer. Retriable.
+            BrokerUnavailableError: Kafka does not answer. Retriable.
             BrokerRejectedError: Kafka refuses. Permanent.
         """
         # Not describe_cluster: a broker that starts names no brokers yet, and librdkafka then aborts the
@@ -219,7 +200,7 @@ class KafkaAdmin:
         deadline = time.monotonic() + self._timeout_seconds
         while (found := self.topic()) is None or not found.has_leaders:
             if time.monotonic() > deadline:
-                raise DeliveryTimeoutError(
+                raise BrokerUnavailableError(
                     f"topic {self._config.topic} was made, but has no leader after"
                     f" {self._timeout_seconds:g} s: run `trailhouse init` again"
                 )
@@ -233,43 +214,20 @@ class KafkaAdmin:
         except TimeoutError as error:
             raise self._away() from error
 
-    def _mapped(self, error: KafkaError) -> TrailhouseError:
-        """Map Kafka's error to ours: the one place where this part does so."""
-        name = error.name()
-        if name == "UNKNOWN_TOPIC_OR_PART":
-            return BrokerRejectedError(
-                f"topic {self._config.topic} does not exist at {self._where}: run `trailhouse init`",
-                name,
-            )
-        if name.endswith("_AUTHORIZATION_FAILED"):
-            return BrokerRejectedError(
-                f"Kafka at {self._where} refuses ({name}): our user lacks a permission;"
-                " docs/cluster.md lists the ACLs of each role",
-                name,
-            )
-        if name not in _AWAY:
-            return BrokerRejectedError(
-                f"Kafka at {self._where} refuses ({name}): {_text(error)}", name
-            )
-        self._client.poll(0)  # serves error_cb, the only way to learn of bad credentials
-        if self._refusal is not None:
-            return BrokerRejectedError(
-                f"Kafka at {self._where} refuses the connection ({self._refusal.name()}):"
-                " check the security and SASL settings of [kafka]",
-                self._refusal.name(),
-            )
-        return self._away()
+    def _mapped(self, error: KafkaError) -> BrokerError:
+        if fault_of(error) == "unavailable":
+            self._client.poll(0)  # serves error_cb, the only way to learn of bad credentials
+            if self._refusal is None and error.name().startswith("_"):
+                return self._away()
+            error = self._refusal or error
+        return broker_error(error, self._where, self._config.topic)
 
-    def _away(self) -> DeliveryTimeoutError:
-        return DeliveryTimeoutError(
+    def _away(self) -> BrokerUnavailableError:
+        return BrokerUnavailableError(
             f"Kafka at {self._where} does not answer within {self._timeout_seconds:g} s:"
             " start it, or set TRAILHOUSE_KAFKA_BOOTSTRAP_SERVERS"
         )
 
     def _note_refusal(self, error: KafkaError) -> None:
-        if error.name() in _REFUSED_CONNECTIONS or is_tls_refusal(error):
+        if fault_of(error) == "credentials":
             self._refusal = error
-
-
-def _text(error: KafkaError) -> str:
-    return " ".join(error.str().split())

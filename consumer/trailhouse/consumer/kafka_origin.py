@@ -15,7 +15,7 @@ class KafkaOrigin(KafkaAdmin):
         """Return the ids of the cluster and of the topic.
 
         Raises:
-            DeliveryTimeoutError: Kafka does not answer. Retriable.
+            BrokerUnavailableError: Kafka does not answer. Retriable.
             BrokerRejectedError: Kafka refuses, or has no such topic. Permanent until mended.
         """
         cluster_id, _ = self.cluster()

@@ -21,27 +21,21 @@ from trailhouse.consumer.reading import Reading
 from trailhouse.consumer.stand_in import Received
 from trailhouse.schemas.config import KafkaConfig, WorkerConfig
 from trailhouse.schemas.errors import (
-    BrokerRejectedError,
-    DeliveryTimeoutError,
-    TrailhouseError,
+    BrokerError,
+    BrokerUnavailableError,
+)
+from trailhouse.schemas.kafka_errors import (
+    REFUSALS,
+    Fault,
+    broker_error,
+    fault_of,
+    one_line,
+    settings_error,
 )
 
-FENCED = frozenset({
-    "ILLEGAL_GENERATION", "UNKNOWN_MEMBER_ID", "REBALANCE_IN_PROGRESS", "FENCED_INSTANCE_ID", "FENCED_MEMBER_EPOCH",
-    "STALE_MEMBER_EPOCH", "_STATE", "_ASSIGNMENT_LOST", "_NO_OFFSET",
-})  # fmt: skip
-REFUSED = frozenset({
-    "UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION", "UNKNOWN_TOPIC_ID", "TOPIC_AUTHORIZATION_FAILED",
-    "GROUP_AUTHORIZATION_FAILED", "CLUSTER_AUTHORIZATION_FAILED", "SASL_AUTHENTICATION_FAILED", "_AUTHENTICATION",
-    "_SSL", "INVALID_GROUP_ID",
-})  # fmt: skip
-UNREADABLE = frozenset({
-    "_BAD_MSG", "_BAD_COMPRESSION", "_UNDERFLOW", "_NOT_IMPLEMENTED", "_CRIT_SYS_RESOURCE", "CORRUPT_MESSAGE",
-    "MSG_SIZE_TOO_LARGE",
-})  # fmt: skip
+CLOSED: frozenset[Fault] = frozenset({"unreadable", "record"})
 """What librdkafka says, again and again, of a batch that it cannot open; it never gets past it."""
 
-OFFSET_IS_GONE = "_AUTO_OFFSET_RESET"
 SUSPECT = "read by a worker that died"
 HOLDER = f"trailhouse-worker {uuid.uuid4().hex}"
 """Stands beside each offset that this process commits while it reads the partition."""
@@ -76,7 +70,7 @@ class KafkaSource:
     and reading goes on where its owner says, whatever a batch was made of.
 
     Raises:
-        BrokerRejectedError: librdkafka does not take the settings. Permanent.
+        ConfigError: librdkafka does not take the settings. Permanent.
     """
 
     def __init__(self, kafka: KafkaConfig, worker: WorkerConfig, listener: Listener) -> None:
@@ -101,7 +95,7 @@ class KafkaSource:
                 [kafka.topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
             )
         except KafkaException as error:
-            raise self._mapped(error.args[0]) from error
+            raise settings_error(error.args[0]) from error
         self._reading = Reading(self._consumer, worker.batch_bytes)
 
     def read(self, records: int, timeout_seconds: float) -> list[Received]:
@@ -113,7 +107,7 @@ class KafkaSource:
 
         Raises:
             BrokerRejectedError: Topic or permission is missing. Permanent until mended.
-            DeliveryTimeoutError: Something else stopped the reading. Retriable with a new source.
+            BrokerUnavailableError: Something else stopped the reading. Retriable with a new source.
         """
         try:
             messages = self._reading.take(records, timeout_seconds)
@@ -133,9 +127,9 @@ class KafkaSource:
         readable: list[Message] = []
         for message in messages:
             problem, number, offset = message.error(), message.partition(), message.offset()
-            if problem is not None and problem.name() == OFFSET_IS_GONE:
+            if problem is not None and fault_of(problem) == "expired":
                 self.is_astray = True
-            elif problem is not None and problem.name() in UNREADABLE and number is not None:
+            elif problem is not None and fault_of(problem) in CLOSED and number is not None:
                 self.failing.setdefault(number, Failure(problem.name())).times += 1
                 self._ends.pop(number, None)
             elif number in self.failing and (problem is None or problem.name() == AT_THE_END):
@@ -166,7 +160,7 @@ class KafkaSource:
         """Read a failing partition again, from *offset* on.
 
         Raises:
-            DeliveryTimeoutError: It cannot be read now. Retriable with a new source.
+            BrokerUnavailableError: It cannot be read now. Retriable with a new source.
         """
         self.failing.pop(partition, None)
         try:
@@ -194,7 +188,7 @@ class KafkaSource:
         Those of *suspects* are `failing` from the start: nothing is fetched of them before `go_on`.
 
         Raises:
-            DeliveryTimeoutError: The group does not take it. Retriable with a new source.
+            BrokerUnavailableError: The group does not take it. Retriable with a new source.
         """
         self._is_held = False
         self.is_astray = False
@@ -229,9 +223,9 @@ class KafkaSource:
         except KafkaException as error:
             problems = [error.args[0]]
         for problem in problems:
-            if problem.name() in FENCED:
+            if fault_of(problem) == "fenced":
                 return "fenced"
-            if problem.name() in REFUSED:
+            if fault_of(problem) in REFUSALS:
                 raise self._mapped(problem)
         if problems:
             return "later"
@@ -256,12 +250,12 @@ class KafkaSource:
                 return
             answers = self._consumer.commit(offsets=wanted, asynchronous=False)
         except KafkaException as error:
-            if error.args[0].name() in FENCED:
+            if fault_of(error.args[0]) == "fenced":
                 return
             raise self._mapped(error.args[0]) from error
         for part in answers:
             # Where the group is fenced, the partitions are taken from us in a moment.
-            if part.error is not None and part.error.name() not in FENCED:
+            if part.error is not None and fault_of(part.error) != "fenced":
                 raise self._mapped(part.error)
 
     def hold(self) -> None:
@@ -321,7 +315,7 @@ class KafkaSource:
     def _release(self) -> None:
         """Tell whoever reads our partitions next that nobody died of them."""
         with contextlib.suppress(
-            TrailhouseError
+            BrokerError
         ):  # then they are read with care, which costs time alone
             self._mark(self._positions, "", is_last=True)
 
@@ -336,28 +330,14 @@ class KafkaSource:
         self.failing.clear()
 
     def _note(self, error: KafkaError) -> None:
-        self.complaint = f"{error.name()}: {_text(error)}"
+        self.complaint = f"{error.name()}: {one_line(error)}"
 
-    def away(self, reason: str) -> DeliveryTimeoutError:
+    def away(self, reason: str) -> BrokerUnavailableError:
         """Return the error that says that Kafka does not answer, and the way out."""
-        return DeliveryTimeoutError(
+        return BrokerUnavailableError(
             f"Kafka at {self._where} does not answer ({reason}): start it, or set TRAILHOUSE_KAFKA_BOOTSTRAP_SERVERS"
         )
 
-    def _mapped(self, error: KafkaError, message: Message | None = None) -> TrailhouseError:
-        name = error.name()
-        where = (
-            f"partition {message.partition()} of topic {self._topic}"
-            if message
-            else f"topic {self._topic}"
-        )
-        if name in REFUSED:
-            return BrokerRejectedError(
-                f"Kafka at {self._where} refuses {where} ({name}): run `trailhouse init`, or mend topic and rights",
-                name,
-            )
-        return self.away(f"{name}: {_text(error)}")
-
-
-def _text(error: KafkaError) -> str:
-    return " ".join(error.str().split())
+    def _mapped(self, error: KafkaError, message: Message | None = None) -> BrokerError:
+        what = f"partition {message.partition()}" if message else ""
+        return broker_error(error, self._where, self._topic, what)

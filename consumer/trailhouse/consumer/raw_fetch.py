@@ -11,8 +11,11 @@ from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any, NamedTuple
 
+import confluent_kafka
+
 from trailhouse.schemas.config import KafkaConfig
-from trailhouse.schemas.errors import BrokerRejectedError, DeliveryTimeoutError
+from trailhouse.schemas.errors import BrokerError, BrokerRejectedError, BrokerUnavailableError
+from trailhouse.schemas.kafka_errors import broker_error
 
 HASH_BYTES = 16
 HEAD_BYTES = 32_768
@@ -55,14 +58,14 @@ def batch_at(
     Blocks; runs an event loop of its own, so call it in a thread without one.
 
     Raises:
-        DeliveryTimeoutError: Kafka does not answer in time. Retriable.
+        BrokerUnavailableError: Kafka does not answer in time. Retriable.
         BrokerRejectedError: It refuses, or the way to it is one that aiokafka does not know. Permanent.
     """
     fetch = _fetched(kafka, partition, offset)
     try:
         content, end = asyncio.run(asyncio.wait_for(fetch, timeout_seconds))
     except TimeoutError as error:
-        raise DeliveryTimeoutError(
+        raise BrokerUnavailableError(
             f"Kafka at {kafka.bootstrap_servers} does not answer (a raw fetch): try again later"
         ) from error
     return first_batch(content, offset, end)
@@ -128,7 +131,7 @@ def _crc32c(content: bytes) -> int:
 
 async def _fetched(kafka: KafkaConfig, partition: int, offset: int) -> tuple[bytes, int]:
     from aiokafka.client import AIOKafkaClient
-    from aiokafka.errors import KafkaError
+    from aiokafka.errors import BrokerResponseError, KafkaError
     from aiokafka.protocol.fetch import FetchRequest
     from aiokafka.structs import TopicPartition
 
@@ -146,12 +149,14 @@ async def _fetched(kafka: KafkaConfig, partition: int, offset: int) -> tuple[byt
         await client.force_metadata_update()
         leader = client.cluster.leader_for_partition(TopicPartition(kafka.topic, partition))
         if leader is None or leader == -1 or not await client.ready(leader):
-            raise DeliveryTimeoutError(f"partition {partition} has no leader: try again later")
+            raise BrokerUnavailableError(f"partition {partition} has no leader: try again later")
         wanted = [(kafka.topic, [(partition, offset, FETCH_BYTES)])]
         answer = await client.send(leader, FetchRequest(WAIT_MS, 1, FETCH_BYTES, 0, wanted))
-        return _content(answer, partition)
+        return _content(kafka, answer, partition)
+    except BrokerResponseError as error:
+        raise _refused(kafka, partition, error.errno) from error
     except KafkaError as error:
-        raise DeliveryTimeoutError(
+        raise BrokerUnavailableError(
             f"Kafka at {kafka.bootstrap_servers} does not answer a raw fetch"
             f" ({type(error).__name__}): try again later"
         ) from error
@@ -159,18 +164,22 @@ async def _fetched(kafka: KafkaConfig, partition: int, offset: int) -> tuple[byt
         await client.close()
 
 
-def _content(answer: Any, partition: int) -> tuple[bytes, int]:
+def _content(kafka: KafkaConfig, answer: Any, partition: int) -> tuple[bytes, int]:
     """Return the bytes of *partition*, and where its log ends for consumers."""
     for _, partitions in answer.topics:
         for found in partitions:
             number, code, end, content = found[0], found[1], found[2], found[-1]
             if number == partition and code:
-                raise DeliveryTimeoutError(
-                    f"partition {partition}: a raw fetch is refused with Kafka's code {code}"
-                )
+                raise _refused(kafka, partition, code)
             if number == partition:
                 return bytes(content or b""), end
     return b"", -1
+
+
+def _refused(kafka: KafkaConfig, partition: int, code: int) -> BrokerError:
+    """Return what *code* means, which is Kafka's own and so librdkafka's too."""
+    where, what = kafka.bootstrap_servers, f"partition {partition}"
+    return broker_error(confluent_kafka.KafkaError(code), where, kafka.topic, what)
 
 
 def _options(kafka: KafkaConfig) -> dict[str, Any]:

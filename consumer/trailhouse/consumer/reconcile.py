@@ -99,7 +99,7 @@ def reconcile(
         report: Told what is being done.
 
     Raises:
-        DeliveryError: Kafka is away (retriable), refuses, or has no such topic (permanent).
+        BrokerError: Kafka is away (retriable), refuses, or has no such topic (permanent).
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
         IntegrityError: Records expired or are damaged while they were read. Permanent; ask again.
         QueryError: The topic has no such partition. Permanent.

@@ -109,7 +109,7 @@ class DeepComparison:
         """Compare the offsets in *checked*; of those in *missing* it is known that they have no row.
 
         Raises:
-            DeliveryError: Kafka is away (retriable) or refuses (permanent).
+            BrokerError: Kafka is away (retriable) or refuses (permanent).
             StorageError: ClickHouse is away (retriable) or refuses (permanent).
             IntegrityError: Records expired or are damaged while they were read. Permanent; ask again.
         """

@@ -21,7 +21,7 @@ def unaccounted(storage: ClickHouse, reader: TopicReader, partition: int, ranges
     transaction's marker is an offset without a record. Both are in order.
 
     Raises:
-        DeliveryError, StorageError, IntegrityError: As for `reconcile`.
+        BrokerError, StorageError, IntegrityError: As for `reconcile`.
     """
     missing: list[int] = []
     for part in spans(ranges):

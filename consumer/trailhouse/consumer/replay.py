@@ -75,7 +75,7 @@ class Replay:
             `so_far` is; replay again.
 
         Raises:
-            DeliveryError: Kafka is away (retriable) or refuses (permanent).
+            BrokerError: Kafka is away (retriable) or refuses (permanent).
             StorageError: ClickHouse has been away for too long (retriable) or refuses (permanent).
             IntegrityError: Kafka no longer has some of the records, or they are damaged. Permanent.
         """

@@ -43,7 +43,7 @@ def wanted_ranges(
 
     Raises:
         QueryError: The partitions contradict each other, or there is none of that number. Permanent.
-        DeliveryError: Kafka does not answer (retriable) or refuses (permanent).
+        BrokerError: Kafka does not answer (retriable) or refuses (permanent).
     """
     chosen = _chosen(marks, begin, end, partition)
     starts = {mark.partition: mark.first_offset for mark in chosen}

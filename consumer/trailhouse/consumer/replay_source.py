@@ -8,18 +8,18 @@ from typing import Self, cast
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from trailhouse.consumer.kafka_options import AT_THE_END, consumer_options
-from trailhouse.consumer.kafka_source import UNREADABLE
+from trailhouse.consumer.kafka_source import CLOSED
 from trailhouse.consumer.ranges import Range
 from trailhouse.consumer.raw_fetch import batch_at
 from trailhouse.consumer.reading import Reading
 from trailhouse.consumer.stand_in import Received, StandIn, unreadable, whole_last
 from trailhouse.schemas.config import KafkaConfig, WorkerConfig
 from trailhouse.schemas.errors import (
-    BrokerRejectedError,
-    DeliveryTimeoutError,
-    IntegrityError,
-    TrailhouseError,
+    BrokerError,
+    BrokerUnavailableError,
+    UnreadableBatchError,
 )
+from trailhouse.schemas.kafka_errors import broker_error, fault_of, settings_error
 
 READ_RECORDS = 2_000
 READ_SECONDS = 0.2
@@ -28,19 +28,12 @@ SILENCE_SECONDS = 30.0
 NEVER_JOINED = "trailhouse-by-offset"
 """librdkafka wants the name of a group; without `subscribe` and `commit` Kafka never hears of it."""
 
-_GONE = "_AUTO_OFFSET_RESET"
-_REFUSED = frozenset({
-    "UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION", "UNKNOWN_TOPIC_ID", "TOPIC_AUTHORIZATION_FAILED",
-    "GROUP_AUTHORIZATION_FAILED", "CLUSTER_AUTHORIZATION_FAILED", "SASL_AUTHENTICATION_FAILED", "_AUTHENTICATION",
-    "_SSL",
-})  # fmt: skip
-
 
 class TopicReader:
     """Reads what it is asked for, of one topic. Used by one thread; a context manager that closes.
 
     Raises:
-        BrokerRejectedError: librdkafka does not take the settings. Permanent.
+        ConfigError: librdkafka does not take the settings. Permanent.
     """
 
     def __init__(self, kafka: KafkaConfig, *, silence_seconds: float = SILENCE_SECONDS) -> None:
@@ -56,7 +49,7 @@ class TopicReader:
         try:
             self._consumer = Consumer(options)
         except KafkaException as error:
-            raise self._mapped(error.args[0]) from error
+            raise settings_error(error.args[0]) from error
         self._reading = Reading(self._consumer, 0)
 
     def __enter__(self) -> Self:
@@ -76,7 +69,7 @@ class TopicReader:
         *moment_ms*, milliseconds since 1970 UTC; its value in *ends* when there is none.
 
         Raises:
-            DeliveryTimeoutError: Kafka does not answer. Retriable.
+            BrokerUnavailableError: Kafka does not answer. Retriable.
             BrokerRejectedError: Kafka refuses, or has no such topic. Permanent until mended.
         """
         wanted = [TopicPartition(self._topic, number, max(moment_ms, 0)) for number in ends]
@@ -99,10 +92,11 @@ class TopicReader:
         (transaction markers) are passed over. A batch that cannot be read is one `StandIn`.
 
         Raises:
-            DeliveryTimeoutError: Kafka delivers nothing for a while. Retriable.
+            BrokerUnavailableError: Kafka delivers nothing for a while. Retriable.
             BrokerRejectedError: Topic or permission is missing. Permanent until mended.
-            IntegrityError: Records are gone, or damaged so that their end is not to be seen; none was
-                passed over. Permanent.
+            OffsetsExpiredError: Kafka deleted some of the records meanwhile. Retriable: ask again.
+            UnreadableBatchError: A batch is damaged so that its end is not to be seen; it was not passed
+                over. Retriable once another batch follows.
         """
         left = dict(wanted)
         if not left:
@@ -142,7 +136,7 @@ class TopicReader:
             if number is None or number not in left or number in failed:
                 continue  # what follows a batch that cannot be opened is read again, after it
             if (problem := message.error()) is not None:
-                if problem.name() in UNREADABLE:
+                if fault_of(problem) in CLOSED:
                     failed.add(number)
                     self._take(self._unreadable(number, problem.name()), left, taken)
                 elif problem.name() == AT_THE_END:
@@ -168,7 +162,7 @@ class TopicReader:
         offset = self._next_offsets[number]
         batch = batch_at(self._kafka, number, offset, timeout_seconds=ASK_SECONDS)
         if batch is None or batch.last_offset is None:
-            raise IntegrityError(
+            raise UnreadableBatchError(
                 f"partition {number} of {self._topic}: the batch at offset {offset} is damaged ({why}), and its"
                 " end is not to be seen before another follows; it was not passed over"
             )
@@ -183,25 +177,14 @@ class TopicReader:
         del left[number]
         self._consumer.incremental_unassign([TopicPartition(self._topic, number)])
 
-    def _away(self, reason: str) -> DeliveryTimeoutError:
-        return DeliveryTimeoutError(
+    def _away(self, reason: str) -> BrokerUnavailableError:
+        return BrokerUnavailableError(
             f"Kafka at {self._where} does not answer ({reason}): start it, or set TRAILHOUSE_KAFKA_BOOTSTRAP_SERVERS"
         )
 
-    def _mapped(self, error: KafkaError, number: int | None = None) -> TrailhouseError:
-        name = error.name()
-        where = f"topic {self._topic}" if number is None else f"partition {number} of {self._topic}"
-        text = " ".join(error.str().split())
-        if name == _GONE:
-            return IntegrityError(
-                f"{where}: records that were asked for are gone ({text}): their retention ended meanwhile; ask again"
-            )
-        if name in _REFUSED:
-            return BrokerRejectedError(
-                f"Kafka at {self._where} refuses {where} ({name}): run `trailhouse init`, or mend topic and rights",
-                name,
-            )
-        return self._away(f"{name}: {text}")
+    def _mapped(self, error: KafkaError, number: int | None = None) -> BrokerError:
+        what = "" if number is None else f"partition {number}"
+        return broker_error(error, self._where, self._topic, what)
 
 
 def _runs(taken: list[Received]) -> Iterator[list[Received]]:

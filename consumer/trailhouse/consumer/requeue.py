@@ -8,7 +8,8 @@ from typing import NamedTuple, Protocol
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from trailhouse.schemas.config import KafkaConfig
-from trailhouse.schemas.errors import BrokerRejectedError, DeliveryTimeoutError
+from trailhouse.schemas.errors import BrokerUnavailableError
+from trailhouse.schemas.kafka_errors import FAULTS, settings_error
 from trailhouse.schemas.topic import MAX_RECORD_BYTES
 
 HEADER = "trailhouse-requeued-from"
@@ -16,6 +17,8 @@ HEADER = "trailhouse-requeued-from"
 
 TIMEOUT_SECONDS = 30.0
 _POLL_SECONDS = 0.05
+Note = Callable[[KafkaError | None, Message | None], None]
+"""Called once for each record, with the error or with the message that Kafka has acknowledged."""
 
 
 class Original(Protocol):
@@ -41,7 +44,7 @@ class Requeuer:
     """Sends to the topic with every in-sync replica's acknowledgement. Used by one thread.
 
     Raises:
-        BrokerRejectedError: librdkafka does not take the settings. Permanent.
+        ConfigError: librdkafka does not take the settings. Permanent.
     """
 
     def __init__(self, kafka: KafkaConfig, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
@@ -61,7 +64,7 @@ class Requeuer:
         try:
             self._producer = Producer(options)
         except KafkaException as error:
-            raise self._refused(error.args[0]) from error
+            raise settings_error(error.args[0]) from error
 
     def send(self, originals: Sequence[tuple[Original, str]]) -> list[Sent]:
         """Send records, each with the place it stood at, and return what became of each, in order.
@@ -70,29 +73,32 @@ class Requeuer:
             Those without a refusal are in the topic. When it raises, some may be.
 
         Raises:
-            DeliveryTimeoutError: Kafka does not answer in time. Retriable: sent twice, it is read once.
+            BrokerUnavailableError: Kafka does not answer in time. Retriable: sent twice, it is read once.
         """
         outcomes: dict[int, Sent] = {}
-        for number, (original, stood_at) in enumerate(originals):
-            headers: list[tuple[str, str | bytes | None]] = [*original.headers]
-            headers.append((HEADER, stood_at.encode()))
-            try:
-                self._producer.produce(
-                    self._topic,
-                    original.record,
-                    original.key,
-                    headers=headers,
-                    on_delivery=partial(_note, outcomes, number),
-                )
-            except (KafkaException, BufferError) as error:
-                reason = error.args[0]
-                name = reason.name() if isinstance(reason, KafkaError) else "QUEUE_FULL"
-                outcomes[number] = Sent(-1, -1, name)
         deadline = time.monotonic() + self._timeout_seconds + 1.0
+        for number, (original, stood_at) in enumerate(originals):
+            note = partial(_note, outcomes, number)
+            self._wait(partial(self._is_taken, original, stood_at, note), deadline)
         self._wait(lambda: len(outcomes) == len(originals), deadline)
-        if any(sent.refusal == "_MSG_TIMED_OUT" for sent in outcomes.values()):
+        refusals = {sent.refusal for sent in outcomes.values()} - {None}
+        if any(FAULTS.get(str(name), "unavailable") == "unavailable" for name in refusals):
             raise self._away()
         return [outcomes[number] for number in range(len(originals))]
+
+    def _is_taken(self, original: Original, stood_at: str, note: Note) -> bool:
+        """Hand over one record; False when librdkafka has no room for it yet."""
+        headers: list[tuple[str, str | bytes | None]] = [*original.headers]
+        headers.append((HEADER, stood_at.encode()))
+        try:
+            self._producer.produce(
+                self._topic, original.record, original.key, headers=headers, on_delivery=note
+            )
+        except BufferError:
+            return False
+        except KafkaException as error:
+            note(error.args[0], None)
+        return True
 
     def _wait(self, is_done: Callable[[], bool], deadline: float) -> None:
         while not is_done():
@@ -100,24 +106,18 @@ class Requeuer:
                 raise self._away()
             self._producer.poll(_POLL_SECONDS)
 
-    def _away(self) -> DeliveryTimeoutError:
-        return DeliveryTimeoutError(
+    def _away(self) -> BrokerUnavailableError:
+        return BrokerUnavailableError(
             f"Kafka at {self._where} did not acknowledge within {self._timeout_seconds:g} s; some records may be in"
             " the topic: start it and requeue again, a record that is there twice is read once"
         )
 
-    def _refused(self, error: KafkaError) -> BrokerRejectedError:
-        return BrokerRejectedError(
-            f"Kafka's client refuses the [kafka] settings: {' '.join(error.str().split())}",
-            error.name(),
-        )
-
 
 def _note(
-    outcomes: dict[int, Sent], number: int, error: KafkaError | None, message: Message
+    outcomes: dict[int, Sent], number: int, error: KafkaError | None, message: Message | None
 ) -> None:
-    if error is not None:
-        outcomes[number] = Sent(-1, -1, error.name())
+    if error is not None or message is None:
+        outcomes[number] = Sent(-1, -1, error.name() if error else "UNKNOWN")
     else:
         partition, offset = message.partition(), message.offset()
         outcomes[number] = Sent(

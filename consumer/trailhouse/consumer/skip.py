@@ -52,7 +52,7 @@ def skip(
     Raises:
         QueryError: The group does not stand at the first of them, or some are stored. Permanent;
             nothing was changed.
-        DeliveryError: Kafka is away (retriable), refuses, or has no such topic (permanent).
+        BrokerError: Kafka is away (retriable), refuses, or has no such topic (permanent).
         StorageError: ClickHouse is away (retriable) or refuses (permanent); skip again.
     """
     origin = KafkaOrigin(kafka, timeout_seconds=ANSWER_SECONDS).origin(kafka)

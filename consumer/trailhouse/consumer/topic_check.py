@@ -63,7 +63,7 @@ class TopicCheck:
         """Ask for the topic's id, and now and then for its settings; what is wrong with these is on /health.
 
         Raises:
-            DeliveryError: Kafka does not answer or refuses. Ask again.
+            BrokerError: Kafka does not answer (retriable) or refuses (permanent). Ask again.
         """
         # A new client: one from before an outage may not answer for a minute.
         with self._ask_kafka() as admin:

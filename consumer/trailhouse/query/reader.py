@@ -197,7 +197,7 @@ class AuditReader:
             DeliveryTimeoutError: Not acknowledged or not stored in time. Retriable; the event is on
                 its way, or another tenant's.
             DeliveryError: The broker refused it, or its logger is gone. As the receipt's `result`.
-            IntegrityError: It is in quarantine: it is in the topic, and no reader will see it before
+            EventQuarantinedError: It is in quarantine: it is in the topic, and no reader will see it before
                 it is requeued. Permanent; says where it is.
             StorageRejectedError, ConfigError: As for `get_audit_log`. Permanent.
         """

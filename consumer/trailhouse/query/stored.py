@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 from trailhouse.schemas.backoff import Backoff
 from trailhouse.schemas.errors import (
     DeliveryTimeoutError,
-    IntegrityError,
+    EventQuarantinedError,
     StorageUnavailableError,
 )
 from trailhouse.store import ClickHouse
@@ -85,7 +85,7 @@ def _ask(
     """Take out of *pending* what of *part* is visible.
 
     Raises:
-        IntegrityError: One of the rest is in quarantine.
+        EventQuarantinedError: One of the rest is in quarantine.
     """
     values: dict[str, Any] = {
         "sessions": list({receipt.session_id for receipt, _ in part}),
@@ -125,7 +125,7 @@ def _check_quarantine(clickhouse: ClickHouse, left: Mapping[str, Delivery]) -> N
     for partition, offset, reason, event_id in rows:
         delivery = left[event_id]
         if (delivery.partition, delivery.offset) == (partition, offset):
-            raise IntegrityError(
+            raise EventQuarantinedError(
                 f"event {event_id} is in quarantine ({reason}): see"
                 f" `trailhouse quarantine show {partition}:{offset}`"
             )

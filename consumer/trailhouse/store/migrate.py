@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from trailhouse.schemas.config import ClickHouseConfig
-from trailhouse.schemas.errors import ConfigError, StorageRejectedError
+from trailhouse.schemas.errors import SchemaMismatchError, StorageRejectedError
 from trailhouse.schemas.migrations import Migration, migrations
 from trailhouse.store.clickhouse import ClickHouse
 
@@ -38,7 +38,7 @@ def migrate(
         known: The migrations to bring it to; those of this package if None.
 
     Raises:
-        ConfigError: An applied one was edited, or the database is newer than this package: the two
+        SchemaMismatchError: An applied one was edited, or the database is newer than this package: the two
             do not belong together. Permanent; nothing was changed.
         StorageRejectedError: ClickHouse refuses. Permanent; names the way out.
         StorageUnavailableError: Retriable; what was done stays, and the next call goes on.
@@ -64,7 +64,7 @@ def plan(config: ClickHouseConfig, known: Sequence[Migration] | None = None) -> 
     """Return what `migrate` would apply, and change nothing.
 
     Raises:
-        ConfigError, StorageError: As for `migrate`.
+        StorageError: As for `migrate`.
     """
     with ClickHouse(config) as clickhouse:
         return plan_with(clickhouse, known)
@@ -81,7 +81,7 @@ def check(config: ClickHouseConfig, known: Sequence[Migration] | None = None) ->
     """Return when the database is exactly what this package knows; call it before using the tables.
 
     Raises:
-        ConfigError: It is newer, or was made by an edited migration. Permanent; says what to do.
+        SchemaMismatchError: It is newer, or was made by an edited migration. Permanent; says what to do.
         StorageRejectedError: It is older or not there: `trailhouse init` mends that.
         StorageUnavailableError: Retriable; nothing is known.
     """
@@ -103,13 +103,13 @@ def _missing(clickhouse: ClickHouse, known: Sequence[Migration] | None) -> tuple
     applied = _read(clickhouse)
     newest = max((found.number for found in applied), default=0)
     if newest > max(ours, default=0):
-        raise ConfigError(
+        raise SchemaMismatchError(
             f"{_place(clickhouse)} needs trailhouse with migration {newest}, this one knows up to"
             f" {max(ours, default=0)}; install a newer trailhouse"
         )
     for found in applied:
         if found.sha256 != ours[found.number].sha256:
-            raise ConfigError(
+            raise SchemaMismatchError(
                 f"{_place(clickhouse)} was made by another version of migration {found.number} ({found.name});"
                 " a migration must not be edited: use the trailhouse that made it, or a new database"
             )

@@ -25,7 +25,7 @@ def missing_objects(
     """Return what applied migrations made and the database lacks, such as ``view events``.
 
     Raises:
-        ConfigError, StorageError: As for `migrate`.
+        StorageError: As for `migrate`.
     """
     with ClickHouse(config) as clickhouse:
         return _missing(clickhouse, _applied(clickhouse, known))
@@ -35,7 +35,7 @@ def restore(config: ClickHouseConfig, known: Sequence[Migration] | None = None) 
     """Make what is missing, and return it; safe to repeat, and to run twice at a time.
 
     Raises:
-        ConfigError, StorageError: As for `migrate`.
+        StorageError: As for `migrate`.
     """
     with ClickHouse(config) as clickhouse:
         applied = _applied(clickhouse, known)

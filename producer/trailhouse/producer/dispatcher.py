@@ -20,7 +20,7 @@ from trailhouse.producer.service_name import default_service
 from trailhouse.producer.spool_root import check_root
 from trailhouse.producer.waits import STAY, bounded, wait_empty, wait_settled_all
 from trailhouse.schemas.errors import (
-    BrokerRejectedError,
+    DeliveryRejectedError,
     EventTooLargeError,
     ProducerClosedError,
     SpoolFullError,
@@ -242,7 +242,7 @@ class Dispatcher:
         # A program that is off by its settings has said no more than that it is.
         if not outbox.is_durable and self._config.enabled:
             raise waits.with_traceback(None)
-        if isinstance(waits, BrokerRejectedError):
+        if isinstance(waits, DeliveryRejectedError):
             waiting = outbox.stats().queued_events
             log.error("closing the audit logger: %s; %d events wait: %s", waits, waiting, STAY)
         else:

@@ -21,7 +21,7 @@ def drain(
 
     Raises:
         DeliveryTimeoutError: Not all in time; what is left stays in its spool. Retriable.
-        BrokerRejectedError: The topic is missing, the broker refuses. Nothing is lost.
+        DeliveryRejectedError: The topic is missing, the broker refuses. Nothing is lost.
         SpoolUnavailableError: Some events were damaged and are set aside, all others acknowledged; or a
             spool cannot be read. Retriable once that is mended.
     """

@@ -230,7 +230,7 @@ class AuditLogger(RunEvents, AsyncCalls):
             SpoolUnavailableError: The spool cannot be written. Retriable; nothing was logged.
             ProducerClosedError: After `close`. Permanent; nothing was logged.
             ConfigError: The broker client refuses the settings, told by the first event. Permanent.
-            DeliveryTimeoutError, BrokerRejectedError: With *wait* alone, as `Receipt.result`: the event
+            DeliveryTimeoutError, DeliveryRejectedError: With *wait* alone, as `Receipt.result`: the event
                 is logged and goes on being sent, but the broker is not known to have it.
         """
         timeout = bounded(timeout_seconds) if wait else 0.0
@@ -289,7 +289,7 @@ class AuditLogger(RunEvents, AsyncCalls):
 
         Raises:
             DeliveryTimeoutError: Some are not, after *timeout_seconds*; they stay queued. Retriable.
-            BrokerRejectedError: The topic is missing, the credentials are wrong, or the broker
+            DeliveryRejectedError: The topic is missing, the credentials are wrong, or the broker
                 refused an event since the last `flush`. What it refuses as a whole stays queued.
             SpoolUnavailableError: Events were damaged on the disk since the last call, and set aside.
             ProducerClosedError: The logger was closed before some were acknowledged. Permanent.
@@ -308,8 +308,8 @@ class AuditLogger(RunEvents, AsyncCalls):
             timeout_seconds: How long to wait for acknowledgements; `close_timeout_seconds` if not given.
 
         Raises:
-            DeliveryTimeoutError, BrokerRejectedError: In mode ``memory``: what was not acknowledged is lost.
-            BrokerRejectedError: The broker refused an event by itself: it is set aside, and nobody sends it.
+            DeliveryTimeoutError, DeliveryRejectedError: In mode ``memory``: what was not acknowledged is lost.
+            DeliveryRejectedError: The broker refused an event by itself: it is set aside, and nobody sends it.
             SpoolUnavailableError: As `flush`. The logger is closed all the same, whatever is raised.
         """
         timeout = (

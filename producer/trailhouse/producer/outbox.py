@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from trailhouse.producer.backlog import Backlog
     from trailhouse.producer.receipt import Delivery
-    from trailhouse.schemas.errors import BrokerRejectedError, DeliveryError
+    from trailhouse.schemas.errors import DeliveryError, DeliveryRejectedError
 
 
 class Outbox:
@@ -43,7 +43,7 @@ class Outbox:
         self.is_resting = False
         self.waiting: deque[Receipt] = deque()
         self.sent: deque[Receipt] = deque()
-        self.trouble: BrokerRejectedError | None = None
+        self.trouble: DeliveryRejectedError | None = None
         self.is_closed = False
         self.expects_adoption = False
         self.is_adopted = False
@@ -308,7 +308,7 @@ class Outbox:
         receipt.refusal = self._unreported_refusal = error
         self._refused += 1
 
-    def report_trouble(self, trouble: BrokerRejectedError) -> bool:
+    def report_trouble(self, trouble: DeliveryRejectedError) -> bool:
         """Tell everyone who waits that the broker refuses; the events stay queued.
 
         Returns whether this is new. With nothing queued there is nobody to tell, and an old trouble

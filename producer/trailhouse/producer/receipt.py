@@ -67,7 +67,7 @@ class Receipt:
             ConfigError: *timeout_seconds* is not a number. Permanent; the event goes on being sent.
             DeliveryTimeoutError: No answer within *timeout_seconds*; below 0 counts as 0. Retriable;
                 outcome unknown.
-            BrokerRejectedError: The topic is missing, the credentials are wrong, or the broker
+            DeliveryRejectedError: The topic is missing, the credentials are wrong, or the broker
                 refused this event. Permanent until somebody mends the cause.
             ProducerClosedError: The logger was closed before the broker answered. Permanent; the
                 outcome is unknown, and the event is not sent again.

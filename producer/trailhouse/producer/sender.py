@@ -10,7 +10,7 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaException, Producer
 
 from trailhouse.producer.frame import MAX_RECORD_BYTES
 from trailhouse.producer.inheritance import SWEEP_AGE_SECONDS
@@ -19,14 +19,14 @@ from trailhouse.producer.spool import sync
 from trailhouse.schemas.backoff import Backoff
 from trailhouse.schemas.codec import decode_envelope
 from trailhouse.schemas.errors import (
-    BrokerRejectedError,
     ConfigError,
     DeliveryError,
+    DeliveryRejectedError,
 )
-from trailhouse.schemas.kafka_errors import is_tls_refusal
+from trailhouse.schemas.kafka_errors import REFUSALS, fault_of, one_line
 
 if TYPE_CHECKING:
-    from confluent_kafka import Message
+    from confluent_kafka import KafkaError, Message
 
     from trailhouse.producer.outbox import Outbox
     from trailhouse.producer.receipt import Receipt
@@ -44,20 +44,6 @@ LONGEST_BACKOFF_SECONDS = 5.0
 KAFKA_OVERHEAD_BYTES = 4_096
 MOST_AT_ONCE = 4_096
 """Events that are handed over under one hold of the lock, which a caller, and an event loop, may wait for: some ms."""
-
-REFUSES_ONE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD})
-"""Errors about a record itself, or its batch: sending the same again cannot help."""
-
-REFUSES_ALL = frozenset({
-    KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED,
-    KafkaError.UNSUPPORTED_SASL_MECHANISM, KafkaError.ILLEGAL_SASL_STATE,
-    KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
-    KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION,
-    KafkaError.TOPIC_EXCEPTION, KafkaError.POLICY_VIOLATION,
-})  # fmt: skip
-"""Errors that somebody must mend at the broker or in the settings; librdkafka tells the
-authentication ones only through `error_cb`."""
 
 
 def client_options(config: ProducerConfig) -> dict[str, Any]:
@@ -171,7 +157,7 @@ class Sender:
             except BufferError:
                 return  # until reports have made room
             except KafkaException as error:
-                if error.args[0].code() not in REFUSES_ONE:
+                if fault_of(error.args[0]) != "record":
                     self._errors.append(error.args[0])
                     self._is_refused = True
                     return
@@ -286,9 +272,9 @@ class Sender:
             receipt, report = reports.popleft()
             if isinstance(report, Delivery):
                 outcomes.append((receipt, report))
-            elif report.code() in REFUSES_ONE and (self._is_alone or len(self._outbox.sent) == 1):
+            elif fault_of(report) == "record" and (self._is_alone or len(self._outbox.sent) == 1):
                 self._refuse(receipt, report, outcomes)
-            elif report.code() in REFUSES_ONE:
+            elif fault_of(report) == "record":
                 # The broker refuses a batch for what may be the fault of one event in it, or of their
                 # number: each is sent alone, until those that are on their way now have been.
                 self._is_refused = True
@@ -319,7 +305,7 @@ class Sender:
         event_id = receipt.event_id or decode_envelope(receipt.record).envelope.event_id
         log.error("the broker refuses event %s: %s", event_id, error.name())
         told = f"the broker refuses event {event_id}: {error.str()}"
-        outcomes.append((receipt, BrokerRejectedError(told, error.name())))
+        outcomes.append((receipt, DeliveryRejectedError(told, error.name())))
 
     def _start_over(self, producer: Producer | None) -> None:
         """Take back everything unsettled, wait a little, and send it in order with a new producer.
@@ -348,10 +334,9 @@ class Sender:
             self._on_error(self._errors.popleft())
 
     def _on_error(self, error: KafkaError) -> None:
-        code = error.code()
-        if code in REFUSES_ALL or is_tls_refusal(error):
+        if fault_of(error) in REFUSALS:
             self._report_trouble(error)
-        elif code == KafkaError._ALL_BROKERS_DOWN and not self._is_away:
+        elif error.name() == "_ALL_BROKERS_DOWN" and not self._is_away:
             self._is_away = True
             log.warning(
                 "no broker answers at %s; events wait", self._config.kafka.bootstrap_servers
@@ -359,20 +344,20 @@ class Sender:
 
     def _report_trouble(self, error: KafkaError) -> None:
         name = error.name()
-        trouble = BrokerRejectedError(f"{_cause(error.code(), self._config)} ({name})", name)
+        trouble = DeliveryRejectedError(f"{_cause(error, self._config)} ({name})", name)
         if self._outbox.report_trouble(trouble):
             log.error("%s; events wait", trouble)
 
 
-def _cause(code: int, config: ProducerConfig) -> str:
-    if code in {
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
-        KafkaError._UNKNOWN_TOPIC,
-        KafkaError._UNKNOWN_PARTITION,
-        KafkaError.TOPIC_EXCEPTION,
-    }:
-        return f"topic {config.kafka.topic} does not exist at {config.kafka.bootstrap_servers}: run `trailhouse init`"
-    return (
-        f"the broker at {config.kafka.bootstrap_servers} refuses us:"
-        " check TRAILHOUSE_KAFKA_SECURITY_PROTOCOL, _SASL_…, _SSL_… and the topic's permissions"
-    )
+def _cause(error: KafkaError, config: ProducerConfig) -> str:
+    where = config.kafka.bootstrap_servers
+    match fault_of(error):
+        case "topic":
+            return f"topic {config.kafka.topic} does not exist at {where}: run `trailhouse init`"
+        case "refused":
+            return f"the broker at {where} refuses what goes to topic {config.kafka.topic}: {one_line(error)}"
+        case _:
+            return (
+                f"the broker at {where} refuses us:"
+                " check TRAILHOUSE_KAFKA_SECURITY_PROTOCOL, _SASL_…, _SSL_… and the topic's permissions"
+            )

@@ -105,7 +105,7 @@ def wait_empty(outbox: Outbox, timeout_seconds: float) -> None:
     """Return when every event that was added before this call is acknowledged or refused.
 
     Raises:
-        BrokerRejectedError: The broker refuses; what it refuses as a whole stays queued.
+        DeliveryRejectedError: The broker refuses; what it refuses as a whole stays queued.
         SpoolUnavailableError: Events were damaged on the disk since the last call, and set aside.
         DeliveryTimeoutError: Some are not acknowledged within *timeout_seconds*; they stay queued.
         ProducerClosedError: The logger was closed before some were acknowledged.
@@ -118,7 +118,7 @@ def wait_settled_all(outbox: Outbox, timeout_seconds: float) -> DeliveryError | 
     """Do what `wait_empty` does, but return why some still wait: they are safe where there is a spool.
 
     Raises:
-        BrokerRejectedError: The broker refused an event since the last call: it is set aside.
+        DeliveryRejectedError: The broker refused an event since the last call: it is set aside.
         SpoolUnavailableError: As `wait_empty`.
     """
     timeout = bounded(timeout_seconds)

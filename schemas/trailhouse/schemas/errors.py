@@ -4,26 +4,38 @@
 
     TrailhouseError                  retriable: ClassVar[bool]
     ├─ ConfigError                   a setting is missing, unknown or contradictory; nothing was started
-    ├─ EventError                    the caller's event was refused; nothing was sent
+    ├─ EventError                    an event was refused; nothing was sent
     │  ├─ InvalidEventError          a field breaks a rule: mend the event
     │  └─ EventTooLargeError         the encoded event is over the limit: shorten it
-    ├─ DeliveryError                 not known to be durable
-    │  ├─ SpoolFullError             no room in the spool within the timeout; the event was not logged: try again
-    │  ├─ SpoolUnavailableError      the spool cannot be written; the event was not logged: mend the disk
-    │  ├─ QueueFullError             no room within the timeout; the event was not queued: try again
-    │  ├─ DeliveryTimeoutError       outcome unknown; the event is still on its way
-    │  ├─ ProducerClosedError        the logger is closed; a new event was not queued, an old one's outcome is unknown
-    │  └─ BrokerRejectedError        the broker refuses: mend topic, credentials or size
-    ├─ StorageError
-    │  ├─ StorageUnavailableError    ClickHouse is away or overloaded: try again
+    ├─ DeliveryError                 a logger's event is not known to be durable
+    │  ├─ SpoolFullError           ↻ no room in the spool within the timeout; the event was not logged
+    │  ├─ SpoolUnavailableError    ↻ the spool cannot be written; the event was not logged: mend the disk
+    │  ├─ QueueFullError           ↻ no room within the timeout; the event was not queued
+    │  ├─ DeliveryTimeoutError     ↻ outcome unknown; the event is still on its way
+    │  ├─ DeliveryRejectedError      the broker refuses: mend topic, credentials or size
+    │  └─ ProducerClosedError        the logger is closed; a new event was not queued, an old one's outcome is unknown
+    ├─ EventQuarantinedError         the event is in Kafka and in quarantine, not in the log: requeue it
+    ├─ BrokerError                   a call of the worker's or an operator's to Kafka failed
+    │  ├─ BrokerUnavailableError   ↻ Kafka is away, busy or electing, or gave the partitions to another
+    │  ├─ OffsetsExpiredError      ↻ Kafka deleted the records while they were read: ask again, from where it begins now
+    │  ├─ UnreadableBatchError     ↻ a batch is damaged, and its end is not to be seen before another follows
+    │  └─ BrokerRejectedError        Kafka refuses for good: mend topic, rights, credentials or settings
+    ├─ WorkerStoppedError            the worker ended before a commit, so that somebody decides; nothing more is lost
+    │  ├─ OffsetGapError             Kafka no longer has records that nobody stored
+    │  └─ BreakerTrippedError        most of a batch are not events
+    ├─ StorageError                  ClickHouse did not do what was asked
+    │  ├─ StorageUnavailableError  ↻ ClickHouse is away or overloaded
+    │  ├─ SchemaMismatchError        the database is newer than this package, or of another make: install what made it
     │  └─ StorageRejectedError       ClickHouse refuses for good; carries its code and name
     │     └─ StorageDataError        … because of a value that was to be stored
+    ├─ IntegrityError                stored bytes contradict their hash, or a row its bytes: somebody altered them
+    ├─ ComparisonError               what was read back is not what was logged
     ├─ QueryError                    a filter, limit or name that cannot be answered
-    ├─ JournalError                  the journal of `trailhouse emit` is in use, or cannot be used
-    ├─ StackError                    the local Kafka or ClickHouse cannot be started or stopped
-    └─ IntegrityError                stored data contradicts its own bytes
+    ├─ JournalError                ↻ the journal of `trailhouse emit` is in use, or cannot be used
+    └─ StackError                    the local Kafka or ClickHouse cannot be started or stopped
 
-Messages name fields and rules, never values: a value may be personal or secret.
+``↻`` is retriable: the same call may succeed later. Every other one is permanent until somebody mends its
+cause. Messages name fields and rules, never values: a value may be personal or secret.
 """
 
 from typing import ClassVar
@@ -40,7 +52,7 @@ class ConfigError(TrailhouseError):
 
 
 class EventError(TrailhouseError):
-    """The caller's event was refused. Permanent; nothing was sent."""
+    """An event was refused. Permanent; nothing was sent."""
 
 
 class InvalidEventError(EventError):
@@ -114,7 +126,7 @@ class ProducerClosedError(DeliveryError):
     """
 
 
-class BrokerRejectedError(DeliveryError):
+class DeliveryRejectedError(DeliveryError):
     """The broker refuses: unknown topic, wrong credentials, no permission, message too large.
 
     Permanent until somebody mends the cause; events already queued are kept, and go out then.
@@ -127,8 +139,73 @@ class BrokerRejectedError(DeliveryError):
         super().__init__(message)
         self.code = code
 
-    def __reduce__(self) -> tuple[type["BrokerRejectedError"], tuple[str, str]]:
+    def __reduce__(self) -> tuple[type["DeliveryRejectedError"], tuple[str, str]]:
         return type(self), (str(self), self.code)
+
+
+class EventQuarantinedError(TrailhouseError):
+    """The event is in Kafka, and the worker put it into quarantine: no reader sees it.
+
+    Permanent until it is requeued; its bytes and the reason are kept.
+    """
+
+
+class BrokerError(TrailhouseError):
+    """A call to Kafka by the worker or an operator failed; `trailhouse.schemas.kafka_errors` says how.
+
+    Attributes:
+        code: Kafka's name of the error, such as ``UNKNOWN_TOPIC_OR_PART``; empty when it gave none.
+    """
+
+    def __init__(self, message: str, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+
+    def __reduce__(self) -> tuple[type["BrokerError"], tuple[str, str]]:
+        return type(self), (str(self), self.code)
+
+
+class BrokerUnavailableError(BrokerError):
+    """Kafka is away, busy or electing, or gave our partitions to another. Retriable.
+
+    Whether it did what was asked is unknown.
+    """
+
+    retriable = True
+
+
+class OffsetsExpiredError(BrokerError):
+    """Kafka deleted records while they were read. Retriable: asked again, one begins where Kafka does."""
+
+    retriable = True
+
+
+class UnreadableBatchError(BrokerError):
+    """A batch in the topic is damaged, and its end cannot be seen yet. Retriable once another follows.
+
+    Nothing was passed over; `trailhouse skip` does that.
+    """
+
+    retriable = True
+
+
+class BrokerRejectedError(BrokerError):
+    """Kafka refuses: no such topic, wrong credentials, no permission, a request that it does not take.
+
+    Permanent until somebody mends the cause; nothing was done.
+    """
+
+
+class WorkerStoppedError(TrailhouseError):
+    """The worker ended by itself, before a commit. Permanent until somebody has decided; the next one goes on."""
+
+
+class OffsetGapError(WorkerStoppedError):
+    """Kafka has no records at offsets that nobody stored. Permanent until their loss is accepted."""
+
+
+class BreakerTrippedError(WorkerStoppedError):
+    """Most of a batch are not events. Permanent until the writer or the limit is mended; nothing is lost."""
 
 
 class StorageError(TrailhouseError):
@@ -139,6 +216,10 @@ class StorageUnavailableError(StorageError):
     """ClickHouse is away, overloaded or read-only. Retriable; a write's outcome is unknown."""
 
     retriable = True
+
+
+class SchemaMismatchError(StorageError):
+    """The database is newer than this package, or an edited migration made it. Permanent; nothing was done."""
 
 
 class StorageRejectedError(StorageError):
@@ -188,4 +269,8 @@ class StackError(TrailhouseError):
 
 
 class IntegrityError(TrailhouseError):
-    """Stored data contradicts its own bytes. Permanent; never retry."""
+    """Stored bytes contradict their hash, or a row contradicts its bytes. Permanent; never retry."""
+
+
+class ComparisonError(TrailhouseError):
+    """What was read back is not what was logged. Permanent; says which event, and what differs."""

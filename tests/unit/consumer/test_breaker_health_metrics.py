@@ -10,7 +10,11 @@ from trailhouse.consumer.breaker import check_share
 from trailhouse.consumer.health import Health
 from trailhouse.consumer.metrics import METRICS, PREFIX, WorkerMetrics
 from trailhouse.schemas import AuditEvent, WorkerConfig
-from trailhouse.schemas.errors import BrokerRejectedError, EventError, StorageUnavailableError
+from trailhouse.schemas.errors import (
+    BreakerTrippedError,
+    BrokerRejectedError,
+    StorageUnavailableError,
+)
 
 GOOD = AuditEvent(type="a", session_id="s").record
 
@@ -24,7 +28,9 @@ def test_breaker_needs_share_and_number(good: int, bad: int, stops: bool) -> Non
     config = WorkerConfig(max_bad_share=0.5, max_bad_rows=10)
     batch = batch_of([GOOD] * good + [b"bad"] * bad)
     if stops:
-        with pytest.raises(EventError, match=rf"{bad} of {good + bad} records .*nothing is lost"):
+        with pytest.raises(
+            BreakerTrippedError, match=rf"{bad} of {good + bad} records .*nothing is lost"
+        ):
             check_share(batch, len(batch.bad), config)
     else:
         check_share(batch, len(batch.bad), config)

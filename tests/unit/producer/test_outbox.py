@@ -4,9 +4,9 @@ import pytest
 
 from trailhouse.producer.outbox import Outbox
 from trailhouse.producer.receipt import Delivery, Receipt
-from trailhouse.schemas.errors import BrokerRejectedError
+from trailhouse.schemas.errors import DeliveryRejectedError
 
-TROUBLE = BrokerRejectedError("the broker refuses us", "_AUTHENTICATION")
+TROUBLE = DeliveryRejectedError("the broker refuses us", "_AUTHENTICATION")
 
 
 def queued(outbox: Outbox) -> Receipt:
@@ -45,7 +45,7 @@ def test_a_trouble_does_not_grow_with_those_it_is_told_to() -> None:
     outbox.report_trouble(TROUBLE)
     lengths: list[int] = []
     for _ in range(5):
-        with pytest.raises(BrokerRejectedError) as caught:
+        with pytest.raises(DeliveryRejectedError) as caught:
             receipt.result(0)
         lengths.append(len(caught.traceback))
 

@@ -57,7 +57,9 @@ def test_the_error_tree_is_drawn_as_it_is() -> None:
     [
         errors.InvalidEventError("session_id", "is missing"),
         errors.EventTooLargeError(10, 5),
+        errors.DeliveryRejectedError("refused", "CODE"),
         errors.BrokerRejectedError("refused", "CODE"),
+        errors.OffsetsExpiredError("gone"),
         errors.StorageRejectedError("refused", 60, "UNKNOWN_TABLE"),
         errors.StorageDataError("refused", 53, "TYPE_MISMATCH"),
     ],
