@@ -28,6 +28,7 @@ import msgspec
 from trailhouse.producer.descriptions import envelope_of
 from trailhouse.schemas.errors import InvalidEventError
 from trailhouse.schemas.event import check_id, checked_actor
+from trailhouse.schemas.plain import is_a, is_text, kind_of
 from trailhouse.schemas.quick import GIVEN
 from trailhouse.schemas.record import Actor
 
@@ -84,9 +85,12 @@ class Bound:
     def complete(self, given: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return *given*, in the order of `GIVEN`, with what is bound in the place of each None."""
         run_id = given[_RUN_ID]
-        is_child = run_id is not None and run_id != self.run_id
+        try:
+            pairs = self._pairs if run_id is None or run_id == self.run_id else self._pairs_of_child
+        except Exception:  # noqa: BLE001 - a foreign `__eq__` may raise anything; the event refuses what has one
+            pairs = self._pairs_of_child
         completed = list(given)
-        for index, value in self._pairs_of_child if is_child else self._pairs:
+        for index, value in pairs:
             if completed[index] is None:
                 completed[index] = value
         return tuple(completed)
@@ -152,10 +156,10 @@ class Binding:
 
 def described(what: object) -> object:
     """Return a run or session as something that has names: a plain id has one."""
-    if isinstance(what, str):
+    if is_text(what):
         return {"id": str.__str__(what)}  # of an enum's member its value
     # A number is no id, which the event says in its own words.
-    return {"id": what} if isinstance(what, (uuid.UUID, int, float, bytes)) else what
+    return {"id": what} if is_a(what, (uuid.UUID, int, float, bytes)) else what
 
 
 def fields_of(run: object, session: object, named: Mapping[str, Any]) -> dict[str, Any]:
@@ -167,7 +171,7 @@ def fields_of(run: object, session: object, named: Mapping[str, Any]) -> dict[st
     fields = envelope_of(run, session)
     for name, what in (("session_id", session), ("run_id", run)):
         if what is not None and fields[name] is None:
-            raise InvalidEventError(name, f"is missing: {type(what).__name__} has no `id`")
+            raise InvalidEventError(name, f"is missing: {kind_of(what)} has no `id`")
     fields |= {name: value for name, value in named.items() if value is not None}
     return checked(fields)
 
@@ -184,6 +188,7 @@ def checked(fields: Mapping[str, Any]) -> dict[str, Any]:
             result[name] = checked_actor(value)
         else:
             check_id(value, name)
+            result[name] = str.__str__(value)
     return result
 
 

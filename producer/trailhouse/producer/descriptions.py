@@ -6,9 +6,9 @@ Structs, mappings and any object with the same names are read alike; a missing n
 import enum
 import uuid
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
-from trailhouse.schemas.plain import exception_text
+from trailhouse.schemas.plain import exception_text, is_a, is_text, kind_of
 
 TOKEN_NAMES = ("input_tokens", "output_tokens", "total_tokens")
 
@@ -34,7 +34,7 @@ def read(source: object, *names: str) -> Any:
 def read_id(source: object, *names: str) -> Any:
     """Return an id; a UUID as its text, anything else as it is, for the event to judge."""
     value = read(source, *names)
-    return str(value) if isinstance(value, uuid.UUID) else value
+    return uuid.UUID.__str__(value) if issubclass(type(value), uuid.UUID) else value
 
 
 def envelope_of(run: object, session: object) -> dict[str, Any]:
@@ -70,12 +70,19 @@ def metadata_of(run: object, session: object) -> dict[str, Any] | None:
     metadata = {
         "run_metadata": read(run, "metadata"),
         "session_metadata": read(session, "metadata"),
-        "session_status": status if isinstance(status, (str, enum.Enum)) else None,
+        "session_status": status if is_a(status, (str, enum.Enum)) else None,
     }
     for name in ("run_metadata", "session_metadata"):
-        if not isinstance(metadata[name], Mapping) or not metadata[name]:
+        if not is_a(metadata[name], Mapping) or _is_empty(metadata[name]):
             metadata[name] = None
     return {name: value for name, value in metadata.items() if value is not None} or None
+
+
+def _is_empty(mapping: Any) -> bool:
+    try:
+        return not mapping
+    except Exception:  # noqa: BLE001 - a foreign length may raise anything; the event refuses or marks it
+        return False
 
 
 def started_data(run: object, session: object) -> dict[str, Any]:
@@ -102,9 +109,9 @@ def code_and_message(error: object) -> tuple[Any, Any]:
 
     Text alone is a message.
     """
-    if isinstance(error, str):
+    if is_text(error):
         return None, error
     code = read(error, "code", "error_code")
-    if not isinstance(error, BaseException):
+    if not issubclass(type(error), BaseException):
         return code, read(error, "message", "error_message")
-    return code if isinstance(code, str) else type(error).__name__, exception_text(error)
+    return code if is_text(code) else kind_of(error), exception_text(cast(BaseException, error))

@@ -17,6 +17,7 @@ from trailhouse.schemas.config import ProducerConfig
 from trailhouse.schemas.errors import DeliveryError, InvalidEventError
 from trailhouse.schemas.event import AuditEvent, unknown_field
 from trailhouse.schemas.event_type import EventType
+from trailhouse.schemas.plain import kind_of
 from trailhouse.schemas.quick import GIVEN
 
 if TYPE_CHECKING:
@@ -261,7 +262,7 @@ class AuditLogger(RunEvents, AsyncCalls):
         if not isinstance(given, AuditEvent):
             if not self.is_enabled:
                 return None
-            raise InvalidEventError("event", f"must be an AuditEvent, got {type(given).__name__}")
+            raise InvalidEventError("event", f"must be an AuditEvent, got {kind_of(given)}")
         is_switched = self._newest_switch() is not None or not self._is_on
         if is_switched and not self._switches.admits(tuple(getattr(given, name) for name in GIVEN)):
             return None

@@ -10,6 +10,7 @@ from trailhouse.producer.descriptions import envelope_of
 from trailhouse.producer.run_events import RunEvents
 from trailhouse.schemas.errors import InvalidEventError, TrailhouseError
 from trailhouse.schemas.marking import marked
+from trailhouse.schemas.plain import kind_of
 from trailhouse.schemas.quick import GIVEN
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class ReportedEvents(RunEvents):
 def tell_unlogged(name: str, run: object, session: object, error: Exception) -> None:
     """Say in our log which event of which run is not audited, and why."""
     # Our own errors name fields and rules; the text of a foreign one can hold what must not be logged.
-    reason = str(error) if isinstance(error, TrailhouseError) else type(error).__name__
+    reason = str(error) if isinstance(error, TrailhouseError) else kind_of(error)
     ids = envelope_of(described(run), described(session))
     log.error(
         "%s of run %s in session %s is not audited: %s",
@@ -72,6 +73,6 @@ def tell_unlogged(name: str, run: object, session: object, error: Exception) -> 
 
 
 def _shown(value: object) -> str:
-    if not isinstance(value, (str, int)):
-        return "unknown" if value is None else f"<{type(value).__name__}>"
+    if type(value) not in (str, int):
+        return "unknown" if value is None else f"<{kind_of(value)}>"
     return ascii(value)[:SHOWN_CHARACTERS]

@@ -12,9 +12,10 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from trailhouse.producer.layers import Layers
-from trailhouse.schemas.errors import EventError, TrailhouseError
+from trailhouse.schemas.errors import EventError, InvalidEventError, TrailhouseError
 from trailhouse.schemas.event import checked_actor
 from trailhouse.schemas.event_type import EventType
+from trailhouse.schemas.plain import is_text, kind_of
 from trailhouse.schemas.quick import GIVEN
 
 if TYPE_CHECKING:
@@ -157,18 +158,19 @@ class Switches:
             )
         return switch.is_on
 
-    def set(self, is_on: bool, given: Given, *, reason: str | None, actor: object) -> SwitchToken:
+    def set(self, is_on: bool, given: Given, *, reason: object, actor: object) -> SwitchToken:
         """Switch auditing on or off in this context; *given* is what is bound.
 
         Raises:
             EventError, DeliveryError: It cannot be told; nothing was switched.
         """
+        reason, actor = _checked(reason), None if actor is None else checked_actor(actor)
         switch = Switch(
             is_on=is_on,
             scope="context",
             changes=is_on != self.current.is_on,
             reason=reason,
-            actor=None if actor is None else checked_actor(actor),
+            actor=actor,
         )
         switch.tell(given, self._write)
         return SwitchToken(self, self._layers.push(switch))
@@ -215,6 +217,26 @@ class Switching:
     ) -> None:
         if self._token is not None and not self._token.is_used:
             self._leave(self._token)
+
+
+def _checked(reason: object) -> str | None:
+    """Return *reason* if it can be told: at once, since there may be no session to tell it in yet."""
+    if reason is None:
+        return None
+    if not is_text(reason):
+        raise InvalidEventError("reason", f"must be a string, got {kind_of(reason)}")
+    text = str.__str__(reason)
+    if not _is_valid(text):
+        raise InvalidEventError("reason", "must be valid Unicode, got a lone surrogate")
+    return text
+
+
+def _is_valid(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _word(is_on: bool) -> str:

@@ -11,7 +11,7 @@ from msgspec.structs import astuple, force_setattr
 
 from trailhouse.schemas.errors import InvalidEventError
 from trailhouse.schemas.event_type import TYPE_PATTERN, is_type_name
-from trailhouse.schemas.plain import plain_object, utc
+from trailhouse.schemas.plain import is_text, kind_of, plain_object, unreadable, utc
 from trailhouse.schemas.record import (
     ENVELOPE_FIELDS,
     Actor,
@@ -28,7 +28,8 @@ MAX_ID_CHARACTERS = 256
 SCHEMA_VERSION = 1
 MAX_SCHEMA_VERSION = 65_535
 Part = TypeVar("Part", Actor, Source)
-_OPTIONAL_IDS = (
+_IDS = (
+    "session_id",
     "tenant_id",
     "run_id",
     "parent_run_id",
@@ -38,7 +39,7 @@ _OPTIONAL_IDS = (
     "trace_id",
     "span_id",
 )
-_optional_ids = attrgetter(*_OPTIONAL_IDS)
+_ids = attrgetter(*_IDS)
 
 
 def _now() -> dt.datetime:
@@ -185,7 +186,7 @@ def _encoded(event: AuditEvent) -> bytes:
     if not event.unknown_fields:
         try:
             return with_six_digits(encode_sorted(event), event.occurred_at)
-        except ValueError:  # a UnicodeEncodeError too: the slow way names the field
+        except (TypeError, ValueError):  # a UnicodeEncodeError too: the slow way names the field
             pass
     names = Envelope.__struct_fields__
     return encode_envelope(
@@ -195,19 +196,21 @@ def _encoded(event: AuditEvent) -> bytes:
 
 def _check_type(event: AuditEvent) -> None:
     name = cast(object, event.type)
-    if not isinstance(name, str) or not is_type_name(name):
+    if type(name) is not str and is_text(name):
+        name = str.__str__(name)  # not what code of its own says of it
+        force_setattr(event, "type", name)
+    if type(name) is not str or not is_type_name(name):
         raise InvalidEventError("type", f"must be a known type or match {TYPE_PATTERN}")
-    if type(name) is not str:
-        force_setattr(event, "type", str.__str__(name))
 
 
 def _check_ids(event: AuditEvent) -> None:
     if cast(object, event.session_id) is None:
         raise InvalidEventError("session_id", "is missing: name it, or bind a session")
-    check_id(event.session_id, "session_id")
-    for name, value in zip(_OPTIONAL_IDS, _optional_ids(event), strict=True):
+    for name, value in zip(_IDS, _ids(event), strict=True):
         if value is not None:
             check_id(value, name)
+            if type(value) is not str:
+                force_setattr(event, name, str.__str__(value))
 
 
 def check_id(value: object, field: str) -> None:
@@ -216,14 +219,14 @@ def check_id(value: object, field: str) -> None:
     Raises:
         InvalidEventError: It cannot; names *field* and the rule. Permanent.
     """
-    if not isinstance(value, str):
+    if not is_text(value):
         raise InvalidEventError(
             field,
-            f"must be a string of 1 to {MAX_ID_CHARACTERS} characters, got {type(value).__name__}",
+            f"must be a string of 1 to {MAX_ID_CHARACTERS} characters, got {kind_of(value)}",
         )
-    if not 0 < len(value) <= MAX_ID_CHARACTERS:
+    if not 0 < (characters := str.__len__(value)) <= MAX_ID_CHARACTERS:
         raise InvalidEventError(
-            field, f"must have 1 to {MAX_ID_CHARACTERS} characters, got {len(value)}"
+            field, f"must have 1 to {MAX_ID_CHARACTERS} characters, got {characters}"
         )
 
 
@@ -231,12 +234,18 @@ def _check_event_id(event: AuditEvent) -> None:
     given = cast(object, event.event_id)
     if type(given) is str and is_canonical_uuid(given):
         return
-    text = str(given) if isinstance(given, (str, uuid.UUID)) else ""
+    text = _uuid_text(given)
     if not is_uuid(text):
         raise InvalidEventError(
             "event_id", "must be a UUID such as 019a8c5e-7d2b-7c3f-9a41-0f6f8f0c2b11"
         )
     force_setattr(event, "event_id", text.lower())
+
+
+def _uuid_text(given: object) -> str:
+    if is_text(given):
+        return str.__str__(given)
+    return uuid.UUID.__str__(given) if issubclass(type(given), uuid.UUID) else ""
 
 
 def _check_parts(event: AuditEvent) -> None:
@@ -272,6 +281,8 @@ def _part(value: object, kind: type[Part], field: str) -> Part:
             return msgspec.convert(dict(value), kind)
     except msgspec.ValidationError:
         pass
+    except Exception:  # noqa: BLE001 - foreign code may raise anything
+        raise unreadable(value, field) from None
     raise InvalidEventError(field, f"must be an object of {', '.join(names)}, each of its type")
 
 

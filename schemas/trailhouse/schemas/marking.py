@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from trailhouse.schemas.event import MAX_ID_CHARACTERS
 from trailhouse.schemas.event_type import is_type_name
-from trailhouse.schemas.plain import plain_object, utc
+from trailhouse.schemas.plain import is_a, is_text, kind_of, plain_object, utc
 from trailhouse.schemas.uuid7 import is_uuid
 
 COUNT_KEY = "_replaced"
@@ -42,13 +42,13 @@ def marked(fields: Mapping[str, Any]) -> dict[str, Any]:
     for name in _IDS:
         if name in kept:
             kept[name] = marker.identity(name, kept[name])
-    if not (isinstance(kept.get("type"), str) and is_type_name(kept["type"])):
+    if not (is_text(kept.get("type")) and is_type_name(str.__str__(kept["type"]))):
         metadata[TYPE_KEY] = marker.text_of(kept.get("type"))
         kept["type"] = UNKNOWN_TYPE
     if "occurred_at" in kept and not _is_time(kept["occurred_at"]):
         del kept["occurred_at"]
         marker.replaced += 1
-    if "event_id" in kept and not is_uuid(str(kept["event_id"])):
+    if "event_id" in kept and not is_uuid(_text_of(kept["event_id"])):
         del kept["event_id"]
         marker.replaced += 1
     if "actor" in kept:
@@ -72,7 +72,7 @@ class _Marker:
     def fields(self, value: object, field: str) -> dict[str, Any]:
         if value is None:
             return {}
-        if not isinstance(value, Mapping):
+        if not is_a(value, Mapping):
             self.replaced += 1  # an object it must be: what was given instead stands in one
             value = {"value": value}
         plain = cast(object, plain_object(value, field, self))
@@ -101,15 +101,15 @@ class _Marker:
     def text_of(self, value: object) -> str:
         """Return text that tells what *value* is."""
         self.replaced += 1
-        return _valid(value) if isinstance(value, str) else type(value).__name__
+        return _valid(str.__str__(value)) if is_text(value) else kind_of(value)
 
     def identity(self, name: str, value: object) -> Any:
-        if isinstance(value, uuid.UUID) or type(value) is int:
+        if type(value) is int or issubclass(type(value), uuid.UUID):
             self.replaced += type(value) is int
-            value = str(self._encodable(value))
-        if not isinstance(value, str):
-            return value if name == "session_id" else self(name, "", type(value).__name__)
-        text = self._text(value)
+            value = _text_of(self._encodable(value))
+        if not is_text(value):
+            return value if name == "session_id" else self(name, "", kind_of(value))
+        text = self._text(str.__str__(value))
         if len(text) > MAX_ID_CHARACTERS:
             self.replaced += 1
             digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_DIGITS]
@@ -117,12 +117,15 @@ class _Marker:
         return text or None
 
     def actor(self, value: object) -> Any:
-        if isinstance(value, Mapping):
-            kind, name = value.get("type"), value.get("id")
-        else:
-            kind, name = getattr(value, "type", None), getattr(value, "id", None)
-        if isinstance(kind, str) and isinstance(name, str):
-            return {"type": self._text(kind), "id": self._text(name)}
+        try:
+            if isinstance(value, Mapping):
+                kind, name = value.get("type"), value.get("id")
+            else:
+                kind, name = getattr(value, "type", None), getattr(value, "id", None)
+        except Exception:  # noqa: BLE001 - foreign code may raise anything
+            kind = name = None
+        if is_text(kind) and is_text(name):
+            return {"type": self._text(str.__str__(kind)), "id": self._text(str.__str__(name))}
         self.replaced += 1
         return None
 
@@ -130,6 +133,13 @@ class _Marker:
 def _valid(text: str) -> str:
     """Return *text* with each lone surrogate as an escape, such as ``\\udc80``."""
     return text if text.isascii() else text.encode(errors="backslashreplace").decode()
+
+
+def _text_of(value: object) -> str:
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - foreign code may raise anything
+        return ""
 
 
 def _is_time(moment: object) -> bool:

@@ -20,6 +20,9 @@ exception                  ``{"type": "ValueError", "message": "…"}``
 numpy scalar               the plain form of its `item()`
 anything else              refused: a file, a function, an object …
 =========================  ===================================================================
+
+At most 100 levels and 1,000,000 values, each counted as often as it is reached: a list that holds another
+twice, which holds a third twice, and so on, is small in memory and without end in JSON.
 """
 
 import base64
@@ -30,18 +33,21 @@ import os
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar, cast
 
 import msgspec
 
-from trailhouse.schemas.errors import InvalidEventError
+from trailhouse.schemas.errors import InvalidEventError, TrailhouseError
 
 MAX_DEPTH = 100
+MAX_VALUES = 1_000_000
+"""More than fit into an event of the default size; each takes two bytes at least."""
 BYTES_MARKER = "$bytes"
 Refuse = Callable[[str, str, str], Any]
 """Called with a field, the rule that its value breaks, and what the value is, in a word or two. Raises, or
 returns what stands in its place."""
 _Shown = TypeVar("_Shown")
+_name_of = type.__dict__["__name__"].__get__  # a metaclass may have one of its own, which raises
 _AS_IT_IS = frozenset({str, int, bool, type(None)})
 
 
@@ -61,10 +67,34 @@ def plain_object(value: object, field: str, refuse: Refuse = refuse) -> dict[str
         InvalidEventError: Something in it has no plain form; names its path. Permanent. Not raised where
             *refuse* gives something to stand in its place; a *value* that is no mapping is refused all the same.
     """
-    if not isinstance(value, Mapping):
-        raise InvalidEventError(field, f"must be an object (a mapping), got {_kind(value)}")
+    if not is_a(value, Mapping):
+        raise InvalidEventError(field, f"must be an object (a mapping), got {kind_of(value)}")
     plain: dict[str, Any] = _PlainForm(refuse).item(value, field, 0)
     return plain
+
+
+def is_a(value: object, kind: type | tuple[type, ...]) -> bool:
+    """Tell what `isinstance` does; no where *value* has a ``__class__`` of its own that raises."""
+    try:
+        return isinstance(value, kind)
+    except Exception:  # noqa: BLE001 - foreign code may raise anything
+        return False
+
+
+def is_text(value: object) -> TypeGuard[str]:
+    """Tell whether *value* is a string indeed, and not by what it says of its class."""
+    return issubclass(type(value), str)
+
+
+def kind_of(value: object) -> str:
+    """Return the name of the type of *value*, whatever code that has."""
+    name: str = _name_of(type(value))
+    return name
+
+
+def unreadable(value: object, field: str) -> InvalidEventError:
+    """Return the error about *value*, whose own code raised when it was read; what it said may be secret."""
+    return InvalidEventError(field, f"cannot be read: {kind_of(value)} raised")
 
 
 def utc(moment: object, field: str) -> dt.datetime:
@@ -74,16 +104,27 @@ def utc(moment: object, field: str) -> dt.datetime:
         InvalidEventError: It is no datetime, has no time zone, or lies outside the years 1 to 9999
             in UTC. Permanent.
     """
-    if not isinstance(moment, dt.datetime):
-        raise InvalidEventError(field, f"must be a datetime with a time zone, got {_kind(moment)}")
-    if moment.tzinfo is dt.UTC and type(moment) is dt.datetime:
+    if type(moment) is dt.datetime and moment.tzinfo is dt.UTC:
         return moment
-    if moment.utcoffset() is None:
-        raise InvalidEventError(field, "must have a time zone, got a naive datetime")
+    if not is_a(moment, dt.datetime):
+        raise InvalidEventError(
+            field, f"must be a datetime with a time zone, got {kind_of(moment)}"
+        )
     try:
-        return dt.datetime.fromisoformat(moment.astimezone(dt.UTC).isoformat())
+        in_utc = _in_utc(cast(dt.datetime, moment))
     except OverflowError:
         raise InvalidEventError(field, "must lie within the years 1 to 9999 in UTC") from None
+    except Exception:  # noqa: BLE001 - a foreign time zone may raise anything
+        raise unreadable(moment, field) from None
+    if in_utc is None:
+        raise InvalidEventError(field, "must have a time zone, got a naive datetime")
+    return in_utc
+
+
+def _in_utc(moment: dt.datetime) -> dt.datetime | None:
+    if moment.utcoffset() is None:
+        return None
+    return dt.datetime.fromisoformat(moment.astimezone(dt.UTC).isoformat())
 
 
 def rfc3339(moment: dt.datetime) -> str:
@@ -97,7 +138,11 @@ def exception_text(error: BaseException) -> str:
         # A lone surrogate, as in the name of a file, must not keep a failure out of the log.
         return str(error).encode(errors="backslashreplace").decode()
     except Exception as broken:  # noqa: BLE001 - a foreign __str__ may raise anything
-        return f"<{type(error).__name__} whose text raised {type(broken).__name__}>"
+        return f"<{kind_of(error)} whose text raised {kind_of(broken)}>"
+
+
+class _TooManyValuesError(Exception):
+    """Ends a walk through what is too large."""
 
 
 class _PlainForm:
@@ -106,19 +151,29 @@ class _PlainForm:
     def __init__(self, refuse: Refuse) -> None:
         self._refuse = refuse
         self._above: set[int] = set()  # the ids of what is walked through down to here
+        self._values = 0
 
     def item(self, value: object, field: str, depth: int) -> Any:
         if type(value) in _AS_IT_IS:
             return value
         # Not by depth alone: a tree whose nodes know their parent has 2 ** 100 ways down to level 100.
         if (known := id(value)) in self._above:
-            kind = _kind(value)
+            kind = kind_of(value)
             return self._refuse(field, "must not contain itself", f"{kind} that contains itself")
         self._above.add(known)
         try:
             return self._followed(value, field, depth)
+        except TrailhouseError:
+            raise
+        except _TooManyValuesError:
+            if depth > 1:
+                raise
+            refused = self._too_large  # named as a whole: its parts are as good as endless
+        except Exception:  # noqa: BLE001 - foreign code, such as a `__class__` or an `__int__`, may raise anything
+            refused = self._unreadable
         finally:
             self._above.discard(known)
+        return refused(value, field)  # not above, where what foreign code said would be its context
 
     def _mapping(self, value: Mapping[Any, object], field: str, depth: int) -> Any:
         if depth > MAX_DEPTH:
@@ -126,6 +181,7 @@ class _PlainForm:
         items = value.items() if type(value) is dict else _read(value, _items)
         if items is None:
             return self._unreadable(value, field)
+        self._count(len(items))
         result: dict[str, Any] = {}
         for key, item in items:
             if type(key) is not str:
@@ -138,11 +194,11 @@ class _PlainForm:
         return result
 
     def _key(self, key: object, field: str) -> str:
-        if isinstance(key, enum.Enum):
-            key = key.value
-        if isinstance(key, str):
+        if is_a(key, enum.Enum):
+            key = cast(enum.Enum, key).value
+        if is_text(key):
             return str.__str__(key)
-        refused = self._refuse(field, f"keys must be strings, got {_kind(key)}", _kind(key))
+        refused = self._refuse(field, f"keys must be strings, got {kind_of(key)}", kind_of(key))
         return str(key) if type(key) in (int, bool, float, uuid.UUID) else str(refused)
 
     def _followed(self, value: object, field: str, depth: int) -> Any:
@@ -162,7 +218,11 @@ class _PlainForm:
         items = _read(value, list)
         if items is None:
             return self._unreadable(value, field)
-        return [self.item(item, f"{field}[{at}]", depth + 1) for at, item in enumerate(items)]
+        self._count(len(items))
+        return [
+            item if type(item) in _AS_IT_IS else self.item(item, f"{field}[{at}]", depth + 1)
+            for at, item in enumerate(items)
+        ]
 
     def _set(self, value: Iterable[object], field: str, depth: int) -> Any:
         import json  # lazily: hardly anybody logs a set; and msgspec refuses a lone surrogate
@@ -191,7 +251,7 @@ class _PlainForm:
             case bytes() | bytearray() | memoryview():
                 return {BYTES_MARKER: base64.b64encode(value).decode("ascii")}
             case BaseException():
-                return {"type": type(value).__name__, "message": exception_text(value)}
+                return {"type": kind_of(value), "message": exception_text(value)}
             case _:
                 return self._object(value, field, depth)
 
@@ -220,16 +280,25 @@ class _PlainForm:
             "must be a string, number, boolean, null, object, array, set, bytes, datetime, date, UUID, Decimal, path,"
             " enum member, exception, dataclass, attrs class or pydantic model"
         )
-        return self._refuse(field, f"{kinds}, got {_kind(value)}", _kind(value))
+        return self._refuse(field, f"{kinds}, got {kind_of(value)}", kind_of(value))
 
     def _unreadable(self, value: object, field: str) -> Any:
         return self._refuse(
-            field, f"cannot be read: {_kind(value)} raised", f"{_kind(value)} that raised"
+            field, f"cannot be read: {kind_of(value)} raised", f"{kind_of(value)} that raised"
         )
+
+    def _count(self, values: int) -> None:
+        self._values += values
+        if self._values > MAX_VALUES:
+            raise _TooManyValuesError
+
+    def _too_large(self, value: object, field: str) -> Any:
+        rule = f"must not hold more than {MAX_VALUES:,} values"
+        return self._refuse(field, rule, f"{kind_of(value)} of too many values")
 
     def _too_deep(self, value: object, field: str) -> Any:
         rule = f"must not be nested deeper than {MAX_DEPTH} levels"
-        return self._refuse(field, rule, f"{_kind(value)} nested too deep")
+        return self._refuse(field, rule, f"{kind_of(value)} nested too deep")
 
 
 def _items(value: Mapping[Any, object]) -> list[tuple[Any, object]]:
@@ -273,7 +342,3 @@ def _is_numpy_scalar(kind: type) -> bool:
         )
         and kind.__name__ != "timedelta64"
     )
-
-
-def _kind(value: object) -> str:
-    return type(value).__name__

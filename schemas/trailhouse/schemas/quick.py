@@ -7,12 +7,13 @@ two against each other.
 
 import datetime as dt
 import math
+from typing import Any
 
 import msgspec
 
 from trailhouse.schemas.event import MAX_ID_CHARACTERS, SCHEMA_VERSION
 from trailhouse.schemas.event_type import is_type_name
-from trailhouse.schemas.plain import MAX_DEPTH
+from trailhouse.schemas.plain import MAX_DEPTH, MAX_VALUES
 from trailhouse.schemas.record import Actor, Source, encode_fields, with_six_digits
 from trailhouse.schemas.uuid7 import is_canonical_uuid, uuid7
 
@@ -22,7 +23,8 @@ GIVEN = (
 )  # fmt: skip
 """What a caller of `log` may give, in the order in which `new_record` takes it."""
 
-_ALREADY_PLAIN = frozenset({str, int, bool, type(None)}).issuperset
+_PLAIN_KINDS = frozenset({str, int, bool, type(None)})
+_ALREADY_PLAIN = _PLAIN_KINDS.issuperset
 _TEXT_ONLY = frozenset({str}).issuperset
 _now, _utc = dt.datetime.now, dt.UTC
 
@@ -107,23 +109,34 @@ def new_record(
         return None
 
 
-def is_plain(value: object, depth: int = 1) -> bool:
-    """Tell whether *value* is an object whose plain form is itself; see `trailhouse.schemas.plain`."""
-    return (
-        type(value) is dict
-        and depth <= MAX_DEPTH
-        and _TEXT_ONLY(map(type, value))
-        and (
-            _ALREADY_PLAIN(map(type, value.values()))
-            or all(_is_plain_item(item, depth) for item in value.values())
-        )
-    )
+def is_plain(value: object) -> bool:
+    """Tell whether *value* is an object whose plain form is itself; see `trailhouse.schemas.plain`.
 
-
-def _is_plain_item(item: object, depth: int) -> bool:
-    kind = type(item)
-    if kind is dict:
-        return is_plain(item, depth + 1)
-    if kind is list:
-        return depth < MAX_DEPTH and all(_is_plain_item(each, depth + 1) for each in item)  # type: ignore[attr-defined]
-    return _ALREADY_PLAIN((kind,)) or (kind is float and math.isfinite(item))  # type: ignore[arg-type]
+    Level by level, which costs less than to go down into each; no may mean that only the long way can tell.
+    """
+    if type(value) is not dict or not _TEXT_ONLY(map(type, value)):
+        return False
+    if _ALREADY_PLAIN(map(type, value.values())):
+        return True
+    level = [item for item in value.values() if type(item) not in _PLAIN_KINDS]
+    left_values = MAX_VALUES - len(value)
+    for _ in range(1, MAX_DEPTH):
+        below: list[Any] = []
+        for item in level:
+            kind = type(item)
+            if kind is dict and _TEXT_ONLY(map(type, item)):
+                inner = item.values()
+            elif kind is list:
+                inner = item
+            elif kind is float and math.isfinite(item):
+                continue
+            else:
+                return False
+            if (left_values := left_values - len(inner)) < 0:
+                return False
+            if not _ALREADY_PLAIN(map(type, inner)):
+                below += [each for each in inner if type(each) not in _PLAIN_KINDS]
+        if not below:
+            return True
+        level = below
+    return False

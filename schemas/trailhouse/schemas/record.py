@@ -106,8 +106,8 @@ def encode_envelope(envelope: Envelope, unknown_fields: Mapping[str, Any]) -> by
     """Encode once: the bytes that Kafka carries and ClickHouse keeps.
 
     Raises:
-        InvalidEventError: Text that UTF-8 cannot carry (a lone surrogate) or an integer of more
-            digits than Python converts (4,300). Permanent.
+        InvalidEventError: Text that UTF-8 cannot carry (a lone surrogate), an integer of more digits than
+            Python converts (4,300), or an actor or source of text of a class of its own. Permanent.
     """
     try:
         record = with_six_digits(encode_sorted(envelope), envelope.occurred_at)
@@ -116,18 +116,23 @@ def encode_envelope(envelope: Envelope, unknown_fields: Mapping[str, Any]) -> by
         return record
     except UnicodeEncodeError:
         raise InvalidEventError(
-            _surrogate_field(envelope, unknown_fields),
+            _refused_field(envelope, unknown_fields, UnicodeEncodeError),
             "must be valid Unicode, got a lone surrogate",
         ) from None
+    except TypeError as error:  # it names the class
+        field = _refused_field(envelope, unknown_fields, TypeError)
+        raise InvalidEventError(field, f"cannot be written as JSON: {error}") from None
     except ValueError as error:
         raise InvalidEventError("data", f"cannot be written as JSON: {error}") from None
 
 
-def _surrogate_field(envelope: Envelope, unknown_fields: Mapping[str, Any]) -> str:
+def _refused_field(
+    envelope: Envelope, unknown_fields: Mapping[str, Any], kind: type[Exception]
+) -> str:
     fields = msgspec.structs.asdict(envelope) | dict(unknown_fields)
     for name, value in fields.items():
         try:
             encode_sorted({name: value})
-        except UnicodeEncodeError:
+        except kind:
             return name if name in ENVELOPE_FIELDS else "unknown_fields"
     return "data"

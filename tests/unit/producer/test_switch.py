@@ -131,6 +131,14 @@ def test_a_switch_that_cannot_be_told_is_not_made(audit: InMemoryAuditLogger) ->
     assert types(audit) == []
 
 
+@pytest.mark.parametrize("reason", [7, b"why", ["why"], "\udc80"])
+def test_a_reason_is_text(audit: InMemoryAuditLogger, reason: Any) -> None:
+    """A reason that cannot be told is refused at once, where no session is bound yet, too."""
+    with pytest.raises(InvalidEventError, match="reason: must be"), audit.disabled(reason=reason):
+        pytest.fail("the block must not run")
+    assert is_on(audit) is True
+
+
 def test_a_return_that_cannot_be_logged_is_no_error_of_the_block(
     audit: InMemoryAuditLogger, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -182,3 +182,35 @@ def test_whatever_is_given_becomes_a_valid_event(
 
     assert decode(event.record) == event
     json.loads(event.record)
+
+
+def test_a_graph_without_end_is_marked_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What holds more values than may be is one marker, and what stands beside it is kept."""
+    monkeypatch.setattr("trailhouse.schemas.plain.MAX_VALUES", 1_000)
+    graph: list[Any] = []
+    for _ in range(30):
+        graph = [graph, graph]
+
+    event = event_of(data={"good": [1], "graph": graph})
+
+    assert event.data == {"good": [1], "graph": "[UNENCODABLE:list of too many values]"}
+    assert event.metadata == {"_replaced": 1}
+
+
+def fail(_: object) -> type:
+    raise RuntimeError("secret")
+
+
+@pytest.mark.parametrize("kind", [None, str, int, uuid.UUID, dict, dt.datetime, Exception], ids=str)
+@pytest.mark.parametrize(
+    "field", ["type", "run_id", "event_id", "occurred_at", "actor", "data", "metadata"]
+)
+def test_a_class_that_raises_or_lies_loses_no_event(kind: type | None, field: str) -> None:
+    """Whatever a foreign value says of its class, the event that holds it is kept, and counts it."""
+    claim = property(fail if kind is None else lambda _: kind)
+    odd = type("Odd", (), {"__class__": claim})()
+
+    event = event_of(**{field: odd})
+
+    assert event.metadata["_replaced"] >= 1
+    assert b"secret" not in event.record

@@ -4,7 +4,9 @@ import dataclasses
 import datetime as dt
 import json
 import os
-from collections.abc import Iterator, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -14,8 +16,10 @@ import numpy as np
 import pydantic
 import pytest
 
-from trailhouse.schemas import AuditEvent, decode
+from trailhouse.schemas import AuditEvent, ProducerConfig, decode
 from trailhouse.schemas.errors import InvalidEventError
+from trailhouse.schemas.plain import MAX_VALUES
+from trailhouse.schemas.quick import is_plain
 
 
 @dataclasses.dataclass
@@ -147,3 +151,159 @@ def test_an_object_that_holds_itself_is_refused() -> None:
 
     with pytest.raises(InvalidEventError, match=r"step\.parts\[0\]: must not contain itself"):
         AuditEvent(type="t", session_id="s", data={"step": step})
+
+
+def fail(_: object) -> Any:
+    raise RuntimeError("secret")
+
+
+class Number(int):
+    def __int__(self) -> int:
+        raise RuntimeError("secret")
+
+
+class Fraction(float):
+    def __float__(self) -> float:
+        raise RuntimeError("secret")
+
+
+class Digits(Decimal):
+    def __str__(self) -> str:
+        raise RuntimeError("secret")
+
+
+class Zone(dt.tzinfo):
+    def utcoffset(self, moment: dt.datetime | None) -> dt.timedelta:
+        raise RuntimeError("secret")
+
+    dst = utcoffset
+
+    def tzname(self, moment: dt.datetime | None) -> str:
+        return "zone"
+
+
+class Pairs(Mapping[str, int]):
+    """Has items that are no pairs."""
+
+    def __getitem__(self, key: str) -> int:
+        return 1
+
+    def __len__(self) -> int:
+        return 1
+
+    def __iter__(self) -> Iterator[str]:
+        return iter("a")
+
+    def items(self) -> Any:
+        return [1]
+
+
+HOSTILE: dict[str, Callable[[], object]] = {
+    "ClassRaises": type("ClassRaises", (), {"__class__": property(fail)}),
+    "LiesAboutItsClass": type("LiesAboutItsClass", (), {"__class__": property(lambda _: str)}),
+    "Number": lambda: Number(3),
+    "Fraction": lambda: Fraction(3),
+    "Digits": lambda: Digits(3),
+    "datetime": lambda: dt.datetime(2026, 1, 1, tzinfo=Zone()),
+    "Pairs": Pairs,
+    "Nameless": type("NameRaises", (type,), {"__name__": property(fail)})("Nameless", (), {}),
+}
+"""By the name of their type: how to make one. Made late, since pytest looks at its parameters."""
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+@pytest.mark.parametrize(
+    ("field", "fields_of"),
+    [
+        ("data.a[0]", lambda value: {"data": {"a": [value]}}),
+        ("metadata.a", lambda value: {"metadata": {"a": value}}),
+        ("session_id", lambda value: {"session_id": value}),
+        ("run_id", lambda value: {"run_id": value}),
+        ("event_id", lambda value: {"event_id": value}),
+        ("occurred_at", lambda value: {"occurred_at": value}),
+        ("actor", lambda value: {"actor": value}),
+        ("actor", lambda value: {"actor": {"id": value, "type": "user"}}),
+        ("type", lambda value: {"type": value}),
+    ],
+)
+def test_what_a_foreign_class_raises_is_our_error(
+    kind: str, field: str, fields_of: Callable[[object], dict[str, Any]]
+) -> None:
+    """Whatever a value's own code raises, the event is refused by path and type, and what it said is not shown."""
+    with pytest.raises(InvalidEventError) as caught:
+        AuditEvent(**({"type": "t", "session_id": "s"} | fields_of(HOSTILE[kind]())))
+
+    assert caught.value.field == field
+    if field.startswith(("data", "metadata")):
+        assert kind in caught.value.rule
+    assert "secret" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+def test_an_interrupt_is_not_taken_for_a_refusal(kind: type[BaseException]) -> None:
+    """An interrupt that arrives while foreign code runs goes through, as it must."""
+
+    class Interrupted(int):
+        def __int__(self) -> int:
+            raise kind
+
+    with pytest.raises(kind):
+        AuditEvent(type="t", session_id="s", data={"a": Interrupted(1)})
+
+
+class Text(str):
+    """Text of a class of its own, as many libraries have."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        raise RuntimeError("secret")
+
+    def __len__(self) -> int:
+        raise RuntimeError("secret")
+
+
+def test_text_of_a_class_of_its_own_is_text() -> None:
+    """A string of any class is written as the text that it is, as an id, a type and a value."""
+    event = AuditEvent(
+        type=Text("t"), session_id=Text("s"), run_id=np.str_("r"), data={Text("k"): Text("v")}
+    )
+
+    assert (event.type, event.session_id, event.run_id) == ("t", "s", "r")
+    assert event.data == {"k": "v"}
+    assert decode(event.record) == event
+
+
+def shared(levels: int) -> list[Any]:
+    graph: list[Any] = []
+    for _ in range(levels):
+        graph = [graph, graph]
+    return graph
+
+
+@pytest.mark.parametrize(
+    "graph", [shared(30), {"deep": shared(60)}, [[["x"] * 2_000] * 2_000] * 2_000, {"a", "b"}]
+)
+def test_what_is_small_in_memory_and_endless_in_json_is_refused(
+    graph: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Values are counted as often as they are reached; over the limit an event is refused, by its key."""
+    monkeypatch.setattr("trailhouse.schemas.plain.MAX_VALUES", 1_000)
+    if isinstance(graph, set):
+        graph = [graph] * 1_000  # sets are counted, too
+    with pytest.raises(InvalidEventError) as caught:
+        AuditEvent(type="t", session_id="s", data={"good": 1, "graph": graph})
+
+    assert str(caught.value) == "data.graph: must not hold more than 1,000 values"
+
+
+def test_the_limit_of_values_leaves_room_for_every_event_of_the_default_size() -> None:
+    """So many values as there may be take more bytes in JSON than an event may have by default."""
+    assert len(b"0,") * MAX_VALUES > ProducerConfig().max_event_bytes
+
+
+def test_the_short_way_ends_at_the_limit_of_values_too() -> None:
+    """What most events take, without a copy, counts as well, and leaves what is too large to the long way."""
+    assert is_plain({"a": [[0] * 1_000] * 998})
+    assert not is_plain({"a": [[0] * 1_000] * 1_000})
+    assert not is_plain({"a": shared(30)})
