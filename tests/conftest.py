@@ -14,7 +14,7 @@ from cluster import Cluster, start_cluster
 from trailhouse.schemas import ClickHouseConfig, KafkaConfig
 from trailhouse.schemas.topic import topic_options
 
-DEADLINE_SECONDS = 30.0
+DEADLINE_SECONDS = 120.0
 
 # How long an example takes says how busy the machine is, and nothing of what is tested.
 settings.register_profile("trailhouse", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -9,17 +9,10 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
-from command_line import (
-    DEADLINE_SECONDS,
-    PROGRAM,
-    environment,
-    run_command,
-    running_worker,
-    settings_of,
-)
+from command_line import PROGRAM, environment, run_command, running_worker, settings_of
 from trailhouse.query import AuditReader
 from trailhouse.schemas import ClickHouseConfig, KafkaConfig
-from waiting import until
+from waiting import DEADLINE_SECONDS, until
 
 pytestmark = pytest.mark.cluster
 NOWHERE = "127.0.0.1:1"

@@ -329,7 +329,7 @@ def test_folders_and_files_are_the_owners_alone(ground: Ground) -> None:
 def _plain(ground: Ground, target: str, headers: dict[str, str]) -> int:
     import http.client
 
-    connection = http.client.HTTPConnection(*ground.server.address, timeout=20)
+    connection = http.client.HTTPConnection(*ground.server.address, timeout=120)
     try:
         connection.request("GET", target, headers=headers)
         return connection.getresponse().status

@@ -17,7 +17,7 @@ from trailhouse.devstack.part import PartState
 pytestmark = pytest.mark.cluster
 
 RESTARTS = 5
-DEADLINE_SECONDS = 60.0
+DEADLINE_SECONDS = 180.0
 TABLES = ("default.kept", "own.kept")
 
 
@@ -36,7 +36,7 @@ class Running:
             sql.encode(),
             {"X-ClickHouse-Key": variables["TRAILHOUSE_CLICKHOUSE_PASSWORD"]},
         )
-        with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310 - http
+        with urllib.request.urlopen(request, timeout=DEADLINE_SECONDS) as answer:  # noqa: S310 - http
             return str(answer.read().decode())
 
     @property

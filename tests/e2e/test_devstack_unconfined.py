@@ -27,7 +27,7 @@ def ask(sql, password):
     url = variables["TRAILHOUSE_CLICKHOUSE_URL"]
     request = urllib.request.Request(url, sql.encode(), {"X-ClickHouse-Key": password})
     try:
-        return urllib.request.urlopen(request, timeout=20).read().decode().strip()
+        return urllib.request.urlopen(request, timeout=120).read().decode().strip()
     except urllib.error.HTTPError as error:
         return error.code
 
@@ -46,7 +46,7 @@ def run(folder: Path, before: str) -> list[str]:
         [sys.executable, "-P", "-c", before + RUN, str(folder)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -18,11 +18,11 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from command_line import DEADLINE_SECONDS, PROGRAM, environment, run_command
+from command_line import PROGRAM, environment, run_command
 from producing import read_topic
 from tcp_gate import TcpGate
 from trailhouse.schemas import AuditEvent, KafkaConfig, decode
-from waiting import until
+from waiting import DEADLINE_SECONDS, until
 
 pytestmark = pytest.mark.cluster
 NAMED = "01a20f56-1bce-7d86-9462-{:012x}"
@@ -213,13 +213,22 @@ def test_another_destination_is_another_run(kafka: KafkaConfig, tmp_path: Path) 
     ids = {event.event_id for event in events_in(kafka)}
     other = msgspec.structs.replace(kafka, topic=f"{kafka.topic}-other")
     admin = AdminClient(kafka.client_options())
-    admin.create_topics([NewTopic(other.topic, kafka.partitions, 1)])[other.topic].result(30)
+    admin.create_topics([NewTopic(other.topic, kafka.partitions, 1)])[other.topic].result(
+        DEADLINE_SECONDS
+    )
     assert outcome(emitted(other, str(file), "--format", "json")) == (0, 5, 0, 0)
     assert ids.isdisjoint(event.event_id for event in events_in(other))
-    admin.delete_topics([kafka.topic])[kafka.topic].result(30)
-    until(lambda: kafka.topic not in admin.list_topics(timeout=10).topics, "no such topic")
-    admin.create_topics([NewTopic(kafka.topic, kafka.partitions, 1)])[kafka.topic].result(30)
-    until(lambda: kafka.topic in admin.list_topics(timeout=10).topics, "the new topic")
+    admin.delete_topics([kafka.topic])[kafka.topic].result(DEADLINE_SECONDS)
+    until(
+        lambda: kafka.topic not in admin.list_topics(timeout=DEADLINE_SECONDS).topics,
+        "no such topic",
+    )
+    admin.create_topics([NewTopic(kafka.topic, kafka.partitions, 1)])[kafka.topic].result(
+        DEADLINE_SECONDS
+    )
+    until(
+        lambda: kafka.topic in admin.list_topics(timeout=DEADLINE_SECONDS).topics, "the new topic"
+    )
     assert outcome(emitted(kafka, str(file), "--format", "json")) == (0, 5, 0, 0)
     assert {event.event_id for event in events_in(kafka)} == ids
     assert outcome(emitted(kafka, str(file), "--format", "json")) == (0, 0, 0, 5)

@@ -10,6 +10,7 @@ from fault_proxy import Verdict, http_proxy
 from fault_scene import Scene, numbered, pause, scene
 from faulty_programs import at
 from trailhouse.schemas import ClickHouseConfig, KafkaConfig
+from waiting import DEADLINE_SECONDS
 from worker_process import eventually
 
 pytestmark = pytest.mark.cluster
@@ -31,7 +32,7 @@ def test_killed_producer_and_killed_worker(stage: Scene) -> None:
         load = stage.load(rate=600)
         load.wait_for(load.taken + 150)
         load.kill()
-    assert doomed.process.wait(30) == -signal.SIGKILL
+    assert doomed.process.wait(DEADLINE_SECONDS) == -signal.SIGKILL
     stage.worker()
     stage.start_and_end_a_logger()
     stage.settle()

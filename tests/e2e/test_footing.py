@@ -22,6 +22,7 @@ from trailhouse.schemas import ClickHouseConfig, KafkaConfig
 from trailhouse.schemas.config import WorkerConfig
 from trailhouse.schemas.errors import OffsetGapError
 from trailhouse.store import ClickHouse
+from waiting import DEADLINE_SECONDS
 from worker_process import Place, place, some_events
 
 pytestmark = pytest.mark.cluster
@@ -67,7 +68,7 @@ class Scene:
         for future in admin.delete_records(
             [TopicPartition(self.here.kafka.topic, 0, before)]
         ).values():
-            future.result(30)
+            future.result(DEADLINE_SECONDS)
 
     def commit(self, offset: int) -> None:
         """Move the group by hand, as kafka-consumer-groups would."""

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from producing import DEADLINE_SECONDS, given, read_topic
+from producing import given, read_topic
 from trailhouse.producer import AuditLogger, ProducerConfig, telemetry
 from trailhouse.producer.testing import InMemoryAuditLogger
 from trailhouse.schemas import AuditEvent, KafkaConfig, Run, Session, decode
@@ -22,6 +22,7 @@ from trailhouse.schemas.errors import (
     InvalidEventError,
     ProducerClosedError,
 )
+from waiting import DEADLINE_SECONDS
 
 SESSION = Session("s1", agent_id="a1", tenant_id="t1")
 RUN = Run("r1", "s1")

@@ -128,7 +128,7 @@ def test_two_processes_may_migrate_at_the_same_time(clickhouse: ClickHouseConfig
     barrier = threading.Barrier(4)
 
     def run(_: int) -> None:
-        barrier.wait(10)
+        barrier.wait(120)
         migrate(clickhouse)
 
     with ThreadPoolExecutor(4) as threads:

@@ -47,7 +47,7 @@ def test_the_readmes_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     command = [sys.executable, "-m", "trailhouse.cli", "dev", "--", "sh", "-c", script()]
     result = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=180, check=False
+        command, env=environment, capture_output=True, text=True, timeout=600, check=False
     )
 
     assert result.returncode == 0, f"{result.stdout}\n{result.stderr}"

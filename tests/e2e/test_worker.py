@@ -14,6 +14,7 @@ from trailhouse.consumer.health import WARNING_KINDS
 from trailhouse.consumer.metrics import METRICS
 from trailhouse.consumer.verdict import KINDS
 from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig, decode
+from waiting import DEADLINE_SECONDS
 from worker_process import Place, eventually, place, some_events
 
 pytestmark = pytest.mark.cluster
@@ -60,7 +61,10 @@ def test_every_series_agrees_with_what_was_sent(here: Place) -> None:
     """N good and M bad records are N stored and M quarantined, and every series says so."""
     worker = here.start()
     worker.wait_until_ready()
-    eventually(lambda: "group_lag_records/0" in worker.series(), "the first look at the group")
+    eventually(
+        lambda: {"group_lag_records/0", "lag_records/3"} <= set(worker.series()),
+        "the first looks at the group and at the partitions",
+    )
     before = worker.series()
     good = some_events(300)
     here.emit(good)
@@ -277,7 +281,7 @@ def test_a_port_in_use_is_one_line(here: Place) -> None:
     """A worker whose port is taken exits 1 and names the port and the way out."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         worker = here.start(worker_web_port=taken.getsockname()[1])
-        code = worker.process.wait(20)
+        code = worker.process.wait(DEADLINE_SECONDS)
 
     assert code == 1
     assert f"127.0.0.1:{worker.port} cannot be used" in worker.log

@@ -15,6 +15,7 @@ from trailhouse.consumer.isolated import Chunk, IsolatedReading
 from trailhouse.consumer.isolated_child import FRAME_BYTES
 from trailhouse.consumer.ranges import Range
 from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig, WorkerConfig
+from waiting import DEADLINE_SECONDS
 from worker_process import RUN_WORKER, Place, Worker, eventually, place, some_events
 
 pytestmark = pytest.mark.cluster
@@ -59,9 +60,9 @@ def test_a_record_that_kills_who_decodes_it_kills_one_worker(
     here.send([events[10].record, deadly.record, *(event.record for event in events[11:30])])
     here.send([event.record for event in events[30:]], partition=1)
     first = here.start()
-    assert first.process.wait(30) == -signal.SIGKILL
+    assert first.process.wait(DEADLINE_SECONDS) == -signal.SIGKILL
     second = here.start()
-    eventually(lambda: here.count() == 40, f"every event, log: {second.log}", 90)
+    eventually(lambda: here.count() == 40, f"every event, log: {second.log}")
     assert here.stored_records() == sorted(event.record for event in events)
     assert here.rows("SELECT kafka_partition, kafka_offset, last_offset, record FROM quarantine", "record") == [
         (0, 11, 11, deadly.record)
@@ -81,13 +82,13 @@ def test_a_batch_that_takes_all_memory_kills_one_worker(here: Place) -> None:
         | {"compression.type": "gzip", "compression.level": 9, "message.max.bytes": 1_000 * MB}
     )
     producer.produce(here.kafka.topic, b"a" * 900 * MB, b"k", 0)
-    assert producer.flush(60) == 0
+    assert producer.flush(DEADLINE_SECONDS) == 0
     here.send([event.record for event in events[10:20]])
     here.send([event.record for event in events[20:]], partition=1)
     first = here.start(LITTLE_MEMORY + RUN_WORKER)
-    assert first.process.wait(60) not in (0, 1), "expected it to die of the batch"
+    assert first.process.wait(DEADLINE_SECONDS) not in (0, 1), "expected it to die of the batch"
     second = here.start(LITTLE_MEMORY + RUN_WORKER)
-    eventually(lambda: here.count() == 30, f"every event, log: {second.log}", 90)
+    eventually(lambda: here.count() == 30, f"every event, log: {second.log}")
     assert here.stored_records() == sorted(event.record for event in events)
     assert here.rows("SELECT kafka_partition, kafka_offset, last_offset FROM quarantine") == [
         (0, 10, 10)
@@ -107,7 +108,7 @@ def test_a_killed_worker_alone_proves_nothing(here: Place) -> None:
     os.kill(first.process.pid, signal.SIGKILL)
     here.emit(events[1_000:])
     second = here.start()
-    eventually(lambda: here.count() == 3_000, f"every event, log: {second.log}", 60)
+    eventually(lambda: here.count() == 3_000, f"every event, log: {second.log}")
     assert here.stored_records() == sorted(event.record for event in events)
     assert here.count("quarantine") == 0
     assert here.count("incidents") == 0
@@ -145,7 +146,7 @@ def test_a_child_process_imports_nothing_from_the_working_directory(here: Place)
     (here.folder / "msgspec.py").write_text(f"open({str(ran)!r}, 'w')\nraise SystemExit(1)\n")
     here.send([event.record for event in some_events(10)])
     second = here.start([sys.executable, "-P", "-c", RUN_WORKER])
-    eventually(lambda: ran.exists() or here.count() == 10, f"every event, log: {second.log}", 60)
+    eventually(lambda: ran.exists() or here.count() == 10, f"every event, log: {second.log}")
     assert not ran.exists()
     goes_on(here, second)
 
@@ -153,9 +154,7 @@ def test_a_child_process_imports_nothing_from_the_working_directory(here: Place)
 def goes_on(here: Place, worker: Worker) -> None:
     """Wait until all is committed, and a new event is stored by the same worker."""
     eventually(
-        lambda: all(
-            not lag for name, lag in worker.series().items() if name.startswith("lag_records")
-        ),
+        lambda: all(worker.series()[f"lag_records/{number}"] == 0 for number in range(4)),
         f"no lag, log: {worker.log}",
     )
     before = here.count()

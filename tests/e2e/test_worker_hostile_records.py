@@ -12,6 +12,7 @@ import pytest
 from trailhouse.consumer.kafka_source import KafkaSource, Listener
 from trailhouse.schemas import ClickHouseConfig, KafkaConfig
 from trailhouse.schemas.config import WorkerConfig
+from waiting import DEADLINE_SECONDS
 from worker_process import Place, eventually, place, some_events
 
 pytestmark = pytest.mark.cluster
@@ -67,7 +68,7 @@ def test_header_names_that_are_no_text_stop_nothing(here: Place) -> None:
         ],
         env=os.environ | {"AIOKAFKA_NO_EXTENSIONS": "1"},  # its compiled half takes no such name
         check=True,
-        timeout=30,
+        timeout=DEADLINE_SECONDS,
     )
     eventually(lambda: here.count("quarantine") == 51, f"one more of them, log: {worker.log}")
     found = "FROM quarantine WHERE kafka_partition = 0"

@@ -10,6 +10,7 @@ from confluent_kafka.admin import AdminClient
 from tcp_gate import gate
 from trailhouse.schemas import ClickHouseConfig, KafkaConfig
 from trailhouse.store import ClickHouse
+from waiting import DEADLINE_SECONDS
 from worker_process import RUN_WORKER, Place, eventually, place, some_events
 
 pytestmark = pytest.mark.cluster
@@ -35,7 +36,7 @@ def test_a_worker_that_hangs_ends_itself(here: Place) -> None:
     """An ingest thread that does not come back: exit 70 with one line, nothing committed."""
     here.emit(some_events(10))
     worker = here.start(HANGS, worker_watchdog_seconds=2)
-    assert worker.process.wait(30) == 70
+    assert worker.process.wait(DEADLINE_SECONDS) == 70
     (line,) = [line for line in worker.log.splitlines() if "level=error" in line]
     assert "event=stalled" in line
     assert here.count() == 10
@@ -51,9 +52,9 @@ def test_records_that_are_gone_are_named_before_it_goes_on(here: Place) -> None:
     here.send([event.record for event in events[40:]])
     admin = AdminClient(here.kafka.client_options())
     for future in admin.delete_records([TopicPartition(here.kafka.topic, 0, 50)]).values():
-        future.result(30)
+        future.result(DEADLINE_SECONDS)
     stopped = here.start()
-    assert stopped.process.wait(30) == 1
+    assert stopped.process.wait(DEADLINE_SECONDS) == 1
     assert "offsets 40 to 49" in stopped.log
     assert "TRAILHOUSE_WORKER_ON_GAP=record" in stopped.log
     assert here.count() == 40, "expected nothing read"

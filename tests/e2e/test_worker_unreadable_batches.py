@@ -12,6 +12,7 @@ from confluent_kafka import Producer
 
 from command_line import run_command, settings_of
 from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig
+from waiting import DEADLINE_SECONDS
 from worker_process import Place, Worker, eventually, place, some_events
 
 pytestmark = pytest.mark.cluster
@@ -56,7 +57,7 @@ def send_one_batch(here: Place, records: Sequence[bytes], codec: str, partition:
     )
     for record in records:
         producer.produce(here.kafka.topic, record, b"k", partition)
-    assert producer.flush(60) == 0
+    assert producer.flush(DEADLINE_SECONDS) == 0
 
 
 def peak_bytes(worker: Worker) -> int:
@@ -70,7 +71,7 @@ def bare_peak_bytes(here: Place, partition: int, records: int) -> int:
     arguments = (here.kafka.bootstrap_servers, here.kafka.topic, str(partition), str(records))
     done = subprocess.run(
         [sys.executable, "-c", READ_AS_ANYBODY, *arguments],
-        check=True, capture_output=True, text=True, timeout=60,
+        check=True, capture_output=True, text=True, timeout=DEADLINE_SECONDS,
     )  # fmt: skip
     return int(done.stdout) * 1_024
 
@@ -85,7 +86,7 @@ def test_what_cannot_be_decompressed_is_one_row_and_the_rest_goes_on(here: Place
         send_one_batch(here, [b"z" * 300 * MB], "zstd")
     here.send([event.record for event in events[2:4]])
     here.send([event.record for event in events[4:]], partition=1)
-    eventually(lambda: here.count() == 6, f"every event, log: {worker.log}", 60)
+    eventually(lambda: here.count() == 6, f"every event, log: {worker.log}")
     assert here.stored_records() == sorted(event.record for event in events)
     rows = here.rows(
         "SELECT kafka_partition, kafka_offset, last_offset, size_bytes < 20000, length(record) < 70000, reason"
@@ -110,7 +111,7 @@ def test_the_books_know_a_batch_that_nobody_can_read(here: Place) -> None:
     send_one_batch(here, [b"z" * 150 * MB, b"y" * 150 * MB, b"x"], "zstd")
     here.send([events[2].record, events[3].record])
     worker = here.start()
-    eventually(lambda: here.count() == 4, f"every event, log: {worker.log}", 60)
+    eventually(lambda: here.count() == 4, f"every event, log: {worker.log}")
     eventually(lambda: worker.series()["lag_records/0"] == 0, "everything committed")
     settings = settings_of(here.kafka, here.database) | {
         "TRAILHOUSE_WORKER_GROUP_ID": f"{here.kafka.topic}-group"
@@ -144,7 +145,7 @@ def test_a_batch_that_swells_costs_what_the_client_takes(here: Place, count: int
     here.send([event.record for event in some_events(3)], partition=1)
     worker = here.start()
     stored = 5 + (count if count > 1 else 0)
-    eventually(lambda: here.count() == stored, f"{stored} events, log: {worker.log}", 120)
+    eventually(lambda: here.count() == stored, f"{stored} events, log: {worker.log}")
     if count == 1:
         [kept] = here.rows("SELECT size_bytes, record_hash, record FROM quarantine", "record")
         assert kept[:2] == (len(swollen[0]), sha256(swollen[0]).digest()[:16])

@@ -26,6 +26,7 @@ from trailhouse.consumer.replay_source import TopicReader
 from trailhouse.query import AuditReader
 from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig, WorkerConfig
 from trailhouse.store import ClickHouse
+from waiting import DEADLINE_SECONDS
 from worker_process import RUN_WORKER, Place, Worker, eventually, place, some_events
 
 pytestmark = pytest.mark.cluster
@@ -56,7 +57,7 @@ def of_another_team(here: Place) -> Producer:
         "transactional.id": f"another-team-{here.kafka.topic}"
     }
     producer = Producer(here.kafka.client_options() | options)
-    producer.init_transactions(30)
+    producer.init_transactions(DEADLINE_SECONDS)
     return producer
 
 
@@ -118,7 +119,7 @@ def test_an_open_transaction_is_seen_named_and_noted(here: Place) -> None:
     producer.begin_transaction()
     [first, *rest] = [event.record for event in some_events(20)]
     producer.produce(here.kafka.topic, first, b"k", 1)
-    producer.flush(30)
+    producer.flush(DEADLINE_SECONDS)
     here.send(rest, partition=1)
     eventually(lambda: "open_transaction" in warnings(worker), "a warning of the transaction")
     status, report = worker.health()
@@ -135,7 +136,7 @@ def test_an_open_transaction_is_seen_named_and_noted(here: Place) -> None:
     assert (state.open_transactions, state.lag_records) == ({1: 0}, 20)
     assert store_state(here.database).incidents == {"open_transaction": 1}
 
-    producer.commit_transaction(30)
+    producer.commit_transaction(DEADLINE_SECONDS)
     worker.wait_for("records_stored_total", 20)
     eventually(lambda: not warnings(worker), "no warning any more")
     assert worker.series()["incidents_total/open_transaction"] == 1
@@ -151,7 +152,7 @@ def test_the_marks_of_transactions_are_no_lag(here: Place) -> None:
         producer.begin_transaction()
         for event in some_events(10):
             producer.produce(here.kafka.topic, event.record, b"k", int(is_kept))
-        (producer.commit_transaction if is_kept else producer.abort_transaction)(30)
+        (producer.commit_transaction if is_kept else producer.abort_transaction)(DEADLINE_SECONDS)
     eventually(
         lambda: [part.lag_records for part in KafkaAdmin(here.kafka).lag(group)] == [0, 0, 0, 0],
         "no lag in Kafka",
@@ -204,7 +205,7 @@ def set_timestamp_type(here: Place, value: str) -> None:
         ConfigEntry("message.timestamp.type", value, incremental_operation=AlterConfigOpType.SET)
     )
     for future in admin.incremental_alter_configs([resource]).values():
-        future.result(30)
+        future.result(DEADLINE_SECONDS)
 
 
 def test_a_sender_cannot_date_what_it_sends_before_the_others(here: Place) -> None:
@@ -222,7 +223,7 @@ def test_a_sender_cannot_date_what_it_sends_before_the_others(here: Place) -> No
     forger.produce(here.kafka.topic, honest[2].record, b"s", 0, timestamp=978_307_200_000)
     for event in honest[3:5]:
         forger.produce(here.kafka.topic, event.record, b"s", 1, timestamp=978_307_200_000)
-    assert forger.flush(30) == 0
+    assert forger.flush(DEADLINE_SECONDS) == 0
     worker.wait_for("records_stored_total", 6)
     set_timestamp_type(here, "LogAppendTime")
     eventually(lambda: "topic_settings" not in warnings(worker), "no warning any more")
@@ -268,7 +269,7 @@ def test_a_sender_cannot_date_what_is_read_after_a_worker_died(here: Place) -> N
     forger = Producer(here.kafka.client_options())
     for partition in (0, 1):
         forger.produce(here.kafka.topic, event.record, b"s", partition, timestamp=978_307_200_000)
-    assert forger.flush(30) == 0
+    assert forger.flush(DEADLINE_SECONDS) == 0
     second = here.start(IMPATIENT)
     second.wait_for("records_stored_total", 2)
     assert here.rows("SELECT kafka_partition, toString(appended_at) FROM events") == before

@@ -55,7 +55,7 @@ def run(name: str, selection: str) -> tuple[int, str]:
         try:
             code = subprocess.run(
                 command,
-                env=os.environ | {VARIABLE: name, TOKEN: token},
+                env=os.environ | {VARIABLE: name, TOKEN: token, "TESTS_DEADLINE_SECONDS": "30"},
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 timeout=LONGEST_SECONDS,

@@ -19,8 +19,8 @@ from trailhouse.consumer.rows import Origin
 from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig, WorkerConfig
 from trailhouse.schemas.record import Source
 from trailhouse.store import ClickHouse
+from waiting import DEADLINE_SECONDS
 
-DEADLINE_SECONDS = 30.0
 HEADERS: list[tuple[str, str | bytes | None]] = [("h", b"\xff\x00"), ("n", None)]
 
 

@@ -16,7 +16,7 @@ from clickhouse_connect.driver.client import Client
 
 from cluster import Cluster
 
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 120.0
 
 
 class Reply(NamedTuple):
@@ -59,7 +59,7 @@ class Server(NamedTuple):
 
     def open(self, body: bytes | str = b"", **values: str) -> http.client.HTTPConnection:
         """Send a statement and return the connection, its answer unread."""
-        connection = http.client.HTTPConnection(*self.address, timeout=DEADLINE_SECONDS * 3)
+        connection = http.client.HTTPConnection(*self.address, timeout=DEADLINE_SECONDS)
         connection.request("POST", f"/?{urlencode(values)}", body, self.credentials)
         return connection
 
@@ -77,7 +77,7 @@ class Server(NamedTuple):
         headers: Mapping[str, str] | None = None,
     ) -> Reply:
         """Send any request and return the answer."""
-        connection = http.client.HTTPConnection(*self.address, timeout=DEADLINE_SECONDS * 3)
+        connection = http.client.HTTPConnection(*self.address, timeout=DEADLINE_SECONDS)
         data = body.encode() if isinstance(body, str) else body
         try:
             connection.request(method, target, data or None, self.credentials | dict(headers or {}))

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 from trailhouse.devstack.ports import free_port
 from trailhouse.schemas import ClickHouseConfig, KafkaConfig
+from waiting import DEADLINE_SECONDS
 
-DEADLINE_SECONDS = 60.0
 PROGRAM = (sys.executable, "-m", "trailhouse.cli")
 
 

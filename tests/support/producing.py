@@ -8,8 +8,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from trailhouse.producer import Receipt
 from trailhouse.schemas import AuditEvent, KafkaConfig, decode
+from waiting import DEADLINE_SECONDS
 
-DEADLINE_SECONDS = 30.0
 _NO_LEADER_YET = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
 
 

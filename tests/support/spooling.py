@@ -8,10 +8,11 @@ from pathlib import Path
 
 from confluent_kafka import Consumer, TopicPartition
 
-from producing import DEADLINE_SECONDS, read_topic
+from producing import read_topic
 from trailhouse.producer.drain import drain
 from trailhouse.producer.spool_status import SpoolsStatus, spools_status
 from trailhouse.schemas import AuditEvent, KafkaConfig, ProducerConfig, decode
+from waiting import DEADLINE_SECONDS
 
 NOWHERE = "127.0.0.1:1"
 

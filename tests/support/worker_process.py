@@ -1,6 +1,7 @@
 """A worker as users run it, a process of its own, and what its tests ask it, Kafka and ClickHouse."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -22,8 +23,8 @@ from trailhouse.devstack.ports import free_port
 from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig
 from trailhouse.schemas.topic import key_of
 from trailhouse.store import ClickHouse
+from waiting import DEADLINE_SECONDS
 
-DEADLINE_SECONDS = 30.0
 RUN_WORKER = "import sys; from trailhouse.consumer import run_worker; sys.exit(run_worker())"
 
 
@@ -35,6 +36,13 @@ def eventually(
     while not condition():
         assert time.monotonic() < end, f"expected within {seconds} s: {expected}"
         threading.Event().wait(0.02)
+
+
+class Series(dict[str, float]):
+    """Series by name; NaN for one that is not there yet, which equals nothing and is not above anything."""
+
+    def __missing__(self, name: str) -> float:
+        return math.nan
 
 
 class Worker:
@@ -70,14 +78,14 @@ class Worker:
         """Whether /health answers 200."""
         return self.health()[0] == 200
 
-    def series(self) -> dict[str, float]:
+    def series(self) -> "Series":
         """Return every series of /metrics by its name and labels, without the histograms' buckets."""
-        return {
-            "/".join((sample.name.removeprefix(PREFIX), *sample.labels.values())): sample.value
+        return Series(
+            ("/".join((sample.name.removeprefix(PREFIX), *sample.labels.values())), sample.value)
             for family in text_string_to_metric_families(self._get("/metrics")[1])
             for sample in family.samples
             if not sample.name.endswith("_bucket")
-        }
+        )
 
     def wait_until_ready(self) -> None:
         """Wait until records can flow."""
@@ -104,7 +112,9 @@ class Worker:
 
     def _get(self, path: str) -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{self.port}{path}", timeout=30
+            ) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()

@@ -16,7 +16,7 @@ from trailhouse.consumer.metrics import WorkerMetrics
 from trailhouse.consumer.writer import Stored
 from trailhouse.schemas.errors import StorageRejectedError, StorageUnavailableError
 
-DEADLINE_SECONDS = 10.0
+DEADLINE_SECONDS = 120.0
 
 
 class Writing:

@@ -5,6 +5,7 @@ import threading
 from trailhouse.consumer.partition_stalls import PartitionStalls
 from trailhouse.consumer.progress import Progress
 from trailhouse.consumer.watchdog import Stillness, Watchdog
+from worker_process import eventually
 
 
 def test_stillness_ends_with_a_turn() -> None:
@@ -23,39 +24,52 @@ def test_a_process_that_was_stopped_gets_time() -> None:
     assert stillness.seconds_after(3_600.0) == 2.0
 
 
-def reasons_of(progress: Progress, turns: bool, attempt_seconds: float = 0.0) -> list[str]:
-    """Return why a watchdog of 0.3 s bit within a second, while the loop turns or not."""
+LOOKS = 60
+"""Three times as many as a watchdog takes until it bites."""
+
+
+class Turning(Progress):
+    """An ingest thread that has turned whenever it is looked at, however busy the machine is."""
+
+    looks = 0
+
+    @property
+    def turns(self) -> int:
+        self.looks += 1
+        return self.looks
+
+    @turns.setter
+    def turns(self, _turns: int) -> None:
+        """Take the first value that `Progress` gives it for what it is."""
+
+
+def reason_of(progress: Progress, attempt_seconds: float = 0.0) -> str:
+    """Return why a watchdog of 0.3 s bites."""
     reasons: list[str] = []
-    bitten = threading.Event()
-
-    def bite(reason: str) -> None:
-        reasons.append(reason)
-        bitten.set()
-
-    dog = Watchdog(progress, 0.3, attempt_seconds, bite)
+    dog = Watchdog(progress, 0.3, attempt_seconds, reasons.append)
     dog.start()
-    for _ in range(50):
-        if turns:
-            progress.turned()
-        if bitten.wait(0.02):
-            break
+    eventually(lambda: reasons, "a bite")
     dog.stop()
-    return reasons
+    return reasons[0]
 
 
 def test_it_bites_a_thread_that_hangs() -> None:
     """After its time without a turn there is one reason, however long a statement may take."""
-    (reason,) = reasons_of(Progress(), turns=False, attempt_seconds=60.0)
-    assert "has hung" in reason
+    assert "has hung" in reason_of(Progress(), attempt_seconds=60.0)
 
 
 def test_it_bites_when_one_partition_stands_still() -> None:
     """A loop that turns is bitten for its worst partition, but never while a statement still has time."""
-    progress = Progress()
+    progress = Turning()
     progress.stalled_seconds = {0: 0.0, 7: 0.5, 8: 0.4}
-    (reason,) = reasons_of(progress, turns=True)
-    assert "no progress of partition 7" in reason
-    assert reasons_of(progress, turns=True, attempt_seconds=60.0) == []
+    assert "no progress of partition 7" in reason_of(progress)
+    reasons: list[str] = []
+    dog = Watchdog(progress, 0.3, 60.0, reasons.append)
+    seen = progress.looks
+    dog.start()
+    eventually(lambda: progress.looks > seen + LOOKS, f"{LOOKS} looks")
+    dog.stop()
+    assert reasons == []
 
 
 def test_answers_and_other_partitions_are_no_progress() -> None:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from trailhouse.devstack.part import Part, PartState
 from trailhouse.devstack.supervisor import Supervisor, last_line
 from trailhouse.schemas.errors import StackError
 
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 120.0
 SLEEPS = "import threading; threading.Event().wait()"
 IGNORES_SIGTERM = (
     f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); open('ready', 'w'); {SLEEPS}"
@@ -45,7 +46,11 @@ class Kept:
     """A supervisor of one Python script and the lines it has said."""
 
     def __init__(
-        self, folder: Path, script: str, is_ready: Callable[[], bool] = lambda: True
+        self,
+        folder: Path,
+        script: str,
+        is_ready: Callable[[], bool] = lambda: True,
+        stop_seconds: float = DEADLINE_SECONDS,
     ) -> None:
         self.lines: list[str] = []
         part = Part(
@@ -58,8 +63,8 @@ class Kept:
             ],
             is_ready=is_ready,
             log=folder / "part.log",
-            stop_seconds=0.5,
-            start_seconds=10.0,
+            stop_seconds=stop_seconds,
+            start_seconds=DEADLINE_SECONDS,
         )
         self.supervisor = Supervisor([part], self.lines.append)
 
@@ -92,8 +97,8 @@ def keep(tmp_path: Path) -> Generator[Keep]:
     """Return a maker of supervisors that are closed at the end."""
     made: list[Kept] = []
 
-    def make(script: str, is_ready: Callable[[], bool] = lambda: True) -> Kept:
-        made.append(Kept(tmp_path, script, is_ready))
+    def make(script: str, *arguments: Any, **named: Any) -> Kept:
+        made.append(Kept(tmp_path, script, *arguments, **named))
         return made[-1]
 
     yield make
@@ -174,7 +179,7 @@ def test_a_failed_part_can_be_started_again(keep: Keep, tmp_path: Path) -> None:
 
 def test_a_part_that_does_not_end_is_killed(keep: Keep, tmp_path: Path) -> None:
     """A part that ignores SIGTERM is killed after its time, and that is said."""
-    kept = keep(IGNORES_SIGTERM, lambda: (tmp_path / "ready").exists())
+    kept = keep(IGNORES_SIGTERM, lambda: (tmp_path / "ready").exists(), stop_seconds=0.5)
     kept.start()
     kept.stop()
     assert kept.state() is PartState.STOPPED

@@ -22,8 +22,8 @@ from trailhouse.schemas.errors import (
 
 NOWHERE = KafkaConfig(bootstrap_servers="127.0.0.1:1")
 WAIT_SECONDS = 1.0
-LONGEST_GAP_SECONDS = 0.25
-"""A machine that is busy with other tests has gaps too; a loop that is held has one of `WAIT_SECONDS`."""
+LEAST_TURNS = 10
+"""A free loop has two hundred in `WAIT_SECONDS`, some tens on a busy machine; one that is held has none."""
 MEMORY_OF_ONE = {"mode": "memory", "queue_events": 1}
 
 
@@ -51,7 +51,7 @@ async def heartbeat() -> AsyncGenerator[list[float]]:
         yield gaps
     finally:
         task.cancel()
-    assert max(gaps) < LONGEST_GAP_SECONDS, f"the loop was held for {max(gaps):.3f} s"
+    assert len(gaps) >= LEAST_TURNS, f"the loop was held for {max(gaps):.3f} s"
     assert sum(gaps) > WAIT_SECONDS / 2, f"expected a wait, got {sum(gaps):.3f} s"
 
 
@@ -199,11 +199,11 @@ def test_in_memory_leaving_says_what_is_lost(caplog: pytest.LogCaptureFixture) -
 def test_a_program_that_is_off_ends_soon_and_well(tmp_path: Path) -> None:
     """Off and without a broker, a program waits a second at most for its one event, and raises nothing."""
     for mode in ("durable", "memory"):
-        config = durable(tmp_path, enabled=False, mode=mode, close_timeout_seconds=30.0)
+        config = durable(tmp_path, enabled=False, mode=mode, close_timeout_seconds=300.0)
         began = time.monotonic()
         with AuditLogger(config) as audit:
             assert audit.log("a", session_id="s") is None
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 100
 
 
 def test_cancelling_a_close_closes_all_the_same(tmp_path: Path) -> None:
@@ -212,8 +212,9 @@ def test_cancelling_a_close_closes_all_the_same(tmp_path: Path) -> None:
     async def main() -> None:
         audit = AuditLogger(durable(tmp_path))
         audit.log("a", session_id="s")
-        task = asyncio.create_task(audit.aclose(0.3))
-        await asyncio.sleep(0.05)
+        task = asyncio.create_task(audit.aclose(1.0))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -261,7 +261,7 @@ def test_a_new_thread_does_not_inherit_unless_given_a_copy(audit: InMemoryAuditL
         for begin in (lambda: work("new"), lambda: copy.run(work, "copy")):
             thread = threading.Thread(target=begin)
             thread.start()
-            thread.join(10)
+            thread.join(120)
         assert audit.context.run_id == "r"
 
     assert [who(event)[:2] for event in audit.events] == [("none", None), ("s", "r")]

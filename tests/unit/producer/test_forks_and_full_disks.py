@@ -18,7 +18,7 @@ from trailhouse.producer.journal import Entry
 from trailhouse.schemas.errors import EventTooLargeError
 
 CHILD_IS_RIGHT = 0
-DEADLINE_SECONDS = 30.0
+DEADLINE_SECONDS = 120.0
 
 
 def forked_at(scene: Scene, step: int) -> tuple[list[str], int]:

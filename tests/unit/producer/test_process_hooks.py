@@ -16,14 +16,14 @@ def test_forks_at_the_same_time_leave_the_collector_on() -> None:
 
     def fork() -> None:
         process_hooks.before_fork()
-        together.wait(10)  # both have it off now
+        together.wait(120)  # both have it off now
         process_hooks.after_fork_in_parent()
 
     threads = [Thread(target=fork) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(120)
     assert gc.isenabled()
     if (pid := os.fork()) == 0:
         os._exit(0 if gc.isenabled() else 1)

@@ -152,7 +152,7 @@ def test_switching_off_is_for_one_context(reports: list[Report]) -> None:
     assert contextvars.copy_context().run(off) is False
     thread = threading.Thread(target=telemetry.emit_run_start, args=(RUN, SESSION))
     thread.start()
-    thread.join(10)
+    thread.join(120)
 
     assert telemetry.is_enabled() is True
     assert names(reports) == ["run.start"]
