@@ -10,7 +10,7 @@ import msgspec
 from benchmarks.records import ready_records
 from benchmarks.worker import Place
 from trailhouse.consumer.batch import Batch, Limits
-from trailhouse.consumer.rows import Origin
+from trailhouse.consumer.origin import Origin
 from trailhouse.consumer.writer import BatchWriter
 from trailhouse.store import ClickHouse
 

@@ -14,8 +14,9 @@ from balancing import Pipe, numbered, run_here
 from command_line import running_worker, settings_of
 from producing import eventually
 from trailhouse.consumer import account_holes
-from trailhouse.consumer.account import Account, account, missing_events
+from trailhouse.consumer.account import Account, account
 from trailhouse.consumer.account_look import Scope
+from trailhouse.consumer.missing_events import missing_events
 from trailhouse.consumer.reconcile import reconcile
 from trailhouse.producer import AuditLogger
 from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig, ProducerConfig

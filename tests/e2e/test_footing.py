@@ -17,7 +17,7 @@ from trailhouse.consumer.incidents import Incidents
 from trailhouse.consumer.kafka_origin import KafkaOrigin
 from trailhouse.consumer.ledger import Ledger
 from trailhouse.consumer.metrics import WorkerMetrics
-from trailhouse.consumer.rows import Origin
+from trailhouse.consumer.origin import Origin
 from trailhouse.schemas import ClickHouseConfig, KafkaConfig
 from trailhouse.schemas.config import WorkerConfig
 from trailhouse.schemas.errors import OffsetGapError

@@ -10,13 +10,13 @@ import pytest
 
 from granted_clickhouse import EVERYTHING, OWNER, granted
 from stored import block_of, count, event, in_order
-from trailhouse.consumer.account import missing_events
 from trailhouse.consumer.account_numbers import held_numbers, unnumbered
+from trailhouse.consumer.finding import Finding
 from trailhouse.consumer.ledger import Ledger
+from trailhouse.consumer.missing_events import missing_events
+from trailhouse.consumer.origin import Origin
 from trailhouse.consumer.ranges import Range, Ranges
 from trailhouse.consumer.reconcile_offsets import expired, held
-from trailhouse.consumer.rows import Origin
-from trailhouse.consumer.verdict import Finding
 from trailhouse.query import AuditReader
 from trailhouse.schemas import ClickHouseConfig
 from trailhouse.schemas.errors import StorageRejectedError

@@ -9,7 +9,7 @@ from trailhouse.consumer.batch import Batch
 from trailhouse.consumer.incidents import Incidents
 from trailhouse.consumer.ledger import Ledger
 from trailhouse.consumer.metrics import WorkerMetrics
-from trailhouse.consumer.rows import Origin
+from trailhouse.consumer.origin import Origin
 from trailhouse.consumer.sender_times import SenderTimes
 from trailhouse.consumer.writer import BatchWriter
 from trailhouse.schemas import AuditEvent, ClickHouseConfig

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from trailhouse.consumer.finding import KINDS
 from trailhouse.consumer.health import WARNING_KINDS
 from trailhouse.consumer.metrics import METRICS
-from trailhouse.consumer.verdict import KINDS
 from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig, decode
 from waiting import DEADLINE_SECONDS
 from worker_process import Place, eventually, place, some_events

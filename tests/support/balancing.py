@@ -12,10 +12,10 @@ from confluent_kafka.admin import AdminClient
 from trailhouse.cli.main import main
 from trailhouse.consumer.kafka_admin import KafkaAdmin
 from trailhouse.consumer.kafka_origin import KafkaOrigin
+from trailhouse.consumer.origin import Origin
 from trailhouse.consumer.ranges import Range
 from trailhouse.consumer.replay import Replay, Replayed
 from trailhouse.consumer.replay_source import TopicReader
-from trailhouse.consumer.rows import Origin
 from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig, WorkerConfig
 from trailhouse.schemas.record import Source
 from trailhouse.store import ClickHouse

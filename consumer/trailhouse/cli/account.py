@@ -13,7 +13,8 @@ from trailhouse.cli.since import EXAMPLES as TIMES
 from trailhouse.cli.since import since as since_of
 
 if TYPE_CHECKING:
-    from trailhouse.consumer.account import Absent, Account
+    from trailhouse.consumer.account import Account
+    from trailhouse.consumer.account_absent import Absent
 
 EXAMPLES = (
     "trailhouse account",

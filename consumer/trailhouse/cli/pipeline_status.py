@@ -2,11 +2,11 @@
 
 import datetime as dt
 from collections.abc import Callable
+from importlib import metadata
 from typing import Any
 
 import msgspec
 
-from trailhouse.cli.version import installed
 from trailhouse.consumer.group_members import GroupMember
 from trailhouse.consumer.group_warnings import topic_settings, unknown_members
 from trailhouse.consumer.incidents import incident_counts
@@ -77,7 +77,7 @@ def pipeline_status() -> PipelineStatus:
             return None
 
     return PipelineStatus(
-        trailhouse=installed("trailhouse"),
+        trailhouse=metadata.version("trailhouse"),
         kafka=ask("kafka", lambda: kafka_state(kafka, worker.group_id)),
         clickhouse=ask("clickhouse", lambda: store_state(clickhouse)),
         problems=problems,

@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
+from trailhouse.consumer.account_absent import Absent
 from trailhouse.consumer.account_expired import expired_windows, explained
-from trailhouse.consumer.account_holes import IMPLAUSIBLE_NUMBERS, holes
+from trailhouse.consumer.account_holes import IMPLAUSIBLE_NUMBERS
 from trailhouse.consumer.account_look import Scope, Standing, look
 from trailhouse.consumer.account_numbers import (
     Neighbour,
     neighbours,
-    settled_ranges,
     unnumbered,
 )
 from trailhouse.consumer.kafka_admin import KafkaAdmin
@@ -24,41 +24,10 @@ from trailhouse.store.clickhouse import ClickHouse
 ANSWER_SECONDS = 5.0
 LOOKS = 3
 SETTLE_SECONDS = 1.0
-LOOK_BACK_SECONDS = 3_600.0
-SETTLED_AFTER_SECONDS = 120.0
 MAX_NAMED_HOLES = 100
 """So many holes of one producer are named: the first."""
 MAX_NAMED = 2_000
 """So many of all producers together; those with the fewest come first."""
-
-
-class Absent(msgspec.Struct, frozen=True, kw_only=True):
-    """Numbers of one producer that are nowhere, and what the events beside them tell.
-
-    Attributes:
-        producer_id: Who has numbered them.
-        first_seq: The first of them.
-        last_seq: The last of them.
-        is_expired: Whether Kafka's retention ended before they were stored; else nobody knows.
-        service: The producer's service; empty when no neighbour is stored.
-        host: Its host; likewise.
-        sessions: The sessions of the events before and behind.
-        is_implausible: Whether it is a jump that no loss explains: a forged or damaged number. Not counted.
-    """
-
-    producer_id: str
-    first_seq: int
-    last_seq: int
-    is_expired: bool
-    service: str
-    host: str
-    sessions: tuple[str, ...]
-    is_implausible: bool = False
-
-    @property
-    def events(self) -> int:
-        """How many they are."""
-        return self.last_seq - self.first_seq + 1
 
 
 class Incomplete(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,25 +71,6 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     producers: int
     absent: tuple[Absent, ...]
     incomplete: tuple[Incomplete, ...]
-
-
-def missing_events(
-    storage: ClickHouse,
-    *,
-    since_seconds: float = LOOK_BACK_SECONDS,
-    settle_seconds: float = SETTLED_AFTER_SECONDS,
-) -> int:
-    """Return how many of the producers' numbers ClickHouse misses among what Kafka took not long ago.
-
-    A number counts when a higher one of the same producer is in since `settle_seconds`: that must be
-    longer than a worker's delay, since another partition may be behind. Asks ClickHouse alone; its
-    clock and Kafka's are taken to agree. A jump that is not plausible counts as one event.
-
-    Raises:
-        StorageError: ClickHouse is away (retriable) or refuses (permanent).
-    """
-    between = settled_ranges(storage, since_seconds=since_seconds, settle_seconds=settle_seconds)
-    return sum(found.size for found in holes(storage, between).values())
 
 
 def account(

@@ -2,19 +2,16 @@
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import msgspec
 
+from trailhouse.consumer.account_absent import Absent
 from trailhouse.consumer.account_numbers import Neighbour
 from trailhouse.consumer.kafka_admin import PartitionLag
+from trailhouse.consumer.origin import Origin
 from trailhouse.consumer.ranges import Range, Ranges
-from trailhouse.consumer.reconcile_offsets import covered, expired
-from trailhouse.consumer.rows import Origin
+from trailhouse.consumer.reconcile_offsets import covered, expired, unread
 from trailhouse.store.clickhouse import ClickHouse
-
-if TYPE_CHECKING:
-    from trailhouse.consumer.account import Absent
 
 _EARLIEST = dt.datetime.min.replace(tzinfo=dt.UTC)
 _LATEST = dt.datetime.max.replace(tzinfo=dt.UTC)
@@ -53,15 +50,9 @@ def expired_windows(
     return windows
 
 
-def unread(mark: PartitionLag, ledger: Ranges) -> Range:
-    """Return what the log lost behind the ledger's end and the committed offset, if anything."""
-    behind = -1 if ledger.last is None else ledger.last
-    return Range(max(behind + 1, mark.committed_offset or 0), mark.first_offset - 1)
-
-
 def explained(
-    absent: Sequence["tuple[Absent, Neighbour | None, Neighbour | None]"], windows: Sequence[Window]
-) -> list["Absent"]:
+    absent: Sequence[tuple[Absent, Neighbour | None, Neighbour | None]], windows: Sequence[Window]
+) -> list[Absent]:
     """Mark what may have expired: its neighbours' times meet a window's, and the window has room.
 
     No more events are marked than offsets expired; of numbers in one hole, the first ones.

@@ -6,16 +6,10 @@ from importlib import metadata
 from typing import Any
 
 from trailhouse.consumer.batch import BadRecord, Span, place_of
-from trailhouse.consumer.rows import (
-    INCIDENT_COLUMNS,
-    LEDGER_COLUMNS,
-    ORIGIN_COLUMNS,
-    QUARANTINE_COLUMNS,
-    EventRows,
-    Origin,
-)
+from trailhouse.consumer.finding import Finding
+from trailhouse.consumer.origin import ORIGIN_COLUMNS, Origin
+from trailhouse.consumer.rows import INCIDENT_COLUMNS, LEDGER_COLUMNS, QUARANTINE_COLUMNS, EventRows
 from trailhouse.consumer.stand_in import cut, whole
-from trailhouse.consumer.verdict import Finding
 from trailhouse.store.block import Block, Column, Table
 from trailhouse.store.tables import BATCH_LEDGER, EVENT_INCIDENTS, EVENT_LOG, EVENT_QUARANTINE
 

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+from trailhouse.consumer.finding import Finding
 from trailhouse.consumer.incidents import Incidents
 from trailhouse.consumer.ledger import NO_LIMIT, Ledger
 from trailhouse.consumer.raw_fetch import batch_at
 from trailhouse.consumer.stand_in import StandIn, unreadable
-from trailhouse.consumer.verdict import Finding
 from trailhouse.schemas.config import KafkaConfig
 from trailhouse.schemas.errors import BrokerUnavailableError
 

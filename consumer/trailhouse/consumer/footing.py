@@ -6,14 +6,15 @@ What does not fit is written to `event_incidents`, acknowledged, before anybody 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
+from trailhouse.consumer.finding import Finding
 from trailhouse.consumer.group_offsets import PartitionLag
 from trailhouse.consumer.incidents import Incidents
 from trailhouse.consumer.kafka_origin import KafkaOrigin
 from trailhouse.consumer.kafka_source import HOLDER
 from trailhouse.consumer.ledger import Ledger
+from trailhouse.consumer.origin import Origin
 from trailhouse.consumer.ranges import Range, Ranges
-from trailhouse.consumer.rows import Origin
-from trailhouse.consumer.verdict import Finding, Place, judge
+from trailhouse.consumer.verdict import Place, judge
 from trailhouse.schemas.config import KafkaConfig, WorkerConfig
 from trailhouse.schemas.errors import OffsetGapError
 

@@ -10,6 +10,7 @@ import msgspec
 import structlog
 
 from trailhouse.consumer.background_query import BackgroundQuery
+from trailhouse.consumer.finding import Finding
 from trailhouse.consumer.group_members import GroupMember
 from trailhouse.consumer.group_offsets import PartitionLag
 from trailhouse.consumer.group_warnings import (
@@ -23,7 +24,6 @@ from trailhouse.consumer.incidents import Incidents
 from trailhouse.consumer.kafka_origin import KafkaOrigin
 from trailhouse.consumer.metrics import WorkerMetrics
 from trailhouse.consumer.partition_stalls import PartitionStalls
-from trailhouse.consumer.verdict import Finding
 from trailhouse.schemas.errors import BrokerRejectedError, StorageError
 
 LOOK_EVERY_SECONDS = 15.0

@@ -2,9 +2,9 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from trailhouse.consumer.finding import Finding
 from trailhouse.consumer.group_members import GroupMember
 from trailhouse.consumer.group_offsets import PartitionLag
-from trailhouse.consumer.verdict import Finding
 from trailhouse.schemas.config import KafkaConfig
 from trailhouse.schemas.topic import topic_options
 

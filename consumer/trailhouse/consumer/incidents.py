@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import structlog
 
 from trailhouse.consumer.blocks import incident_block
+from trailhouse.consumer.finding import Finding
 from trailhouse.consumer.ledger import Ledger
+from trailhouse.consumer.origin import Origin
 from trailhouse.consumer.ranges import Ranges
-from trailhouse.consumer.rows import Origin
-from trailhouse.consumer.verdict import Finding
 from trailhouse.store.clickhouse import ClickHouse
 
 if TYPE_CHECKING:  # `trailhouse status` counts incidents where no worker is installed

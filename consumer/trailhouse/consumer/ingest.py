@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from functools import partial
 
-from trailhouse.consumer.account import missing_events
 from trailhouse.consumer.examination import Examination
 from trailhouse.consumer.flight import Launcher
 from trailhouse.consumer.footing import Footing
@@ -19,9 +18,9 @@ from trailhouse.consumer.incidents import Incidents
 from trailhouse.consumer.kafka_origin import KafkaOrigin
 from trailhouse.consumer.ledger import Ledger
 from trailhouse.consumer.metrics import WorkerMetrics
-from trailhouse.consumer.missing_events import MissingEvents
+from trailhouse.consumer.missing_events import MissingEvents, missing_events
+from trailhouse.consumer.origin import Origin
 from trailhouse.consumer.progress import Progress
-from trailhouse.consumer.rows import Origin
 from trailhouse.consumer.sender_times import SenderTimes
 from trailhouse.consumer.topic_check import TopicCheck
 from trailhouse.consumer.watchdog import Watchdog

@@ -3,10 +3,13 @@
 from typing import Any
 
 from trailhouse.schemas.config import KafkaConfig, WorkerConfig
+from trailhouse.schemas.kafka_errors import Fault
 
 WORKER_CLIENT_ID = "trailhouse-worker"
 AT_THE_END = "_PARTITION_EOF"
 """A message that holds no record: its offset is the one that a partition's next record will have."""
+UNREADABLE: frozenset[Fault] = frozenset({"unreadable", "record"})
+"""What librdkafka says, again and again, of a batch that it cannot open; it never gets past it."""
 
 
 def consumer_options(kafka: KafkaConfig, worker: WorkerConfig) -> dict[str, Any]:

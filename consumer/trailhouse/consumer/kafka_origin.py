@@ -1,7 +1,7 @@
 """Which cluster and which topic records come from: names may be used again, ids are not."""
 
 from trailhouse.consumer.kafka_admin import KafkaAdmin
-from trailhouse.consumer.rows import Origin
+from trailhouse.consumer.origin import Origin
 from trailhouse.schemas.config import KafkaConfig
 from trailhouse.schemas.errors import BrokerRejectedError
 

@@ -15,7 +15,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from trailhouse.consumer.kafka_options import AT_THE_END, consumer_options
+from trailhouse.consumer.kafka_options import AT_THE_END, UNREADABLE, consumer_options
 from trailhouse.consumer.ranges import Range
 from trailhouse.consumer.reading import Reading
 from trailhouse.consumer.stand_in import Received
@@ -26,15 +26,11 @@ from trailhouse.schemas.errors import (
 )
 from trailhouse.schemas.kafka_errors import (
     REFUSALS,
-    Fault,
     broker_error,
     fault_of,
     one_line,
     settings_error,
 )
-
-CLOSED: frozenset[Fault] = frozenset({"unreadable", "record"})
-"""What librdkafka says, again and again, of a batch that it cannot open; it never gets past it."""
 
 SUSPECT = "read by a worker that died"
 HOLDER = f"trailhouse-worker {uuid.uuid4().hex}"
@@ -129,7 +125,7 @@ class KafkaSource:
             problem, number, offset = message.error(), message.partition(), message.offset()
             if problem is not None and fault_of(problem) == "expired":
                 self.is_astray = True
-            elif problem is not None and fault_of(problem) in CLOSED and number is not None:
+            elif problem is not None and fault_of(problem) in UNREADABLE and number is not None:
                 self.failing.setdefault(number, Failure(problem.name())).times += 1
                 self._ends.pop(number, None)
             elif number in self.failing and (problem is None or problem.name() == AT_THE_END):

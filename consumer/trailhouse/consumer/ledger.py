@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from trailhouse.consumer.blocks import LONGEST_SPAN_RECORDS
+from trailhouse.consumer.finding import Finding
+from trailhouse.consumer.origin import Origin
 from trailhouse.consumer.ranges import Ranges
-from trailhouse.consumer.rows import Origin
-from trailhouse.consumer.verdict import Finding
 from trailhouse.store.block import Block
 from trailhouse.store.clickhouse import Result
 

@@ -13,9 +13,9 @@ from prometheus_client import (
     generate_latest,
 )
 
+from trailhouse.consumer.finding import KINDS
+from trailhouse.consumer.finding import Kind as IncidentKind
 from trailhouse.consumer.health import WARNING_KINDS, WarningKind
-from trailhouse.consumer.verdict import KINDS
-from trailhouse.consumer.verdict import Kind as IncidentKind
 
 Kind = Literal["counter", "gauge", "histogram"]
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)

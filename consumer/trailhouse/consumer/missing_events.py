@@ -7,10 +7,34 @@ from collections.abc import Callable
 
 import structlog
 
+from trailhouse.consumer.account_holes import holes
+from trailhouse.consumer.account_numbers import settled_ranges
 from trailhouse.consumer.background_query import BackgroundQuery
 from trailhouse.consumer.metrics import WorkerMetrics
+from trailhouse.store.clickhouse import ClickHouse
 
 FIRST_AFTER_SECONDS = 5.0
+LOOK_BACK_SECONDS = 3_600.0
+SETTLED_AFTER_SECONDS = 120.0
+
+
+def missing_events(
+    storage: ClickHouse,
+    *,
+    since_seconds: float = LOOK_BACK_SECONDS,
+    settle_seconds: float = SETTLED_AFTER_SECONDS,
+) -> int:
+    """Return how many of the producers' numbers ClickHouse misses among what Kafka took not long ago.
+
+    A number counts when a higher one of the same producer is in since `settle_seconds`: that must be
+    longer than a worker's delay, since another partition may be behind. Asks ClickHouse alone; its
+    clock and Kafka's are taken to agree. A jump that is not plausible counts as one event.
+
+    Raises:
+        StorageError: ClickHouse is away (retriable) or refuses (permanent).
+    """
+    between = settled_ranges(storage, since_seconds=since_seconds, settle_seconds=settle_seconds)
+    return sum(found.size for found in holes(storage, between).values())
 
 
 class MissingEvents:

@@ -6,15 +6,14 @@ from typing import Literal
 
 import msgspec
 
-from trailhouse.consumer.account_expired import unread
 from trailhouse.consumer.kafka_admin import KafkaAdmin, PartitionLag
 from trailhouse.consumer.kafka_origin import KafkaOrigin
+from trailhouse.consumer.origin import Origin
 from trailhouse.consumer.ranges import Range, Ranges
 from trailhouse.consumer.reconcile_deep import Deep, DeepComparison
-from trailhouse.consumer.reconcile_offsets import covered, expired, held, other_topics
+from trailhouse.consumer.reconcile_offsets import covered, expired, held, other_topics, unread
 from trailhouse.consumer.reconcile_records import MAX_READ_RECORDS, spans, unaccounted
 from trailhouse.consumer.replay_source import TopicReader
-from trailhouse.consumer.rows import Origin
 from trailhouse.schemas.config import KafkaConfig
 from trailhouse.schemas.errors import QueryError
 from trailhouse.store.clickhouse import ClickHouse

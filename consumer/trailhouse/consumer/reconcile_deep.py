@@ -21,6 +21,7 @@ import msgspec
 
 from trailhouse.consumer.batch import place_of
 from trailhouse.consumer.kafka_admin import PartitionLag
+from trailhouse.consumer.origin import Origin
 from trailhouse.consumer.ranges import Range, Ranges
 from trailhouse.consumer.reconcile_columns import (
     DERIVED_COLUMNS,
@@ -42,7 +43,6 @@ from trailhouse.consumer.reconcile_rows import (
     unknown_topics,
 )
 from trailhouse.consumer.replay_source import TopicReader
-from trailhouse.consumer.rows import Origin
 from trailhouse.consumer.stand_in import Received, whole, whole_last
 from trailhouse.store.clickhouse import ClickHouse
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
+from trailhouse.consumer.origin import Origin
 from trailhouse.consumer.ranges import Range
-from trailhouse.consumer.rows import Origin
 from trailhouse.consumer.stand_in import HASH_BYTES
 from trailhouse.store.clickhouse import ClickHouse
 

@@ -4,8 +4,9 @@ import datetime as dt
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from trailhouse.consumer.group_offsets import PartitionLag
+from trailhouse.consumer.origin import Origin
 from trailhouse.consumer.ranges import Range, Ranges
-from trailhouse.consumer.rows import Origin
 from trailhouse.store.clickhouse import ClickHouse
 
 BUCKET_OFFSETS = 65_536
@@ -61,6 +62,12 @@ def covered(storage: ClickHouse, origin: Origin, partition: int) -> Ranges:
         origin._asdict() | {"partition": partition},
     )
     return Ranges((first, last) for first, last in found.rows)
+
+
+def unread(mark: PartitionLag, ledger: Ranges) -> Range:
+    """Return what the log lost behind the ledger's end and the committed offset, if anything."""
+    behind = -1 if ledger.last is None else ledger.last
+    return Range(max(behind + 1, mark.committed_offset or 0), mark.first_offset - 1)
 
 
 def held(storage: ClickHouse, origin: Origin, checked: Mapping[int, Range]) -> dict[int, Ranges]:

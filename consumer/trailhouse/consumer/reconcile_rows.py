@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from trailhouse.consumer.origin import Origin
 from trailhouse.consumer.ranges import Range
 from trailhouse.consumer.reconcile_columns import DERIVED_COLUMNS
 from trailhouse.consumer.replay_known import KEYS_PER_QUERY, SESSION_BYTES_PER_QUERY
-from trailhouse.consumer.rows import Origin
 from trailhouse.store.clickhouse import ClickHouse
 
 MAX_ROWS_PER_OFFSET = 8

@@ -9,10 +9,10 @@ from typing import TypeVar
 import msgspec
 
 from trailhouse.consumer.batch import Batch, Limits, event_hashes
+from trailhouse.consumer.origin import Origin
 from trailhouse.consumer.ranges import Range
 from trailhouse.consumer.replay_known import quarantined_places, stored_hashes
 from trailhouse.consumer.replay_source import TopicReader
-from trailhouse.consumer.rows import Origin
 from trailhouse.consumer.writer import BatchWriter
 from trailhouse.schemas.backoff import Backoff
 from trailhouse.schemas.config import WorkerConfig

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from trailhouse.consumer.batch import BadRecord, event_hashes, event_keys
-from trailhouse.consumer.rows import Origin
+from trailhouse.consumer.origin import Origin
 from trailhouse.consumer.stand_in import Received
 from trailhouse.store.clickhouse import ClickHouse
 

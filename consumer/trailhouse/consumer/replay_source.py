@@ -7,8 +7,7 @@ from typing import Self, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from trailhouse.consumer.kafka_options import AT_THE_END, consumer_options
-from trailhouse.consumer.kafka_source import CLOSED
+from trailhouse.consumer.kafka_options import AT_THE_END, UNREADABLE, consumer_options
 from trailhouse.consumer.ranges import Range
 from trailhouse.consumer.raw_fetch import batch_at
 from trailhouse.consumer.reading import Reading
@@ -136,7 +135,7 @@ class TopicReader:
             if number is None or number not in left or number in failed:
                 continue  # what follows a batch that cannot be opened is read again, after it
             if (problem := message.error()) is not None:
-                if fault_of(problem) in CLOSED:
+                if fault_of(problem) in UNREADABLE:
                     failed.add(number)
                     self._take(self._unreadable(number, problem.name()), left, taken)
                 elif problem.name() == AT_THE_END:

@@ -17,7 +17,6 @@ from trailhouse.store.tables import EVENT_LOG
 
 MAX_SCHEMA_VERSION = 65_535
 MAX_SEQ = 2**64 - 1
-ORIGIN_COLUMNS = ("kafka_cluster", "kafka_topic", "kafka_topic_id")
 EVENT_COLUMNS = (
     "session_id", "tenant_id", "event_id", "record_hash", "type", "run_id", "parent_run_id", "agent_id",
     "occurred_us", "actor_type", "actor_id", "provider", "correlation_id", "producer_id", "seq",
@@ -37,14 +36,6 @@ INCIDENT_COLUMNS = (
 )  # fmt: skip
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-
-
-class Origin(NamedTuple):
-    """Where a batch's records come from, in the order of ORIGIN_COLUMNS."""
-
-    cluster: str
-    topic: str
-    topic_id: str
 
 
 def envelope_of(record: bytes | None) -> Envelope:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import msgspec
 
 from trailhouse.consumer.batch import Batch, SenderTimed
+from trailhouse.consumer.finding import Finding
 from trailhouse.consumer.flight import Writes
 from trailhouse.consumer.incidents import Incidents
 from trailhouse.consumer.metrics import WorkerMetrics
-from trailhouse.consumer.verdict import Finding
 from trailhouse.consumer.writer import Stored
 from trailhouse.schemas.backoff import Backoff
 

@@ -8,14 +8,14 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from trailhouse.consumer.batch import Batch, Limits
 from trailhouse.consumer.blocks import incident_block
+from trailhouse.consumer.finding import Finding
 from trailhouse.consumer.kafka_admin import KafkaAdmin, PartitionLag
 from trailhouse.consumer.kafka_origin import KafkaOrigin
 from trailhouse.consumer.ledger import Ledger
+from trailhouse.consumer.origin import Origin
 from trailhouse.consumer.ranges import Range
 from trailhouse.consumer.reconcile_offsets import held
-from trailhouse.consumer.rows import Origin
 from trailhouse.consumer.stand_in import StandIn, no_bytes_hash
-from trailhouse.consumer.verdict import Finding
 from trailhouse.consumer.writer import BatchWriter
 from trailhouse.schemas.config import KafkaConfig
 from trailhouse.schemas.errors import QueryError

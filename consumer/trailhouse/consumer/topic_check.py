@@ -9,7 +9,7 @@ from trailhouse.consumer.background_query import BackgroundQuery
 from trailhouse.consumer.group_warnings import topic_settings
 from trailhouse.consumer.health import Health
 from trailhouse.consumer.kafka_origin import KafkaOrigin
-from trailhouse.consumer.rows import Origin
+from trailhouse.consumer.origin import Origin
 from trailhouse.schemas.config import KafkaConfig
 
 log = logging.getLogger(__name__)

@@ -13,13 +13,9 @@ and how far the ledger in ClickHouse goes. What they say about each other:
   begin at the log's start.
 """
 
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
-Kind = Literal[
-    "expired", "rewound", "recreated", "open_transaction", "create_time", "unreadable", "skipped"
-]
-"""Only the first three are judged here; see `GroupCheck`, `SenderTimes`, `Examination` and `skip`."""
-KINDS: tuple[Kind, ...] = get_args(Kind)
+from trailhouse.consumer.finding import Finding, Kind
 
 
 class Place(NamedTuple):
@@ -41,15 +37,6 @@ class Place(NamedTuple):
     def is_never_read(self) -> bool:
         """Whether neither the group nor the ledger knows anything of it, nor of an earlier topic."""
         return self.committed is None and self.stored_until is None and self.earlier_until is None
-
-
-class Finding(NamedTuple):
-    """What is wrong with a range of offsets, both ends inclusive."""
-
-    kind: Kind
-    partition: int
-    first_offset: int
-    last_offset: int
 
 
 class Verdict(NamedTuple):

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 from trailhouse.consumer.batch import BadRecord, Batch, cannot_be_stored, rows_of
 from trailhouse.consumer.blocks import event_block, ledger_block, quarantine_block
-from trailhouse.consumer.rows import Origin
+from trailhouse.consumer.origin import Origin
 from trailhouse.consumer.stand_in import Received, whole
 from trailhouse.schemas.errors import StorageDataError, StorageRejectedError
 from trailhouse.store.block import Block

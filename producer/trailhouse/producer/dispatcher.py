@@ -13,12 +13,12 @@ import msgspec
 from trailhouse.producer import process_hooks
 from trailhouse.producer.backlog import Backlog
 from trailhouse.producer.outbox import Outbox
-from trailhouse.producer.receipt import Receipt
+from trailhouse.producer.receipt import Receipt, bounded
 from trailhouse.producer.room import wait_for_disk, wait_for_room
 from trailhouse.producer.sender import Sender
 from trailhouse.producer.service_name import default_service
 from trailhouse.producer.spool_root import check_root
-from trailhouse.producer.waits import STAY, bounded, wait_empty, wait_settled_all
+from trailhouse.producer.waits import STAY, wait_empty, wait_settled_all
 from trailhouse.schemas.errors import (
     DeliveryRejectedError,
     EventTooLargeError,

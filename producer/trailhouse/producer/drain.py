@@ -2,9 +2,10 @@
 
 from trailhouse.producer.backlog import Backlog
 from trailhouse.producer.outbox import Outbox
+from trailhouse.producer.receipt import bounded
 from trailhouse.producer.sender import Sender
 from trailhouse.producer.stats import Stats
-from trailhouse.producer.waits import bounded, wait_empty
+from trailhouse.producer.waits import wait_empty
 from trailhouse.schemas.config import ProducerConfig
 from trailhouse.schemas.errors import SpoolUnavailableError
 

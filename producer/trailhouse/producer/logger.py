@@ -9,10 +9,9 @@ from trailhouse.producer.async_calls import AsyncCalls, note_on
 from trailhouse.producer.context import AuditContext, Binding, Bound, checked, described, fields_of
 from trailhouse.producer.dispatcher import Dispatcher
 from trailhouse.producer.layers import Layers
-from trailhouse.producer.receipt import DEFAULT_TIMEOUT_SECONDS
+from trailhouse.producer.receipt import DEFAULT_TIMEOUT_SECONDS, bounded
 from trailhouse.producer.run_events import RunEvents
 from trailhouse.producer.switch import Switches, Switching
-from trailhouse.producer.waits import bounded
 from trailhouse.schemas.config import ProducerConfig
 from trailhouse.schemas.errors import DeliveryError, InvalidEventError
 from trailhouse.schemas.event import AuditEvent, unknown_field
@@ -325,15 +324,6 @@ class AuditLogger(RunEvents, AsyncCalls):
         """Return the counters of this logger in this process."""
         return self._dispatcher.stats()
 
-    @property
-    def marks_unencodable(self) -> bool:
-        """Whether a reported value that cannot be written is marked; else its event is refused."""
-        return self._config.on_unencodable == "mark"
-
-    def count_unlogged(self) -> None:
-        """Count a reported event that could not be logged, in `stats`."""
-        self._dispatcher.count_unlogged()
-
     def attach_telemetry_handlers(self) -> None:
         """Log by itself what `telemetry` reports: runs, usage and adapter events. May be called twice.
 
@@ -341,7 +331,12 @@ class AuditLogger(RunEvents, AsyncCalls):
         ``TRAILHOUSE_PRODUCER_ON_UNENCODABLE=raise``; an event that cannot be logged is told in our log, by
         its name, run and session, and counted in `stats` as `unlogged_total`.
         """
-        telemetry_handlers.attach(self)
+        telemetry_handlers.attach(
+            self,
+            self.bind,
+            self._dispatcher.count_unlogged,
+            marks=self._config.on_unencodable == "mark",
+        )
 
     def detach_telemetry_handlers(self) -> None:
         """Undo `attach_telemetry_handlers`; does nothing when not attached."""

@@ -8,19 +8,16 @@ from typing import TYPE_CHECKING
 
 from trailhouse.producer.bell import Bell
 from trailhouse.producer.journal import Entry, Inbox, Journal
-from trailhouse.producer.receipt import Receipt
+from trailhouse.producer.receipt import Delivery, Receipt
 from trailhouse.producer.spool_source import settle_source
 from trailhouse.producer.stats import Stats
-from trailhouse.schemas.errors import (
-    SpoolUnavailableError,
-)
+from trailhouse.schemas.errors import SpoolUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from trailhouse.producer.backlog import Backlog
-    from trailhouse.producer.receipt import Delivery
     from trailhouse.schemas.errors import DeliveryError, DeliveryRejectedError
 
 
@@ -120,6 +117,10 @@ class Outbox:
             return True
         # Else something before it is on the disk alone, and must be read before.
         return backlog.next_number + len(self._arrivals) == number and self._has_room()
+
+    def wake(self) -> None:
+        """Have the sender look at once."""
+        self.bell.ring()
 
     def ring(self, size_bytes: int) -> None:
         """Let the sender know that an event of *size_bytes* has come."""

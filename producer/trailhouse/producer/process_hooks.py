@@ -9,19 +9,38 @@ import os
 import sys
 import time
 import weakref
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from trailhouse.schemas.errors import DeliveryError
 
-if TYPE_CHECKING:
-    from trailhouse.producer.dispatcher import Dispatcher
-
 log = logging.getLogger(__name__)
 
-_dispatchers: weakref.WeakSet[Dispatcher] = weakref.WeakSet()
+
+class Hooked(Protocol):
+    """What is renewed in forked children and closed at exit: a `Dispatcher`."""
+
+    @property
+    def close_timeout_seconds(self) -> float:
+        """The longest time that closing it may take."""
+        ...
+
+    def after_fork(self) -> None:
+        """Begin anew in a forked child, in which nothing else runs yet."""
+        ...
+
+    def close(self, timeout_seconds: float) -> None:
+        """Deliver what can be delivered in time.
+
+        Raises:
+            DeliveryError: Something was not delivered. What became of it is in its message.
+        """
+        ...
+
+
+_dispatchers: weakref.WeakSet[Hooked] = weakref.WeakSet()
 _abandoned: list[object] = []
 _registered_with_multiprocessing: list[object] = []
-_held: set[Dispatcher] = set()
+_held: set[Hooked] = set()
 _were_collecting: list[bool] = []
 """Whether the collector was on when each fork that goes on began; a signal handler may fork during another."""
 
@@ -33,17 +52,17 @@ class _ExitHook:
 _exit_hook = _ExitHook()
 
 
-def register(dispatcher: Dispatcher) -> None:
+def register(dispatcher: Hooked) -> None:
     """Have *dispatcher* renewed in forked children and closed at exit, as long as it is there."""
     _dispatchers.add(dispatcher)
 
 
-def hold(dispatcher: Dispatcher) -> None:
+def hold(dispatcher: Hooked) -> None:
     """Keep *dispatcher*, which has events on their way, until `release`: its caller may let go of it."""
     _held.add(dispatcher)
 
 
-def release(dispatcher: Dispatcher) -> None:
+def release(dispatcher: Hooked) -> None:
     """Undo `register` and `hold`: *dispatcher* is closed."""
     _held.discard(dispatcher)
     _dispatchers.discard(dispatcher)

@@ -1,30 +1,15 @@
-"""What a spool is to the events that are read from it: told how far they are settled."""
+"""Tells a spool how far the events that were read from it are settled."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trailhouse.producer.receipt import Receipt
+    from trailhouse.producer.receipt import Receipt, Source
 
     MakeReceipt = Callable[[str, bytes, bytes], Receipt]
-
-
-class Source(Protocol):
-    """A spool that events are sent from.
-
-    Attributes:
-        last: The event that was put on its way last; it loses its `source` when it is settled and
-            everything before it is.
-    """
-
-    last: Receipt | None
-
-    def settle_to(self, place: int) -> None:
-        """Note that everything before *place* is settled."""
-        ...
 
 
 def put_on_its_way(receipt: Receipt, number: int, source: Source, place: int) -> Receipt:

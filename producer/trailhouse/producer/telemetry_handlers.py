@@ -13,21 +13,36 @@ from trailhouse.schemas.errors import InvalidEventError
 from trailhouse.schemas.marking import marked
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from trailhouse.producer.context import Binding
-    from trailhouse.producer.logger import AuditLogger
+    from trailhouse.producer.run_events import RunEvents
 
 NAMES = ("run.start", "run.stop", "run.exception", "usage.report", "adapter.*")
 
 
-def attach(logger: AuditLogger) -> None:
-    """Have *logger* log what telemetry reports, once however often this is called."""
-    events = ReportedEvents(logger, marks=logger.marks_unencodable)
+def attach(
+    logger: RunEvents,
+    bind: Callable[..., Binding],
+    count_unlogged: Callable[[], object],
+    *,
+    marks: bool,
+) -> None:
+    """Have *logger* log what telemetry reports, once however often this is called.
+
+    Args:
+        logger: Whose events they become.
+        bind: Its method: what a span's block binds.
+        count_unlogged: Called for each report that cannot be logged.
+        marks: Whether what cannot be written is marked in its place; else its event is not logged.
+    """
+    events = ReportedEvents(logger, marks=marks)
 
     def handle(name: str, measurements: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
         try:
             log_reported(events, name, metadata)
         except Exception as error:  # noqa: BLE001 - what is reported may raise anything when it is read
-            logger.count_unlogged()
+            count_unlogged()
             run = metadata.get("run")
             tell_unlogged(
                 name,
@@ -36,26 +51,26 @@ def attach(logger: AuditLogger) -> None:
                 error,
             )
 
-    def bind(run: object, session: object) -> Binding:
+    def bind_reported(run: object, session: object) -> Binding:
         try:
-            return logger.bind(run=run, session=session)
+            return bind(run=run, session=session)
         except InvalidEventError:
-            if not logger.marks_unencodable:
+            if not marks:
                 raise
-            return _bind_marked(logger, run, session)
+            return _bind_marked(bind, run, session)
 
-    telemetry.attach(_handler_id(logger), NAMES, handle, bind=bind)
+    telemetry.attach(_handler_id(logger), NAMES, handle, bind=bind_reported)
 
 
-def detach(logger: AuditLogger) -> None:
+def detach(logger: RunEvents) -> None:
     """Undo `attach`."""
     telemetry.detach(_handler_id(logger))
 
 
-def _bind_marked(logger: AuditLogger, run: object, session: object) -> Binding:
+def _bind_marked(bind: Callable[..., Binding], run: object, session: object) -> Binding:
     """Bind what the run's own events have: in its block nothing must pass for the run's around it."""
     fields = marked(envelope_of(described(run), described(session)))
-    return logger.bind(
+    return bind(
         session=fields.get("session_id"),
         run=fields.get("run_id"),
         parent_run_id=fields.get("parent_run_id"),
@@ -97,5 +112,5 @@ def _log_adapter_event(events: ReportedEvents, run: object, session: object, eve
     )
 
 
-def _handler_id(logger: AuditLogger) -> str:
+def _handler_id(logger: RunEvents) -> str:
     return f"trailhouse-audit-logger-{id(logger):x}"

@@ -123,11 +123,6 @@ class AuditEvent(
     def __deepcopy__(self, memo: dict[int, Any]) -> "AuditEvent":
         return self
 
-    def __reduce__(self) -> tuple[Callable[[bytes], "AuditEvent"], tuple[bytes]]:
-        from trailhouse.schemas.codec import decode  # the codec is built on this module
-
-        return decode, (self.record,)
-
 
 def check_fields(fields: Mapping[str, Any]) -> None:
     """Check that *fields* are those of an event, and that none is missing.

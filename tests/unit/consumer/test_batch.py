@@ -16,7 +16,8 @@ from trailhouse.consumer.batch import (
     rows_of,
 )
 from trailhouse.consumer.blocks import event_block
-from trailhouse.consumer.rows import EVENT_COLUMNS, Origin, envelope_of
+from trailhouse.consumer.origin import Origin
+from trailhouse.consumer.rows import EVENT_COLUMNS, envelope_of
 from trailhouse.schemas import Actor, AuditEvent, Source
 from trailhouse.schemas.codec import RECORDS_AT_ONCE
 from trailhouse.schemas.errors import InvalidEventError

@@ -9,13 +9,8 @@ from hypothesis import strategies as st
 
 from blocks import values_of
 from kafka_records import batch_of
-from trailhouse.consumer.rows import (
-    EVENT_COLUMNS,
-    LEDGER_COLUMNS,
-    ORIGIN_COLUMNS,
-    QUARANTINE_COLUMNS,
-    Origin,
-)
+from trailhouse.consumer.origin import ORIGIN_COLUMNS, Origin
+from trailhouse.consumer.rows import EVENT_COLUMNS, LEDGER_COLUMNS, QUARANTINE_COLUMNS
 from trailhouse.consumer.writer import MAX_REJECTED_ROWS, BatchWriter, Stored
 from trailhouse.schemas import AuditEvent
 from trailhouse.schemas.errors import (
