@@ -17,10 +17,10 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from command_line import PROGRAM, environment, run_command, running_worker, settings_of
 from stored import in_order, store
-from trailhouse.cli.pipeline_status import PipelineStatus
 from trailhouse.cli.status import status_lines
 from trailhouse.consumer.init import apply_init, plan_init
 from trailhouse.consumer.kafka_admin import KafkaAdmin
+from trailhouse.operate.status import PipelineStatus
 from trailhouse.query import AuditReader
 from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig, decode
 from trailhouse.store import ClickHouse

@@ -16,13 +16,13 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported by
     ResourceType,  # pyright: ignore[reportPrivateImportUsage]
 )
 
-from trailhouse.cli.pipeline_status import kafka_state, store_state
 from trailhouse.consumer.kafka_admin import KafkaAdmin
 from trailhouse.consumer.kafka_origin import KafkaOrigin
 from trailhouse.consumer.ranges import Range
 from trailhouse.consumer.reconcile import reconcile
 from trailhouse.consumer.replay import Replay
 from trailhouse.consumer.replay_source import TopicReader
+from trailhouse.operate.status import kafka_state, store_state
 from trailhouse.query import AuditReader
 from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig, WorkerConfig
 from trailhouse.store import ClickHouse

@@ -18,12 +18,13 @@ ROOT = Path(__file__).parents[2]
 PARTS = {
     "schemas": ["schemas"],
     "producer": ["producer"],
-    "consumer": ["cli", "consumer", "devstack", "query", "store"],
+    "consumer": ["cli", "consumer", "devstack", "operate", "query", "store"],
 }
 PUBLIC = {
     "trailhouse.producer": [
         "AuditContext", "AuditLogger", "Delivery", "ProducerConfig", "Receipt", "Stats", "telemetry",
     ],
+    "trailhouse.operate": ["KafkaState", "PipelineStatus", "Requeued", "StoreState", "pipeline_status", "requeue"],
     "trailhouse.query": ["AlteredEvent", "AuditReader", "Conflict", "Overview", "RecentSession", "SessionOutline"],
     "trailhouse.schemas": [
         "Actor", "AuditEvent", "ClickHouseConfig", "EventType", "KafkaConfig", "ProducerConfig",

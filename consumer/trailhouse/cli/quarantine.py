@@ -15,6 +15,7 @@ from trailhouse.cli.since import since as since_of
 from trailhouse.cli.since import until as until_of
 
 if TYPE_CHECKING:
+    from trailhouse.operate import Requeued
     from trailhouse.query.quarantine import Quarantined
 
 _EPILOG = (
@@ -159,24 +160,41 @@ def requeue(
 
     The exit code is 1 when a record that was named, or that Kafka refused, was not sent.
     """
-    from trailhouse.cli.quarantine_requeue import requeue_records
+    from trailhouse.operate.requeue import requeue as requeue_records
+    from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig
+    from trailhouse.store import ClickHouse
+    from trailhouse.store.migrate import check_with
 
     if bool(places) == all_records:
         raise typer.BadParameter("name records as PARTITION:OFFSET, or give --all")
     if places and since is not None:
         raise typer.BadParameter("--since goes with --all")
-    outcome = requeue_records(
-        places or [],
-        since=since,
-        topic_id=topic_id,
-        is_dry_run=dry_run,
-        is_forced=force,
-        echo=say,
-    )
+    kafka = KafkaConfig()
+    sent = kept = refused = 0
+    with ClickHouse(ClickHouseConfig()) as storage:
+        check_with(storage)
+        for each in requeue_records(
+            kafka, storage, places or [], since=since, topic_id=topic_id, is_dry_run=dry_run, is_forced=force
+        ):  # fmt: skip
+            say(_outcome(each))
+            sent += not each.is_kept
+            kept += each.is_kept
+            refused += each.refusal is not None
     verb = "would be sent" if dry_run else "sent"
-    say(f"{counted(outcome.sent, 'record')} {verb}, {outcome.kept} not")
-    if outcome.refused or (places and outcome.kept):
+    say(f"{counted(sent, 'record')} {verb}, {kept} not")
+    if refused or (places and kept):
         raise typer.Exit(1)
+
+
+def _outcome(found: "Requeued") -> str:
+    name = f"{found.at.partition}:{found.at.offset}"
+    if found.objection is not None:
+        return f"{name} not sent: {found.objection}"
+    if found.refusal is not None:
+        return f"{name} not sent: Kafka refuses it ({found.refusal})"
+    if found.sent_to is None:
+        return f"{name} would be sent"
+    return f"{name} sent to {found.sent_to[0]}:{found.sent_to[1]}"
 
 
 def _summary(record: "Quarantined") -> dict[str, Any]:

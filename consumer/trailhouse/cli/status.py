@@ -9,7 +9,7 @@ from trailhouse.cli.formats import Format, FormatOption
 from trailhouse.cli.printable import counted
 
 if TYPE_CHECKING:
-    from trailhouse.cli.pipeline_status import KafkaState, PipelineStatus, StoreState
+    from trailhouse.operate import KafkaState, PipelineStatus, StoreState
 
 EXAMPLES = ("trailhouse status", "trailhouse status --format json")
 
@@ -19,9 +19,10 @@ def status(format: FormatOption = Format.TABLE) -> None:
 
     The exit code is 1 when Kafka or ClickHouse does not answer; the other is told all the same.
     """
-    from trailhouse.cli.pipeline_status import pipeline_status
+    from trailhouse.operate.status import pipeline_status
+    from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig, WorkerConfig
 
-    found = pipeline_status()
+    found = pipeline_status(KafkaConfig(), ClickHouseConfig(), WorkerConfig())
     if format is Format.JSON:
         say_json(found)
     else:

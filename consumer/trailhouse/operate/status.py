@@ -52,7 +52,7 @@ class StoreState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PipelineStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything `trailhouse status` says. A part that is away is None, and named in `problems`."""
+    """Kafka, ClickHouse and the version that asked. A part that is away is None, and named in `problems`."""
 
     trailhouse: str
     kafka: KafkaState | None
@@ -60,13 +60,10 @@ class PipelineStatus(msgspec.Struct, frozen=True, kw_only=True):
     problems: dict[str, str]
 
 
-def pipeline_status() -> PipelineStatus:
-    """Ask each part; one that is away does not hide the others.
-
-    Raises:
-        ConfigError: A setting is unknown or wrong. Permanent.
-    """
-    kafka, clickhouse, worker = KafkaConfig(), ClickHouseConfig(), WorkerConfig()
+def pipeline_status(
+    kafka: KafkaConfig, clickhouse: ClickHouseConfig, worker: WorkerConfig
+) -> PipelineStatus:
+    """Ask each part; one that is away does not hide the others."""
     problems: dict[str, str] = {}
 
     def ask(name: str, question: Callable[[], Any]) -> Any:
