@@ -32,15 +32,15 @@ from trailhouse.consumer.rows import EventRows, event_columns
 from trailhouse.devstack import DevStack
 from trailhouse.producer.frame import frame
 from trailhouse.producer.journal import Inbox
-from trailhouse.producer.outbox import Outbox
-from trailhouse.producer.receipt import Receipt
+from trailhouse.producer.queued_event import QueuedEvent
 from trailhouse.producer.spool import Spool
 from trailhouse.producer.spool_notes import Destination
 from trailhouse.query import AuditReader
 from trailhouse.query.order import STORED_COLUMNS
 from trailhouse.schemas import ProducerConfig, Source, WorkerConfig, decode
 from trailhouse.schemas.codec import RECORDS_AT_ONCE, decode_all
-from trailhouse.schemas.quick import GIVEN, is_plain, new_record
+from trailhouse.schemas.draft import EventDraft
+from trailhouse.schemas.quick import is_plain, new_record
 from trailhouse.schemas.record import Envelope, encode_lines
 from trailhouse.schemas.uuid7 import uuid7
 from trailhouse.store import ClickHouse
@@ -149,7 +149,10 @@ def _read_batches(place: Place, clock: Clock) -> Iterator[list[Any]]:
 
 def _producer() -> dict[str, float]:
     clock, events = Clock(), recorded_fields()
-    given = [tuple(map(fields.get, GIVEN)) for fields in events]
+
+    def new(fields: dict[str, Any]) -> tuple[str, bytes] | None:
+        return new_record(EventDraft(**fields), source)
+
     source = Source(host="host", pid=1, producer_id=uuid7(), seq=1, service="bench")
     FOLDER.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
@@ -158,19 +161,17 @@ def _producer() -> dict[str, float]:
         )
         inbox = Inbox()
         spool = Spool(Path(folder), target, ProducerConfig(), inbox)
-        outbox = Outbox(1, 1)
 
         def append(record: bytes) -> None:
             newest = spool.newest()
-            spool.append(newest, newest.seq + 1, Receipt(outbox, "", b"session", b""), record)
+            spool.append(newest, newest.seq + 1, QueuedEvent("", b"session", b""), record)
 
         for _ in range(REPEATS):
-            clock("record", _each, lambda fields: new_record(source, *fields), given)
-            clock("… of it id", _each, lambda _: uuid7(), given)
-            clock("… of it time", _each, lambda _: dt.datetime.now(dt.UTC), given)
-            clock("… of it look at data", _each, lambda fields: is_plain(fields[3]), given)
-            made = [new_record(source, *fields) for fields in given]
-            records = [each[1] for each in made if each is not None]
+            clock("record", _each, new, events)
+            clock("… of it id", _each, lambda _: uuid7(), events)
+            clock("… of it time", _each, lambda _: dt.datetime.now(dt.UTC), events)
+            clock("… of it look at data", _each, lambda fields: is_plain(fields["data"]), events)
+            records = [made[1] for made in map(new, events) if made is not None]
             envelopes = [decode_all([record]) for record in records]
             flat = [each[0] for each in envelopes if each is not None]
             clock("… of it encode", encode_lines, flat)

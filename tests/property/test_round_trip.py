@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from trailhouse.schemas import Actor, AuditEvent, EventType, Source, decode
 from trailhouse.schemas.codec import decode_all, decode_envelope, decode_events
+from trailhouse.schemas.draft import EventDraft
 from trailhouse.schemas.errors import InvalidEventError
 from trailhouse.schemas.event import RecordedEvent
-from trailhouse.schemas.quick import GIVEN, Fields, new_record
+from trailhouse.schemas.quick import new_record
 from trailhouse.schemas.record import Envelope
 
 # What looks like the time of a record, and like its key.
@@ -225,7 +226,7 @@ def test_a_quick_record_is_that_of_the_event(fields: dict[str, Any]) -> None:
     """The record made without an event is the event's own, and none is made where the event refuses."""
     source = Source(service="s", host="h", pid=1, producer_id="p", seq=1)
 
-    quick = new_record(source, *map(fields.get, GIVEN))
+    quick = new_record(EventDraft(**fields), source)
 
     if quick is not None:
         event = AuditEvent(**fields, source=source)
@@ -239,12 +240,12 @@ def test_a_usual_event_takes_the_quick_way(event: AuditEvent) -> None:
     for type_ in (event.type, EventType.RUN_STARTED):
         fields: dict[str, Any] = {"type": type_, **rest}
 
-        assert new_record(Source(), *map(fields.get, GIVEN)) is not None
+        assert new_record(EventDraft(**fields), Source()) is not None
 
 
-def test_fields_by_position_are_those_of_the_envelope() -> None:
-    """What makes a record by position names the envelope's fields in its order, which is that of the keys."""
-    assert Fields.__struct_fields__ == Envelope.__struct_fields__
+def test_a_draft_has_the_fields_of_the_envelope() -> None:
+    """A draft, which is encoded as it is, has the envelope's fields in its order, which is that of the keys."""
+    assert EventDraft.__struct_fields__ == Envelope.__struct_fields__
     for kind in (Envelope, Source, Actor):
         assert list(kind.__struct_fields__) == sorted(kind.__struct_fields__)
 

@@ -3,7 +3,8 @@
 from trailhouse.producer import telemetry
 from trailhouse.producer.context import AuditContext
 from trailhouse.producer.logger import AuditLogger
-from trailhouse.producer.receipt import Delivery, Receipt
+from trailhouse.producer.queued_event import Delivery
+from trailhouse.producer.receipt import Receipt
 from trailhouse.producer.stats import Stats
 from trailhouse.schemas.config import ProducerConfig
 

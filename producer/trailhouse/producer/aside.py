@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from trailhouse.producer.frame import Damage, frame
-from trailhouse.producer.receipt import Receipt
+from trailhouse.producer.queued_event import QueuedEvent
 from trailhouse.producer.spool_files import FOLDER_OWNER_ONLY, open_file, open_folder
 from trailhouse.producer.spool_reader import CHUNK_BYTES, Spooled
 from trailhouse.producer.spool_root import SET_ASIDE, make_root, translated
@@ -41,13 +41,13 @@ class Aside:
             self._root,
         )
 
-    def keep_refused(self, name: str, receipt: Receipt) -> None:
+    def keep_refused(self, name: str, queued: QueuedEvent) -> None:
         """Keep an event that the broker refuses for good, as a frame.
 
         Raises:
             SpoolUnavailableError: It cannot be kept. Retriable.
         """
-        content = frame(max(receipt.number, 0), receipt.key, receipt.record)
+        content = frame(max(queued.number, 0), queued.key, queued.record)
         self._append(name + REFUSED_SUFFIX, content)
 
     def _append(self, name: str, content: bytes) -> None:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
 from trailhouse.producer.off_loop import off_loop
 from trailhouse.producer.receipt import DEFAULT_TIMEOUT_SECONDS
+from trailhouse.schemas.draft import GIVEN, EventDraft, Processor, processed
 from trailhouse.schemas.errors import DeliveryError
 from trailhouse.schemas.event import unknown_field
-from trailhouse.schemas.quick import GIVEN
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -62,12 +62,13 @@ class AsyncCalls(ABC):
         """
         if (unknown := fields.keys() - _NAMES) and self.is_enabled:
             raise unknown_field(unknown)
-        given = self._admitted((type, *map(fields.get, GIVEN[1:])))
-        if given is None:
+        named = {name: value for name, value in fields.items() if name in _NAMES}
+        draft = processed(EventDraft(type=type, **named), self._processors)
+        if draft is None:
             return None
         dispatcher = self._dispatcher
-        if (receipt := dispatcher.try_log(given)) is None:
-            receipt = await off_loop(dispatcher.log, given)
+        if (receipt := dispatcher.try_log(draft)) is None:
+            receipt = await off_loop(dispatcher.log, draft)
         if wait:
             await receipt.aresult(timeout_seconds)
         return receipt
@@ -95,6 +96,7 @@ class AsyncCalls(ABC):
             note_on(error, undelivered)
 
     _dispatcher: Dispatcher
+    _processors: tuple[Processor, ...]
 
     @property
     @abstractmethod
@@ -109,10 +111,6 @@ class AsyncCalls(ABC):
     def close(self, timeout_seconds: float | None = None) -> None:
         """Flush, and refuse further events."""
 
-    @abstractmethod
-    def _admitted(self, given: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        """Return what is to be written for *given*; None while auditing is off."""
-
 
 def note_on(error: BaseException | None, undelivered: DeliveryError) -> None:
     """Note on a block's own *error*, which goes on, what is undelivered; without one raise that."""
@@ -121,4 +119,4 @@ def note_on(error: BaseException | None, undelivered: DeliveryError) -> None:
     error.add_note(f"trailhouse: {undelivered}")
 
 
-_NAMES = frozenset(GIVEN[1:])
+_NAMES = frozenset(GIVEN) - {"type"}

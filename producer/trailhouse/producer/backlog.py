@@ -11,6 +11,7 @@ from trailhouse.producer.aside import Aside
 from trailhouse.producer.frame import Damage
 from trailhouse.producer.inheritance import Inheritance
 from trailhouse.producer.journal import CLOSED, Inbox
+from trailhouse.producer.queued_event import QueuedEvent
 from trailhouse.producer.spool import Spool
 from trailhouse.producer.spool_notes import Destination
 from trailhouse.producer.spool_reader import SpoolReader
@@ -21,9 +22,7 @@ from trailhouse.schemas.errors import ProducerClosedError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from trailhouse.producer.receipt import Receipt
     from trailhouse.producer.spool_reader import Spooled
-    from trailhouse.producer.spool_source import MakeReceipt
     from trailhouse.schemas.config import ProducerConfig
 
 log = logging.getLogger(__name__)
@@ -54,7 +53,7 @@ class Backlog:
         self._place = 0
         self.next_number = 0
         """The number of the next event that is to come into memory."""
-        self._damaged: list[Receipt] = []
+        self._damaged: list[QueuedEvent] = []
         self._damaged_events = 0
 
     def spool(self) -> Spool:
@@ -96,23 +95,23 @@ class Backlog:
         """Bytes that our spool takes on the disk."""
         return 0 if (spool := self.open_spool) is None else spool.used_bytes
 
-    def pass_by(self, receipt: Receipt) -> None:
-        """Note that *receipt*, the next one, is in memory and need not be read."""
-        self._place = receipt.place
-        self.next_number = receipt.number + 1
-        if receipt.source is not None:
-            receipt.source.last = receipt
+    def pass_by(self, queued: QueuedEvent) -> None:
+        """Note that *queued*, the next one, is in memory and need not be read."""
+        self._place = queued.place
+        self.next_number = queued.number + 1
+        if queued.source is not None:
+            queued.source.last = queued
 
-    def read(self, make: MakeReceipt, early: dict[int, Receipt]) -> list[Receipt] | None:
-        """Return receipts of the next events; None when nothing can be read before some are settled.
+    def read(self, early: dict[int, QueuedEvent]) -> list[QueuedEvent] | None:
+        """Return events of the next events; None when nothing can be read before some are settled.
 
-        What is in *early*, by number, has a receipt already.
+        What is in *early*, by number, is queued already.
 
         Raises:
             SpoolUnavailableError: The spool cannot be read. Retriable.
         """
         if self.inheritance.has_unread:
-            return self.inheritance.read(make)
+            return self.inheritance.read()
         spool = self.open_spool
         if spool is None:
             return []
@@ -124,15 +123,15 @@ class Backlog:
             return None
         self._aside.keep_damaged(spool.folder.path.name, items)
         self._place = reader.place
-        receipts = self._receipts(items, spool, make, early)
+        queued_events = self._queued_events(items, spool, early)
         if self._place >= end:
             self._give_up(end_number, early)
-        return receipts
+        return queued_events
 
-    def _receipts(
-        self, items: list[Spooled], spool: Spool, make: MakeReceipt, early: dict[int, Receipt]
-    ) -> list[Receipt]:
-        receipts: list[Receipt] = []
+    def _queued_events(
+        self, items: list[Spooled], spool: Spool, early: dict[int, QueuedEvent]
+    ) -> list[QueuedEvent]:
+        queued_events: list[QueuedEvent] = []
         left = self.inbox.left
         for found, place in items:
             if isinstance(found, Damage):
@@ -140,27 +139,27 @@ class Backlog:
                 continue
             number = found.number + spool.first_number
             self._give_up(number, early)
-            receipt = (
+            queued = (
                 early.pop(number, None)
                 or left.pop(number, None)
-                or make("", found.key, found.record)
+                or QueuedEvent("", found.key, found.record)
             )
-            receipt.record = found.record
+            queued.record = found.record
             self.next_number = number + 1
-            receipts.append(put_on_its_way(receipt, number, spool, place))
-        return receipts
+            queued_events.append(put_on_its_way(queued, number, spool, place))
+        return queued_events
 
-    def _give_up(self, end: int, early: dict[int, Receipt]) -> None:
+    def _give_up(self, end: int, early: dict[int, QueuedEvent]) -> None:
         """Note that the events up to the one numbered *end* are not there any more: damaged."""
         for number in range(self.next_number, end):
             self._damaged_events += 1
-            receipt = early.pop(number, None) or self.inbox.left.pop(number, None)
-            if receipt is not None:
-                self._damaged.append(receipt)
+            queued = early.pop(number, None) or self.inbox.left.pop(number, None)
+            if queued is not None:
+                self._damaged.append(queued)
         self.next_number = max(self.next_number, end)
 
-    def take_damaged(self) -> tuple[int, list[Receipt]]:
-        """Return how many events were found damaged since the last call, and those receipts still held."""
+    def take_damaged(self) -> tuple[int, list[QueuedEvent]]:
+        """Return how many events were found damaged since the last call, and those events still held."""
         events, held = self._damaged_events + self.inheritance.take_damaged(), self._damaged
         self._damaged_events, self._damaged = 0, []
         return events, held
@@ -170,7 +169,7 @@ class Backlog:
         """Whether somebody has removed our spool's files."""
         return self._is_gone or ((spool := self.open_spool) is not None and spool.is_gone)
 
-    def renew(self, in_memory: Iterable[Receipt]) -> None:
+    def renew(self, in_memory: Iterable[QueuedEvent]) -> None:
         """Begin a new spool with the events *in_memory*; those on the disk alone are lost, and counted.
 
         Raises:
@@ -187,24 +186,24 @@ class Backlog:
             first_number=last.events,
             first_seq=last.seq,
         )
-        ours = [receipt for receipt in in_memory if receipt.source is old]
+        ours = [queued for queued in in_memory if queued.source is old]
         try:
-            places = [spool.write_again(receipt) for receipt in ours]
+            places = [spool.write_again(queued) for queued in ours]
         except BaseException:
             spool.discard()
             raise
         log.error("somebody has removed the spool in %s; a new one is begun", old.folder.path)
         self._give_up(last.events, {})
-        for receipt, place in zip(ours, places, strict=True):
-            put_on_its_way(receipt, receipt.number, spool, place)
+        for queued, place in zip(ours, places, strict=True):
+            put_on_its_way(queued, queued.number, spool, place)
         self.spools[0], self._is_gone = spool, False
         self._place, self.next_number = spool.end, spool.tail().events
         old.forget()
 
-    def keep_refused(self, receipt: Receipt) -> None:
+    def keep_refused(self, queued: QueuedEvent) -> None:
         """Set an event aside that the broker refuses for good: it must not stop those after it."""
         name = self.open_spool.folder.path.name if self.open_spool is not None else "adopted"
-        self._aside.keep_refused(name, receipt)
+        self._aside.keep_refused(name, queued)
 
     def make_space(self) -> None:
         """Give back what the spool does not need, if a caller has found the disk full."""

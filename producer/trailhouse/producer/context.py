@@ -26,19 +26,17 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from trailhouse.producer.descriptions import envelope_of
+from trailhouse.schemas.draft import EventDraft
 from trailhouse.schemas.errors import InvalidEventError
 from trailhouse.schemas.event import check_id, checked_actor
 from trailhouse.schemas.plain import is_a, is_text, kind_of
-from trailhouse.schemas.quick import GIVEN
 from trailhouse.schemas.record import Actor
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from trailhouse.producer.layers import Layers, Pushed
-
-_INDEX = {name: index for index, name in enumerate(GIVEN)}
-_RUN_ID, _PARENT_RUN_ID = _INDEX["run_id"], _INDEX["parent_run_id"]
+    from trailhouse.schemas.draft import Processor
 
 
 class AuditContext(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -73,37 +71,31 @@ class Bound:
         self.run_id = fields.get("run_id")
         self.session_id = fields.get("session_id")
         self._fields = dict(fields)
-        self._pairs = _pairs(self._fields)
+        self._pairs = tuple(self._fields.items())
         child = {} if self.run_id is None else {"parent_run_id": self.run_id}
-        self._pairs_of_child = _pairs(self._fields | child)
+        self._pairs_of_child = tuple((self._fields | child).items())
 
     @property
     def context(self) -> AuditContext:
         """What is bound, for others to read."""
         return AuditContext(**self._fields)
 
-    def complete(self, given: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Return *given*, in the order of `GIVEN`, with what is bound in the place of each None."""
-        run_id = given[_RUN_ID]
+    def stamp(self, draft: EventDraft) -> EventDraft:
+        """Return *draft* with what is bound in the place of each None."""
+        run_id = draft.run_id
         try:
             pairs = self._pairs if run_id is None or run_id == self.run_id else self._pairs_of_child
         except Exception:  # noqa: BLE001 - a foreign `__eq__` may raise anything; the event refuses what has one
             pairs = self._pairs_of_child
-        completed = list(given)
-        for index, value in pairs:
-            if completed[index] is None:
-                completed[index] = value
-        return tuple(completed)
+        for name, value in pairs:
+            if getattr(draft, name) is None:
+                setattr(draft, name, value)
+        return draft
 
     def within(self, fields: Mapping[str, Any], run: object, session: object) -> Bound:
         """Return what is bound in a block inside this one that names *fields*."""
-        completed = self.complete(tuple(map(fields.get, GIVEN)))
         return Bound(
-            {
-                name: value
-                for name, value in zip(GIVEN, completed, strict=True)
-                if value is not None
-            },
+            self.stamp(EventDraft(**fields)).given(),
             self.run if run is None else run,
             self.session if session is None else session,
         )
@@ -154,6 +146,19 @@ class Binding:
         self.__exit__(kind, error, trace)
 
 
+def stamper(layers: Layers[Bound], stamps: Bound) -> Processor:
+    """Return the processor that gives a draft what is bound where it is logged; outside of a bind, *stamps*."""
+    newest, has_stamps = layers.newest, stamps.context != AuditContext()
+
+    def stamp(draft: EventDraft) -> EventDraft:
+        if newest() is not None or has_stamps:
+            layer = layers.top
+            (stamps if layer is None else layer.value).stamp(draft)
+        return draft
+
+    return stamp
+
+
 def described(what: object) -> object:
     """Return a run or session as something that has names: a plain id has one."""
     if is_text(what):
@@ -190,7 +195,3 @@ def checked(fields: Mapping[str, Any]) -> dict[str, Any]:
             check_id(value, name)
             result[name] = str.__str__(value)
     return result
-
-
-def _pairs(fields: Mapping[str, Any]) -> tuple[tuple[int, Any], ...]:
-    return tuple((_INDEX[name], value) for name, value in fields.items())

@@ -13,12 +13,14 @@ import msgspec
 from trailhouse.producer import process_hooks
 from trailhouse.producer.backlog import Backlog
 from trailhouse.producer.outbox import Outbox
+from trailhouse.producer.queued_event import QueuedEvent
 from trailhouse.producer.receipt import Receipt, bounded
 from trailhouse.producer.room import wait_for_disk, wait_for_room
 from trailhouse.producer.sender import Sender
 from trailhouse.producer.service_name import default_service
 from trailhouse.producer.spool_root import check_root
 from trailhouse.producer.waits import STAY, wait_empty, wait_settled_all
+from trailhouse.schemas.draft import EventDraft, draft_of
 from trailhouse.schemas.errors import (
     DeliveryRejectedError,
     EventTooLargeError,
@@ -26,7 +28,7 @@ from trailhouse.schemas.errors import (
     SpoolFullError,
 )
 from trailhouse.schemas.event import AuditEvent
-from trailhouse.schemas.quick import GIVEN, new_record
+from trailhouse.schemas.quick import new_record
 from trailhouse.schemas.record import Source
 from trailhouse.schemas.topic import key_of
 from trailhouse.schemas.uuid7 import uuid7
@@ -95,11 +97,11 @@ class Dispatcher:
         if here.outbox.has_orphans():
             self._start(here)
 
-    def log(self, given: tuple[Any, ...]) -> Receipt:
-        """Stamp and queue what is given, in the order of `GIVEN`."""
-        return self._deliver(self._stamped, given)
+    def log(self, draft: EventDraft) -> Receipt:
+        """Number, encode and queue *draft*."""
+        return self._deliver(self._encoded, draft)
 
-    def try_log(self, given: tuple[Any, ...]) -> Receipt | None:
+    def try_log(self, draft: EventDraft) -> Receipt | None:
         """Do what `log` does, or return None where that might wait: for room, or for the disk."""
         if self._config.fsync == "always":
             return None
@@ -109,7 +111,7 @@ class Dispatcher:
             if not outbox.has_room:
                 return None
             try:
-                return self._append(here, self._stamped, given)
+                return self._append(here, self._encoded, draft)
             except (SpoolFullError, ProducerClosedError):
                 return None  # `log` waits, begins anew, or says that it is closed
             except Exception:
@@ -175,15 +177,15 @@ class Dispatcher:
                     if newest.seq != seq:
                         continue
                 is_kept = outbox.keeps_in_memory(newest.events)
-                receipt = Receipt(outbox, event_id, key, record if is_kept else b"")
-                if journal.append(newest, seq + numbers, receipt, record):
+                queued = QueuedEvent(event_id, key, record if is_kept else b"")
+                if journal.append(newest, seq + numbers, queued, record):
                     outbox.ring(size_bytes if is_kept else 0)
-                    return receipt
+                    return Receipt(outbox, queued)
         finally:
             # An exception that somebody keeps holds this frame, and an entry holds all that come after it.
             newest = None
 
-    def _stamped(self, here: Incarnation, given: tuple[Any, ...], seq: int) -> Made:
+    def _encoded(self, here: Incarnation, draft: EventDraft, seq: int) -> Made:
         source = Source(
             host=self._host,
             pid=here.pid,
@@ -191,12 +193,12 @@ class Dispatcher:
             seq=seq,
             service=self._service,
         )
-        if (new := new_record(source, *given)) is None:
-            event = _event(given, source)
-            plain = tuple([getattr(event, name) for name in GIVEN])  # no code of the caller's again
-            return event.event_id, key_of(event), event.record, plain, 1
+        if (new := new_record(draft, source)) is None:
+            event = AuditEvent(**({"session_id": None} | draft.given()), source=source)
+            # Should it be made again, then without any code of the caller's.
+            return event.event_id, key_of(event), event.record, draft_of(event), 1
         event_id, record = new
-        return event_id, given[_SESSION_ID].encode(), record, given, 1
+        return event_id, draft.session_id.encode(), record, draft, 1
 
     def _start(self, here: Incarnation) -> None:
         """Have the sender run. Whatever interrupts this, or calls it in between, there is one that serves."""
@@ -273,14 +275,5 @@ class Dispatcher:
         self._here = Incarnation(self._make_outbox())
 
 
-_SESSION_ID = GIVEN.index("session_id")
-
-
 def _as_it_is(_here: Incarnation, event: AuditEvent, _seq: int) -> Made:
     return event.event_id, key_of(event), event.record, event, 0
-
-
-def _event(given: tuple[Any, ...], source: Source) -> AuditEvent:
-    fields: dict[str, Any] = {"session_id": None}
-    fields |= {name: value for name, value in zip(GIVEN, given, strict=True) if value is not None}
-    return AuditEvent(**fields, source=source)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from trailhouse.producer.frame import Frame
 from trailhouse.producer.missing import MissingCount
+from trailhouse.producer.queued_event import QueuedEvent
 from trailhouse.producer.spool_folder import SpoolFolder, is_held, remove_unfinished, split
 from trailhouse.producer.spool_notes import Destination, destination_of, read_written
 from trailhouse.producer.spool_reader import Spooled, SpoolReader, start_of
@@ -23,9 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from trailhouse.producer.aside import Aside
-    from trailhouse.producer.receipt import Receipt
     from trailhouse.producer.spool_files import OpenFile
-    from trailhouse.producer.spool_source import MakeReceipt
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +43,7 @@ class Inherited:
 
     def __init__(self, folder: SpoolFolder) -> None:
         self.folder = folder
-        self.last: Receipt | None = None
+        self.last: QueuedEvent | None = None
         self._reader = SpoolReader(folder.path, start_of(folder.path))
         self._acked = self._end = self._reader.place
         self._is_read = False
@@ -167,8 +166,8 @@ class Inheritance:
         self._orphans += [path for path in found if path not in known]
         return bool(found)
 
-    def read(self, make: MakeReceipt) -> list[Receipt] | None:
-        """Return receipts of the next events; None when nothing can be read before some are settled.
+    def read(self) -> list[QueuedEvent] | None:
+        """Return events of the next events; None when nothing can be read before some are settled.
 
         A spool that cannot be read, or of which what is damaged cannot be kept, is told, and left as it is.
         """
@@ -200,7 +199,7 @@ class Inheritance:
         heirloom.note_read(items)
         if not items:
             self._current = None
-        return self._receipts(heirloom, items, make)
+        return self._queued_events(heirloom, items)
 
     def await_turn(self) -> None:
         """Let nothing of ours be sent while another process adopts: it may have our predecessor's spool."""
@@ -250,18 +249,16 @@ class Inheritance:
                     return
                 self._leave_alone(path.name, error.strerror or str(error))
 
-    def _receipts(
-        self, heirloom: Inherited, items: list[Spooled], make: MakeReceipt
-    ) -> list[Receipt]:
-        receipts: list[Receipt] = []
+    def _queued_events(self, heirloom: Inherited, items: list[Spooled]) -> list[QueuedEvent]:
+        queued_events: list[QueuedEvent] = []
         for found, place in items:
             if isinstance(found, Frame):
-                receipt = make("", found.key, found.record)
-                receipts.append(put_on_its_way(receipt, -1, heirloom, place))
+                queued = QueuedEvent("", found.key, found.record)
+                queued_events.append(put_on_its_way(queued, -1, heirloom, place))
             else:
                 pass_over(heirloom, place)
-        self.adopted_total += len(receipts)
-        return receipts
+        self.adopted_total += len(queued_events)
+        return queued_events
 
     def take_damaged(self) -> int:
         """Return how many events, at least, were found damaged since the last call."""

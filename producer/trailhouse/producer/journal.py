@@ -14,47 +14,37 @@ import weakref
 from collections import deque
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from trailhouse.schemas.errors import ProducerClosedError
 
 if TYPE_CHECKING:
-    from trailhouse.producer.receipt import Receipt
+    from trailhouse.producer.queued_event import QueuedEvent
     from trailhouse.producer.spool_files import OpenFile
 
 CLOSED = "the audit logger is closed: make a new AuditLogger"
 
 
-class Entry:
+class Entry(msgspec.Struct, eq=False):
     """One event in the journal, or where it begins; and what is to be known to append the next.
 
     Attributes:
         events: The number of the next event.
         seq: The `seq` of the next event that is numbered.
         segment, end, file: Where the next event is written.
+        content: What is still to be written; None: the entry is complete.
         followers: What has been published after this; see `following`.
     """
 
-    __slots__ = ("begin", "content", "end", "events", "file", "followers", "receipt", "segment", "seq")  # fmt: skip
-
-    def __init__(
-        self,
-        events: int,
-        seq: int,
-        receipt: Receipt | None = None,
-        segment: int = 0,
-        begin: int = 0,
-        end: int = 0,
-        file: OpenFile | None = None,
-        content: bytes | None = None,
-    ) -> None:
-        self.events = events
-        self.seq = seq
-        self.receipt = receipt
-        self.segment = segment
-        self.begin = begin
-        self.end = end
-        self.file = file
-        self.content = content  # None: the entry is complete
-        self.followers: list[Entry | Fate | Seal] = []
+    events: int
+    seq: int
+    queued: QueuedEvent | None = None
+    segment: int = 0
+    begin: int = 0
+    end: int = 0
+    file: OpenFile | None = None
+    content: bytes | None = None
+    followers: list[Entry | Fate | Seal] = msgspec.field(default_factory=list)
 
 
 class Fate:
@@ -94,8 +84,8 @@ class Inbox:
     """
 
     def __init__(self) -> None:
-        self.arrivals: deque[Receipt] = deque()
-        self.left: weakref.WeakValueDictionary[int, Receipt] = weakref.WeakValueDictionary()
+        self.arrivals: deque[QueuedEvent] = deque()
+        self.left: weakref.WeakValueDictionary[int, QueuedEvent] = weakref.WeakValueDictionary()
 
 
 class Journal:
@@ -145,10 +135,10 @@ class Journal:
         before.followers.append(Fate(entry, is_void=False))
         self._newest = entry
 
-    def append(self, newest: Entry, seq: int, receipt: Receipt, record: bytes) -> bool:
-        """Log *receipt*'s event after *newest*; *seq* is the next one. False: see `publish`."""
-        receipt.number = newest.events
-        return self.publish(newest, Entry(newest.events + 1, seq, receipt, content=record))
+    def append(self, newest: Entry, seq: int, queued: QueuedEvent, record: bytes) -> bool:
+        """Log *queued*'s event after *newest*; *seq* is the next one. False: see `publish`."""
+        queued.number = newest.events
+        return self.publish(newest, Entry(newest.events + 1, seq, queued, content=record))
 
     def publish(self, newest: Entry, entry: Entry) -> bool:
         """Have *entry* follow *newest*, and complete it; False when another was faster: begin anew.
@@ -185,12 +175,12 @@ class Journal:
         if content is None:
             return
         self.write(entry, content)
-        receipt = entry.receipt
-        if receipt is not None:
-            if receipt.record:
-                self._arrivals.append(receipt)
+        queued = entry.queued
+        if queued is not None:
+            if queued.record:
+                self._arrivals.append(queued)
             else:
-                self._left[receipt.number] = receipt
+                self._left[queued.number] = queued
         entry.content = None
 
     def write(self, entry: Entry, content: bytes) -> None:

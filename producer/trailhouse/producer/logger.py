@@ -6,18 +6,26 @@ from typing import TYPE_CHECKING, Any, Never, Self, cast
 
 from trailhouse.producer import telemetry_handlers
 from trailhouse.producer.async_calls import AsyncCalls, note_on
-from trailhouse.producer.context import AuditContext, Binding, Bound, checked, described, fields_of
+from trailhouse.producer.context import (
+    AuditContext,
+    Binding,
+    Bound,
+    checked,
+    described,
+    fields_of,
+    stamper,
+)
 from trailhouse.producer.dispatcher import Dispatcher
 from trailhouse.producer.layers import Layers
 from trailhouse.producer.receipt import DEFAULT_TIMEOUT_SECONDS, bounded
 from trailhouse.producer.run_events import RunEvents
 from trailhouse.producer.switch import Switches, Switching
 from trailhouse.schemas.config import ProducerConfig
+from trailhouse.schemas.draft import EventDraft, draft_of
 from trailhouse.schemas.errors import DeliveryError, InvalidEventError
 from trailhouse.schemas.event import AuditEvent, unknown_field
 from trailhouse.schemas.event_type import EventType
 from trailhouse.schemas.plain import kind_of
-from trailhouse.schemas.quick import GIVEN
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -31,7 +39,6 @@ if TYPE_CHECKING:
 
 NOT_GIVEN: Any = None
 """Stands for a `session_id` that is bound, or was forgotten and is refused like any other wrong one."""
-_NOTHING_GIVEN = (None,) * len(GIVEN)
 
 
 class AuditLogger(RunEvents, AsyncCalls):
@@ -64,13 +71,11 @@ class AuditLogger(RunEvents, AsyncCalls):
         self._config = ProducerConfig() if config is None else config
         stamps = {"tenant_id": tenant_id or self._config.tenant_id or None, "actor": actor}
         self._stamps = Bound(checked(stamps))
-        self._has_stamps = self._stamps.context != AuditContext()
         self._layers: Layers[Bound] = Layers("trailhouse_context")
-        self._newest_layer = self._layers.newest
         self._dispatcher = self._make_dispatcher(self._config)
         self._is_on = self._config.enabled
         self._switches = Switches(is_on=self._is_on, write=self._dispatcher.log)
-        self._newest_switch = self._switches.newest
+        self._processors = (stamper(self._layers, self._stamps), self._switches.admit)
         if self.is_enabled:
             self._dispatcher.prepare()
 
@@ -160,7 +165,7 @@ class AuditLogger(RunEvents, AsyncCalls):
     ) -> SwitchToken:
         """Do what `disabled` and `enabled` do, until the token that this returns is given to `reset_enabled`."""
         return self._switches.set(
-            enabled, self._bound.complete(_NOTHING_GIVEN), reason=reason, actor=actor
+            enabled, self._bound.stamp(EventDraft()), reason=reason, actor=actor
         )
 
     def reset_enabled(self, token: SwitchToken) -> None:
@@ -177,13 +182,11 @@ class AuditLogger(RunEvents, AsyncCalls):
         layer = self._layers.top
         return self._stamps if layer is None else layer.value
 
-    def _admits(self, given: tuple[Any, ...]) -> bool:
-        if self._newest_switch() is None and self._is_on:
-            return True
-        return self._switches.admits(given)
+    def _admit(self, draft: EventDraft) -> EventDraft | None:
+        return self._switches.admit(draft)
 
-    def _write(self, given: tuple[Any, ...]) -> Receipt:
-        return self._dispatcher.log(given)
+    def _write(self, draft: EventDraft) -> Receipt:
+        return self._dispatcher.log(draft)
 
     def log(
         self,
@@ -236,11 +239,16 @@ class AuditLogger(RunEvents, AsyncCalls):
         timeout = bounded(timeout_seconds) if wait else 0.0
         if unknown and self.is_enabled:
             raise unknown_field(unknown)
-        receipt = self._log(
-            (type, session_id, run_id, data, metadata, tenant_id, actor, agent_id, parent_run_id, provider,
-             correlation_id, trace_id, span_id, event_id, occurred_at)
+        draft = EventDraft(
+            actor, agent_id, correlation_id, data, event_id, metadata, occurred_at, parent_run_id, provider, run_id,
+            None, session_id, None, span_id, tenant_id, trace_id, type,
         )  # fmt: skip
-        if wait and receipt is not None:
+        for process in self._processors:  # `processed`, for a call less
+            if (changed := process(draft)) is None:
+                return None
+            draft = changed
+        receipt = self._dispatcher.log(draft)
+        if wait:
             receipt.result(timeout)
         return receipt
 
@@ -262,27 +270,12 @@ class AuditLogger(RunEvents, AsyncCalls):
             if not self.is_enabled:
                 return None
             raise InvalidEventError("event", f"must be an AuditEvent, got {kind_of(given)}")
-        is_switched = self._newest_switch() is not None or not self._is_on
-        if is_switched and not self._switches.admits(tuple(getattr(given, name) for name in GIVEN)):
+        if not self._switches.is_untouched and not self._switches.admits(draft_of(given)):
             return None
         receipt = self._dispatcher.emit(given)
         if wait:
             receipt.result(timeout)
         return receipt
-
-    def _log(self, given: tuple[Any, ...]) -> Receipt | None:
-        admitted = self._admitted(given)
-        return None if admitted is None else self._dispatcher.log(admitted)
-
-    def _admitted(self, given: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        """Return what is *given*, in the order of `GIVEN`, with what is bound; None while auditing is off."""
-        if self._newest_layer() is not None or self._has_stamps:
-            given = self._bound.complete(given)
-        if (self._newest_switch() is not None or not self._is_on) and not self._switches.admits(
-            given
-        ):
-            return None
-        return given
 
     def flush(self, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> None:
         """Return when every event logged before this call is acknowledged by all in-sync replicas.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from trailhouse.producer.bell import Bell
 from trailhouse.producer.journal import Entry, Inbox, Journal
-from trailhouse.producer.receipt import Delivery, Receipt
+from trailhouse.producer.queued_event import QueuedEvent
 from trailhouse.producer.spool_source import settle_source
 from trailhouse.producer.stats import Stats
 from trailhouse.schemas.errors import SpoolUnavailableError
@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from trailhouse.producer.backlog import Backlog
+    from trailhouse.producer.queued_event import Delivery
     from trailhouse.schemas.errors import DeliveryError, DeliveryRejectedError
 
 
 class Outbox:
-    """All unsettled receipts in the order of their events. Safe for threads.
+    """All unsettled events in the order of their events. Safe for threads.
 
-    Callers log to the `journal` and put receipts into its inbox; that alone may be interrupted at any
+    Callers log to the `journal` and put events into its inbox; that alone may be interrupted at any
     instant. The sender takes them from there: `waiting` holds what the broker client does not have yet,
     `sent` what it has. `lock` guards all of it, and is what callers wait on; `mutex` is the same, and
     quicker to take. The sender waits for the `bell`, which rings when something comes while it
@@ -38,8 +39,8 @@ class Outbox:
         self.bell = Bell()
         self.awaited = 0
         self.is_resting = False
-        self.waiting: deque[Receipt] = deque()
-        self.sent: deque[Receipt] = deque()
+        self.waiting: deque[QueuedEvent] = deque()
+        self.sent: deque[QueuedEvent] = deque()
         self.trouble: DeliveryRejectedError | None = None
         self.is_closed = False
         self.expects_adoption = False
@@ -48,7 +49,7 @@ class Outbox:
         inbox = Inbox() if backlog is None else backlog.inbox
         self._arrivals = inbox.arrivals
         self._spools = None if backlog is None else backlog.spools
-        self._early: dict[int, Receipt] = {}
+        self._early: dict[int, QueuedEvent] = {}
         self._memory = Journal(Entry(0, 0), inbox)
         self._lost = 0
         self._max_events = max_events
@@ -116,7 +117,12 @@ class Outbox:
         if backlog is None:
             return True
         # Else something before it is on the disk alone, and must be read before.
-        return backlog.next_number + len(self._arrivals) == number and self._has_room()
+        arrivals = len(self._arrivals)
+        return (
+            backlog.next_number + arrivals == number
+            and self._events + arrivals < self._max_events
+            and self._bytes + self._arrived_bytes < self._max_bytes
+        )
 
     def wake(self) -> None:
         """Have the sender look at once."""
@@ -141,31 +147,31 @@ class Outbox:
             return
         self._arrived_bytes = 0
         for _ in range(len(arrivals)):
-            receipt = arrivals.popleft()
+            queued = arrivals.popleft()
             number = self._next_number if backlog is None else backlog.next_number
-            if receipt.number > number:
-                early[receipt.number] = receipt
-            elif receipt.number == number:
-                self._pass_by(receipt)
+            if queued.number > number:
+                early[queued.number] = queued
+            elif queued.number == number:
+                self._pass_by(queued)
                 while early and (after := early.pop(self.next_number, None)) is not None:
                     self._pass_by(after)
 
-    def _pass_by(self, receipt: Receipt) -> None:
-        self._queue(receipt)
+    def _pass_by(self, queued: QueuedEvent) -> None:
+        self._queue(queued)
         if (backlog := self._backlog) is None:
-            self._next_number = receipt.number + 1
+            self._next_number = queued.number + 1
         else:
-            backlog.pass_by(receipt)
+            backlog.pass_by(queued)
 
     @property
     def next_number(self) -> int:
         """The number of the next event that is to come into memory."""
         return self._next_number if self._backlog is None else self._backlog.next_number
 
-    def _queue(self, receipt: Receipt) -> None:
-        self.waiting.append(receipt)
+    def _queue(self, queued: QueuedEvent) -> None:
+        self.waiting.append(queued)
         self._events += 1
-        self._bytes += len(receipt.record)
+        self._bytes += len(queued.record)
 
     def refill(self) -> None:
         """Take what has come, and read on in the backlog as far as there is room; called by the sender.
@@ -182,11 +188,11 @@ class Outbox:
         with self.lock:
             self.admit()
             while self._has_room() and backlog.has_unread:
-                receipts = backlog.read(self._make, self._early)
-                if receipts is None:
+                queued_events = backlog.read(self._early)
+                if queued_events is None:
                     break
-                for receipt in receipts:
-                    self._queue(receipt)
+                for queued in queued_events:
+                    self._queue(queued)
                 wakers += self._refuse_damaged(*backlog.take_damaged())
                 self.lock.notify_all()
                 self.admit()
@@ -194,20 +200,17 @@ class Outbox:
         for waker in wakers:
             waker()
 
-    def _refuse_damaged(self, count: int, held: list[Receipt]) -> list[Callable[[], object]]:
+    def _refuse_damaged(self, count: int, held: list[QueuedEvent]) -> list[Callable[[], object]]:
         if count:
             self._refused += count
             self._unreported_refusal = SpoolUnavailableError(
                 f"{count} events were damaged in the spool, or removed from it; what is left of them is set aside there"
             )
-        for receipt in held:
-            receipt.refusal = SpoolUnavailableError(
-                f"event {receipt.event_id} was damaged in the spool, or removed from it"
+        for queued in held:
+            queued.refusal = SpoolUnavailableError(
+                f"event {queued.event_id} was damaged in the spool, or removed from it"
             )
-        return [waker for receipt in held for waker in receipt.take_wakers()]
-
-    def _make(self, event_id: str, key: bytes, record: bytes) -> Receipt:
-        return Receipt(self, event_id, key, record)
+        return [waker for queued in held for waker in queued.take_wakers()]
 
     def adopt(self, *, min_age_seconds: float = 0.0, any_destination: bool = False) -> bool:
         """Take over the spools of loggers that are gone; tell whether there were any."""
@@ -258,11 +261,11 @@ class Outbox:
             with self.lock:
                 self._backlog.make_space()
 
-    def keep_refused(self, receipt: Receipt) -> None:
+    def keep_refused(self, queued: QueuedEvent) -> None:
         """Set an event aside that the broker refuses for good, where there is a spool."""
         if self._backlog is not None:
             with self.lock:
-                self._backlog.keep_refused(receipt)
+                self._backlog.keep_refused(queued)
 
     def take_back(self) -> None:
         """Put everything sent back in front of `waiting`, in order; under `lock`.
@@ -272,24 +275,24 @@ class Outbox:
         self.waiting.extendleft(reversed(self.sent))
         self.sent.clear()
 
-    def settle(self, outcomes: list[tuple[Receipt, Delivery | DeliveryError]]) -> None:
+    def settle(self, outcomes: list[tuple[QueuedEvent, Delivery | DeliveryError]]) -> None:
         """Record what the broker answered, and wake who waits for it."""
         wakers: list[Callable[[], object]] = []
         with self.lock:
             if outcomes:
                 self.trouble = None  # the broker has answered
-            for receipt, outcome in outcomes:
-                if receipt.delivery is None and receipt.refusal is None:
+            for queued, outcome in outcomes:
+                if queued.delivery is None and queued.refusal is None:
                     if isinstance(outcome, Exception):
-                        self._refuse(receipt, outcome)
+                        self._refuse(queued, outcome)
                     else:
-                        receipt.delivery = outcome
+                        queued.delivery = outcome
                         self._acknowledged += 1
                     self._events -= 1
-                    self._bytes -= len(receipt.record)
-                    receipt.record = b""  # a caller may keep a million receipts
-                if receipt.wakers is not None:
-                    wakers += receipt.take_wakers()
+                    self._bytes -= len(queued.record)
+                    queued.record = b""  # a caller may keep a million receipts
+                if queued.wakers is not None:
+                    wakers += queued.take_wakers()
             self.lock.notify_all()  # they go on when we let go of the lock
             self._free_settled()
         for waker in wakers:
@@ -298,15 +301,15 @@ class Outbox:
     def _free_settled(self) -> None:
         last, sent = None, self.sent
         while sent and (sent[0].delivery is not None or sent[0].refusal is not None):
-            receipt = sent.popleft()
-            if last is not None and last.source is not receipt.source:
+            queued = sent.popleft()
+            if last is not None and last.source is not queued.source:
                 settle_source(last)
-            last = receipt
+            last = queued
         if last is not None:
             settle_source(last)
 
-    def _refuse(self, receipt: Receipt, error: DeliveryError) -> None:
-        receipt.refusal = self._unreported_refusal = error
+    def _refuse(self, queued: QueuedEvent, error: DeliveryError) -> None:
+        queued.refusal = self._unreported_refusal = error
         self._refused += 1
 
     def report_trouble(self, trouble: DeliveryRejectedError) -> bool:
@@ -346,8 +349,8 @@ class Outbox:
         arrived = (*self._early.values(), *self._arrivals)
         return [
             waker
-            for receipt in (*self.sent, *self.waiting, *arrived, *left)
-            for waker in receipt.take_wakers()
+            for queued in (*self.sent, *self.waiting, *arrived, *left)
+            for waker in queued.take_wakers()
         ]
 
     @property
@@ -362,9 +365,9 @@ class Outbox:
 
     def oldest_number(self) -> int:
         """Return the number of the oldest event that is not settled; the next one's if there is none."""
-        for receipts in (self.sent, self.waiting):
-            if receipts:
-                return receipts[0].number
+        for queued_events in (self.sent, self.waiting):
+            if queued_events:
+                return queued_events[0].number
         if self.expects_adoption and not self.is_adopted:
             return -1  # the sender is still looking for what others have left
         if self._backlog is not None and self._backlog.inheritance.has_unread:

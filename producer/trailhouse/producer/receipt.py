@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import math
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from trailhouse.schemas.config import LONGEST_WAIT_SECONDS
 from trailhouse.schemas.errors import ConfigError, DeliveryTimeoutError, ProducerClosedError
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Generator
+    from collections.abc import Generator
 
+    from trailhouse.producer.queued_event import Delivery, QueuedEvent
     from trailhouse.schemas.errors import DeliveryError, DeliveryRejectedError
 
 _STAYS = "it stays in the spool, and the next logger or `trailhouse spool drain` sends it"
 DEFAULT_TIMEOUT_SECONDS = 30.0
 Level = Literal["spooled", "acked"]
-
-
-class Delivery(NamedTuple):
-    """Where the broker stored an event."""
-
-    topic: str
-    partition: int
-    offset: int
 
 
 class Queue(Protocol):
@@ -60,21 +53,6 @@ class Queue(Protocol):
         ...
 
 
-class Source(Protocol):
-    """A spool that events are sent from, told how far they are settled.
-
-    Attributes:
-        last: The event that was put on its way last; it loses its `source` when it is settled and
-            everything before it is.
-    """
-
-    last: Receipt | None
-
-    def settle_to(self, place: int) -> None:
-        """Note that everything before *place* is settled."""
-        ...
-
-
 class Receipt:
     """What a caller holds for one event. Usable from any thread, and awaitable under asyncio.
 
@@ -82,27 +60,27 @@ class Receipt:
         event_id: The event's id, known before anything was sent.
     """
 
-    __slots__ = (
-        "__weakref__", "_queue", "delivery", "event_id", "key", "number", "place", "record", "refusal", "source",
-        "wakers",
-    )  # fmt: skip
+    __slots__ = ("_queue", "_queued", "event_id")
 
-    def __init__(self, queue: Queue, event_id: str, key: bytes, record: bytes) -> None:
-        self.event_id = event_id
-        self.key = key
-        self.record = record
-        self.number = 0
-        self.delivery: Delivery | None = None
-        self.refusal: DeliveryError | None = None
-        self.source: Source | None = None
-        self.place = 0
+    def __init__(self, queue: Queue, queued: QueuedEvent) -> None:
         self._queue = queue
-        self.wakers: list[Callable[[], object]] | None = None
+        self._queued = queued
+        self.event_id = queued.event_id
+
+    @property
+    def session_id(self) -> str:
+        """The event's session."""
+        return self._queued.key.decode()
 
     @property
     def is_settled(self) -> bool:
         """Whether the broker has acknowledged or refused the event."""
-        return self.delivery is not None or self.refusal is not None
+        return self._queued.is_settled
+
+    @property
+    def refusal(self) -> DeliveryError | None:
+        """The broker's refusal of this very event; None as long as there is none."""
+        return self._queued.refusal
 
     def result(self, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> Delivery:
         """Wait for the broker's acknowledgement by all in-sync replicas.
@@ -121,12 +99,7 @@ class Receipt:
             ProducerClosedError: The logger was closed before the broker answered. Permanent; the
                 outcome is unknown, and the event is not sent again.
         """
-        return _wait_settled(self._queue, self, timeout_seconds)
-
-    @property
-    def session_id(self) -> str:
-        """The event's session."""
-        return self.key.decode()
+        return _wait_settled(self._queue, self._queued, timeout_seconds)
 
     def wait(
         self, level: Level = "acked", timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
@@ -150,34 +123,14 @@ class Receipt:
 
     async def aresult(self, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> Delivery:
         """Do what `result` does without blocking the event loop; ``await receipt`` is the same."""
-        return await _wait_settled_async(self._queue, self, timeout_seconds)
+        return await _wait_settled_async(self._queue, self._queued, timeout_seconds)
 
     def __await__(self) -> Generator[object, None, Delivery]:
         """Wait like `result` does, without blocking the event loop."""
-        return _wait_settled_async(self._queue, self, DEFAULT_TIMEOUT_SECONDS).__await__()
-
-    def add_waker(self, waker: Callable[[], object]) -> None:
-        """Have *waker* called once when the receipt is settled; under the queue's lock."""
-        if self.wakers is None:
-            self.wakers = []
-        self.wakers.append(waker)
-
-    def remove_waker(self, waker: Callable[[], object]) -> None:
-        """Forget *waker*, which may have been taken already; under the queue's lock."""
-        if self.wakers is not None and waker in self.wakers:
-            self.wakers.remove(waker)
-
-    def copy(self) -> Receipt:
-        """Return a receipt of the same event, which nobody waits for."""
-        return Receipt(self._queue, self.event_id, self.key, self.record)
-
-    def take_wakers(self) -> list[Callable[[], object]]:
-        """Return the wakers and forget them; under the queue's lock."""
-        wakers, self.wakers = self.wakers or [], None
-        return wakers
+        return _wait_settled_async(self._queue, self._queued, DEFAULT_TIMEOUT_SECONDS).__await__()
 
     def __repr__(self) -> str:
-        return f"Receipt(event_id={self.event_id!r}, delivery={self.delivery!r})"
+        return f"Receipt(event_id={self.event_id!r}, delivery={self._queued.delivery!r})"
 
 
 def bounded(timeout_seconds: float) -> float:
@@ -194,15 +147,17 @@ def bounded(timeout_seconds: float) -> float:
     return min(max(timeout, 0.0), LONGEST_WAIT_SECONDS)
 
 
-def _wait_settled(queue: Queue, receipt: Receipt, timeout_seconds: float) -> Delivery:
+def _wait_settled(queue: Queue, queued: QueuedEvent, timeout_seconds: float) -> Delivery:
     """See `Receipt.result`."""
     timeout = bounded(timeout_seconds)
     with queue.lock, waiting(queue):
-        queue.lock.wait_for(lambda: receipt.is_settled or queue.is_hopeless, timeout)
-        return _outcome(queue, receipt, timeout_seconds)
+        queue.lock.wait_for(lambda: queued.is_settled or queue.is_hopeless, timeout)
+        return _outcome(queue, queued, timeout_seconds)
 
 
-async def _wait_settled_async(queue: Queue, receipt: Receipt, timeout_seconds: float) -> Delivery:
+async def _wait_settled_async(
+    queue: Queue, queued: QueuedEvent, timeout_seconds: float
+) -> Delivery:
     """See `Receipt.__await__`."""
     import asyncio  # lazily: many users never await, and import time counts
 
@@ -215,17 +170,17 @@ async def _wait_settled_async(queue: Queue, receipt: Receipt, timeout_seconds: f
             loop.call_soon_threadsafe(settled.set)
 
     with queue.lock:
-        if receipt.is_settled or queue.is_hopeless:
-            return _outcome(queue, receipt, timeout_seconds)
-        receipt.add_waker(wake)
+        if queued.is_settled or queue.is_hopeless:
+            return _outcome(queue, queued, timeout_seconds)
+        queued.add_waker(wake)
     try:
         with contextlib.suppress(TimeoutError), waiting(queue):
             await asyncio.wait_for(settled.wait(), timeout)
     finally:
         with queue.lock:
-            receipt.remove_waker(wake)
+            queued.remove_waker(wake)
     with queue.lock:
-        return _outcome(queue, receipt, timeout_seconds)
+        return _outcome(queue, queued, timeout_seconds)
 
 
 @contextlib.contextmanager
@@ -241,14 +196,14 @@ def waiting(queue: Queue) -> Generator[None]:
             queue.awaited -= 1
 
 
-def _outcome(queue: Queue, receipt: Receipt, timeout_seconds: float) -> Delivery:
-    if receipt.delivery is not None:
-        return receipt.delivery
-    if (error := receipt.refusal or queue.trouble) is not None:
+def _outcome(queue: Queue, queued: QueuedEvent, timeout_seconds: float) -> Delivery:
+    if queued.delivery is not None:
+        return queued.delivery
+    if (error := queued.refusal or queue.trouble) is not None:
         raise error.with_traceback(None)  # else each raising would add to the one trouble
     if queue.is_closed:
         raise ProducerClosedError(
-            f"the audit logger was closed before event {receipt.event_id} was acknowledged: "
+            f"the audit logger was closed before event {queued.event_id} was acknowledged: "
             + (
                 _STAYS
                 if queue.is_durable
@@ -256,6 +211,6 @@ def _outcome(queue: Queue, receipt: Receipt, timeout_seconds: float) -> Delivery
             )
         )
     raise DeliveryTimeoutError(
-        f"no acknowledgement of event {receipt.event_id} within {timeout_seconds:g} s;"
+        f"no acknowledgement of event {queued.event_id} within {timeout_seconds:g} s;"
         " it stays queued: check that the broker is up, and ask the receipt again"
     )

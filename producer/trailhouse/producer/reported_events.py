@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from trailhouse.producer.context import described
 from trailhouse.producer.descriptions import envelope_of
 from trailhouse.producer.run_events import RunEvents
+from trailhouse.schemas.draft import EventDraft
 from trailhouse.schemas.errors import InvalidEventError, TrailhouseError
 from trailhouse.schemas.marking import marked
 from trailhouse.schemas.plain import kind_of
-from trailhouse.schemas.quick import GIVEN
 
 if TYPE_CHECKING:
     from trailhouse.producer.context import Bound
@@ -38,24 +38,23 @@ class ReportedEvents(RunEvents):
         Raises:
             EventError, DeliveryError: As `AuditLogger.log`.
         """
-        given = self._bound.complete(tuple(map(fields.get, GIVEN)))
-        return self._write(given) if self._admits(given) else None
+        draft = self._admit(self._bound.stamp(EventDraft(**fields)))
+        return None if draft is None else self._write(draft)
 
     @property
     def _bound(self) -> Bound:
         return self._logger._bound
 
-    def _admits(self, given: tuple[Any, ...]) -> bool:
-        return self._logger._admits(given)
+    def _admit(self, draft: EventDraft) -> EventDraft | None:
+        return self._logger._admit(draft)
 
-    def _write(self, given: tuple[Any, ...]) -> Receipt:
+    def _write(self, draft: EventDraft) -> Receipt:
         try:
-            return self._logger._write(given)
+            return self._logger._write(draft)
         except InvalidEventError:
             if not self._marks:
                 raise
-            fields = marked(dict(zip(GIVEN, given, strict=True)))
-            return self._logger._write(tuple(map(fields.get, GIVEN)))
+            return self._logger._write(EventDraft(**marked(draft.given())))
 
 
 def tell_unlogged(name: str, run: object, session: object, error: Exception) -> None:

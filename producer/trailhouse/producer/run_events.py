@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from trailhouse.producer import descriptions
 from trailhouse.producer.context import described
+from trailhouse.schemas.draft import EventDraft
 from trailhouse.schemas.event_type import EventType
-from trailhouse.schemas.quick import GIVEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from trailhouse.producer.context import Bound
     from trailhouse.producer.receipt import Receipt
-
-_RUN_ID, _SESSION_ID = GIVEN.index("run_id"), GIVEN.index("session_id")
 
 
 class RunEvents(ABC):
@@ -106,23 +104,21 @@ class RunEvents(ABC):
     ) -> Receipt | None:
         run, session = described(run), described(session)
         bound = self._bound
-        fields = {"type": type, **descriptions.envelope_of(run, session)}
-        given = bound.complete(tuple(map(fields.get, GIVEN)))
-        fields = dict(zip(GIVEN, given, strict=True))
-        if not self._admits(given):
+        draft = bound.stamp(EventDraft(type=type, **descriptions.envelope_of(run, session)))
+        if self._admit(draft) is None:
             return None
-        if run is None and fields["run_id"] == bound.run_id:
+        if run is None and draft.run_id == bound.run_id:
             run = bound.run
-        if session is None and fields["session_id"] == bound.session_id:
+        if session is None and draft.session_id == bound.session_id:
             session = bound.session
-        data = fields["data"] = data_of(run, session)
+        data = draft.data = data_of(run, session)
         if (
             type is not EventType.TOKEN_USAGE_UPDATED and data["agent_id"] is None
         ):  # that one is verbatim
-            data["agent_id"] = fields["agent_id"]
+            data["agent_id"] = draft.agent_id
         if with_metadata:
-            fields["metadata"] = descriptions.metadata_of(run, session)
-        return self._write(tuple(map(fields.get, GIVEN)))
+            draft.metadata = descriptions.metadata_of(run, session)
+        return self._write(draft)
 
     @property
     @abstractmethod
@@ -130,9 +126,9 @@ class RunEvents(ABC):
         """What is bound where this is called."""
 
     @abstractmethod
-    def _admits(self, given: tuple[Any, ...]) -> bool:
-        """Tell whether an event may be written that is complete but for its content."""
+    def _admit(self, draft: EventDraft) -> EventDraft | None:
+        """Return *draft*, which is complete but for its content; None when it is not to be written."""
 
     @abstractmethod
-    def _write(self, given: tuple[Any, ...]) -> Receipt:
+    def _write(self, draft: EventDraft) -> Receipt:
         """Write an event that is complete."""

@@ -14,7 +14,7 @@ from confluent_kafka import KafkaException, Producer
 
 from trailhouse.producer.frame import MAX_RECORD_BYTES
 from trailhouse.producer.inheritance import SWEEP_AGE_SECONDS
-from trailhouse.producer.receipt import Delivery
+from trailhouse.producer.queued_event import Delivery
 from trailhouse.producer.spool import sync
 from trailhouse.schemas.backoff import Backoff
 from trailhouse.schemas.codec import decode_envelope
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message
 
     from trailhouse.producer.outbox import Outbox
-    from trailhouse.producer.receipt import Receipt
+    from trailhouse.producer.queued_event import QueuedEvent
     from trailhouse.schemas.config import ProducerConfig
 
 log = logging.getLogger(__name__)
@@ -82,9 +82,9 @@ class Sender:
         self._config = config
         self._outbox = outbox
         self._topic = config.kafka.topic
-        self._reports: deque[tuple[Receipt, Delivery | KafkaError]] = deque()
+        self._reports: deque[tuple[QueuedEvent, Delivery | KafkaError]] = deque()
         self._errors: deque[KafkaError] = deque()
-        self._refusals: list[tuple[Receipt, KafkaError]] = []
+        self._refusals: list[tuple[QueuedEvent, KafkaError]] = []
         self._adopts = adopts
         self._is_refused = False
         self._alone_events = 0
@@ -143,16 +143,16 @@ class Sender:
     def _send_all(self, producer: Producer) -> None:
         waiting, sent = self._outbox.waiting, self._outbox.sent
         for _ in range(min(len(waiting), MOST_AT_ONCE)):
-            receipt = waiting[0]
-            if receipt.is_settled:  # taken back with those before it
+            queued = waiting[0]
+            if queued.is_settled:  # taken back with those before it
                 sent.append(waiting.popleft())
                 continue
             try:
                 producer.produce(
                     self._topic,
-                    receipt.record,
-                    receipt.key,
-                    on_delivery=partial(self._note_report, receipt),
+                    queued.record,
+                    queued.key,
+                    on_delivery=partial(self._note_report, queued),
                 )
             except BufferError:
                 return  # until reports have made room
@@ -162,7 +162,7 @@ class Sender:
                     self._is_refused = True
                     return
                 self._refusals.append(
-                    (receipt, error.args[0])
+                    (queued, error.args[0])
                 )  # it is this one, and no other's fault
             sent.append(waiting.popleft())
 
@@ -187,13 +187,13 @@ class Sender:
         except KafkaException as error:
             raise ConfigError(f"the [kafka] settings are wrong: {error.args[0].str()}") from error
 
-    def _note_report(self, receipt: Receipt, error: KafkaError | None, message: Message) -> None:
+    def _note_report(self, queued: QueuedEvent, error: KafkaError | None, message: Message) -> None:
         if error is None:
             # A delivered message has both.
             delivery = Delivery(self._topic, message.partition(), message.offset())  # type: ignore[arg-type]
-            self._reports.append((receipt, delivery))
+            self._reports.append((queued, delivery))
         else:
-            self._reports.append((receipt, error))
+            self._reports.append((queued, error))
 
     def _serve(self) -> None:
         while not self._stopping.is_set():
@@ -264,16 +264,16 @@ class Sender:
         if not reports and not self._refusals:
             return
         self._pauses.reset()
-        outcomes: list[tuple[Receipt, Delivery | DeliveryError]] = []
+        outcomes: list[tuple[QueuedEvent, Delivery | DeliveryError]] = []
         refusals, self._refusals = self._refusals, []
-        for receipt, error in refusals:
-            self._refuse(receipt, error, outcomes)
+        for queued, error in refusals:
+            self._refuse(queued, error, outcomes)
         while reports:
-            receipt, report = reports.popleft()
+            queued, report = reports.popleft()
             if isinstance(report, Delivery):
-                outcomes.append((receipt, report))
+                outcomes.append((queued, report))
             elif fault_of(report) == "record" and (self._is_alone or len(self._outbox.sent) == 1):
-                self._refuse(receipt, report, outcomes)
+                self._refuse(queued, report, outcomes)
             elif fault_of(report) == "record":
                 # The broker refuses a batch for what may be the fault of one event in it, or of their
                 # number: each is sent alone, until those that are on their way now have been.
@@ -292,20 +292,20 @@ class Sender:
 
     def _refuse(
         self,
-        receipt: Receipt,
+        queued: QueuedEvent,
         error: KafkaError,
-        outcomes: list[tuple[Receipt, Delivery | DeliveryError]],
+        outcomes: list[tuple[QueuedEvent, Delivery | DeliveryError]],
     ) -> None:
         try:
-            self._outbox.keep_refused(receipt)
+            self._outbox.keep_refused(queued)
         except DeliveryError as unkept:
             log.error("%s", unkept)
             self._is_refused = True  # it is sent and refused again, until it can be kept
             return
-        event_id = receipt.event_id or decode_envelope(receipt.record).envelope.event_id
+        event_id = queued.event_id or decode_envelope(queued.record).envelope.event_id
         log.error("the broker refuses event %s: %s", event_id, error.name())
         told = f"the broker refuses event {event_id}: {error.str()}"
-        outcomes.append((receipt, DeliveryRejectedError(told, error.name())))
+        outcomes.append((queued, DeliveryRejectedError(told, error.name())))
 
     def _start_over(self, producer: Producer | None) -> None:
         """Take back everything unsettled, wait a little, and send it in order with a new producer.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from trailhouse.producer.journal import Inbox
-    from trailhouse.producer.receipt import Receipt
+    from trailhouse.producer.queued_event import QueuedEvent
     from trailhouse.producer.spool_files import OpenFile
     from trailhouse.producer.spool_notes import Destination
     from trailhouse.schemas.config import ProducerConfig
@@ -57,7 +57,7 @@ class Spool(Journal):
         self._synced = place_of(1, 0)
         self._is_closed = False
         self.wants_space = False
-        self.last: Receipt | None = None
+        self.last: QueuedEvent | None = None
         try:
             file = self.folder.open_segment(1)
             if self._is_synced:
@@ -93,8 +93,8 @@ class Spool(Journal):
         with translated(self.folder.path.parent):
             return super().resolved()
 
-    def append(self, newest: Entry, seq: int, receipt: Receipt, record: bytes) -> bool:
-        """Write *receipt*'s event after *newest*; False when another was faster: begin anew.
+    def append(self, newest: Entry, seq: int, queued: QueuedEvent, record: bytes) -> bool:
+        """Write *queued*'s event after *newest*; False when another was faster: begin anew.
 
         Delivery:
             On return the record survives the end of this process by whatever means; with
@@ -105,7 +105,7 @@ class Spool(Journal):
             SpoolUnavailableError: The file cannot be written. Retriable; nothing was logged.
             ProducerClosedError: It was sealed meanwhile; nothing was logged.
         """
-        key, number = receipt.key, newest.events
+        key, number = queued.key, newest.events
         content = frame(number - self.first_number, key, record)
         segment, begin, file = newest.segment, newest.end, newest.file
         size = len(content)
@@ -116,8 +116,8 @@ class Spool(Journal):
                 content = _covering(content, begin, file)
                 size = len(content)
             end = begin + size
-            receipt.number, receipt.place, receipt.source = number, place_of(segment, end), self
-            entry = Entry(number + 1, seq, receipt, segment, begin, end, file, content)
+            queued.number, queued.place, queued.source = number, place_of(segment, end), self
+            entry = Entry(number + 1, seq, queued, segment, begin, end, file, content)
             return self.publish(newest, entry)
         except OSError as error:
             self.wants_space |= error.errno in NO_SPACE
@@ -126,16 +126,16 @@ class Spool(Journal):
             del newest
             raise unavailable(self.folder.path.parent, error) from error
 
-    def write_again(self, receipt: Receipt) -> int:
+    def write_again(self, queued: QueuedEvent) -> int:
         """Write an event of a spool that is gone; return its place.
 
         Raises:
             SpoolFullError, SpoolUnavailableError: It cannot be written. Retriable.
         """
         newest = self.newest()
-        # The receipt goes on belonging to the old spool until all are here.
-        copy = receipt.copy()
-        self.append(newest, newest.seq, copy, receipt.record)
+        # The queued goes on belonging to the old spool until all are here.
+        copy = queued.copy()
+        self.append(newest, newest.seq, copy, queued.record)
         return copy.place
 
     def write(self, entry: Entry, content: bytes) -> None:

@@ -5,18 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from trailhouse.producer.receipt import Receipt, Source
-
-    MakeReceipt = Callable[[str, bytes, bytes], Receipt]
+    from trailhouse.producer.queued_event import QueuedEvent, Source
 
 
-def put_on_its_way(receipt: Receipt, number: int, source: Source, place: int) -> Receipt:
-    """Note that *receipt*'s event, which ends at *place* of *source*, comes after all before it."""
-    receipt.number, receipt.source, receipt.place = number, source, place
-    source.last = receipt
-    return receipt
+def put_on_its_way(queued: QueuedEvent, number: int, source: Source, place: int) -> QueuedEvent:
+    """Note that *queued*'s event, which ends at *place* of *source*, comes after all before it."""
+    queued.number, queued.source, queued.place = number, source, place
+    source.last = queued
+    return queued
 
 
 def pass_over(source: Source, place: int) -> None:
@@ -27,8 +23,8 @@ def pass_over(source: Source, place: int) -> None:
         source.settle_to(place)
 
 
-def settle_source(receipt: Receipt) -> None:
-    """Tell the spool that everything up to *receipt* is settled."""
-    source, receipt.source = receipt.source, None
+def settle_source(queued: QueuedEvent) -> None:
+    """Tell the spool that everything up to *queued* is settled."""
+    source, queued.source = queued.source, None
     if source is not None:
-        source.settle_to(receipt.place)
+        source.settle_to(queued.place)

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from trailhouse.producer.layers import Layers
+from trailhouse.schemas.draft import EventDraft
 from trailhouse.schemas.errors import EventError, InvalidEventError, TrailhouseError
 from trailhouse.schemas.event import checked_actor
 from trailhouse.schemas.event_type import EventType
 from trailhouse.schemas.plain import is_text, kind_of
-from trailhouse.schemas.quick import GIVEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,14 +25,9 @@ if TYPE_CHECKING:
     from trailhouse.producer.layers import Pushed
     from trailhouse.schemas.record import Actor
 
-    Given = tuple[Any, ...]
-    """An event as its maker gives it, in the order of `GIVEN`."""
-
 ENABLED_VARIABLE = "TRAILHOUSE_PRODUCER_ENABLED"
 log = logging.getLogger(__name__)
 
-_SESSION_ID = GIVEN.index("session_id")
-_ACTOR = GIVEN.index("actor")
 _NOT_OF_A_SWITCH = frozenset({"data", "metadata", "event_id", "occurred_at"})
 
 
@@ -51,41 +46,42 @@ class Switch:
         actor: Actor | None = None,
     ) -> None:
         self.is_on = is_on
-        self.told: Given | None = None
+        self.told: EventDraft | None = None
         self._scope = scope
         self._reason = reason
         self._actor = actor
         # A list, since taking its one item is atomic: of threads that come at once one tells.
         self._untold = [None] if changes else []
 
-    def tell(self, given: Given, write: Callable[[Given], object]) -> None:
-        """Write the event about this switch, once, in the session of *given*; nothing without one.
+    def tell(self, draft: EventDraft, write: Callable[[EventDraft], object]) -> None:
+        """Write the event about this switch, once, in the session of *draft*; nothing without one.
 
         Raises:
             EventError, DeliveryError: It was not written, and is not told.
         """
-        if not self._untold or given[_SESSION_ID] is None:
+        if not self._untold or draft.session_id is None:
             return
         try:
             self._untold.pop()
         except IndexError:
             return
         try:
-            event = self.event(given, is_on=self.is_on)
+            event = self.event(draft, is_on=self.is_on)
             write(event)
         except BaseException:
             self._untold.append(None)
             raise
         self.told = event
 
-    def event(self, given: Given, *, is_on: bool) -> Given:
-        """Return the event about this switch, by the envelope of *given*."""
+    def event(self, draft: EventDraft, *, is_on: bool) -> EventDraft:
+        """Return the event about this switch, by the envelope of *draft*."""
         data = {"scope": self._scope} | ({} if self._reason is None else {"reason": self._reason})
-        fields = dict(zip(GIVEN, given, strict=True)) | dict.fromkeys(_NOT_OF_A_SWITCH)
-        fields["type"] = EventType.AUDIT_ENABLED if is_on else EventType.AUDIT_DISABLED
-        fields["data"] = data
-        fields["actor"] = given[_ACTOR] if self._actor is None else self._actor
-        return tuple(map(fields.get, GIVEN))
+        event = EventDraft(**draft.given() | dict.fromkeys(_NOT_OF_A_SWITCH))
+        event.type = EventType.AUDIT_ENABLED if is_on else EventType.AUDIT_DISABLED
+        event.data = data
+        if self._actor is not None:
+            event.actor = self._actor
+        return event
 
     def give_up(self) -> None:
         """Never tell it any more: it could not be written, and would fail with each event."""
@@ -120,7 +116,7 @@ class SwitchToken:
 class Switches:
     """The switches of one logger: the process's baseline, and those of the current context on it."""
 
-    def __init__(self, *, is_on: bool, write: Callable[[Given], object]) -> None:
+    def __init__(self, *, is_on: bool, write: Callable[[EventDraft], object]) -> None:
         self._layers: Layers[Switch] = Layers("trailhouse_enabled")
         self._write = write
         self.newest = self._layers.newest
@@ -139,13 +135,22 @@ class Switches:
         layer = self._layers.top
         return self._baseline if layer is None else layer.value
 
-    def admits(self, given: Given) -> bool:
+    @property
+    def is_untouched(self) -> bool:
+        """Whether nothing is switched here, and auditing is on."""
+        return self.newest() is None and self._is_on
+
+    def admit(self, draft: EventDraft) -> EventDraft | None:
+        """Return *draft* where auditing is on, else None; see `admits`."""
+        return draft if (self.newest() is None and self._is_on) or self.admits(draft) else None
+
+    def admits(self, draft: EventDraft) -> bool:
         """Tell whether an event is to be written; before, what is still to be told of the switch is."""
         if self._pid != os.getpid():  # a forked child, which has told nothing yet
             self._baseline = self._new_baseline()
         switch = self.current
         try:
-            switch.tell(given, self._write)
+            switch.tell(draft, self._write)
         except EventError:
             pass  # the session is none: the next event is looked at again
         except TrailhouseError as error:
@@ -158,8 +163,8 @@ class Switches:
             )
         return switch.is_on
 
-    def set(self, is_on: bool, given: Given, *, reason: object, actor: object) -> SwitchToken:
-        """Switch auditing on or off in this context; *given* is what is bound.
+    def set(self, is_on: bool, draft: EventDraft, *, reason: object, actor: object) -> SwitchToken:
+        """Switch auditing on or off in this context; *draft* holds what is bound.
 
         Raises:
             EventError, DeliveryError: It cannot be told; nothing was switched.
@@ -172,7 +177,7 @@ class Switches:
             reason=reason,
             actor=actor,
         )
-        switch.tell(given, self._write)
+        switch.tell(draft, self._write)
         return SwitchToken(self, self._layers.push(switch))
 
     def reset(self, token: SwitchToken) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from trailhouse.producer.dispatcher import Dispatcher, Incarnation
 from trailhouse.producer.logger import AuditLogger
 from trailhouse.producer.outbox import Outbox
-from trailhouse.producer.receipt import Delivery
+from trailhouse.producer.queued_event import Delivery
 from trailhouse.schemas.codec import decode
 from trailhouse.schemas.config import ProducerConfig
 from trailhouse.schemas.event import checked_actor, unknown_field
@@ -27,7 +27,9 @@ from trailhouse.schemas.record import ENVELOPE_FIELDS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from trailhouse.producer.queued_event import QueuedEvent
     from trailhouse.producer.receipt import Receipt
+    from trailhouse.schemas.draft import EventDraft
     from trailhouse.schemas.errors import DeliveryError
     from trailhouse.schemas.event import AuditEvent
     from trailhouse.schemas.event_type import EventType
@@ -181,11 +183,11 @@ class _InMemoryDispatcher(Dispatcher):
     def _start(self, here: Incarnation) -> None:
         """Start nothing: there is nobody to send to."""
 
-    def log(self, given: tuple[Any, ...]) -> Receipt:
-        return self._delivered(super().log, given)
+    def log(self, draft: EventDraft) -> Receipt:
+        return self._delivered(super().log, draft)
 
-    def try_log(self, given: tuple[Any, ...]) -> Receipt:
-        return self.log(given)
+    def try_log(self, draft: EventDraft) -> Receipt:
+        return self.log(draft)
 
     def emit(self, event: AuditEvent) -> Receipt:
         return self._delivered(super().emit, event)
@@ -197,7 +199,7 @@ class _InMemoryDispatcher(Dispatcher):
         outbox = self.outbox
         with outbox.lock:
             outbox.admit()
-            outcomes: list[tuple[Receipt, Delivery | DeliveryError]] = []
+            outcomes: list[tuple[QueuedEvent, Delivery | DeliveryError]] = []
             while outbox.waiting:
                 sent = outbox.waiting.popleft()
                 outbox.sent.append(sent)

@@ -7,85 +7,52 @@ two against each other.
 
 import datetime as dt
 import math
+from operator import attrgetter
 from typing import Any
 
-import msgspec
-
+from trailhouse.schemas.draft import EventDraft
 from trailhouse.schemas.event import MAX_ID_CHARACTERS, SCHEMA_VERSION
 from trailhouse.schemas.event_type import is_type_name
 from trailhouse.schemas.plain import MAX_DEPTH, MAX_VALUES
 from trailhouse.schemas.record import Actor, Source, encode_fields, with_six_digits
 from trailhouse.schemas.uuid7 import is_canonical_uuid, uuid7
 
-GIVEN = (
-    "type", "session_id", "run_id", "data", "metadata", "tenant_id", "actor", "agent_id", "parent_run_id", "provider",
-    "correlation_id", "trace_id", "span_id", "event_id", "occurred_at",
-)  # fmt: skip
-"""What a caller of `log` may give, in the order in which `new_record` takes it."""
-
 _PLAIN_KINDS = frozenset({str, int, bool, type(None)})
 _ALREADY_PLAIN = _PLAIN_KINDS.issuperset
+_optional_ids = attrgetter(
+    "run_id",
+    "tenant_id",
+    "agent_id",
+    "parent_run_id",
+    "provider",
+    "correlation_id",
+    "trace_id",
+    "span_id",
+)
 _TEXT_ONLY = frozenset({str}).issuperset
 _now, _utc = dt.datetime.now, dt.UTC
 
 
-class Fields(msgspec.Struct, omit_defaults=True, gc=False):
-    """An `Envelope` made by position, for a sixth of what names cost; same fields, same order, same bytes."""
+def new_record(draft: EventDraft, source: Source) -> tuple[str, bytes] | None:
+    """Return id and record of the `AuditEvent` that *draft* is; None where only that can tell.
 
-    actor: object = None
-    agent_id: object = None
-    correlation_id: object = None
-    data: object = None
-    event_id: object = None
-    metadata: object = None
-    occurred_at: object = None
-    parent_run_id: object = None
-    provider: object = None
-    run_id: object = None
-    schema_version: object = None
-    session_id: object = None
-    source: object = None
-    span_id: object = None
-    tenant_id: object = None
-    trace_id: object = None
-    type: object = None
-
-
-def new_record(
-    source: Source,
-    type_: object,
-    session_id: object,
-    run_id: object = None,
-    data: object = None,
-    metadata: object = None,
-    tenant_id: object = None,
-    actor: object = None,
-    agent_id: object = None,
-    parent_run_id: object = None,
-    provider: object = None,
-    correlation_id: object = None,
-    trace_id: object = None,
-    span_id: object = None,
-    event_id: object = None,
-    occurred_at: object = None,
-) -> tuple[str, bytes] | None:
-    """Return id and record of an `AuditEvent` with what is given; None where only that can tell.
-
-    None is what is not given. Nothing is raised: what breaks a rule gives None, for the event to refuse.
+    The draft gets *source* and the time, but no id: made again after a fork, it is another event.
+    Nothing is raised: what breaks a rule gives None, for the event to refuse.
     """
+    session_id, type_ = draft.session_id, draft.type
     if type(session_id) is not str or not 0 < len(session_id) <= MAX_ID_CHARACTERS:
         return None
-    for text in (
-        run_id, tenant_id, agent_id, parent_run_id, provider, correlation_id, trace_id, span_id
-    ):  # fmt: skip
+    for text in _optional_ids(draft):
         if text is not None and (type(text) is not str or not 0 < len(text) <= MAX_ID_CHARACTERS):
             return None
-    if occurred_at is None:
+    if (occurred_at := draft.occurred_at) is None:
         occurred_at = _now(_utc)
+    event_id = given_id = draft.event_id
     if event_id is None:
         event_id = uuid7()
     elif type(event_id) is not str or not is_canonical_uuid(event_id):
         return None
+    actor, data, metadata = draft.actor, draft.data, draft.metadata
     if (
         not isinstance(type_, str)
         or not is_type_name(type_)
@@ -96,17 +63,21 @@ def new_record(
         or not (metadata is None or is_plain(metadata))
     ):
         return None
+    if data is None:
+        draft.data = {}
+    if metadata is None:
+        draft.metadata = {}
+    draft.event_id = event_id
+    draft.occurred_at = occurred_at
+    draft.schema_version = SCHEMA_VERSION
+    draft.source = source
     try:
-        record = encode_fields(
-            Fields(
-                actor, agent_id, correlation_id, {} if data is None else data, event_id,
-                {} if metadata is None else metadata, occurred_at, parent_run_id, provider, run_id, SCHEMA_VERSION,
-                session_id, source, span_id, tenant_id, trace_id, type_,
-            )
-        )  # fmt: skip
-        return event_id, record if occurred_at.microsecond else with_six_digits(record, occurred_at)
+        record = encode_fields(draft)
     except (TypeError, ValueError, RecursionError):
+        draft.event_id = given_id
         return None
+    draft.event_id = given_id
+    return event_id, record if occurred_at.microsecond else with_six_digits(record, occurred_at)
 
 
 def is_plain(value: object) -> bool:

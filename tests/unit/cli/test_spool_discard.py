@@ -11,7 +11,7 @@ from command_line import PROGRAM, environment
 from trailhouse.cli.main import main
 from trailhouse.producer import AuditLogger
 from trailhouse.producer.spool_status import spools_status
-from trailhouse.schemas import KafkaConfig, ProducerConfig
+from trailhouse.schemas import AuditEvent, KafkaConfig, ProducerConfig
 from trailhouse.schemas.errors import DeliveryError
 
 NOWHERE = KafkaConfig(bootstrap_servers="127.0.0.1:1", topic="old-topic")
@@ -21,8 +21,11 @@ def leave(folder: Path, events: int) -> list[bytes]:
     """Leave a spool of a logger that is gone; return its records."""
     config = ProducerConfig(kafka=NOWHERE, spool_dir=str(folder))
     audit = AuditLogger(config)
-    receipts = [audit.log("a", session_id="s", data={"n": number}) for number in range(events)]
-    records = [receipt.record for receipt in receipts if receipt is not None]
+    records = []
+    for number in range(events):
+        event = AuditEvent(type="a", session_id="s", data={"n": number})
+        audit.emit(event)
+        records.append(event.record)
     with contextlib.suppress(DeliveryError):
         audit.close(0)
     return records

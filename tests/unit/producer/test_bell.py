@@ -7,17 +7,18 @@ import pytest
 
 from trailhouse.producer.bell import Bell
 from trailhouse.producer.outbox import Outbox
+from trailhouse.producer.queued_event import QueuedEvent
 from trailhouse.producer.receipt import Receipt
 from trailhouse.schemas.errors import DeliveryTimeoutError
 
 
 def logged(outbox: Outbox) -> Receipt:
     """Log some event; return its receipt."""
-    receipt = Receipt(outbox, "id", b"session", b"record")
+    queued = QueuedEvent("id", b"session", b"record")
     newest = outbox.journal.newest()
-    assert outbox.journal.append(newest, newest.seq, receipt, b"record")
+    assert outbox.journal.append(newest, newest.seq, queued, b"record")
     outbox.ring(6)
-    return receipt
+    return Receipt(outbox, queued)
 
 
 def test_a_ring_ends_one_wait() -> None:

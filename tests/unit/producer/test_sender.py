@@ -1,7 +1,7 @@
 """What the sender hands over, without a broker."""
 
 from trailhouse.producer.outbox import Outbox
-from trailhouse.producer.receipt import Receipt
+from trailhouse.producer.queued_event import QueuedEvent
 from trailhouse.producer.sender import MOST_AT_ONCE, Sender
 from trailhouse.schemas import KafkaConfig, ProducerConfig
 
@@ -11,7 +11,7 @@ def test_a_long_queue_is_handed_over_in_parts() -> None:
     config = ProducerConfig(kafka=KafkaConfig(bootstrap_servers="127.0.0.1:1"), mode="memory")
     outbox = Outbox(config.queue_events, config.queue_bytes)
     sender = Sender(config, outbox)  # whose thread is not started
-    outbox.waiting += [Receipt(outbox, "id", b"key", b"record") for _ in range(MOST_AT_ONCE + 10)]
+    outbox.waiting += [QueuedEvent("id", b"key", b"record") for _ in range(MOST_AT_ONCE + 10)]
     sender.send_waiting()
     assert (len(outbox.sent), len(outbox.waiting)) == (MOST_AT_ONCE, 10)
     sender.send_waiting()
