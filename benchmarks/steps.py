@@ -190,7 +190,7 @@ _VARIANTS = {
     "… record by ZSTD(6) at once": (("`record` String", "`record` String CODEC(ZSTD(6))"),),
     "… all by LZ4": (("ZSTD(1)", "LZ4"),),
     "… without the index of sessions": (("by_session session_id", "by_session tenant_id"),),
-    "… without months": (("\nPARTITION BY ", "\n-- "),),
+    "… without partitions by year": (("\nPARTITION BY ", "\n-- "),),
 }
 
 

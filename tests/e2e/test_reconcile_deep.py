@@ -242,6 +242,44 @@ def test_a_row_moved_to_a_place_that_nobody_vouches_for_is_no_home(pipe: Pipe) -
     assert named(compared(pipe)) == [("absent", 2, 2), ("planted", 2, 2)]
 
 
+def test_each_planted_copy_is_named_whatever_partition_is_asked_for(pipe: Pipe) -> None:
+    """Copies of a row, under other names and at other places: those of the partition are named, and those of none."""
+    pipe.send(records(4))
+    pipe.send(records(6, "t"), partition=1)
+    pipe.store(0, 0, 3)
+    pipe.store(1, 0, 5)
+    pipe.commit({0: 4, 1: 6})
+    year = "toIntervalYear(3)"
+    planted = {
+        "another session": "'other' AS session_id",
+        "another session, as good as new": "'new' AS session_id, generateUUIDv4() AS event_id",
+        "another year": f"'late' AS session_id, appended_at + {year} AS appended_at,"
+        f" occurred_us + toUnixTimestamp64Micro(now64(6) + {year}) - toUnixTimestamp64Micro(now64(6)) AS occurred_us",
+        "another year alone": f"appended_at + {year} AS appended_at, generateUUIDv4() AS event_id",
+        "beyond the log": "99 AS kafka_offset, 'beyond' AS session_id",
+        "the last offset": "18446744073709551615 AS kafka_offset, 'last' AS session_id",
+        "no such partition": "65535 AS kafka_partition, 'nowhere' AS session_id",
+        "another topic": "'x' AS kafka_topic_id, 'topic' AS session_id",
+        "another cluster": "'x' AS kafka_cluster, 'cluster' AS session_id",
+        "a place of another partition": "0 AS kafka_partition, 'zero' AS session_id",
+        "beyond another partition": "0 AS kafka_partition, 88 AS kafka_offset, 'eighty' AS session_id",
+    }
+    of_it = "session_id = 't' AND kafka_offset = 3"
+    command(pipe, *(copied("event_log", each, f"{of_it} LIMIT 1") for each in planted.values()))
+    command(pipe, "OPTIMIZE TABLE event_log FINAL")
+
+    def told(partitions: Sequence[int]) -> set[tuple[int, int, str]]:
+        found = contradictions(compared(pipe, partitions))
+        return {(each.partition, each.first_offset, each.session_id) for each in found}
+
+    impossible = {(65535, 3, "nowhere"), (1, 3, "topic"), (1, 3, "cluster")}
+    of_one = {(1, 3, "other"), (1, 3, "new"), (1, 3, "late"), (1, 3, "t"), (1, 2**64 - 1, "last")}
+    of_zero = {(0, 3, "zero"), (0, 88, "eighty")}
+    assert told([1]) == impossible | of_one
+    assert told([0]) == impossible | of_zero
+    assert told([]) == impossible | of_one | of_zero
+
+
 def test_a_batch_that_hashes_otherwise_is_named(
     pipe: Pipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:

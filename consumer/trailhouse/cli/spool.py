@@ -72,6 +72,11 @@ def _print(found: "SpoolsStatus") -> None:
         )
     for name, reason in found.refused.items():
         say(f"never sent   {name}: {reason}")
+    if found.unknown_destinations:
+        say(
+            f"unknown      where {counted(found.unknown_destinations, 'spool')} should go, whose file `destination`"
+            " cannot be read: `trailhouse spool drain --any-destination` sends them to the topic of the settings"
+        )
     if found.set_aside_bytes:
         say(f"set aside    {counted(found.set_aside_bytes, 'byte')} that cannot be sent")
 

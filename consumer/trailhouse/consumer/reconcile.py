@@ -94,7 +94,8 @@ def reconcile(
     Args:
         since: Only records that Kafka took then or later, and what was noticed since; None for all.
         partitions: Only these; none for all.
-        is_deep: Whether every record of Kafka is read, hashed, and held against ledger and rows.
+        is_deep: Whether every record of Kafka is read, hashed, and held against ledger and rows. A row that
+            claims a partition or a topic that there is not is named whatever *partitions* are.
         report: Told what is being done.
 
     Raises:
@@ -115,9 +116,9 @@ def reconcile(
         if not is_deep:
             return found
         deep = DeepComparison(storage, origin, reader, report)
-        if not partitions:
-            ends = {mark.partition: mark.end_offset for mark in marks}
-            deep.find_strangers(ends, lambda: list(admin.lag(group_id)))
+        ends = {mark.partition: mark.end_offset for mark in marks}
+        others = ends.keys() - {mark.partition for mark in wanted}
+        deep.find_strangers(ends, lambda: list(admin.lag(group_id)), others)
         result = deep.result(comparison.checked, comparison.missing)
         return msgspec.structs.replace(found, deep=result)
 

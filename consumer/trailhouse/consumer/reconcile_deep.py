@@ -14,7 +14,7 @@ What has expired in Kafka cannot be compared with it: `reconcile --hashes` holds
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -126,19 +126,23 @@ class DeepComparison:
         )
 
     def find_strangers(
-        self, before: Mapping[int, int], ask_marks: Callable[[], list[PartitionLag]]
+        self,
+        before: Mapping[int, int],
+        ask_marks: Callable[[], list[PartitionLag]],
+        others: Collection[int] = (),
     ) -> None:
         """Name rows that claim what cannot be, before `result` is called.
 
         Args:
             before: Where each partition ended when the comparison began.
             ask_marks: Returns where they end now: a worker may have stored more meanwhile.
+            others: Partitions that there are, and that are not looked at.
         """
         self._report("looking for rows that claim what Kafka never had")
         beyond = rows_beyond(self._storage, self._origin, before)  # 5
         ends = {mark.partition: mark.end_offset for mark in ask_marks()} if beyond else {}
         for row in beyond:
-            if row.offset >= ends.get(row.partition, 0):
+            if row.partition not in others and row.offset >= ends.get(row.partition, 0):
                 why = "a row claims an offset that Kafka's log never reached"
                 self._add("planted", row.partition, row.offset, row.session_id, row.event_id, why)
         for other in unknown_topics(self._storage):

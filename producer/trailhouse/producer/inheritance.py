@@ -34,6 +34,10 @@ TURN_SECONDS = 30.0
 HELD_FOLDERS = 16
 """So many are held at a time: each costs a few open files, and there may be thousands."""
 _TOO_MANY_FILES = frozenset({errno.EMFILE, errno.ENFILE})
+UNKNOWN_DESTINATION = (
+    "its file `destination` cannot be read, so nobody knows where its events go;"
+    " `trailhouse spool drain --any-destination` sends them to the topic of the settings"
+)
 RETRY_SECONDS = 600.0
 """A spool that cannot be read is left alone for so long: it must not stand in the way of others."""
 
@@ -129,7 +133,9 @@ class Inheritance:
         """Tell whether there are spools of loggers that are gone; cheap when there are none."""
         with contextlib.suppress(SpoolUnavailableError):  # told by the first event that is logged
             return any(
-                self._is_for_us(path, any_destination=False) and not is_held(path)
+                (theirs := destination_of(path)) is not None
+                and theirs.is_same(self._destination)
+                and not is_held(path)
                 for path in folders(self._root)
             )
         return False
@@ -145,14 +151,25 @@ class Inheritance:
         for name, reason in found.refused.items():
             self._leave_alone(name, reason)
         now = time.monotonic()
-        return [
-            path
+        theirs = {
+            path: None if any_destination else destination_of(path)
             for path in found.folders
             if self._left_alone_until.get(path.name, now) <= now
-            and self._is_for_us(path, any_destination=any_destination)
+        }
+        orphans = [
+            path
+            for path, destination in theirs.items()
+            if (destination is None or destination.is_same(self._destination))
             and (not min_age_seconds or _age_seconds(path) >= min_age_seconds)
             and not is_held(path)
         ]
+        if any_destination:
+            return orphans
+        for path in orphans:
+            # Before its files are removed, a spool's folder is renamed: what is still there has lost one alone.
+            if theirs[path] is None and path.exists():
+                self._leave_alone(path.name, UNKNOWN_DESTINATION)
+        return [path for path in orphans if theirs[path] is not None]
 
     def _leave_alone(self, name: str, reason: str) -> None:
         if name not in self._left_alone_until:
@@ -264,10 +281,6 @@ class Inheritance:
         """Return how many events, at least, were found damaged since the last call."""
         events, self._damaged_events = self._damaged_events, 0
         return events
-
-    def _is_for_us(self, path: Path, *, any_destination: bool) -> bool:
-        theirs = destination_of(path)
-        return any_destination or (theirs is not None and theirs.is_same(self._destination))
 
     def let_go(self, *, is_ours: bool = True) -> None:
         """Stop holding all of them; see `Inherited.let_go`."""

@@ -394,9 +394,10 @@ class Outbox:
             return Stats(
                 queued_events=self.unsettled_events,
                 queued_bytes=self._bytes,
-                spool_bytes=backlog.used_bytes if backlog is not None else 0,
+                spool_bytes=backlog.used_bytes if backlog else 0,
                 acknowledged_total=self._acknowledged,
-                adopted_total=backlog.inheritance.adopted_total if backlog is not None else 0,
+                adopted_total=backlog.inheritance.adopted_total if backlog else 0,
+                unreadable_spools_total=backlog.inheritance.unreadable_total if backlog else 0,
                 refused_total=self._refused,
                 queue_full_total=self.queue_full_total,
                 lost_total=self._lost,

@@ -38,6 +38,8 @@ class SpoolsStatus(msgspec.Struct, frozen=True, kw_only=True):
     refused: dict[str, str]
     """What has the name of a spool and is never sent, and why: it is not ours alone, or cannot be read."""
     set_aside_bytes: int
+    unknown_destinations: int
+    """Spools of which nobody knows where their events go: they are sent to any destination, if told to."""
 
 
 def spools_status(root: Path) -> SpoolsStatus:
@@ -58,7 +60,11 @@ def spools_status(root: Path) -> SpoolsStatus:
         aside = root / SET_ASIDE
         kept = [file.lstat().st_size for file in aside.iterdir()] if aside.is_dir() else []
     return SpoolsStatus(
-        folder=str(root), spools=tuple(spools), refused=refused, set_aside_bytes=sum(kept)
+        folder=str(root),
+        spools=tuple(spools),
+        refused=refused,
+        set_aside_bytes=sum(kept),
+        unknown_destinations=sum(each.topic is None for each in spools),
     )
 
 

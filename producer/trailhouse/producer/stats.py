@@ -20,5 +20,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     queue_full_total: int
     lost_total: int
     """Events that were not acknowledged at `close` in mode ``memory``."""
+    unreadable_spools_total: int = 0
+    """Spools of loggers that are gone that were left as they are, since they cannot be read; our log says why."""
     unlogged_total: int = 0
     """Events that telemetry reported and that could not be logged; our log says which, and why."""

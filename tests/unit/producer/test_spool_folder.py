@@ -6,9 +6,13 @@ from pathlib import Path
 from zlib import crc32
 
 import pytest
+from typer.testing import CliRunner
 
+from trailhouse.cli.spool import spool_app
 from trailhouse.producer import AuditLogger, ProducerConfig
+from trailhouse.producer.backlog import Backlog
 from trailhouse.producer.frame import frame
+from trailhouse.producer.outbox import Outbox
 from trailhouse.producer.spool_folder import SpoolFolder, remove_unfinished, segments
 from trailhouse.producer.spool_reader import SpoolReader
 from trailhouse.producer.spool_root import folders, survey
@@ -18,6 +22,7 @@ from trailhouse.schemas.errors import ConfigError, SpoolUnavailableError
 
 AWAY = KafkaConfig(bootstrap_servers="127.0.0.1:1")
 OLD_SECONDS = 3_600.0
+SAYS_WHAT_IS_LEFT = "trailhouse.producer.inheritance"
 
 
 def config_of(root: Path, **settings: object) -> ProducerConfig:
@@ -176,6 +181,47 @@ def test_spools_are_in_the_order_they_were_made(
     second = left_behind(tmp_path)
 
     assert folders(tmp_path) == [first, second]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{", b'{"topic": 7}'])
+def test_a_spool_that_nobody_knows_where_to_send_is_told_once(
+    tmp_path: Path, content: bytes | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A spool whose destination cannot be read is named in one line with the way out, counted, and kept."""
+    path = left_behind(tmp_path)
+    (path / "destination").unlink()
+    if content is not None:
+        (path / "destination").write_bytes(content)
+        (path / "destination").chmod(0o600)
+    outbox = Outbox(9, 9_999, Backlog(config_of(tmp_path), "test"))
+    assert not outbox.has_orphans()
+    assert not any(outbox.adopt() for _ in range(2))
+
+    [told] = [record.message for record in caplog.records if record.name == SAYS_WHAT_IS_LEFT]
+    assert path.name in told
+    assert "`trailhouse spool drain --any-destination`" in told
+    assert outbox.stats().unreadable_spools_total == 1
+    found = spools_status(tmp_path)
+    assert (found.unknown_destinations, found.spools[0].events) == (1, 3)
+    result = CliRunner().invoke(spool_app, ["status", "--spool-dir", str(tmp_path)])
+    assert "--any-destination" in result.output
+    outbox.close()
+    drains = Outbox(9, 9_999, Backlog(config_of(tmp_path), "test"))
+    assert drains.adopt(any_destination=True)
+    drains.close()
+
+
+def test_a_live_spool_is_no_riddle(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing is said of a spool that its logger holds, whatever became of its destination."""
+    audit = AuditLogger(config_of(tmp_path))
+    audit.log("tick", session_id="s")
+    [path] = folders(tmp_path)
+    (path / "destination").unlink()
+    outbox = Outbox(9, 9_999, Backlog(config_of(tmp_path), "test"))
+    assert not outbox.adopt()
+    assert [record for record in caplog.records if record.name == SAYS_WHAT_IS_LEFT] == []
+    outbox.close()
+    audit.close(0)
 
 
 @pytest.mark.parametrize("size_bytes", [20_000, 1, 0])

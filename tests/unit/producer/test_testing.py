@@ -117,12 +117,14 @@ def run_pytest(folder: Path, *arguments: str, **variables: str) -> subprocess.Co
 
 
 def test_pytest_finds_the_fixture_and_imports_nothing_for_it(tmp_path: Path) -> None:
-    """Where trailhouse is installed the fixture is there, and a run that does not use it does not import us."""
+    """Where trailhouse is installed the fixture is there, named or not; a run without it imports nothing."""
     (tmp_path / "test_it.py").write_text(TEST_FILE)
     ran = run_pytest(tmp_path)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "3 passed" in ran.stdout
-    without = run_pytest(tmp_path, "-p", "no:trailhouse")
+    named = run_pytest(tmp_path, "-p", "trailhouse.pytest_plugin")
+    assert named.returncode == 0, named.stdout + named.stderr
+    without = run_pytest(tmp_path, "-p", "no:trailhouse.pytest_plugin")
     assert without.returncode == 1
     assert "fixture 'audit_log' not found" in without.stdout
 
