@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
@@ -12,10 +13,13 @@ _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
 
 
-class Filter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which events of a session are wanted; None is "all". Times are microseconds since 1970 UTC."""
+class EventFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which events are wanted; None is "all". Times are microseconds since 1970 UTC.
 
-    session_id: str
+    `limit` is of answers, the first ones: events of a session, or sessions of all. What a caller may
+    narrow by is a field here and a condition in `conditions.py`, the same for one session as for all.
+    """
+
     tenant_id: str | None = None
     run_id: str | None = None
     types: tuple[str, ...] | None = None
@@ -25,9 +29,20 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def takes_all(self) -> bool:
-        """Whether every event that the reader may see in this session is wanted."""
-        narrowing = (self.run_id, self.types, self.since_us, self.until_us, self.limit)
-        return all(value is None for value in narrowing)
+        """Whether every event that the reader may see there is wanted."""
+        return not self.narrowing
+
+    @property
+    def narrowing(self) -> dict[str, Any]:
+        """What was asked for beside session and tenant, as SQL takes it."""
+        given = {
+            "run_id": self.run_id,
+            "types": None if self.types is None else list(self.types),
+            "since_us": self.since_us,
+            "until_us": self.until_us,
+            "limit": self.limit,
+        }
+        return {name: value for name, value in given.items() if value is not None}
 
     @property
     def is_hopeless(self) -> bool:
@@ -35,10 +50,25 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
 
         No event carries an empty string in one of these fields, or text that UTF-8 cannot carry.
         """
-        given = (self.session_id, self.tenant_id, self.run_id)
         return self.types == () or any(
-            text is not None and not can_be_stored(text) for text in given
+            text is not None and not can_be_stored(text) for text in self._names()
         )
+
+    def _names(self) -> tuple[str | None, ...]:
+        return self.tenant_id, self.run_id
+
+
+class SessionFilter(EventFilter, frozen=True, kw_only=True):
+    """Which events of one session are wanted."""
+
+    session_id: str
+
+    def _names(self) -> tuple[str | None, ...]:
+        return self.session_id, self.tenant_id, self.run_id
+
+
+class FleetFilter(EventFilter, frozen=True, kw_only=True):
+    """Which events of all sessions are wanted."""
 
 
 def session_filter(
@@ -50,20 +80,35 @@ def session_filter(
     since: dt.datetime | None = None,
     until: dt.datetime | None = None,
     limit: int | None = None,
-) -> Filter:
+) -> SessionFilter:
     """Return what a caller asked for; any string at all is a legal value.
 
     Raises:
         QueryError: An argument is of the wrong kind, a time has no time zone, or `limit` is below 1.
             Permanent.
     """
-    return Filter(
+    return SessionFilter(
         session_id=_text(session_id, "session_id"),
         tenant_id=tenant_id,
         run_id=None if run_id is None else _text(run_id, "run_id"),
         types=None if type is None else _types(type),
         since_us=None if since is None else microseconds(since, "since"),
         until_us=None if until is None else microseconds(until, "until"),
+        limit=None if limit is None else whole_number(limit),
+    )
+
+
+def fleet_filter(
+    *, tenant_id: str | None, since: dt.datetime | None = None, limit: int | None = None
+) -> FleetFilter:
+    """Return what a caller asked for of all sessions.
+
+    Raises:
+        QueryError: As for `session_filter`. Permanent.
+    """
+    return FleetFilter(
+        tenant_id=tenant_id,
+        since_us=None if since is None else microseconds(since, "since"),
         limit=None if limit is None else whole_number(limit),
     )
 

@@ -9,21 +9,16 @@ For a part of a session only small columns are read here, and the records follow
 
 from collections.abc import Iterable
 from operator import attrgetter, itemgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from trailhouse.query.filters import Filter
+from trailhouse.query.conditions import limit, narrowing, scope, scope_parameters
+from trailhouse.query.filters import SessionFilter
 from trailhouse.store import ClickHouse
 from trailhouse.store.tables import LATEST_MS
 
 _PARTITION = "kafka_topic_id, kafka_partition"
 """A topic's id is drawn at random when it is made: it tells the topic from every other of every cluster."""
 _IDENTITY = "tenant_id, event_id, record_hash"
-_CONDITIONS = {
-    "run_id": "run_id = {run_id:String}",
-    "types": "type IN {types:Array(String)}",
-    "since_us": "occurred_us >= {since_us:Int64}",
-    "until_us": "occurred_us <= {until_us:Int64}",
-}
 
 
 class Key(NamedTuple):
@@ -72,7 +67,7 @@ def in_append_order(rows: Iterable[Stored]) -> list[Stored]:
     return [row for _, row in sorted(zip(places, ordered, strict=True), key=itemgetter(0))]
 
 
-def keys_in_append_order(clickhouse: ClickHouse, wanted: Filter) -> list[Key]:
+def keys_in_append_order(clickhouse: ClickHouse, wanted: SessionFilter) -> list[Key]:
     """Return the keys of the events that *wanted* selects, each once.
 
     The order of two events does not depend on what else is selected.
@@ -80,27 +75,13 @@ def keys_in_append_order(clickhouse: ClickHouse, wanted: Filter) -> list[Key]:
     Raises:
         StorageError: ClickHouse is away or refuses.
     """
-    rows = clickhouse.query(keys_sql(wanted), scope_parameters(wanted) | _narrowing(wanted)).rows
+    rows = clickhouse.query(keys_sql(wanted), scope_parameters(wanted) | wanted.narrowing).rows
     return [Key(*row) for row in rows]
 
 
-def scope(wanted: Filter) -> str:
-    """Return the condition on the key that holds the rows of this session which the reader may see."""
-    of_tenant = "" if wanted.tenant_id is None else " AND tenant_id = {tenant_id:String}"
-    return "session_id = {session_id:String}" + of_tenant
-
-
-def scope_parameters(wanted: Filter) -> dict[str, Any]:
-    """Return the values that `scope` names."""
-    tenant = {} if wanted.tenant_id is None else {"tenant_id": wanted.tenant_id}
-    return {"session_id": wanted.session_id, **tenant}
-
-
-def keys_sql(wanted: Filter) -> str:
+def keys_sql(wanted: SessionFilter) -> str:
     """Return the SELECT behind `keys_in_append_order`; its values are bound parameters."""
-    conditions = " AND ".join(
-        _CONDITIONS[name] for name in _narrowing(wanted) if name in _CONDITIONS
-    )
+    conditions = " AND ".join(narrowing(wanted))
     # The conditions stand outside, so that the running maximum sees every event of the session.
     return f"""
         SELECT {_IDENTITY}
@@ -115,16 +96,5 @@ def keys_sql(wanted: Filter) -> str:
         )
         {f"WHERE {conditions}" if conditions else ""}
         ORDER BY if(known_ms = 0, {LATEST_MS}, known_ms), {_PARTITION}, kafka_offset
-        {"" if wanted.limit is None else "LIMIT {limit:UInt64}"}
+        {limit(wanted)}
     """  # noqa: S608 - names of ours; every value is a bound parameter
-
-
-def _narrowing(wanted: Filter) -> dict[str, Any]:
-    given = {
-        "run_id": wanted.run_id,
-        "types": None if wanted.types is None else list(wanted.types),
-        "since_us": wanted.since_us,
-        "until_us": wanted.until_us,
-        "limit": wanted.limit,
-    }
-    return {name: value for name, value in given.items() if value is not None}

@@ -4,8 +4,14 @@ import datetime as dt
 
 import msgspec
 
-from trailhouse.query.filters import Filter
-from trailhouse.query.order import scope, scope_parameters
+from trailhouse.query.conditions import (
+    fleet_parameters,
+    fleet_where,
+    limit,
+    scope,
+    scope_parameters,
+)
+from trailhouse.query.filters import FleetFilter, SessionFilter
 from trailhouse.store import ClickHouse
 
 SHOWN_RUNS = 10
@@ -37,7 +43,7 @@ EMPTY = SessionOutline(
 )
 
 
-def read_outline(clickhouse: ClickHouse, wanted: Filter) -> SessionOutline:
+def read_outline(clickhouse: ClickHouse, wanted: SessionFilter) -> SessionOutline:
     """Return what the session of *wanted* holds, its other filters aside.
 
     Raises:
@@ -85,26 +91,16 @@ class RecentSession(msgspec.Struct, frozen=True, kw_only=True):
     last_appended_at: dt.datetime
 
 
-def read_recent_sessions(
-    clickhouse: ClickHouse, tenant_id: str | None, since_us: int | None, limit: int
-) -> list[RecentSession]:
+def read_recent_sessions(clickhouse: ClickHouse, wanted: FleetFilter) -> list[RecentSession]:
     """Return the sessions that events were appended to last, the latest first.
 
     Raises:
         StorageError: ClickHouse is away or refuses.
     """
-    given = {"tenant_id": tenant_id, "since_us": since_us}
-    conditions = {
-        "tenant_id": "tenant_id = {tenant_id:String}",
-        "since_us": "occurred_us >= {since_us:Int64}",
-    }
-    named = {name: value for name, value in given.items() if value is not None}
-    where = " AND ".join(conditions[name] for name in named)
     rows = clickhouse.query(
         f"SELECT session_id, count(), argMax(type, (appended_at, kafka_offset)), max(appended_at) AS last FROM events"  # noqa: S608 - no value in it
-        f" {f'WHERE {where}' if where else ''} GROUP BY session_id ORDER BY last DESC, session_id"
-        " LIMIT {limit:UInt64}",
-        {**named, "limit": limit},
+        f" {fleet_where(wanted)} GROUP BY session_id ORDER BY last DESC, session_id {limit(wanted)}",
+        fleet_parameters(wanted),
     ).rows
     return [
         RecentSession(

@@ -5,11 +5,11 @@ The view `events` merges copies as it reads. That costs little here: only the co
 """
 
 import datetime as dt
-from typing import Any
 
 import msgspec
 
-from trailhouse.query.filters import can_be_stored
+from trailhouse.query.conditions import fleet_parameters, fleet_where
+from trailhouse.query.filters import FleetFilter
 from trailhouse.schemas import EventType
 from trailhouse.store import ClickHouse
 from trailhouse.store.tables import LATEST_MS
@@ -46,17 +46,17 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     outcomes: dict[str, int]
 
 
-def read_overview(clickhouse: ClickHouse, tenant_id: str | None) -> Overview:
-    """Return the totals of one tenant, or of all.
+def read_overview(clickhouse: ClickHouse, wanted: FleetFilter) -> Overview:
+    """Return the totals of what is wanted.
 
     Raises:
         StorageError: ClickHouse is away or refuses.
     """
-    by_type = count_by_type(clickhouse, tenant_id)
-    occurred_at, appended_at = _last_event(clickhouse, tenant_id)
+    by_type = count_by_type(clickhouse, wanted)
+    occurred_at, appended_at = _last_event(clickhouse, wanted)
     return Overview(
         stored=sum(by_type.values()),
-        quarantined=_quarantined(clickhouse) if tenant_id is None else None,
+        quarantined=_quarantined(clickhouse) if wanted.tenant_id is None else None,
         last_occurred_at=occurred_at,
         last_appended_at=appended_at,
         by_type=by_type,
@@ -64,29 +64,27 @@ def read_overview(clickhouse: ClickHouse, tenant_id: str | None) -> Overview:
     )
 
 
-def count_by_type(clickhouse: ClickHouse, tenant_id: str | None) -> dict[str, int]:
-    """Return how many events of each type one tenant has, or all have, the most frequent first.
+def count_by_type(clickhouse: ClickHouse, wanted: FleetFilter) -> dict[str, int]:
+    """Return how many of the wanted events each type has, the most frequent first.
 
     Raises:
         StorageError: ClickHouse is away or refuses.
     """
-    condition, parameters = _scope(tenant_id)
-    sql = f"SELECT type, count() AS events FROM events {condition} GROUP BY type ORDER BY events DESC, type"  # noqa: S608 - no value in it
-    return dict(clickhouse.query(sql, parameters).rows)
+    sql = f"SELECT type, count() AS events FROM events {fleet_where(wanted)} GROUP BY type ORDER BY events DESC, type"  # noqa: S608 - no value in it
+    return dict(clickhouse.query(sql, fleet_parameters(wanted)).rows)
 
 
 def _last_event(
-    clickhouse: ClickHouse, tenant_id: str | None
+    clickhouse: ClickHouse, wanted: FleetFilter
 ) -> tuple[dt.datetime | None, dt.datetime | None]:
-    condition, parameters = _scope(tenant_id)
     known = (
         f"toUnixTimestamp64Milli(appended_at) < {LATEST_MS}"  # the broker's time, not a sender's
     )
     last = (
         f"argMaxIf(occurred_us, (appended_at, kafka_offset), {known}), maxIf(appended_at, {known})"
     )
-    sql = f"SELECT {last}, countIf({known}) FROM events {condition}"  # noqa: S608 - no value in it
-    occurred_us, appended_at, events = clickhouse.query(sql, parameters).rows[0]
+    sql = f"SELECT {last}, countIf({known}) FROM events {fleet_where(wanted)}"  # noqa: S608 - no value in it
+    occurred_us, appended_at, events = clickhouse.query(sql, fleet_parameters(wanted)).rows[0]
     if not events:
         return None, None
     return _EPOCH + dt.timedelta(microseconds=occurred_us), appended_at
@@ -94,11 +92,3 @@ def _last_event(
 
 def _quarantined(clickhouse: ClickHouse) -> int:
     return int(clickhouse.query("SELECT count() FROM quarantine").rows[0][0])
-
-
-def _scope(tenant_id: str | None) -> tuple[str, dict[str, Any]]:
-    if tenant_id is None:
-        return "", {}
-    if not can_be_stored(tenant_id):
-        return "WHERE false", {}
-    return "WHERE tenant_id = {tenant_id:String}", {"tenant_id": tenant_id}

@@ -9,12 +9,10 @@ from typing import Literal, Self, overload
 import msgspec
 
 from trailhouse.query.filters import (
-    Filter,
-    can_be_stored,
-    microseconds,
+    SessionFilter,
+    fleet_filter,
     session_filter,
     tenant,
-    whole_number,
 )
 from trailhouse.query.order import Key, keys_in_append_order
 from trailhouse.query.outline import (
@@ -224,11 +222,8 @@ class AuditReader:
         Raises:
             QueryError, StorageError, ConfigError: As for `get_audit_log`.
         """
-        since_us = None if since is None else microseconds(since, "since")
-        most = whole_number(limit)
-        if self.tenant_id is not None and not can_be_stored(self.tenant_id):
-            return []
-        return read_recent_sessions(self._ready(), self.tenant_id, since_us, most)
+        wanted = fleet_filter(tenant_id=self.tenant_id, since=since, limit=limit)
+        return [] if wanted.is_hopeless else read_recent_sessions(self._ready(), wanted)
 
     def overview(self) -> Overview:
         """Return totals over all sessions that this reader sees, each event counted once.
@@ -236,7 +231,7 @@ class AuditReader:
         Raises:
             StorageError, ConfigError: As for `get_audit_log`.
         """
-        return read_overview(self._ready(), self.tenant_id)
+        return read_overview(self._ready(), fleet_filter(tenant_id=self.tenant_id))
 
     def count_by_type(self) -> dict[str, int]:
         """Return how many events of each type this reader sees, the most frequent first.
@@ -244,9 +239,9 @@ class AuditReader:
         Raises:
             StorageError, ConfigError: As for `get_audit_log`.
         """
-        return count_by_type(self._ready(), self.tenant_id)
+        return count_by_type(self._ready(), fleet_filter(tenant_id=self.tenant_id))
 
-    def _fetch(self, wanted: Filter) -> list[AuditEvent | AlteredEvent]:
+    def _fetch(self, wanted: SessionFilter) -> list[AuditEvent | AlteredEvent]:
         if wanted.is_hopeless:
             return []
         if wanted.takes_all:
@@ -254,7 +249,7 @@ class AuditReader:
         keys = keys_in_append_order(self._ready(), wanted)
         return fetch_events(self._ready(), wanted, keys) if keys else []
 
-    def _conflict(self, wanted: Filter, keys: list[Key]) -> Conflict:
+    def _conflict(self, wanted: SessionFilter, keys: list[Key]) -> Conflict:
         found = fetch_events(self._ready(), wanted, keys)
         return Conflict(
             event_id=keys[0].event_id, events=tuple(_unaltered(wanted.session_id, found))

@@ -9,15 +9,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from trailhouse.query.filters import Filter
+from trailhouse.query.conditions import scope, scope_parameters
+from trailhouse.query.filters import SessionFilter
 from trailhouse.query.order import (
     STORED_COLUMNS,
     Key,
     Stored,
     in_append_order,
     keys_in_append_order,
-    scope,
-    scope_parameters,
 )
 from trailhouse.schemas import AuditEvent
 from trailhouse.schemas.codec import decode_events
@@ -71,7 +70,7 @@ class _Row(NamedTuple):
 _CLAIMS = "tenant_id, event_id, record_hash, type, run_id, occurred_us"
 
 
-def fetch_session(clickhouse: ClickHouse, wanted: Filter) -> list[AuditEvent | AlteredEvent]:
+def fetch_session(clickhouse: ClickHouse, wanted: SessionFilter) -> list[AuditEvent | AlteredEvent]:
     """Return every event of a session that the reader may see, in append order: one question.
 
     Raises:
@@ -90,7 +89,7 @@ def fetch_session(clickhouse: ClickHouse, wanted: Filter) -> list[AuditEvent | A
 
 
 def fetch_events(
-    clickhouse: ClickHouse, wanted: Filter, keys: Sequence[Key]
+    clickhouse: ClickHouse, wanted: SessionFilter, keys: Sequence[Key]
 ) -> list[AuditEvent | AlteredEvent]:
     """Return the events of *keys* in that order; one that was erased meanwhile is left out.
 
@@ -107,7 +106,7 @@ def fetch_events(
         return _examined(clickhouse, wanted, keys)
 
 
-def _select(clickhouse: ClickHouse, wanted: Filter, keys: Sequence[Key]) -> dict[Key, bytes]:
+def _select(clickhouse: ClickHouse, wanted: SessionFilter, keys: Sequence[Key]) -> dict[Key, bytes]:
     rows = _rows(clickhouse, wanted, keys, "tenant_id, event_id, record_hash, record")
     return {
         Key(tenant_id, event_id, record_hash): record
@@ -116,7 +115,7 @@ def _select(clickhouse: ClickHouse, wanted: Filter, keys: Sequence[Key]) -> dict
 
 
 def _rows(
-    clickhouse: ClickHouse, wanted: Filter, keys: Sequence[Key], columns: str
+    clickhouse: ClickHouse, wanted: SessionFilter, keys: Sequence[Key], columns: str
 ) -> list[tuple[Any, ...]]:
     sql = f"""
         SELECT {columns} FROM events
@@ -128,7 +127,9 @@ def _rows(
     ).rows
 
 
-def _events(wanted: Filter, records: Sequence[bytes], hashes: Sequence[bytes]) -> list[AuditEvent]:
+def _events(
+    wanted: SessionFilter, records: Sequence[bytes], hashes: Sequence[bytes]
+) -> list[AuditEvent]:
     """Return what *records* hold, where all is in order.
 
     Raises:
@@ -148,7 +149,7 @@ def _events(wanted: Filter, records: Sequence[bytes], hashes: Sequence[bytes]) -
     return events
 
 
-def _answers(wanted: Filter, events: Sequence[AuditEvent]) -> bool:
+def _answers(wanted: SessionFilter, events: Sequence[AuditEvent]) -> bool:
     """Tell whether each of *events* is wanted by what its own record says."""
     return (
         set(map(_session, events)) <= {wanted.session_id}
@@ -159,7 +160,7 @@ def _answers(wanted: Filter, events: Sequence[AuditEvent]) -> bool:
     )
 
 
-def _is_within(wanted: Filter, events: Sequence[AuditEvent]) -> bool:
+def _is_within(wanted: SessionFilter, events: Sequence[AuditEvent]) -> bool:
     if not events or (wanted.since_us is None and wanted.until_us is None):
         return True
     moments = list(map(_occurred_at, events))
@@ -170,7 +171,7 @@ def _is_within(wanted: Filter, events: Sequence[AuditEvent]) -> bool:
 
 
 def _examined(
-    clickhouse: ClickHouse, wanted: Filter, keys: Sequence[Key]
+    clickhouse: ClickHouse, wanted: SessionFilter, keys: Sequence[Key]
 ) -> list[AuditEvent | AlteredEvent]:
     """Look at the row of each of *keys*, and mark those that were altered."""
     found: dict[Key, list[AuditEvent | AlteredEvent]] = {}
@@ -185,7 +186,7 @@ def _examined(
     return [found[key].pop(0) for key in keys if found.get(key)]
 
 
-def _event_of(wanted: Filter, row: _Row) -> AuditEvent | AlteredEvent:
+def _event_of(wanted: SessionFilter, row: _Row) -> AuditEvent | AlteredEvent:
     if hashlib.sha256(row.record).digest()[:HASH_BYTES] != row.record_hash:
         return _altered(wanted, row, "its record contradicts its hash")
     try:
@@ -197,7 +198,7 @@ def _event_of(wanted: Filter, row: _Row) -> AuditEvent | AlteredEvent:
     return event
 
 
-def _contradictions(wanted: Filter, row: _Row, event: AuditEvent) -> list[str]:
+def _contradictions(wanted: SessionFilter, row: _Row, event: AuditEvent) -> list[str]:
     """Return the columns by which readers find a row and which are not as its record says."""
     pairs: dict[str, tuple[object, object]] = {
         "session_id": (wanted.session_id, event.session_id),
@@ -210,7 +211,7 @@ def _contradictions(wanted: Filter, row: _Row, event: AuditEvent) -> list[str]:
     return [name for name, (claimed, true) in pairs.items() if claimed != true]
 
 
-def _altered(wanted: Filter, row: _Row, reason: str) -> AlteredEvent:
+def _altered(wanted: SessionFilter, row: _Row, reason: str) -> AlteredEvent:
     return AlteredEvent(
         session_id=wanted.session_id,
         tenant_id=row.tenant_id or None,
