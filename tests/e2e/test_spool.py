@@ -34,6 +34,7 @@ from trailhouse.schemas.errors import (
     ConfigError,
     DeliveryRejectedError,
     DeliveryTimeoutError,
+    SpoolDamagedError,
     SpoolFullError,
     SpoolUnavailableError,
 )
@@ -223,7 +224,7 @@ def test_a_flipped_bit_costs_one_event_and_is_told(
     content[len(content) // 2] ^= 4
     file.write_bytes(content)
 
-    with pytest.raises(SpoolUnavailableError, match="1 events were damaged"):
+    with pytest.raises(SpoolDamagedError, match="1 events were damaged"):
         drained(producer_config(kafka, folder))
     assert len(set(range(100)) - set(numbers(kafka))) == 1
     assert status_of(folder).set_aside_bytes > 200
@@ -379,11 +380,11 @@ def test_damage_that_is_read_settles_nothing_before_it(kafka: KafkaConfig, folde
     admin = AdminClient(kafka.client_options())
     admin.create_topics([topic])[later.topic].result(DEADLINE_SECONDS)
     eventually(lambda: receipts[-1].is_settled, "the last event's acknowledgement")
-    with pytest.raises(SpoolUnavailableError, match="1 events were damaged"):
+    with pytest.raises(SpoolDamagedError, match="1 events were damaged"):
         audit.flush()
     audit.close()
 
-    with pytest.raises(SpoolUnavailableError, match="damaged"):
+    with pytest.raises(SpoolDamagedError, match="damaged"):
         receipts[12].result(0.0)
     found = [event.data["n"] for event in delivered(_with_partitions(later, 1))]
     assert found == [n for n in range(30) if n != 12]
@@ -445,10 +446,10 @@ def test_a_spool_removed_under_a_logger_is_told_and_begun_anew(
     admin = AdminClient(kafka.client_options())
     admin.create_topics([topic])[later.topic].result(DEADLINE_SECONDS)
     eventually(lambda: receipts[9].is_settled, "acknowledgement of what was in memory")
-    with pytest.raises(SpoolUnavailableError, match="20 events"):
+    with pytest.raises(SpoolDamagedError, match="20 events"):
         audit.flush(DEADLINE_SECONDS)
     audit.close()
-    with pytest.raises(SpoolUnavailableError):
+    with pytest.raises(SpoolDamagedError):
         receipts[10].result(0.0)
     found = [event.data["n"] for event in delivered(_with_partitions(later, 1))]
     assert found == [*range(10), 30]
@@ -575,7 +576,7 @@ def test_events_that_were_cut_off_are_told(kafka: KafkaConfig, folder: Path) -> 
     spool_without_a_broker(folder, 100, kafka.topic)
     [(_, file)] = segments(folders(folder)[0])
     os.truncate(file, file.stat().st_size // 3)
-    with pytest.raises(SpoolUnavailableError, match=r"\d\d events were damaged"):
+    with pytest.raises(SpoolDamagedError, match=r"\d\d events were damaged"):
         drained(producer_config(kafka, folder))
     assert 20 < len(numbers(kafka)) < 40
 

@@ -55,8 +55,8 @@ def demonstrate(
         before_check: Called between storing and reading, with the settings pointing at the stack.
 
     Raises:
-        ComparisonError: What was read is not what was emitted; names session and event.
-        StackError, BrokerError, DeliveryError, StorageError: A part does not do its work.
+        ComparisonError: What was read is not what was emitted. Permanent; names session and event.
+        StackError, BrokerError, DeliveryError, StorageError: A part is away (retriable) or refuses (permanent).
     """
 
     with (

@@ -25,7 +25,7 @@ def journal_folder() -> Path:
     """Return the folder of the journals, made if it is missing, which nobody else may write to.
 
     Raises:
-        JournalError: It cannot be made, or others may write to it. Permanent until that is mended.
+        JournalError: It cannot be made, or others may write to it. Retriable once that is mended.
     """
     state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
     way_out = "set XDG_STATE_HOME to a folder of yours"

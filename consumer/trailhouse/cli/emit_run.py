@@ -159,7 +159,7 @@ class EmitRun:
 
         Raises:
             DeliveryTimeoutError, DeliveryRejectedError: As `AuditLogger.flush`.
-            SpoolUnavailableError: Some of what waited was damaged, and is set aside.
+            SpoolDamagedError: Some of what waited was damaged. Permanent: it is set aside.
         """
         self._emission.finish()
         self._count()

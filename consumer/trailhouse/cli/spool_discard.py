@@ -62,7 +62,8 @@ def drop(root: Path, spools: Sequence[SpoolStatus], output: Path) -> bool:
 
     Raises:
         BadParameter: The file is there already. Nothing was done.
-        SpoolUnavailableError: A spool cannot be read; it, and those after it, are as they were.
+        SpoolUnavailableError: A spool cannot be read. Retriable once that is mended; it, and those
+            after it, are as they were.
     """
     try:
         done = discard(root, [each.spool for each in spools], output)

@@ -1,5 +1,49 @@
 """The worker: from Kafka into ClickHouse, every record once in a reader's view."""
 
 from trailhouse.consumer.worker import run_worker
+from trailhouse.schemas.errors import (
+    BreakerTrippedError,
+    BrokerError,
+    BrokerRejectedError,
+    BrokerUnavailableError,
+    ConfigError,
+    DeliveryError,
+    EventError,
+    InvalidEventError,
+    OffsetGapError,
+    OffsetsExpiredError,
+    QueryError,
+    SchemaMismatchError,
+    SpoolUnavailableError,
+    StorageDataError,
+    StorageError,
+    StorageRejectedError,
+    StorageUnavailableError,
+    TrailhouseError,
+    UnreadableBatchError,
+    WorkerStoppedError,
+)
 
-__all__ = ["run_worker"]
+__all__ = [
+    "BreakerTrippedError",
+    "BrokerError",
+    "BrokerRejectedError",
+    "BrokerUnavailableError",
+    "ConfigError",
+    "DeliveryError",
+    "EventError",
+    "InvalidEventError",
+    "OffsetGapError",
+    "OffsetsExpiredError",
+    "QueryError",
+    "SchemaMismatchError",
+    "SpoolUnavailableError",
+    "StorageDataError",
+    "StorageError",
+    "StorageRejectedError",
+    "StorageUnavailableError",
+    "TrailhouseError",
+    "UnreadableBatchError",
+    "WorkerStoppedError",
+    "run_worker",
+]

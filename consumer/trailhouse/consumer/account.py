@@ -101,7 +101,7 @@ def account(
         BrokerError: Kafka is away (retriable), refuses, or has no such topic (permanent).
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
         SpoolUnavailableError: A spool cannot be read. Retriable once that is mended.
-        IntegrityError: Records expired or are damaged while they were read. Permanent; ask again.
+        OffsetsExpiredError, UnreadableBatchError: As `TopicReader.read`: records expired, or are damaged.
     """
     wanted = scope or Scope()
     origin = KafkaOrigin(kafka, timeout_seconds=ANSWER_SECONDS).origin(kafka)

@@ -83,7 +83,7 @@ def look(
         limits: The highest number of each producer that is looked at; none for all there are.
 
     Raises:
-        BrokerError, StorageError, IntegrityError: As for `account`.
+        BrokerError, StorageError: As for `account`.
     """
     report("reading the spools")
     spool = Sightings(scope.session_id)

@@ -9,7 +9,7 @@ from trailhouse.consumer.ledger import NO_LIMIT, Ledger
 from trailhouse.consumer.raw_fetch import batch_at
 from trailhouse.consumer.stand_in import StandIn, unreadable
 from trailhouse.schemas.config import KafkaConfig
-from trailhouse.schemas.errors import BrokerUnavailableError
+from trailhouse.schemas.errors import UnreadableBatchError
 
 FETCH_SECONDS = 10.0
 
@@ -33,8 +33,8 @@ class Examination:
         """Return how to get past what cannot be read at *offset*: its incident is written on return.
 
         Raises:
-            StorageError, BrokerError: ClickHouse or Kafka could not be asked, or the batch's end is
-                not to be seen yet. Ask again.
+            StorageError, BrokerError: ClickHouse or Kafka is away (retriable) or refuses (permanent).
+            UnreadableBatchError: The batch's end is not to be seen yet. Retriable.
         """
         skipped = self._ledger.covered({partition: (offset, NO_LIMIT)})[partition]
         if offset in skipped:  # an operator has passed it over meanwhile
@@ -44,7 +44,7 @@ class Examination:
         if batch is None:
             return Passage(None, offset)
         if batch.last_offset is None:
-            raise BrokerUnavailableError(
+            raise UnreadableBatchError(
                 f"partition {partition}: the batch at offset {offset} is damaged ({why}), and its end is not"
                 " to be seen before another follows; `trailhouse skip` passes it over"
             )

@@ -66,7 +66,7 @@ class Footing:
         Raises:
             OffsetGapError: Records have expired that nobody stored, in a partition that was read before,
                 and `on_gap` is ``stop``. Permanent.
-            StorageError, BrokerError: ClickHouse or Kafka could not be asked. Ask again.
+            StorageError, BrokerError: ClickHouse or Kafka is away (retriable) or refuses (permanent). Ask again.
         """
         # A new client: one from before an outage may not answer for a minute.
         with self._ask_kafka() as admin:
@@ -116,7 +116,7 @@ class Footing:
             stored: Ranges of offsets, both ends inclusive, whose ledger rows were acknowledged once.
 
         Raises:
-            StorageError: ClickHouse could not be asked. Ask again.
+            StorageError: ClickHouse is away (retriable) or refuses (permanent). Ask again.
         """
         expected = {number: Ranges(spans) for number, spans in stored.items() if spans}
         ends = {number: (mine.first or 0, mine.last or 0) for number, mine in expected.items()}

@@ -89,7 +89,7 @@ class GroupCheck:
         """Return the group as Kafka describes it now.
 
         Raises:
-            BrokerError: Kafka does not answer or refuses. Ask again.
+            BrokerError: Kafka does not answer (retriable) or refuses (permanent). Ask again.
         """
         members: tuple[GroupMember, ...] = ()
         refusal: str | None = None

@@ -63,7 +63,7 @@ class MissingEvents:
         """Return how many events are missing; 0 when another worker says it.
 
         Raises:
-            StorageError: ClickHouse could not be asked. Ask again.
+            StorageError: ClickHouse is away (retriable) or refuses (permanent). Ask again.
         """
         return self._count() if is_ours else 0
 

@@ -101,7 +101,7 @@ def reconcile(
     Raises:
         BrokerError: Kafka is away (retriable), refuses, or has no such topic (permanent).
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
-        IntegrityError: Records expired or are damaged while they were read. Permanent; ask again.
+        OffsetsExpiredError, UnreadableBatchError: As `TopicReader.read`: records expired, or are damaged.
         QueryError: The topic has no such partition. Permanent.
     """
     origin = KafkaOrigin(kafka, timeout_seconds=ANSWER_SECONDS).origin(kafka)

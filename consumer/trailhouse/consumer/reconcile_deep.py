@@ -111,7 +111,7 @@ class DeepComparison:
         Raises:
             BrokerError: Kafka is away (retriable) or refuses (permanent).
             StorageError: ClickHouse is away (retriable) or refuses (permanent).
-            IntegrityError: Records expired or are damaged while they were read. Permanent; ask again.
+            OffsetsExpiredError, UnreadableBatchError: As `TopicReader.read`: records expired, or are damaged.
         """
         self._checked = checked
         for partition, within in checked.items():

@@ -21,7 +21,7 @@ def unaccounted(storage: ClickHouse, reader: TopicReader, partition: int, ranges
     transaction's marker is an offset without a record. Both are in order.
 
     Raises:
-        BrokerError, StorageError, IntegrityError: As for `reconcile`.
+        BrokerError, StorageError: As for `reconcile`.
     """
     missing: list[int] = []
     for part in spans(ranges):

@@ -77,7 +77,7 @@ class Replay:
         Raises:
             BrokerError: Kafka is away (retriable) or refuses (permanent).
             StorageError: ClickHouse has been away for too long (retriable) or refuses (permanent).
-            IntegrityError: Kafka no longer has some of the records, or they are damaged. Permanent.
+            OffsetsExpiredError, UnreadableBatchError: As `TopicReader.read`: records expired, or are damaged.
         """
         batch = Batch(self._limits, time.monotonic)
         for records in reader.read(ranges):

@@ -58,8 +58,8 @@ class BatchWriter:
 
         Raises:
             StorageUnavailableError: Part of it may be written. Retriable: write the same batch.
-            StorageRejectedError: ClickHouse refuses the statement, or every row alike. Nothing may
-                be committed; write the same batch once that is mended.
+            StorageRejectedError: ClickHouse refuses the statement, or every row alike. Permanent:
+                nothing may be committed; write the same batch once that is mended.
         """
         if batch.bad:
             self._quarantine(batch.bad)

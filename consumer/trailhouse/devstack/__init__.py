@@ -5,6 +5,7 @@ from trailhouse.devstack.folder import default_data_dir
 from trailhouse.devstack.part import PartState, PartStatus
 from trailhouse.devstack.ports import Ports
 from trailhouse.devstack.stack import PART_NAMES, DevStack, PartName
+from trailhouse.schemas.errors import StackError, TrailhouseError
 
 __all__ = [
     "PART_NAMES",
@@ -13,6 +14,8 @@ __all__ = [
     "PartState",
     "PartStatus",
     "Ports",
+    "StackError",
+    "TrailhouseError",
     "ask_stack",
     "default_data_dir",
 ]

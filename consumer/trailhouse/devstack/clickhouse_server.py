@@ -203,7 +203,7 @@ def hold_folder(data_dir: Path) -> int:
     """Take the data folder for this process alone and return the lock's file descriptor.
 
     Raises:
-        StackError: Another process holds it. Retriable once that one has ended.
+        StackError: Another process holds it. Permanent until that one has ended.
     """
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = os.open(data_dir / "server.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)

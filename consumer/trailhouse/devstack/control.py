@@ -85,7 +85,7 @@ def ask_stack(state_file: Path, action: str, part: str | None = None) -> dict[st
     """Ask the running stack of *state_file* to act; return its answer once it has.
 
     Raises:
-        StackError: No stack runs there, its state is not ours alone, or it could not do it.
+        StackError: No stack runs there, its state is not ours alone, or it could not do it. Permanent.
     """
     try:
         control = json.loads(read_own(state_file))["control"]

@@ -34,6 +34,7 @@ class DataFolder:
 
         Raises:
             StackError: Another stack holds it, it cannot be made or is not ours alone, or the disk is full.
+                Permanent until mended.
         """
         try:
             self._close()

@@ -34,7 +34,7 @@ def hold(stack: DevStack, when_ready: Callable[[], None]) -> None:
     """Run *stack* until SIGINT, SIGTERM or SIGHUP, then end it in order; a second signal kills it.
 
     Raises:
-        StackError: It does not start, or cannot be stopped. Nothing is left running.
+        StackError: It does not start, or cannot be stopped. Permanent; nothing is left running.
     """
     try:
         with _handling(_stop_once(stack)), stack:
@@ -50,7 +50,7 @@ def run_under(stack: DevStack, command: Sequence[str]) -> int:
     The command inherits standard input, output and error and the terminal's signals.
 
     Raises:
-        StackError: The stack does not start, or cannot be stopped. Nothing is left running.
+        StackError: The stack does not start, or cannot be stopped. Permanent; nothing is left running.
     """
     if shutil.which(command[0]) is None:
         sys.stderr.write(f"{command[0]}: no such program\n")

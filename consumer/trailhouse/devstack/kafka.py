@@ -47,7 +47,7 @@ class Kafka:
         *tell* takes a line for each jar that is not the expected one and is downloaded anew.
 
         Raises:
-            StackError: A package is missing, a download failed, or the folder cannot be formatted.
+            StackError: A package is missing, a download failed, or the folder cannot be formatted. Permanent.
         """
         self._java()
         self._jars = kafka_jars(progress, tell=tell)

@@ -69,7 +69,7 @@ def kafka_jars(
 
     Raises:
         StackError: `jgo` is missing, the network is away, a hash differs, the disk is full, or others
-            had a hand in the folder.
+            had a hand in the folder. Permanent until mended.
     """
     folder = folder or cache_folder()
     try:

@@ -63,7 +63,7 @@ class DevStack:
 
     Raises:
         StackError: On entering: a part does not start, a port or the folder is taken, a package is
-            missing, the disk is full. Nothing is left running.
+            missing, the disk is full. Permanent; nothing is left running.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class DevStack:
         """End one part and return when it has ended; it stays so until `start`.
 
         Raises:
-            StackError: It is none of this stack's parts, or cannot be stopped.
+            StackError: It is none of this stack's parts, or cannot be stopped. Permanent.
         """
         supervisor = self._running(part)
         supervisor.stop(part)
@@ -141,7 +141,7 @@ class DevStack:
         """Start one part and return when it is ready.
 
         Raises:
-            StackError: It is none of this stack's parts, or does not start.
+            StackError: It is none of this stack's parts, or does not start. Permanent.
         """
         supervisor = self._running(part)
         supervisor.start(part)

@@ -94,7 +94,7 @@ class Supervisor:
         """Return once a part is ready.
 
         Raises:
-            StackError: It failed, was stopped meanwhile, or took too long. Says its last words.
+            StackError: It failed, was stopped meanwhile, or took too long. Permanent; says its last words.
         """
         kept = self._kept[name]
         seconds = kept.part.start_seconds

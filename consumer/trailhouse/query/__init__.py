@@ -4,5 +4,42 @@ from trailhouse.query.outline import RecentSession, SessionOutline
 from trailhouse.query.overview import Overview
 from trailhouse.query.reader import AuditReader, Conflict
 from trailhouse.query.records import AlteredEvent
+from trailhouse.schemas.errors import (
+    ConfigError,
+    DeliveryError,
+    DeliveryRejectedError,
+    DeliveryTimeoutError,
+    EventQuarantinedError,
+    IntegrityError,
+    ProducerClosedError,
+    QueryError,
+    SchemaMismatchError,
+    SpoolDamagedError,
+    StorageError,
+    StorageRejectedError,
+    StorageUnavailableError,
+    TrailhouseError,
+)
 
-__all__ = ["AlteredEvent", "AuditReader", "Conflict", "Overview", "RecentSession", "SessionOutline"]
+__all__ = [
+    "AlteredEvent",
+    "AuditReader",
+    "ConfigError",
+    "Conflict",
+    "DeliveryError",
+    "DeliveryRejectedError",
+    "DeliveryTimeoutError",
+    "EventQuarantinedError",
+    "IntegrityError",
+    "Overview",
+    "ProducerClosedError",
+    "QueryError",
+    "RecentSession",
+    "SchemaMismatchError",
+    "SessionOutline",
+    "SpoolDamagedError",
+    "StorageError",
+    "StorageRejectedError",
+    "StorageUnavailableError",
+    "TrailhouseError",
+]

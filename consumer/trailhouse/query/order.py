@@ -73,7 +73,7 @@ def keys_in_append_order(clickhouse: ClickHouse, wanted: SessionFilter) -> list[
     The order of two events does not depend on what else is selected.
 
     Raises:
-        StorageError: ClickHouse is away or refuses.
+        StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
     rows = clickhouse.query(keys_sql(wanted), scope_parameters(wanted) | wanted.narrowing).rows
     return [Key(*row) for row in rows]

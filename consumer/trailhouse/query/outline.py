@@ -47,7 +47,7 @@ def read_outline(clickhouse: ClickHouse, wanted: SessionFilter) -> SessionOutlin
     """Return what the session of *wanted* holds, its other filters aside.
 
     Raises:
-        StorageError: ClickHouse is away or refuses.
+        StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
     of_session = f"FROM events WHERE {scope(wanted)}"
     parameters = scope_parameters(wanted)
@@ -95,7 +95,7 @@ def read_recent_sessions(clickhouse: ClickHouse, wanted: FleetFilter) -> list[Re
     """Return the sessions that events were appended to last, the latest first.
 
     Raises:
-        StorageError: ClickHouse is away or refuses.
+        StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
     rows = clickhouse.query(
         f"SELECT session_id, count(), argMax(type, (appended_at, kafka_offset)), max(appended_at) AS last FROM events"  # noqa: S608 - no value in it

@@ -50,7 +50,7 @@ def read_overview(clickhouse: ClickHouse, wanted: FleetFilter) -> Overview:
     """Return the totals of what is wanted.
 
     Raises:
-        StorageError: ClickHouse is away or refuses.
+        StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
     by_type = count_by_type(clickhouse, wanted)
     occurred_at, appended_at = _last_event(clickhouse, wanted)
@@ -68,7 +68,7 @@ def count_by_type(clickhouse: ClickHouse, wanted: FleetFilter) -> dict[str, int]
     """Return how many of the wanted events each type has, the most frequent first.
 
     Raises:
-        StorageError: ClickHouse is away or refuses.
+        StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
     sql = f"SELECT type, count() AS events FROM events {fleet_where(wanted)} GROUP BY type ORDER BY events DESC, type"  # noqa: S608 - no value in it
     return dict(clickhouse.query(sql, fleet_parameters(wanted)).rows)

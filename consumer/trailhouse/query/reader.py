@@ -146,7 +146,8 @@ class AuditReader:
                 its record; names the event. Permanent; ask with ``on_altered="mark"``.
             StorageUnavailableError: Retriable; nothing was read.
             StorageRejectedError: Permanent, such as missing tables or rights; says the way out.
-            ConfigError: The database is newer than this version. Permanent; says which one it needs.
+            SchemaMismatchError: The database is newer than this version. Permanent; says which one it needs.
+            ConfigError: A file that the settings name cannot be used. Permanent.
         """
         if on_altered not in ("raise", "mark"):
             raise QueryError("on_altered: must be 'raise' or 'mark'")
@@ -195,8 +196,8 @@ class AuditReader:
             DeliveryTimeoutError: Not acknowledged or not stored in time. Retriable; the event is on
                 its way, or another tenant's.
             DeliveryError: The broker refused it, or its logger is gone. As the receipt's `result`.
-            EventQuarantinedError: It is in quarantine: it is in the topic, and no reader will see it before
-                it is requeued. Permanent; says where it is.
+            EventQuarantinedError: It is in quarantine: it is in the topic, and no reader sees it before it is
+                requeued. Permanent until then; says where it is.
             StorageRejectedError, ConfigError: As for `get_audit_log`. Permanent.
         """
         wait_stored(self._ready, self.tenant_id, receipt, timeout_seconds)

@@ -94,7 +94,7 @@ def fetch_events(
     """Return the events of *keys* in that order; one that was erased meanwhile is left out.
 
     Raises:
-        StorageError: ClickHouse is away or refuses.
+        StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
     found: dict[Key, bytes] = {}
     for start in range(0, len(keys), KEYS_PER_QUERY):

@@ -1,5 +1,14 @@
 """Everything that speaks ClickHouse: connect, migrate, insert, map errors."""
 
+from trailhouse.schemas.errors import (
+    ConfigError,
+    SchemaMismatchError,
+    StorageDataError,
+    StorageError,
+    StorageRejectedError,
+    StorageUnavailableError,
+    TrailhouseError,
+)
 from trailhouse.store.block import Block, Table
 from trailhouse.store.clickhouse import ClickHouse, Result
 from trailhouse.store.tables import BATCH_LEDGER, EVENT_LOG, EVENT_QUARANTINE
@@ -10,6 +19,13 @@ __all__ = [
     "EVENT_QUARANTINE",
     "Block",
     "ClickHouse",
+    "ConfigError",
     "Result",
+    "SchemaMismatchError",
+    "StorageDataError",
+    "StorageError",
+    "StorageRejectedError",
+    "StorageUnavailableError",
     "Table",
+    "TrailhouseError",
 ]

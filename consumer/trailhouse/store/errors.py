@@ -133,13 +133,23 @@ def storage_error(error: BaseException, url: str) -> StorageError:
     if code:
         return _refusal(code, name, str(error), url)
     if status := _http_status(error):
-        if status in TRANSIENT_STATUSES:
-            return StorageUnavailableError(
-                f"ClickHouse at {url} is not available: HTTP {status}; try again later"
-            )
-        return StorageRejectedError(
-            f"{url} answers HTTP {status} and not as ClickHouse does; check TRAILHOUSE_CLICKHOUSE_URL"
+        return _answered(status, url)
+    return _unanswered(error, url)
+
+
+def _answered(status: int, url: str) -> StorageError:
+    """Return what an answer without a code of ClickHouse means, as a proxy in front of it gives it."""
+    if status in TRANSIENT_STATUSES:
+        return StorageUnavailableError(
+            f"ClickHouse at {url} is not available: HTTP {status}; try again later"
         )
+    return StorageRejectedError(
+        f"{url} answers HTTP {status} and not as ClickHouse does; check TRAILHOUSE_CLICKHOUSE_URL"
+    )
+
+
+def _unanswered(error: BaseException, url: str) -> StorageError:
+    """Return what a connection that failed, an answer that broke off or the client itself means."""
     causes = list(_causes(error))
     if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
         return StorageRejectedError(

@@ -82,7 +82,7 @@ def check(config: ClickHouseConfig, known: Sequence[Migration] | None = None) ->
 
     Raises:
         SchemaMismatchError: It is newer, or was made by an edited migration. Permanent; says what to do.
-        StorageRejectedError: It is older or not there: `trailhouse init` mends that.
+        StorageRejectedError: It is older or not there. Permanent until `trailhouse init` mends that.
         StorageUnavailableError: Retriable; nothing is known.
     """
     with ClickHouse(config) as clickhouse:

@@ -7,13 +7,41 @@ from trailhouse.producer.queued_event import Delivery
 from trailhouse.producer.receipt import Receipt
 from trailhouse.producer.stats import Stats
 from trailhouse.schemas.config import ProducerConfig
+from trailhouse.schemas.errors import (
+    ConfigError,
+    DeliveryError,
+    DeliveryRejectedError,
+    DeliveryTimeoutError,
+    EventError,
+    EventTooLargeError,
+    InvalidEventError,
+    ProducerClosedError,
+    QueueFullError,
+    SpoolDamagedError,
+    SpoolFullError,
+    SpoolUnavailableError,
+    TrailhouseError,
+)
 
 __all__ = [
     "AuditContext",
     "AuditLogger",
+    "ConfigError",
     "Delivery",
+    "DeliveryError",
+    "DeliveryRejectedError",
+    "DeliveryTimeoutError",
+    "EventError",
+    "EventTooLargeError",
+    "InvalidEventError",
+    "ProducerClosedError",
     "ProducerConfig",
+    "QueueFullError",
     "Receipt",
+    "SpoolDamagedError",
+    "SpoolFullError",
+    "SpoolUnavailableError",
     "Stats",
+    "TrailhouseError",
     "telemetry",
 ]

@@ -37,7 +37,8 @@ def discard(root: Path, names: Iterable[str], output_path: Path) -> Discarded:
 
     Raises:
         FileExistsError, OSError: The file cannot be made, or is there already. Nothing was done.
-        SpoolUnavailableError: A spool cannot be read; it, and those after it, stay as they are.
+        SpoolUnavailableError: A spool cannot be read. Retriable once that is mended; it, and those
+            after it, stay as they are.
     """
     wanted = list(dict.fromkeys(names))
     known = {path.name: path for path in folders(root)}

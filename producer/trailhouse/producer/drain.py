@@ -22,9 +22,10 @@ def drain(
 
     Raises:
         DeliveryTimeoutError: Not all in time; what is left stays in its spool. Retriable.
-        DeliveryRejectedError: The topic is missing, the broker refuses. Nothing is lost.
-        SpoolUnavailableError: Some events were damaged and are set aside, all others acknowledged; or a
-            spool cannot be read. Retriable once that is mended.
+        DeliveryRejectedError: The topic is missing, the broker refuses. Permanent until mended; nothing is
+            lost.
+        SpoolDamagedError: Some events were damaged. Permanent: they are set aside, all others acknowledged.
+        SpoolUnavailableError: A spool cannot be read. Retriable once that is mended.
     """
     timeout = bounded(timeout_seconds)
     backlog = Backlog(config, "trailhouse spool drain")

@@ -100,7 +100,7 @@ class Journal:
         """Return the entry to append to: all before it, and itself, are complete.
 
         Raises:
-            ProducerClosedError: It is sealed.
+            ProducerClosedError: It is sealed. Permanent.
             DeliveryError: What an interrupted call has begun cannot be completed. Retriable.
         """
         entry = self._newest
@@ -145,7 +145,7 @@ class Journal:
 
         Raises:
             OSError: It cannot be completed; nothing was logged.
-            ProducerClosedError: It was sealed meanwhile; nothing was logged.
+            ProducerClosedError: It was sealed meanwhile. Permanent; nothing was logged.
         """
         followers = newest.followers
         followers.append(entry)

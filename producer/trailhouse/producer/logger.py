@@ -233,7 +233,7 @@ class AuditLogger(RunEvents, AsyncCalls):
             SpoolUnavailableError: The spool cannot be written. Retriable; nothing was logged.
             ProducerClosedError: After `close`. Permanent; nothing was logged.
             ConfigError: The broker client refuses the settings, told by the first event. Permanent.
-            DeliveryTimeoutError, DeliveryRejectedError: With *wait* alone, as `Receipt.result`: the event
+            DeliveryTimeoutError, DeliveryRejectedError: As `Receipt.result`, with *wait* alone: the event
                 is logged and goes on being sent, but the broker is not known to have it.
         """
         timeout = bounded(timeout_seconds) if wait else 0.0
@@ -283,8 +283,10 @@ class AuditLogger(RunEvents, AsyncCalls):
         Raises:
             DeliveryTimeoutError: Some are not, after *timeout_seconds*; they stay queued. Retriable.
             DeliveryRejectedError: The topic is missing, the credentials are wrong, or the broker
-                refused an event since the last `flush`. What it refuses as a whole stays queued.
-            SpoolUnavailableError: Events were damaged on the disk since the last call, and set aside.
+                refused an event since the last `flush`. Permanent until mended; what it refuses as a
+                whole stays queued.
+            SpoolDamagedError: Events were damaged on the disk since the last call. Permanent: they are set
+                aside.
             ProducerClosedError: The logger was closed before some were acknowledged. Permanent.
         """
         self._dispatcher.flush(timeout_seconds)
@@ -301,9 +303,11 @@ class AuditLogger(RunEvents, AsyncCalls):
             timeout_seconds: How long to wait for acknowledgements; `close_timeout_seconds` if not given.
 
         Raises:
-            DeliveryTimeoutError, DeliveryRejectedError: In mode ``memory``: what was not acknowledged is lost.
-            DeliveryRejectedError: The broker refused an event by itself: it is set aside, and nobody sends it.
-            SpoolUnavailableError: As `flush`. The logger is closed all the same, whatever is raised.
+            DeliveryTimeoutError, DeliveryRejectedError: As `flush`, in mode ``memory`` alone: what was not
+                acknowledged is lost.
+            DeliveryRejectedError: The broker refused an event by itself. Permanent: it is set aside, and nobody
+                sends it.
+            SpoolDamagedError: As `flush`. The logger is closed all the same, whatever is raised.
         """
         timeout = (
             self._dispatcher.close_timeout_seconds if timeout_seconds is None else timeout_seconds

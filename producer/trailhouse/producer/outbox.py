@@ -11,7 +11,7 @@ from trailhouse.producer.journal import Entry, Inbox, Journal
 from trailhouse.producer.queued_event import QueuedEvent
 from trailhouse.producer.spool_source import settle_source
 from trailhouse.producer.stats import Stats
-from trailhouse.schemas.errors import SpoolUnavailableError
+from trailhouse.schemas.errors import SpoolDamagedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -203,11 +203,11 @@ class Outbox:
     def _refuse_damaged(self, count: int, held: list[QueuedEvent]) -> list[Callable[[], object]]:
         if count:
             self._refused += count
-            self._unreported_refusal = SpoolUnavailableError(
+            self._unreported_refusal = SpoolDamagedError(
                 f"{count} events were damaged in the spool, or removed from it; what is left of them is set aside there"
             )
         for queued in held:
-            queued.refusal = SpoolUnavailableError(
+            queued.refusal = SpoolDamagedError(
                 f"event {queued.event_id} was damaged in the spool, or removed from it"
             )
         return [waker for queued in held for waker in queued.take_wakers()]

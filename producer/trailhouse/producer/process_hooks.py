@@ -32,7 +32,7 @@ class Hooked(Protocol):
         """Deliver what can be delivered in time.
 
         Raises:
-            DeliveryError: Something was not delivered. What became of it is in its message.
+            DeliveryError: As `AuditLogger.close`: something was not delivered; its message says what became of it.
         """
         ...
 

@@ -98,6 +98,7 @@ class Receipt:
                 refused this event. Permanent until somebody mends the cause.
             ProducerClosedError: The logger was closed before the broker answered. Permanent; the
                 outcome is unknown, and the event is not sent again.
+            SpoolDamagedError: The event was damaged in the spool, or removed from it. Permanent.
         """
         return _wait_settled(self._queue, self._queued, timeout_seconds)
 

@@ -103,7 +103,7 @@ class Spool(Journal):
         Raises:
             SpoolFullError: The disk is full. Retriable; nothing was logged.
             SpoolUnavailableError: The file cannot be written. Retriable; nothing was logged.
-            ProducerClosedError: It was sealed meanwhile; nothing was logged.
+            ProducerClosedError: It was sealed meanwhile. Permanent; nothing was logged.
         """
         key, number = queued.key, newest.events
         content = frame(number - self.first_number, key, record)

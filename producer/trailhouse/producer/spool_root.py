@@ -120,7 +120,7 @@ def survey(root: Path) -> Survey:
     """Look at every spool under *root*; one is known by its name, and trusted if it is ours alone.
 
     Raises:
-        SpoolUnavailableError: The folder cannot be read, or is not ours alone.
+        SpoolUnavailableError: The folder cannot be read, or is not ours alone. Retriable once mended.
     """
     found, refused = [], {}
     try:

@@ -57,7 +57,7 @@ class Switch:
         """Write the event about this switch, once, in the session of *draft*; nothing without one.
 
         Raises:
-            EventError, DeliveryError: It was not written, and is not told.
+            EventError, DeliveryError: As `AuditLogger.log`: it was not written, and is not told.
         """
         if not self._untold or draft.session_id is None:
             return
@@ -167,7 +167,7 @@ class Switches:
         """Switch auditing on or off in this context; *draft* holds what is bound.
 
         Raises:
-            EventError, DeliveryError: It cannot be told; nothing was switched.
+            EventError, DeliveryError: As `AuditLogger.log`: it cannot be told; nothing was switched.
         """
         reason, actor = _checked(reason), None if actor is None else checked_actor(actor)
         switch = Switch(

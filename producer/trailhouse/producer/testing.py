@@ -119,7 +119,7 @@ class InMemoryAuditLogger(AuditLogger):
 
         Raises:
             AssertionError: None was; says what was logged, and how it differs.
-            InvalidEventError: A field is not one of an event.
+            InvalidEventError: A field is not one of an event. Permanent.
         """
         found = self._matching(type, data, metadata, fields)
         if not found:

@@ -18,10 +18,10 @@ def wait_empty(outbox: Outbox, timeout_seconds: float) -> None:
     """Return when every event that was added before this call is acknowledged or refused.
 
     Raises:
-        DeliveryRejectedError: The broker refuses; what it refuses as a whole stays queued.
-        SpoolUnavailableError: Events were damaged on the disk since the last call, and set aside.
-        DeliveryTimeoutError: Some are not acknowledged within *timeout_seconds*; they stay queued.
-        ProducerClosedError: The logger was closed before some were acknowledged.
+        DeliveryRejectedError: The broker refuses. Permanent until mended; what it refuses as a whole stays queued.
+        SpoolDamagedError: Events were damaged on the disk since the last call. Permanent: they are set aside.
+        DeliveryTimeoutError: Some are not acknowledged within *timeout_seconds*. Retriable; they stay queued.
+        ProducerClosedError: The logger was closed before some were acknowledged. Permanent.
     """
     if (waits := wait_settled_all(outbox, timeout_seconds)) is not None:
         raise waits.with_traceback(None)
@@ -31,8 +31,8 @@ def wait_settled_all(outbox: Outbox, timeout_seconds: float) -> DeliveryError | 
     """Do what `wait_empty` does, but return why some still wait: they are safe where there is a spool.
 
     Raises:
-        DeliveryRejectedError: The broker refused an event since the last call: it is set aside.
-        SpoolUnavailableError: As `wait_empty`.
+        DeliveryRejectedError: The broker refused an event since the last call. Permanent: it is set aside.
+        SpoolDamagedError: As `wait_empty`.
     """
     timeout = bounded(timeout_seconds)
     with outbox.lock:

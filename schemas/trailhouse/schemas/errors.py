@@ -10,6 +10,7 @@
     ├─ DeliveryError                 a logger's event is not known to be durable
     │  ├─ SpoolFullError           ↻ no room in the spool within the timeout; the event was not logged
     │  ├─ SpoolUnavailableError    ↻ the spool cannot be written; the event was not logged: mend the disk
+    │  ├─ SpoolDamagedError          spooled events were damaged on the disk: they are set aside, what follows is sent
     │  ├─ QueueFullError           ↻ no room within the timeout; the event was not queued
     │  ├─ DeliveryTimeoutError     ↻ outcome unknown; the event is still on its way
     │  ├─ DeliveryRejectedError      the broker refuses: mend topic, credentials or size
@@ -105,6 +106,10 @@ class SpoolUnavailableError(DeliveryError):
     """
 
     retriable = True
+
+
+class SpoolDamagedError(DeliveryError):
+    """Spooled events were damaged on the disk. Permanent: they are set aside and not sent; what follows is."""
 
 
 class QueueFullError(DeliveryError):
