@@ -127,9 +127,14 @@ def test_the_demo_shows_what_went_through_and_leaves_nothing(short_folder: Path)
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"]
+    ("line", "number", "code"),
+    [
+        ("1/4", signal.SIGTERM, 143),
+        ("clickhouse is ready", signal.SIGINT, 130),
+        ("2/4", signal.SIGTERM, 143),
+    ],
+    ids=["1/4, SIGTERM", "clickhouse is ready, Ctrl-C", "2/4, SIGTERM"],
 )
-@pytest.mark.parametrize("line", ["1/4", "clickhouse is ready", "2/4"])
 def test_an_interrupted_demo_leaves_nothing(
     line: str, number: signal.Signals, code: int, short_folder: Path
 ) -> None:

@@ -16,7 +16,7 @@ from trailhouse.devstack.part import PartState
 
 pytestmark = pytest.mark.cluster
 
-RESTARTS = 5
+RESTARTS = 3
 DEADLINE_SECONDS = 180.0
 TABLES = ("default.kept", "own.kept")
 

@@ -112,7 +112,7 @@ def test_each_line_is_one_event_however_often_it_is_killed(
     kafka: KafkaConfig, tmp_path: Path, way: str
 ) -> None:
     """Killed at any moment and run again until it ends, each line is in the topic as one event, to the byte."""
-    lines = mixed_lines(12_000)
+    lines = mixed_lines(8_000)
     file = written(tmp_path / "events.jsonl", lines)
     seed = int.from_bytes(os.urandom(4))
     chance = random.Random(seed)  # noqa: S311 - when to kill
@@ -131,7 +131,7 @@ def test_each_line_is_one_event_however_often_it_is_killed(
             assert cat.stdout is not None
             cat.stdout.close()
             try:
-                code = process.wait(chance.uniform(0.6, 1.6) if kills < 12 else DEADLINE_SECONDS)
+                code = process.wait(chance.uniform(0.6, 1.6) if kills < 6 else DEADLINE_SECONDS)
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGKILL)
                 process.wait(DEADLINE_SECONDS)

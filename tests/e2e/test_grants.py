@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -39,6 +39,7 @@ def documented(role: str) -> tuple[str, ...]:
 INIT, WORKER, READER, AUDITOR = (
     documented(role) for role in ("init", "worker", "reader", "auditor")
 )
+GRANTS = {"init": INIT, "worker": WORKER, "reader": READER, "auditor": AUDITOR}
 EVENTS = [event("s", tenant_id=tenant) for tenant in ("a", "b", "b")]
 
 As = Callable[..., AbstractContextManager[ClickHouseConfig]]
@@ -89,6 +90,22 @@ def test_a_reader_reads_by_the_documented_grants(as_user: As) -> None:
                 clickhouse.command("ALTER TABLE event_log DELETE WHERE 1")
 
 
+@pytest.fixture(scope="module")
+def config_of_role(
+    request: pytest.FixtureRequest, made: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ClickHouseConfig]:
+    """Return a server for whoever has a role's rights; all that is asked of it is refused."""
+    folder = tmp_path_factory.mktemp("role") / "clickhouse"
+    shutil.copytree(made, folder, symlinks=True)
+    with granted(folder, GRANTS[request.param]) as config:
+        yield config
+
+
+def roles(*names: str) -> pytest.MarkDecorator:
+    """Run a test for each of the roles, all tests of a role on one server."""
+    return pytest.mark.parametrize("config_of_role", names, indirect=True, scope="module")
+
+
 WRITTEN = ("event_log", "event_quarantine", "batch_ledger", "event_incidents")
 KEPT_FROM_ALL = (
     "ALTER TABLE {table} DELETE WHERE 1",
@@ -104,11 +121,10 @@ KEPT_FROM_ALL = (
 )
 
 
-@pytest.mark.parametrize("role", ["worker", "reader", "auditor"])
-def test_nobody_takes_back_what_is_stored(as_user: As, role: str) -> None:
+@roles("worker", "reader", "auditor")
+def test_nobody_takes_back_what_is_stored(config_of_role: ClickHouseConfig) -> None:
     """Whoever has a role's rights can neither change, delete, drop, empty, merge nor rename what is there."""
-    grants = {"worker": WORKER, "reader": READER, "auditor": AUDITOR}[role]
-    with as_user(grants) as config, ClickHouse(config) as clickhouse:
+    with ClickHouse(config_of_role) as clickhouse:
         for statement in KEPT_FROM_ALL:
             for table in WRITTEN:
                 with pytest.raises(StorageRejectedError, match=r"ACCESS_DENIED \(497\)"):
@@ -117,25 +133,22 @@ def test_nobody_takes_back_what_is_stored(as_user: As, role: str) -> None:
             clickhouse.command("DROP VIEW events")
 
 
-@pytest.mark.parametrize("role", ["worker", "reader", "auditor"])
-def test_init_alone_says_which_migrations_there_are(as_user: As, role: str) -> None:
+@roles("worker", "reader", "auditor")
+def test_init_alone_says_which_migrations_there_are(config_of_role: ClickHouseConfig) -> None:
     """A row that would stop every reader and worker cannot be written with another role's rights."""
-    grants = {"worker": WORKER, "reader": READER, "auditor": AUDITOR}[role]
     forged = "INSERT INTO schema_migrations (number, name, sha256) VALUES (99, 'later', 'f')"
-    with as_user(grants) as config:
-        with (
-            ClickHouse(config) as clickhouse,
-            pytest.raises(StorageRejectedError, match=r"ACCESS_DENIED \(497\)"),
-        ):
-            clickhouse.command(forged)
-        check(config)
+    with (
+        ClickHouse(config_of_role) as clickhouse,
+        pytest.raises(StorageRejectedError, match=r"ACCESS_DENIED \(497\)"),
+    ):
+        clickhouse.command(forged)
+    check(config_of_role)
 
 
-@pytest.mark.parametrize("role", ["reader", "auditor", "init"])
-def test_the_worker_alone_writes_what_is_stored(as_user: As, role: str) -> None:
+@roles("reader", "auditor", "init")
+def test_the_worker_alone_writes_what_is_stored(config_of_role: ClickHouseConfig) -> None:
     """Whoever reads or checks the books, or makes the tables, cannot write a row into them."""
-    grants = {"reader": READER, "auditor": AUDITOR, "init": INIT}[role]
-    with as_user(grants) as config, ClickHouse(config) as clickhouse:
+    with ClickHouse(config_of_role) as clickhouse:
         for table in WRITTEN:
             with pytest.raises(StorageRejectedError, match=r"ACCESS_DENIED \(497\)"):
                 clickhouse.command(f"INSERT INTO {table} (kafka_topic) VALUES ('t')")

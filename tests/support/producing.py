@@ -36,7 +36,7 @@ def read_topic(kafka: KafkaConfig) -> list[Message]:
     )
     try:
         places = [TopicPartition(kafka.topic, number, 0) for number in range(kafka.partitions)]
-        marks = [_marks(consumer, place) for place in places]
+        marks = [marks_of(consumer, place) for place in places]
         count = sum(end - begin for begin, end in marks)
         consumer.assign(places)
         messages: list[Message] = []
@@ -51,7 +51,7 @@ def read_topic(kafka: KafkaConfig) -> list[Message]:
         consumer.close()
 
 
-def _marks(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
+def marks_of(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
     """Return where a partition begins and ends; one that was made just now may have no leader yet."""
     end = time.monotonic() + DEADLINE_SECONDS
     while True:

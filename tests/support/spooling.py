@@ -8,7 +8,7 @@ from pathlib import Path
 
 from confluent_kafka import Consumer, TopicPartition
 
-from producing import read_topic
+from producing import marks_of, read_topic
 from trailhouse.producer.drain import drain
 from trailhouse.producer.spool_status import SpoolsStatus, spools_status
 from trailhouse.schemas import AuditEvent, KafkaConfig, ProducerConfig, decode
@@ -73,7 +73,7 @@ def count_in_topic(kafka: KafkaConfig) -> int:
     consumer = Consumer(kafka.client_options() | {"group.id": "counter"})
     try:
         return sum(
-            consumer.get_watermark_offsets(TopicPartition(kafka.topic, number), DEADLINE_SECONDS)[1]
+            marks_of(consumer, TopicPartition(kafka.topic, number))[1]
             for number in range(kafka.partitions)
         )
     finally:
