@@ -1,10 +1,12 @@
 """Write what is made from the code: the documents' tables and the JSON Schema. Run by `make docs`."""
 
+import inspect
+import textwrap
 from pathlib import Path
 
 from trailhouse.cli import reference
 from trailhouse.consumer import metrics
-from trailhouse.schemas import event_data, json_schema
+from trailhouse.schemas import errors, event_data, json_schema
 
 ROOT = Path(__file__).parents[1]
 SCHEMA_FILE = ROOT / "schemas" / "trailhouse" / "schemas" / json_schema.FILE_NAME
@@ -18,8 +20,16 @@ def made() -> dict[Path, dict[str, str]]:
             "settings": reference.render_settings(),
         },
         ROOT / "docs" / "cluster.md": {"metrics": metrics.render()},
+        ROOT / "docs" / "errors.md": {"tree": error_tree()},
         ROOT / "docs" / "events.md": {"keys of data": event_data.render()},
     }
+
+
+def error_tree() -> str:
+    """Return the tree that the module of the errors draws in its docstring."""
+    _, _, rest = inspect.cleandoc(errors.__doc__ or "").partition("::\n\n")
+    drawn, _, _ = rest.partition("\n\n")
+    return f"```text\n{textwrap.dedent(drawn)}\n```\n"
 
 
 def filled(text: str, parts: dict[str, str]) -> str:

@@ -411,6 +411,31 @@ def test_small_events_are_not_refused_for_a_large_batch(kafka: KafkaConfig, fold
     assert status_of(folder).set_aside_bytes > 5_000
 
 
+def test_an_event_over_the_segment_s_size_is_refused_alone(
+    kafka: KafkaConfig, folder: Path
+) -> None:
+    """A broker may take what its log cannot: such an event is told and set aside, and holds up no other."""
+    tight = KafkaConfig(bootstrap_servers=kafka.bootstrap_servers, topic=kafka.topic + "-tight")
+    admin = AdminClient(kafka.client_options())
+    options = {"max.message.bytes": "4000000", "segment.bytes": "1048576"}
+    admin.create_topics([NewTopic(tight.topic, 1, 1, config=options)])[tight.topic].result(
+        DEADLINE_SECONDS
+    )
+    with AuditLogger(producer_config(tight, folder, max_event_bytes=3_000_000)) as audit:
+        for n in range(3):
+            audit.log(
+                "tick",
+                session_id="s",
+                data={"n": n, "text": os.urandom(700_000 if n == 1 else 10).hex()},
+            )
+        with pytest.raises(
+            DeliveryRejectedError, match="larger than configured server segment size"
+        ):
+            audit.flush(DEADLINE_SECONDS)
+        audit.flush(DEADLINE_SECONDS)
+    assert [event.data["n"] for event in delivered(_with_partitions(tight, 1))] == [0, 2]
+
+
 def test_many_orphans_are_sent_with_few_open_files(kafka: KafkaConfig, folder: Path) -> None:
     """However many spools were left, a drain holds a few at a time and sends all, oldest first."""
     for _ in range(60):

@@ -7,13 +7,18 @@ from collections.abc import Iterator
 
 import msgspec
 import pytest
+from clickhouse_connect import driver
 
 from bad_servers import breaking_proxy, http_server
 from stored import block_of, count, in_order, some_events
 from trailhouse.schemas import AuditEvent, ClickHouseConfig
-from trailhouse.schemas.errors import StorageRejectedError, StorageUnavailableError
+from trailhouse.schemas.errors import (
+    StorageDataError,
+    StorageRejectedError,
+    StorageUnavailableError,
+)
 from trailhouse.store import ClickHouse
-from trailhouse.store.errors import DATA_CODES, REFUSAL_CODES
+from trailhouse.store.errors import DATA_CODES, REFUSAL_CODES, storage_error
 from trailhouse.store.migrate import migrate
 
 pytestmark = pytest.mark.cluster
@@ -159,6 +164,24 @@ def test_the_codes_have_clickhouse_s_names(store: ClickHouse) -> None:
         {"codes": list(known)},
     )
     assert dict(found.rows) == known
+
+
+def test_every_code_that_clickhouse_knows_is_decided(store: ClickHouse) -> None:
+    """The data's fault, a refusal, or else worth a retry: each code is one of them, and is named."""
+    found = store.query(
+        "SELECT number, errorCodeToName(number) AS name FROM numbers(1, 5000) WHERE name != ''"
+    ).rows
+    assert len(found) > 600
+    for code, name in found:
+        text = f"Received ClickHouse exception, code: {code}, server response: Code: {code}. DB::Exception: x ({name})"
+        error = storage_error(
+            driver.exceptions.DatabaseError(text, code=code, name=name), store.config.url
+        )
+        known = StorageDataError if code in DATA_CODES else StorageRejectedError
+        assert type(error) is (
+            known if code in DATA_CODES | REFUSAL_CODES else StorageUnavailableError
+        )
+        assert f"{name} ({code})" in str(error)
 
 
 def test_an_insert_is_sent_once_when_the_connection_breaks(store: ClickHouse) -> None:
