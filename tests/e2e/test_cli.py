@@ -1,4 +1,4 @@
-"""The commands against a real Kafka and the real ClickHouse engine, each in its own process."""
+"""The commands against a real Kafka and the real ClickHouse engine, each at least once in its own process."""
 
 import datetime as dt
 import json
@@ -15,6 +15,7 @@ import msgspec
 import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
+from balancing import run_here
 from command_line import PROGRAM, environment, run_command, running_worker, settings_of
 from stored import in_order, store
 from trailhouse.cli.status import status_lines
@@ -198,7 +199,7 @@ def test_recorded_runs_go_through_and_come_back(
         fields = json.loads(line)
         given.setdefault(fields["session_id"], []).append(fields)
     for session_id, events in given.items():
-        output = run_command("log", session_id, "--format", "jsonl", settings=settings).stdout
+        output = run_here("log", session_id, "--format", "jsonl", settings=settings).stdout
         read = [json.loads(line) for line in output.splitlines()]
         assert [event | fields for event, fields in zip(read, events, strict=True)] == read
     state = json.loads(run_command("status", "--format", "json", settings=settings).stdout)
@@ -358,7 +359,7 @@ def test_log_filters_as_it_is_told(settings: dict[str, str], database: ClickHous
     store(database, in_order(events))
 
     def numbers(*options: str) -> list[int]:
-        result = run_command("log", "s", *options, "--format", "jsonl", settings=settings)
+        result = run_here("log", "s", *options, "--format", "jsonl", settings=settings)
         found = [decode(line).data["n"] for line in result.stdout.splitlines()]
         assert result.returncode == (0 if found else 1), result
         return found
@@ -374,9 +375,9 @@ def test_log_filters_as_it_is_told(settings: dict[str, str], database: ClickHous
     assert numbers("--tenant", "t") == [0, 1, 2, 3]
     assert numbers("--tenant", "another") == []
     assert numbers("--run-id", "2' OR '1'='1") == []
-    array = run_command("log", "s", "--format", "json", settings=settings).stdout
+    array = run_here("log", "s", "--format", "json", settings=settings).stdout
     assert json.loads(array) == [json.loads(event.record) for event in events]
-    table = run_command("log", "s", settings=settings).stdout.decode().splitlines()
+    table = run_here("log", "s", settings=settings).stdout.decode().splitlines()
     assert table[0].split() == ["#", "time", "type", "run", "what", "content"]
     assert [line.split()[0] for line in table[1:]] == ["1", "2", "3", "4"]
 
@@ -384,7 +385,7 @@ def test_log_filters_as_it_is_told(settings: dict[str, str], database: ClickHous
 def test_log_of_an_unknown_session_says_so(settings: dict[str, str]) -> None:
     """Nothing found is said on standard error with a way on; code 1, and what is empty in each format."""
     for form, output in (("table", b""), ("jsonl", b""), ("json", b"[]\n")):
-        result = run_command("log", "nobody\x1b", "--format", form, settings=settings)
+        result = run_here("log", "nobody\x1b", "--format", form, settings=settings)
         assert (result.returncode, result.stdout) == (1, output)
         first, second = result.stderr.splitlines()
         assert first == b"no events for session 'nobody\\x1b'"
@@ -409,7 +410,7 @@ def test_a_filter_that_matches_nothing_says_what_there_is(
     store(database, in_order(events))
 
     def told(*options: str) -> list[str]:
-        result = run_command("log", "s", *options, settings=settings)
+        result = run_here("log", "s", *options, settings=settings)
         assert (result.returncode, result.stdout) == (1, b""), result
         return result.stderr.decode().splitlines()
 
@@ -448,7 +449,7 @@ def test_sessions_are_listed_the_latest_first(
     store(database, in_order(events))
 
     def listed(*options: str) -> list[tuple[str, int, str]]:
-        result = run_command("sessions", "--format", "json", *options, settings=settings)
+        result = run_here("sessions", "--format", "json", *options, settings=settings)
         found = json.loads(result.stdout)
         assert result.returncode == (0 if found else 1), result
         return [(each["session_id"], each["events"], each["last_type"]) for each in found]
@@ -458,7 +459,7 @@ def test_sessions_are_listed_the_latest_first(
     assert listed("--limit", "1") == [last]
     assert listed("--tenant", "t") == [last, oldest]
     assert listed("--tenant", "nobody") == []
-    none = run_command("sessions", "--tenant", "nobody", "--since", "2026-01-02", settings=settings)
+    none = run_here("sessions", "--tenant", "nobody", "--since", "2026-01-02", settings=settings)
     assert none.stderr.startswith(
         b"no events for tenant 'nobody' appended since 2026-01-02T00:00:00.000000Z; "
     )
@@ -480,7 +481,7 @@ def test_log_shows_what_was_not_altered(
             " SETTINGS mutations_sync = 2",
             {"id": events[1].event_id},
         )
-    told = run_command("log", "s", "--format", form, settings=settings)
+    told = run_here("log", "s", "--format", form, settings=settings)
     assert told.returncode == 1
     assert f"event {events[1].event_id}: its record contradicts its hash".encode() in told.stderr
     assert b"secret" not in told.stdout + told.stderr
@@ -495,7 +496,7 @@ def test_log_keeps_one_line_a_record(settings: dict[str, str], database: ClickHo
     event = AuditEvent(type="a", session_id="s", data={"text": "x\ny"})
     spread = decode(json.dumps(json.loads(event.record), indent=2).encode())
     store(database, in_order([event, spread]))
-    result = run_command("log", "s", "--format", "jsonl", settings=settings)
+    result = run_here("log", "s", "--format", "jsonl", settings=settings)
     first, second = result.stdout.splitlines()
     assert first == event.record
     assert json.loads(second) == json.loads(event.record)
@@ -517,7 +518,7 @@ def test_status_tells_a_missing_part_and_the_other_all_the_same(
     settings: dict[str, str], part: str, other: str, away: dict[str, str]
 ) -> None:
     """What does not answer is named in its own line with the way out; the code is 1."""
-    result = run_command("status", "--format", "json", settings=settings | away)
+    result = run_here("status", "--format", "json", settings=settings | away)
     state = json.loads(result.stdout)
     assert result.returncode == 1
     assert set(state["problems"]) == {part}
@@ -530,7 +531,7 @@ def test_status_tells_a_missing_part_and_the_other_all_the_same(
 def test_status_counts_what_waits(settings: dict[str, str], emitted: Emit) -> None:
     """Without a worker all records wait, and `status` says how many, in whichever partition."""
     assert emitted(b"".join(line + b"\n" for line in recorded_lines())).returncode == 0
-    state = json.loads(run_command("status", "--format", "json", settings=settings).stdout)
+    state = json.loads(run_here("status", "--format", "json", settings=settings).stdout)
     assert state["kafka"]["lag_records"] == len(recorded_lines())
     assert sum(state["kafka"]["lag_by_partition"].values()) == len(recorded_lines())
     assert state["clickhouse"]["stored_events"] == 0

@@ -23,6 +23,7 @@ from oracle import Oracle, Seen
 from trailhouse.devstack import DevStack, PartName
 from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig
 from trailhouse.store import ClickHouse
+from waiting import DEADLINE_SECONDS
 from worker_process import RUN_WORKER, Place, Worker, eventually
 
 RUN_SMALL = f"faulty_programs.read_in_small_pieces()\n{RUN_WORKER}"
@@ -60,7 +61,7 @@ class LoadProcess:
         """Wait until it was told that *events* are taken."""
         eventually(lambda: self.taken >= events, f"{events} events taken, output: {self._output}")
 
-    def end(self, seconds: float = 40.0) -> None:
+    def end(self, seconds: float = DEADLINE_SECONDS) -> None:
         """Have it close its logger and exit; it must exit with 0."""
         self.process.send_signal(signal.SIGUSR1)
         code = self.process.wait(seconds)
@@ -70,7 +71,7 @@ class LoadProcess:
         """End it without any chance to tidy up, if it still runs."""
         if self.process.poll() is None:
             self.process.kill()
-        self.process.wait(30)
+        self.process.wait(DEADLINE_SECONDS)
 
 
 class Scene:
@@ -168,10 +169,10 @@ class Scene:
     def start_and_end_a_logger(self, *, finds_damage: bool = False) -> None:
         """Start a producer that logs nothing: it sends what dead ones have left, and says what it cannot."""
         body = (
-            "from trailhouse.producer import AuditLogger; a = AuditLogger(); a.flush(30); a.close()"
+            "from trailhouse.producer import AuditLogger; a = AuditLogger(); a.flush(60); a.close()"
         )
         heir = self.run_producer(body)
-        code = heir.process.wait(60)
+        code = heir.process.wait(DEADLINE_SECONDS)
         if finds_damage:
             assert "damaged" in heir.output, f"expected a word about the damage: {heir.output}"
         else:
@@ -186,11 +187,11 @@ class Scene:
         """Return the sum of the committed offsets."""
         return self.oracle.committed()
 
-    def settle(self, seconds: float = 60.0, *, has_order: bool = True) -> list[Seen]:
+    def settle(self, seconds: float = DEADLINE_SECONDS, *, has_order: bool = True) -> list[Seen]:
         """Judge what has become of everything; see `Oracle.judge`."""
         return self.oracle.judge(seconds, has_order=has_order)
 
-    def settle_records(self, seconds: float = 60.0) -> None:
+    def settle_records(self, seconds: float = DEADLINE_SECONDS) -> None:
         """Judge as `settle` does, for records that no history tells of."""
         self.oracle.judge(seconds, has_history=False, has_order=False)
 
@@ -204,7 +205,7 @@ class Scene:
         admin = AdminClient(self.kafka.client_options())
         part = TopicPartition(self.kafka.topic, partition, before)
         for future in admin.delete_records([part]).values():
-            future.result(30)
+            future.result(DEADLINE_SECONDS)
 
     def close(self) -> None:
         """End every process."""

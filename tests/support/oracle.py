@@ -30,6 +30,7 @@ from trailhouse.consumer.kafka_admin import KafkaAdmin, PartitionLag
 from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig, decode
 from trailhouse.schemas.errors import StorageError
 from trailhouse.store import ClickHouse
+from waiting import DEADLINE_SECONDS
 from worker_process import eventually
 
 SAMPLE_SECONDS = 0.1
@@ -109,7 +110,7 @@ class Oracle:
         return {part.partition: part.end_offset for part in self._offsets.lag()}
 
     def judge(
-        self, seconds: float = 60.0, *, has_order: bool = True, has_history: bool = True
+        self, seconds: float = DEADLINE_SECONDS, *, has_order: bool = True, has_history: bool = True
     ) -> list[Seen]:
         """Wait until the lag is 0, check every invariant, and return what a reader sees.
 

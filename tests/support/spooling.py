@@ -43,7 +43,7 @@ def run_program(
         cwd=folder.parent,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=DEADLINE_SECONDS,
         check=False,
     )
 
