@@ -1,6 +1,7 @@
 """Fixtures of the whole suite: a real Kafka, the real ClickHouse engine, and a fresh corner of each."""
 
 import os
+import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,10 @@ from trailhouse.schemas import ClickHouseConfig, KafkaConfig
 from trailhouse.schemas.topic import topic_options
 
 DEADLINE_SECONDS = 120.0
+
+# A shell's job in the background ignores Ctrl-C, and so would every process that it starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes says how busy the machine is, and nothing of what is tested.
 settings.register_profile("trailhouse", deadline=None, suppress_health_check=[HealthCheck.too_slow])
