@@ -32,7 +32,6 @@ from trailhouse.consumer.rows import EventRows, event_columns
 from trailhouse.devstack import DevStack
 from trailhouse.producer.frame import frame
 from trailhouse.producer.journal import Inbox
-from trailhouse.producer.queued_event import QueuedEvent
 from trailhouse.producer.spool import Spool
 from trailhouse.producer.spool_notes import Destination
 from trailhouse.query import AuditReader
@@ -164,7 +163,7 @@ def _producer() -> dict[str, float]:
 
         def append(record: bytes) -> None:
             newest = spool.newest()
-            spool.append(newest, newest.seq + 1, QueuedEvent("", b"session", b""), record)
+            spool.append(newest, newest.seq + 1, "", b"session", record)
 
         for _ in range(REPEATS):
             clock("record", _each, new, events)

@@ -13,7 +13,6 @@ import msgspec
 from trailhouse.producer import process_hooks
 from trailhouse.producer.backlog import Backlog
 from trailhouse.producer.outbox import Outbox
-from trailhouse.producer.queued_event import QueuedEvent
 from trailhouse.producer.receipt import Receipt, bounded
 from trailhouse.producer.room import wait_for_disk, wait_for_room
 from trailhouse.producer.sender import Sender
@@ -177,8 +176,8 @@ class Dispatcher:
                     if newest.seq != seq:
                         continue
                 is_kept = outbox.keeps_in_memory(newest.events)
-                queued = QueuedEvent(event_id, key, record if is_kept else b"")
-                if journal.append(newest, seq + numbers, queued, record):
+                queued = journal.append(newest, seq + numbers, event_id, key, record, is_kept)
+                if queued is not None:
                     outbox.ring(size_bytes if is_kept else 0)
                     return Receipt(outbox, queued)
         finally:

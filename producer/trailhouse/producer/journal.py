@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from trailhouse.producer.queued_event import QueuedEvent
 from trailhouse.schemas.errors import ProducerClosedError
 
 if TYPE_CHECKING:
-    from trailhouse.producer.queued_event import QueuedEvent
     from trailhouse.producer.spool_files import OpenFile
 
 CLOSED = "the audit logger is closed: make a new AuditLogger"
@@ -135,10 +135,24 @@ class Journal:
         before.followers.append(Fate(entry, is_void=False))
         self._newest = entry
 
-    def append(self, newest: Entry, seq: int, queued: QueuedEvent, record: bytes) -> bool:
-        """Log *queued*'s event after *newest*; *seq* is the next one. False: see `publish`."""
-        queued.number = newest.events
-        return self.publish(newest, Entry(newest.events + 1, seq, queued, content=record))
+    def append(
+        self,
+        newest: Entry,
+        seq: int,
+        event_id: str,
+        key: bytes,
+        record: bytes,
+        is_kept: bool = True,
+    ) -> QueuedEvent | None:
+        """Log an event after *newest*; *seq* is the next one. None: see `publish`.
+
+        Args:
+            is_kept: Whether it is sent from memory; else it is read in its turn.
+        """
+        number = newest.events
+        queued = QueuedEvent(event_id, key, record if is_kept else b"", number)
+        entry = Entry(number + 1, seq, queued, content=record)
+        return queued if self.publish(newest, entry) else None
 
     def publish(self, newest: Entry, entry: Entry) -> bool:
         """Have *entry* follow *newest*, and complete it; False when another was faster: begin anew.

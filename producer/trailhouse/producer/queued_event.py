@@ -75,7 +75,3 @@ class QueuedEvent(msgspec.Struct, eq=False, weakref=True):
         """Return the wakers and forget them."""
         wakers, self.wakers = self.wakers or [], None
         return wakers
-
-    def copy(self) -> QueuedEvent:
-        """Return the same event, which nobody waits for."""
-        return QueuedEvent(self.event_id, self.key, self.record)

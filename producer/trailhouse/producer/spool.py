@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from trailhouse.producer.frame import frame
 from trailhouse.producer.journal import Entry, Journal, following
+from trailhouse.producer.queued_event import QueuedEvent
 from trailhouse.producer.spool_folder import SpoolFolder, place_of, segments, split, sync_folder
 from trailhouse.producer.spool_notes import note_written
 from trailhouse.producer.spool_root import NO_SPACE, translated, unavailable
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from trailhouse.producer.journal import Inbox
-    from trailhouse.producer.queued_event import QueuedEvent
     from trailhouse.producer.spool_files import OpenFile
     from trailhouse.producer.spool_notes import Destination
     from trailhouse.schemas.config import ProducerConfig
@@ -93,8 +93,16 @@ class Spool(Journal):
         with translated(self.folder.path.parent):
             return super().resolved()
 
-    def append(self, newest: Entry, seq: int, queued: QueuedEvent, record: bytes) -> bool:
-        """Write *queued*'s event after *newest*; False when another was faster: begin anew.
+    def append(
+        self,
+        newest: Entry,
+        seq: int,
+        event_id: str,
+        key: bytes,
+        record: bytes,
+        is_kept: bool = True,
+    ) -> QueuedEvent | None:
+        """Write an event after *newest*; None when another was faster: begin anew. See `Journal.append`.
 
         Delivery:
             On return the record survives the end of this process by whatever means; with
@@ -105,7 +113,7 @@ class Spool(Journal):
             SpoolUnavailableError: The file cannot be written. Retriable; nothing was logged.
             ProducerClosedError: It was sealed meanwhile. Permanent; nothing was logged.
         """
-        key, number = queued.key, newest.events
+        number = newest.events
         content = frame(number - self.first_number, key, record)
         segment, begin, file = newest.segment, newest.end, newest.file
         size = len(content)
@@ -116,9 +124,10 @@ class Spool(Journal):
                 content = _covering(content, begin, file)
                 size = len(content)
             end = begin + size
-            queued.number, queued.place, queued.source = number, place_of(segment, end), self
+            kept = record if is_kept else b""
+            queued = QueuedEvent(event_id, key, kept, number, place_of(segment, end), self)
             entry = Entry(number + 1, seq, queued, segment, begin, end, file, content)
-            return self.publish(newest, entry)
+            return queued if self.publish(newest, entry) else None
         except OSError as error:
             self.wants_space |= error.errno in NO_SPACE
             # Kept, they would keep all entries that come after.
@@ -132,11 +141,12 @@ class Spool(Journal):
         Raises:
             SpoolFullError, SpoolUnavailableError: It cannot be written. Retriable.
         """
-        newest = self.newest()
-        # The queued goes on belonging to the old spool until all are here.
-        copy = queued.copy()
-        self.append(newest, newest.seq, copy, queued.record)
-        return copy.place
+        # The one that is queued goes on belonging to the old spool until all are here.
+        while True:
+            newest = self.newest()
+            copy = self.append(newest, newest.seq, queued.event_id, queued.key, queued.record)
+            if copy is not None:
+                return copy.place
 
     def write(self, entry: Entry, content: bytes) -> None:
         """Write *entry*'s frame; see `Journal.complete`."""
