@@ -14,6 +14,7 @@ from trailhouse.cli.since import since as since_of
 from trailhouse.cli.since import until as until_of
 
 if TYPE_CHECKING:
+    from trailhouse.cli.nothing_found import Asked
     from trailhouse.query import AlteredEvent
     from trailhouse.schemas.event import AuditEvent
 
@@ -55,24 +56,43 @@ def log(
     A row that was altered in ClickHouse is marked, and is no record in the other formats. The exit
     code is 1 then, and when nothing matches; what there is instead is said.
     """
-    from trailhouse.query import AlteredEvent, AuditReader
+    from trailhouse.cli.nothing_found import Asked
+
+    asked = Asked(run_id=run_id, types=tuple(type or ()), since=since, until=until)
+    found = _found(session_id, tenant, asked, limit)
+    _write(found, format)
+    if not found:
+        raise typer.Exit(1)
+
+
+def _found(
+    session_id: str, tenant: str | None, asked: "Asked", limit: int | None
+) -> Sequence["AuditEvent | AlteredEvent"]:
+    """Return what was asked for; where that is nothing, say what there is instead."""
+    from trailhouse.query import AuditReader
 
     with AuditReader(tenant) as reader:
         found = reader.get_audit_log(
             session_id,
-            run_id=run_id,
-            type=type or None,
-            since=since,
-            until=until,
+            run_id=asked.run_id,
+            type=asked.types or None,
+            since=asked.since,
+            until=asked.until,
             limit=limit,
             on_altered="mark",
         )
         if not found:
-            from trailhouse.cli.nothing_found import Asked, explanation
+            from trailhouse.cli.nothing_found import explanation
 
-            asked = Asked(run_id=run_id, types=tuple(type or ()), since=since, until=until)
             for line in explanation(session_id, tenant, asked, reader.outline(session_id)):
                 tell(line)
+        return found
+
+
+def _write(found: Sequence["AuditEvent | AlteredEvent"], format: EventFormat) -> None:
+    """Write what was found, and name what was altered; exits with 1 if anything was."""
+    from trailhouse.query import AlteredEvent
+
     events = [each for each in found if not isinstance(each, AlteredEvent)]
     match format:
         case EventFormat.TABLE:
@@ -87,8 +107,6 @@ def log(
             for line in csv_lines(events):
                 say(line)
     _tell_altered([each for each in found if isinstance(each, AlteredEvent)])
-    if not found:
-        raise typer.Exit(1)
 
 
 def _tell_altered(altered: Sequence["AlteredEvent"]) -> None:

@@ -59,13 +59,23 @@ def reconcile(
     The exit code is 1 when there is a gap, or a row or batch that is false. Nothing is changed, and a
     worker may run meanwhile.
     """
+    if hashes and (since is not None or partition or deep):
+        raise typer.BadParameter("--hashes looks at every row: leave out the other options")
     if hashes:
-        if since is not None or partition or deep:
-            raise typer.BadParameter(
-                "--hashes looks at every row: leave out --since, --partition, --deep"
-            )
         _check_hashes(format)
         return
+    found = _compared(since, partition or (), is_deep=deep)
+    if format is Format.JSON:
+        say_json(found)
+    else:
+        _print(found)
+    if not found.is_sound:
+        raise typer.Exit(1)
+
+
+def _compared(
+    since: dt.datetime | None, partitions: Sequence[int], *, is_deep: bool
+) -> "Reconciliation":
     from trailhouse.consumer.reconcile import reconcile as compare
     from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig, WorkerConfig
     from trailhouse.store import ClickHouse
@@ -74,21 +84,15 @@ def reconcile(
     kafka, clickhouse, worker = KafkaConfig(), ClickHouseConfig(), WorkerConfig()
     with ClickHouse(clickhouse) as storage:
         check_with(storage)
-        found = compare(
+        return compare(
             kafka,
             storage,
             worker.group_id,
             since=since,
-            partitions=partition or (),
-            is_deep=deep,
+            partitions=partitions,
+            is_deep=is_deep,
             report=tell_step,
         )
-    if format is Format.JSON:
-        say_json(found)
-    else:
-        _print(found)
-    if not found.is_sound:
-        raise typer.Exit(1)
 
 
 def _check_hashes(format: Format) -> None:

@@ -53,6 +53,10 @@ def replay(
     Safe at any time, whether a worker runs or not: readers see no event twice, and what is there keeps
     its place. Nothing is committed.
     """
+    _print(_replayed(begin, end, partition), format)
+
+
+def _replayed(begin: Any, end: Any, partition: int | None) -> "Replayed":
     from trailhouse.consumer.kafka_admin import KafkaAdmin
     from trailhouse.consumer.kafka_origin import KafkaOrigin
     from trailhouse.consumer.replay import Replay
@@ -69,8 +73,7 @@ def replay(
         marks = KafkaAdmin(kafka).lag(worker.group_id)
         ranges = wanted_ranges(reader, marks, begin=begin, end=end, partition=partition)
         with _progress(sum(part.size for part in ranges.values())) as report:
-            done = Replay(storage, origin, worker, report=report).run(reader, ranges)
-    _print(done, format)
+            return Replay(storage, origin, worker, report=report).run(reader, ranges)
 
 
 def _print(done: "Replayed", format: Format) -> None:

@@ -118,10 +118,8 @@ def drain(
         counts = {"acknowledged": found.acknowledged_total, "refused": found.refused_total}
         say_json(counts | {"left_events": waiting, "left_spools": [each.spool for each in left]})
         raise typer.Exit(1 if found.refused_total or left else 0)
-    say(
-        f"{counted(found.acknowledged_total, 'event')} acknowledged"
-        + (f", {found.refused_total} refused and set aside" if found.refused_total else "")
-    )
+    refused = f", {found.refused_total} refused and set aside" if found.refused_total else ""
+    say(f"{counted(found.acknowledged_total, 'event')} acknowledged{refused}")
     if left:
         say(
             f"left alone: {counted(waiting, 'event')} in {counted(len(left), 'spool')} for other brokers or"

@@ -14,7 +14,7 @@ from trailhouse.consumer.kafka_source import HOLDER
 from trailhouse.consumer.ledger import Ledger
 from trailhouse.consumer.origin import Origin
 from trailhouse.consumer.ranges import Range, Ranges
-from trailhouse.consumer.verdict import Place, judge
+from trailhouse.consumer.verdict import Place, Verdict, judge
 from trailhouse.schemas.config import KafkaConfig, WorkerConfig
 from trailhouse.schemas.errors import OffsetGapError
 
@@ -80,7 +80,11 @@ class Footing:
         findings = self._confirmed(
             [found for verdict in verdicts.values() for found in verdict.findings]
         )
-        never_read = {place.partition for place in places if place.is_never_read}
+        self._tell(findings, {place.partition for place in places if place.is_never_read})
+        return _starts(offsets, verdicts)
+
+    def _tell(self, findings: Sequence[Finding], never_read: Collection[int]) -> None:
+        """Note what was found, and raise where somebody must decide about it."""
         read_before = [found for found in findings if found.partition not in never_read]
         history = [found for found in findings if found.partition in never_read]
         self._incidents.note(read_before, _detail)
@@ -89,25 +93,6 @@ class Footing:
         expired = [found for found in read_before if found.kind == "expired"]
         if expired and self._worker.on_gap == "stop":
             raise OffsetGapError(self._gap(expired))
-        return Starts(
-            {number: verdict.start for number, verdict in verdicts.items()},
-            {
-                part.partition
-                for part in offsets
-                if part.committed_offset == verdicts[part.partition].start
-            },
-            {
-                part.partition: Range(start, min(part.readable_end, start + SUSPECT_OFFSETS) - 1)
-                for part in offsets
-                if part.holder not in {"", HOLDER}
-                and (start := verdicts[part.partition].start) < part.readable_end
-            },
-            {
-                part.partition
-                for part in offsets
-                if part.committed_offset is not None or verdicts[part.partition].start == 0
-            },
-        )
 
     def forgotten(self, stored: Mapping[int, Sequence[tuple[int, int]]]) -> dict[int, int]:
         """Return, for each partition of which the ledger has lost something, from where on it has.
@@ -180,6 +165,25 @@ class Footing:
             " raise the topic's retention.ms against the next time; `trailhouse reconcile` shows every gap,"
             " kafka-consumer-groups --describe the group's offsets"
         )
+
+
+def _starts(offsets: Sequence[PartitionLag], verdicts: Mapping[int, Verdict]) -> Starts:
+    starts = {number: verdict.start for number, verdict in verdicts.items()}
+    return Starts(
+        starts,
+        {part.partition for part in offsets if part.committed_offset == starts[part.partition]},
+        {
+            part.partition: Range(start, min(part.readable_end, start + SUSPECT_OFFSETS) - 1)
+            for part in offsets
+            if part.holder not in {"", HOLDER}
+            and (start := starts[part.partition]) < part.readable_end
+        },
+        {
+            part.partition
+            for part in offsets
+            if part.committed_offset is not None or starts[part.partition] == 0
+        },
+    )
 
 
 def _detail(found: Finding) -> str:

@@ -32,7 +32,7 @@ from trailhouse.consumer.reconcile_columns import (
     differences,
     mend,
 )
-from trailhouse.consumer.reconcile_ledger import BatchCheck
+from trailhouse.consumer.reconcile_ledger import BatchCheck, Falsified
 from trailhouse.consumer.reconcile_offsets import covered
 from trailhouse.consumer.reconcile_rows import (
     Claim,
@@ -187,15 +187,7 @@ class DeepComparison:
         self._records += sum(each.records for each in held)
         digested = [(each.offset, each.digest, each.records) for each in held]
         for batch in batches.take(stretch, digested):  # 1
-            first, last = batch.row.first_offset, batch.row.last_offset
-            self._found.add(
-                Contradiction(
-                    kind="ledger", partition=partition, first_offset=first, last_offset=last,
-                    why=f"a batch of the ledger: {batch.why}",
-                    way_out="delete that row of batch_ledger as docs/guarantees.md says, then"
-                    f" trailhouse replay --from {partition}:{first} --to {partition}:{last}",
-                )
-            )  # fmt: skip
+            self._add_batch(partition, batch)
         claims = rows_at(self._storage, self._origin, partition, stretch)
         quarantined = quarantined_at(self._storage, self._origin, partition, stretch)
         self._rows += sum(map(len, claims.values()))
@@ -217,6 +209,17 @@ class DeepComparison:
             why = "a row in quarantine claims an offset at which Kafka holds no record"
             self._add("planted", partition, offset, "", "", why)
         self._find_elsewhere(partition, homeless)  # 4
+
+    def _add_batch(self, partition: int, batch: Falsified) -> None:
+        first, last = batch.row.first_offset, batch.row.last_offset
+        self._found.add(
+            Contradiction(
+                kind="ledger", partition=partition, first_offset=first, last_offset=last,
+                why=f"a batch of the ledger: {batch.why}",
+                way_out="delete that row of batch_ledger as docs/guarantees.md says, then"
+                f" trailhouse replay --from {partition}:{first} --to {partition}:{last}",
+            )
+        )  # fmt: skip
 
     def _judge(self, row: Claim, held: _Held) -> bool:
         """Tell whether a row is what it must be; if not, it is named."""
