@@ -1,12 +1,10 @@
 """The commands against a real Kafka and the real ClickHouse engine, each at least once in its own process."""
 
-import datetime as dt
 import json
 import os
 import signal
 import subprocess
 import time
-import uuid
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
@@ -16,15 +14,13 @@ import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from balancing import run_here
-from command_line import PROGRAM, environment, run_command, running_worker, settings_of
+from command_line import PROGRAM, environment, one_error, run_command, running_worker, settings_of
 from stored import in_order, store
 from trailhouse.cli.status import status_lines
-from trailhouse.consumer.init import apply_init, plan_init
 from trailhouse.consumer.kafka_admin import KafkaAdmin
 from trailhouse.operate.status import PipelineStatus
 from trailhouse.query import AuditReader
 from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig, decode
-from trailhouse.store import ClickHouse
 from waiting import DEADLINE_SECONDS, until
 
 pytestmark = pytest.mark.cluster
@@ -56,14 +52,6 @@ def records_in(kafka: KafkaConfig) -> list[bytes]:
     return found
 
 
-def one_error(result: subprocess.CompletedProcess[bytes]) -> str:
-    """Return the error line of a command that failed with exit code 1."""
-    assert result.returncode == 1, result
-    line = result.stderr.decode().splitlines()[-1]
-    assert line.startswith("error: "), result.stderr
-    return line
-
-
 @pytest.fixture
 def settings(kafka: KafkaConfig, database: ClickHouseConfig) -> dict[str, str]:
     """Return the variables of a fresh topic and a fresh database with tables."""
@@ -81,106 +69,6 @@ def emitted(settings: dict[str, str]) -> Emit:
         return run_command("emit", settings=settings, stdin=lines)
 
     return emit
-
-
-def test_init_makes_what_is_missing_once(kafka: KafkaConfig, clickhouse: ClickHouseConfig) -> None:
-    """A dry run changes nothing, the first run makes topic and tables, the second nothing."""
-    fresh = msgspec.structs.replace(kafka, topic=f"init-{uuid.uuid4().hex[:12]}", partitions=3)
-    ours = settings_of(fresh, clickhouse)
-    for _ in range(2):
-        planned = run_command("init", "--dry-run", settings=ours)
-        assert planned.returncode == 0, planned
-        assert planned.stdout.count(b"would create") == 3, planned.stdout
-    assert KafkaAdmin(fresh).topic() is None
-    made = run_command("init", settings=ours)
-    assert made.returncode == 0, made
-    assert made.stdout.count(b"created") == 3, made.stdout
-    again = run_command("init", settings=ours)
-    assert (again.returncode, again.stdout.count(b"is there")) == (0, 2), again.stdout
-    topic = KafkaAdmin(fresh).topic()
-    assert topic is not None
-    assert topic.partitions == 3
-    assert topic.options["message.timestamp.type"] == "LogAppendTime"
-
-
-def test_init_mends_what_was_dropped(settings: dict[str, str], database: ClickHouseConfig) -> None:
-    """Running it again makes what is missing, says what, and leaves the events as they are."""
-    event = AuditEvent(type="a", session_id="s")
-    store(database, in_order([event]))
-    with ClickHouse(database) as clickhouse:
-        clickhouse.command("DROP VIEW events SYNC")
-    assert "run `trailhouse init`" in one_error(run_command("log", "s", settings=settings))
-    planned = run_command("init", "--dry-run", settings=settings)
-    assert (
-        f"view events in {database.database}: would create (it was missing)".encode()
-        in planned.stdout
-    )
-    made = run_command("init", settings=settings)
-    assert f"view events in {database.database}: created (it was missing)".encode() in made.stdout
-    told = run_command("log", "s", "--format", "jsonl", settings=settings)
-    assert (told.returncode, told.stdout) == (0, event.record + b"\n")
-    assert b"is there (all migrations are applied)" in run_command("init", settings=settings).stdout
-
-
-def test_init_names_a_column_that_no_migration_brings_back(
-    kafka: KafkaConfig, database: ClickHouseConfig
-) -> None:
-    """A column that somebody renamed is named; one that a migration adds is made anew."""
-    with ClickHouse(database) as clickhouse:
-        clickhouse.command("ALTER TABLE event_log RENAME COLUMN model TO other")
-        clickhouse.command("ALTER TABLE event_log DROP COLUMN seq")
-    for steps in (plan_init(kafka, database), apply_init(kafka, database)):
-        assert [(step.subject.partition(" in ")[0], step.action) for step in steps[1:]] == [
-            ("column event_log.seq", "create"),
-            ("table event_log", "differs"),
-        ]
-        assert steps[-1].detail.startswith("lacks model: ")
-
-
-def test_init_tells_a_difference_and_leaves_it(
-    kafka: KafkaConfig, database: ClickHouseConfig
-) -> None:
-    """A topic that is not as the settings say is reported with both values and not touched."""
-    wanted = msgspec.structs.replace(kafka, partitions=7, retention_hours=1)
-    for steps in (plan_init(wanted, database), apply_init(wanted, database)):
-        assert [step.action for step in steps] == ["differs", "keep"]
-        assert steps[0].detail == (
-            "partitions is 4, settings say 7; retention.ms is 604800000, settings say 3600000"
-        )
-    topic = KafkaAdmin(kafka).topic()
-    assert topic is not None
-    assert topic.partitions == 4
-
-
-def test_init_by_two_processes_at_once_is_one(
-    kafka: KafkaConfig, clickhouse: ClickHouseConfig
-) -> None:
-    """Two that start together both succeed, and what they made is whole."""
-    fresh = msgspec.structs.replace(kafka, topic=f"race-{uuid.uuid4().hex[:12]}")
-    ours = settings_of(fresh, clickhouse)
-    both = [
-        subprocess.Popen([*PROGRAM, "init"], env=environment(ours), stdout=subprocess.DEVNULL)
-        for _ in range(2)
-    ]
-    assert [process.wait(DEADLINE_SECONDS) for process in both] == [0, 0]
-    assert {step.action for step in plan_init(fresh, clickhouse)} == {"keep"}
-
-
-@pytest.mark.parametrize(
-    ("away", "named"),
-    [
-        ({"TRAILHOUSE_KAFKA_BOOTSTRAP_SERVERS": NOWHERE}, "Kafka at 127.0.0.1:1 does not answer"),
-        ({"TRAILHOUSE_CLICKHOUSE_URL": f"http://{NOWHERE}"}, f"ClickHouse at http://{NOWHERE}"),
-    ],
-    ids=["Kafka", "ClickHouse"],
-)
-def test_init_says_which_part_is_away(
-    settings: dict[str, str], away: dict[str, str], named: str
-) -> None:
-    """A part that does not answer is named with its address, in one line, within the deadline."""
-    result = run_command("init", settings=settings | away)
-    assert named in one_error(result)
-    assert len(result.stderr.splitlines()) == 1
 
 
 def test_recorded_runs_go_through_and_come_back(
@@ -345,163 +233,6 @@ def test_emit_ends_on_ctrl_c_with_130(settings: dict[str, str], kafka: KafkaConf
         process.send_signal(signal.SIGINT)
         assert process.wait(DEADLINE_SECONDS) == 130
         assert b"events acknowledged" in process.stderr.read()
-
-
-def test_log_filters_as_it_is_told(settings: dict[str, str], database: ClickHouseConfig) -> None:
-    """Each option of `log` narrows the answer; the formats hold the same events."""
-    events = [
-        AuditEvent(
-            type=kind, session_id="s", run_id=run, tenant_id="t", data={"n": number},
-            occurred_at=dt.datetime(2026, 1, 31, 8, 0, number, tzinfo=dt.UTC),
-        )
-        for number, (kind, run) in enumerate([("a", "1"), ("b", "1"), ("a", "2"), ("c", "2")])
-    ]  # fmt: skip
-    store(database, in_order(events))
-
-    def numbers(*options: str) -> list[int]:
-        result = run_here("log", "s", *options, "--format", "jsonl", settings=settings)
-        found = [decode(line).data["n"] for line in result.stdout.splitlines()]
-        assert result.returncode == (0 if found else 1), result
-        return found
-
-    assert numbers() == [0, 1, 2, 3]
-    assert numbers("--run-id", "2") == [2, 3]
-    assert numbers("--type", "a", "--type", "c") == [0, 2, 3]
-    assert numbers("--since", "2026-01-31T08:00:01Z", "--until", "2026-01-31T09:00:02+01:00") == [
-        1,
-        2,
-    ]
-    assert numbers("--limit", "2") == [0, 1]
-    assert numbers("--tenant", "t") == [0, 1, 2, 3]
-    assert numbers("--tenant", "another") == []
-    assert numbers("--run-id", "2' OR '1'='1") == []
-    array = run_here("log", "s", "--format", "json", settings=settings).stdout
-    assert json.loads(array) == [json.loads(event.record) for event in events]
-    table = run_here("log", "s", settings=settings).stdout.decode().splitlines()
-    assert table[0].split() == ["#", "time", "type", "run", "what", "content"]
-    assert [line.split()[0] for line in table[1:]] == ["1", "2", "3", "4"]
-
-
-def test_log_of_an_unknown_session_says_so(settings: dict[str, str]) -> None:
-    """Nothing found is said on standard error with a way on; code 1, and what is empty in each format."""
-    for form, output in (("table", b""), ("jsonl", b""), ("json", b"[]\n")):
-        result = run_here("log", "nobody\x1b", "--format", form, settings=settings)
-        assert (result.returncode, result.stdout) == (1, output)
-        first, second = result.stderr.splitlines()
-        assert first == b"no events for session 'nobody\\x1b'"
-        assert b"trailhouse sessions" in second
-
-
-def test_a_filter_that_matches_nothing_says_what_there_is(
-    settings: dict[str, str], database: ClickHouseConfig
-) -> None:
-    """Types, runs and times of the session are named, with what may have been meant; never another tenant's."""
-    events = [
-        AuditEvent(
-            type=kind, session_id="s", run_id=run, tenant_id=tenant,
-            occurred_at=dt.datetime(2026, 1, 31, 8, tzinfo=dt.UTC),
-        )
-        for kind, run, tenant in [
-            ("run_started", "run-1", "acme"),
-            ("run_completed", "run-1", "acme"),
-            ("secret_type", "secret-run", "other"),
-        ]
-    ]  # fmt: skip
-    store(database, in_order(events))
-
-    def told(*options: str) -> list[str]:
-        result = run_here("log", "s", *options, settings=settings)
-        assert (result.returncode, result.stdout) == (1, b""), result
-        return result.stderr.decode().splitlines()
-
-    assert told("--tenant", "acme", "--type", "run_complete") == [
-        "session 's' has 2 events for tenant 'acme', none of type run_complete",
-        "types there: run_completed (1), run_started (1)",
-        "did you mean run_completed?",
-    ]
-    assert told("--tenant", "acme", "--run-id", "run-2") == [
-        "session 's' has 2 events for tenant 'acme', none of run 'run-2'",
-        "runs there: run-1",
-        "did you mean run-1?",
-    ]
-    assert told("--since", "2026-02-01", "--type", "run_started") == [
-        "session 's' has 3 events, none of type run_started and since 2026-02-01T00:00:00.000000Z",
-        "types there: run_completed (1), run_started (1), secret_type (1)",
-        "its events occurred from 2026-01-31T08:00:00.000000Z to 2026-01-31T08:00:00.000000Z",
-    ]
-    unknown = told("--tenant", "acm")
-    assert unknown[0] == "no events for session 's' for tenant 'acm'"
-    for line in [*told("--tenant", "acme", "--type", "x"), *unknown]:
-        assert "secret" not in line
-        assert "other" not in line
-
-
-def test_sessions_are_listed_the_latest_first(
-    settings: dict[str, str], database: ClickHouseConfig
-) -> None:
-    """`sessions` names those that were appended to last, of one tenant where it is named; 1 where there is none."""
-    events = [
-        AuditEvent(type=f"type_{number}", session_id=session, tenant_id=tenant)
-        for number, (session, tenant) in enumerate(
-            [("a", "t"), ("b", "t"), ("c", "other"), ("a", "t")]
-        )
-    ]
-    store(database, in_order(events))
-
-    def listed(*options: str) -> list[tuple[str, int, str]]:
-        result = run_here("sessions", "--format", "json", *options, settings=settings)
-        found = json.loads(result.stdout)
-        assert result.returncode == (0 if found else 1), result
-        return [(each["session_id"], each["events"], each["last_type"]) for each in found]
-
-    last, older, oldest = ("a", 2, "type_3"), ("c", 1, "type_2"), ("b", 1, "type_1")
-    assert listed() == [last, older, oldest]
-    assert listed("--limit", "1") == [last]
-    assert listed("--tenant", "t") == [last, oldest]
-    assert listed("--tenant", "nobody") == []
-    none = run_here("sessions", "--tenant", "nobody", "--since", "2026-01-02", settings=settings)
-    assert none.stderr.startswith(
-        b"no events for tenant 'nobody' appended since 2026-01-02T00:00:00.000000Z; "
-    )
-    assert listed("--since", "1h") == [last, older, oldest]
-    table = run_command("sessions", settings=settings).stdout.decode().splitlines()
-    assert [line.split()[0] for line in table] == ["session", "a", "c", "b"]
-
-
-@pytest.mark.parametrize("form", ["table", "json", "jsonl"])
-def test_log_shows_what_was_not_altered(
-    settings: dict[str, str], database: ClickHouseConfig, form: str
-) -> None:
-    """An altered row is named and hides no other; in the formats that are read again it is no record; code 1."""
-    events = [AuditEvent(type="a", session_id="s", data={"n": number}) for number in range(3)]
-    store(database, in_order(events))
-    with ClickHouse(database) as clickhouse:
-        clickhouse.command(
-            "ALTER TABLE event_log UPDATE record = concat(record, 'secret') WHERE event_id = {id:UUID}"
-            " SETTINGS mutations_sync = 2",
-            {"id": events[1].event_id},
-        )
-    told = run_here("log", "s", "--format", form, settings=settings)
-    assert told.returncode == 1
-    assert f"event {events[1].event_id}: its record contradicts its hash".encode() in told.stderr
-    assert b"secret" not in told.stdout + told.stderr
-    if form == "table":
-        assert [b"ALTERED" in line for line in told.stdout.splitlines()[1:]] == [False, True, False]
-    else:
-        assert [event.record in told.stdout for event in events] == [True, False, True]
-
-
-def test_log_keeps_one_line_a_record(settings: dict[str, str], database: ClickHouseConfig) -> None:
-    """A record that another producer wrote over several lines is one line, and that is said."""
-    event = AuditEvent(type="a", session_id="s", data={"text": "x\ny"})
-    spread = decode(json.dumps(json.loads(event.record), indent=2).encode())
-    store(database, in_order([event, spread]))
-    result = run_here("log", "s", "--format", "jsonl", settings=settings)
-    first, second = result.stdout.splitlines()
-    assert first == event.record
-    assert json.loads(second) == json.loads(event.record)
-    assert result.stderr.startswith(b"records with line breaks")
-    assert result.stderr.endswith(b"blanks: 1\n")
 
 
 @pytest.mark.parametrize(

@@ -61,3 +61,11 @@ def environment(settings: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return this process's environment, plain text output, and *settings* as the only ones."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("TRAILHOUSE_")}
     return own | {"NO_COLOR": "1"} | dict(settings or {})
+
+
+def one_error(result: subprocess.CompletedProcess[bytes]) -> str:
+    """Return the error line of a command that failed with exit code 1."""
+    assert result.returncode == 1, result
+    line = result.stderr.decode().splitlines()[-1]
+    assert line.startswith("error: "), result.stderr
+    return line

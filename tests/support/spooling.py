@@ -9,12 +9,21 @@ from pathlib import Path
 from confluent_kafka import Consumer, TopicPartition
 
 from producing import marks_of, read_topic
+from trailhouse.producer import AuditLogger
 from trailhouse.producer.drain import drain
 from trailhouse.producer.spool_status import SpoolsStatus, spools_status
 from trailhouse.schemas import AuditEvent, KafkaConfig, ProducerConfig, decode
 from waiting import DEADLINE_SECONDS
 
 NOWHERE = "127.0.0.1:1"
+LOGS_THEN_DIES = """
+import os, signal
+from trailhouse.producer import AuditLogger
+audit = AuditLogger()
+for n in range(300):
+    audit.log("tick", session_id="s", data={"n": n})
+os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 def producer_config(kafka: KafkaConfig, folder: Path, **fields: object) -> ProducerConfig:
@@ -78,3 +87,24 @@ def count_in_topic(kafka: KafkaConfig) -> int:
         )
     finally:
         consumer.close()
+
+
+def numbers(kafka: KafkaConfig) -> list[int]:
+    """Return the numbers that a test's events carry, in the order of the topic."""
+    return [event.data["n"] for event in delivered(kafka)]
+
+
+def spool_without_a_broker(folder: Path, count: int, topic: str, **fields: object) -> None:
+    """Leave *count* events in an orphaned spool."""
+    away = KafkaConfig(bootstrap_servers=NOWHERE, topic=topic)
+    audit = AuditLogger(producer_config(away, folder, **fields))
+    for n in range(count):
+        audit.log("tick", session_id="s", data={"n": n})
+    audit.close(0.0)
+
+
+def with_partitions(kafka: KafkaConfig, partitions: int) -> KafkaConfig:
+    """Return the settings of the same topic, with another number of partitions."""
+    return KafkaConfig(
+        bootstrap_servers=kafka.bootstrap_servers, topic=kafka.topic, partitions=partitions
+    )
