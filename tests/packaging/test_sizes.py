@@ -10,10 +10,31 @@ MAX_MODULE_LINES = 400
 MAX_FUNCTION_LINES = 40
 """Without its docstring, which is the contract and may be as long as that takes."""
 
-LARGE_MODULES: dict[str, str] = {}
-"""Modules that may be larger, each with its reason."""
-LARGE_FUNCTIONS: dict[str, str] = {}
-"""Functions that may be longer, each with its reason."""
+LARGE_MODULES = {
+    "outbox.py": "one lock, and all that it guards",
+    "mechanisms.py": "a table: one entry for each mechanism",
+}
+"""By file name: modules that may be larger, each with its reason."""
+LARGE_FUNCTIONS = {
+    "dev.py::dev": "most of it are the command's options, each with its help",
+    "quarantine.py::requeue": "most of it are the command's options, each with its help",
+    "spool.py::drain": "most of it are the command's options, each with its help",
+    "account.py::account": "half of it are the parameters and the answer",
+    "group_session.py::__init__": "hands each part what it needs; nothing is decided in it",
+    "ingest.py::_join": "makes the parts of a session, one after the other",
+    "config.py::__post_init__": "one check a setting",
+    "test_cli_hostile_text.py::test_nothing_can_steer_a_terminal": "one story from its beginning to its end",
+    "test_cli_log.py::test_a_filter_that_matches_nothing_says_what_there_is": "one story from its beginning to its end",
+    "test_devstack_attacks.py::ground": "what stands around an attack, started and ended",
+    "test_emit_again.py::test_each_line_is_one_event_however_often_it_is_killed": "one story from its beginning to its end",
+    "test_quarantine.py::test_list_shows_everything_but_contents": "one story from its beginning to its end",
+    "test_worker.py::test_every_series_agrees_with_what_was_sent": "one story from its beginning to its end",
+    "test_worker.py::test_what_is_new_or_far_away_is_stored_whole": "one story from its beginning to its end",
+    "test_worker_watching.py::test_a_sender_cannot_date_what_it_sends_before_the_others": "one story from its beginning to its end",
+    "secure_kafka.py::_properties": "a table of settings",
+    "token_endpoint.py::token_endpoint": "a server, whose handler it closes over",
+}
+"""By file name: functions that may be longer, each with its reason."""
 
 
 def modules() -> Iterator[tuple[str, str]]:
@@ -38,7 +59,7 @@ def lines_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 def test_no_module_is_too_large() -> None:
     """A module has 400 lines at most; past that there is a seam to cut at."""
-    large = {name for name, text in modules() if text.count("\n") > MAX_MODULE_LINES}
+    large = {Path(name).name for name, text in modules() if text.count("\n") > MAX_MODULE_LINES}
 
     assert large == set(LARGE_MODULES)
 
@@ -46,7 +67,7 @@ def test_no_module_is_too_large() -> None:
 def test_no_function_is_too_long() -> None:
     """A function has 40 lines at most beside its docstring; past that it does more than one thing."""
     long = {
-        f"{name}::{node.name}"
+        f"{Path(name).name}::{node.name}"
         for name, text in modules()
         for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
