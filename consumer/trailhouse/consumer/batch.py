@@ -173,11 +173,14 @@ class Batch:
         if not len(self):
             self._opened_at_seconds = self._clock()
         records = [message.value() or b"" for message in received]
-        is_large = max(map(len, records)) > self._limits.record_bytes
+        size_bytes = sum(map(len, records))
+        limit_bytes = self._limits.record_bytes
+        # All of them together are rarely over what one may be, so that the sizes are gone through once.
+        is_large = size_bytes > limit_bytes and max(map(len, records)) > limit_bytes
         if is_large or isinstance(received[0], StandIn):  # a stand-in comes alone
             self._add_without_the_large(received, records)
             return
-        self.size_bytes += sum(map(len, records))
+        self.size_bytes += size_bytes
         for part in parts_of(records):
             self._add_some(received[part], records[part])
 
@@ -269,7 +272,7 @@ class Batch:
     def _note_spans(self, places: Place, digests: list[bytes]) -> None:
         begin = 0
         for partition, run in groupby(places.partitions):
-            end = begin + sum(1 for _ in run)
+            end = begin + len(list(run))
             span = self.spans.get(partition)
             if span is None:
                 span = Span(places.offsets[begin], places.appended_ms[begin])
@@ -337,10 +340,12 @@ def places_of(received: Sequence[Received]) -> Place:
     """
     # One pass, and no pair of it outlives its turn: to keep them all costs four times as much.
     appended_ms = [
-        LATEST_MS if (stamp := message.timestamp())[0] == TIMESTAMP_CREATE_TIME else stamp[1]
+        LATEST_MS if kind == TIMESTAMP_CREATE_TIME else at_ms
         for message in received
+        for kind, at_ms in (message.timestamp(),)
     ]
-    if appended_ms and (min(appended_ms) < 0 or max(appended_ms) > LATEST_MS):
+    times_ms = set(appended_ms)  # few: the broker takes a producer's batch at one time
+    if times_ms and (min(times_ms) < 0 or max(times_ms) > LATEST_MS):
         appended_ms = [max(0, min(at_ms, LATEST_MS)) for at_ms in appended_ms]
     return Place(
         [message.partition() for message in received],

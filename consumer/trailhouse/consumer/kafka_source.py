@@ -109,7 +109,7 @@ class KafkaSource:
             messages = self._reading.take(records, timeout_seconds)
         except KafkaException as error:
             raise self._mapped(error.args[0]) from error
-        if self.failing or any(message.error() is not None for message in messages):
+        if self.failing or any(map(Message.error, messages)):  # an error is true, none is None
             messages = self._readable(messages)
         if self.is_astray:  # nothing of this is committed; its owner calls `withhold`, then `begin`
             return []
