@@ -8,9 +8,11 @@ import msgspec
 from trailhouse.consumer.account_absent import Absent
 from trailhouse.consumer.account_numbers import Neighbour
 from trailhouse.consumer.kafka_admin import PartitionLag
+from trailhouse.consumer.ledger import Ledger
+from trailhouse.consumer.ledger_coverage import LedgerCoverage
 from trailhouse.consumer.origin import Origin
-from trailhouse.consumer.ranges import Range, Ranges
-from trailhouse.consumer.reconcile_offsets import covered, expired, unread
+from trailhouse.consumer.ranges import Range
+from trailhouse.consumer.reconcile_offsets import expired
 from trailhouse.store.clickhouse import ClickHouse
 
 _EARLIEST = dt.datetime.min.replace(tzinfo=dt.UTC)
@@ -36,17 +38,12 @@ def expired_windows(
     Raises:
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
-    noticed: dict[int, Ranges] = {}
-    for incident in expired(storage, origin):
-        if since is None or incident.noticed_at >= since:
-            found = Ranges([(incident.first_offset, incident.last_offset)])
-            noticed[incident.partition] = noticed.get(incident.partition, Ranges()) | found
+    noticed, ledger = expired(storage, origin, since), Ledger(storage, origin)
     windows: list[Window] = []
     for mark in marks:
-        stored = covered(storage, origin, mark.partition)
-        lost = noticed.get(mark.partition, Ranges())
-        lost |= Ranges([unread(mark, stored)])
-        windows += [_window(storage, origin, mark.partition, part) for part in lost - stored]
+        covered = LedgerCoverage(mark, ledger.stretches(mark.partition))
+        lost = covered.lost(noticed.get(mark.partition, ()))
+        windows += [_window(storage, origin, mark.partition, part) for part in lost]
     return windows
 
 

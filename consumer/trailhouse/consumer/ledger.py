@@ -1,7 +1,7 @@
 """Questions to the batch ledger: which offsets of the worker's partitions are stored.
 
 Each is a read along the table's key, cheap however long the ledger is, but for `until` and `earlier`,
-which are asked only where something is wrong already.
+which are asked only where something is wrong already, and `stretches`, which an operator asks.
 """
 
 from collections.abc import Iterable, Mapping
@@ -26,6 +26,21 @@ _END = "SELECT max(last_offset) + 1 FROM batch_ledger"
 _PARTITIONS = "SELECT DISTINCT kafka_partition FROM batch_ledger"
 _ENDS = "SELECT kafka_partition, max(last_offset) + 1 FROM batch_ledger"
 _INCIDENTS = "SELECT first_offset, last_offset FROM event_incidents"
+
+
+_STRETCHES = f"""
+    SELECT min(first_offset), max(last_offset)
+    FROM (
+        SELECT first_offset, last_offset, sum(is_behind_a_gap) OVER (ORDER BY first_offset, last_offset) AS stretch
+        FROM (
+            SELECT first_offset, last_offset, first_offset > 1 + max(last_offset) OVER (
+                ORDER BY first_offset, last_offset ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+            ) AS is_behind_a_gap
+            FROM batch_ledger {_OF_TOPIC} kafka_partition = {{partition:UInt16}}
+        )
+    )
+    GROUP BY stretch
+"""  # noqa: S608 - names of ours; every value is a bound parameter
 
 
 class Store(Protocol):
@@ -64,6 +79,11 @@ class Ledger:
             for number, first, last in self._rows(sql, values):
                 found[number].append((first, last))
         return {number: Ranges(found[number]) & Ranges([wanted[number]]) for number in wanted}
+
+    def stretches(self, partition: int) -> Ranges:
+        """Return all that the ledger has of *partition*: one row comes back a stretch, however many batches it was."""
+        rows = self._rows(_STRETCHES, {"partition": partition})
+        return Ranges((first, last) for first, last in rows)
 
     def until(self, below: Mapping[int, int | None]) -> dict[int, int]:
         """Return the offset after the last one stored below each limit (None: at all), where there is one."""

@@ -8,10 +8,12 @@ import msgspec
 
 from trailhouse.consumer.kafka_admin import KafkaAdmin, PartitionLag
 from trailhouse.consumer.kafka_origin import KafkaOrigin
+from trailhouse.consumer.ledger import Ledger
+from trailhouse.consumer.ledger_coverage import LedgerCoverage
 from trailhouse.consumer.origin import Origin
 from trailhouse.consumer.ranges import Range, Ranges
 from trailhouse.consumer.reconcile_deep import Deep, DeepComparison
-from trailhouse.consumer.reconcile_offsets import covered, expired, held, other_topics, unread
+from trailhouse.consumer.reconcile_offsets import expired, held, other_topics
 from trailhouse.consumer.reconcile_records import MAX_READ_RECORDS, spans, unaccounted
 from trailhouse.consumer.replay_source import TopicReader
 from trailhouse.schemas.config import KafkaConfig
@@ -159,10 +161,8 @@ class _Comparison:
     def result(self, group_id: str) -> Reconciliation:
         """Do the steps and return what was found."""
         self._report("reading the ledger")
-        ledger = {
-            mark.partition: covered(self._storage, self._origin, mark.partition)
-            for mark in self._marks
-        }
+        read = Ledger(self._storage, self._origin).stretches
+        ledger = {mark.partition: read(mark.partition) for mark in self._marks}
         checked = self.checked = self._checked()
         self._report("counting the stored offsets")
         present = held(self._storage, self._origin, checked)
@@ -251,29 +251,22 @@ class _Comparison:
             self._add(number, part, "unledgered", why, _replay(number, part))
 
     def _note_expired(self, ledger: Mapping[int, Ranges]) -> None:
-        lost: dict[int, Ranges] = {}
-        for incident in expired(self._storage, self._origin):
-            if self._since is None or incident.noticed_at >= self._since:
-                found = Ranges([(incident.first_offset, incident.last_offset)])
-                lost[incident.partition] = lost.get(incident.partition, Ranges()) | found
+        noticed = expired(self._storage, self._origin, self._since)
         for mark in self._marks:
             number = mark.partition
-            stored = ledger[number]
-            unnoticed = Ranges([unread(mark, stored)]) | self._forgotten(mark, stored)
-            for part in (lost.get(number, Ranges()) | unnoticed) - stored:
+            covered = LedgerCoverage(mark, ledger[number])
+            for part in covered.lost(noticed.get(number, ())) | self._forgotten(covered):
                 why = "Kafka's retention ended before it was stored"
                 way_out = "nothing brings it back but a producer's own copy: raise TRAILHOUSE_KAFKA_RETENTION_HOURS"
                 self._add(number, part, "expired", why, way_out)
 
-    def _forgotten(self, mark: PartitionLag, ledger: Ranges) -> Ranges:
+    def _forgotten(self, covered: LedgerCoverage) -> Ranges:
         """Return what lies between two batches, in no table, and in Kafka no more; undated."""
-        if self._since is not None or ledger.first is None:
-            return Ranges()
-        between = Ranges([(ledger.first, mark.first_offset - 1)]) - ledger
-        for part in between:
-            found = held(self._storage, self._origin, {mark.partition: part})
-            between -= found[mark.partition]
-        return between
+        skipped = Ranges() if self._since is not None else covered.skipped
+        for part in skipped:
+            found = held(self._storage, self._origin, {covered.mark.partition: part})
+            skipped -= found[covered.mark.partition]
+        return skipped
 
     def _note_positions(self, mark: PartitionLag, ledger: Ranges) -> None:
         committed, end = mark.committed_offset, mark.end_offset

@@ -21,6 +21,7 @@ import msgspec
 
 from trailhouse.consumer.batch import place_of
 from trailhouse.consumer.kafka_admin import PartitionLag
+from trailhouse.consumer.ledger import Ledger
 from trailhouse.consumer.origin import Origin
 from trailhouse.consumer.ranges import Range, Ranges
 from trailhouse.consumer.reconcile_columns import (
@@ -33,7 +34,6 @@ from trailhouse.consumer.reconcile_columns import (
     mend,
 )
 from trailhouse.consumer.reconcile_ledger import BatchCheck, Falsified
-from trailhouse.consumer.reconcile_offsets import covered
 from trailhouse.consumer.reconcile_rows import (
     Claim,
     quarantined_at,
@@ -259,7 +259,7 @@ class DeepComparison:
             return True
         place = (row.origin, row.partition)
         if place not in self._vouched:
-            self._vouched[place] = covered(self._storage, row.origin, row.partition)
+            self._vouched[place] = Ledger(self._storage, row.origin).stretches(row.partition)
         return row.offset in self._vouched[place]
 
     def _add(

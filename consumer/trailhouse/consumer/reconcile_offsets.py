@@ -4,7 +4,6 @@ import datetime as dt
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from trailhouse.consumer.group_offsets import PartitionLag
 from trailhouse.consumer.origin import Origin
 from trailhouse.consumer.ranges import Range, Ranges
 from trailhouse.store.clickhouse import ClickHouse
@@ -21,53 +20,12 @@ _OFFSETS = f"""
 """  # noqa: S608 - names of ours; every value is a bound parameter
 
 
-class Expired(NamedTuple):
-    """Offsets that an incident says are gone."""
-
-    partition: int
-    first_offset: int
-    last_offset: int
-    noticed_at: dt.datetime
-
-
 class OtherTopic(NamedTuple):
     """An earlier topic of the same name, as far as the ledger knows it."""
 
     topic_id: str
     batches: int
     last_written_at: dt.datetime
-
-
-def covered(storage: ClickHouse, origin: Origin, partition: int) -> Ranges:
-    """Return the offsets of *partition* that the ledger's batches hold.
-
-    Raises:
-        StorageError: ClickHouse is away (retriable) or refuses (permanent).
-    """
-    # One row a stretch without a gap comes back, however many batches it was.
-    found = storage.query(
-        f"""
-        SELECT min(first_offset), max(last_offset)
-        FROM (
-            SELECT first_offset, last_offset, sum(is_behind_a_gap) OVER (ORDER BY first_offset, last_offset) AS stretch
-            FROM (
-                SELECT first_offset, last_offset, first_offset > 1 + max(last_offset) OVER (
-                    ORDER BY first_offset, last_offset ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-                ) AS is_behind_a_gap
-                FROM batch_ledger WHERE {_OF_TOPIC} AND kafka_partition = {{partition:UInt16}}
-            )
-        )
-        GROUP BY stretch
-        """,  # noqa: S608 - as above
-        origin._asdict() | {"partition": partition},
-    )
-    return Ranges((first, last) for first, last in found.rows)
-
-
-def unread(mark: PartitionLag, ledger: Ranges) -> Range:
-    """Return what the log lost behind the ledger's end and the committed offset, if anything."""
-    behind = -1 if ledger.last is None else ledger.last
-    return Range(max(behind + 1, mark.committed_offset or 0), mark.first_offset - 1)
 
 
 def held(storage: ClickHouse, origin: Origin, checked: Mapping[int, Range]) -> dict[int, Ranges]:
@@ -104,20 +62,26 @@ def _wide(storage: ClickHouse, origin: Origin, partition: int, within: Range) ->
     return Ranges((first, last) for first, last in rows)
 
 
-def expired(storage: ClickHouse, origin: Origin) -> list[Expired]:
-    """Return the offsets of this topic that the worker found gone.
+def expired(
+    storage: ClickHouse, origin: Origin, since: dt.datetime | None
+) -> dict[int, list[Range]]:
+    """Return for each partition of this topic the offsets that a worker found gone, *since* then.
 
     Raises:
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
-    found = storage.query(
+    rows = storage.query(
         f"""
         SELECT kafka_partition, first_offset, last_offset, noticed_at FROM incidents
         WHERE {_OF_TOPIC} AND kind = 'expired' ORDER BY kafka_partition, first_offset
         """,  # noqa: S608 - as above
         origin._asdict(),
-    )
-    return [Expired(*row) for row in found.rows]
+    ).rows
+    found: dict[int, list[Range]] = {}
+    for partition, first, last, noticed_at in rows:
+        if since is None or noticed_at >= since:
+            found.setdefault(partition, []).append(Range(first, last))
+    return found
 
 
 def other_topics(storage: ClickHouse, origin: Origin) -> list[OtherTopic]:
