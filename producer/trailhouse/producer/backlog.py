@@ -8,6 +8,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from trailhouse.producer.aside import Aside
+from trailhouse.producer.clock import SYSTEM_CLOCK, Clock
 from trailhouse.producer.frame import Damage
 from trailhouse.producer.inheritance import Inheritance
 from trailhouse.producer.journal import CLOSED, Inbox
@@ -34,7 +35,7 @@ class Backlog:
     What a caller of `log` calls here may be interrupted at any instant: `spool`, `close`, `forget`.
     """
 
-    def __init__(self, config: ProducerConfig, service: str) -> None:
+    def __init__(self, config: ProducerConfig, service: str, clock: Clock = SYSTEM_CLOCK) -> None:
         self.root = root_of(config)
         self.inbox = Inbox()
         self._config = config
@@ -46,7 +47,7 @@ class Backlog:
             pid=os.getpid(),
         )
         self._aside = Aside(self.root)
-        self.inheritance = Inheritance(self.root, self._destination, self._aside)
+        self.inheritance = Inheritance(self.root, self._destination, self._aside, clock)
         self.spools: list[Spool | None] = []
         """The first is ours, None when closed; others were made by calls that were overtaken."""
         self._is_gone = False

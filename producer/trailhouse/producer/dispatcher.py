@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from trailhouse.producer import process_hooks
 from trailhouse.producer.backlog import Backlog
+from trailhouse.producer.clock import SYSTEM_CLOCK, Clock
 from trailhouse.producer.outbox import Outbox
 from trailhouse.producer.receipt import Receipt, bounded
 from trailhouse.producer.room import wait_for_disk, wait_for_room
@@ -67,8 +67,9 @@ class Dispatcher:
     Each method promises and raises what the logger's method of that name does.
     """
 
-    def __init__(self, config: ProducerConfig) -> None:
+    def __init__(self, config: ProducerConfig, clock: Clock = SYSTEM_CLOCK) -> None:
         self._config = config
+        self._clock = clock
         self._service = config.service or default_service()
         self._host = socket.gethostname()
         self._unlogged = 0
@@ -76,8 +77,9 @@ class Dispatcher:
         process_hooks.register(self)
 
     def _make_outbox(self) -> Outbox:
-        backlog = Backlog(self._config, self._service) if self._config.mode == "durable" else None
-        return Outbox(self._config.queue_events, self._config.queue_bytes, backlog)
+        config, clock = self._config, self._clock
+        backlog = Backlog(config, self._service, clock) if config.mode == "durable" else None
+        return Outbox(config.queue_events, config.queue_bytes, backlog, clock)
 
     @property
     def outbox(self) -> Outbox:
@@ -144,7 +146,7 @@ class Dispatcher:
 
     def _append_when_there_is_room(self, here: Incarnation, make: Make, what: object) -> Receipt:
         """Try again for as long as the disk may still get space."""
-        deadline_seconds = time.monotonic() + self._config.queue_timeout_seconds
+        deadline_seconds = self._clock.monotonic_seconds() + self._config.queue_timeout_seconds
         while True:
             # The lock is let go of here: others may take the numbers that follow.
             is_over = not wait_for_disk(here.outbox, deadline_seconds)

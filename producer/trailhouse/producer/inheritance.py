@@ -6,10 +6,10 @@ import contextlib
 import errno
 import logging
 import os
-import time
 from collections import deque
 from typing import TYPE_CHECKING
 
+from trailhouse.producer.clock import SYSTEM_CLOCK, Clock
 from trailhouse.producer.frame import Frame
 from trailhouse.producer.missing import MissingCount
 from trailhouse.producer.queued_event import QueuedEvent
@@ -108,8 +108,11 @@ class Inherited:
 class Inheritance:
     """The orphans that we have found, and those of them that we hold."""
 
-    def __init__(self, root: Path, destination: Destination, aside: Aside) -> None:
+    def __init__(
+        self, root: Path, destination: Destination, aside: Aside, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
         self._root = root
+        self._clock = clock
         self._destination = destination
         self._aside = aside
         self._orphans: deque[Path] = deque()
@@ -146,11 +149,11 @@ class Inheritance:
         Raises:
             SpoolUnavailableError: The folder cannot be read. Retriable once that is mended.
         """
-        remove_unfinished(self._root)
+        remove_unfinished(self._root, self._clock)
         found = survey(self._root)
         for name, reason in found.refused.items():
             self._leave_alone(name, reason)
-        now = time.monotonic()
+        now = self._clock.monotonic_seconds()
         theirs = {
             path: None if any_destination else destination_of(path)
             for path in found.folders
@@ -160,7 +163,7 @@ class Inheritance:
             path
             for path, destination in theirs.items()
             if (destination is None or destination.is_same(self._destination))
-            and (not min_age_seconds or _age_seconds(path) >= min_age_seconds)
+            and (not min_age_seconds or _age_seconds(path, self._clock) >= min_age_seconds)
             and not is_held(path)
         ]
         if any_destination:
@@ -175,7 +178,7 @@ class Inheritance:
         if name not in self._left_alone_until:
             log.error("the spool %s in %s is left as it is: %s", name, self._root, reason)
             self.unreadable_total += 1
-        self._left_alone_until[name] = time.monotonic() + RETRY_SECONDS
+        self._left_alone_until[name] = self._clock.monotonic_seconds() + RETRY_SECONDS
 
     def line_up(self, found: list[Path]) -> bool:
         """Have *found* read next, behind those that wait already; tell whether that is any."""
@@ -230,8 +233,9 @@ class Inheritance:
         if self._take_turn():
             self._is_waiting, self._waits_since_seconds = False, 0.0
             return True
-        self._waits_since_seconds = self._waits_since_seconds or time.monotonic()
-        if time.monotonic() - self._waits_since_seconds < TURN_SECONDS:
+        now = self._clock.monotonic_seconds()
+        self._waits_since_seconds = self._waits_since_seconds or now
+        if now - self._waits_since_seconds < TURN_SECONDS:
             return False
         log.warning("another process has been adopting spools for %g s", TURN_SECONDS)
         self._orphans.clear()
@@ -294,8 +298,8 @@ class Inheritance:
             self._turn = None
 
 
-def _age_seconds(path: Path) -> float:
+def _age_seconds(path: Path, clock: Clock) -> float:
     try:
-        return time.time() - max(entry.stat().st_mtime for entry in os.scandir(path))
+        return clock.age_seconds(max(entry.stat().st_mtime for entry in os.scandir(path)))
     except (OSError, ValueError):
         return 0.0

@@ -7,6 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from trailhouse.producer.bell import Bell
+from trailhouse.producer.clock import SYSTEM_CLOCK, Clock
 from trailhouse.producer.journal import Entry, Inbox, Journal
 from trailhouse.producer.queued_event import QueuedEvent
 from trailhouse.producer.spool_source import settle_source
@@ -33,7 +34,14 @@ class Outbox:
     that find no room in memory are read from there in their turn.
     """
 
-    def __init__(self, max_events: int, max_bytes: int, backlog: Backlog | None = None) -> None:
+    def __init__(
+        self,
+        max_events: int,
+        max_bytes: int,
+        backlog: Backlog | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self.clock = clock
         self.mutex = threading.RLock()
         self.lock = threading.Condition(self.mutex)
         self.bell = Bell()

@@ -7,10 +7,10 @@ import gc
 import logging
 import os
 import sys
-import time
 import weakref
 from typing import Protocol
 
+from trailhouse.producer.clock import SYSTEM_CLOCK
 from trailhouse.schemas.errors import DeliveryError
 
 log = logging.getLogger(__name__)
@@ -107,12 +107,11 @@ def after_fork_in_child() -> None:
 
 def close_all() -> None:
     """Close every logger, all within the longest of their times; say where one could not deliver."""
-    began = time.monotonic()
+    now = SYSTEM_CLOCK.monotonic_seconds
+    began = now()
     for dispatcher in list(_dispatchers):
         try:
-            dispatcher.close(
-                max(0.0, dispatcher.close_timeout_seconds - (time.monotonic() - began))
-            )
+            dispatcher.close(max(0.0, dispatcher.close_timeout_seconds - (now() - began)))
         except (DeliveryError, OSError) as error:
             log.error("the process exits with undelivered events: %s", error)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from trailhouse.producer.journal import CLOSED
@@ -38,7 +37,7 @@ def wait_for_disk(outbox: Outbox, deadline_seconds: float) -> bool:
     Raises:
         ProducerClosedError: The logger was closed meanwhile. Permanent; nothing was logged.
     """
-    remaining = deadline_seconds - time.monotonic()
+    remaining = deadline_seconds - outbox.clock.monotonic_seconds()
     if remaining <= 0:
         outbox.queue_full_total += 1
         return False

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import time
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -81,6 +80,7 @@ class Sender:
     def __init__(self, config: ProducerConfig, outbox: Outbox, *, adopts: bool = True) -> None:
         self._config = config
         self._outbox = outbox
+        self._clock = outbox.clock
         self._topic = config.kafka.topic
         self._reports: deque[tuple[QueuedEvent, Delivery | KafkaError]] = deque()
         self._errors: deque[KafkaError] = deque()
@@ -95,7 +95,7 @@ class Sender:
         self._turn_seconds = max(SHORTEST_SECONDS, min(config.linger_seconds, TURN_SECONDS))
         self._pauses = Backoff(self._turn_seconds, IDLE_SECONDS)
         self._sync_due_at_seconds = 0.0
-        self._sweep_due_at_seconds = time.monotonic() + SWEEP_SECONDS
+        self._sweep_due_at_seconds = self._clock.monotonic_seconds() + SWEEP_SECONDS
         self._backoff = Backoff(FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
         self._pid = os.getpid()
         self._producer: Producer | None = self._connect()
@@ -244,7 +244,7 @@ class Sender:
             self._is_spool_away = False
 
     def _look_after_spools(self) -> None:
-        now = time.monotonic()
+        now = self._clock.monotonic_seconds()
         self._outbox.make_space()
         if now >= self._sync_due_at_seconds:
             self._sync_due_at_seconds = now + self._config.fsync_interval_seconds
@@ -316,8 +316,8 @@ class Sender:
             self._producer = None
         if producer is not None:
             producer.purge()
-            deadline = time.monotonic() + PURGE_SECONDS
-            while len(producer) and time.monotonic() < deadline:
+            deadline = self._clock.monotonic_seconds() + PURGE_SECONDS
+            while len(producer) and self._clock.monotonic_seconds() < deadline:
                 producer.poll(IDLE_SECONDS)
             self._settle()
         del producer

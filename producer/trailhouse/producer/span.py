@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack, suppress
 from types import TracebackType
@@ -10,6 +9,7 @@ from typing import Any, Self
 
 import msgspec
 
+from trailhouse.producer.clock import SYSTEM_CLOCK, Clock
 from trailhouse.producer.descriptions import read
 
 
@@ -29,7 +29,9 @@ class Span:
         on_end: Callable[[object, object, object], None],
         on_error: Callable[..., None],
         binds: Callable[[], Iterable[Callable[[object, object], AbstractContextManager[object]]]],
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
+        self._clock = clock
         self.result: object = None
         self._run = run
         self._session = session
@@ -45,7 +47,7 @@ class Span:
         self.result = result
 
     def __enter__(self) -> Self:
-        self._started_at = time.perf_counter()
+        self._started_at = self._clock.monotonic_seconds()
         with ExitStack() as bound:
             for bind in self._binds():
                 # A run or session that cannot be bound is for the handlers to judge: a span never raises.
@@ -61,7 +63,7 @@ class Span:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        duration_ms = round((time.perf_counter() - self._started_at) * 1_000, 3)
+        duration_ms = round((self._clock.monotonic_seconds() - self._started_at) * 1_000, 3)
         with self._bound:
             self._report_end(error, duration_ms)
 

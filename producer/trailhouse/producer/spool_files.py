@@ -12,6 +12,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from trailhouse.producer.clock import SYSTEM_CLOCK
+
 OWNER_ONLY = 0o600
 FOLDER_OWNER_ONLY = 0o700
 
@@ -145,9 +147,10 @@ def try_lock(file: OpenFile, kind: int = fcntl.LOCK_EX) -> bool:
 def _before_fork() -> None:
     # A child must not get a lock's descriptor that nobody has noted yet.
     _no_fork.clear()
-    deadline_seconds = time.monotonic() + FORK_SECONDS
+    now = SYSTEM_CLOCK.monotonic_seconds
+    deadline_seconds = now() + FORK_SECONDS
     me = threading.get_ident()
-    while any(each != me for each in _opening) and time.monotonic() < deadline_seconds:
+    while any(each != me for each in _opening) and now() < deadline_seconds:
         time.sleep(0.001)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from trailhouse.producer.clock import SYSTEM_CLOCK, Clock
 from trailhouse.producer.spool_files import (
     FOLDER_OWNER_ONLY,
     OpenFile,
@@ -254,14 +255,14 @@ def remove(path: Path) -> None:
             path.rmdir()
 
 
-def remove_unfinished(root: Path) -> None:
+def remove_unfinished(root: Path, clock: Clock = SYSTEM_CLOCK) -> None:
     """Remove the folders whose owners were killed while they made or removed them."""
     with contextlib.suppress(OSError):
         for name in filter(is_hidden_name, names_in(root)):
             path = root / name
             with contextlib.suppress(OSError):
                 status = path.lstat()
-                is_old = time.time() - status.st_mtime > UNFINISHED_SECONDS
+                is_old = clock.age_seconds(status.st_mtime) > UNFINISHED_SECONDS
                 is_ours = stat.S_ISDIR(status.st_mode) and not reason_against(status)
                 if is_old and is_ours and not is_held(path):
                     remove(path)

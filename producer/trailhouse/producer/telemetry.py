@@ -17,13 +17,13 @@ the caller nor the other handlers, stays attached, and is logged.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from contextvars import ContextVar, Token
 from decimal import Decimal
 from typing import Any
 
+from trailhouse.producer.clock import SYSTEM_CLOCK
 from trailhouse.producer.descriptions import TOKEN_NAMES, read
 from trailhouse.producer.span import Span
 
@@ -84,7 +84,7 @@ def detach(handler_id: str) -> None:
 
 def emit_run_start(run: object, session: object) -> None:
     """Report that a run started."""
-    _emit("run.start", {"system_time_ns": time.time_ns()}, {"run": run, "session": session})
+    _emit("run.start", {"system_time_ns": SYSTEM_CLOCK.unix_ns()}, {"run": run, "session": session})
 
 
 def emit_run_end(run: object, session: object, result: object) -> None:
