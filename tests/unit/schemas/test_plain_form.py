@@ -230,8 +230,9 @@ def test_what_a_foreign_class_raises_is_our_error(
     kind: str, field: str, fields_of: Callable[[object], dict[str, Any]]
 ) -> None:
     """Whatever a value's own code raises, the event is refused by path and type, and what it said is not shown."""
+    fields: dict[str, Any] = {"type": "t", "session_id": "s"}
     with pytest.raises(InvalidEventError) as caught:
-        AuditEvent(**({"type": "t", "session_id": "s"} | fields_of(HOSTILE[kind]())))
+        AuditEvent(**(fields | fields_of(HOSTILE[kind]())))
 
     assert caught.value.field == field
     if field.startswith(("data", "metadata")):
