@@ -16,6 +16,7 @@ from trailhouse.consumer.footing import Footing
 from trailhouse.consumer.ground import Ground
 from trailhouse.consumer.group_check import GroupCheck
 from trailhouse.consumer.health import Health
+from trailhouse.consumer.held_up import HeldUp
 from trailhouse.consumer.isolated import IsolatedReading
 from trailhouse.consumer.kafka_source import KafkaSource, Listener
 from trailhouse.consumer.lookout import Lookout
@@ -107,6 +108,7 @@ class GroupSession:
             self._health,
             self._progress,
         )
+        self._held_up = HeldUp(self._source, kafka, clock)
         self._lookout = Lookout(
             source=self._source,
             launcher=launcher,
@@ -154,6 +156,7 @@ class GroupSession:
         self._fill()
         if self._source.failing:
             self._detour.step(self._next, self._next_offset)
+        self._held_up.step(self._next_offset, is_reading=not self._next.is_full)
         self._keep_footing()
         self._settle()
         if self._flight is None and self._next.is_due:
@@ -322,3 +325,4 @@ class GroupSession:
         self._flight = None
         self._next = Batch(self._limits, self._clock)
         self._detour.leave()
+        self._held_up.leave()

@@ -15,9 +15,10 @@ from confluent_kafka import (
     TopicPartition,
 )
 
+from trailhouse.consumer.batch import Limits
 from trailhouse.consumer.kafka_options import AT_THE_END, UNREADABLE, consumer_options
+from trailhouse.consumer.lanes import Lanes
 from trailhouse.consumer.ranges import Range
-from trailhouse.consumer.reading import Reading
 from trailhouse.consumer.stand_in import Received
 from trailhouse.schemas.config import KafkaConfig, WorkerConfig
 from trailhouse.schemas.errors import (
@@ -77,6 +78,7 @@ class KafkaSource:
         self._ends: dict[int, int] = {}
         self._marked: set[int] = set()
         self._is_held = False
+        self._times_forgotten = 0
         self.delivered_records = 0
         """How many records `read` has returned."""
         self.failing: dict[int, Failure] = {}
@@ -86,13 +88,14 @@ class KafkaSource:
         self.complaint: str | None = None
         """librdkafka's last complaint about a connection, until a probe has had an answer."""
         try:
-            self._consumer = Consumer(consumer_options(kafka, worker) | {"error_cb": self._note})
+            options = consumer_options(kafka, worker)
+            self._consumer = Consumer(options | {"error_cb": self._note})
             self._consumer.subscribe(
                 [kafka.topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
             )
         except KafkaException as error:
             raise settings_error(error.args[0]) from error
-        self._reading = Reading(self._consumer, worker.batch_bytes)
+        self._lanes = Lanes(self._consumer, kafka.topic, options, Limits.of(worker), self._note)
 
     def read(self, records: int, timeout_seconds: float) -> list[Received]:
         """Return up to *records* records, in offset order within a partition.
@@ -105,18 +108,22 @@ class KafkaSource:
             BrokerRejectedError: Topic or permission is missing. Permanent until mended.
             BrokerUnavailableError: Something else stopped the reading. Retriable with a new source.
         """
+        times_forgotten = self._times_forgotten
+        stand_ins = self._lanes.stand_ins() if self._lanes.are_several else []
         try:
-            messages = self._reading.take(records, timeout_seconds)
+            messages = self._lanes.take(records, timeout_seconds)
         except KafkaException as error:
             raise self._mapped(error.args[0]) from error
+        if self._times_forgotten != times_forgotten:  # what came before a rebalance is read again
+            return []
         if self.failing or any(map(Message.error, messages)):  # an error is true, none is None
             messages = self._readable(messages)
         if self.is_astray:  # nothing of this is committed; its owner calls `withhold`, then `begin`
             return []
-        self.delivered_records += len(messages)
-        return cast(
-            "list[Received]", messages
-        )  # without an error, so partition and offset are there
+        # Without an error, so that partition and offset are there.
+        received = [*stand_ins, *cast("list[Received]", messages)] if stand_ins else messages
+        self.delivered_records += len(received)
+        return cast("list[Received]", received)
 
     def _readable(self, messages: Sequence[Message]) -> list[Message]:
         """Return the messages before each partition's first failure, and note what the others say."""
@@ -160,7 +167,7 @@ class KafkaSource:
         """
         self.failing.pop(partition, None)
         try:
-            self._consumer.seek(TopicPartition(self._topic, partition, offset))
+            self._lanes.seek(partition, offset)
         except KafkaException as error:
             raise self._mapped(error.args[0]) from error
 
@@ -198,6 +205,7 @@ class KafkaSource:
         ]
         self._consumer.assign(places)
         self._consumer.resume(places)  # they may have been held before they were withheld
+        self._lanes.begin(starts)
         self._ends.clear()
         self.failing = {number: Failure(SUSPECT, suspect=part) for number, part in apart.items()}
         self._positions = dict(starts)
@@ -257,24 +265,50 @@ class KafkaSource:
     def hold(self) -> None:
         """Fetch nothing more until `resume`; `read` must still be called, or Kafka calls us dead."""
         if not self._is_held:
-            self._consumer.pause(self._consumer.assignment())
+            self._lanes.pause()
             self._is_held = True
 
     def resume(self) -> None:
         """Fetch again, from where `read` stopped."""
         if self._is_held:
-            self._consumer.resume(self._consumer.assignment())
+            self._lanes.resume()
             self._is_held = False
 
     def known_ends(self) -> dict[int, int]:
         """Return where each partition that is read ended at the last answer that was fetched of it."""
-        known: dict[int, int] = {}
-        for number in self._positions:
-            part = TopicPartition(self._topic, number)
-            _, end = self._consumer.get_watermark_offsets(part, cached=True)
-            if end >= 0:
-                known[number] = end
-        return known
+        return self._lanes.known_ends(self._positions)
+
+    def part(self, partition: int, starts: Mapping[int, int]) -> bool:
+        """Read what is held up with *partition* apart from it, from *starts* on; False if it cannot be.
+
+        Raises:
+            BrokerUnavailableError: Kafka failed. Retriable with a new source.
+        """
+        try:
+            return self._lanes.part(partition, self._places(starts))
+        except KafkaException as error:
+            raise self._mapped(error.args[0]) from error
+
+    def join(self, starts: Mapping[int, int]) -> None:
+        """Read all partitions together again, those that were read apart from *starts* on.
+
+        Raises:
+            BrokerUnavailableError: Kafka failed. Retriable with a new source.
+        """
+        try:
+            self._lanes.join(self._places(starts))
+        except KafkaException as error:
+            raise self._mapped(error.args[0]) from error
+
+    def _places(self, starts: Mapping[int, int]) -> dict[int, int]:
+        """Return *starts*, but for suspects, of which nothing is fetched."""
+        apart = {number for number, each in self.failing.items() if each.suspect is not None}
+        return {n: OFFSET_END if n in apart else start for n, start in starts.items()}
+
+    @property
+    def is_parted(self) -> bool:
+        """Whether some partitions are read apart from others."""
+        return self._lanes.are_several
 
     @property
     def positions(self) -> Mapping[int, int]:
@@ -294,7 +328,7 @@ class KafkaSource:
     def close(self) -> None:
         """Leave the group; what was not committed is read again by whoever gets the partitions."""
         self._consumer.close()
-        self._reading.close()
+        self._lanes.close()
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Take the partitions, and read none of them before `begin`."""
@@ -321,6 +355,8 @@ class KafkaSource:
         consumer.unassign()
 
     def _forget_positions(self) -> None:
+        self._times_forgotten += 1
+        self._lanes.begin(())
         self._positions = {}
         self._ends.clear()
         self.failing.clear()

@@ -7,7 +7,7 @@ size. aiokafka, which Faust brings along, speaks the fetch protocol; it is used 
 import asyncio
 import ssl
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -61,14 +61,33 @@ def batch_at(
         BrokerUnavailableError: Kafka does not answer in time. Retriable.
         BrokerRejectedError: It refuses, or the way to it is one that aiokafka does not know. Permanent.
     """
-    fetch = _fetched(kafka, partition, offset)
+    [(content, end)] = _all_fetched(kafka, {partition: offset}, FETCH_BYTES, timeout_seconds)
+    return first_batch(content, offset, end)
+
+
+def batches_at(
+    kafka: KafkaConfig, offsets: Mapping[int, int], *, timeout_seconds: float
+) -> dict[int, RawBatch]:
+    """Return the batch of each partition that holds its offset, where there is one; as `batch_at`."""
+    # Kafka answers with the first batch as a whole, however little is asked for.
+    fetched = _all_fetched(kafka, offsets, 1, timeout_seconds)
+    found = {
+        partition: first_batch(content, offset, end)
+        for (partition, offset), (content, end) in zip(offsets.items(), fetched, strict=True)
+    }
+    return {partition: batch for partition, batch in found.items() if batch is not None}
+
+
+def _all_fetched(
+    kafka: KafkaConfig, offsets: Mapping[int, int], size_bytes: int, timeout_seconds: float
+) -> list[tuple[bytes, int]]:
+    fetch = _fetched(kafka, offsets, size_bytes)
     try:
-        content, end = asyncio.run(asyncio.wait_for(fetch, timeout_seconds))
+        return asyncio.run(asyncio.wait_for(fetch, timeout_seconds))
     except TimeoutError as error:
         raise BrokerUnavailableError(
             f"Kafka at {kafka.bootstrap_servers} does not answer (a raw fetch): try again later"
         ) from error
-    return first_batch(content, offset, end)
 
 
 def first_batch(content: bytes, offset: int, end: int) -> RawBatch | None:
@@ -129,11 +148,11 @@ def _crc32c(content: bytes) -> int:
     return int(calc_crc32c(content))
 
 
-async def _fetched(kafka: KafkaConfig, partition: int, offset: int) -> tuple[bytes, int]:
+async def _fetched(
+    kafka: KafkaConfig, offsets: Mapping[int, int], size_bytes: int
+) -> list[tuple[bytes, int]]:
     from aiokafka.client import AIOKafkaClient
     from aiokafka.errors import BrokerResponseError, KafkaError
-    from aiokafka.protocol.fetch import FetchRequest
-    from aiokafka.structs import TopicPartition
 
     try:
         client = AIOKafkaClient(**_options(kafka))
@@ -147,14 +166,12 @@ async def _fetched(kafka: KafkaConfig, partition: int, offset: int) -> tuple[byt
         await client.bootstrap()
         client.set_topics([kafka.topic])
         await client.force_metadata_update()
-        leader = client.cluster.leader_for_partition(TopicPartition(kafka.topic, partition))
-        if leader is None or leader == -1 or not await client.ready(leader):
-            raise BrokerUnavailableError(f"partition {partition} has no leader: try again later")
-        wanted = [(kafka.topic, [(partition, offset, FETCH_BYTES)])]
-        answer = await client.send(leader, FetchRequest(WAIT_MS, 1, FETCH_BYTES, 0, wanted))
-        return _content(kafka, answer, partition)
+        return [
+            await _answer(client, kafka, partition, offset, size_bytes)
+            for partition, offset in offsets.items()
+        ]
     except BrokerResponseError as error:
-        raise _refused(kafka, partition, error.errno) from error
+        raise _refused(kafka, next(iter(offsets)), error.errno) from error
     except KafkaError as error:
         raise BrokerUnavailableError(
             f"Kafka at {kafka.bootstrap_servers} does not answer a raw fetch"
@@ -162,6 +179,20 @@ async def _fetched(kafka: KafkaConfig, partition: int, offset: int) -> tuple[byt
         ) from error
     finally:
         await client.close()
+
+
+async def _answer(
+    client: Any, kafka: KafkaConfig, partition: int, offset: int, size_bytes: int
+) -> tuple[bytes, int]:
+    from aiokafka.protocol.fetch import FetchRequest
+    from aiokafka.structs import TopicPartition
+
+    leader = client.cluster.leader_for_partition(TopicPartition(kafka.topic, partition))
+    if leader is None or leader == -1 or not await client.ready(leader):
+        raise BrokerUnavailableError(f"partition {partition} has no leader: try again later")
+    wanted = [(kafka.topic, [(partition, offset, size_bytes)])]
+    answer = await client.send(leader, FetchRequest(WAIT_MS, 1, size_bytes, 0, wanted))
+    return _content(kafka, answer, partition)
 
 
 def _content(kafka: KafkaConfig, answer: Any, partition: int) -> tuple[bytes, int]:
