@@ -83,9 +83,10 @@ class Scene:
     def answer(self) -> None:
         """Wait for the answer that is open, and take a turn."""
         self.may_answer.set()
-        look = self.held_up._look
-        assert look is not None
-        until(lambda: look.query.is_answered, "the answer")
+        until(
+            lambda: all(each.name != "trailhouse-held-up" for each in threading.enumerate()),
+            "the answer",
+        )
         self.step(STEP_SECONDS)
 
 
