@@ -12,11 +12,12 @@ from typing import Any
 
 from trailhouse.schemas.draft import EventDraft
 from trailhouse.schemas.event import MAX_ID_CHARACTERS, SCHEMA_VERSION
-from trailhouse.schemas.event_type import is_type_name
+from trailhouse.schemas.event_type import EventType, is_type_name
 from trailhouse.schemas.plain import MAX_DEPTH, MAX_VALUES
 from trailhouse.schemas.record import Actor, Source, encode_fields, with_six_digits
 from trailhouse.schemas.uuid7 import is_canonical_uuid, uuid7
 
+_TYPES = (str, EventType)
 _PLAIN_KINDS = frozenset({str, int, bool, type(None)})
 _ALREADY_PLAIN = _PLAIN_KINDS.issuperset
 _optional_ids = attrgetter(
@@ -48,7 +49,7 @@ def new_record(draft: EventDraft, source: Source) -> tuple[str, bytes] | None:
     elif type(event_id) is not str or not is_canonical_uuid(event_id):
         return None
     if (
-        not isinstance(type_, str)
+        type(type_) not in _TYPES  # one of another class may have code of its own
         or not is_type_name(type_)
         or type(occurred_at) is not dt.datetime
         or occurred_at.tzinfo is not _utc

@@ -167,3 +167,14 @@ def test_a_report_never_raises_and_loses_nothing(audit: InMemoryAuditLogger, odd
     ]
     assert audit.stats().unlogged_total == 0
     assert b"secret" not in b"".join(audit.records)
+
+
+def test_a_type_whose_class_raises_is_refused(audit: InMemoryAuditLogger) -> None:
+    """`log` refuses a type that is none by its rule, whatever it does when it is asked what it is."""
+
+    def fail(_: object) -> Any:
+        raise RuntimeError("secret")
+
+    odd: Any = type("Odd", (), {"__class__": property(fail)})()
+    with pytest.raises(InvalidEventError, match="type: must be a known type"):
+        audit.log(odd, session_id="s")
