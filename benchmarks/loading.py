@@ -9,9 +9,9 @@ import msgspec
 
 from benchmarks.records import ready_records
 from benchmarks.worker import Place
-from trailhouse.consumer.batch import Batch, Limits
-from trailhouse.consumer.origin import Origin
-from trailhouse.consumer.writer import BatchWriter
+from trailhouse.broker.origin import Origin
+from trailhouse.consumer.batch.batch import Batch, Limits
+from trailhouse.consumer.batch.writer import BatchWriter
 from trailhouse.store import ClickHouse
 
 SESSION_SIZES = (20, 200, 5_000)

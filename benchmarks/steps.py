@@ -23,28 +23,28 @@ from benchmarks.plan import Plan
 from benchmarks.records import recorded_fields
 from benchmarks.topics import fill
 from benchmarks.worker import Place, new_place
-from trailhouse.consumer.batch import places_of
-from trailhouse.consumer.blocks import event_block
-from trailhouse.consumer.host import GC_THRESHOLDS
-from trailhouse.consumer.kafka_options import consumer_options
-from trailhouse.consumer.promoted import promoted_columns
-from trailhouse.consumer.rows import EventRows, event_columns
+from trailhouse.broker.options import consumer_options
+from trailhouse.consumer.batch.batch import places_of
+from trailhouse.consumer.batch.blocks import event_block
+from trailhouse.consumer.batch.promoted import promoted_columns
+from trailhouse.consumer.batch.rows import EventRows, event_columns
+from trailhouse.consumer.host.process import GC_THRESHOLDS
 from trailhouse.devstack import DevStack
-from trailhouse.producer.frame import frame
-from trailhouse.producer.journal import Inbox
-from trailhouse.producer.spool import Spool
-from trailhouse.producer.spool_notes import Destination
+from trailhouse.producer.spool.frame import frame
+from trailhouse.producer.spool.journal import Inbox
+from trailhouse.producer.spool.metadata import Destination
+from trailhouse.producer.spool.writer import Spool
 from trailhouse.query import AuditReader
-from trailhouse.query.order import STORED_COLUMNS
+from trailhouse.query.append_order import STORED_COLUMNS
 from trailhouse.schemas import ProducerConfig, Source, WorkerConfig, decode
 from trailhouse.schemas.codec import RECORDS_AT_ONCE, decode_all
 from trailhouse.schemas.draft import EventDraft
-from trailhouse.schemas.quick import is_plain, new_record
+from trailhouse.schemas.fast import is_plain, new_record
 from trailhouse.schemas.record import Envelope, encode_lines
 from trailhouse.schemas.uuid7 import uuid7
 from trailhouse.store import ClickHouse
 from trailhouse.store.block import Block
-from trailhouse.store.native import encode
+from trailhouse.store.native_format import encode
 
 BATCH_ROWS = 16_000
 BATCHES = 8

@@ -13,9 +13,9 @@ import uuid
 from collections.abc import Callable, Generator
 from typing import NamedTuple
 
-from trailhouse.consumer.init import apply_init
 from trailhouse.devstack import DevStack
 from trailhouse.devstack.ports import free_port
+from trailhouse.operate.setup import apply_init
 from trailhouse.schemas import ClickHouseConfig, KafkaConfig
 
 DEADLINE_SECONDS = 600.0

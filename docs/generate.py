@@ -5,7 +5,7 @@ import textwrap
 from pathlib import Path
 
 from trailhouse.cli import reference
-from trailhouse.consumer import metrics
+from trailhouse.consumer.monitoring import metrics
 from trailhouse.schemas import errors, event_data, json_schema
 
 ROOT = Path(__file__).parents[1]

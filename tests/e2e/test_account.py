@@ -13,14 +13,13 @@ import pytest
 from balancing import Pipe, numbered, run_here
 from command_line import running_worker, settings_of
 from producing import eventually
-from trailhouse.consumer import account_holes
-from trailhouse.consumer.account import Account, account
-from trailhouse.consumer.account_look import Scope
-from trailhouse.consumer.missing_events import missing_events
-from trailhouse.consumer.reconcile import reconcile
+from trailhouse.consumer.monitoring.missing_events import missing_events
+from trailhouse.operate.account.balance import Account, account
+from trailhouse.operate.account.snapshot import Scope
+from trailhouse.operate.reconcile.comparison import reconcile
 from trailhouse.producer import AuditLogger
 from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig, ProducerConfig
-from trailhouse.store import ClickHouse
+from trailhouse.store import ClickHouse, sequence_gaps
 from trailhouse.store.tables import EVENT_INCIDENTS
 
 pytestmark = pytest.mark.cluster
@@ -277,7 +276,7 @@ def test_what_is_on_its_way_is_not_missing_however_many_holes_it_leaves(
     pipe: Pipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Above the holes that are told apart, what waits in Kafka and in the spools still counts as there."""
-    monkeypatch.setattr(account_holes, "MAX_STRETCHES_PER_PRODUCER", 4)
+    monkeypatch.setattr(sequence_gaps, "MAX_STRETCHES_PER_PRODUCER", 4)
     pipe.send(numbered("p", range(0, 60, 3)))
     pipe.send(numbered("p", range(1, 60, 3)), partition=1)
     pipe.store(0, 0, 19)

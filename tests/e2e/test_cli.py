@@ -16,8 +16,8 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from balancing import run_here
 from command_line import PROGRAM, environment, one_error, run_command, running_worker, settings_of
 from stored import in_order, store
+from trailhouse.broker.admin import KafkaAdmin
 from trailhouse.cli.status import status_lines
-from trailhouse.consumer.kafka_admin import KafkaAdmin
 from trailhouse.operate.status import PipelineStatus
 from trailhouse.query import AuditReader
 from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig, decode
@@ -30,7 +30,7 @@ SOME_LINES = b'{"type":"run_started","session_id":"s"}\n' * 1_000
 
 def recorded_lines() -> list[bytes]:
     """Return the recorded runs that ship with the package, one object a line."""
-    return resources.files("trailhouse.cli").joinpath("demo_runs.jsonl").read_bytes().splitlines()
+    return resources.files("trailhouse.cli.demo").joinpath("runs.jsonl").read_bytes().splitlines()
 
 
 def records_in(kafka: KafkaConfig) -> list[bytes]:

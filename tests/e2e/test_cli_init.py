@@ -8,8 +8,8 @@ import pytest
 
 from command_line import PROGRAM, environment, one_error, run_command, settings_of
 from stored import in_order, store
-from trailhouse.consumer.init import apply_init, plan_init
-from trailhouse.consumer.kafka_admin import KafkaAdmin
+from trailhouse.broker.admin import KafkaAdmin
+from trailhouse.operate.setup import apply_init, plan_init
 from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig
 from trailhouse.store import ClickHouse
 from waiting import DEADLINE_SECONDS

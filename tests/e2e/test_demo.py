@@ -17,9 +17,9 @@ from rich.console import Console
 
 from command_line import PROGRAM, environment, running_worker, settings_of
 from stored import Placed, store
-from trailhouse.cli.comparison import compare
-from trailhouse.cli.demo_runs import SHOWN_SESSION_ID, recorded_events
-from trailhouse.cli.demonstration import demonstrate, read_back
+from trailhouse.cli.demo.comparison import compare
+from trailhouse.cli.demo.demonstration import demonstrate, read_back
+from trailhouse.cli.demo.runs import SHOWN_SESSION_ID, recorded_events
 from trailhouse.producer import AuditLogger, ProducerConfig
 from trailhouse.query import AuditReader
 from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig

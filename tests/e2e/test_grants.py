@@ -10,19 +10,19 @@ import pytest
 
 from granted_clickhouse import EVERYTHING, OWNER, granted
 from stored import block_of, count, event, in_order
-from trailhouse.consumer.account_numbers import held_numbers, unnumbered
-from trailhouse.consumer.finding import Finding
-from trailhouse.consumer.ledger import Ledger
-from trailhouse.consumer.missing_events import missing_events
-from trailhouse.consumer.origin import Origin
-from trailhouse.consumer.ranges import Range, Ranges
-from trailhouse.consumer.reconcile_offsets import expired, held
+from trailhouse.broker.origin import Origin
+from trailhouse.consumer.batch.ledger import Ledger
+from trailhouse.consumer.monitoring.incident import Finding
+from trailhouse.consumer.monitoring.missing_events import missing_events
+from trailhouse.operate.stored_offsets import expired, held
 from trailhouse.query import AuditReader
 from trailhouse.schemas import ClickHouseConfig
 from trailhouse.schemas.errors import StorageRejectedError
+from trailhouse.schemas.ranges import Range, Ranges
 from trailhouse.store import ClickHouse
 from trailhouse.store.migrate import check, migrate
 from trailhouse.store.restore import restore
+from trailhouse.store.sequences import held_numbers, unnumbered
 
 pytestmark = pytest.mark.cluster
 

@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from trailhouse.consumer.kafka_admin import KafkaAdmin
-from trailhouse.consumer.ranges import Range
-from trailhouse.consumer.raw_fetch import batch_at
-from trailhouse.consumer.replay_source import TopicReader
-from trailhouse.consumer.requeue import Requeuer
+from trailhouse.broker.admin import KafkaAdmin
+from trailhouse.broker.batch_headers import batch_at
+from trailhouse.broker.requeuer import Requeuer
+from trailhouse.broker.topic_reader import TopicReader
 from trailhouse.schemas import (
     BrokerRejectedError,
     BrokerUnavailableError,
@@ -19,6 +18,7 @@ from trailhouse.schemas import (
     KafkaConfig,
     OffsetsExpiredError,
 )
+from trailhouse.schemas.ranges import Range
 
 NOWHERE = "127.0.0.1:1"
 

@@ -7,7 +7,7 @@ import pytest
 from balancing import HEADERS, Pipe, run_here
 from command_line import settings_of
 from producing import read_topic
-from trailhouse.consumer.requeue import HEADER
+from trailhouse.broker.requeuer import HEADER
 from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig
 from trailhouse.store import ClickHouse
 

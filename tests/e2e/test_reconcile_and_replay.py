@@ -9,14 +9,14 @@ import pytest
 
 from balancing import Pipe, numbered, run_here
 from command_line import settings_of
-from trailhouse.consumer.account import account
-from trailhouse.consumer.kafka_admin import KafkaAdmin
-from trailhouse.consumer.ranges import Range
-from trailhouse.consumer.reconcile import Gap, Reconciliation, reconcile
-from trailhouse.consumer.replay_plan import Place, wanted_ranges
-from trailhouse.consumer.replay_source import TopicReader
+from trailhouse.broker.admin import KafkaAdmin
+from trailhouse.broker.topic_reader import TopicReader
+from trailhouse.operate.account.balance import account
+from trailhouse.operate.reconcile.comparison import Gap, Reconciliation, reconcile
+from trailhouse.operate.replay.plan import Place, wanted_ranges
 from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig
 from trailhouse.schemas.errors import QueryError
+from trailhouse.schemas.ranges import Range
 from trailhouse.store import ClickHouse
 from trailhouse.store.tables import EVENT_INCIDENTS
 

@@ -9,10 +9,11 @@ import pytest
 
 from balancing import Pipe, run_here
 from command_line import settings_of
-from trailhouse.consumer import reconcile_deep, reconcile_hashes, reconcile_ledger
-from trailhouse.consumer.reconcile import Reconciliation, reconcile
-from trailhouse.consumer.reconcile_columns import DERIVED_COLUMNS, Contradiction
-from trailhouse.consumer.reconcile_hashes import HashCheck, check_hashes
+from trailhouse.operate.reconcile import deep as reconcile_deep
+from trailhouse.operate.reconcile import ledger_hashes, row_hashes
+from trailhouse.operate.reconcile.comparison import Reconciliation, reconcile
+from trailhouse.operate.reconcile.derived_columns import DERIVED_COLUMNS, Contradiction
+from trailhouse.operate.reconcile.row_hashes import HashCheck, check_hashes
 from trailhouse.schemas import Actor, AuditEvent, ClickHouseConfig, KafkaConfig
 from trailhouse.schemas.errors import QueryError
 from trailhouse.schemas.record import Source
@@ -305,7 +306,7 @@ def test_a_batch_that_hashes_otherwise_is_named(
             "first_offset = 6 LIMIT 1",
         ),
     )
-    monkeypatch.setattr(reconcile_ledger, "MAX_OPEN_BATCHES", 2)
+    monkeypatch.setattr(ledger_hashes, "MAX_OPEN_BATCHES", 2)
     found = contradictions(compared(pipe))
     assert {each.first_offset for each in found if "more than 2 batches" in each.why} == {
         1,
@@ -335,8 +336,8 @@ def test_partitions_and_times_narrow_what_is_read(pipe: Pipe) -> None:
 
 def test_hashes_are_checked_without_kafka(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows that contradict their record are named in one pass over the table, page after page; code 1."""
-    monkeypatch.setattr(reconcile_hashes, "DOUBTED_PER_QUERY", 3)
-    monkeypatch.setattr(reconcile_hashes, "BYTES_PER_SLICE", 2_000)
+    monkeypatch.setattr(row_hashes, "DOUBTED_PER_QUERY", 3)
+    monkeypatch.setattr(row_hashes, "BYTES_PER_SLICE", 2_000)
     pipe.send([*records(30), *spellings(), *records(5, "another")])
     pipe.store(0, 0, 41)
     settings = settings_of(pipe.kafka, pipe.database) | {

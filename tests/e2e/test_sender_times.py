@@ -5,13 +5,13 @@ import datetime as dt
 import pytest
 
 from kafka_records import Clock, Record, empty_batch
-from trailhouse.consumer.batch import Batch
-from trailhouse.consumer.incidents import Incidents
-from trailhouse.consumer.ledger import Ledger
-from trailhouse.consumer.metrics import WorkerMetrics
-from trailhouse.consumer.origin import Origin
-from trailhouse.consumer.sender_times import SenderTimes
-from trailhouse.consumer.writer import BatchWriter
+from trailhouse.broker.origin import Origin
+from trailhouse.consumer.batch.batch import Batch
+from trailhouse.consumer.batch.incidents import Incidents
+from trailhouse.consumer.batch.ledger import Ledger
+from trailhouse.consumer.batch.sender_times import SenderTimes
+from trailhouse.consumer.batch.writer import BatchWriter
+from trailhouse.consumer.monitoring.metrics import WorkerMetrics
 from trailhouse.schemas import AuditEvent, ClickHouseConfig
 from trailhouse.store import ClickHouse
 

@@ -4,7 +4,7 @@ import pytest
 
 from balancing import Pipe, run_here
 from command_line import run_command, settings_of
-from trailhouse.consumer.kafka_admin import KafkaAdmin
+from trailhouse.broker.admin import KafkaAdmin
 from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig
 from trailhouse.store import ClickHouse
 

@@ -29,8 +29,8 @@ from spooling import (
     with_partitions,
 )
 from trailhouse.producer import AuditLogger, ProducerConfig
-from trailhouse.producer.spool_folder import segments
-from trailhouse.producer.spool_root import folders
+from trailhouse.producer.spool.folder import segments
+from trailhouse.producer.spool.root import folders
 from trailhouse.schemas import KafkaConfig
 from trailhouse.schemas.errors import (
     ConfigError,

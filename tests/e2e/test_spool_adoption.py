@@ -24,9 +24,9 @@ from spooling import (
     with_partitions,
 )
 from trailhouse.producer import AuditLogger
-from trailhouse.producer.spool_folder import segments
-from trailhouse.producer.spool_notes import Destination
-from trailhouse.producer.spool_root import folders, take_turn
+from trailhouse.producer.spool.folder import segments
+from trailhouse.producer.spool.metadata import Destination
+from trailhouse.producer.spool.root import folders, take_turn
 from trailhouse.schemas import KafkaConfig
 from trailhouse.schemas.errors import (
     DeliveryRejectedError,
@@ -189,7 +189,7 @@ def test_an_adopted_event_that_the_client_refuses_stops_nobody(
     for path in folders(folder):
         text = (path / "destination").read_text().replace(NOWHERE, kafka.bootstrap_servers)
         (path / "destination").write_text(text)
-    monkeypatch.setattr("trailhouse.producer.sender.MAX_RECORD_BYTES", 10_000)
+    monkeypatch.setattr("trailhouse.producer.delivery.sender.MAX_RECORD_BYTES", 10_000)
     audit = AuditLogger(producer_config(kafka, folder))
     given(audit.log("tick", session_id="s", data={"n": 3})).result(DEADLINE_SECONDS)
     with pytest.raises(DeliveryRejectedError, match="refuses event"):

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from trailhouse.consumer.finding import KINDS
-from trailhouse.consumer.health import WARNING_KINDS
-from trailhouse.consumer.metrics import METRICS
+from trailhouse.consumer.monitoring.health import WARNING_KINDS
+from trailhouse.consumer.monitoring.incident import KINDS
+from trailhouse.consumer.monitoring.metrics import METRICS
 from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig, decode
 from waiting import DEADLINE_SECONDS
 from worker_process import Place, eventually, place, some_events
@@ -237,7 +237,8 @@ def test_two_workers_share_the_partitions(here: Place) -> None:
     [
         pytest.param([sys.executable, "-m", "trailhouse.cli", "worker"], id="trailhouse"),
         pytest.param(
-            [sys.executable, "-m", "faust", "-A", "trailhouse.consumer.app", "worker"], id="faust"
+            [sys.executable, "-m", "faust", "-A", "trailhouse.consumer.host.app", "worker"],
+            id="faust",
         ),
     ],
 )
@@ -267,7 +268,7 @@ def test_faust_takes_the_port_of_its_own_command_line(here: Place) -> None:
         "-m",
         "faust",
         "-A",
-        "trailhouse.consumer.app",
+        "trailhouse.consumer.host.app",
         "worker",
         "--web-port",
         str(port),

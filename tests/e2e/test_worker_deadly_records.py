@@ -10,11 +10,11 @@ from typing import cast
 import pytest
 from confluent_kafka import Producer
 
-from trailhouse.consumer.examination import Examination
-from trailhouse.consumer.isolated import Chunk, IsolatedReading
-from trailhouse.consumer.isolated_child import FRAME_BYTES
-from trailhouse.consumer.ranges import Range
+from trailhouse.consumer.membership.poison_pills.inspection import Examination
+from trailhouse.consumer.membership.poison_pills.subprocess_main import FRAME_BYTES
+from trailhouse.consumer.membership.poison_pills.subprocess_reader import Chunk, IsolatedReading
 from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig, WorkerConfig
+from trailhouse.schemas.ranges import Range
 from waiting import DEADLINE_SECONDS
 from worker_process import RUN_WORKER, Place, Worker, eventually, place, some_events
 
@@ -27,7 +27,7 @@ LITTLE_MEMORY = (
 DIES_OF_A_RECORD = """
 import os, signal, sys
 if "trailhouse" in " ".join(sys.orig_argv):
-    import trailhouse.consumer.batch as batch
+    import trailhouse.consumer.batch.batch as batch
     decode_all = batch.decode_all
     def deadly(records):
         if any(b"DEADLY" in record for record in records):

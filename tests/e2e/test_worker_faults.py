@@ -69,7 +69,7 @@ def assert_each_is_seen_once(here: Place, events: Sequence[AuditEvent]) -> None:
 
 def committed(here: Place) -> int:
     """Return how many records the group has committed in all partitions."""
-    from trailhouse.consumer.kafka_admin import KafkaAdmin
+    from trailhouse.broker.admin import KafkaAdmin
 
     lag = KafkaAdmin(here.kafka).lag(f"{here.kafka.topic}-group")
     return sum(part.committed_offset or 0 for part in lag)

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.cluster
 COMMIT_WAITS_FOR_A_FILE = f"""
 import threading
 from pathlib import Path
-from trailhouse.consumer.kafka_source import KafkaSource
+from trailhouse.consumer.membership.source import KafkaSource
 
 answered, commit = Path("answer").absolute(), KafkaSource.commit
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from trailhouse.consumer.kafka_source import KafkaSource, Listener
+from trailhouse.consumer.membership.source import KafkaSource, Listener
 from trailhouse.schemas import ClickHouseConfig, KafkaConfig
 from trailhouse.schemas.config import WorkerConfig
 from waiting import DEADLINE_SECONDS

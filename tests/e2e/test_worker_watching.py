@@ -16,15 +16,15 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported by
     ResourceType,  # pyright: ignore[reportPrivateImportUsage]
 )
 
-from trailhouse.consumer.kafka_admin import KafkaAdmin
-from trailhouse.consumer.kafka_origin import KafkaOrigin
-from trailhouse.consumer.ranges import Range
-from trailhouse.consumer.reconcile import reconcile
-from trailhouse.consumer.replay import Replay
-from trailhouse.consumer.replay_source import TopicReader
+from trailhouse.broker.admin import KafkaAdmin
+from trailhouse.broker.topic_identity import KafkaOrigin
+from trailhouse.broker.topic_reader import TopicReader
+from trailhouse.operate.reconcile.comparison import reconcile
+from trailhouse.operate.replay.replay import Replay
 from trailhouse.operate.status import kafka_state, store_state
 from trailhouse.query import AuditReader
 from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig, WorkerConfig
+from trailhouse.schemas.ranges import Range
 from trailhouse.store import ClickHouse
 from waiting import DEADLINE_SECONDS
 from worker_process import RUN_WORKER, Place, Worker, eventually, place, some_events

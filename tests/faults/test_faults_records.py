@@ -139,7 +139,7 @@ def test_fault_16_wrong_clocks(stage: Scene) -> None:
     assert producer.flush(30) == 0
     stage.oracle.expect(events)
     ahead = (
-        "import datetime, trailhouse.consumer.ingest as ingest\nnow = ingest._now\n"
+        "import datetime, trailhouse.consumer.membership.ingest as ingest\nnow = ingest._now\n"
         "ingest._now = lambda: now() + datetime.timedelta(days=3653)\n"
     )
     worker = stage.place.start(

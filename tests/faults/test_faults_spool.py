@@ -10,7 +10,7 @@ import pytest
 from fault_scene import RUN_LOAD, LoadProcess, Scene
 from faulty_programs import Action, at
 from load_program import Options
-from trailhouse.producer.frame import HEADER_BYTES, Frame, scan
+from trailhouse.producer.spool.frame import HEADER_BYTES, Frame, scan
 from trailhouse.schemas import decode
 
 pytestmark = [pytest.mark.cluster, pytest.mark.faults]

@@ -15,7 +15,7 @@ from worker_process import eventually
 pytestmark = [pytest.mark.cluster, pytest.mark.faults]
 
 INSERT = "trailhouse.store.clickhouse:ClickHouse.insert"
-COMMIT = "trailhouse.consumer.kafka_source:KafkaSource.commit"
+COMMIT = "trailhouse.consumer.membership.source:KafkaSource.commit"
 KILLED = -signal.SIGKILL
 
 
@@ -205,7 +205,7 @@ def test_fault_32_a_worker_that_stands_still_ends_itself(stage: Scene) -> None:
     """The ingest thread blocks for an hour: the watchdog ends the process with 70, and a peer takes over."""
     stage.emit(numbered(300))
     stuck = stage.worker(
-        at("trailhouse.consumer.group_session:GroupSession._settle", "before", "block", nth=3),
+        at("trailhouse.consumer.membership.session:GroupSession._settle", "before", "block", nth=3),
         worker_watchdog_seconds=3,
     )
     assert stuck.process.wait(40) == 70, "expected the watchdog's exit code"

@@ -16,10 +16,9 @@ NAMES = {
         TrailhouseError telemetry""",
     "consumer": """
         BreakerTrippedError BrokerError BrokerRejectedError BrokerUnavailableError ConfigError
-        DeliveryError EventError InvalidEventError OffsetGapError OffsetsExpiredError QueryError
-        SchemaMismatchError
-        SpoolUnavailableError StorageDataError StorageError StorageRejectedError StorageUnavailableError
-        TrailhouseError UnreadableBatchError WorkerStoppedError run_worker""",
+        EventError InvalidEventError OffsetGapError SchemaMismatchError StorageDataError
+        StorageError StorageRejectedError StorageUnavailableError TrailhouseError
+        UnreadableBatchError WorkerStoppedError run_worker""",
     "query": """
         AlteredEvent AuditReader ConfigError Conflict DeliveryError DeliveryRejectedError
         DeliveryTimeoutError EventQuarantinedError IntegrityError Overview ProducerClosedError QueryError
@@ -38,9 +37,11 @@ NAMES = {
         StorageUnavailableError TrailhouseError UnreadableBatchError WorkerConfig WorkerStoppedError decode
         event_of""",
     "operate": """
-        BrokerError BrokerRejectedError BrokerUnavailableError ConfigError KafkaState PipelineStatus QueryError Requeued
-        SchemaMismatchError StorageError StorageRejectedError StorageUnavailableError StoreState TrailhouseError
-        pipeline_status requeue""",
+        BrokerError BrokerRejectedError BrokerUnavailableError ConfigError DeliveryError KafkaState
+        OffsetsExpiredError PipelineStatus QueryError Requeued SchemaMismatchError
+        SpoolUnavailableError StorageError StorageRejectedError StorageUnavailableError StoreState
+        TrailhouseError UnreadableBatchError pipeline_status requeue""",
+    "broker": "",
     "cli": "",
     "devstack": """
         DevStack PART_NAMES PartName PartState PartStatus Ports StackError TrailhouseError ask_stack

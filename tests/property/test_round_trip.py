@@ -17,7 +17,7 @@ from trailhouse.schemas.codec import decode_all, decode_envelope, decode_events
 from trailhouse.schemas.draft import EventDraft
 from trailhouse.schemas.errors import InvalidEventError
 from trailhouse.schemas.event import RecordedEvent
-from trailhouse.schemas.quick import new_record
+from trailhouse.schemas.fast import new_record
 from trailhouse.schemas.record import Envelope
 
 # What looks like the time of a record, and like its key.

@@ -18,7 +18,7 @@ from command_line import PROGRAM, environment, run_command
 from secure_kafka import PASSWORDS, TOPIC, SecureKafka, documented_acls, secure_kafka
 from tls_front import TlsFront, tls_front
 from token_endpoint import CLIENT_ID, CLIENT_SECRET, Signer, token_endpoint
-from trailhouse.consumer.kafka_admin import KafkaAdmin
+from trailhouse.broker.admin import KafkaAdmin
 from trailhouse.devstack import DevStack, Ports
 from trailhouse.devstack.ports import free_port
 from trailhouse.producer import AuditLogger

@@ -9,14 +9,14 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from trailhouse.broker.admin import KafkaAdmin
+from trailhouse.broker.origin import Origin
+from trailhouse.broker.topic_identity import KafkaOrigin
+from trailhouse.broker.topic_reader import TopicReader
 from trailhouse.cli.main import main
-from trailhouse.consumer.kafka_admin import KafkaAdmin
-from trailhouse.consumer.kafka_origin import KafkaOrigin
-from trailhouse.consumer.origin import Origin
-from trailhouse.consumer.ranges import Range
-from trailhouse.consumer.replay import Replay, Replayed
-from trailhouse.consumer.replay_source import TopicReader
+from trailhouse.operate.replay.replay import Replay, Replayed
 from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig, WorkerConfig
+from trailhouse.schemas.ranges import Range
 from trailhouse.schemas.record import Source
 from trailhouse.store import ClickHouse
 from waiting import DEADLINE_SECONDS

@@ -12,7 +12,7 @@ from clickhouse_connect.driverc.buffer import (  # type: ignore[import-not-found
 
 from trailhouse.store import Block
 from trailhouse.store.block import Column
-from trailhouse.store.native import encode
+from trailhouse.store.native_format import encode
 
 
 class _Body:

@@ -164,7 +164,9 @@ class Scene:
 
     def offline(self, calls: int = 1_000_000_000) -> Failpoint:
         """Return a failpoint: a producer that spools, and hands nothing to the broker, *calls* times."""
-        return at("trailhouse.producer.sender:Sender.send_waiting", "instead", "skip", last=calls)
+        return at(
+            "trailhouse.producer.delivery.sender:Sender.send_waiting", "instead", "skip", last=calls
+        )
 
     def start_and_end_a_logger(self, *, finds_damage: bool = False) -> None:
         """Start a producer that logs nothing: it sends what dead ones have left, and says what it cannot."""

@@ -1,6 +1,6 @@
 """Programs that fail at an exact instant: a named function of theirs is wrapped before they begin.
 
-``at("trailhouse.consumer.writer:BatchWriter._quarantine", "after", "kill", nth=3)`` is a failpoint: the
+``at("trailhouse.consumer.batch.writer:BatchWriter._quarantine", "after", "kill", nth=3)`` is a failpoint: the
 program dies when the third call of that function has returned. A test hands failpoints to a program's
 text with `program`; the program itself arms them with `arm`.
 """
@@ -81,7 +81,7 @@ def set_consumer_options(options: Mapping[str, object]) -> None:
     """Have the worker's consumer made with *options* of librdkafka beside its own."""
     if options:
         replace(
-            "trailhouse.consumer.kafka_source:consumer_options",
+            "trailhouse.consumer.membership.source:consumer_options",
             lambda original: lambda kafka, worker: original(kafka, worker) | options,
         )
 
@@ -89,7 +89,7 @@ def set_consumer_options(options: Mapping[str, object]) -> None:
 def deliver_nothing_of(partitions: Sequence[int], once: Path) -> None:
     """Have the worker's consumer deliver no record of *partitions* once the file *once* exists, and have
     the ledger asked again and again meanwhile, as in the hours that a real worker has."""
-    replace("trailhouse.consumer.ground:LEDGER_EVERY_SECONDS", lambda _: 0.5)
+    replace("trailhouse.consumer.membership.assignment_guard:LEDGER_EVERY_SECONDS", lambda _: 0.5)
 
     def make(original: Any) -> Any:
         def read(self: Any, records: int, timeout_seconds: float) -> list[Any]:
@@ -99,12 +99,12 @@ def deliver_nothing_of(partitions: Sequence[int], once: Path) -> None:
 
         return read
 
-    replace("trailhouse.consumer.kafka_source:KafkaSource.read", make)
+    replace("trailhouse.consumer.membership.source:KafkaSource.read", make)
 
 
 def read_in_small_pieces() -> None:
     """Have the worker close its batches at `batch_rows`, and not a whole read later."""
-    replace("trailhouse.consumer.group_session:READ_RECORDS", lambda _: 50)
+    replace("trailhouse.consumer.membership.session:READ_RECORDS", lambda _: 50)
 
 
 def replace(place: str, make: Callable[[Any], Any]) -> None:

@@ -7,7 +7,7 @@ import time
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from trailhouse.consumer.kafka_admin import PartitionLag
+from trailhouse.broker.admin import PartitionLag
 from trailhouse.schemas import KafkaConfig
 
 READ_SECONDS = 60.0

@@ -11,10 +11,10 @@ from typing import Any
 
 import trailhouse.producer
 from trailhouse.producer import AuditLogger, ProducerConfig
-from trailhouse.producer.frame import Frame
-from trailhouse.producer.spool_reader import frames_of
-from trailhouse.producer.spool_root import folders
-from trailhouse.producer.spool_status import spools_status
+from trailhouse.producer.spool.frame import Frame
+from trailhouse.producer.spool.reader import frames_of
+from trailhouse.producer.spool.root import folders
+from trailhouse.producer.spool.status import spools_status
 from trailhouse.schemas import KafkaConfig, decode
 from trailhouse.schemas.errors import ProducerClosedError
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME
 
-from trailhouse.consumer.batch import Batch, Limits
+from trailhouse.consumer.batch.batch import Batch, Limits
 
 
 class Clock:

@@ -37,11 +37,11 @@ def _commit_first() -> None:
 
         return launch
 
-    replace("trailhouse.consumer.group_session:GroupSession._launch", make)
+    replace("trailhouse.consumer.membership.session:GroupSession._launch", make)
 
 
 def _drop_failed_batch() -> None:
-    from trailhouse.consumer.writer import Stored
+    from trailhouse.consumer.batch.writer import Stored
     from trailhouse.schemas.errors import StorageError
 
     def make(original: Any) -> Any:
@@ -53,7 +53,7 @@ def _drop_failed_batch() -> None:
 
         return write
 
-    replace("trailhouse.consumer.writer:BatchWriter.write", make)
+    replace("trailhouse.consumer.batch.writer:BatchWriter.write", make)
 
 
 def _no_ledger() -> None:
@@ -70,21 +70,21 @@ def _no_ledger() -> None:
 def _no_bisect() -> None:
     def make(_original: Any) -> Any:
         def write_events(self: Any, batch: Any) -> list[Any]:
-            from trailhouse.consumer.blocks import event_block
+            from trailhouse.consumer.batch.blocks import event_block
 
             self._storage.insert(event_block(self._origin, batch.rows))
             return []
 
         return write_events
 
-    replace("trailhouse.consumer.writer:BatchWriter._write_events", make)
+    replace("trailhouse.consumer.batch.writer:BatchWriter._write_events", make)
 
 
 def _no_byte_cap() -> None:
-    from trailhouse.consumer.batch import Limits
+    from trailhouse.consumer.batch.batch import Limits
 
     replace(
-        "trailhouse.consumer.batch:Limits.of",
+        "trailhouse.consumer.batch.batch:Limits.of",
         lambda _: lambda config: Limits(config.batch_rows, 1 << 40, config.batch_age_seconds),
     )
 
@@ -96,10 +96,11 @@ def _keep_hold_over_a_rebalance() -> None:
 
     for name in ("_on_revoked", "_on_lost"):
         replace(
-            f"trailhouse.consumer.group_session:GroupSession.{name}", lambda _: without_dropping
+            f"trailhouse.consumer.membership.session:GroupSession.{name}",
+            lambda _: without_dropping,
         )
     replace(
-        "trailhouse.consumer.kafka_source:KafkaSource.commit",
+        "trailhouse.consumer.membership.source:KafkaSource.commit",
         lambda original: (
             lambda self, offsets: (
                 "later" if (outcome := original(self, offsets)) == "fenced" else outcome
@@ -110,7 +111,8 @@ def _keep_hold_over_a_rebalance() -> None:
 
 def _exit_without_draining() -> None:
     replace(
-        "trailhouse.consumer.host:WorkerProcess._on_sigterm", lambda _: lambda _self: os._exit(0)
+        "trailhouse.consumer.host.process:WorkerProcess._on_sigterm",
+        lambda _: lambda _self: os._exit(0),
     )
 
 
@@ -123,7 +125,7 @@ def _no_polling_while_waiting() -> None:
 
         return fill
 
-    replace("trailhouse.consumer.group_session:GroupSession._fill", make)
+    replace("trailhouse.consumer.membership.session:GroupSession._fill", make)
 
 
 def _no_insert_deadline() -> None:
@@ -139,7 +141,7 @@ def _no_insert_deadline() -> None:
 
 
 def _unclamped_times() -> None:
-    from trailhouse.consumer.rows import Place
+    from trailhouse.consumer.batch.rows import Place
 
     def places_of(received: Any) -> Any:
         return Place(
@@ -148,7 +150,7 @@ def _unclamped_times() -> None:
             [message.timestamp()[1] for message in received],
         )
 
-    replace("trailhouse.consumer.batch:places_of", lambda _: places_of)
+    replace("trailhouse.consumer.batch.batch:places_of", lambda _: places_of)
 
 
 def _known_versions_only() -> None:
@@ -163,19 +165,19 @@ def _known_versions_only() -> None:
 
         return envelope_of
 
-    replace("trailhouse.consumer.batch:envelope_of", make)
-    replace("trailhouse.consumer.batch:decode_all", lambda _: lambda _records: None)
+    replace("trailhouse.consumer.batch.batch:envelope_of", make)
+    replace("trailhouse.consumer.batch.batch:decode_all", lambda _: lambda _records: None)
 
 
 def _begin_at_the_end() -> None:
-    from trailhouse.consumer.verdict import Verdict
+    from trailhouse.consumer.membership.start_decision import Verdict
 
     def make(original: Any) -> Any:
         return lambda place: (
             original(place) if place.committed is not None else Verdict(place.log_end, ())
         )
 
-    replace("trailhouse.consumer.footing:judge", make)
+    replace("trailhouse.consumer.membership.offset_check:judge", make)
 
 
 def _fire_and_forget_inserts() -> None:
@@ -219,22 +221,22 @@ def _first_topic_id_for_ever() -> None:
 
         return origin
 
-    replace("trailhouse.consumer.kafka_origin:KafkaOrigin.origin", make)
+    replace("trailhouse.broker.topic_identity:KafkaOrigin.origin", make)
 
 
 def _no_gap_check() -> None:
-    from trailhouse.consumer.verdict import Verdict
+    from trailhouse.consumer.membership.start_decision import Verdict
 
     def make(_original: Any) -> Any:
         return lambda place: Verdict(place.committed or place.log_start, ())
 
-    replace("trailhouse.consumer.footing:judge", make)
+    replace("trailhouse.consumer.membership.offset_check:judge", make)
 
 
 def _give_up_sending() -> None:
 
     replace(
-        "trailhouse.producer.sender:client_options",
+        "trailhouse.producer.delivery.sender:client_options",
         lambda original: (
             lambda config: (
                 original(config)
@@ -249,7 +251,7 @@ def _give_up_sending() -> None:
 
 
 def _no_checksums() -> None:
-    from trailhouse.producer import frame as frames
+    from trailhouse.producer.spool import frame as frames
 
     def unchecked(content: bytes, begin: int, end: int, offset: int) -> Any:
         number, _, key_bytes = struct.unpack_from("<QIH", content, begin + len(frames.MARKER))
@@ -257,17 +259,19 @@ def _no_checksums() -> None:
         key = content[body : body + key_bytes]
         return frames.Frame(number, key, content[body + key_bytes : end], offset + end)
 
-    replace("trailhouse.producer.frame:_frame", lambda _: unchecked)
+    replace("trailhouse.producer.spool.frame:_frame", lambda _: unchecked)
 
 
 def _no_close_at_exit() -> None:
-    from trailhouse.producer import process_hooks
+    from trailhouse.producer.delivery import process_hooks
 
     atexit.unregister(process_hooks.close_all)
 
 
 def _overtake_the_backlog() -> None:
-    replace("trailhouse.producer.outbox:Outbox.admit", lambda _: _admit_the_newest_first)
+    replace(
+        "trailhouse.producer.delivery.send_queue:Outbox.admit", lambda _: _admit_the_newest_first
+    )
 
 
 def _admit_the_newest_first(outbox: Any, **_kwargs: Any) -> None:
@@ -282,7 +286,7 @@ def _admit_the_newest_first(outbox: Any, **_kwargs: Any) -> None:
 
 def _no_adoption() -> None:
     replace(
-        "trailhouse.producer.inheritance:Inheritance.find",
+        "trailhouse.producer.spool.orphans:Inheritance.find",
         lambda _: lambda _self, **_kwargs: list[Any](),
     )
 
@@ -299,7 +303,7 @@ def _swallow_spool_errors() -> None:
 
         return append
 
-    replace("trailhouse.producer.spool:Spool.append", make)
+    replace("trailhouse.producer.spool.writer:Spool.append", make)
 
 
 def _trust_any_owner() -> None:
@@ -308,9 +312,9 @@ def _trust_any_owner() -> None:
 
 
 def _no_note_of_what_was_written() -> None:
-    from trailhouse.producer.spool_notes import Written
+    from trailhouse.producer.spool.metadata import Written
 
-    replace("trailhouse.producer.inheritance:read_written", lambda _: lambda _path: Written(0, 0))
+    replace("trailhouse.producer.spool.orphans:read_written", lambda _: lambda _path: Written(0, 0))
 
 
 class Mechanism(NamedTuple):
@@ -321,7 +325,7 @@ class Mechanism(NamedTuple):
     settings: Mapping[str, object] = {}
 
 
-_GROUP = "trailhouse.consumer.group_session"
+_GROUP = "trailhouse.consumer.membership.session"
 MECHANISMS: dict[str, Mechanism] = {
     # the worker
     "commit_after_insert": Mechanism(_commit_first, ("fault_02 and before_insert",)),
@@ -330,14 +334,14 @@ MECHANISMS: dict[str, Mechanism] = {
     "unknown_codes_pass": Mechanism(_every_code_blames_the_data, ("fault_11",)),
     "insert_deadline": Mechanism(_no_insert_deadline, ("fault_08 and blackhole",)),
     "quarantine": Mechanism(
-        _returning("trailhouse.consumer.writer:BatchWriter._quarantine"), ("fault_13",)
+        _returning("trailhouse.consumer.batch.writer:BatchWriter._quarantine"), ("fault_13",)
     ),
     "bisect": Mechanism(_no_bisect, ("fault_12",)),
     "breaker": Mechanism(_returning(f"{_GROUP}:check_share"), ("fault_14",)),
     "byte_cap": Mechanism(_no_byte_cap, ("fault_31",)),
     "drain": Mechanism(_exit_without_draining, ("fault_04",)),
     "drain_deadline": Mechanism(
-        _returning("trailhouse.consumer.host:_cut_off_after"), ("fault_03_slow",)
+        _returning("trailhouse.consumer.host.process:_cut_off_after"), ("fault_03_slow",)
     ),
     "drop_on_rebalance": Mechanism(_keep_hold_over_a_rebalance, ("fault_05",)),
     "polling_while_waiting": Mechanism(_no_polling_while_waiting, ("fault_09",)),
@@ -348,7 +352,7 @@ MECHANISMS: dict[str, Mechanism] = {
     "gap_check": Mechanism(_no_gap_check, ("fault_21", "fault_29")),
     "watchdog": Mechanism(_nothing, ("fault_32",), {"worker_watchdog_seconds": 0}),
     "progress_of_each_partition": Mechanism(
-        _returning("trailhouse.consumer.lookout:Lookout._note_stalls"), ("fault_33",)
+        _returning("trailhouse.consumer.membership.lag_monitor:Lookout._note_stalls"), ("fault_33",)
     ),
     "acknowledged_insert": Mechanism(_fire_and_forget_inserts, ("fault_30",)),
     # the tables
@@ -368,7 +372,7 @@ MECHANISMS: dict[str, Mechanism] = {
     "spool_errors": Mechanism(_swallow_spool_errors, ("fault_24_disk_full and limited",)),
     "send_until_acknowledged": Mechanism(_give_up_sending, ("fault_19 and outage", "fault_23")),
     "fork_reset": Mechanism(
-        _returning("trailhouse.producer.dispatcher:Dispatcher.after_fork"),
+        _returning("trailhouse.producer.delivery.dispatcher:Dispatcher.after_fork"),
         ("fault_25 and after_first",),
     ),
     "close_at_exit": Mechanism(_no_close_at_exit, ("fault_26 and return",)),

@@ -26,7 +26,7 @@ from confluent_kafka import KafkaException
 
 from group_offsets import GroupOffsets
 from history import History, Invoked, digest_of, read_history
-from trailhouse.consumer.kafka_admin import KafkaAdmin, PartitionLag
+from trailhouse.broker.admin import KafkaAdmin, PartitionLag
 from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig, decode
 from trailhouse.schemas.errors import StorageError
 from trailhouse.store import ClickHouse

@@ -10,8 +10,8 @@ from confluent_kafka import Consumer, TopicPartition
 
 from producing import marks_of, read_topic
 from trailhouse.producer import AuditLogger
-from trailhouse.producer.drain import drain
-from trailhouse.producer.spool_status import SpoolsStatus, spools_status
+from trailhouse.producer.delivery.drain import drain
+from trailhouse.producer.spool.status import SpoolsStatus, spools_status
 from trailhouse.schemas import AuditEvent, KafkaConfig, ProducerConfig, decode
 from waiting import DEADLINE_SECONDS
 

@@ -18,7 +18,7 @@ from typing import Any, cast
 from confluent_kafka import Producer
 from prometheus_client.parser import text_string_to_metric_families
 
-from trailhouse.consumer.metrics import PREFIX
+from trailhouse.consumer.monitoring.metrics import PREFIX
 from trailhouse.devstack.ports import free_port
 from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig
 from trailhouse.schemas.topic import key_of

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trailhouse.cli.console import say, say_json, tell, tell_step
-from trailhouse.cli.formats import Format, FormatOption
-from trailhouse.cli.printable import counted
-from trailhouse.cli.since import EXAMPLES as TIMES
-from trailhouse.cli.since import since as since_of
+from trailhouse.cli.output.console import say, say_json, tell, tell_step
+from trailhouse.cli.output.formats import Format, FormatOption
+from trailhouse.cli.output.printable import counted
+from trailhouse.cli.times_and_offsets import EXAMPLES as TIMES
+from trailhouse.cli.times_and_offsets import since as since_of
 
 if TYPE_CHECKING:
-    from trailhouse.consumer.account import Account
-    from trailhouse.consumer.account_absent import Absent
+    from trailhouse.operate.account.absent import Absent
+    from trailhouse.operate.account.balance import Account
 
 EXAMPLES = (
     "trailhouse account",
@@ -46,8 +46,8 @@ def account(
     The exit code is 1 when an event is missing, a producer's numbers jump as no loss explains, or
     nothing is known of the session.
     """
-    from trailhouse.consumer.account import account as balance
-    from trailhouse.consumer.account_look import Scope
+    from trailhouse.operate.account.balance import account as balance
+    from trailhouse.operate.account.snapshot import Scope
     from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig, WorkerConfig
     from trailhouse.store import ClickHouse
     from trailhouse.store.migrate import check_with
@@ -76,10 +76,10 @@ def account(
 
 def _spooled(topic: str) -> Iterator[bytes]:
     """Yield the records in this machine's spools that are on their way to *topic*."""
-    from trailhouse.producer.frame import Frame
-    from trailhouse.producer.spool_notes import destination_of
-    from trailhouse.producer.spool_reader import frames_of
-    from trailhouse.producer.spool_root import folders, root_of
+    from trailhouse.producer.spool.frame import Frame
+    from trailhouse.producer.spool.metadata import destination_of
+    from trailhouse.producer.spool.reader import frames_of
+    from trailhouse.producer.spool.root import folders, root_of
     from trailhouse.schemas.config import ProducerConfig
 
     for path in folders(root_of(ProducerConfig())):

@@ -8,8 +8,6 @@ import typer
 
 from trailhouse.cli import (
     account,
-    demo,
-    emit,
     init,
     log,
     reconcile,
@@ -20,7 +18,9 @@ from trailhouse.cli import (
     version,
     worker,
 )
+from trailhouse.cli.demo import command as demo
 from trailhouse.cli.dev import dev_app
+from trailhouse.cli.emit import command as emit
 from trailhouse.cli.quarantine import quarantine_app
 from trailhouse.cli.spool import spool_app
 

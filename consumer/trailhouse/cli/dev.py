@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from trailhouse.cli.console import say, say_json, tell
-from trailhouse.cli.formats import Format, FormatOption
+from trailhouse.cli.output.console import say, say_json, tell
+from trailhouse.cli.output.formats import Format, FormatOption
 
 if TYPE_CHECKING:
     from trailhouse.devstack import DevStack, PartName
@@ -99,9 +99,9 @@ def dev(
     """Run the stack; what a sub-command does stands there."""
     if context.invoked_subcommand is not None:
         return
-    from trailhouse.consumer.init import apply_init
     from trailhouse.devstack import DevStack, Ports, default_data_dir
     from trailhouse.devstack.foreground import hold, run_under
+    from trailhouse.operate.setup import apply_init
 
     command: list[str] | None = context.meta.get(_COMMAND)
     if command == []:

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from trailhouse.cli.console import say, say_json
-from trailhouse.cli.formats import Format, FormatOption
+from trailhouse.cli.output.console import say, say_json
+from trailhouse.cli.output.formats import Format, FormatOption
 
 EXAMPLES = ("trailhouse init --dry-run", "trailhouse init")
 
@@ -17,7 +17,7 @@ def init(
     format: FormatOption = Format.TABLE,
 ) -> None:
     """Make the topic and the tables; running it again mends what is missing, and touches no data."""
-    from trailhouse.consumer.init import apply_init, plan_init
+    from trailhouse.operate.setup import apply_init, plan_init
     from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig
 
     kafka, clickhouse = KafkaConfig(), ClickHouseConfig()

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trailhouse.cli.console import say, tell, write_records
-from trailhouse.cli.formats import EventFormat
-from trailhouse.cli.printable import counted
-from trailhouse.cli.since import SINCE_HELP, UNTIL_HELP
-from trailhouse.cli.since import since as since_of
-from trailhouse.cli.since import until as until_of
+from trailhouse.cli.output.console import say, tell, write_records
+from trailhouse.cli.output.formats import EventFormat
+from trailhouse.cli.output.printable import counted
+from trailhouse.cli.times_and_offsets import SINCE_HELP, UNTIL_HELP
+from trailhouse.cli.times_and_offsets import since as since_of
+from trailhouse.cli.times_and_offsets import until as until_of
 
 if TYPE_CHECKING:
     from trailhouse.cli.nothing_found import Asked
@@ -102,7 +102,7 @@ def _write(found: Sequence["AuditEvent | AlteredEvent"], format: EventFormat) ->
         case EventFormat.JSONL:
             _write_lines(events)
         case EventFormat.CSV:
-            from trailhouse.cli.csv_rows import csv_lines
+            from trailhouse.cli.output.csv_rows import csv_lines
 
             for line in csv_lines(events):
                 say(line)
@@ -121,15 +121,15 @@ def _tell_altered(altered: Sequence["AlteredEvent"]) -> None:
 
 
 def _print_table(events: Sequence["AuditEvent | AlteredEvent"]) -> None:
-    from trailhouse.cli.console import results
-    from trailhouse.cli.table import EVENT_COLUMNS, event_rows, print_table
+    from trailhouse.cli.output.console import results
+    from trailhouse.cli.output.table import EVENT_COLUMNS, event_rows, print_table
 
     if events:
         print_table(results(), EVENT_COLUMNS, event_rows(events))
 
 
 def _write_lines(events: Sequence["AuditEvent"]) -> None:
-    from trailhouse.cli.lines import one_line
+    from trailhouse.cli.emit.lines import one_line
 
     respelled = 0
     for event in events:

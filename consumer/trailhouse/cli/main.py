@@ -13,9 +13,9 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from trailhouse.cli.console import discard_output, tell
-from trailhouse.cli.extras import way_out
-from trailhouse.cli.wrong_use import in_our_words
+from trailhouse.cli.missing_extras import way_out
+from trailhouse.cli.output.console import discard_output, tell
+from trailhouse.cli.usage_errors import in_our_words
 from trailhouse.schemas.errors import TrailhouseError
 
 FAILURE = 1

@@ -5,8 +5,8 @@ import difflib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
-from trailhouse.cli.printable import counted
-from trailhouse.schemas.plain import rfc3339
+from trailhouse.cli.output.printable import counted
+from trailhouse.schemas.json_form import rfc3339
 
 if TYPE_CHECKING:
     from trailhouse.query import SessionOutline

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trailhouse.cli.console import say, say_json, tell
-from trailhouse.cli.formats import Format, FormatOption
-from trailhouse.cli.printable import counted
-from trailhouse.cli.since import EXAMPLES as TIMES
-from trailhouse.cli.since import place as place_of
-from trailhouse.cli.since import since as since_of
-from trailhouse.cli.since import until as until_of
+from trailhouse.cli.output.console import say, say_json, tell
+from trailhouse.cli.output.formats import Format, FormatOption
+from trailhouse.cli.output.printable import counted
+from trailhouse.cli.times_and_offsets import EXAMPLES as TIMES
+from trailhouse.cli.times_and_offsets import place as place_of
+from trailhouse.cli.times_and_offsets import since as since_of
+from trailhouse.cli.times_and_offsets import until as until_of
 
 if TYPE_CHECKING:
     from trailhouse.operate import Requeued
@@ -80,8 +80,8 @@ def list_records(
     if format is Format.JSON:
         say_json(rows)
     elif rows:
-        from trailhouse.cli.console import results
-        from trailhouse.cli.table import print_table
+        from trailhouse.cli.output.console import results
+        from trailhouse.cli.output.table import print_table
 
         print_table(results(), _COLUMNS, [_cells(row) for row in rows])
     elif is_empty:
@@ -198,7 +198,7 @@ def _outcome(found: "Requeued") -> str:
 
 
 def _summary(record: "Quarantined") -> dict[str, Any]:
-    from trailhouse.schemas.plain import rfc3339
+    from trailhouse.schemas.json_form import rfc3339
 
     return {
         "cluster": record.at.cluster,
@@ -228,7 +228,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _description(record: "Quarantined", topic: str) -> list[str]:
-    from trailhouse.schemas.plain import rfc3339
+    from trailhouse.schemas.json_form import rfc3339
 
     size = "no value" if record.record is None else counted(record.size_bytes, "byte")
     if record.record is not None and not record.is_whole:

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trailhouse.cli.console import say, say_json, tell_step
-from trailhouse.cli.formats import Format, FormatOption
-from trailhouse.cli.printable import counted
-from trailhouse.cli.since import EXAMPLES as TIMES
-from trailhouse.cli.since import since as since_of
+from trailhouse.cli.output.console import say, say_json, tell_step
+from trailhouse.cli.output.formats import Format, FormatOption
+from trailhouse.cli.output.printable import counted
+from trailhouse.cli.times_and_offsets import EXAMPLES as TIMES
+from trailhouse.cli.times_and_offsets import since as since_of
 
 if TYPE_CHECKING:
-    from trailhouse.consumer.reconcile import Reconciliation
-    from trailhouse.consumer.reconcile_columns import Contradiction
-    from trailhouse.consumer.reconcile_deep import Deep
+    from trailhouse.operate.reconcile.comparison import Reconciliation
+    from trailhouse.operate.reconcile.deep import Deep
+    from trailhouse.operate.reconcile.derived_columns import Contradiction
 
 EXAMPLES = (
     "trailhouse reconcile",
@@ -76,7 +76,7 @@ def reconcile(
 def _compared(
     since: dt.datetime | None, partitions: Sequence[int], *, is_deep: bool
 ) -> "Reconciliation":
-    from trailhouse.consumer.reconcile import reconcile as compare
+    from trailhouse.operate.reconcile.comparison import reconcile as compare
     from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig, WorkerConfig
     from trailhouse.store import ClickHouse
     from trailhouse.store.migrate import check_with
@@ -98,7 +98,7 @@ def _compared(
 def _check_hashes(format: Format) -> None:
     import msgspec
 
-    from trailhouse.consumer.reconcile_hashes import SLICE_TIMEOUT_SECONDS, check_hashes
+    from trailhouse.operate.reconcile.row_hashes import SLICE_TIMEOUT_SECONDS, check_hashes
     from trailhouse.schemas.config import ClickHouseConfig
     from trailhouse.store import ClickHouse
     from trailhouse.store.migrate import check_with
@@ -118,8 +118,8 @@ def _check_hashes(format: Format) -> None:
 
 
 def _print(found: "Reconciliation") -> None:
-    from trailhouse.cli.console import results
-    from trailhouse.cli.table import print_table
+    from trailhouse.cli.output.console import results
+    from trailhouse.cli.output.table import print_table
 
     columns = ("partition", "log", "committed", "ledger end", "checked", "elsewhere", "gaps")
     rows = [

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trailhouse.cli.console import say, say_json
-from trailhouse.cli.formats import Format, FormatOption
-from trailhouse.cli.printable import counted
-from trailhouse.cli.since import EXAMPLES as TIMES
-from trailhouse.cli.since import first_bound, last_bound
+from trailhouse.cli.output.console import say, say_json
+from trailhouse.cli.output.formats import Format, FormatOption
+from trailhouse.cli.output.printable import counted
+from trailhouse.cli.times_and_offsets import EXAMPLES as TIMES
+from trailhouse.cli.times_and_offsets import first_bound, last_bound
 
 if TYPE_CHECKING:
-    from trailhouse.consumer.replay import Replayed
+    from trailhouse.operate.replay.replay import Replayed
 
 EXAMPLES = (
     "trailhouse replay --from 3:1200 --to 3:1450",
@@ -57,11 +57,11 @@ def replay(
 
 
 def _replayed(begin: Any, end: Any, partition: int | None) -> "Replayed":
-    from trailhouse.consumer.kafka_admin import KafkaAdmin
-    from trailhouse.consumer.kafka_origin import KafkaOrigin
-    from trailhouse.consumer.replay import Replay
-    from trailhouse.consumer.replay_plan import wanted_ranges
-    from trailhouse.consumer.replay_source import TopicReader
+    from trailhouse.broker.admin import KafkaAdmin
+    from trailhouse.broker.topic_identity import KafkaOrigin
+    from trailhouse.broker.topic_reader import TopicReader
+    from trailhouse.operate.replay.plan import wanted_ranges
+    from trailhouse.operate.replay.replay import Replay
     from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig, WorkerConfig
     from trailhouse.store import ClickHouse
     from trailhouse.store.migrate import check_with
@@ -91,7 +91,7 @@ def _progress(total_records: int) -> Generator[Callable[["Replayed"], None]]:
     """Show how far it is when standard error is a terminal."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from trailhouse.cli.console import progress
+    from trailhouse.cli.output.console import progress
 
     console = progress()
     columns = (

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from trailhouse.cli.console import say_json, tell
-from trailhouse.cli.formats import Format, FormatOption
-from trailhouse.cli.since import SINCE_HELP
-from trailhouse.cli.since import since as since_of
+from trailhouse.cli.output.console import say_json, tell
+from trailhouse.cli.output.formats import Format, FormatOption
+from trailhouse.cli.times_and_offsets import SINCE_HELP
+from trailhouse.cli.times_and_offsets import since as since_of
 
 EXAMPLES = ("trailhouse sessions", "trailhouse sessions --since 24h --tenant acme --format json")
 COLUMNS = ("session", "events", "appended", "type")
@@ -33,9 +33,9 @@ def sessions(
     if format is Format.JSON:
         say_json(found)
     elif found:
-        from trailhouse.cli.console import results
-        from trailhouse.cli.table import print_table
-        from trailhouse.schemas.plain import rfc3339
+        from trailhouse.cli.output.console import results
+        from trailhouse.cli.output.table import print_table
+        from trailhouse.schemas.json_form import rfc3339
 
         rows = [
             (each.session_id, str(each.events), rfc3339(each.last_appended_at), each.last_type)
@@ -48,7 +48,7 @@ def sessions(
 
 
 def _wanted(tenant: str | None, since: dt.datetime | None) -> str:
-    from trailhouse.schemas.plain import rfc3339
+    from trailhouse.schemas.json_form import rfc3339
 
     whose = "" if tenant is None else f" for tenant {tenant!r}"
     return whose + ("" if since is None else f" appended since {rfc3339(since.astimezone(dt.UTC))}")

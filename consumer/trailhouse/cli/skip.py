@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from trailhouse.cli.console import say
+from trailhouse.cli.output.console import say
 
 EXAMPLES = (
     'trailhouse skip 3:1200 --reason "a damaged batch at the end of the log" --dry-run',
@@ -28,9 +28,9 @@ def skip(
     A worker passes over what cannot be opened by itself; this is for what remains. Only the offsets at which
     the group stands can be passed over, and none that is stored.
     """
-    from trailhouse.consumer.ranges import Range
-    from trailhouse.consumer.skip import skip as pass_over
+    from trailhouse.operate.skip import skip as pass_over
     from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig, WorkerConfig
+    from trailhouse.schemas.ranges import Range
     from trailhouse.store import ClickHouse
     from trailhouse.store.migrate import check_with
 

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trailhouse.cli.console import say, say_json, tell, tell_step, write_records
-from trailhouse.cli.formats import Format, FormatOption
+from trailhouse.cli.output.console import say, say_json, tell, tell_step, write_records
+from trailhouse.cli.output.formats import Format, FormatOption
 
 if TYPE_CHECKING:
-    from trailhouse.producer.spool_status import SpoolsStatus
+    from trailhouse.producer.spool.status import SpoolsStatus
 
 _EPILOG = (
     "Examples:\n\ntrailhouse spool status\n\ntrailhouse spool drain --timeout-seconds 60\n\n"
@@ -34,7 +34,7 @@ def status(spool_dir: SpoolDir = None, format: FormatOption = Format.TABLE) -> N
 
     An orphan is sent by the next logger with its settings, or by `trailhouse spool drain`.
     """
-    from trailhouse.producer.spool_status import spools_status
+    from trailhouse.producer.spool.status import spools_status
 
     found = spools_status(_root(spool_dir))
     if format is Format.JSON:
@@ -44,9 +44,9 @@ def status(spool_dir: SpoolDir = None, format: FormatOption = Format.TABLE) -> N
 
 
 def _print(found: "SpoolsStatus") -> None:
-    from trailhouse.cli.console import results
-    from trailhouse.cli.printable import counted
-    from trailhouse.cli.table import print_table
+    from trailhouse.cli.output.console import results
+    from trailhouse.cli.output.printable import counted
+    from trailhouse.cli.output.table import print_table
 
     say(f"folder       {found.folder}")
     if found.spools:
@@ -99,11 +99,11 @@ def drain(
     """
     import msgspec
 
-    from trailhouse.cli.console import show_warnings
-    from trailhouse.cli.printable import counted
-    from trailhouse.producer.drain import drain as send
-    from trailhouse.producer.spool_root import root_of
-    from trailhouse.producer.spool_status import spools_status
+    from trailhouse.cli.output.console import show_warnings
+    from trailhouse.cli.output.printable import counted
+    from trailhouse.producer.delivery.drain import drain as send
+    from trailhouse.producer.spool.root import root_of
+    from trailhouse.producer.spool.status import spools_status
     from trailhouse.schemas.config import ProducerConfig
 
     show_warnings()
@@ -140,10 +140,10 @@ def inspect(
 
     Damaged ranges are named on standard error, and make the exit code 1.
     """
-    from trailhouse.producer.frame import Frame
-    from trailhouse.producer.spool_folder import split
-    from trailhouse.producer.spool_reader import frames_of
-    from trailhouse.producer.spool_root import folders
+    from trailhouse.producer.spool.folder import split
+    from trailhouse.producer.spool.frame import Frame
+    from trailhouse.producer.spool.reader import frames_of
+    from trailhouse.producer.spool.root import folders
 
     root = _root(spool_dir)
     chosen = [path for path in folders(root) if spool in {None, path.name}]
@@ -201,7 +201,7 @@ def discard(
 
 
 def _root(given: Path | None) -> Path:
-    from trailhouse.producer.spool_root import root_of
+    from trailhouse.producer.spool.root import root_of
     from trailhouse.schemas.config import ProducerConfig
 
     return given if given is not None else root_of(ProducerConfig())

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import typer
 
-from trailhouse.cli.console import say, tell
-from trailhouse.cli.printable import counted, printable
-from trailhouse.producer.discard import discard
-from trailhouse.producer.spool_status import SpoolStatus, spools_status
+from trailhouse.cli.output.console import say, tell
+from trailhouse.cli.output.printable import counted, printable
+from trailhouse.producer.spool.discard import discard
+from trailhouse.producer.spool.status import SpoolStatus, spools_status
 
 SHOWN_SPOOLS = 20
 

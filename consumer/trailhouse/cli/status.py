@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from trailhouse.cli.console import say, say_json
-from trailhouse.cli.formats import Format, FormatOption
-from trailhouse.cli.printable import counted
+from trailhouse.cli.output.console import say, say_json
+from trailhouse.cli.output.formats import Format, FormatOption
+from trailhouse.cli.output.printable import counted
 
 if TYPE_CHECKING:
     from trailhouse.operate import KafkaState, PipelineStatus, StoreState

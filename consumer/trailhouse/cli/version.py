@@ -3,8 +3,8 @@
 import platform
 from importlib import metadata
 
-from trailhouse.cli.console import say, say_json
-from trailhouse.cli.formats import Format, FormatOption
+from trailhouse.cli.output.console import say, say_json
+from trailhouse.cli.output.formats import Format, FormatOption
 
 EXAMPLES = ("trailhouse version",)
 _PACKAGES = ("msgspec", "confluent-kafka", "clickhouse-connect", "faust-streaming", "chdb")

@@ -16,7 +16,7 @@ def run_worker() -> int:
     Raises:
         ConfigError: A setting is wrong. Permanent; nothing was started.
     """
-    from trailhouse.consumer.app import app  # Faust takes a second to import
+    from trailhouse.consumer.host.app import app  # Faust takes a second to import
 
     asyncio.set_event_loop(asyncio.new_event_loop())
     app.finalize()

@@ -1,7 +1,7 @@
 """Kafka and ClickHouse on this machine, from packages alone: what `trailhouse dev` and the tests run."""
 
 from trailhouse.devstack.control import ask_stack
-from trailhouse.devstack.folder import default_data_dir
+from trailhouse.devstack.data_folder import default_data_dir
 from trailhouse.devstack.part import PartState, PartStatus
 from trailhouse.devstack.ports import Ports
 from trailhouse.devstack.stack import PART_NAMES, DevStack, PartName

@@ -1,7 +1,7 @@
 """ClickHouse's HTTP interface over the engine in this process: `python -m trailhouse.devstack.clickhouse_server`.
 
 It serves the dev stack and the tests, on the loopback address, to whoever has the password. What SQL may
-do is in ``clickhouse.xml``, and what this process may do at all in `trailhouse.devstack.confinement`.
+do is in ``clickhouse.xml``, and what this process may do at all in `trailhouse.devstack.landlock`.
 What a server has and this has not: more than one user, replication, query logs, external tables and the
 native block compression of ``compress=1``.
 """
@@ -23,13 +23,13 @@ from pathlib import Path
 from aiohttp import web
 
 from trailhouse.devstack.clickhouse import PASSWORD_VARIABLE
-from trailhouse.devstack.confinement import confine
 from trailhouse.devstack.engine import MEMORY_LIMIT_BYTES, Engine
 from trailhouse.devstack.engine_error import EngineError
-from trailhouse.devstack.http_answer import Answer
-from trailhouse.devstack.http_job import HttpJob
-from trailhouse.devstack.http_query import check_source, check_user, digest, read_query
-from trailhouse.devstack.http_sessions import Sessions
+from trailhouse.devstack.http.request import check_source, check_user, digest, read_query
+from trailhouse.devstack.http.response import Answer
+from trailhouse.devstack.http.sessions import Sessions
+from trailhouse.devstack.http.statement_job import HttpJob
+from trailhouse.devstack.landlock import confine
 from trailhouse.schemas.errors import StackError, TrailhouseError
 
 logger = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
-from trailhouse.devstack.closed_folder import read_own, write_own
+from trailhouse.devstack.private_folder import read_own, write_own
 from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig
 from trailhouse.schemas.settings import SETTINGS
 

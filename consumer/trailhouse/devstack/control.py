@@ -15,8 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from trailhouse.devstack.closed_folder import read_own, write_own
 from trailhouse.devstack.ports import HOST
+from trailhouse.devstack.private_folder import read_own, write_own
 from trailhouse.schemas.errors import StackError, TrailhouseError
 
 _LINE_BYTES = 65_536

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from trailhouse.devstack.closed_folder import make_closed
+from trailhouse.devstack.private_folder import make_closed
 from trailhouse.schemas.errors import StackError
 
 KAFKA_VERSION = "4.3.1"

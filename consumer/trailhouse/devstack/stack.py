@@ -18,13 +18,13 @@ from trailhouse.devstack.client_files import (
     settings_of,
     write_client_files,
 )
-from trailhouse.devstack.confinement import landlock_version
 from trailhouse.devstack.control import ControlServer, write_state
-from trailhouse.devstack.folder import DATA_DIR_VARIABLE, DataFolder
+from trailhouse.devstack.data_folder import DATA_DIR_VARIABLE, DataFolder
+from trailhouse.devstack.download_progress import show_download
 from trailhouse.devstack.kafka import Kafka
+from trailhouse.devstack.landlock import landlock_version
 from trailhouse.devstack.part import Part, PartStatus
 from trailhouse.devstack.ports import HOST, Ports, check_free
-from trailhouse.devstack.progress import show_download
 from trailhouse.devstack.supervisor import Supervisor
 from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig
 from trailhouse.schemas.errors import StackError
@@ -57,7 +57,7 @@ class DevStack:
         data_dir: Where the parts keep their data; one stack a folder.
         ports: Where they listen; free ports by default.
         parts: Which of them to run.
-        apply_init: Makes topic and tables before a worker starts: `trailhouse.consumer.init.apply_init`.
+        apply_init: Makes topic and tables before a worker starts: `trailhouse.operate.setup.apply_init`.
             Handed in, so that the stack depends on no part that it runs.
         echo: Takes one line a change of state.
 

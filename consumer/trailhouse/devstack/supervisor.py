@@ -20,7 +20,7 @@ from trailhouse.schemas.errors import StackError
 
 logger = logging.getLogger(__name__)
 
-_PACT = Path(__file__).with_name("death_pact.py")
+_PACT = Path(__file__).with_name("parent_death.py")
 _TICK_SECONDS = 0.05
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 10.0

@@ -7,8 +7,8 @@ from itertools import islice
 
 import msgspec
 
-from trailhouse.consumer.kafka_origin import KafkaOrigin
-from trailhouse.consumer.requeue import Requeuer
+from trailhouse.broker.requeuer import Requeuer
+from trailhouse.broker.topic_identity import KafkaOrigin
 from trailhouse.query.quarantine import Coordinates, Quarantine, Quarantined
 from trailhouse.schemas.config import KafkaConfig
 from trailhouse.store import ClickHouse

@@ -7,15 +7,15 @@ from typing import Any
 
 import msgspec
 
-from trailhouse.consumer.group_members import GroupMember
-from trailhouse.consumer.group_warnings import topic_settings, unknown_members
-from trailhouse.consumer.incidents import incident_counts
-from trailhouse.consumer.kafka_admin import KafkaAdmin, PartitionLag
+from trailhouse.broker.admin import KafkaAdmin, PartitionLag
+from trailhouse.broker.group_members import GroupMember
+from trailhouse.consumer.batch.incidents import incident_counts
+from trailhouse.consumer.membership.group_warnings import topic_settings, unknown_members
 from trailhouse.query import AuditReader
 from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig, WorkerConfig
 from trailhouse.schemas.errors import BrokerRejectedError, TrailhouseError
+from trailhouse.schemas.json_form import rfc3339, utc
 from trailhouse.schemas.migrations import migrations
-from trailhouse.schemas.plain import rfc3339, utc
 from trailhouse.store import ClickHouse
 
 TIMEOUT_SECONDS = 5.0

@@ -8,13 +8,13 @@ from typing import Literal, Self, overload
 
 import msgspec
 
+from trailhouse.query.append_order import Key, keys_in_append_order
 from trailhouse.query.filters import (
     SessionFilter,
     fleet_filter,
     session_filter,
     tenant,
 )
-from trailhouse.query.order import Key, keys_in_append_order
 from trailhouse.query.outline import (
     EMPTY,
     RecentSession,
@@ -24,7 +24,7 @@ from trailhouse.query.outline import (
 )
 from trailhouse.query.overview import Overview, count_by_type, read_overview
 from trailhouse.query.records import AlteredEvent, fetch_events, fetch_session
-from trailhouse.query.stored import STORED_TIMEOUT_SECONDS, Receipt, wait_stored
+from trailhouse.query.wait_stored import STORED_TIMEOUT_SECONDS, Receipt, wait_stored
 from trailhouse.schemas import AuditEvent, ClickHouseConfig
 from trailhouse.schemas.errors import IntegrityError, QueryError
 from trailhouse.store import ClickHouse

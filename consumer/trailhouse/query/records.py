@@ -9,15 +9,15 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from trailhouse.query.conditions import scope, scope_parameters
-from trailhouse.query.filters import SessionFilter
-from trailhouse.query.order import (
+from trailhouse.query.append_order import (
     STORED_COLUMNS,
     Key,
     Stored,
     in_append_order,
     keys_in_append_order,
 )
+from trailhouse.query.conditions import scope, scope_parameters
+from trailhouse.query.filters import SessionFilter
 from trailhouse.schemas import AuditEvent
 from trailhouse.schemas.codec import decode_events
 from trailhouse.schemas.errors import IntegrityError, InvalidEventError

@@ -8,7 +8,7 @@ import msgspec
 
 
 class Column(ABC):
-    """The values of one column, encoded already; made by `trailhouse.store.native.column_of`."""
+    """The values of one column, encoded already; made by `trailhouse.store.native_format.column_of`."""
 
     def __init__(self) -> None:
         self._rows = 0
@@ -61,7 +61,7 @@ class Table(NamedTuple):
 
 
 class Block(msgspec.Struct, frozen=True, kw_only=True):
-    """Rows for one insert; the values of a column are what `trailhouse.store.native` lists.
+    """Rows for one insert; the values of a column are what `trailhouse.store.native_format` lists.
 
     ClickHouse stores a block of at most 1,048,449 rows and 256 MiB whole or not at all in each
     partition, a year, that it touches.

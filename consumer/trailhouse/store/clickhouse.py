@@ -20,7 +20,7 @@ from trailhouse.schemas.errors import StorageUnavailableError
 from trailhouse.store.block import Block
 from trailhouse.store.errors import translated
 from trailhouse.store.http_pool import HttpPool
-from trailhouse.store.native import encode
+from trailhouse.store.native_format import encode
 
 # It warns of each failure that it also raises, and we raise on: without this, Python would print
 # those warnings in programs that configure no logging. Where logging is configured they still show.

@@ -1,7 +1,8 @@
 """The four tables that the worker writes: their columns in order, and the type of each.
 
-A `Block` for one of them holds a Python sequence a column, or a column encoded already, as `trailhouse.store.native`
-says; the columns that ClickHouse works out by itself (``ver``, ``occurred_at``) are not written and not here.
+A `Block` for one of them holds a Python sequence a column, or a column encoded already, as
+`trailhouse.store.native_format` says; the columns that ClickHouse works out by itself (``ver``,
+``occurred_at``) are not written and not here.
 A test compares these with the real tables.
 """
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
-from trailhouse.producer.off_loop import off_loop
 from trailhouse.producer.receipt import DEFAULT_TIMEOUT_SECONDS
+from trailhouse.producer.run_in_thread import off_loop
 from trailhouse.schemas.draft import GIVEN, EventDraft, Processor, processed
 from trailhouse.schemas.errors import DeliveryError
 from trailhouse.schemas.event import unknown_field
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-    from trailhouse.producer.dispatcher import Dispatcher
+    from trailhouse.producer.delivery.dispatcher import Dispatcher
     from trailhouse.producer.receipt import Receipt
     from trailhouse.schemas.event_type import EventType
     from trailhouse.schemas.record import Actor

@@ -25,17 +25,17 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from trailhouse.producer.descriptions import envelope_of
+from trailhouse.producer.object_fields import envelope_of
 from trailhouse.schemas.draft import EventDraft
 from trailhouse.schemas.errors import InvalidEventError
 from trailhouse.schemas.event import check_id, checked_actor
-from trailhouse.schemas.plain import is_a, is_text, kind_of
+from trailhouse.schemas.json_form import is_a, is_text, kind_of
 from trailhouse.schemas.record import Actor
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from trailhouse.producer.layers import Layers, Pushed
+    from trailhouse.producer.context_layers import Layers, Pushed
     from trailhouse.schemas.draft import Processor
 
 

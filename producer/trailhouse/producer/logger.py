@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Never, Self, cast
 
-from trailhouse.producer import telemetry_handlers
 from trailhouse.producer.async_calls import AsyncCalls, note_on
+from trailhouse.producer.audit_switch import Switches, Switching
 from trailhouse.producer.context import (
     AuditContext,
     Binding,
@@ -15,26 +15,26 @@ from trailhouse.producer.context import (
     fields_of,
     stamper,
 )
-from trailhouse.producer.dispatcher import Dispatcher
-from trailhouse.producer.layers import Layers
+from trailhouse.producer.context_layers import Layers
+from trailhouse.producer.delivery.dispatcher import Dispatcher
 from trailhouse.producer.receipt import DEFAULT_TIMEOUT_SECONDS, bounded
 from trailhouse.producer.run_events import RunEvents
-from trailhouse.producer.switch import Switches, Switching
+from trailhouse.producer.telemetry import handlers
 from trailhouse.schemas.config import ProducerConfig
 from trailhouse.schemas.draft import EventDraft, draft_of
 from trailhouse.schemas.errors import DeliveryError, InvalidEventError
 from trailhouse.schemas.event import AuditEvent, unknown_field
 from trailhouse.schemas.event_type import EventType
-from trailhouse.schemas.plain import kind_of
+from trailhouse.schemas.json_form import kind_of
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Mapping
     from types import TracebackType
 
+    from trailhouse.producer.audit_switch import SwitchToken
     from trailhouse.producer.receipt import Receipt
     from trailhouse.producer.stats import Stats
-    from trailhouse.producer.switch import SwitchToken
     from trailhouse.schemas.record import Actor
 
 NOT_GIVEN: Any = None
@@ -328,7 +328,7 @@ class AuditLogger(RunEvents, AsyncCalls):
         ``TRAILHOUSE_PRODUCER_ON_UNENCODABLE=raise``; an event that cannot be logged is told in our log, by
         its name, run and session, and counted in `stats` as `unlogged_total`.
         """
-        telemetry_handlers.attach(
+        handlers.attach(
             self,
             self.bind,
             self._dispatcher.count_unlogged,
@@ -337,7 +337,7 @@ class AuditLogger(RunEvents, AsyncCalls):
 
     def detach_telemetry_handlers(self) -> None:
         """Undo `attach_telemetry_handlers`; does nothing when not attached."""
-        telemetry_handlers.detach(self)
+        handlers.detach(self)
 
     def __enter__(self) -> Self:
         return self

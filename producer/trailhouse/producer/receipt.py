@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Generator
 
-    from trailhouse.producer.queued_event import Delivery, QueuedEvent
+    from trailhouse.producer.spool.queued_event import Delivery, QueuedEvent
     from trailhouse.schemas.errors import DeliveryError, DeliveryRejectedError
 
 _STAYS = "it stays in the spool, and the next logger or `trailhouse spool drain` sends it"

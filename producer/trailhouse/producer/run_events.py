@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from trailhouse.producer import descriptions
+from trailhouse.producer import object_fields
 from trailhouse.producer.context import described
 from trailhouse.schemas.draft import EventDraft
 from trailhouse.schemas.event_type import EventType
@@ -28,7 +28,7 @@ class RunEvents(ABC):
     def log_run_started(self, run: object = None, session: object = None) -> Receipt | None:
         """Log `run_started` with the agent and the run's `status`."""
         return self._log_run(
-            EventType.RUN_STARTED, run, session, descriptions.started_data, with_metadata=True
+            EventType.RUN_STARTED, run, session, object_fields.started_data, with_metadata=True
         )
 
     def log_run_completed(
@@ -40,7 +40,7 @@ class RunEvents(ABC):
             EventType.RUN_COMPLETED,
             run,
             session,
-            lambda run, session: descriptions.completed_data(run, session, result),
+            lambda run, session: object_fields.completed_data(run, session, result),
             with_metadata=True,
         )
 
@@ -52,7 +52,7 @@ class RunEvents(ABC):
             EventType.RUN_FAILED,
             run,
             session,
-            lambda run, session: descriptions.failed_data(run, session, error),
+            lambda run, session: object_fields.failed_data(run, session, error),
             with_metadata=True,
         )
 
@@ -64,7 +64,7 @@ class RunEvents(ABC):
             EventType.RUN_CANCELLED,
             run,
             session,
-            lambda run, session: descriptions.failed_data(run, session, error),
+            lambda run, session: object_fields.failed_data(run, session, error),
             with_metadata=True,
         )
 
@@ -76,7 +76,7 @@ class RunEvents(ABC):
             EventType.ERROR_OCCURRED,
             run,
             session,
-            lambda run, session: descriptions.failed_data(run, session, error),
+            lambda run, session: object_fields.failed_data(run, session, error),
         )
 
     def log_usage_metrics(
@@ -104,7 +104,7 @@ class RunEvents(ABC):
     ) -> Receipt | None:
         run, session = described(run), described(session)
         bound = self._bound
-        draft = bound.stamp(EventDraft(type=type, **descriptions.envelope_of(run, session)))
+        draft = bound.stamp(EventDraft(type=type, **object_fields.envelope_of(run, session)))
         if self._admit(draft) is None:
             return None
         if run is None and draft.run_id == bound.run_id:
@@ -117,7 +117,7 @@ class RunEvents(ABC):
         ):  # that one is verbatim
             data["agent_id"] = draft.agent_id
         if with_metadata:
-            draft.metadata = descriptions.metadata_of(run, session)
+            draft.metadata = object_fields.metadata_of(run, session)
         return self._write(draft)
 
     @property

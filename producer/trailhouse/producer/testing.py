@@ -14,21 +14,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from trailhouse.producer.dispatcher import Dispatcher, Incarnation
+from trailhouse.producer.delivery.dispatcher import Dispatcher, Incarnation
+from trailhouse.producer.delivery.send_queue import Outbox
 from trailhouse.producer.logger import AuditLogger
-from trailhouse.producer.outbox import Outbox
-from trailhouse.producer.queued_event import Delivery
+from trailhouse.producer.spool.queued_event import Delivery
 from trailhouse.schemas.codec import decode
 from trailhouse.schemas.config import ProducerConfig
 from trailhouse.schemas.event import checked_actor, unknown_field
-from trailhouse.schemas.plain import plain_object
+from trailhouse.schemas.json_form import plain_object
 from trailhouse.schemas.record import ENVELOPE_FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from trailhouse.producer.queued_event import QueuedEvent
     from trailhouse.producer.receipt import Receipt
+    from trailhouse.producer.spool.queued_event import QueuedEvent
     from trailhouse.schemas.draft import EventDraft
     from trailhouse.schemas.errors import DeliveryError
     from trailhouse.schemas.event import AuditEvent

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from trailhouse.schemas.secret_routes import check_cleartext, check_routes
+from trailhouse.schemas.secret_destinations import check_cleartext, check_routes
 from trailhouse.schemas.setting_names import check_names
 from trailhouse.schemas.settings import (
     LONGEST_WAIT_SECONDS,

@@ -17,7 +17,7 @@ from msgspec.structs import force_setattr
 from trailhouse.schemas.errors import InvalidEventError
 from trailhouse.schemas.event import AuditEvent, RecordedEvent, adopt, restored, unknown_field
 from trailhouse.schemas.event_type import TYPE_PATTERN, is_type_name
-from trailhouse.schemas.plain import utc
+from trailhouse.schemas.json_form import utc
 from trailhouse.schemas.record import (
     ENVELOPE_FIELDS,
     Envelope,

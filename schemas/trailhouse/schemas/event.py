@@ -11,7 +11,7 @@ from msgspec.structs import astuple, force_setattr
 
 from trailhouse.schemas.errors import InvalidEventError
 from trailhouse.schemas.event_type import TYPE_PATTERN, is_type_name
-from trailhouse.schemas.plain import is_text, kind_of, plain_object, unreadable, utc
+from trailhouse.schemas.json_form import is_text, kind_of, plain_object, unreadable, utc
 from trailhouse.schemas.record import (
     ENVELOPE_FIELDS,
     Actor,
@@ -69,7 +69,7 @@ class AuditEvent(
 ):
     """One lifecycle event. One that exists is valid, immutable, and has its `record` already.
 
-    Made by a caller, it is checked and brought into plain form (see `trailhouse.schemas.plain`),
+    Made by a caller, it is checked and brought into plain form (see `trailhouse.schemas.json_form`),
     and `record` holds its canonical bytes. Decoded from a record, it keeps exactly those bytes and
     every field it does not know. Two events are equal when all their fields are.
 

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import force_setattr
 
-from trailhouse.schemas.secret_routes import check_cleartext, check_routes
+from trailhouse.schemas.secret_destinations import check_cleartext, check_routes
 from trailhouse.schemas.setting_names import check_names
 from trailhouse.schemas.settings import require, require_file, setting, settle
 

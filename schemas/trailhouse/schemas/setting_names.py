@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from trailhouse.schemas.errors import ConfigError
-from trailhouse.schemas.kubernetes import is_made_by_kubernetes
+from trailhouse.schemas.kubernetes_variables import is_made_by_kubernetes
 from trailhouse.schemas.settings import (
     PREFIX,
     PROCESS_VARIABLES,

@@ -18,7 +18,7 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from trailhouse.schemas.errors import ConfigError
-from trailhouse.schemas.kubernetes import is_made_by_kubernetes
+from trailhouse.schemas.kubernetes_variables import is_made_by_kubernetes
 
 PREFIX = "TRAILHOUSE_"
 CONFIG_FILE_VARIABLE = "TRAILHOUSE_CONFIG_FILE"

@@ -14,10 +14,10 @@ from command_line import PROGRAM, environment
 from trailhouse.cli import init as init_command
 from trailhouse.cli import version as version_command
 from trailhouse.cli.app import app
-from trailhouse.cli.demo_runs import SHOWN_SESSION_ID, recorded_events
-from trailhouse.cli.demonstration import outcomes
-from trailhouse.cli.extras import way_out
+from trailhouse.cli.demo.demonstration import outcomes
+from trailhouse.cli.demo.runs import SHOWN_SESSION_ID, recorded_events
 from trailhouse.cli.main import main, split_verbose
+from trailhouse.cli.missing_extras import way_out
 from trailhouse.cli.reference import commands, render, render_settings
 from trailhouse.schemas.errors import ConfigError
 from trailhouse.schemas.settings import PROCESS_VARIABLES, SETTINGS
@@ -364,7 +364,7 @@ def test_the_recorded_runs_are_whole_and_new_each_time() -> None:
 
 def test_the_recorded_runs_name_their_source() -> None:
     """Whoever finds the file learns where it comes from."""
-    note = resources.files("trailhouse.cli").joinpath("demo_runs.md").read_text(encoding="utf-8")
+    note = resources.files("trailhouse.cli.demo").joinpath("runs.md").read_text(encoding="utf-8")
     assert "sierra-research/tau-bench" in note
     assert "MIT" in note
 

@@ -10,7 +10,7 @@ import pytest
 from command_line import PROGRAM, environment
 from trailhouse.cli.main import main
 from trailhouse.producer import AuditLogger
-from trailhouse.producer.spool_status import spools_status
+from trailhouse.producer.spool.status import spools_status
 from trailhouse.schemas import AuditEvent, KafkaConfig, ProducerConfig
 from trailhouse.schemas.errors import DeliveryError
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from trailhouse.devstack.closed_folder import write_own
 from trailhouse.devstack.control import ControlServer, ask_stack, write_state
+from trailhouse.devstack.private_folder import write_own
 from trailhouse.schemas.errors import StackError
 
 

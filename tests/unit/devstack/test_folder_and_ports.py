@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from trailhouse.devstack.folder import DataFolder, default_data_dir
+from trailhouse.devstack.data_folder import DataFolder, default_data_dir
 from trailhouse.devstack.ports import Ports, check_free, is_listening
 from trailhouse.schemas.errors import StackError
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from trailhouse.devstack import death_pact
+from trailhouse.devstack import parent_death
 from trailhouse.devstack.part import Part, PartState
 from trailhouse.devstack.supervisor import Supervisor, last_line
 from trailhouse.schemas.errors import StackError
@@ -230,7 +230,7 @@ def test_a_program_dies_with_its_parent(platform: str) -> None:
     """A killed parent takes its program along: by the kernel's pact, or by watching elsewhere."""
     pact = (
         f"import runpy, sys; sys.platform = {platform!r};"
-        f"runpy.run_path({death_pact.__file__!r}, run_name='__main__')"
+        f"runpy.run_path({parent_death.__file__!r}, run_name='__main__')"
     )
     parent = subprocess.Popen([sys.executable, "-c", PARENT, pact, PROGRAM], stdout=subprocess.PIPE)
     assert parent.stdout is not None
@@ -247,7 +247,7 @@ def test_a_program_whose_parent_is_gone_already_does_not_start() -> None:
     done = subprocess.run(
         [
             sys.executable,
-            str(death_pact.__file__),
+            str(parent_death.__file__),
             "1",
             "9",
             sys.executable,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from trailhouse.producer import AuditLogger, ProducerConfig, Receipt
-from trailhouse.producer.spool_status import spools_status
+from trailhouse.producer.spool.status import spools_status
 from trailhouse.producer.testing import InMemoryAuditLogger
 from trailhouse.schemas import KafkaConfig
 from trailhouse.schemas.errors import (

@@ -7,15 +7,15 @@ import pytest
 
 import trailhouse.producer
 from trailhouse.producer import AuditLogger
-from trailhouse.producer.backlog import Backlog
 from trailhouse.producer.clock import Clock
-from trailhouse.producer.inheritance import TURN_SECONDS
-from trailhouse.producer.outbox import Outbox
-from trailhouse.producer.room import wait_for_disk
-from trailhouse.producer.span import Span
-from trailhouse.producer.spool_folder import UNFINISHED_SECONDS, remove_unfinished
-from trailhouse.producer.spool_notes import Destination
-from trailhouse.producer.spool_root import take_turn
+from trailhouse.producer.delivery.backpressure import wait_for_disk
+from trailhouse.producer.delivery.send_queue import Outbox
+from trailhouse.producer.spool.folder import UNFINISHED_SECONDS, remove_unfinished
+from trailhouse.producer.spool.metadata import Destination
+from trailhouse.producer.spool.orphans import TURN_SECONDS
+from trailhouse.producer.spool.queue import Backlog
+from trailhouse.producer.spool.root import take_turn
+from trailhouse.producer.telemetry.span import Span
 from trailhouse.schemas import KafkaConfig, ProducerConfig
 from trailhouse.schemas.uuid7 import uuid7
 

@@ -15,7 +15,7 @@ from rich.pretty import pretty_repr
 
 from trailhouse.schemas import ClickHouseConfig, KafkaConfig, ProducerConfig
 from trailhouse.schemas.errors import ConfigError
-from trailhouse.schemas.secret_routes import is_loopback
+from trailhouse.schemas.secret_destinations import is_loopback
 from trailhouse.schemas.settings import SETTINGS
 
 SECRETS = [declared for declared in SETTINGS.values() if declared.is_secret]

@@ -14,7 +14,7 @@ from trailhouse.schemas import (
     setting_names,
 )
 from trailhouse.schemas.errors import ConfigError
-from trailhouse.schemas.kubernetes import is_made_by_kubernetes
+from trailhouse.schemas.kubernetes_variables import is_made_by_kubernetes
 from trailhouse.schemas.settings import SETTINGS
 
 SERVICES = {

@@ -1,0 +1,1 @@
+"""`trailhouse demo`: recorded runs through the whole pipeline, compared at the end."""

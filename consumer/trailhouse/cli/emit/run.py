@@ -1,0 +1,246 @@
+"""One run of `trailhouse emit`: each line of an input becomes an event, once, however often it is run."""
+
+import contextlib
+import select
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import BinaryIO, Protocol
+
+import msgspec
+
+from trailhouse.cli.emit.emission import Emission
+from trailhouse.cli.emit.journal import Earlier, EmitJournal, Planned, State, digest_of
+from trailhouse.cli.emit.lines import Line, Stamp, event_from
+from trailhouse.producer import AuditLogger
+from trailhouse.producer.spool.frame import Frame
+from trailhouse.producer.spool.metadata import Destination, destination_of
+from trailhouse.producer.spool.reader import frames_of
+from trailhouse.producer.spool.root import SET_ASIDE, folders, root_of
+from trailhouse.schemas.codec import decode_envelope
+from trailhouse.schemas.config import ProducerConfig
+from trailhouse.schemas.errors import DeliveryTimeoutError, EventError, InvalidEventError
+from trailhouse.schemas.event import AuditEvent
+from trailhouse.schemas.record import Source
+
+LOOK_SECONDS = 0.2
+
+
+class Outcome(msgspec.Struct, kw_only=True):
+    """What became of the lines of an input.
+
+    Attributes:
+        acknowledged_events: Sent by this run, and the broker has them.
+        waited_events: They waited in a spool when it began, and the broker has them now.
+        skipped_lines: The broker had their events before.
+        refused_lines: Bad lines, and those whose event the broker refuses.
+        waiting_events: In a spool: whoever comes next sends them.
+        unanswered_events: Sent without an answer, and in no spool.
+        last_line: The number of the last line that was read.
+        is_read: Whether that was the end of the input.
+    """
+
+    acknowledged_events: int = 0
+    waited_events: int = 0
+    skipped_lines: int = 0
+    refused_lines: int = 0
+    waiting_events: int = 0
+    unanswered_events: int = 0
+    last_line: int = 0
+    is_read: bool = False
+
+
+class Reports(Protocol):
+    """Who is told of a line that became no event."""
+
+    def __call__(self, number: int, reason: str, /) -> None:
+        """Take the *number* of a line and the rule that it breaks, or the broker's answer."""
+        ...
+
+
+class EmitRun:
+    """Sends what is new; `outcome` is true at any moment.
+
+    Args:
+        config: Where it goes; the spools are looked into as well.
+        journal: What earlier runs have done with the same input; made ready by this.
+        source: This process.
+        timeout_seconds: Longest wait for an acknowledgement.
+        report: Told of each line that is refused.
+    """
+
+    def __init__(
+        self,
+        config: ProducerConfig,
+        journal: EmitJournal,
+        source: Source,
+        timeout_seconds: float,
+        report: Reports,
+    ) -> None:
+        self.outcome = Outcome()
+        self._config = config
+        self._journal = journal
+        self._producer_id = source.producer_id
+        self._timeout_seconds = timeout_seconds
+        self._report = report
+        self._stamp = Stamp(source, limit_bytes=config.max_event_bytes, tenant_id=config.tenant_id)
+        self._waited = self._resolve()
+        self.outcome.waiting_events = self._waited
+        # From here on what is in the spools is sent, first of all.
+        self._audit = AuditLogger(config)
+        self._emission = Emission(
+            self._audit,
+            timeout_seconds,
+            on_acknowledged=self._acknowledged,
+            on_refused=self._refused,
+        )
+
+    def _resolve(self) -> int:
+        journal = self._journal
+        if not journal.has_lines:
+            return 0
+        journal.prepare()
+        if not journal.has_unsettled:
+            return 0
+        return journal.resolve(
+            spooled_ids(self._config), is_in_order=not _has_set_aside(self._config)
+        )
+
+    def read(self, blocks: Iterable[list[Line]]) -> None:
+        """Send the events of all lines, some at a time, as they come.
+
+        Raises:
+            DeliveryError, JournalError: As in `Emission.send` and `EmitJournal.plan`; `outcome` says
+                what became of the lines.
+        """
+        for block in blocks:
+            self._send(block)
+        self.outcome.is_read = True
+
+    def _send(self, lines: Iterable[Line]) -> None:
+        events: list[tuple[int, AuditEvent]] = []
+        planned: list[Planned] = []
+        for line in lines:
+            self.outcome.last_line = line.number
+            digest = digest_of(line.content)
+            earlier = None if line.is_too_long else self._journal.take(digest)
+            if earlier is not None and earlier.state is not State.PLANNED:
+                self.outcome.skipped_lines += earlier.state is State.ACKNOWLEDGED
+                continue
+            try:
+                event = event_from(line, self._stamp, earlier)
+            except EventError as error:
+                self._refuse(line.number, str(error))
+                continue
+            events.append((line.number, event))
+            planned.append(self._plan_of(digest, event, earlier))
+        entries = self._journal.plan(planned) if planned else []
+        for (number, event), entry in zip(events, entries, strict=True):
+            self._emission.send(number, entry, event)
+            self._count()
+
+    def _plan_of(self, digest: bytes, event: AuditEvent, earlier: Earlier | None) -> Planned:
+        source = event.source
+        is_stamped = source is not None and source.producer_id == self._producer_id
+        return Planned(
+            digest,
+            event.event_id,
+            event.occurred_at,
+            source.seq if source is not None and is_stamped else None,
+            None if earlier is None else earlier.line,
+        )
+
+    def look(self) -> None:
+        """Note what was acknowledged meanwhile, before waiting for more of the input."""
+        self._emission.settle()
+        self._journal.note()
+
+    def finish(self) -> None:
+        """Return when the broker has everything, that which waited in spools included.
+
+        Raises:
+            DeliveryTimeoutError, DeliveryRejectedError: As `AuditLogger.flush`.
+            SpoolDamagedError: Some of what waited was damaged. Permanent: it is set aside.
+        """
+        self._emission.finish()
+        self._count()
+        self._journal.note()
+        if self._waited:
+            self._audit.flush(self._timeout_seconds)
+            self._await_others()
+            self._journal.acknowledge_waiting()
+            self.outcome.waited_events, self.outcome.waiting_events, self._waited = (
+                self._waited,
+                0,
+                0,
+            )
+
+    def _await_others(self) -> None:
+        """Wait until no spool has an event of this input: another process may be sending some."""
+        deadline_seconds = time.monotonic() + self._timeout_seconds
+        while left := self._journal.count_waiting(spooled_ids(self._config)):
+            if time.monotonic() > deadline_seconds:
+                raise DeliveryTimeoutError(
+                    f"{left} events wait in spools that other processes send, and were not acknowledged within"
+                    f" {self._timeout_seconds:g} s; they stay there"
+                )
+            time.sleep(LOOK_SECONDS)
+
+    def close(self) -> None:
+        """Let go of the connection and the spool; what was acknowledged until now is noted."""
+        with contextlib.suppress(Exception):  # what it would say has been said
+            self._audit.close(0)
+        self._emission_over()
+        self._journal.note()
+
+    def _emission_over(self) -> None:
+        with contextlib.suppress(Exception):  # no more than what is settled already
+            self._emission.settle()
+        self._count()
+
+    def _count(self) -> None:
+        outcome = self.outcome
+        outcome.acknowledged_events = self._emission.acknowledged_events
+        pending = self._emission.pending_events
+        is_durable = self._config.mode == "durable"
+        outcome.waiting_events = self._waited + (pending if is_durable else 0)
+        outcome.unanswered_events = 0 if is_durable else pending
+
+    def _acknowledged(self, entry: int) -> None:
+        self._journal.acknowledge(entry)
+
+    def _refused(self, number: int, entry: int, reason: str) -> None:
+        self._journal.drop(entry)
+        self._refuse(number, reason)
+
+    def _refuse(self, number: int, reason: str) -> None:
+        self.outcome.refused_lines += 1
+        self._report(number, reason)
+
+
+def spooled_ids(config: ProducerConfig) -> Iterator[str]:
+    """Yield the ids of the events that are on their way to the configured topic, in any spool."""
+    ours = Destination(bootstrap_servers=config.kafka.bootstrap_servers, topic=config.kafka.topic)
+    for path in folders(root_of(config)):
+        theirs = destination_of(path)
+        if theirs is not None and not theirs.is_same(ours):
+            continue
+        for found, _ in frames_of(path):
+            if isinstance(found, Frame):
+                with contextlib.suppress(InvalidEventError):
+                    yield decode_envelope(found.record).envelope.event_id
+
+
+def _has_set_aside(config: ProducerConfig) -> bool:
+    aside = root_of(config) / SET_ASIDE
+    return aside.is_dir() and any(aside.iterdir())
+
+
+def looking_until_readable(stream: BinaryIO, look: Callable[[], None]) -> Callable[[], None]:
+    """Return what is called before *stream*, a pipe, is read: calls *look* until there is something."""
+
+    def wait() -> None:
+        look()
+        while not select.select([stream], [], [], LOOK_SECONDS)[0]:
+            look()
+
+    return wait

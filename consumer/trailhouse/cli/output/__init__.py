@@ -1,0 +1,1 @@
+"""What commands write: lines, tables, CSV and JSON, safe for a terminal."""

@@ -1,0 +1,40 @@
+"""Events as CSV, for a spreadsheet: a cell is never a formula, and never steers a terminal."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator
+
+from trailhouse.cli.output.printable import printable
+from trailhouse.schemas.event import AuditEvent
+from trailhouse.schemas.json_form import rfc3339
+
+COLUMNS = (
+    *("event_id", "occurred_at", "type", "session_id", "run_id", "agent_id", "tenant_id", "actor_type", "actor_id"),
+    "data",
+)  # fmt: skip
+_BEGINS_FORMULA = ("=", "+", "-", "@")
+
+
+def csv_lines(events: Iterable[AuditEvent]) -> Iterator[str]:
+    """Yield the header and a line an event; the exact record is what the other formats are for."""
+    yield _line(COLUMNS)
+    for event in events:
+        actor = event.actor
+        yield _line((
+            event.event_id, rfc3339(event.occurred_at), event.type, event.session_id, event.run_id or "",
+            event.agent_id or "", event.tenant_id or "", actor.type if actor else "", actor.id if actor else "",
+            json.dumps(event.data),
+        ))  # fmt: skip
+
+
+def _line(cells: Iterable[str]) -> str:
+    written = io.StringIO()
+    csv.writer(written, lineterminator="").writerow([_harmless(cell) for cell in cells])
+    return written.getvalue()
+
+
+def _harmless(cell: str) -> str:
+    """Return *cell* on one line, so that a spreadsheet shows it: what begins like a formula gets an apostrophe."""
+    shown = printable(cell)
+    return f"'{shown}" if shown.startswith(_BEGINS_FORMULA) else shown

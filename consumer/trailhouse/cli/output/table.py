@@ -1,0 +1,168 @@
+"""Rows as lines of text: fitted to a terminal, or complete for a file or a pipe."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console
+from rich.text import Text
+
+from trailhouse.cli.output.console import tell
+from trailhouse.cli.output.event_summary import content, subject
+from trailhouse.cli.output.printable import printable
+from trailhouse.schemas.event import AuditEvent
+from trailhouse.schemas.json_form import rfc3339
+
+if TYPE_CHECKING:
+    from trailhouse.query import AlteredEvent
+
+EVENT_COLUMNS = ("#", "time", "type", "run", "what", "content")
+_NUMBERS = frozenset({"#", "events", "runs", "bytes", "pid", "partition", "checked", "gaps"})
+_TIMES = frozenset({"time", "appended"})
+_IDS = frozenset({"run", "session", "spool", "topic", "brokers", "service", "group"})
+"""Shortened in the middle: the begin of an id is often the same, and its end tells."""
+
+_STEPS = (
+    ("content", 24), ("reason", 24), ("time", 20), ("appended", 20), ("run", 12), ("session", 24),
+    ("brokers", 21), ("topic", 16), ("what", 24), ("type", 20), ("service", 12), ("content", 12), ("time", 14),
+    ("appended", 14), ("spool", 13), ("session", 12), ("run", 9), ("type", 14), ("what", 12), ("reason", 14),
+    ("topic", 9), ("brokers", 13), ("service", 6),
+)  # fmt: skip
+"""Which column gives way on a narrow terminal, and down to how many cells, one step after the other."""
+
+_LEFT_OUT = ("run", "content", "#", "brokers", "service", "pid", "elsewhere", "checked", "log")
+"""What is left out, and said to be, where all that does not help: time, type and what stay."""
+
+_NARROWEST = 4
+_GAP = "  "
+
+
+def event_rows(events: Sequence["AuditEvent | AlteredEvent"]) -> list[tuple[str, ...]]:
+    """Return one row an event, numbered from 1; one that was altered says so in the place of its content."""
+    return [
+        (str(number), *(_cells(each) if isinstance(each, AuditEvent) else _marked(each)))
+        for number, each in enumerate(events, 1)
+    ]
+
+
+def _cells(event: AuditEvent) -> tuple[str, ...]:
+    return (
+        rfc3339(event.occurred_at),
+        event.type,
+        event.run_id or "",
+        subject(event),
+        content(event),
+    )
+
+
+def _marked(altered: "AlteredEvent") -> tuple[str, ...]:
+    return "", altered.type, "", "ALTERED", f"event {altered.event_id}: {altered.reason}"
+
+
+def print_table(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print *rows*, one line each, with nothing in them that could steer the terminal.
+
+    On a terminal the lines are cut to its width, and a column that has no room is named on standard
+    error. Elsewhere every cell is complete.
+    """
+    safe_rows = [tuple(printable(cell) for cell in row) for row in rows]
+    width = console.width if console.is_terminal else None
+    header, *lines = table_lines(columns, safe_rows, width)
+    console.print(Text(header, style="bold"), soft_wrap=True)
+    for line in lines:
+        console.print(Text(line), soft_wrap=True)
+    if width is not None and (left_out := _left_out(columns, safe_rows, width)):
+        tell(
+            f"no room for {', '.join(left_out)}: take a wider terminal, or write to a file or a pipe"
+        )
+
+
+def table_lines(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], width: int | None
+) -> list[str]:
+    """Return the header and one line a row, columns aligned, none wider than *width* cells."""
+    widths = _natural_widths(columns, rows)
+    chosen = widths if width is None else fitted_widths(widths, width)
+    lines = [_line(columns, row, chosen) for row in (tuple(columns), *rows)]
+    return lines if width is None else [_cut_end(line, width) for line in lines]
+
+
+def _natural_widths(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, int]:
+    everything = [tuple(columns), *rows]
+    return {
+        name: max(cell_len(row[index]) for row in everything) for index, name in enumerate(columns)
+    }
+
+
+def _left_out(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
+    fitted = fitted_widths(_natural_widths(columns, rows), width)
+    return [name for name in columns if name not in fitted]
+
+
+def fitted_widths(widths: Mapping[str, int], width: int) -> dict[str, int]:
+    """Narrow the columns until they fit into *width* cells; as a last resort some are left out."""
+    fitted = dict(widths)
+    for name, narrowest in _STEPS:
+        _narrow(fitted, name, narrowest, width)
+    for name in _LEFT_OUT:
+        if _excess(fitted, width) > 0 and name in fitted and len(fitted) > 1:
+            del fitted[name]
+    for name in reversed(fitted):
+        _narrow(fitted, name, _NARROWEST, width)
+    _widen(fitted, widths, width)
+    return fitted
+
+
+def _narrow(fitted: dict[str, int], name: str, narrowest: int, width: int) -> None:
+    if name in fitted and (excess := _excess(fitted, width)) > 0:
+        fitted[name] = max(min(narrowest, fitted[name]), fitted[name] - excess)
+
+
+def _widen(fitted: dict[str, int], widths: Mapping[str, int], width: int) -> None:
+    """Give what is left to the last column: what was said reads on."""
+    last = next(reversed(fitted))
+    fitted[last] += max(0, min(widths[last] - fitted[last], -_excess(fitted, width)))
+
+
+def _excess(widths: Mapping[str, int], width: int) -> int:
+    return sum(widths.values()) + len(_GAP) * (len(widths) - 1) - width
+
+
+def _line(columns: Sequence[str], row: Sequence[str], widths: Mapping[str, int]) -> str:
+    cells = [
+        _cell(name, text, widths[name])
+        for name, text in zip(columns, row, strict=True)
+        if name in widths
+    ]
+    return _GAP.join(cells).rstrip()
+
+
+def _cell(name: str, text: str, width: int) -> str:
+    if cell_len(text) > width:
+        cut = _cut_time if name in _TIMES else _cut_middle if name in _IDS else _cut_end
+        text = cut(text, width)
+    padding = " " * (width - cell_len(text))
+    return padding + text if name in _NUMBERS else text + padding
+
+
+def _cut_end(text: str, width: int) -> str:
+    return text if cell_len(text) <= width else set_cell_size(text, width - 1) + "…"
+
+
+def _cut_middle(text: str, width: int) -> str:
+    """Keep both ends of an id."""
+    end = (width - 1) // 2
+    tail = text[len(text) - end :] if end else ""
+    while cell_len(tail) > end:
+        tail = tail[1:]
+    return set_cell_size(text, width - 1 - cell_len(tail)) + "…" + tail
+
+
+def _cut_time(text: str, width: int) -> str:
+    """Leave out the fraction of an RFC 3339 time, then the year, then the day."""
+    seconds = text[:19]
+    if width >= len("2026-01-31T08:00:00Z"):
+        return f"{seconds}Z"
+    if width >= len("01-31 08:00:00"):
+        return seconds[5:].replace("T", " ")
+    return seconds[11:][:width]

@@ -1,0 +1,1 @@
+"""From records to rows: batches, blocks, the writer, and the ledger of what is stored."""

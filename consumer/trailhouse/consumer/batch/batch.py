@@ -1,0 +1,360 @@
+"""A batch: the records read since the last one closed, sorted into events and bad records. Pure."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from hashlib import sha256
+from itertools import groupby
+from operator import methodcaller
+from typing import Any, NamedTuple
+
+import msgspec
+from confluent_kafka import TIMESTAMP_CREATE_TIME
+
+from trailhouse.broker.placeholder import HASH_BYTES, Received, StandIn, too_large
+from trailhouse.consumer.batch.rows import EventRows, Place, envelope_of, event_columns
+from trailhouse.schemas.codec import decode_all, parts_of
+from trailhouse.schemas.config import WorkerConfig
+from trailhouse.schemas.errors import InvalidEventError
+from trailhouse.schemas.record import Envelope
+from trailhouse.store.tables import LATEST_MS
+
+MAX_HEADERS_BYTES = 65_536
+MAX_MISFITS = 20
+"""So many events that fit no row and not one that does: it is the program that is wrong."""
+
+
+Headers = list[tuple[str, bytes | None]]
+# Not called as a method: where a name is not UTF-8, confluent-kafka returns with an error set, and a
+# method call that CPython has made quick for its place overlooks it until something else trips on it.
+_headers = methodcaller("headers")
+
+
+class BadRecord(NamedTuple):
+    """A record that is no event, why, and its headers."""
+
+    received: Received
+    reason: str
+    headers: Headers
+
+    @classmethod
+    def of(cls, received: Received, reason: str) -> "BadRecord":
+        """Return *received* as a bad record; call it once a record, as `headers()` may be."""
+        try:
+            headers = _headers(received)
+        except (SystemError, UnicodeDecodeError):
+            # confluent-kafka reads names as UTF-8, and after one that is not, its next answer
+            # crashes whoever looks into it.
+            return cls(received, f"{reason}; its headers are lost, a name is not UTF-8", [])
+        if not isinstance(headers, list):
+            return cls(received, reason, [])
+        if sum(len(name) + len(value or b"") for name, value in headers) > MAX_HEADERS_BYTES:
+            return cls(received, f"{reason}; its headers are too large to be kept", [])
+        return cls(received, reason, list(headers))
+
+
+class Span:
+    """One partition's part of a batch."""
+
+    __slots__ = (
+        "first_appended_ms",
+        "first_offset",
+        "last_appended_ms",
+        "last_offset",
+        "record_hashes",
+        "records",
+    )
+
+    def __init__(self, offset: int, appended_ms: int) -> None:
+        self.first_offset = offset
+        self.last_offset = offset
+        self.first_appended_ms = appended_ms
+        self.last_appended_ms = appended_ms
+        self.record_hashes: list[bytes] = []
+        self.records = 0
+
+    def extend(self, last_offset: int, last_appended_ms: int, hashes: list[bytes]) -> None:
+        """Take in the records that follow, up to the one at *last_offset*."""
+        self.last_offset = last_offset
+        self.last_appended_ms = last_appended_ms
+        self.record_hashes += hashes
+        self.records += len(hashes)
+
+    def extend_by(self, stand_in: StandIn) -> None:
+        """Take in what follows and cannot be kept; it counts with one hash."""
+        self.extend(stand_in.last_offset, stand_in.appended_ms, [stand_in.digest])
+        self.records += stand_in.records - 1
+
+    @property
+    def records_hash(self) -> bytes:
+        """The first half of the SHA-256 over the records' hashes in offset order."""
+        return sha256(b"".join(self.record_hashes)).digest()[:HASH_BYTES]
+
+
+class SenderTimed(NamedTuple):
+    """Where the records of one partition are that carry their sender's time, and how many."""
+
+    first_offset: int
+    last_offset: int
+    records: int
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """A batch closes at whichever of the first three it reaches first; a record has a limit of its own."""
+
+    rows: int
+    size_bytes: int
+    age_seconds: float
+    record_bytes: int = 8_388_608
+
+    @classmethod
+    def of(cls, config: WorkerConfig) -> "Limits":
+        """Return the limits that the worker's settings name."""
+        return cls(
+            config.batch_rows,
+            config.batch_bytes,
+            config.batch_age_seconds,
+            config.max_record_bytes,
+        )
+
+
+class Batch:
+    """Records in the order they were read; nothing of it is committed.
+
+    `rows` are those of `events`, in the same order. A null record counts with the hash of no bytes.
+    """
+
+    def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._opened_at_seconds = 0.0
+        self.rows = EventRows()
+        self.events: list[Received] = []
+        self.bad: list[BadRecord] = []
+        self.spans: dict[int, Span] = {}
+        self.size_bytes = 0
+        self.sender_times: dict[int, SenderTimed] = {}
+        """The records that carry their sender's time: somebody has switched the topic to CreateTime."""
+        self._misfits = 0
+
+    def __len__(self) -> int:
+        return len(self.rows) + len(self.bad)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it has reached its rows or its bytes."""
+        return len(self) >= self._limits.rows or self.size_bytes >= self._limits.size_bytes
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it should be stored now: it is full, or its first record has waited long enough."""
+        if not len(self):
+            return False
+        return self.is_full or self._clock() - self._opened_at_seconds >= self._limits.age_seconds
+
+    @property
+    def next_offsets(self) -> dict[int, int]:
+        """Each partition's offset to commit: that of the record after the last one held."""
+        return {partition: span.last_offset + 1 for partition, span in self.spans.items()}
+
+    def reasons(self) -> Iterator[tuple[str, int]]:
+        """Yield the reasons of the bad records, the most frequent first."""
+        yield from Counter(bad.reason for bad in self.bad).most_common()
+
+    def add(self, received: Sequence[Received]) -> None:
+        """Decode *received* and take each record in, as an event or as a bad record.
+
+        Of a record over the limit only a part is kept.
+
+        Raises:
+            TypeError, ValueError, ArithmeticError: No event at all fits its row. A mistake of the program.
+        """
+        if not received:
+            return
+        if not len(self):
+            self._opened_at_seconds = self._clock()
+        records = [message.value() or b"" for message in received]
+        size_bytes = sum(map(len, records))
+        limit_bytes = self._limits.record_bytes
+        # All of them together are rarely over what one may be, so that the sizes are gone through once.
+        is_large = size_bytes > limit_bytes and max(map(len, records)) > limit_bytes
+        if is_large or isinstance(received[0], StandIn):  # a stand-in comes alone
+            self._add_without_the_large(received, records)
+            return
+        self.size_bytes += size_bytes
+        for part in parts_of(records):
+            self._add_some(received[part], records[part])
+
+    def pass_over(self, partition: int, first_offset: int, last_offset: int, at_ms: int) -> None:
+        """Take in offsets of *partition* that hold no record, found *at_ms*; nothing else of it is held."""
+        span = Span(first_offset, at_ms)
+        span.extend(last_offset, at_ms, [])
+        self.spans[partition] = span
+
+    def add_stand_in(self, stand_in: StandIn) -> None:
+        """Take in, as a bad record, what stands for records that cannot be kept."""
+        if not len(self):
+            self._opened_at_seconds = self._clock()
+        self.size_bytes += len(stand_in.kept or b"")
+        span = self.spans.get(stand_in.number)
+        if span is None:
+            span = Span(stand_in.first_offset, stand_in.appended_ms)
+            self.spans[stand_in.number] = span
+        span.extend_by(stand_in)
+        self.bad.append(BadRecord(stand_in, stand_in.reason, []))
+
+    def _add_without_the_large(self, received: Sequence[Received], records: list[bytes]) -> None:
+        begin = 0
+        for place, record in enumerate(records):
+            message = received[place]
+            if isinstance(message, StandIn):
+                stand_in = message
+            elif len(record) > self._limits.record_bytes:
+                stand_in = too_large(message, self._limits.record_bytes)
+            else:
+                continue
+            self.add(received[begin:place])
+            self.add_stand_in(stand_in)
+            begin = place + 1
+        self.add(received[begin:])
+
+    def _add_some(self, received: Sequence[Received], records: list[bytes]) -> None:
+        digests = _hashes(records)
+        places = places_of(received)
+        self._note_spans(places, digests)
+        if LATEST_MS in places.appended_ms:
+            self._note_sender_times(places)
+        envelopes = decode_all(records)
+        if envelopes is None:
+            received, envelopes, records, digests, places = self._sort_out(received, digests)
+        if received:
+            self._take(received, event_columns(envelopes, records, digests, places))
+
+    def _take(self, events: Sequence[Received], columns: list[Sequence[Any]]) -> None:
+        """Append *events* and their rows; one with a value that fits no column is a bad record.
+
+        Unless none fits: then it is the columns that are wrong, and the error is raised.
+        """
+        try:
+            self.rows.extend(columns)
+        except (TypeError, ValueError, ArithmeticError) as error:
+            if len(events) == 1:
+                self._misfits += 1
+                if self._misfits >= MAX_MISFITS and not self.events:
+                    raise
+                self.bad.append(BadRecord.of(events[0], cannot_be_stored(type(error).__name__)))
+                return
+            for number in range(len(events)):
+                self._take(
+                    events[number : number + 1],
+                    [values[number : number + 1] for values in columns],
+                )
+        else:
+            self.events += events
+
+    def _sort_out(
+        self, received: Sequence[Received], digests: list[bytes]
+    ) -> tuple[list[Received], list[Envelope], list[bytes], list[bytes], Place]:
+        """Look at each of *received*, keep the bad, and return the events among them."""
+        events: list[Received] = []
+        envelopes: list[Envelope] = []
+        kept: list[bytes] = []
+        for message, digest in zip(received, digests, strict=True):
+            try:
+                envelopes.append(envelope_of(message.value()))
+            except InvalidEventError as error:
+                self.bad.append(BadRecord.of(message, str(error)))
+            else:
+                events.append(message)
+                kept.append(digest)
+        records = [message.value() or b"" for message in events]
+        return events, envelopes, records, kept, places_of(events)
+
+    def _note_spans(self, places: Place, digests: list[bytes]) -> None:
+        begin = 0
+        for partition, run in groupby(places.partitions):
+            end = begin + len(list(run))
+            span = self.spans.get(partition)
+            if span is None:
+                span = Span(places.offsets[begin], places.appended_ms[begin])
+                self.spans[partition] = span
+            span.extend(places.offsets[end - 1], places.appended_ms[end - 1], digests[begin:end])
+            begin = end
+
+    def _note_sender_times(self, places: Place) -> None:
+        for partition, offset, appended_ms in zip(*places, strict=True):
+            if appended_ms == LATEST_MS:
+                before = self.sender_times.get(partition, SenderTimed(offset, offset, 0))
+                self.sender_times[partition] = SenderTimed(
+                    before.first_offset, offset, before.records + 1
+                )
+
+
+def rows_of(events: Sequence[Received]) -> EventRows:
+    """Return the rows of *events*, known to be some, decoded anew.
+
+    Raises:
+        TypeError, ValueError, ArithmeticError: A value does not fit its column.
+    """
+    rows = EventRows()
+    records = [event.value() or b"" for event in events]
+    for part in parts_of(records):
+        some = records[part]
+        places = places_of(events[part])
+        rows.extend(event_columns(_envelopes(some), some, _hashes(some), places))
+    return rows
+
+
+def event_keys(events: Sequence[Received]) -> list[tuple[str, str]]:
+    """Return session and id of each of *events*, decoded anew."""
+    records = [event.value() or b"" for event in events]
+    return [
+        (envelope.session_id, envelope.event_id)
+        for part in parts_of(records)
+        for envelope in _envelopes(records[part])
+    ]
+
+
+def _envelopes(records: Sequence[bytes]) -> list[Envelope]:
+    return decode_all(records) or [envelope_of(record) for record in records]
+
+
+def event_hashes(events: Sequence[Received]) -> list[bytes]:
+    """Return the hash of each of *events*, as its row has it."""
+    return _hashes([event.value() or b"" for event in events])
+
+
+def _hashes(records: Sequence[bytes]) -> list[bytes]:
+    return [sha256(record).digest()[:HASH_BYTES] for record in records]
+
+
+def cannot_be_stored(error_name: str) -> str:
+    """Return the reason of a record that is an event, and still fits no row."""
+    return f"record: cannot be stored ({error_name})"
+
+
+def places_of(received: Sequence[Received]) -> Place:
+    """Return where each of *received* stood, and the broker's time within what ClickHouse can hold.
+
+    A record that carries its sender's time counts as appended last of all: whoever sends a copy may
+    date it as he likes, and of two copies the first appended is the one that readers see.
+    """
+    # One pass, and no pair of it outlives its turn: to keep them all costs four times as much.
+    appended_ms = [
+        LATEST_MS if kind == TIMESTAMP_CREATE_TIME else at_ms
+        for message in received
+        for kind, at_ms in (message.timestamp(),)
+    ]
+    times_ms = set(appended_ms)  # few: the broker takes a producer's batch at one time
+    if times_ms and (min(times_ms) < 0 or max(times_ms) > LATEST_MS):
+        appended_ms = [max(0, min(at_ms, LATEST_MS)) for at_ms in appended_ms]
+    return Place(
+        [message.partition() for message in received],
+        [message.offset() for message in received],
+        appended_ms,
+    )
+
+
+def place_of(message: Received) -> tuple[int, int, int]:
+    """Return partition, offset, and the broker's time in milliseconds since 1970 UTC."""
+    [partition], [offset], [appended_ms] = places_of([message])
+    return partition, offset, appended_ms

@@ -1,0 +1,77 @@
+"""Writes down what went wrong for good, each range once, however often it is noticed."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import structlog
+
+from trailhouse.broker.origin import Origin
+from trailhouse.consumer.batch.blocks import incident_block
+from trailhouse.consumer.batch.ledger import Ledger
+from trailhouse.consumer.monitoring.incident import Finding
+from trailhouse.schemas.ranges import Ranges
+from trailhouse.store.clickhouse import ClickHouse
+
+if TYPE_CHECKING:  # `trailhouse status` counts incidents where no worker is installed
+    from trailhouse.consumer.monitoring.metrics import WorkerMetrics
+
+
+class Incidents:
+    """The incidents of one topic; safe from any thread."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        origin: Origin,
+        metrics: WorkerMetrics,
+        now: Callable[[], dt.datetime],
+    ) -> None:
+        self._ledger = ledger
+        self._origin = origin
+        self._metrics = metrics
+        self._now = now
+        self._log = structlog.get_logger("trailhouse.worker")
+
+    def note(self, findings: Sequence[Finding], detail: Callable[[Finding], str]) -> list[Finding]:
+        """Write down what of *findings* is not yet, and return it; acknowledged on return.
+
+        Raises:
+            StorageError: ClickHouse is away (retriable) or refuses (permanent); note it again.
+        """
+        new = [
+            Finding(found.kind, found.partition, *part)
+            for found in findings
+            for part in Ranges([found[2:]]) - self._ledger.noted(found)
+        ]
+        if new:
+            details = [detail(found) for found in new]
+            self._ledger.note(incident_block(self._origin, new, details, self._now()))
+        for found in new:
+            self._metrics.incident(found.kind)
+        return new
+
+    def tell(self, findings: Sequence[Finding], detail: Callable[[Finding], str]) -> None:
+        """Put *findings* into the log, as errors."""
+        for found in findings:
+            self._log.error(
+                "incident",
+                kind=found.kind,
+                partition=found.partition,
+                first_offset=found.first_offset,
+                last_offset=found.last_offset,
+                reason=detail(found),
+            )
+
+
+def incident_counts(storage: ClickHouse) -> dict[str, int]:
+    """Return how many incidents of each kind are on record, of every topic.
+
+    Raises:
+        StorageError: ClickHouse is away (retriable) or refuses (permanent).
+    """
+    return dict(
+        storage.query("SELECT kind, count() FROM incidents GROUP BY kind ORDER BY kind").rows
+    )

@@ -1,0 +1,1 @@
+"""One membership in the consumer group: what is assigned, where it begins, read, store, commit."""

@@ -1,0 +1,202 @@
+"""The ingest loop: reach Kafka and ClickHouse, join the group, and join again after every trouble."""
+
+import datetime as dt
+import gc
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
+from functools import partial
+
+from trailhouse.broker.origin import Origin
+from trailhouse.broker.topic_identity import KafkaOrigin
+from trailhouse.consumer.batch.incidents import Incidents
+from trailhouse.consumer.batch.inflight import Launcher
+from trailhouse.consumer.batch.ledger import Ledger
+from trailhouse.consumer.batch.sender_times import SenderTimes
+from trailhouse.consumer.batch.watched_store import WatchedStore
+from trailhouse.consumer.batch.writer import BatchWriter
+from trailhouse.consumer.membership.group_check import GroupCheck
+from trailhouse.consumer.membership.offset_check import Footing
+from trailhouse.consumer.membership.poison_pills.inspection import Examination
+from trailhouse.consumer.membership.session import GroupSession, Voice
+from trailhouse.consumer.membership.topic_check import TopicCheck
+from trailhouse.consumer.monitoring.health import Health
+from trailhouse.consumer.monitoring.heartbeat import Progress
+from trailhouse.consumer.monitoring.metrics import WorkerMetrics
+from trailhouse.consumer.monitoring.missing_events import MissingEvents, missing_events
+from trailhouse.consumer.monitoring.watchdog import Watchdog
+from trailhouse.schemas.backoff import Backoff
+from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig, WorkerConfig
+from trailhouse.schemas.errors import BrokerError, SchemaMismatchError, StorageError
+from trailhouse.store.clickhouse import MAX_CONNECT_SECONDS, ClickHouse
+from trailhouse.store.migrate import check_with
+
+CONNECT_SECONDS = 4.0
+PROBE_SECONDS = 1.0
+FIRST_WAIT_SECONDS = 0.5
+LONGEST_WAIT_SECONDS = 5.0
+TURN_SECONDS = 0.5
+
+
+class Ingest:
+    """Moves records from Kafka into ClickHouse until it is stopped. `run` belongs in a thread."""
+
+    def __init__(
+        self,
+        *,
+        kafka: KafkaConfig,
+        clickhouse: ClickHouseConfig,
+        worker: WorkerConfig,
+        health: Health,
+        metrics: WorkerMetrics,
+    ) -> None:
+        self._kafka = kafka
+        self._clickhouse = clickhouse
+        self._worker = worker
+        self._health = health
+        self._metrics = metrics
+        self._stop = threading.Event()
+        self._progress = Progress()
+        # A statement may take its time to connect and to answer, and be waited for before the next
+        # attempt: that is no standstill.
+        attempt_seconds = (
+            min(clickhouse.timeout_seconds, MAX_CONNECT_SECONDS)
+            + clickhouse.timeout_seconds
+            + LONGEST_WAIT_SECONDS
+        )
+        self._reach_seconds = 3 * CONNECT_SECONDS + attempt_seconds
+        self._watchdog = Watchdog(self._progress, worker.watchdog_seconds, attempt_seconds)
+
+    def stop(self) -> None:
+        """Ask `run` to drain and return. Does not block; safe from any thread."""
+        self._watchdog.stop()  # a drain has its own deadline
+        self._stop.set()
+
+    def run(self) -> None:
+        """Work until `stop`: a part that is away is waited for, and nothing is committed meanwhile.
+
+        Delivery:
+            Whenever it returns or raises, every committed record is stored or quarantined.
+
+        Raises:
+            SchemaMismatchError: The database needs a newer Trailhouse. Permanent.
+            ConfigError: librdkafka does not take the settings. Permanent.
+            BreakerTrippedError: Most of a batch is bad; it is not committed. Permanent.
+            OffsetGapError: Kafka no longer has records that nobody stored, and `on_gap` is ``stop``.
+                Permanent.
+        """
+        self._watchdog.start()
+        with ClickHouse(self._clickhouse) as storage:
+            launcher = Launcher(self._health, self._metrics, storage.ping)
+            try:
+                self._work(storage, launcher)
+            finally:
+                self._watchdog.stop()
+                launcher.close()
+
+    def _work(self, storage: ClickHouse, launcher: Launcher) -> None:
+        backoff = Backoff(FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
+        while not self._stop.is_set():
+            self._progress.turned()
+            origin = self._reach_within(storage)
+            if origin is not None:
+                backoff.reset()
+                self._join(storage, origin, launcher)
+            self._pause(backoff.next_seconds())
+
+    def _pause(self, seconds: float) -> None:
+        """Wait before the next attempt to reach both parts, unless it is time to stop."""
+        for _ in range(max(1, round(seconds / TURN_SECONDS))):
+            self._progress.turned()
+            if self._stop.wait(TURN_SECONDS):
+                return
+
+    def _reach_within(self, storage: ClickHouse) -> Origin | None:
+        """Do as `_reach` does, in a thread, so that the watchdog can tell waiting from hanging."""
+        with ThreadPoolExecutor(1, thread_name_prefix="trailhouse-reach") as threads:
+            reached = threads.submit(self._reach, storage)
+            until = time.monotonic() + self._reach_seconds
+            while not wait([reached], TURN_SECONDS).done:
+                if time.monotonic() < until:
+                    self._progress.turned()
+            return reached.result()
+
+    def _reach(self, storage: ClickHouse) -> Origin | None:
+        """Ask both parts, so that /health names both; None when one of them cannot be worked with."""
+        origin = self._reach_kafka()
+        if origin is not None:
+            self._health.note_waiting(
+                "kafka", "not in the consumer group yet: ClickHouse comes first"
+            )
+        try:
+            check_with(storage)
+        except SchemaMismatchError:
+            raise
+        except StorageError as error:
+            self._health.note_away("clickhouse", error)
+            gc.collect()  # the client's errors hold themselves; see `Launcher`
+            return None
+        self._health.note_ready("clickhouse")
+        return origin
+
+    def _reach_kafka(self) -> Origin | None:
+        try:
+            with KafkaOrigin(self._kafka, timeout_seconds=CONNECT_SECONDS) as admin:
+                return admin.origin(self._kafka)
+        except BrokerError as error:
+            self._health.note_away("kafka", error)
+            return None
+
+    def _ask_kafka(self) -> None:
+        with KafkaOrigin(self._kafka, timeout_seconds=PROBE_SECONDS) as admin:
+            admin.topic_id()
+
+    def _join(self, storage: ClickHouse, origin: Origin, launcher: Launcher) -> None:
+        try:
+            ask_kafka = partial(KafkaOrigin, self._kafka, timeout_seconds=CONNECT_SECONDS)
+            ledger = Ledger(storage, origin)
+            incidents = Incidents(ledger, origin, self._metrics, _now)
+            writer = SenderTimes(
+                BatchWriter(WatchedStore(storage, self._progress), origin, _now),
+                incidents,
+                self._metrics,
+            )
+            session = GroupSession(
+                kafka=self._kafka,
+                worker=self._worker,
+                writer=writer,
+                launcher=launcher,
+                footing=Footing(
+                    kafka=self._kafka,
+                    worker=self._worker,
+                    ask_kafka=ask_kafka,
+                    ledger=ledger,
+                    origin=origin,
+                    incidents=incidents,
+                ),
+                examination=Examination(self._kafka, ledger, incidents),
+                topic=TopicCheck(self._kafka, ask_kafka, origin, self._health),
+                group=GroupCheck(
+                    ask_kafka=ask_kafka,
+                    group_id=self._worker.group_id,
+                    watchdog_seconds=self._worker.watchdog_seconds,
+                    health=self._health,
+                    metrics=self._metrics,
+                    incidents=incidents,
+                ),
+                missing=MissingEvents(partial(missing_events, storage), self._metrics),
+                ask_kafka=self._ask_kafka,
+                voice=Voice(self._health, self._metrics, self._progress),
+            )
+            try:
+                session.run(self._stop)
+            finally:
+                with suppress(StorageError):  # the next worker notes where it goes on
+                    writer.end()
+        except BrokerError as error:
+            self._health.note_away("kafka", error)
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)

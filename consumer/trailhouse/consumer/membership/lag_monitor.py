@@ -1,0 +1,176 @@
+"""Looks around once a turn of the ingest loop: lag, standstills, time to loss, and whether both parts are there."""
+
+import time
+from collections.abc import Callable, Sequence
+
+from trailhouse.consumer.batch.batch import Batch
+from trailhouse.consumer.batch.inflight import Launcher
+from trailhouse.consumer.membership.group_check import GroupView
+from trailhouse.consumer.membership.source import KafkaSource
+from trailhouse.consumer.membership.topic_check import TopicState
+from trailhouse.consumer.monitoring.background_query import BackgroundQuery
+from trailhouse.consumer.monitoring.health import Health
+from trailhouse.consumer.monitoring.heartbeat import Progress
+from trailhouse.consumer.monitoring.metrics import WorkerMetrics
+from trailhouse.consumer.monitoring.partition_stalls import PartitionStalls
+from trailhouse.consumer.monitoring.time_to_loss import TimeToLoss
+from trailhouse.schemas.errors import TrailhouseError
+
+CHECK_SECONDS = 2.0
+LAG_EVERY_SECONDS = 1.0
+STALLS_EVERY_SECONDS = 0.25
+
+
+class Lookout:
+    """Used by the ingest thread; nothing here blocks."""
+
+    def __init__(
+        self,
+        *,
+        source: KafkaSource,
+        launcher: Launcher,
+        health: Health,
+        metrics: WorkerMetrics,
+        progress: Progress,
+        topic: BackgroundQuery[TopicState],
+        group: BackgroundQuery[GroupView],
+        ask_kafka: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._source = source
+        self._launcher = launcher
+        self._health = health
+        self._metrics = metrics
+        self._progress = progress
+        self._topic = topic
+        self._group = group
+        self._clock = clock
+        self._time_to_loss = TimeToLoss()
+        self._last_appended_ms: dict[int, int] = {}
+        self._lag_due_at_seconds = 0.0
+        self._assigned: Sequence[int] = ()
+        self._stalls = PartitionStalls(4 * STALLS_EVERY_SECONDS)
+        self._stalls_due_at_seconds = 0.0
+        self._signs = (0, 0)
+        self._is_reading = False
+        # A consumer's own questions overrun their timeouts: measured, `list_topics` with 1 s came back
+        # after more than 8 s while a broker was shutting down.
+        self._probe = BackgroundQuery(
+            ask_kafka,
+            name="kafka-probe",
+            on_answer=self._kafka_answers,
+            on_failure=self._kafka_is_away,
+        )
+        self._probe_due_at_seconds = 0.0
+        self._check_due_at_seconds = 0.0
+
+    def take(self, partitions: Sequence[int]) -> None:
+        """Watch *partitions* from now on, and forget those of before."""
+        self._assigned = partitions
+        self._stalls.forget()
+        self._progress.stalled_seconds = {}
+
+    def begin(self) -> None:
+        """Forget what was, and take in the lag: the source begins to read its partitions."""
+        self._time_to_loss.forget()
+        self._last_appended_ms.clear()
+        self._note_lag(())
+
+    def note_commit(self, batch: Batch) -> None:
+        """Take in how far *batch* brought its partitions."""
+        for number, span in batch.spans.items():
+            self._last_appended_ms[number] = span.last_appended_ms
+        self._note_lag(())
+
+    def look(self, in_hand: tuple[Batch, ...], *, is_reading: bool, is_idle: bool) -> None:
+        """Refresh the lag; ask after Kafka when librdkafka complains, after ClickHouse when idle.
+
+        Args:
+            in_hand: The batches that are not committed, the oldest first.
+            is_reading: Whether the partitions are being read, so that there is a lag.
+            is_idle: Whether nothing is being stored.
+        """
+        now = self._clock()
+        self._is_reading = is_reading
+        if now >= self._stalls_due_at_seconds:
+            self._stalls_due_at_seconds = now + STALLS_EVERY_SECONDS
+            self._note_stalls(now, in_hand)
+        if self._source.complaint is not None and now >= self._check_due_at_seconds:
+            self._check_due_at_seconds = now + CHECK_SECONDS
+            self._probe.start()
+        elif is_reading and now >= self._lag_due_at_seconds:
+            self._lag_due_at_seconds = now + LAG_EVERY_SECONDS
+            self._note_lag(in_hand)
+        elif is_idle and now >= self._probe_due_at_seconds:
+            self._probe_due_at_seconds = now + CHECK_SECONDS
+            self._launcher.probe()
+
+    def _note_stalls(self, now: float, in_hand: tuple[Batch, ...]) -> None:
+        """Add up how long each partition stands still while the group was seen to have records wait.
+
+        Storing a batch excuses the partitions that have records in hand, a hold the others, a batch that
+        cannot be opened its own, and a part that is away all of them. What was seen too long ago says
+        nothing, so nothing waits then.
+        """
+        before, self._signs = self._signs, (self._progress.writes, self._progress.waits)
+        view = self._group.latest()
+        if self._signs[1] != before[1]:
+            self._stalls.forget()
+        busy = {number for batch in in_hand for number in batch.spans}
+        excused = set(self._source.failing)  # what cannot be opened is no nearer after a restart
+        if self._signs[0] != before[0]:
+            excused |= busy
+        if self._source.is_held:
+            excused |= set(self._assigned) - busy
+        waiting = {} if view is None else self._waiting(view)
+        self._progress.stalled_seconds = self._stalls.seconds(now, waiting, excused)
+
+    def _waiting(self, view: GroupView) -> dict[int, int]:
+        """Return the partitions of ours with records that can be read, and how far each is committed."""
+        waiting: dict[int, int] = {}
+        for number in self._assigned:
+            part = view.partitions.get(number)
+            if part is not None:
+                position = self._source.positions.get(number, part.next_offset)
+                if position < part.readable_end:
+                    waiting[number] = position
+        return waiting
+
+    def _lags(self) -> dict[int, int]:
+        """Return the lag of each partition that is read, but of those of which no end is known yet.
+
+        What the consumer knows is as old as the last answer it fetched, so what was seen of the group counts too.
+        """
+        view = self._group.latest()
+        ends = self._source.known_ends()
+        begins: dict[int, int] = {}
+        if view is not None:
+            for number, part in view.partitions.items():
+                ends[number] = max(ends.get(number, 0), part.end_offset)
+                begins[number] = part.first_offset
+        return {
+            number: max(0, ends[number] - max(position, begins.get(number, 0)))
+            for number, position in self._source.positions.items()
+            if number in ends
+        }
+
+    def _note_lag(self, in_hand: tuple[Batch, ...]) -> None:
+        lags = self._lags()
+        self._metrics.lag(lags)
+        oldest = {number: at / 1_000 for number, at in self._last_appended_ms.items()}
+        for batch in reversed(in_hand):
+            for number, span in batch.spans.items():
+                oldest[number] = span.first_appended_ms / 1_000
+        topic = self._topic.latest() or TopicState()
+        self._metrics.time_to_loss(
+            self._time_to_loss.seconds(lags, oldest, topic.retention_seconds, time.time())
+        )
+
+    def _kafka_answers(self, _: None) -> None:
+        self._source.complaint = None
+        if self._is_reading:
+            self._health.note_ready("kafka")
+
+    def _kafka_is_away(self, error: TrailhouseError) -> None:
+        self._health.note_away("kafka", error)
+        self._progress.waited()

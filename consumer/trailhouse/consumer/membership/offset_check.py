@@ -1,0 +1,206 @@
+"""Where the worker's partitions begin: Kafka's offsets held against the ledger, before anything is read.
+
+What does not fit is written to `event_incidents`, acknowledged, before anybody acts on it.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import NamedTuple
+
+from trailhouse.broker.offsets import PartitionLag
+from trailhouse.broker.origin import Origin
+from trailhouse.broker.topic_identity import KafkaOrigin
+from trailhouse.consumer.batch.incidents import Incidents
+from trailhouse.consumer.batch.ledger import Ledger
+from trailhouse.consumer.membership.source import HOLDER
+from trailhouse.consumer.membership.start_decision import Place, Verdict, judge
+from trailhouse.consumer.monitoring.incident import Finding
+from trailhouse.schemas.config import KafkaConfig, WorkerConfig
+from trailhouse.schemas.errors import OffsetGapError
+from trailhouse.schemas.ranges import Range, Ranges
+
+SHOWN_RANGES = 4
+SUSPECT_OFFSETS = 100_000
+"""So far above its last commit, or less, was whatever a worker had in hand or fetched when it died."""
+
+
+class Starts(NamedTuple):
+    """Where to read each partition from; `sound` are those whose start is committed and in the ledger.
+
+    Of `suspects` the last reader did not stop in order: it may have died of what lies in these ranges.
+    In those `markable` a commit at the start says nothing untrue: that something is stored below it.
+    """
+
+    offsets: Mapping[int, int]
+    sound: Collection[int]
+    suspects: Mapping[int, Range] = {}
+    markable: Collection[int] = ()
+
+
+class Footing:
+    """Asks Kafka and the ledger for one membership. Its methods block, and may be called again."""
+
+    def __init__(
+        self,
+        *,
+        kafka: KafkaConfig,
+        worker: WorkerConfig,
+        ask_kafka: Callable[[], KafkaOrigin],
+        ledger: Ledger,
+        origin: Origin,
+        incidents: Incidents,
+    ) -> None:
+        self._kafka = kafka
+        self._worker = worker
+        self._ask_kafka = ask_kafka
+        self._ledger = ledger
+        self._origin = origin
+        self._incidents = incidents
+
+    def starts(
+        self, partitions: Sequence[int], doubts: Mapping[int, int] | None = None
+    ) -> Starts | None:
+        """Return where to read *partitions* from, or None when the topic is no longer the one it was.
+
+        *doubts* are offsets above which the ledger was seen to lack records that had been stored.
+
+        Raises:
+            OffsetGapError: Records have expired that nobody stored, in a partition that was read before,
+                and `on_gap` is ``stop``. Permanent.
+            StorageError, BrokerError: ClickHouse or Kafka is away (retriable) or refuses (permanent). Ask again.
+        """
+        # A new client: one from before an outage may not answer for a minute.
+        with self._ask_kafka() as admin:
+            if admin.origin(self._kafka) != self._origin:
+                return None
+            every = admin.lag(self._worker.group_id)
+        mine = set(partitions)
+        offsets = [part for part in every if part.partition in mine]
+        places = self._places(offsets, doubts or {})
+        verdicts = {place.partition: judge(place) for place in places}
+        findings = self._confirmed(
+            [found for verdict in verdicts.values() for found in verdict.findings]
+        )
+        self._tell(findings, {place.partition for place in places if place.is_never_read})
+        return _starts(offsets, verdicts)
+
+    def _tell(self, findings: Sequence[Finding], never_read: Collection[int]) -> None:
+        """Note what was found, and raise where somebody must decide about it."""
+        read_before = [found for found in findings if found.partition not in never_read]
+        history = [found for found in findings if found.partition in never_read]
+        self._incidents.note(read_before, _detail)
+        self._incidents.tell(read_before, _detail)  # at each start: it asks for a decision
+        self._incidents.tell(self._incidents.note(history, _history), _history)
+        expired = [found for found in read_before if found.kind == "expired"]
+        if expired and self._worker.on_gap == "stop":
+            raise OffsetGapError(self._gap(expired))
+
+    def forgotten(self, stored: Mapping[int, Sequence[tuple[int, int]]]) -> dict[int, int]:
+        """Return, for each partition of which the ledger has lost something, from where on it has.
+
+        Args:
+            stored: Ranges of offsets, both ends inclusive, whose ledger rows were acknowledged once.
+
+        Raises:
+            StorageError: ClickHouse is away (retriable) or refuses (permanent). Ask again.
+        """
+        expected = {number: Ranges(spans) for number, spans in stored.items() if spans}
+        ends = {number: (mine.first or 0, mine.last or 0) for number, mine in expected.items()}
+        covered = self._ledger.covered(ends)
+        lost: dict[int, int] = {}
+        for number, mine in expected.items():
+            missing = (mine - covered[number]).first
+            if missing is not None:
+                lost[number] = self._ledger.until({number: missing}).get(number, 0)
+        return lost
+
+    def _places(self, offsets: Sequence[PartitionLag], doubts: Mapping[int, int]) -> list[Place]:
+        committed = {part.partition: part.committed_offset for part in offsets}
+        last = {number: (end - 1, end - 1) for number, end in committed.items() if end}
+        covered = self._ledger.covered(last)
+        stored: dict[int, int] = {
+            number: end for number, end in committed.items() if end and covered[number]
+        }
+        open_ones = {
+            number: end for number, end in committed.items() if number not in stored and end != 0
+        }
+        stored |= self._ledger.until(open_ones) | dict(doubts)
+        strangers = committed.keys() - stored.keys()
+        if strangers:
+            strangers -= self._ledger.knows(strangers)
+        earlier = self._ledger.earlier(strangers) if strangers else {}
+        return [
+            Place(
+                part.partition,
+                part.committed_offset,
+                part.first_offset,
+                part.end_offset,
+                stored.get(part.partition),
+                earlier.get(part.partition),
+            )
+            for part in offsets
+        ]
+
+    def _confirmed(self, findings: Sequence[Finding]) -> list[Finding]:
+        """Take out of the expired ranges what the ledger has."""
+        confirmed = [found for found in findings if found.kind != "expired"]
+        for found in findings:
+            if found.kind == "expired":
+                span = (found.first_offset, found.last_offset)
+                missing = (
+                    Ranges([span]) - self._ledger.covered({found.partition: span})[found.partition]
+                )
+                confirmed += [Finding("expired", found.partition, *part) for part in missing]
+        return confirmed
+
+    def _gap(self, expired: Sequence[Finding]) -> str:
+        shown = "; ".join(
+            f"partition {found.partition}: offsets {found.first_offset} to {found.last_offset}"
+            for found in expired[:SHOWN_RANGES]
+        )
+        more = f" and {len(expired) - SHOWN_RANGES} more" if len(expired) > SHOWN_RANGES else ""
+        return (
+            f"records of topic {self._kafka.topic} are gone from Kafka and were never stored ({shown}{more});"
+            " they are listed in the view `incidents`: to accept their loss start with"
+            " TRAILHOUSE_WORKER_ON_GAP=record, which goes on with the oldest record that is left;"
+            " raise the topic's retention.ms against the next time; `trailhouse reconcile` shows every gap,"
+            " kafka-consumer-groups --describe the group's offsets"
+        )
+
+
+def _starts(offsets: Sequence[PartitionLag], verdicts: Mapping[int, Verdict]) -> Starts:
+    starts = {number: verdict.start for number, verdict in verdicts.items()}
+    return Starts(
+        starts,
+        {part.partition for part in offsets if part.committed_offset == starts[part.partition]},
+        {
+            part.partition: Range(start, min(part.readable_end, start + SUSPECT_OFFSETS) - 1)
+            for part in offsets
+            if part.holder not in {"", HOLDER}
+            and (start := starts[part.partition]) < part.readable_end
+        },
+        {
+            part.partition
+            for part in offsets
+            if part.committed_offset is not None or starts[part.partition] == 0
+        },
+    )
+
+
+def _detail(found: Finding) -> str:
+    match found.kind:
+        case "expired":
+            return "Kafka has deleted these records, and nobody had stored them"
+        case "rewound":
+            return (
+                "committed, but not in the ledger (a restored ClickHouse, or offsets that somebody"
+                " moved): read again from Kafka"
+            )
+        case _:
+            return (
+                "these offsets are of another topic of this name, or of a log that Kafka has cut off:"
+                " the topic is read from its start"
+            )
+
+
+def _history(_found: Finding) -> str:
+    return "Kafka had deleted these records before anything of this partition was ever read"

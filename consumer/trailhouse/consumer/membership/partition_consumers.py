@@ -1,0 +1,196 @@
+"""The consumers that read a worker's partitions: one, and more while a partition is held up.
+
+librdkafka opens a batch in the thread of its connection to a broker, and nothing stops it: whatever else
+that connection brings waits so long. Other partitions are then read by a consumer of their own.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from typing import Any, cast
+
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+
+from trailhouse.broker.bounded_consume import Reading
+from trailhouse.broker.placeholder import Received, StandIn, too_large
+from trailhouse.consumer.batch.batch import Limits
+
+MAX_LANES = 3
+"""Each but the last may have a whole batch in memory."""
+PORTION_RECORDS, PORTION_BYTES = 50, 4_194_304
+
+
+class Lane:
+    """One consumer, and the partitions that it reads."""
+
+    def __init__(self, consumer: Consumer, topic: str, numbers: Iterable[int]) -> None:
+        self.consumer = consumer
+        self.numbers = set(numbers)
+        self.stand_in: Future[StandIn] | None = None
+        self._topic = topic
+
+    def pause(self, numbers: Iterable[int]) -> None:
+        """Fetch nothing of *numbers*, and let go of what was fetched and is not read."""
+        self.consumer.pause([TopicPartition(self._topic, number) for number in numbers])
+
+    def resume(self, numbers: Iterable[int]) -> None:
+        """Fetch *numbers* again, from where they were read to or sought."""
+        self.consumer.resume([TopicPartition(self._topic, number) for number in numbers])
+
+    def seek(self, number: int, offset: int) -> None:
+        """Read the partition *number* from *offset* on."""
+        self.consumer.seek(TopicPartition(self._topic, number, offset))
+
+
+class Lanes:
+    """Used by one thread. The first lane is the member of the group; the others only read.
+
+    Raises:
+        KafkaException: Any method, when a consumer fails.
+    """
+
+    def __init__(
+        self,
+        member: Consumer,
+        topic: str,
+        options: Mapping[str, Any],
+        limits: Limits,
+        note: Callable[[KafkaError], None],
+    ) -> None:
+        self._topic = topic
+        self._options = dict(options)
+        self._note = note
+        self._record_bytes = limits.record_bytes
+        self._reading = Reading(member, limits.size_bytes)
+        self._lanes = [Lane(member, topic, ())]
+
+    @property
+    def are_several(self) -> bool:
+        """Whether more than one consumer reads."""
+        return len(self._lanes) > 1
+
+    def take(self, records: int, timeout_seconds: float) -> list[Message]:
+        """Return up to *records* messages, and one of each partition that is held up."""
+        if len(self._lanes) == 1:
+            return self._reading.take(records, timeout_seconds)
+        *held_up, last = self._lanes
+        messages: list[Message] = []
+        for lane in held_up:
+            if lane.stand_in is None:
+                messages += self._bearable(lane, lane.consumer.consume(1, 0))
+        if last not in self._lanes:  # a rebalance, which is told while the member is read
+            return messages
+        portion = last.consumer.consume(1, 0 if messages else timeout_seconds)
+        count, size_bytes = 0, 0
+        while portion:
+            messages += portion
+            count += len(portion)
+            size_bytes += sum(len(message.value() or b"") for message in portion)
+            if count >= records or size_bytes >= PORTION_BYTES:
+                break
+            portion = last.consumer.consume(min(PORTION_RECORDS, records - count), 0)
+        return messages
+
+    def stand_ins(self) -> list[StandIn]:
+        """Return what stands for records over the limit, before anything that follows them."""
+        ready: list[StandIn] = []
+        for lane in self._lanes[:-1]:
+            if lane.stand_in is not None and lane.stand_in.done():
+                ready.append(lane.stand_in.result())
+                lane.stand_in = None
+        return ready
+
+    def _bearable(self, lane: Lane, messages: list[Message]) -> list[Message]:
+        """Return *messages*, unless it is one over the limit: to hash hundreds of megabytes takes a while."""
+        for message in messages:
+            if message.error() is None and len(message.value() or b"") > self._record_bytes:
+                lane.stand_in = _in_a_thread(cast("Received", message), self._record_bytes)
+                return []
+        return messages
+
+    def begin(self, numbers: Iterable[int]) -> None:
+        """Have the member read *numbers*, and no other consumer anything."""
+        self.drop()
+        self._lanes[0].numbers = set(numbers)
+        self._lanes[0].stand_in = None
+
+    def part(self, number: int, starts: Mapping[int, int]) -> bool:
+        """Leave *number* alone in its lane, and read what else it reads in a new one, from *starts* on.
+
+        Returns whether that was possible: there is a limit, since each lane may take memory.
+        """
+        lane = self._lane_of(number)
+        others = lane.numbers - {number}
+        if not others or len(self._lanes) >= MAX_LANES:
+            return False
+        lane.pause(others)
+        consumer = Consumer(self._options | {"error_cb": self._note})
+        consumer.assign([TopicPartition(self._topic, other, starts[other]) for other in others])
+        lane.numbers = {number}
+        self._lanes.append(Lane(consumer, self._topic, others))
+        return True
+
+    def join(self, starts: Mapping[int, int]) -> None:
+        """Have the member read all again, what was not its own from *starts* on."""
+        member = self._lanes[0]
+        others = {number for lane in self._lanes[1:] for number in lane.numbers}
+        self.drop()
+        for number in others:
+            member.seek(number, starts[number])
+        member.resume(others)
+        member.numbers |= others
+
+    def drop(self) -> None:
+        """Let go of every consumer but the member."""
+        for lane in self._lanes[1:]:
+            # It may be busy with a batch for seconds, and asks Kafka before it goes.
+            threading.Thread(
+                target=lane.consumer.close, name="trailhouse-lane-close", daemon=True
+            ).start()
+        del self._lanes[1:]
+
+    def pause(self) -> None:
+        """Fetch nothing of any partition."""
+        for lane in self._lanes:
+            lane.pause(lane.numbers)
+
+    def resume(self) -> None:
+        """Fetch all again."""
+        for lane in self._lanes:
+            lane.resume(lane.numbers)
+
+    def seek(self, number: int, offset: int) -> None:
+        """Read the partition *number* from *offset* on."""
+        self._lane_of(number).seek(number, offset)
+
+    def known_ends(self, numbers: Iterable[int]) -> dict[int, int]:
+        """Return where each of *numbers* ended at the last answer that was fetched of it."""
+        known: dict[int, int] = {}
+        for number in numbers:
+            part = TopicPartition(self._topic, number)
+            # Set before the batches of an answer are opened.
+            _, end = self._lane_of(number).consumer.get_watermark_offsets(part, cached=True)
+            if end >= 0:
+                known[number] = end
+        return known
+
+    def close(self) -> None:
+        """Let go of all but the member, which its owner closes."""
+        self.drop()
+        self._reading.close()
+
+    def _lane_of(self, number: int) -> Lane:
+        return next((lane for lane in self._lanes if number in lane.numbers), self._lanes[0])
+
+
+def _in_a_thread(message: Received, limit_bytes: int) -> Future[StandIn]:
+    made: Future[StandIn] = Future()
+
+    def make() -> None:
+        try:
+            made.set_result(too_large(message, limit_bytes))
+        except BaseException as error:  # noqa: BLE001 - raised where the result is taken
+            made.set_exception(error)
+
+    threading.Thread(target=make, name="trailhouse-stand-in", daemon=True).start()
+    return made

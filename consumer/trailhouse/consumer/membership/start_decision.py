@@ -1,0 +1,76 @@
+"""Where a partition is to be read from, and what is wrong with its offsets. Pure.
+
+Four things are compared: the offset that the group has committed, where Kafka's log begins and ends,
+and how far the ledger in ClickHouse goes. What they say about each other:
+
+- committed and covered by the ledger: go on there;
+- nothing committed: begin at the log's start;
+- the log begins above what is stored, or above 0 where nothing was ever read: the records between have
+  *expired*, nobody has them;
+- committed, but not in the ledger: ClickHouse forgot (an older backup) or somebody moved the group's
+  offsets. *Rewound*: go back to where the ledger ends; readers see no record twice;
+- committed above the log's end, or the ledger knows only an earlier topic of this name: *recreated*,
+  begin at the log's start.
+"""
+
+from typing import NamedTuple
+
+from trailhouse.consumer.monitoring.incident import Finding, Kind
+
+
+class Place(NamedTuple):
+    """What is known of one partition before it is read.
+
+    `stored_until` is the offset after the ledger's last record below `committed`, or of all when
+    nothing is committed; None when the ledger has none there. `earlier_until` is the same of earlier
+    topics of this name, and None when the ledger knows this one or no other.
+    """
+
+    partition: int
+    committed: int | None
+    log_start: int
+    log_end: int
+    stored_until: int | None
+    earlier_until: int | None
+
+    @property
+    def is_never_read(self) -> bool:
+        """Whether neither the group nor the ledger knows anything of it, nor of an earlier topic."""
+        return self.committed is None and self.stored_until is None and self.earlier_until is None
+
+
+class Verdict(NamedTuple):
+    """Where to read from, and every finding; an expired range may still be in the ledger in part."""
+
+    start: int
+    findings: tuple[Finding, ...]
+
+
+def judge(place: Place) -> Verdict:
+    """Return the verdict on *place*; its start is never above a record that Kafka has and nobody stored."""
+    number, committed, start, end, stored, earlier = place
+    if earlier is not None:
+        return _verdict(
+            start, ("recreated", number, 0, earlier - 1), ("expired", number, 0, start - 1)
+        )
+    if committed is None:
+        return _verdict(start, ("expired", number, stored or 0, start - 1))
+    if committed > end:
+        lost_from = start if stored is None else stored
+        return _verdict(
+            start,
+            ("recreated", number, end, committed - 1),
+            ("expired", number, lost_from, start - 1),
+        )
+    origin = min(start if stored is None else stored, committed)
+    begin = max(origin, start)
+    return _verdict(
+        begin,
+        ("rewound", number, begin, committed - 1),
+        ("expired", number, origin, start - 1),
+    )
+
+
+def _verdict(start: int, *findings: tuple[Kind, int, int, int]) -> Verdict:
+    """Leave out the findings whose range is empty."""
+    return Verdict(start, tuple(Finding(*found) for found in findings if found[2] <= found[3]))

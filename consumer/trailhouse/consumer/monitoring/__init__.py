@@ -1,0 +1,1 @@
+"""What a worker shows of itself: health, metrics, and the watchdog with its heartbeat."""

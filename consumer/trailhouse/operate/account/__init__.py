@@ -1,0 +1,1 @@
+"""The balance sheet: where every event is that a producer has numbered."""

@@ -1,0 +1,1 @@
+"""From a call of `log` to the broker: numbered, queued, sent, acknowledged."""

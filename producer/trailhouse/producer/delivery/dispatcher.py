@@ -1,0 +1,280 @@
+"""The dispatcher: numbers and encodes events, queues them, and owns the queue and its sender in this process."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from trailhouse.producer.clock import SYSTEM_CLOCK, Clock
+from trailhouse.producer.delivery import process_hooks
+from trailhouse.producer.delivery.ack_waits import STAY, wait_empty, wait_settled_all
+from trailhouse.producer.delivery.backpressure import wait_for_disk, wait_for_room
+from trailhouse.producer.delivery.send_queue import Outbox
+from trailhouse.producer.delivery.sender import Sender
+from trailhouse.producer.receipt import Receipt, bounded
+from trailhouse.producer.service_name import default_service
+from trailhouse.producer.spool.queue import Backlog
+from trailhouse.producer.spool.root import check_root
+from trailhouse.schemas.draft import EventDraft, draft_of
+from trailhouse.schemas.errors import (
+    DeliveryRejectedError,
+    EventTooLargeError,
+    ProducerClosedError,
+    SpoolFullError,
+)
+from trailhouse.schemas.event import AuditEvent
+from trailhouse.schemas.fast import new_record
+from trailhouse.schemas.record import Source
+from trailhouse.schemas.topic import key_of
+from trailhouse.schemas.uuid7 import uuid7
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trailhouse.producer.spool.journal import Entry
+    from trailhouse.producer.stats import Stats
+    from trailhouse.schemas.config import ProducerConfig
+
+    Made = tuple[str, bytes, bytes, Any, int]
+    """Id, key and record of an event; what makes the same again; and by how much `seq` grows."""
+    Make = Callable[["Incarnation", Any, int], Made]
+
+log = logging.getLogger(__name__)
+
+OFF_TIMEOUT_SECONDS = 1.0
+
+
+class Incarnation:
+    """What a dispatcher is in one process: a forked child has another, and never a part of its parent's."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self.pid = os.getpid()
+        self.producer_id = uuid7()
+        self.outbox = outbox
+        self.senders: list[Sender] = []
+        """The first is the one; others were made by calls that a signal handler has overtaken."""
+        self.sender: Sender | None = None
+        """The one, when it runs."""
+
+
+class Dispatcher:
+    """What an `AuditLogger` delivers by. Safe for threads, after fork, and in signal handlers.
+
+    Each method promises and raises what the logger's method of that name does.
+    """
+
+    def __init__(self, config: ProducerConfig, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._config = config
+        self._clock = clock
+        self._service = config.service or default_service()
+        self._host = socket.gethostname()
+        self._unlogged = 0
+        self._here = Incarnation(self._make_outbox())
+        process_hooks.register(self)
+
+    def _make_outbox(self) -> Outbox:
+        config, clock = self._config, self._clock
+        backlog = Backlog(config, self._service, clock) if config.mode == "durable" else None
+        return Outbox(config.queue_events, config.queue_bytes, backlog, clock)
+
+    @property
+    def outbox(self) -> Outbox:
+        """The queue of this process."""
+        return self._here.outbox
+
+    def prepare(self) -> None:
+        """Check the folder of the spools, and have what a predecessor left sent, whether or not we log.
+
+        Raises:
+            ConfigError: The folder cannot be made or written, or is not ours alone. Permanent.
+        """
+        here = self._here
+        if (root := here.outbox.root) is not None:
+            check_root(root)
+        if here.outbox.has_orphans():
+            self._start(here)
+
+    def log(self, draft: EventDraft) -> Receipt:
+        """Number, encode and queue *draft*."""
+        return self._deliver(self._encoded, draft)
+
+    def try_log(self, draft: EventDraft) -> Receipt | None:
+        """Do what `log` does, or return None where that might wait: for room, or for the disk."""
+        if self._config.fsync == "always":
+            return None
+        here = self._here
+        outbox = here.outbox
+        with outbox.mutex:
+            if not outbox.has_room:
+                return None
+            try:
+                return self._append(here, self._encoded, draft)
+            except (SpoolFullError, ProducerClosedError):
+                return None  # `log` waits, begins anew, or says that it is closed
+            except Exception:
+                if self._here is here:
+                    raise
+                return None  # a signal handler has forked
+
+    def emit(self, event: AuditEvent) -> Receipt:
+        """Queue *event* as it is."""
+        return self._deliver(_as_it_is, event)
+
+    def _deliver(self, make: Make, what: object) -> Receipt:
+        """Queue *what* under the outbox's lock."""
+        here = self._here
+        outbox = here.outbox
+        try:
+            with outbox.mutex:
+                if not outbox.has_room:
+                    wait_for_room(outbox, self._config.queue_timeout_seconds)
+                try:
+                    return self._append(here, make, what)
+                except SpoolFullError:
+                    pass
+                return self._append_when_there_is_room(here, make, what)
+        except Exception as error:
+            is_renewed = isinstance(error, ProducerClosedError) and not outbox.is_closed
+            if self._here is here and not is_renewed:
+                raise
+        # A signal handler has forked, and left to the parent what this was about; or the spool was removed.
+        return self._deliver(make, what)
+
+    def _append_when_there_is_room(self, here: Incarnation, make: Make, what: object) -> Receipt:
+        """Try again for as long as the disk may still get space."""
+        deadline_seconds = self._clock.monotonic_seconds() + self._config.queue_timeout_seconds
+        while True:
+            # The lock is let go of here: others may take the numbers that follow.
+            is_over = not wait_for_disk(here.outbox, deadline_seconds)
+            try:
+                return self._append(here, make, what)
+            except SpoolFullError:
+                if is_over:
+                    raise
+
+    def _append(self, here: Incarnation, make: Make, what: Any) -> Receipt:
+        """Append *what* to the journal; anew with the next `seq` when a signal handler was faster."""
+        outbox = here.outbox
+        journal = outbox.open_journal
+        newest: Entry | None = None
+        try:
+            while True:
+                if journal is not None:
+                    newest = journal.newest()
+                seq = 0 if newest is None else newest.seq
+                event_id, key, record, what, numbers = make(here, what, seq)
+                if (size_bytes := len(record)) > self._config.max_event_bytes:
+                    raise EventTooLargeError(size_bytes, self._config.max_event_bytes)
+                if here.sender is None:
+                    self._start(here)
+                if journal is None or newest is None:
+                    # Not before: there is no spool for an event that is refused.
+                    journal = outbox.journal
+                    newest = journal.newest()
+                    if newest.seq != seq:
+                        continue
+                is_kept = outbox.keeps_in_memory(newest.events)
+                queued = journal.append(newest, seq + numbers, event_id, key, record, is_kept)
+                if queued is not None:
+                    outbox.ring(size_bytes if is_kept else 0)
+                    return Receipt(outbox, queued)
+        finally:
+            # An exception that somebody keeps holds this frame, and an entry holds all that come after it.
+            newest = None
+
+    def _encoded(self, here: Incarnation, draft: EventDraft, seq: int) -> Made:
+        source = Source(
+            host=self._host,
+            pid=here.pid,
+            producer_id=here.producer_id,
+            seq=seq,
+            service=self._service,
+        )
+        if (new := new_record(draft, source)) is None:
+            event = AuditEvent(**({"session_id": None} | draft.given()), source=source)
+            # Should it be made again, then without any code of the caller's.
+            return event.event_id, key_of(event), event.record, draft_of(event), 1
+        event_id, record = new
+        return event_id, draft.session_id.encode(), record, draft, 1
+
+    def _start(self, here: Incarnation) -> None:
+        """Have the sender run. Whatever interrupts this, or calls it in between, there is one that serves."""
+        senders = here.senders
+        if not senders:
+            made = Sender(self._config, here.outbox)
+            senders.append(made)  # a fork after this abandons it
+            if os.getpid() != here.pid:
+                process_hooks.abandon(made)
+        sender = senders[0]
+        process_hooks.hold(self)
+        sender.start()
+        here.sender = sender
+        if here.outbox.is_closed:  # a signal handler has closed, or forked, meanwhile
+            sender.stop()
+            if self._here is here:
+                process_hooks.release(self)
+
+    def flush(self, timeout_seconds: float) -> None:
+        """Return when every event logged before this call is acknowledged."""
+        wait_empty(self._here.outbox, timeout_seconds)
+
+    def close(self, timeout_seconds: float) -> None:
+        """Flush, then refuse further events and free the connection. May be called twice, and interrupted."""
+        here = self._here
+        outbox = here.outbox
+        timeout = bounded(timeout_seconds)
+        try:
+            if not outbox.is_closed:
+                self._wait_at_close(outbox, timeout)
+        finally:
+            with outbox.lock:
+                # From here on nothing is added; a call that is interrupted by this one finds it sealed.
+                outbox.is_closed = True
+            for sender in list(here.senders):
+                sender.stop()
+            outbox.close()
+            process_hooks.release(self)
+
+    def _wait_at_close(self, outbox: Outbox, timeout_seconds: float) -> None:
+        if (waits := wait_settled_all(outbox, timeout_seconds)) is None:
+            return
+        # A program that is off by its settings has said no more than that it is.
+        if not outbox.is_durable and self._config.enabled:
+            raise waits.with_traceback(None)
+        if isinstance(waits, DeliveryRejectedError):
+            waiting = outbox.stats().queued_events
+            log.error("closing the audit logger: %s; %d events wait: %s", waits, waiting, STAY)
+        else:
+            log.warning("closing the audit logger: %s", waits)
+
+    @property
+    def close_timeout_seconds(self) -> float:
+        """How long `close` waits for acknowledgements unless told otherwise."""
+        configured = self._config.close_timeout_seconds
+        # A program that is off by its settings has one event, and may have no broker.
+        return configured if self._config.enabled else min(configured, OFF_TIMEOUT_SECONDS)
+
+    def stats(self) -> Stats:
+        """Return the counters of this process."""
+        return msgspec.structs.replace(self._here.outbox.stats(), unlogged_total=self._unlogged)
+
+    def count_unlogged(self) -> None:
+        """Count an event that telemetry reported and that could not be logged."""
+        self._unlogged += 1
+
+    def after_fork(self) -> None:
+        """Leave the parent's queue and connection to the parent. Called in a forked child."""
+        before = self._here
+        for sender in before.senders:
+            process_hooks.abandon(sender)
+        before.outbox.abandon()
+        self._unlogged = 0
+        self._here = Incarnation(self._make_outbox())
+
+
+def _as_it_is(_here: Incarnation, event: AuditEvent, _seq: int) -> Made:
+    return event.event_id, key_of(event), event.record, event, 0

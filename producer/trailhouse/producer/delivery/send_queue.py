@@ -1,0 +1,412 @@
+"""The outbox: events on their way to the broker, in order, bounded, each held until it is settled."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import TYPE_CHECKING
+
+from trailhouse.producer.clock import SYSTEM_CLOCK, Clock
+from trailhouse.producer.delivery.wake_signal import Bell
+from trailhouse.producer.spool.handle import settle_source
+from trailhouse.producer.spool.journal import Entry, Inbox, Journal
+from trailhouse.producer.spool.queued_event import QueuedEvent
+from trailhouse.producer.stats import Stats
+from trailhouse.schemas.errors import SpoolDamagedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from trailhouse.producer.spool.queue import Backlog
+    from trailhouse.producer.spool.queued_event import Delivery
+    from trailhouse.schemas.errors import DeliveryError, DeliveryRejectedError
+
+
+class Outbox:
+    """All unsettled events in the order of their events. Safe for threads.
+
+    Callers log to the `journal` and put events into its inbox; that alone may be interrupted at any
+    instant. The sender takes them from there: `waiting` holds what the broker client does not have yet,
+    `sent` what it has. `lock` guards all of it, and is what callers wait on; `mutex` is the same, and
+    quicker to take. The sender waits for the `bell`, which rings when something comes while it
+    `is_resting`, and when an answer is `awaited`. With a *backlog*, each event is spooled first, and those
+    that find no room in memory are read from there in their turn.
+    """
+
+    def __init__(
+        self,
+        max_events: int,
+        max_bytes: int,
+        backlog: Backlog | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self.clock = clock
+        self.mutex = threading.RLock()
+        self.lock = threading.Condition(self.mutex)
+        self.bell = Bell()
+        self.awaited = 0
+        self.is_resting = False
+        self.waiting: deque[QueuedEvent] = deque()
+        self.sent: deque[QueuedEvent] = deque()
+        self.trouble: DeliveryRejectedError | None = None
+        self.is_closed = False
+        self.expects_adoption = False
+        self.is_adopted = False
+        self._backlog = backlog
+        inbox = Inbox() if backlog is None else backlog.inbox
+        self._arrivals = inbox.arrivals
+        self._spools = None if backlog is None else backlog.spools
+        self._early: dict[int, QueuedEvent] = {}
+        self._memory = Journal(Entry(0, 0), inbox)
+        self._lost = 0
+        self._max_events = max_events
+        self._max_bytes = max_bytes
+        self._next_number = 0
+        self._events = self._bytes = self._arrived_bytes = 0
+        self._acknowledged = self._refused = 0
+        self.queue_full_total = 0
+        self._unreported_refusal: DeliveryError | None = None
+
+    def abandon(self) -> None:
+        """Leave the queue to the parent process: in a fork, another thread may have held the lock."""
+        self.mutex = threading.RLock()
+        self.lock = threading.Condition(self.mutex)
+        self.is_closed = True
+        self._memory.seal()  # a call that was interrupted by this very fork begins anew in ours
+        if self._backlog is not None:
+            self._backlog.forget()
+
+    @property
+    def open_journal(self) -> Journal | None:
+        """What callers log to; None when the spool is not made yet, or the logger is closed."""
+        if (spools := self._spools) is None:
+            return self._memory
+        return spools[0] if spools else None
+
+    @property
+    def root(self) -> Path | None:
+        """The folder of the spools; None in mode ``memory``."""
+        return None if self._backlog is None else self._backlog.root
+
+    @property
+    def journal(self) -> Journal:
+        """What callers log to, under `lock`; the spool is made now if there is none.
+
+        Raises:
+            SpoolFullError, SpoolUnavailableError: It cannot be made. Retriable; nothing was logged.
+            ProducerClosedError: The logger is closed. Permanent.
+        """
+        return self._memory if (backlog := self._backlog) is None else backlog.spool()
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether events are spooled."""
+        return self._backlog is not None
+
+    def _has_room(self) -> bool:
+        return (
+            self._events + len(self._arrivals) < self._max_events
+            and self._bytes + self._arrived_bytes < self._max_bytes
+        )
+
+    @property
+    def has_room(self) -> bool:
+        """Whether `wait_for_room` would return at once."""
+        if self.is_closed:
+            return False
+        if (spools := self._spools) is None:
+            return self._has_room()
+        return not spools or ((spool := spools[0]) is not None and spool.has_room)
+
+    def keeps_in_memory(self, number: int) -> bool:
+        """Tell whether the event with *number*, the newest, is sent from memory; else it is read in its turn."""
+        backlog = self._backlog
+        if backlog is None:
+            return True
+        # Else something before it is on the disk alone, and must be read before.
+        arrivals = len(self._arrivals)
+        return (
+            backlog.next_number + arrivals == number
+            and self._events + arrivals < self._max_events
+            and self._bytes + self._arrived_bytes < self._max_bytes
+        )
+
+    def wake(self) -> None:
+        """Have the sender look at once."""
+        self.bell.ring()
+
+    def ring(self, size_bytes: int) -> None:
+        """Let the sender know that an event of *size_bytes* has come."""
+        self._arrived_bytes += size_bytes  # an estimate, until the next turn of the sender
+        if self.is_resting:
+            self.is_resting = False
+            self.bell.ring()
+
+    def admit(self, *, at_once: bool = False) -> None:
+        """Take what has arrived, in order: by the sender, under `lock`. Never by a caller of `log`.
+
+        What others have left comes first, unless *at_once*.
+        """
+        arrivals, backlog, early = self._arrivals, self._backlog, self._early
+        if not arrivals:
+            return
+        if backlog is not None and backlog.inheritance.has_unread and not at_once:
+            return
+        self._arrived_bytes = 0
+        for _ in range(len(arrivals)):
+            queued = arrivals.popleft()
+            number = self._next_number if backlog is None else backlog.next_number
+            if queued.number > number:
+                early[queued.number] = queued
+            elif queued.number == number:
+                self._pass_by(queued)
+                while early and (after := early.pop(self.next_number, None)) is not None:
+                    self._pass_by(after)
+
+    def _pass_by(self, queued: QueuedEvent) -> None:
+        self._queue(queued)
+        if (backlog := self._backlog) is None:
+            self._next_number = queued.number + 1
+        else:
+            backlog.pass_by(queued)
+
+    @property
+    def next_number(self) -> int:
+        """The number of the next event that is to come into memory."""
+        return self._next_number if self._backlog is None else self._backlog.next_number
+
+    def _queue(self, queued: QueuedEvent) -> None:
+        self.waiting.append(queued)
+        self._events += 1
+        self._bytes += len(queued.record)
+
+    def refill(self) -> None:
+        """Take what has come, and read on in the backlog as far as there is room; called by the sender.
+
+        Raises:
+            SpoolUnavailableError: The spool cannot be read. Retriable once that is mended.
+        """
+        backlog = self._backlog
+        if backlog is None:
+            with self.lock:
+                self.admit()
+            return
+        wakers: list[Callable[[], object]] = []
+        with self.lock:
+            self.admit()
+            while self._has_room() and backlog.has_unread:
+                queued_events = backlog.read(self._early)
+                if queued_events is None:
+                    break
+                for queued in queued_events:
+                    self._queue(queued)
+                wakers += self._refuse_damaged(*backlog.take_damaged())
+                self.lock.notify_all()
+                self.admit()
+            backlog.inheritance.end_turn()
+        for waker in wakers:
+            waker()
+
+    def _refuse_damaged(self, count: int, held: list[QueuedEvent]) -> list[Callable[[], object]]:
+        if count:
+            self._refused += count
+            self._unreported_refusal = SpoolDamagedError(
+                f"{count} events were damaged in the spool, or removed from it; what is left of them is set aside there"
+            )
+        for queued in held:
+            queued.refusal = SpoolDamagedError(
+                f"event {queued.event_id} was damaged in the spool, or removed from it"
+            )
+        return [waker for queued in held for waker in queued.take_wakers()]
+
+    def adopt(self, *, min_age_seconds: float = 0.0, any_destination: bool = False) -> bool:
+        """Take over the spools of loggers that are gone; tell whether there were any."""
+        if self._backlog is None:
+            return False
+        inheritance = self._backlog.inheritance
+        found = inheritance.find(min_age_seconds=min_age_seconds, any_destination=any_destination)
+        with self.lock:
+            if not min_age_seconds:
+                inheritance.await_turn()
+            is_heir = inheritance.line_up(found)
+            inheritance.end_turn()
+            return is_heir
+
+    def has_orphans(self) -> bool:
+        """Tell whether there are spools to adopt."""
+        return self._backlog is not None and self._backlog.inheritance.has_orphans()
+
+    def take_unsynced(self) -> list[int]:
+        """Return the spool's files that are to be forced to the disk, outside the lock."""
+        if self._backlog is None:
+            return []
+        with self.lock:
+            return self._backlog.take_unsynced()
+
+    def renew_spool(self) -> None:
+        """Begin a new spool if somebody has removed the files of ours.
+
+        Raises:
+            SpoolFullError, SpoolUnavailableError: It cannot be made. Retriable.
+        """
+        if (backlog := self._backlog) is None:
+            return
+        with self.lock:
+            # To ask is to complete what a call has begun: not while that call, of another thread, goes on.
+            if not backlog.is_gone:
+                return
+            self.admit(at_once=True)
+            backlog.renew([*self.sent, *self.waiting])
+            wakers = self._refuse_damaged(*backlog.take_damaged())
+            self.lock.notify_all()
+        for waker in wakers:
+            waker()
+
+    def make_space(self) -> None:
+        """Give back what the spool does not need, if a caller has found the disk full; by the sender."""
+        if self._backlog is not None:
+            with self.lock:
+                self._backlog.make_space()
+
+    def keep_refused(self, queued: QueuedEvent) -> None:
+        """Set an event aside that the broker refuses for good, where there is a spool."""
+        if self._backlog is not None:
+            with self.lock:
+                self._backlog.keep_refused(queued)
+
+    def take_back(self) -> None:
+        """Put everything sent back in front of `waiting`, in order; under `lock`.
+
+        What is settled among it stays in its place: a spool is settled in order.
+        """
+        self.waiting.extendleft(reversed(self.sent))
+        self.sent.clear()
+
+    def settle(self, outcomes: list[tuple[QueuedEvent, Delivery | DeliveryError]]) -> None:
+        """Record what the broker answered, and wake who waits for it."""
+        wakers: list[Callable[[], object]] = []
+        with self.lock:
+            if outcomes:
+                self.trouble = None  # the broker has answered
+            for queued, outcome in outcomes:
+                if queued.delivery is None and queued.refusal is None:
+                    if isinstance(outcome, Exception):
+                        self._refuse(queued, outcome)
+                    else:
+                        queued.delivery = outcome
+                        self._acknowledged += 1
+                    self._events -= 1
+                    self._bytes -= len(queued.record)
+                    queued.record = b""  # a caller may keep a million receipts
+                if queued.wakers is not None:
+                    wakers += queued.take_wakers()
+            self.lock.notify_all()  # they go on when we let go of the lock
+            self._free_settled()
+        for waker in wakers:
+            waker()
+
+    def _free_settled(self) -> None:
+        last, sent = None, self.sent
+        while sent and (sent[0].delivery is not None or sent[0].refusal is not None):
+            queued = sent.popleft()
+            if last is not None and last.source is not queued.source:
+                settle_source(last)
+            last = queued
+        if last is not None:
+            settle_source(last)
+
+    def _refuse(self, queued: QueuedEvent, error: DeliveryError) -> None:
+        queued.refusal = self._unreported_refusal = error
+        self._refused += 1
+
+    def report_trouble(self, trouble: DeliveryRejectedError) -> bool:
+        """Tell everyone who waits that the broker refuses; the events stay queued.
+
+        Returns whether this is new. With nothing queued there is nobody to tell, and an old trouble
+        must not meet a new event: librdkafka repeats itself for as long as the cause is there.
+        """
+        with self.lock:
+            unsettled_events = self.unsettled_events
+            if not unsettled_events or self.trouble is not None:
+                self.trouble = trouble if unsettled_events else None
+                return False
+            self.trouble = trouble
+            wakers = self._take_all_wakers()
+            self.lock.notify_all()
+        for waker in wakers:
+            waker()
+        return True
+
+    def close(self) -> None:
+        """Refuse further events, and tell everyone who waits that nothing more will be sent."""
+        with self.lock:
+            self.is_closed = True
+            wakers = self._take_all_wakers()
+            if self._backlog is None:
+                self._memory.seal()
+                self._lost = self.unsettled_events
+            else:
+                self._backlog.close()
+            self.lock.notify_all()
+        for waker in wakers:
+            waker()
+
+    def _take_all_wakers(self) -> list[Callable[[], object]]:
+        left = [] if self._backlog is None else list(self._backlog.inbox.left.values())
+        arrived = (*self._early.values(), *self._arrivals)
+        return [
+            waker
+            for queued in (*self.sent, *self.waiting, *arrived, *left)
+            for waker in queued.take_wakers()
+        ]
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether waiting on is no use for now: the broker refuses, or nothing more will be sent."""
+        return self.trouble is not None or self.is_closed
+
+    def take_unreported_refusal(self) -> DeliveryError | None:
+        """Return the last refusal that no `flush` has told yet."""
+        refusal, self._unreported_refusal = self._unreported_refusal, None
+        return refusal
+
+    def oldest_number(self) -> int:
+        """Return the number of the oldest event that is not settled; the next one's if there is none."""
+        for queued_events in (self.sent, self.waiting):
+            if queued_events:
+                return queued_events[0].number
+        if self.expects_adoption and not self.is_adopted:
+            return -1  # the sender is still looking for what others have left
+        if self._backlog is not None and self._backlog.inheritance.has_unread:
+            return -1
+        return self.next_number
+
+    @property
+    def end_number(self) -> int:
+        """The number that the next event will have."""
+        return self._memory.tail().events if self._backlog is None else self._backlog.end_number
+
+    @property
+    def unsettled_events(self) -> int:
+        """Events in memory, those of ours that are on the disk alone, and one at least if others' are there."""
+        unread = max(0, self.end_number - self.next_number)
+        if not unread and self._backlog is not None and self._backlog.inheritance.has_unread:
+            unread = 1
+        return self._events + unread
+
+    def stats(self) -> Stats:
+        """Return the counters as they are now."""
+        backlog = self._backlog
+        with self.lock:
+            return Stats(
+                queued_events=self.unsettled_events,
+                queued_bytes=self._bytes,
+                spool_bytes=backlog.used_bytes if backlog else 0,
+                acknowledged_total=self._acknowledged,
+                adopted_total=backlog.inheritance.adopted_total if backlog else 0,
+                unreadable_spools_total=backlog.inheritance.unreadable_total if backlog else 0,
+                refused_total=self._refused,
+                queue_full_total=self.queue_full_total,
+                lost_total=self._lost,
+            )

@@ -1,0 +1,363 @@
+"""The sender: hands the outbox to librdkafka in order, and starts over when the broker refuses."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from confluent_kafka import KafkaException, Producer
+
+from trailhouse.producer.spool.frame import MAX_RECORD_BYTES
+from trailhouse.producer.spool.orphans import SWEEP_AGE_SECONDS
+from trailhouse.producer.spool.queued_event import Delivery
+from trailhouse.producer.spool.writer import sync
+from trailhouse.schemas.backoff import Backoff
+from trailhouse.schemas.codec import decode_envelope
+from trailhouse.schemas.errors import (
+    ConfigError,
+    DeliveryError,
+    DeliveryRejectedError,
+)
+from trailhouse.schemas.kafka_errors import REFUSALS, fault_of, one_line
+
+if TYPE_CHECKING:
+    from confluent_kafka import KafkaError, Message
+
+    from trailhouse.producer.delivery.send_queue import Outbox
+    from trailhouse.producer.spool.queued_event import QueuedEvent
+    from trailhouse.schemas.config import ProducerConfig
+
+log = logging.getLogger(__name__)
+
+TURN_SECONDS = 0.005
+SHORTEST_SECONDS = 0.001
+IDLE_SECONDS = 0.1
+SWEEP_SECONDS = 30.0
+PURGE_SECONDS = 5.0
+FIRST_BACKOFF_SECONDS = 0.25
+LONGEST_BACKOFF_SECONDS = 5.0
+KAFKA_OVERHEAD_BYTES = 4_096
+MOST_AT_ONCE = 4_096
+"""Events that are handed over under one hold of the lock, which a caller, and an event loop, may wait for: some ms."""
+
+
+def client_options(config: ProducerConfig) -> dict[str, Any]:
+    """Return librdkafka's options: nothing is given up by itself, and order is kept."""
+    return config.kafka.client_options() | {
+        "acks": "all",
+        "enable.idempotence": True,
+        "partitioner": "murmur2_random",  # as Java clients partition
+        "message.timeout.ms": 0,
+        "compression.type": "lz4",
+        # An event has waited for our turn already.
+        "linger.ms": max(SHORTEST_SECONDS, config.linger_seconds - TURN_SECONDS) * 1_000,
+        # The broker decides: what another logger has left may be larger than our own limit.
+        "message.max.bytes": MAX_RECORD_BYTES + KAFKA_OVERHEAD_BYTES,
+        "batch.size": config.max_event_bytes + KAFKA_OVERHEAD_BYTES,
+        # The outbox is the bound: librdkafka's own must never be the tighter one.
+        "queue.buffering.max.messages": config.queue_events + 1,
+        "queue.buffering.max.kbytes": 2_097_151,
+        # An unknown topic fails after this, not after librdkafka's 30 s.
+        "topic.metadata.propagation.max.ms": 5_000,
+        "reconnect.backoff.max.ms": 2_000,
+        "client.id": "trailhouse-producer",
+        "log_level": 0,  # states are logged once, by us
+    }
+
+
+class Sender:
+    """Owns one librdkafka producer and the thread that serves it, in one process.
+
+    The thread takes turns: every few milliseconds it hands over what has come, and takes the answers.
+    So a caller pays for neither; and librdkafka's callbacks, one an event, each of which takes Python's
+    lock anew, do not do so against a caller, who waits for the outbox's lock meanwhile.
+    """
+
+    def __init__(self, config: ProducerConfig, outbox: Outbox, *, adopts: bool = True) -> None:
+        self._config = config
+        self._outbox = outbox
+        self._clock = outbox.clock
+        self._topic = config.kafka.topic
+        self._reports: deque[tuple[QueuedEvent, Delivery | KafkaError]] = deque()
+        self._errors: deque[KafkaError] = deque()
+        self._refusals: list[tuple[QueuedEvent, KafkaError]] = []
+        self._adopts = adopts
+        self._is_refused = False
+        self._alone_events = 0
+        self._is_alone = False
+        self._is_spool_away = False
+        self._is_away = False
+        self._stopping = threading.Event()
+        self._turn_seconds = max(SHORTEST_SECONDS, min(config.linger_seconds, TURN_SECONDS))
+        self._pauses = Backoff(self._turn_seconds, IDLE_SECONDS)
+        self._sync_due_at_seconds = 0.0
+        self._sweep_due_at_seconds = self._clock.monotonic_seconds() + SWEEP_SECONDS
+        self._backoff = Backoff(FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
+        self._pid = os.getpid()
+        self._producer: Producer | None = self._connect()
+        self._threads: list[threading.Thread] = []
+        self._servers: list[int] = []
+        self._is_ended = False
+
+    def start(self) -> None:
+        """Have a thread serve. An interrupted call may have started one that nobody knows: the first serves."""
+        thread = threading.Thread(target=self._run, name="trailhouse-producer", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+        self._outbox.expects_adoption = self._adopts
+
+    def _run(self) -> None:
+        self._servers.append(threading.get_ident())
+        if self._servers[0] != threading.get_ident():
+            return
+        try:
+            if self._adopts and not self._stopping.is_set():
+                self._adopt(0.0)
+                with self._outbox.lock:
+                    self._outbox.is_adopted = True
+                    self._outbox.lock.notify_all()
+            self._serve()
+        finally:
+            with self._outbox.lock:
+                self._is_ended = True
+                self._outbox.lock.notify_all()
+
+    def _adopt(self, min_age_seconds: float) -> None:
+        try:
+            self._outbox.adopt(min_age_seconds=min_age_seconds)
+        except (DeliveryError, OSError) as error:
+            log.warning("%s", error)
+
+    def send_waiting(self) -> None:
+        """Hand over as much of `waiting` as librdkafka takes, up to `MOST_AT_ONCE`."""
+        if (producer := self._producer) is None or not self._outbox.waiting:
+            return
+        self._pauses.reset()
+        with self._outbox.lock:
+            self._send_all(producer)
+
+    def _send_all(self, producer: Producer) -> None:
+        waiting, sent = self._outbox.waiting, self._outbox.sent
+        for _ in range(min(len(waiting), MOST_AT_ONCE)):
+            queued = waiting[0]
+            if queued.is_settled:  # taken back with those before it
+                sent.append(waiting.popleft())
+                continue
+            try:
+                producer.produce(
+                    self._topic,
+                    queued.record,
+                    queued.key,
+                    on_delivery=partial(self._note_report, queued),
+                )
+            except BufferError:
+                return  # until reports have made room
+            except KafkaException as error:
+                if fault_of(error.args[0]) != "record":
+                    self._errors.append(error.args[0])
+                    self._is_refused = True
+                    return
+                self._refusals.append(
+                    (queued, error.args[0])
+                )  # it is this one, and no other's fault
+            sent.append(waiting.popleft())
+
+    def stop(self) -> None:
+        """End the thread; what is unsettled stays in the outbox."""
+        self._stopping.set()
+        if os.getpid() != self._pid:
+            return  # in a forked child: the thread, and librdkafka's, are the parent's
+        self._outbox.bell.ring()
+        with self._outbox.lock:
+            # Waiting lets go of the lock, which a call of `log` that is interrupted by this one may hold.
+            self._outbox.lock.wait_for(lambda: self._is_ended or not self._servers, PURGE_SECONDS)
+            producer, self._producer = self._producer, None
+        if producer is not None:
+            producer.purge(blocking=False)
+
+    def _connect(self) -> Producer:
+        try:
+            options = client_options(self._config) | {"error_cb": self._errors.append}
+            self._is_alone = self._alone_events > 0
+            return Producer(options | ({"batch.num.messages": 1} if self._is_alone else {}))
+        except KafkaException as error:
+            raise ConfigError(f"the [kafka] settings are wrong: {error.args[0].str()}") from error
+
+    def _note_report(self, queued: QueuedEvent, error: KafkaError | None, message: Message) -> None:
+        if error is None:
+            # A delivered message has both.
+            delivery = Delivery(self._topic, message.partition(), message.offset())  # type: ignore[arg-type]
+            self._reports.append((queued, delivery))
+        else:
+            self._reports.append((queued, error))
+
+    def _serve(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._serve_once()
+            except Exception as error:  # noqa: BLE001 - nobody would send in this thread's place
+                log.error("starting over, since sending raised %s", type(error).__name__)
+                self._is_refused = True
+
+    def _serve_once(self) -> None:
+        self._pause()
+        producer = self._producer
+        if producer is not None:
+            with self._outbox.lock:
+                producer.poll(0)
+            self._settle()
+        self._look_after_spools()
+        if self._is_refused:
+            self._start_over(producer)
+        else:
+            self._refill()
+            self.send_waiting()
+        self._look_at_errors()
+
+    def _pause(self) -> None:
+        """Wait for others to come with what waits; or for an answer; or, longer and longer, for anything."""
+        outbox, producer = self._outbox, self._producer
+        with outbox.lock:
+            if outbox.waiting:
+                self._pauses.reset()
+            outbox.is_resting = self._pauses.has_grown
+        if outbox.awaited and producer is not None:
+            producer.poll(self._turn_seconds)  # whose callbacks come at once
+        elif outbox.bell.wait(self._pauses.seconds):
+            self._pauses.reset()
+        self._pauses.grow()
+
+    def _refill(self) -> None:
+        try:
+            self._outbox.refill()
+        except DeliveryError as error:
+            # What librdkafka has goes on its way meanwhile.
+            if not self._is_spool_away:
+                log.error("%s", error)
+            self._is_spool_away = True
+            self._stopping.wait(IDLE_SECONDS)
+        else:
+            self._is_spool_away = False
+
+    def _look_after_spools(self) -> None:
+        now = self._clock.monotonic_seconds()
+        self._outbox.make_space()
+        if now >= self._sync_due_at_seconds:
+            self._sync_due_at_seconds = now + self._config.fsync_interval_seconds
+            try:
+                self._outbox.renew_spool()
+                sync(self._outbox.take_unsynced())
+            except OSError as error:
+                log.error("the spool cannot be forced to the disk (%s)", error.strerror)
+            except DeliveryError as error:
+                log.error("%s", error)
+        if now >= self._sweep_due_at_seconds:
+            self._sweep_due_at_seconds = now + SWEEP_SECONDS
+            self._adopt(SWEEP_AGE_SECONDS)
+
+    def _settle(self) -> None:
+        reports = self._reports
+        if not reports and not self._refusals:
+            return
+        self._pauses.reset()
+        outcomes: list[tuple[QueuedEvent, Delivery | DeliveryError]] = []
+        refusals, self._refusals = self._refusals, []
+        for queued, error in refusals:
+            self._refuse(queued, error, outcomes)
+        while reports:
+            queued, report = reports.popleft()
+            if isinstance(report, Delivery):
+                outcomes.append((queued, report))
+            elif fault_of(report) == "record" and (self._is_alone or len(self._outbox.sent) == 1):
+                self._refuse(queued, report, outcomes)
+            elif fault_of(report) == "record":
+                # The broker refuses a batch for what may be the fault of one event in it, or of their
+                # number: each is sent alone, until those that are on their way now have been.
+                self._is_refused = True
+                self._alone_events = len(self._outbox.sent)
+            else:
+                self._is_refused = True
+                self._errors.append(report)
+        if any(isinstance(outcome, Delivery) for _, outcome in outcomes):
+            self._is_away = False
+            self._backoff.reset()
+        self._outbox.settle(outcomes)
+        if self._is_alone and outcomes:
+            self._alone_events = max(0, self._alone_events - len(outcomes))
+            self._is_refused |= not self._alone_events
+
+    def _refuse(
+        self,
+        queued: QueuedEvent,
+        error: KafkaError,
+        outcomes: list[tuple[QueuedEvent, Delivery | DeliveryError]],
+    ) -> None:
+        try:
+            self._outbox.keep_refused(queued)
+        except DeliveryError as unkept:
+            log.error("%s", unkept)
+            self._is_refused = True  # it is sent and refused again, until it can be kept
+            return
+        event_id = queued.event_id or decode_envelope(queued.record).envelope.event_id
+        log.error("the broker refuses event %s: %s", event_id, error.name())
+        told = f"the broker refuses event {event_id}: {error.str()}"
+        outcomes.append((queued, DeliveryRejectedError(told, error.name())))
+
+    def _start_over(self, producer: Producer | None) -> None:
+        """Take back everything unsettled, wait a little, and send it in order with a new producer.
+
+        A fresh producer also leaves the fatal state that an idempotent one cannot leave (KIP-360).
+        """
+        with self._outbox.lock:
+            self._producer = None
+        if producer is not None:
+            producer.purge()
+            deadline = self._clock.monotonic_seconds() + PURGE_SECONDS
+            while len(producer) and self._clock.monotonic_seconds() < deadline:
+                producer.poll(IDLE_SECONDS)
+            self._settle()
+        del producer
+        self._stopping.wait(self._backoff.next_seconds())
+        with self._outbox.lock:
+            self._is_refused = False
+            self._outbox.take_back()
+            self._producer = self._connect()
+        self.send_waiting()
+
+    def _look_at_errors(self) -> None:
+        """Tell of what librdkafka said, without the lock: a handler of the log may log an event."""
+        while self._errors:
+            self._on_error(self._errors.popleft())
+
+    def _on_error(self, error: KafkaError) -> None:
+        if fault_of(error) in REFUSALS:
+            self._report_trouble(error)
+        elif error.name() == "_ALL_BROKERS_DOWN" and not self._is_away:
+            self._is_away = True
+            log.warning(
+                "no broker answers at %s; events wait", self._config.kafka.bootstrap_servers
+            )
+
+    def _report_trouble(self, error: KafkaError) -> None:
+        name = error.name()
+        trouble = DeliveryRejectedError(f"{_cause(error, self._config)} ({name})", name)
+        if self._outbox.report_trouble(trouble):
+            log.error("%s; events wait", trouble)
+
+
+def _cause(error: KafkaError, config: ProducerConfig) -> str:
+    where = config.kafka.bootstrap_servers
+    match fault_of(error):
+        case "topic":
+            return f"topic {config.kafka.topic} does not exist at {where}: run `trailhouse init`"
+        case "refused":
+            return f"the broker at {where} refuses what goes to topic {config.kafka.topic}: {one_line(error)}"
+        case _:
+            return (
+                f"the broker at {where} refuses us:"
+                " check TRAILHOUSE_KAFKA_SECURITY_PROTOCOL, _SASL_…, _SSL_… and the topic's permissions"
+            )

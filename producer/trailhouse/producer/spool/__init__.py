@@ -1,0 +1,1 @@
+"""The spool: events in files, until the broker has them."""

@@ -1,0 +1,230 @@
+"""The backlog: what is spooled and not in memory, the spools of loggers that are gone before our own."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from typing import TYPE_CHECKING
+
+from trailhouse.producer.clock import SYSTEM_CLOCK, Clock
+from trailhouse.producer.spool.frame import Damage
+from trailhouse.producer.spool.handle import pass_over, put_on_its_way
+from trailhouse.producer.spool.journal import CLOSED, Inbox
+from trailhouse.producer.spool.metadata import Destination
+from trailhouse.producer.spool.orphans import Inheritance
+from trailhouse.producer.spool.quarantine import Aside
+from trailhouse.producer.spool.queued_event import QueuedEvent
+from trailhouse.producer.spool.reader import SpoolReader
+from trailhouse.producer.spool.root import root_of
+from trailhouse.producer.spool.writer import Spool
+from trailhouse.schemas.errors import ProducerClosedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from trailhouse.producer.spool.reader import Spooled
+    from trailhouse.schemas.config import ProducerConfig
+
+log = logging.getLogger(__name__)
+
+
+class Backlog:
+    """Makes the spool, and hands out in order what is to be read from one. Used under the outbox's lock.
+
+    What a caller of `log` calls here may be interrupted at any instant: `spool`, `close`, `forget`.
+    """
+
+    def __init__(self, config: ProducerConfig, service: str, clock: Clock = SYSTEM_CLOCK) -> None:
+        self.root = root_of(config)
+        self.inbox = Inbox()
+        self._config = config
+        self._destination = Destination(
+            bootstrap_servers=config.kafka.bootstrap_servers,
+            topic=config.kafka.topic,
+            service=service,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+        )
+        self._aside = Aside(self.root)
+        self.inheritance = Inheritance(self.root, self._destination, self._aside, clock)
+        self.spools: list[Spool | None] = []
+        """The first is ours, None when closed; others were made by calls that were overtaken."""
+        self._is_gone = False
+        self._place = 0
+        self.next_number = 0
+        """The number of the next event that is to come into memory."""
+        self._damaged: list[QueuedEvent] = []
+        self._damaged_events = 0
+
+    def spool(self) -> Spool:
+        """Return our spool, which is made now if there is none.
+
+        Raises:
+            SpoolFullError, SpoolUnavailableError: It cannot be made. Retriable; nothing is left behind.
+            ProducerClosedError: It was closed before there was one. Permanent.
+        """
+        if not self.spools:
+            made = Spool(self.root, self._destination, self._config, self.inbox)
+            self.spools.append(made)
+            if self.spools[0] is not made:  # a signal handler was faster
+                made.discard()
+        if (spool := self.spools[0]) is None:
+            raise ProducerClosedError(CLOSED)
+        return spool
+
+    @property
+    def open_spool(self) -> Spool | None:
+        """Our spool; None when there is none yet."""
+        return self.spools[0] if self.spools else None
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether something is spooled that is not in memory."""
+        if self.inheritance.has_unread:
+            return True
+        spool = self.open_spool
+        return spool is not None and self.next_number < spool.tail().events
+
+    @property
+    def end_number(self) -> int:
+        """The number that the next event to be spooled will have."""
+        return 0 if (spool := self.open_spool) is None else spool.tail().events
+
+    @property
+    def used_bytes(self) -> int:
+        """Bytes that our spool takes on the disk."""
+        return 0 if (spool := self.open_spool) is None else spool.used_bytes
+
+    def pass_by(self, queued: QueuedEvent) -> None:
+        """Note that *queued*, the next one, is in memory and need not be read."""
+        self._place = queued.place
+        self.next_number = queued.number + 1
+        if queued.source is not None:
+            queued.source.last = queued
+
+    def read(self, early: dict[int, QueuedEvent]) -> list[QueuedEvent] | None:
+        """Return events of the next events; None when nothing can be read before some are settled.
+
+        What is in *early*, by number, is queued already.
+
+        Raises:
+            SpoolUnavailableError: The spool cannot be read. Retriable.
+        """
+        if self.inheritance.has_unread:
+            return self.inheritance.read()
+        spool = self.open_spool
+        if spool is None:
+            return []
+        end, end_number = spool.end, spool.tail().events
+        reader = SpoolReader(spool.folder.path, self._place)
+        items = reader.read(end)
+        if not items and reader.place < end:
+            self._is_gone = True
+            return None
+        self._aside.keep_damaged(spool.folder.path.name, items)
+        self._place = reader.place
+        queued_events = self._queued_events(items, spool, early)
+        if self._place >= end:
+            self._give_up(end_number, early)
+        return queued_events
+
+    def _queued_events(
+        self, items: list[Spooled], spool: Spool, early: dict[int, QueuedEvent]
+    ) -> list[QueuedEvent]:
+        queued_events: list[QueuedEvent] = []
+        left = self.inbox.left
+        for found, place in items:
+            if isinstance(found, Damage):
+                pass_over(spool, place)
+                continue
+            number = found.number + spool.first_number
+            self._give_up(number, early)
+            queued = (
+                early.pop(number, None)
+                or left.pop(number, None)
+                or QueuedEvent("", found.key, found.record)
+            )
+            queued.record = found.record
+            self.next_number = number + 1
+            queued_events.append(put_on_its_way(queued, number, spool, place))
+        return queued_events
+
+    def _give_up(self, end: int, early: dict[int, QueuedEvent]) -> None:
+        """Note that the events up to the one numbered *end* are not there any more: damaged."""
+        for number in range(self.next_number, end):
+            self._damaged_events += 1
+            queued = early.pop(number, None) or self.inbox.left.pop(number, None)
+            if queued is not None:
+                self._damaged.append(queued)
+        self.next_number = max(self.next_number, end)
+
+    def take_damaged(self) -> tuple[int, list[QueuedEvent]]:
+        """Return how many events were found damaged since the last call, and those events still held."""
+        events, held = self._damaged_events + self.inheritance.take_damaged(), self._damaged
+        self._damaged_events, self._damaged = 0, []
+        return events, held
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether somebody has removed our spool's files."""
+        return self._is_gone or ((spool := self.open_spool) is not None and spool.is_gone)
+
+    def renew(self, in_memory: Iterable[QueuedEvent]) -> None:
+        """Begin a new spool with the events *in_memory*; those on the disk alone are lost, and counted.
+
+        Raises:
+            SpoolFullError, SpoolUnavailableError: It cannot be made. Retriable.
+        """
+        if (old := self.open_spool) is None:
+            return
+        last = old.tail()
+        spool = Spool(
+            self.root,
+            self._destination,
+            self._config,
+            self.inbox,
+            first_number=last.events,
+            first_seq=last.seq,
+        )
+        ours = [queued for queued in in_memory if queued.source is old]
+        try:
+            places = [spool.write_again(queued) for queued in ours]
+        except BaseException:
+            spool.discard()
+            raise
+        log.error("somebody has removed the spool in %s; a new one is begun", old.folder.path)
+        self._give_up(last.events, {})
+        for queued, place in zip(ours, places, strict=True):
+            put_on_its_way(queued, queued.number, spool, place)
+        self.spools[0], self._is_gone = spool, False
+        self._place, self.next_number = spool.end, spool.tail().events
+        old.forget()
+
+    def keep_refused(self, queued: QueuedEvent) -> None:
+        """Set an event aside that the broker refuses for good: it must not stop those after it."""
+        name = self.open_spool.folder.path.name if self.open_spool is not None else "adopted"
+        self._aside.keep_refused(name, queued)
+
+    def make_space(self) -> None:
+        """Give back what the spool does not need, if a caller has found the disk full."""
+        if (spool := self.open_spool) is not None and spool.wants_space:
+            spool.make_space()
+
+    def take_unsynced(self) -> list[int]:
+        """Return the files to be given to `sync` without the lock."""
+        return [] if (spool := self.open_spool) is None else spool.take_unsynced()
+
+    def close(self) -> None:
+        """Let go of every spool; one that is not settled stays for the next logger. May be called twice."""
+        self.inheritance.let_go()
+        self.spools.append(None)
+        if (spool := self.spools[0]) is not None:
+            spool.close()
+
+    def forget(self) -> None:
+        """Close our copies of the files, in a forked child: the spools are the parent's."""
+        self.inheritance.let_go(is_ours=False)
+        self.spools.append(None)
+        if (spool := self.spools[0]) is not None:
+            spool.forget()

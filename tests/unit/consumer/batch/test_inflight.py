@@ -1,0 +1,129 @@
+"""A batch on its way: repeated until it is in, given up when told, said once."""
+
+import gc
+import threading
+import weakref
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+import pytest
+
+from kafka_records import batch_of
+from trailhouse.consumer.batch.batch import Batch
+from trailhouse.consumer.batch.inflight import Launcher
+from trailhouse.consumer.batch.writer import Stored
+from trailhouse.consumer.monitoring.health import Health
+from trailhouse.consumer.monitoring.metrics import WorkerMetrics
+from trailhouse.schemas.errors import StorageRejectedError, StorageUnavailableError
+
+DEADLINE_SECONDS = 120.0
+
+
+class Writing:
+    """Writes by calling *attempt* with the number of the attempt."""
+
+    def __init__(self, attempt: Callable[[int], None]) -> None:
+        self._attempt = attempt
+        self.attempts = 0
+
+    def write(self, batch: Batch) -> Stored:
+        self.attempts += 1
+        self._attempt(self.attempts)
+        return Stored(len(batch), 0)
+
+
+def fail_before(last: int, number: int) -> None:
+    """Fail as a ClickHouse that is away does, until attempt *last*."""
+    if number < last:
+        raise StorageUnavailableError("away")
+
+
+@contextmanager
+def launcher(health: Health) -> Generator[Launcher]:
+    """Return a launcher whose ClickHouse always answers."""
+    made = Launcher(health, WorkerMetrics(), lambda: None)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.mark.parametrize(
+    "error", [StorageUnavailableError("away"), StorageRejectedError("no", 60, "UNKNOWN_TABLE")]
+)
+def test_the_same_batch_is_written_again(error: Exception) -> None:
+    """Whatever ClickHouse answers, the batch is repeated until it is in, and health is true meanwhile."""
+    health = Health()
+    seen: list[bool] = []
+
+    def attempt(number: int) -> None:
+        if number < 3:
+            raise error
+        seen.append(health.report()["clickhouse"] == {"state": "away", "reason": str(error)})
+
+    writing = Writing(attempt)
+    with launcher(health) as launch:
+        flight = launch.launch(batch_of([b"x"]), writing)
+        assert flight.wait(DEADLINE_SECONDS), "expected the batch to land"
+        assert flight.outcome() == Stored(1, 0)
+    assert writing.attempts == 3
+    assert seen == [True]
+    assert health.report()["clickhouse"] == {"state": "ready"}
+
+
+def test_what_failed_is_let_go_before_the_next_attempt() -> None:
+    """An error that holds itself, as those of the client do, keeps no batch's bytes through an outage."""
+    held: list[weakref.ref[threading.Event]] = []
+    still_held: list[int] = []
+
+    def attempt(number: int) -> None:
+        still_held.append(sum(each() is not None for each in held))
+        body = threading.Event()  # stands for the bytes: anything that can be referred to weakly
+        held.append(weakref.ref(body))
+        try:
+            fail_before(3, number)
+        except StorageUnavailableError as error:
+            itself = error  # the error holds its traceback, and that this frame
+            raise itself from None
+
+    was_collecting = gc.isenabled()
+    gc.disable()
+    try:
+        with launcher(Health()) as launch:
+            assert launch.launch(batch_of([b"x"]), Writing(attempt)).wait(DEADLINE_SECONDS)
+    finally:
+        if was_collecting:
+            gc.enable()
+    assert still_held == [0, 0, 0], "expected each failed attempt to be let go before the next"
+
+
+def test_given_up_after_the_attempt_that_runs() -> None:
+    """A batch that is given up ends with no outcome after a failure; it is not cut off in between."""
+    running, go_on = threading.Event(), threading.Event()
+
+    def attempt(_number: int) -> None:
+        running.set()
+        go_on.wait(DEADLINE_SECONDS)
+        raise StorageUnavailableError("away")
+
+    with launcher(Health()) as launch:
+        flight = launch.launch(batch_of([b"x"]), Writing(attempt))
+        assert running.wait(DEADLINE_SECONDS)
+        flight.give_up()
+        assert not flight.wait(0.05), "expected the attempt to go on"
+        go_on.set()
+        assert flight.wait(DEADLINE_SECONDS)
+        assert flight.outcome() is None
+
+
+def test_a_mistake_of_the_program_reaches_the_caller() -> None:
+    """Any other error is not repeated: it is the outcome."""
+
+    def attempt(_number: int) -> None:
+        raise ZeroDivisionError
+
+    with launcher(Health()) as launch:
+        flight = launch.launch(batch_of([b"x"]), Writing(attempt))
+        assert flight.wait(DEADLINE_SECONDS)
+        with pytest.raises(ZeroDivisionError):
+            flight.outcome()
