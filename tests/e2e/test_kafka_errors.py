@@ -1,9 +1,8 @@
 """What a call to Kafka raises is what the code says, whichever client has met it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -23,6 +22,14 @@ from trailhouse.schemas.ranges import Range
 NOWHERE = "127.0.0.1:1"
 
 
+class Kept(NamedTuple):
+    """A record as the quarantine keeps it."""
+
+    key: bytes | None = b"k"
+    record: bytes | None = b"r"
+    headers: Sequence[tuple[str, bytes | None]] = ()
+
+
 @pytest.mark.parametrize("client", [KafkaAdmin, TopicReader, Requeuer])
 def test_settings_that_the_client_refuses_are_a_config_error(
     client: Callable[[KafkaConfig], Any], tmp_path: Path
@@ -39,17 +46,15 @@ def test_settings_that_the_client_refuses_are_a_config_error(
 
 def test_records_that_nobody_acknowledges_are_worth_a_retry() -> None:
     """A broker that is away has refused nothing."""
-    original = SimpleNamespace(key=b"k", record=b"r", headers=())
     requeuer = Requeuer(KafkaConfig(bootstrap_servers=NOWHERE), timeout_seconds=0.2)
     with pytest.raises(BrokerUnavailableError, match="requeue again"):
-        requeuer.send([(original, "id:0:0")])
+        requeuer.send([(Kept(), "id:0:0")])
 
 
 @pytest.mark.cluster
 def test_more_records_than_the_client_holds_are_all_sent(kafka: KafkaConfig) -> None:
     """A full queue is waited for: it is no refusal of a record."""
-    original = SimpleNamespace(key=b"k", record=b"r", headers=())
-    sent = Requeuer(kafka, timeout_seconds=120.0).send([(original, "id:0:0")] * 100_100)
+    sent = Requeuer(kafka, timeout_seconds=120.0).send([(Kept(), "id:0:0")] * 100_100)
     assert {each.refusal for each in sent} == {None}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import msgspec
 import pytest
-from clickhouse_connect import driver
+from clickhouse_connect.driver.exceptions import DatabaseError
 
 from bad_servers import breaking_proxy, http_server
 from stored import block_of, count, in_order, some_events
@@ -174,9 +174,7 @@ def test_every_code_that_clickhouse_knows_is_decided(store: ClickHouse) -> None:
     assert len(found) > 600
     for code, name in found:
         text = f"Received ClickHouse exception, code: {code}, server response: Code: {code}. DB::Exception: x ({name})"
-        error = storage_error(
-            driver.exceptions.DatabaseError(text, code=code, name=name), store.config.url
-        )
+        error = storage_error(DatabaseError(text, code=code, name=name), store.config.url)
         known = StorageDataError if code in DATA_CODES else StorageRejectedError
         assert type(error) is (
             known if code in DATA_CODES | REFUSAL_CODES else StorageUnavailableError

@@ -14,6 +14,8 @@ from trailhouse.schemas.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from confluent_kafka import KafkaError
 
 Fault = Literal[
@@ -77,7 +79,7 @@ _NAMES: dict[Fault, str] = {
     # INVALID_MSG is what librdkafka calls Kafka's CORRUPT_MESSAGE.
     "unreadable": "_BAD_MSG _BAD_COMPRESSION _UNDERFLOW _NOT_IMPLEMENTED _CRIT_SYS_RESOURCE INVALID_MSG",
 }
-FAULTS = MappingProxyType(
+FAULTS: Mapping[str, Fault] = MappingProxyType(
     {name: fault for fault, names in _NAMES.items() for name in names.split()}
 )
 """The fault of every code that librdkafka knows, by its name there; a test holds it against the library."""
