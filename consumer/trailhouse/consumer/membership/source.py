@@ -78,7 +78,6 @@ class KafkaSource:
         self._ends: dict[int, int] = {}
         self._marked: set[int] = set()
         self._is_held = False
-        self._times_forgotten = 0
         self.delivered_records = 0
         """How many records `read` has returned."""
         self.failing: dict[int, Failure] = {}
@@ -108,14 +107,14 @@ class KafkaSource:
             BrokerRejectedError: Topic or permission is missing. Permanent until mended.
             BrokerUnavailableError: Something else stopped the reading. Retriable with a new source.
         """
-        times_forgotten = self._times_forgotten
         stand_ins = self._lanes.stand_ins() if self._lanes.are_several else []
         try:
             messages = self._lanes.take(records, timeout_seconds)
         except KafkaException as error:
             raise self._mapped(error.args[0]) from error
-        if self._times_forgotten != times_forgotten:  # what came before a rebalance is read again
-            return []
+        if not self._positions:  # what came before a rebalance is read again
+            messages = [message for message in messages if message.error()]
+            stand_ins = []
         if self.failing or any(map(Message.error, messages)):  # an error is true, none is None
             messages = self._readable(messages)
         if self.is_astray:  # nothing of this is committed; its owner calls `withhold`, then `begin`
@@ -355,7 +354,6 @@ class KafkaSource:
         consumer.unassign()
 
     def _forget_positions(self) -> None:
-        self._times_forgotten += 1
         self._lanes.begin(())
         self._positions = {}
         self._ends.clear()
