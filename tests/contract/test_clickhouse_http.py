@@ -77,13 +77,12 @@ def test_default_format_is_tab_separated(server: Server) -> None:
     assert reply.headers["content-type"].startswith("text/tab-separated-values")
 
 
-@pytest.mark.parametrize("how", ["default_format", "header", "clause"])
+@pytest.mark.parametrize("how", ["default_format", "clause"])
 def test_format_can_be_chosen(server: Server, how: str) -> None:
-    """A format comes from the statement, the address or a header."""
+    """A format comes from the statement or the address."""
     sql = "SELECT 1 AS one" + (" FORMAT JSONEachRow" if how == "clause" else "")
-    headers = {"X-ClickHouse-Format": "JSONEachRow"} if how == "header" else {}
     values = {"default_format": "JSONEachRow"} if how == "default_format" else {}
-    reply = server.ask(sql, headers, **values)
+    reply = server.ask(sql, **values)
     assert (reply.body, reply.headers["x-clickhouse-format"]) == (b'{"one":1}\n', "JSONEachRow")
 
 
@@ -117,13 +116,10 @@ def test_an_empty_answer_is_empty(server: Server, table: str) -> None:
     )
 
 
-@pytest.mark.parametrize("how", ["address", "header"])
-def test_database_of_the_request(server: Server, table: str, how: str) -> None:
+def test_database_of_the_request(server: Server, table: str) -> None:
     """An unqualified name is looked up in the request's database, which lasts for the request."""
     name = table.split(".")[1]
-    headers = {"X-ClickHouse-Database": server.database} if how == "header" else {}
-    values = {"database": server.database} if how == "address" else {}
-    assert server.ask(f"SELECT count() FROM {name}", headers, **values).body == b"0\n"
+    assert server.ask(f"SELECT count() FROM {name}", database=server.database).body == b"0\n"
     assert server.ask(f"SELECT count() FROM {name}").status == 404
 
 

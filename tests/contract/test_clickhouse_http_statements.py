@@ -1,4 +1,4 @@
-"""Many, long and interrupted statements over ClickHouse's HTTP interface, sessions, and clickhouse-connect."""
+"""Many, long and interrupted statements over ClickHouse's HTTP interface, and clickhouse-connect."""
 
 import asyncio
 import time
@@ -121,45 +121,6 @@ def test_ping_while_busy(server: Server) -> None:
         assert server.request("GET", "/ping").status == 200
         assert not all(each.done() for each in slow)
         assert [each.result(DEADLINE_SECONDS) for each in slow] == ["0\n"] * 20
-
-
-def test_a_session_keeps_its_settings(server: Server) -> None:
-    """What SET and a temporary table leave behind belongs to the session and to nobody else."""
-    session = str(uuid.uuid4())
-    server.text("SET max_block_size = 23", session_id=session)
-    server.text("CREATE TEMPORARY TABLE mine (x UInt8)", session_id=session)
-    assert server.text("SELECT getSetting('max_block_size')", session_id=session) == "23\n"
-    assert server.text("SELECT count() FROM mine", session_id=session) == "0\n"
-    assert server.ask("SELECT count() FROM mine", session_id=str(uuid.uuid4())).status == 404
-
-
-def test_settings_of_a_request_do_not_stay_in_its_session(server: Server) -> None:
-    """A setting in the address lasts for its request, in a session too, and the session's own comes back."""
-    session = str(uuid.uuid4())
-    default = server.text("SELECT getSetting('max_block_size')", session_id=session)
-    assert (
-        server.text("SELECT getSetting('max_block_size')", session_id=session, max_block_size="29")
-        == "29\n"
-    )
-    assert server.text("SELECT getSetting('max_block_size')", session_id=session) == default
-    server.text("SET max_block_size = 31", session_id=session)
-    assert (
-        server.text("SELECT getSetting('max_block_size')", session_id=session, max_block_size="29")
-        == "29\n"
-    )
-    assert server.text("SELECT getSetting('max_block_size')", session_id=session) == "31\n"
-
-
-def test_a_session_serves_one_request_at_a_time(server: Server) -> None:
-    """A second request of a busy session is refused with SESSION_IS_LOCKED."""
-    session = str(uuid.uuid4())
-    with ThreadPoolExecutor(1) as threads:
-        sql = f"/* {session} */ {IDLE_QUERY}"
-        slow = threads.submit(server.ask, sql, session_id=session, query_id=session)
-        eventually(lambda: server.running(session) == 1, "the first statement must be under way")
-        reply = server.ask("SELECT 1", session_id=session)
-        server.text(f"KILL QUERY WHERE query_id = '{session}' SYNC")
-        assert (reply.code, slow.result(DEADLINE_SECONDS).code) == (373, 394)
 
 
 @pytest.mark.parametrize("compress", [False, "lz4", "zstd", "gzip"])

@@ -2,8 +2,8 @@
 
 It serves the dev stack and the tests, on the loopback address, to whoever has the password. What SQL may
 do is in ``clickhouse.xml``, and what this process may do at all in `trailhouse.devstack.landlock`.
-What a server has and this has not: more than one user, replication, query logs, external tables and the
-native block compression of ``compress=1``.
+What a server has and this has not: more than one user, sessions, replication, query logs, external tables
+and the native block compression of ``compress=1``.
 """
 
 import argparse
@@ -27,7 +27,6 @@ from trailhouse.devstack.engine import MEMORY_LIMIT_BYTES, Engine
 from trailhouse.devstack.engine_error import EngineError
 from trailhouse.devstack.http.request import check_source, check_user, digest, read_query
 from trailhouse.devstack.http.response import Answer
-from trailhouse.devstack.http.sessions import Sessions
 from trailhouse.devstack.http.statement_job import HttpJob
 from trailhouse.devstack.landlock import confine
 from trailhouse.schemas.errors import StackError, TrailhouseError
@@ -37,7 +36,6 @@ logger = logging.getLogger(__name__)
 RIGHTS_FILE = Path(__file__).with_name("clickhouse.xml")
 _MAX_PARALLEL_QUERIES = 128
 _DRAIN_SECONDS = 5.0
-_SWEEP_SECONDS = 5.0
 _SHORT_BODY_BYTES = 65_536
 
 
@@ -49,7 +47,6 @@ class ClickHouseServer:
         self._user = user
         # Not the password: the engine's table function `Python` sees this process's variables.
         self._password_digest = password_digest
-        self._sessions = Sessions(engine)
         self._jobs: set[asyncio.Future[None]] = set()
         self._threads = ThreadPoolExecutor(_MAX_PARALLEL_QUERIES, thread_name_prefix="query")
         # Cancelling must never wait behind the statements it is to cancel.
@@ -63,8 +60,7 @@ class ClickHouseServer:
     def runner(self) -> web.AppRunner:
         """Return the application, ready to be bound to an address."""
         app = web.Application(client_max_size=1 << 30)
-        for path in ("/ping", "/replicas_status"):
-            app.router.add_get(path, self._ping)
+        app.router.add_get("/ping", self._ping)
         app.router.add_route("*", "/", self._query)
         return web.AppRunner(
             app,
@@ -77,14 +73,6 @@ class ClickHouseServer:
             shutdown_timeout=_DRAIN_SECONDS,
         )
 
-    async def sweep_sessions(self) -> None:
-        """Close expired sessions, for ever."""
-        while True:
-            await asyncio.sleep(_SWEEP_SECONDS)
-            await asyncio.get_running_loop().run_in_executor(
-                self._cancelling, self._sessions.end_expired
-            )
-
     async def drain(self) -> None:
         """Wait a few seconds for running statements, then cancel them."""
         if self._jobs:
@@ -95,8 +83,7 @@ class ClickHouseServer:
             await asyncio.wait(self._jobs, timeout=_DRAIN_SECONDS)
 
     def close(self) -> None:
-        """Close the sessions and the engine."""
-        self._sessions.close()
+        """Close the engine."""
         self._engine.close()
 
     async def _ping(self, request: web.Request) -> web.Response:
@@ -111,13 +98,13 @@ class ClickHouseServer:
             return web.Response(text="Ok.\n", headers=self._headers)
         try:
             values = dict(request.query)
-            check_user(values, request.headers, self._user, self._password_digest)
+            check_user(request.headers, self._user, self._password_digest)
             if request.content_type == "multipart/form-data":
                 values |= await _form_values(request)
-            query = read_query(values, request.headers)
+            query = read_query(values)
             answer = Answer(request, query, self._headers)
             body = await _read_if_short(request)
-            job = HttpJob(self._engine, self._sessions, request, query, answer, body)
+            job = HttpJob(self._engine, request, query, answer, body)
         except EngineError as error:
             return self._refusal(error)
         await self._finish(job, answer)
@@ -191,9 +178,7 @@ async def serve(server: ClickHouseServer, bound: socket.socket) -> None:
     await runner.setup()
     site = web.SockSite(runner, bound)
     await site.start()
-    sweeper = asyncio.create_task(server.sweep_sessions())
     await stop.wait()
-    sweeper.cancel()
     await site.stop()
     await server.drain()
     await runner.cleanup()

@@ -134,14 +134,6 @@ class EngineConnection:
             )
             self.run(f"SET {pairs}", "TabSeparated")
 
-    def reset(self, names: list[str]) -> None:
-        """Put settings back to their defaults. Raises `EngineError` for an unknown one."""
-        if names:
-            self.run(
-                "SET " + ", ".join(f"{quote_name(name)} = DEFAULT" for name in names),
-                "TabSeparated",
-            )
-
     def close(self) -> None:
         """Close the connection; a running statement on it is given up."""
         self._raw.close()

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from trailhouse.devstack.engine_error import EngineError
 
-PREFERENCE = ("zstd", "br", "lz4", "gzip", "deflate")
+PREFERENCE = ("zstd", "lz4", "gzip")
 """The codings this server writes, in the order in which ClickHouse prefers them."""
 
 
@@ -109,9 +109,9 @@ class _Members:
             )
 
 
-class _Zlib:
-    def __init__(self, window_bits: int) -> None:
-        self._stream = zlib.compressobj(level=3, wbits=window_bits)
+class _Gzip:
+    def __init__(self) -> None:
+        self._stream = zlib.compressobj(level=3, wbits=31)
 
     def feed(self, piece: bytes) -> bytes:
         return self._stream.compress(piece)
@@ -144,31 +144,6 @@ class _Lz4:
         return self.feed(b"") + bytes(self._stream.flush())
 
 
-class _Brotli:
-    def __init__(self, module: Any) -> None:
-        self._stream = module.Compressor(quality=1)
-
-    def feed(self, piece: bytes) -> bytes:
-        return bytes(self._stream.process(piece))
-
-    def finish(self) -> bytes:
-        return bytes(self._stream.finish())
-
-
-class _BrotliMember:
-    unused_data = b""
-
-    def __init__(self, module: Any) -> None:
-        self._stream = module.Decompressor()
-
-    def decompress(self, piece: bytes) -> bytes:
-        return bytes(self._stream.process(piece))
-
-    @property
-    def eof(self) -> bool:
-        return bool(self._stream.is_finished())
-
-
 def _optional(*names: str) -> Any:
     for name in names:
         try:
@@ -186,15 +161,11 @@ def _member_start(make: Callable[[Any], Any], *names: str) -> Callable[[], Any] 
 _ZSTD = ("compression.zstd", "backports.zstd")
 _MEMBERS: dict[str, Callable[[], Callable[[], Any] | None]] = {
     "gzip": lambda: lambda: zlib.decompressobj(wbits=31),
-    "deflate": lambda: lambda: zlib.decompressobj(wbits=15),
     "zstd": lambda: _member_start(lambda module: module.ZstdDecompressor(), *_ZSTD),
     "lz4": lambda: _member_start(lambda module: module.LZ4FrameDecompressor(), "lz4.frame"),
-    "br": lambda: _member_start(_BrotliMember, "brotli"),
 }
 _COMPRESSORS: dict[str, Callable[[], Compressor | None]] = {
-    "gzip": lambda: _Zlib(31),
-    "deflate": lambda: _Zlib(15),
+    "gzip": _Gzip,
     "zstd": lambda: None if (module := _optional(*_ZSTD)) is None else _Zstd(module),
     "lz4": lambda: None if (module := _optional("lz4.frame")) is None else _Lz4(module),
-    "br": lambda: None if (module := _optional("brotli")) is None else _Brotli(module),
 }

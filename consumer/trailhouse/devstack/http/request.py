@@ -35,7 +35,6 @@ _OWN_NAMES = frozenset(
         "close_session",
     )
 )
-_DEFAULT_SESSION_SECONDS = 60.0
 _DEFAULT_BUFFER_BYTES = 1_048_576
 _TRUE = ("1", "true")
 
@@ -49,16 +48,14 @@ class HttpQuery(NamedTuple):
     default_format: str
     settings: dict[str, str]
     params: dict[str, str]
-    session_id: str
-    session_seconds: float
     waits_for_end: bool
     buffer_bytes: int
     may_compress: bool
     is_cancelled_with_client: bool
 
 
-def read_query(values: Mapping[str, str], headers: Mapping[str, str]) -> HttpQuery:
-    """Read *values* (of the address or a form) and *headers*.
+def read_query(values: Mapping[str, str]) -> HttpQuery:
+    """Read *values*, of the address or a form.
 
     Raises:
         EngineError: A value cannot be read, or asks for what this server does not speak.
@@ -75,9 +72,7 @@ def read_query(values: Mapping[str, str], headers: Mapping[str, str]) -> HttpQue
         if name not in _OWN_NAMES and not name.startswith("param_")
     }
     query_id = values.get("query_id") or str(uuid.uuid4())
-    default_format = (
-        values.get("default_format") or headers.get("X-ClickHouse-Format") or "TabSeparated"
-    )
+    default_format = values.get("default_format") or "TabSeparated"
     # Both go into the answer's headers.
     if not query_id.isprintable():
         raise EngineError(36, "BAD_ARGUMENTS", "The query_id has characters that cannot be printed")
@@ -86,7 +81,7 @@ def read_query(values: Mapping[str, str], headers: Mapping[str, str]) -> HttpQue
     return HttpQuery(
         query=values.get("query", ""),
         query_id=query_id,
-        database=values.get("database") or headers.get("X-ClickHouse-Database", ""),
+        database=values.get("database", ""),
         default_format=default_format,
         # The engine gives statements its own ids; ours travels along so that KILL QUERY can find it.
         settings=settings | {"log_comment": query_id},
@@ -95,8 +90,6 @@ def read_query(values: Mapping[str, str], headers: Mapping[str, str]) -> HttpQue
             for name, text in values.items()
             if name.startswith("param_")
         },
-        session_id=values.get("session_id", ""),
-        session_seconds=_number(values, "session_timeout", _DEFAULT_SESSION_SECONDS),
         waits_for_end=_flag(values, "wait_end_of_query"),
         buffer_bytes=int(_number(values, "buffer_size", _DEFAULT_BUFFER_BYTES)),
         may_compress=_flag(values, "enable_http_compression", default="1"),
@@ -109,15 +102,13 @@ def digest(password: str) -> bytes:
     return hashlib.sha256(password.encode()).digest()
 
 
-def check_user(
-    values: Mapping[str, str], headers: Mapping[str, str], user: str, password_digest: bytes
-) -> None:
-    """Refuse a request that does not carry *user* and the password.
+def check_user(headers: Mapping[str, str], user: str, password_digest: bytes) -> None:
+    """Refuse a request whose headers do not carry *user* and the password; an address is no place for it.
 
     Raises:
         EngineError: Unknown user or wrong password (ClickHouse's code 516).
     """
-    given_user, given_password = _credentials(values, headers)
+    given_user, given_password = _credentials(headers)
     is_right = hmac.compare_digest(digest(given_user), digest(user)) & hmac.compare_digest(
         digest(given_password), password_digest
     )
@@ -150,7 +141,7 @@ def _is_this_machine(host: str) -> bool:
         return False
 
 
-def _credentials(values: Mapping[str, str], headers: Mapping[str, str]) -> tuple[str, str]:
+def _credentials(headers: Mapping[str, str]) -> tuple[str, str]:
     if "X-ClickHouse-User" in headers or "X-ClickHouse-Key" in headers:
         return headers.get("X-ClickHouse-User", "default"), headers.get("X-ClickHouse-Key", "")
     scheme, _, token = headers.get("Authorization", "").partition(" ")
@@ -162,7 +153,7 @@ def _credentials(values: Mapping[str, str], headers: Mapping[str, str]) -> tuple
                 516, "AUTHENTICATION_FAILED", "Invalid authentication: broken Basic token"
             ) from error
         return user or "default", password
-    return values.get("user") or "default", values.get("password", "")
+    return "default", ""
 
 
 def _flag(values: Mapping[str, str], name: str, default: str = "0") -> bool:

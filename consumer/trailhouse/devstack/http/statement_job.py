@@ -14,7 +14,6 @@ from trailhouse.devstack.engine_error import EngineError
 from trailhouse.devstack.http.compression import Decompressor, decompressor
 from trailhouse.devstack.http.request import HttpQuery
 from trailhouse.devstack.http.response import Answer
-from trailhouse.devstack.http.sessions import Sessions
 from trailhouse.devstack.statement import Statement, read_statement
 
 logger = logging.getLogger(__name__)
@@ -35,7 +34,6 @@ class HttpJob:
     def __init__(
         self,
         engine: Engine,
-        sessions: Sessions,
         request: web.Request,
         query: HttpQuery,
         answer: Answer,
@@ -43,7 +41,6 @@ class HttpJob:
     ) -> None:
         """Prepare to run *query*; *small_body* is the request's whole body where that was read already."""
         self._engine = engine
-        self._sessions = sessions
         self._query = query
         self._answer = answer
         self._content = request.content
@@ -86,6 +83,13 @@ class HttpJob:
         self._only_reads = statement.only_reads
         if not statement.verb and not statement.sql.strip():
             raise EngineError(62, "SYNTAX_ERROR", "Empty query")
+        if statement.verb == "SET":
+            # Each request has a connection of its own: an answer of success would be untrue.
+            raise EngineError(
+                48,
+                "NOT_IMPLEMENTED",
+                "There are no sessions here: give settings with each request, or in the statement",
+            )
         settings = dict(self._query.settings)
         # GET changes nothing, however `readonly` is spelled: it is set last, and nothing takes it back.
         last = (
@@ -93,23 +97,12 @@ class HttpJob:
             if self._is_get
             else {}
         )
-        # readonly cannot be taken back, so such a request never runs on a session's own connection.
-        session_id = "" if self._is_get or "readonly" in settings else self._query.session_id
-        changes_settings = statement.verb == "SET"
-        with self._sessions.connection(
-            session_id, self._query.session_seconds, changes_settings=changes_settings
-        ) as connection:
-            before = self._sessions.settings_to_restore(session_id, list(settings))
+        with self._engine.connect() as connection:
             if self._query.database:
                 connection.use(self._query.database)
             connection.set(settings)
             connection.set(last)
-            try:
-                self._execute(connection, statement)
-            finally:
-                if session_id and not changes_settings:
-                    connection.reset([name for name in settings if name not in before])
-                    connection.set(before)
+            self._execute(connection, statement)
 
     def _execute(self, connection: EngineConnection, statement: Statement) -> None:
         output_format = statement.output_format or self._query.default_format
