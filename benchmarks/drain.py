@@ -17,7 +17,7 @@ from benchmarks.machine import cpu_seconds, peak_resident_mb
 from benchmarks.plan import Plan
 from benchmarks.rounds import Rounds, interleaved
 from benchmarks.topics import fill
-from benchmarks.worker import DEADLINE_SECONDS, Place, Worker, new_place, wait_until, worker
+from benchmarks.worker import DEADLINE_SECONDS, Pipe, Worker, new_place, wait_until, worker
 from trailhouse.devstack import DevStack
 from trailhouse.store import ClickHouse
 
@@ -71,7 +71,7 @@ def measure(stack: DevStack, plan: Plan, say: Callable[[str], None]) -> dict[str
     }
 
 
-def drained(stack: DevStack, place: Place, events: int, workers: int = 1) -> dict[str, float]:
+def drained(stack: DevStack, place: Pipe, events: int, workers: int = 1) -> dict[str, float]:
     """Have *workers* of ours drain the topic; check that all is there, and return what it took."""
     if workers == 1:
         with worker(stack, place) as one:
@@ -80,7 +80,7 @@ def drained(stack: DevStack, place: Place, events: int, workers: int = 1) -> dic
         return _followed([one, two], place, events)
 
 
-def _followed(workers: list[Worker], place: Place, events: int) -> dict[str, float]:
+def _followed(workers: list[Worker], place: Pipe, events: int) -> dict[str, float]:
     def total(name: str) -> float:
         if any(each.process.poll() is not None for each in workers):
             raise SystemExit("benchmarks: a worker has ended")
@@ -112,7 +112,7 @@ def _followed(workers: list[Worker], place: Place, events: int) -> dict[str, flo
     }
 
 
-def run_peer(peer: Peer, place: Place, events: int) -> dict[str, float]:
+def run_peer(peer: Peer, place: Pipe, events: int) -> dict[str, float]:
     table = "raw_events" if peer.script == "ceiling.py" else "peer_events"
     with ClickHouse(place.clickhouse) as store:
         store.command(
@@ -149,7 +149,7 @@ _RAW_TABLE = """
 """
 
 
-def _check(place: Place, sql: str, events: int) -> None:
+def _check(place: Pipe, sql: str, events: int) -> None:
     with ClickHouse(place.clickhouse) as store:
         [[rows, ids]] = store.query(sql).rows
     if rows < events or ids != events:

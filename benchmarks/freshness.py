@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.plan import Plan
 from benchmarks.rounds import Rounds
-from benchmarks.worker import Place, new_place, wait_until, worker
+from benchmarks.worker import Pipe, new_place, wait_until, worker
 from trailhouse.devstack import DevStack
 from trailhouse.producer import AuditLogger, ProducerConfig
 from trailhouse.schemas import KafkaConfig
@@ -71,7 +71,7 @@ def _at(stack: DevStack, rate: int, seconds: float) -> dict[str, float]:
     }
 
 
-def _watched(place: Place, events: int) -> list[float]:
+def _watched(place: Pipe, events: int) -> list[float]:
     """Return how old each event was when the view first showed it, in ms."""
     seen: dict[int, float] = {}
     with ClickHouse(place.clickhouse) as store:

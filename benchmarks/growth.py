@@ -9,7 +9,7 @@ from benchmarks.drain import FINISH_LOOK_SECONDS
 from benchmarks.machine import cpu_seconds, peak_resident_mb
 from benchmarks.plan import Plan
 from benchmarks.topics import fill
-from benchmarks.worker import Place, new_place, wait_until, worker
+from benchmarks.worker import Pipe, new_place, wait_until, worker
 from trailhouse.devstack import DevStack
 from trailhouse.store import ClickHouse
 
@@ -36,7 +36,7 @@ def measure(stack: DevStack, plan: Plan, say: Callable[[str], None]) -> dict[str
 
 
 def _stretches(
-    stack: DevStack, place: Place, marks: list[int], say: Callable[[str], None]
+    stack: DevStack, place: Pipe, marks: list[int], say: Callable[[str], None]
 ) -> list[dict[str, float]]:
     stretches: list[dict[str, float]] = []
     with worker(stack, place) as one:

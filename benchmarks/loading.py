@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from benchmarks.records import ready_records
-from benchmarks.worker import Place
+from benchmarks.worker import Pipe
 from trailhouse.broker.origin import Origin
 from trailhouse.consumer.batch.batch import Batch, Limits
 from trailhouse.consumer.batch.writer import BatchWriter
@@ -67,7 +67,7 @@ def session_names(events: int) -> Iterator[str]:
                 done[index] += 1
 
 
-def load(place: Place, events: int, say: Callable[[str], None]) -> int:
+def load(place: Pipe, events: int, say: Callable[[str], None]) -> int:
     """Write about *events* events; return how many."""
     with ClickHouse(place.clickhouse) as store:
         writer = BatchWriter(store, ORIGIN, lambda: dt.datetime.now(dt.UTC))
@@ -115,7 +115,7 @@ _CHANGED = {
 
 
 def multiply(
-    place: Place, times: int, say: Callable[[str], None], *, mark: str, distance: int
+    place: Pipe, times: int, say: Callable[[str], None], *, mark: str, distance: int
 ) -> None:
     """Copy all events *times* more times within ClickHouse: other sessions, ids, records and hashes.
 

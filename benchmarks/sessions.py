@@ -14,7 +14,7 @@ import clickhouse_connect
 from benchmarks.loading import PARTITIONS, SESSION_SIZES, load, multiply
 from benchmarks.plan import Plan
 from benchmarks.topics import fill
-from benchmarks.worker import Place, new_place, wait_until, worker
+from benchmarks.worker import Pipe, new_place, wait_until, worker
 from trailhouse.devstack import DevStack
 from trailhouse.query import AuditReader
 from trailhouse.schemas import AuditEvent, decode
@@ -57,7 +57,7 @@ def measure(stack: DevStack, plan: Plan, say: Callable[[str], None]) -> dict[str
 
 
 def _both(
-    place: Place, plan: Plan, say: Callable[[str], None], goes_on: Callable[[], bool] = lambda: True
+    place: Pipe, plan: Plan, say: Callable[[str], None], goes_on: Callable[[], bool] = lambda: True
 ) -> dict[str, dict[str, list[float]]]:
     """Return the times in ms, by size and by who asked; sessions differ from question to question.
 

@@ -22,9 +22,9 @@ from benchmarks.loading import ORIGIN, load
 from benchmarks.plan import Plan
 from benchmarks.records import recorded_fields
 from benchmarks.topics import fill
-from benchmarks.worker import Place, new_place
+from benchmarks.worker import Pipe, new_place
 from trailhouse.broker.options import consumer_options
-from trailhouse.consumer.batch.batch import places_of
+from trailhouse.consumer.batch.batch import all_coordinates_of
 from trailhouse.consumer.batch.blocks import event_block
 from trailhouse.consumer.batch.promoted import promoted_columns
 from trailhouse.consumer.batch.rows import EventRows, event_columns
@@ -39,7 +39,7 @@ from trailhouse.query.append_order import STORED_COLUMNS
 from trailhouse.schemas import ProducerConfig, Source, WorkerConfig, decode
 from trailhouse.schemas.codec import RECORDS_AT_ONCE, decode_all
 from trailhouse.schemas.draft import EventDraft
-from trailhouse.schemas.fast import is_plain, new_record
+from trailhouse.schemas.fast import is_json_form, new_record
 from trailhouse.schemas.record import Envelope, encode_lines
 from trailhouse.schemas.uuid7 import uuid7
 from trailhouse.store import ClickHouse
@@ -104,7 +104,7 @@ def _each(run: Callable[[Any], Any], values: list[Any]) -> None:
         run(value)  # and let it go, as a caller does
 
 
-def _worker(place: Place) -> tuple[dict[str, float], list[Block]]:
+def _worker(place: Pipe) -> tuple[dict[str, float], list[Block]]:
     clock, blocks = Clock(), list[Block]()
     gc.set_threshold(*GC_THRESHOLDS)  # as in a worker
     decode_lines = msgspec.json.Decoder(Envelope).decode_lines
@@ -114,12 +114,12 @@ def _worker(place: Place) -> tuple[dict[str, float], list[Block]]:
             some = messages[begin : begin + RECORDS_AT_ONCE]
             records = clock("values of the messages", _values, some)
             digests = clock("SHA-256", _digests, records)
-            places = clock("partition, offset, time", places_of, some)
+            coordinates = clock("partition, offset, time", all_coordinates_of, some)
             envelopes = clock("decode and check", decode_all, records)
             lines = b"\n".join((*records, b""))
             again = clock("… of it decode", decode_lines, lines)
             clock("… of it encode again, to compare", encode_lines, again)
-            columns = clock("columns", event_columns, envelopes, records, digests, places)
+            columns = clock("columns", event_columns, envelopes, records, digests, coordinates)
             data = [envelope.data for envelope in envelopes]
             clock("… of it promoted columns", promoted_columns, data)
             clock("encode Native", rows.extend, columns)
@@ -130,7 +130,7 @@ def _worker(place: Place) -> tuple[dict[str, float], list[Block]]:
     return clock.microseconds(BATCHES * BATCH_ROWS), blocks
 
 
-def _read_batches(place: Place, clock: Clock) -> Iterator[list[Any]]:
+def _read_batches(place: Pipe, clock: Clock) -> Iterator[list[Any]]:
     options = consumer_options(place.kafka, WorkerConfig()) | {
         "group.id": "bench-steps",
         "auto.offset.reset": "earliest",
@@ -169,7 +169,9 @@ def _producer() -> dict[str, float]:
             clock("record", _each, new, events)
             clock("… of it id", _each, lambda _: uuid7(), events)
             clock("… of it time", _each, lambda _: dt.datetime.now(dt.UTC), events)
-            clock("… of it look at data", _each, lambda fields: is_plain(fields["data"]), events)
+            clock(
+                "… of it look at data", _each, lambda fields: is_json_form(fields["data"]), events
+            )
             records = [made[1] for made in map(new, events) if made is not None]
             envelopes = [decode_all([record]) for record in records]
             flat = [each[0] for each in envelopes if each is not None]
@@ -193,7 +195,7 @@ _VARIANTS = {
 }
 
 
-def _engine(place: Place, blocks: list[Block]) -> dict[str, float]:
+def _engine(place: Pipe, blocks: list[Block]) -> dict[str, float]:
     times: dict[str, list[float]] = {name: [] for name in _VARIANTS}
     with ClickHouse(place.clickhouse) as store:
         [[ddl]] = store.query("SHOW CREATE TABLE event_log").rows
@@ -212,7 +214,7 @@ def _engine(place: Place, blocks: list[Block]) -> dict[str, float]:
     return {name: sorted(each)[len(each) // 2] * 1e3 for name, each in times.items()}
 
 
-def _read(place: Place, say: Say) -> dict[str, float]:
+def _read(place: Pipe, say: Say) -> dict[str, float]:
     load(place, 1_000_000, say)
     where = "FROM events WHERE session_id = {session:String}"
     steps = {

@@ -22,7 +22,7 @@ DEADLINE_SECONDS = 600.0
 LOOK_SECONDS = 0.02
 
 
-class Place(NamedTuple):
+class Pipe(NamedTuple):
     """A topic, and a database to drain it into."""
 
     kafka: KafkaConfig
@@ -49,10 +49,10 @@ class Worker(NamedTuple):
         return float(values[0]) if values else 0.0
 
 
-def new_place(stack: DevStack, *, partitions: int = 12, topic: str | None = None) -> Place:
+def new_place(stack: DevStack, *, partitions: int = 12, topic: str | None = None) -> Pipe:
     """Make a database and, unless *topic* is there already, a topic."""
     environment, name = stack.environment(), uuid.uuid4().hex[:8]
-    place = Place(
+    place = Pipe(
         KafkaConfig(
             bootstrap_servers=environment["TRAILHOUSE_KAFKA_BOOTSTRAP_SERVERS"],
             topic=topic or f"bench-{name}",
@@ -70,7 +70,7 @@ def new_place(stack: DevStack, *, partitions: int = 12, topic: str | None = None
 
 
 @contextlib.contextmanager
-def worker(stack: DevStack, place: Place) -> Generator[Worker]:
+def worker(stack: DevStack, place: Pipe) -> Generator[Worker]:
     """Run a worker, and end it by SIGTERM; workers of one place are one group."""
     port = free_port()
     environment = stack.environment() | {

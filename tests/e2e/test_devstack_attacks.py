@@ -18,7 +18,7 @@ pytestmark = pytest.mark.cluster
 SECRET = "the-owner-s-secret"
 
 
-class Ground(NamedTuple):
+class AssignmentGuard(NamedTuple):
     """A running ClickHouse of the dev stack, a secret file beside it, and a socket that counts callers."""
 
     server: Server
@@ -45,7 +45,7 @@ class Ground(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Generator[Ground]:
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Generator[AssignmentGuard]:
     """Return a stack whose SQL is attacked."""
     home, data_dir = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("stack") / "data"
     (home / "secret.csv").write_text(f"1,{SECRET}\n")
@@ -86,7 +86,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Generator[Ground]:
         server.text("CREATE TABLE d.ep (a UInt64) ENGINE = ExecutablePool('script.sh', 'CSV')")
         upwards = "../" * 12 + str(script)
         server.text(f"CREATE TABLE d.ex (a UInt64) ENGINE = Executable('{upwards}', 'CSV')")
-        yield Ground(server, home, data_dir, callers, listener.getsockname()[1])
+        yield AssignmentGuard(server, home, data_dir, callers, listener.getsockname()[1])
         listener.shutdown(socket.SHUT_RDWR)
 
 
@@ -196,7 +196,7 @@ MAY_ANSWER = (
 @pytest.mark.parametrize("sql", [line for line in ATTACKS.splitlines() if line])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_sql_reaches_no_file_no_address_and_no_program(
-    ground: Ground, sql: str, method: str
+    ground: AssignmentGuard, sql: str, method: str
 ) -> None:
     """Nothing is written, read, called or run outside ClickHouse's own data, and the answer is an error."""
     before, callers = ground.files(), len(ground.callers)
@@ -238,7 +238,7 @@ def test_sql_reaches_no_file_no_address_and_no_program(
         "TRUNCATE TABLE d.t",
     ],
 )
-def test_get_changes_nothing(ground: Ground, values: dict[str, str], sql: str) -> None:
+def test_get_changes_nothing(ground: AssignmentGuard, values: dict[str, str], sql: str) -> None:
     """GET is read-only by the engine, however `readonly` is spelled and whatever the statement looks like."""
     address = "&".join(
         f"{name}={text.replace('+', '%2B').replace(' ', '%20')}" for name, text in values.items()
@@ -251,7 +251,7 @@ def test_get_changes_nothing(ground: Ground, values: dict[str, str], sql: str) -
     assert ground.server.text("SHOW TABLES FROM d").split() == ["e", "ep", "ex", "t"]
 
 
-def test_a_setting_of_the_server_is_no_setting_of_a_request(ground: Ground) -> None:
+def test_a_setting_of_the_server_is_no_setting_of_a_request(ground: AssignmentGuard) -> None:
     """Paths and disks cannot be changed by the address."""
     for name in ("user_files_path", "path", "config-file", "custom_local_disks_base_directory"):
         assert ground.server.ask("SELECT 1", **{name: "/"}).code == 115
@@ -268,7 +268,9 @@ def test_a_setting_of_the_server_is_no_setting_of_a_request(ground: Ground) -> N
         {"Authorization": "Basic !"},
     ],
 )
-def test_nobody_is_let_in_without_the_password(ground: Ground, credentials: dict[str, str]) -> None:
+def test_nobody_is_let_in_without_the_password(
+    ground: AssignmentGuard, credentials: dict[str, str]
+) -> None:
     """A missing or wrong password is refused with ClickHouse's own code and status."""
     stranger = ground.server._replace(password="")
     for method in ("GET", "POST"):
@@ -276,7 +278,7 @@ def test_nobody_is_let_in_without_the_password(ground: Ground, credentials: dict
         assert (reply.status, reply.code) == (403, 516)
 
 
-def test_the_password_may_come_in_headers_and_never_in_an_address(ground: Ground) -> None:
+def test_the_password_may_come_in_headers_and_never_in_an_address(ground: AssignmentGuard) -> None:
     """By ClickHouse's headers or by Basic; addresses are logged, so what stands there lets nobody in."""
     user, password = ground.server.user, ground.server.password
     token = base64.b64encode(f"{user}:{password}".encode()).decode()
@@ -288,7 +290,7 @@ def test_the_password_may_come_in_headers_and_never_in_an_address(ground: Ground
     assert _plain(ground, f"/?query=SELECT+1&user={user}&password={password}", {}) == 403
 
 
-def test_what_would_not_last_is_refused(ground: Ground) -> None:
+def test_what_would_not_last_is_refused(ground: AssignmentGuard) -> None:
     """A SET would end with its request, since there are no sessions: it is refused, not taken and forgotten."""
     assert ground.server.ask("SET max_block_size = 23", session_id="s").code == 48
 
@@ -304,7 +306,7 @@ def test_what_would_not_last_is_refused(ground: Ground) -> None:
         {"Sec-Fetch-Site": "cross-site"},
     ],
 )
-def test_a_web_page_reaches_nothing(ground: Ground, headers: dict[str, str]) -> None:
+def test_a_web_page_reaches_nothing(ground: AssignmentGuard, headers: dict[str, str]) -> None:
     """Another Host or an Origin is refused, even with the right password."""
     for method in ("GET", "POST", "OPTIONS"):
         reply = ground.server.request(method, "/?query=SELECT+1", headers=headers)
@@ -312,7 +314,7 @@ def test_a_web_page_reaches_nothing(ground: Ground, headers: dict[str, str]) -> 
         assert "access-control-allow-origin" not in reply.headers
 
 
-def test_no_table_of_the_system_has_the_password(ground: Ground) -> None:
+def test_no_table_of_the_system_has_the_password(ground: AssignmentGuard) -> None:
     """Whoever may read everything in `system` still does not find a password there."""
     tables = ground.server.text("SHOW TABLES FROM system").split()
     assert len(tables) > 50
@@ -321,7 +323,7 @@ def test_no_table_of_the_system_has_the_password(ground: Ground) -> None:
         assert ground.server.password.encode() not in reply.body, table
 
 
-def test_folders_and_files_are_the_owners_alone(ground: Ground) -> None:
+def test_folders_and_files_are_the_owners_alone(ground: AssignmentGuard) -> None:
     """No folder and no file of the stack can be entered, read or written by anybody else."""
     assert ground.data_dir.stat().st_mode & 0o777 == 0o700
     for name in ("clickhouse-password", "trailhouse.toml", "netrc", "state.json"):
@@ -331,7 +333,7 @@ def test_folders_and_files_are_the_owners_alone(ground: Ground) -> None:
     assert [path for path in folders if path.stat().st_mode & 0o077] == []
 
 
-def _plain(ground: Ground, target: str, headers: dict[str, str]) -> int:
+def _plain(ground: AssignmentGuard, target: str, headers: dict[str, str]) -> int:
     import http.client
 
     connection = http.client.HTTPConnection(*ground.server.address, timeout=120)

@@ -12,7 +12,7 @@ from granted_clickhouse import EVERYTHING, OWNER, granted
 from stored import block_of, count, event, in_order
 from trailhouse.broker.origin import Origin
 from trailhouse.consumer.batch.ledger import Ledger
-from trailhouse.consumer.monitoring.incident import Finding
+from trailhouse.consumer.monitoring.incident import Incident
 from trailhouse.consumer.monitoring.missing_events import missing_events
 from trailhouse.operate.stored_offsets import expired, held
 from trailhouse.query import AuditReader
@@ -162,7 +162,7 @@ def test_a_worker_works_by_the_documented_grants(as_user: As) -> None:
             clickhouse.command(f"INSERT INTO {table} (kafka_topic) VALUES ('t')")
         ledger = Ledger(clickhouse, origin)
         assert ledger.covered({0: (0, 9)}) == {0: Ranges()}
-        assert ledger.noted(Finding("expired", 0, 0, 9)) == Ranges()
+        assert ledger.noted(Incident("expired", 0, 0, 9)) == Ranges()
         assert missing_events(clickhouse) == 0
 
 

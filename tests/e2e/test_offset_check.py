@@ -1,4 +1,4 @@
-"""The footing against a real broker and engine: offsets, log and ledger held against each other."""
+"""The offset check against a real broker and engine: offsets, log and ledger held against each other."""
 
 import datetime as dt
 from collections.abc import Iterator, Sequence
@@ -11,19 +11,19 @@ from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from trailhouse.broker.origin import Origin
-from trailhouse.broker.topic_identity import KafkaOrigin
+from trailhouse.broker.topic_identity import TopicIdentity
 from trailhouse.consumer.batch.batch import Span
 from trailhouse.consumer.batch.blocks import ledger_block
 from trailhouse.consumer.batch.incidents import Incidents
 from trailhouse.consumer.batch.ledger import Ledger
-from trailhouse.consumer.membership.offset_check import Footing, Starts
+from trailhouse.consumer.membership.offset_check import OffsetCheck, Starts
 from trailhouse.consumer.monitoring.metrics import WorkerMetrics
 from trailhouse.schemas import ClickHouseConfig, KafkaConfig
 from trailhouse.schemas.config import WorkerConfig
 from trailhouse.schemas.errors import OffsetGapError
 from trailhouse.store import ClickHouse
 from waiting import DEADLINE_SECONDS
-from worker_process import Place, place, some_events
+from worker_process import WorkerSite, place, some_events
 
 pytestmark = pytest.mark.cluster
 
@@ -33,20 +33,20 @@ AT = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 class Scene:
     """One topic, its group and its ledger, moved by hand."""
 
-    def __init__(self, here: Place, store: ClickHouse) -> None:
+    def __init__(self, here: WorkerSite, store: ClickHouse) -> None:
         self.here = here
         self.store = store
         self.group = f"{here.kafka.topic}-group"
-        with KafkaOrigin(here.kafka) as admin:
+        with TopicIdentity(here.kafka) as admin:
             self.origin = admin.origin(here.kafka)
 
-    def footing(self, on_gap: str = "stop") -> Footing:
-        """Return a footing as a worker that starts now would have it."""
+    def offset_check(self, on_gap: str = "stop") -> OffsetCheck:
+        """Return a offset check as a worker that starts now would have it."""
         ledger = Ledger(self.store, self.origin)
-        return Footing(
+        return OffsetCheck(
             kafka=self.here.kafka,
             worker=WorkerConfig(group_id=self.group, on_gap=on_gap),
-            ask_kafka=lambda: KafkaOrigin(self.here.kafka),
+            ask_kafka=lambda: TopicIdentity(self.here.kafka),
             ledger=ledger,
             origin=self.origin,
             incidents=Incidents(ledger, self.origin, WorkerMetrics(), lambda: AT),
@@ -54,9 +54,9 @@ class Scene:
 
     def starts(self, on_gap: str = "stop", partitions: Sequence[int] = (0,)) -> Starts:
         """Return where a worker that starts now would begin."""
-        found = self.footing(on_gap).starts(partitions)
+        found = self.offset_check(on_gap).starts(partitions)
         assert found is not None, "expected the same topic as before"
-        return Starts(found.offsets, found.sound)
+        return Starts(found.offsets, found.verified)
 
     def write(self, records: int) -> None:
         """Put records into partition 0."""
@@ -217,20 +217,20 @@ def test_an_offset_above_the_end(scene: Scene) -> None:
 def test_a_topic_made_anew_meanwhile(scene: Scene) -> None:
     """When the name means another topic now there is no start in it for this membership."""
     scene.origin = scene.origin._replace(topic_id="what it was")
-    assert scene.footing().starts([0]) is None
+    assert scene.offset_check().starts([0]) is None
 
 
 def test_what_the_ledger_forgets_while_it_runs(scene: Scene) -> None:
     """Ranges that were acknowledged once are looked for; the first that is missing is named."""
     scene.ledger((0, 9), (10, 19), (30, 39))
-    footing = scene.footing()
-    assert footing.forgotten({0: [(9, 9), (10, 19)], 1: []}) == {}
-    assert footing.forgotten({0: [(9, 9), (10, 19), (20, 29), (30, 39)]}) == {0: 20}
-    assert footing.forgotten({0: [(25, 25)], 1: [(3, 3)]}) == {0: 20, 1: 0}
-    starts = footing.starts([0], {0: 20})
+    offset_check = scene.offset_check()
+    assert offset_check.forgotten({0: [(9, 9), (10, 19)], 1: []}) == {}
+    assert offset_check.forgotten({0: [(9, 9), (10, 19), (20, 29), (30, 39)]}) == {0: 20}
+    assert offset_check.forgotten({0: [(25, 25)], 1: [(3, 3)]}) == {0: 20, 1: 0}
+    starts = offset_check.starts([0], {0: 20})
     assert starts is not None
     assert starts[:2] == ({0: 0}, set()), "nothing is committed, so all is read again"
     scene.commit(40)
-    starts = footing.starts([0], {0: 20})
+    starts = offset_check.starts([0], {0: 20})
     assert starts is not None
     assert starts[:2] == ({0: 20}, set())

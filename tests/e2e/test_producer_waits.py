@@ -255,7 +255,7 @@ def test_settings_that_the_client_refuses_are_a_config_error(tmp_path: Path) -> 
 
 
 def test_what_is_no_event_is_refused_by_name(audit: AuditLogger) -> None:
-    """A session that was forgotten, and an object that is no event, are refused like a wrong field."""
+    """A session that was forgotten, and an object that is not an event, are refused like a wrong field."""
     with pytest.raises(InvalidEventError, match="session_id: is missing"):
         audit.log("a")
     with pytest.raises(InvalidEventError, match="event: must be an AuditEvent, got dict"):

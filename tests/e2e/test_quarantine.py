@@ -1,4 +1,4 @@
-"""`trailhouse quarantine`: what is no event can be seen, and comes back when it has become one."""
+"""`trailhouse quarantine`: what is not an event can be seen, and comes back when it has become one."""
 
 import json
 
@@ -34,7 +34,7 @@ def pipe(kafka: KafkaConfig, database: ClickHouseConfig) -> Pipe:
 
 
 def test_list_shows_everything_but_contents(pipe: Pipe) -> None:
-    """Place, time, reason and size of each, filtered as told; never a byte of the record."""
+    """OffsetRef, time, reason and size of each, filtered as told; never a byte of the record."""
     settings = settings_of(pipe.kafka, pipe.database)
     result = run_here("quarantine", "list", "--format", "json", settings=settings)
     rows = json.loads(result.stdout)

@@ -13,7 +13,7 @@ from trailhouse.broker.admin import KafkaAdmin
 from trailhouse.broker.topic_reader import TopicReader
 from trailhouse.operate.account.balance import account
 from trailhouse.operate.reconcile.comparison import Gap, Reconciliation, reconcile
-from trailhouse.operate.replay.plan import Place, wanted_ranges
+from trailhouse.operate.replay.plan import OffsetRef, wanted_ranges
 from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig
 from trailhouse.schemas.errors import QueryError
 from trailhouse.schemas.ranges import Range
@@ -206,13 +206,17 @@ def test_a_range_is_inclusive_and_cut_to_the_log(pipe: Pipe) -> None:
     early, late = (dt.datetime(year, 1, 1, tzinfo=dt.UTC) for year in (2020, 2100))
     with TopicReader(pipe.kafka) as reader:
         assert wanted_ranges(reader, marks) == {0: Range(0, 9), 2: Range(0, 3)}
-        assert wanted_ranges(reader, marks, begin=Place(0, 3), end=Place(0, 5)) == {0: Range(3, 5)}
-        assert wanted_ranges(reader, marks, begin=Place(0, 8), end=Place(0, 99)) == {0: Range(8, 9)}
+        assert wanted_ranges(reader, marks, begin=OffsetRef(0, 3), end=OffsetRef(0, 5)) == {
+            0: Range(3, 5)
+        }
+        assert wanted_ranges(reader, marks, begin=OffsetRef(0, 8), end=OffsetRef(0, 99)) == {
+            0: Range(8, 9)
+        }
         assert wanted_ranges(reader, marks, begin=early, end=late, partition=2) == {2: Range(0, 3)}
         assert wanted_ranges(reader, marks, begin=late) == {}
         assert wanted_ranges(reader, marks, end=early) == {}
         with pytest.raises(QueryError, match="one range lies in one partition, got 0 and 1"):
-            wanted_ranges(reader, marks, begin=Place(0, 1), end=Place(1, 2))
+            wanted_ranges(reader, marks, begin=OffsetRef(0, 1), end=OffsetRef(1, 2))
         with pytest.raises(QueryError, match="there is no 4"):
             wanted_ranges(reader, marks, partition=4)
 

@@ -26,7 +26,7 @@ from spooling import (
 from trailhouse.producer import AuditLogger
 from trailhouse.producer.spool.folder import segments
 from trailhouse.producer.spool.metadata import Destination
-from trailhouse.producer.spool.root import folders, take_turn
+from trailhouse.producer.spool.root import acquire_adoption_lease, folders
 from trailhouse.schemas import KafkaConfig
 from trailhouse.schemas.errors import (
     DeliveryRejectedError,
@@ -130,7 +130,7 @@ def test_one_process_at_a_time_adopts(kafka: KafkaConfig, folder: Path) -> None:
     """While another process sends what dead loggers left, a new logger's own events wait their turn."""
     spool_without_a_broker(folder, 3, kafka.topic)
     config = producer_config(kafka, folder)
-    turn = take_turn(
+    turn = acquire_adoption_lease(
         folder, Destination(bootstrap_servers=kafka.bootstrap_servers, topic=kafka.topic)
     )
     assert turn is not None, "expected to be the one who adopts"

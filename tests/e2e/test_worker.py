@@ -15,7 +15,7 @@ from trailhouse.consumer.monitoring.incident import KINDS
 from trailhouse.consumer.monitoring.metrics import METRICS
 from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig, decode
 from waiting import DEADLINE_SECONDS
-from worker_process import Place, eventually, place, some_events
+from worker_process import WorkerSite, eventually, place, some_events
 
 pytestmark = pytest.mark.cluster
 
@@ -49,7 +49,7 @@ BAD_RECORDS: list[bytes | None] = [
 
 
 @pytest.fixture
-def here(kafka: KafkaConfig, database: ClickHouseConfig, tmp_path: Path) -> Iterator[Place]:
+def here(kafka: KafkaConfig, database: ClickHouseConfig, tmp_path: Path) -> Iterator[WorkerSite]:
     """Return a fresh topic and database, and an empty folder for workers to run in."""
     folder = tmp_path / "cwd"
     folder.mkdir()
@@ -57,7 +57,7 @@ def here(kafka: KafkaConfig, database: ClickHouseConfig, tmp_path: Path) -> Iter
         yield ready
 
 
-def test_every_series_agrees_with_what_was_sent(here: Place) -> None:
+def test_every_series_agrees_with_what_was_sent(here: WorkerSite) -> None:
     """N good and M bad records are N stored and M quarantined, and every series says so."""
     worker = here.start()
     worker.wait_until_ready()
@@ -128,7 +128,7 @@ def test_every_series_agrees_with_what_was_sent(here: Place) -> None:
     }
 
 
-def test_bad_records_are_quarantined_byte_for_byte(here: Place) -> None:
+def test_bad_records_are_quarantined_byte_for_byte(here: WorkerSite) -> None:
     """Any bytes at all are kept with key, headers, place and reason, and their batch goes on."""
     good = some_events(2)
     here.send([good[0].record, *BAD_RECORDS, good[1].record])
@@ -155,7 +155,7 @@ def test_bad_records_are_quarantined_byte_for_byte(here: Place) -> None:
     assert here.stored_records() == sorted(event.record for event in good)
 
 
-def test_what_is_new_or_far_away_is_stored_whole(here: Place) -> None:
+def test_what_is_new_or_far_away_is_stored_whole(here: WorkerSite) -> None:
     """Unknown fields, a newer schema, a custom type and times from year 1 to 9999 fit into one batch."""
     utc = dt.UTC
     events = [
@@ -210,7 +210,7 @@ def test_what_is_new_or_far_away_is_stored_whole(here: Place) -> None:
     assert last[0] == 253_402_300_799_999_999
 
 
-def test_two_workers_share_the_partitions(here: Place) -> None:
+def test_two_workers_share_the_partitions(here: WorkerSite) -> None:
     """A second worker takes half of the partitions; what flows meanwhile is seen once."""
     first = here.start()
     first.wait_until_ready()
@@ -244,7 +244,7 @@ def test_two_workers_share_the_partitions(here: Place) -> None:
 )
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_both_commands_run_the_same_worker(
-    here: Place, command: list[str], number: signal.Signals
+    here: WorkerSite, command: list[str], number: signal.Signals
 ) -> None:
     """Both bind 127.0.0.1 alone, store, exit 0 on a signal, and leave no file in the current folder."""
     worker = here.start(command)
@@ -258,7 +258,7 @@ def test_both_commands_run_the_same_worker(
     assert "Traceback" not in worker.log + worker.output
 
 
-def test_faust_takes_the_port_of_its_own_command_line(here: Place) -> None:
+def test_faust_takes_the_port_of_its_own_command_line(here: WorkerSite) -> None:
     """`faust worker --web-port` goes before the setting."""
     environment = here.environment()
     with socket.create_server(("127.0.0.1", 0)) as probe:
@@ -278,7 +278,7 @@ def test_faust_takes_the_port_of_its_own_command_line(here: Place) -> None:
     worker.wait_until_ready()
 
 
-def test_a_port_in_use_is_one_line(here: Place) -> None:
+def test_a_port_in_use_is_one_line(here: WorkerSite) -> None:
     """A worker whose port is taken exits 1 and names the port and the way out."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         worker = here.start(worker_web_port=taken.getsockname()[1])

@@ -10,13 +10,13 @@ from typing import cast
 import pytest
 from confluent_kafka import Producer
 
-from trailhouse.consumer.membership.poison_pills.inspection import Examination
+from trailhouse.consumer.membership.poison_pills.inspection import PoisonPillInspection
 from trailhouse.consumer.membership.poison_pills.subprocess_main import FRAME_BYTES
-from trailhouse.consumer.membership.poison_pills.subprocess_reader import Chunk, IsolatedReading
+from trailhouse.consumer.membership.poison_pills.subprocess_reader import Chunk, SubprocessReader
 from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig, WorkerConfig
 from trailhouse.schemas.ranges import Range
 from waiting import DEADLINE_SECONDS
-from worker_process import RUN_WORKER, Place, Worker, eventually, place, some_events
+from worker_process import RUN_WORKER, Worker, WorkerSite, eventually, place, some_events
 
 pytestmark = pytest.mark.cluster
 
@@ -38,7 +38,7 @@ if "trailhouse" in " ".join(sys.orig_argv):
 
 
 @pytest.fixture
-def here(kafka: KafkaConfig, database: ClickHouseConfig, tmp_path: Path) -> Iterator[Place]:
+def here(kafka: KafkaConfig, database: ClickHouseConfig, tmp_path: Path) -> Iterator[WorkerSite]:
     """Return a fresh topic and database, and an empty folder for workers to run in."""
     folder = tmp_path / "cwd"
     folder.mkdir()
@@ -47,7 +47,7 @@ def here(kafka: KafkaConfig, database: ClickHouseConfig, tmp_path: Path) -> Iter
 
 
 def test_a_record_that_kills_who_decodes_it_kills_one_worker(
-    here: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    here: WorkerSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next worker quarantines that record alone, and stores those beside it in the same batch, once."""
     patch = tmp_path / "patch"
@@ -73,7 +73,7 @@ def test_a_record_that_kills_who_decodes_it_kills_one_worker(
     goes_on(here, second)
 
 
-def test_a_batch_that_takes_all_memory_kills_one_worker(here: Place) -> None:
+def test_a_batch_that_takes_all_memory_kills_one_worker(here: WorkerSite) -> None:
     """The next worker quarantines that batch as a range; what stands before and after it is stored, once."""
     events = some_events(30)
     here.send([event.record for event in events[:10]])
@@ -100,7 +100,7 @@ def test_a_batch_that_takes_all_memory_kills_one_worker(here: Place) -> None:
     goes_on(here, second)
 
 
-def test_a_killed_worker_alone_proves_nothing(here: Place) -> None:
+def test_a_killed_worker_alone_proves_nothing(here: WorkerSite) -> None:
     """After an ordinary kill all is read with care, stored once, and nothing is quarantined."""
     events = some_events(3_000)
     here.emit(events[:1_000])
@@ -116,14 +116,14 @@ def test_a_killed_worker_alone_proves_nothing(here: Place) -> None:
     goes_on(here, second)
 
 
-def test_a_child_process_hands_over_a_few_megabytes_at_once(here: Place) -> None:
+def test_a_child_process_hands_over_a_few_megabytes_at_once(here: WorkerSite) -> None:
     """However many large records lie ready, the worker is handed no more of them at once than it can hold."""
     text = "a" * 500_000
     events = [AuditEvent(type="x", session_id="s", data={"text": text}) for _ in range(40)]
     here.send([event.record for event in events])
-    never_asked = cast("Examination", None)
+    never_asked = cast("PoisonPillInspection", None)
     wanted = {0: Range(0, len(events) - 1)}
-    reading = IsolatedReading(here.kafka, WorkerConfig(), wanted, never_asked)
+    reading = SubprocessReader(here.kafka, WorkerConfig(), wanted, never_asked)
     chunks: list[Chunk] = []
 
     def is_through() -> bool:
@@ -138,7 +138,7 @@ def test_a_child_process_hands_over_a_few_megabytes_at_once(here: Place) -> None
     assert max(sum(map(len, part)) for part in records) <= FRAME_BYTES
 
 
-def test_a_child_process_imports_nothing_from_the_working_directory(here: Place) -> None:
+def test_a_child_process_imports_nothing_from_the_working_directory(here: WorkerSite) -> None:
     """A module there that bears the name of one of ours, or of a package we use, is not run."""
     first = here.start([sys.executable, "-P", "-c", RUN_WORKER])
     first.wait_until_ready()
@@ -152,7 +152,7 @@ def test_a_child_process_imports_nothing_from_the_working_directory(here: Place)
     goes_on(here, second)
 
 
-def goes_on(here: Place, worker: Worker) -> None:
+def goes_on(here: WorkerSite, worker: Worker) -> None:
     """Wait until all is committed, and a new event is stored by the same worker."""
     eventually(
         lambda: all(worker.series()[f"lag_records/{number}"] == 0 for number in range(4)),

@@ -16,7 +16,7 @@ from tcp_gate import gate
 from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig, WorkerConfig
 from trailhouse.store import ClickHouse
 from waiting import DEADLINE_SECONDS
-from worker_process import RUN_WORKER, Place, Worker, eventually, place, some_events
+from worker_process import RUN_WORKER, Worker, WorkerSite, eventually, place, some_events
 
 pytestmark = pytest.mark.cluster
 
@@ -29,7 +29,7 @@ group_session.GroupSession.commit = lambda self, offsets: os.kill(os.getpid(), s
 
 
 @pytest.fixture
-def here(kafka: KafkaConfig, database: ClickHouseConfig, tmp_path: Path) -> Iterator[Place]:
+def here(kafka: KafkaConfig, database: ClickHouseConfig, tmp_path: Path) -> Iterator[WorkerSite]:
     """Return a fresh topic and database, and an empty folder for workers to run in."""
     folder = tmp_path / "cwd"
     folder.mkdir()
@@ -40,7 +40,7 @@ def here(kafka: KafkaConfig, database: ClickHouseConfig, tmp_path: Path) -> Iter
 class Load:
     """Emits events in a thread until it is stopped."""
 
-    def __init__(self, here: Place) -> None:
+    def __init__(self, here: WorkerSite) -> None:
         self._here = here
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
@@ -61,13 +61,13 @@ class Load:
             self.sent += events
 
 
-def assert_each_is_seen_once(here: Place, events: Sequence[AuditEvent]) -> None:
+def assert_each_is_seen_once(here: WorkerSite, events: Sequence[AuditEvent]) -> None:
     """Wait for all events in the readers' view, and compare it with *events* to the last byte."""
     eventually(lambda: here.count() >= len(events), f"{len(events)} events in the view")
     assert here.stored_records() == sorted(event.record for event in events)
 
 
-def committed(here: Place) -> int:
+def committed(here: WorkerSite) -> int:
     """Return how many records the group has committed in all partitions."""
     from trailhouse.broker.admin import KafkaAdmin
 
@@ -75,7 +75,7 @@ def committed(here: Place) -> int:
     return sum(part.committed_offset or 0 for part in lag)
 
 
-def test_sigterm_under_load_drains(here: Place) -> None:
+def test_sigterm_under_load_drains(here: WorkerSite) -> None:
     """SIGTERM in the middle of the stream exits 0; what the next worker adds completes it exactly."""
     first = here.start(worker_batch_rows=700)
     first.wait_until_ready()
@@ -88,7 +88,7 @@ def test_sigterm_under_load_drains(here: Place) -> None:
     assert_each_is_seen_once(here, load.sent)
 
 
-def test_kill_between_insert_and_commit(here: Place) -> None:
+def test_kill_between_insert_and_commit(here: WorkerSite) -> None:
     """A worker killed after its insert and before its commit: the rows come again and are seen once."""
     events = some_events(500)
     here.emit(events)
@@ -101,7 +101,7 @@ def test_kill_between_insert_and_commit(here: Place) -> None:
     eventually(lambda: committed(here) == len(events), "the commit of every record")
 
 
-def test_kill_at_any_moment(here: Place) -> None:
+def test_kill_at_any_moment(here: WorkerSite) -> None:
     """Workers killed again and again under load lose nothing and show nothing twice."""
     with Load(here) as load:
         for rows in (400, 800, 1_600):
@@ -115,7 +115,7 @@ def test_kill_at_any_moment(here: Place) -> None:
     assert_each_is_seen_once(here, load.sent)
 
 
-def test_clickhouse_away_and_back(here: Place) -> None:
+def test_clickhouse_away_and_back(here: WorkerSite) -> None:
     """ClickHouse away: not ready, said once, nothing committed, still in the group; back: all is stored."""
     with gate(here.database.url) as way:
         worker = here.start(clickhouse_url=way.url, worker_batch_rows=100)
@@ -139,7 +139,7 @@ def test_clickhouse_away_and_back(here: Place) -> None:
         assert worker.series()["batches_dropped_total"] == 0, "expected no rebalance"
 
 
-def test_clickhouse_away_at_start(here: Place) -> None:
+def test_clickhouse_away_at_start(here: WorkerSite) -> None:
     """A worker that starts before ClickHouse waits, says so, and then stores."""
     events = some_events(20)
     here.emit(events)
@@ -153,7 +153,7 @@ def test_clickhouse_away_at_start(here: Place) -> None:
         assert_each_is_seen_once(here, events)
 
 
-def test_idle_worker_notices_that_clickhouse_is_away(here: Place) -> None:
+def test_idle_worker_notices_that_clickhouse_is_away(here: WorkerSite) -> None:
     """/health is true without any traffic."""
     with gate(here.database.url) as way:
         worker = here.start(clickhouse_url=way.url)
@@ -164,7 +164,7 @@ def test_idle_worker_notices_that_clickhouse_is_away(here: Place) -> None:
         worker.wait_until_ready()
 
 
-def test_lost_answer_is_no_second_row(here: Place) -> None:
+def test_lost_answer_is_no_second_row(here: WorkerSite) -> None:
     """An insert that was carried out, but whose answer got lost, is repeated and seen once."""
     events = some_events(50)
     with gate(here.database.url) as way:
@@ -180,7 +180,7 @@ def test_lost_answer_is_no_second_row(here: Place) -> None:
         eventually(lambda: committed(here) == len(events), "the commit of every record")
 
 
-def test_drain_over_its_deadline_is_cut_off(here: Place) -> None:
+def test_drain_over_its_deadline_is_cut_off(here: WorkerSite) -> None:
     """An insert that does not end holds SIGTERM up for drain_seconds at most: exit 75, nothing lost."""
     events = some_events(50)
     with gate(here.database.url) as way:
@@ -198,7 +198,7 @@ def test_drain_over_its_deadline_is_cut_off(here: Place) -> None:
     assert_each_is_seen_once(here, events)
 
 
-def test_a_second_signal_changes_nothing(here: Place) -> None:
+def test_a_second_signal_changes_nothing(here: WorkerSite) -> None:
     """SIGTERM twice drains as SIGTERM once."""
     worker = here.start()
     worker.wait_until_ready()
@@ -209,7 +209,7 @@ def test_a_second_signal_changes_nothing(here: Place) -> None:
     assert worker.end(signal.SIGINT) == 0
 
 
-def test_sigterm_while_clickhouse_is_away(here: Place) -> None:
+def test_sigterm_while_clickhouse_is_away(here: WorkerSite) -> None:
     """A worker that waits for ClickHouse ends at once, commits nothing, and loses nothing."""
     events = some_events(50)
     with gate(here.database.url) as way:
@@ -224,7 +224,7 @@ def test_sigterm_while_clickhouse_is_away(here: Place) -> None:
     assert_each_is_seen_once(here, events)
 
 
-def test_breaker_stops_before_the_commit(here: Place) -> None:
+def test_breaker_stops_before_the_commit(here: WorkerSite) -> None:
     """When most of a batch is bad the worker stops with exit 1 and one line, and commits nothing."""
     here.send([b"noise %d" % number for number in range(60)])
     worker = here.start(
@@ -240,7 +240,7 @@ def test_breaker_stops_before_the_commit(here: Place) -> None:
     again.wait_for("records_quarantined_total", 60)
 
 
-def test_missing_topic_is_named_and_waited_for(here: Place) -> None:
+def test_missing_topic_is_named_and_waited_for(here: WorkerSite) -> None:
     """A missing topic makes the worker not ready, and that names it with the way out."""
     worker = here.start(kafka_topic=f"{here.kafka.topic}-missing")
     eventually(lambda: "no topic" in str(worker.health()[1]), "a health that names the topic")
@@ -249,7 +249,7 @@ def test_missing_topic_is_named_and_waited_for(here: Place) -> None:
     assert worker.process.poll() is None
 
 
-def test_kafka_away_at_start_is_said(here: Place) -> None:
+def test_kafka_away_at_start_is_said(here: WorkerSite) -> None:
     """Without a broker the worker waits, and /health says so."""
     worker = here.start(kafka_bootstrap_servers="127.0.0.1:1")
     eventually(lambda: "does not answer" in str(worker.health()[1]), "a health that says so")
@@ -257,7 +257,7 @@ def test_kafka_away_at_start_is_said(here: Place) -> None:
     assert worker.end() == 0
 
 
-def test_credentials_that_the_broker_does_not_take(here: Place) -> None:
+def test_credentials_that_the_broker_does_not_take(here: WorkerSite) -> None:
     """A connection that Kafka refuses is on /health, and the worker goes on trying."""
     worker = here.start(
         kafka_security_protocol="sasl_plaintext",
@@ -274,7 +274,7 @@ def test_credentials_that_the_broker_does_not_take(here: Place) -> None:
     assert "wrong" not in worker.log + str(worker.health()[1])
 
 
-def test_database_of_a_newer_version_is_refused(here: Place) -> None:
+def test_database_of_a_newer_version_is_refused(here: WorkerSite) -> None:
     """A database that a newer version migrated: exit 1 and the line that names the migration."""
     with ClickHouse(here.database) as clickhouse:
         clickhouse.command(
@@ -286,7 +286,7 @@ def test_database_of_a_newer_version_is_refused(here: Place) -> None:
     assert "Traceback" not in worker.log
 
 
-def test_missing_tables_are_waited_for(here: Place) -> None:
+def test_missing_tables_are_waited_for(here: WorkerSite) -> None:
     """Without tables nothing is read; after `init` it goes on by itself."""
     from trailhouse.store.migrate import migrate
 
@@ -302,7 +302,7 @@ def test_missing_tables_are_waited_for(here: Place) -> None:
     assert_each_is_seen_once(here, events)
 
 
-def test_a_table_that_is_gone_is_no_bad_record(here: Place) -> None:
+def test_a_table_that_is_gone_is_no_bad_record(here: WorkerSite) -> None:
     """When ClickHouse refuses every row alike, nothing is quarantined and nothing committed."""
     worker = here.start()
     worker.wait_until_ready()
@@ -317,7 +317,7 @@ def test_a_table_that_is_gone_is_no_bad_record(here: Place) -> None:
     assert here.count("quarantine") == 0
 
 
-def test_a_row_that_clickhouse_refuses_is_found_and_quarantined(here: Place) -> None:
+def test_a_row_that_clickhouse_refuses_is_found_and_quarantined(here: WorkerSite) -> None:
     """One row that breaks a constraint of the table goes to quarantine; the rest is stored."""
     with ClickHouse(here.database) as clickhouse:
         clickhouse.command("ALTER TABLE event_log ADD CONSTRAINT no_seven CHECK run_id != 'seven'")
@@ -335,7 +335,7 @@ def test_a_row_that_clickhouse_refuses_is_found_and_quarantined(here: Place) -> 
     assert here.rows("SELECT stored_rows, quarantined_rows FROM batch_ledger") == [(4, 1)]
 
 
-def test_zombie_is_fenced(here: Place) -> None:
+def test_zombie_is_fenced(here: WorkerSite) -> None:
     """A worker stopped for longer than its session, then continued, shows nothing twice."""
     first = here.start(worker_batch_rows=50)
     first.wait_until_ready()
@@ -360,7 +360,7 @@ def partitions(worker: Worker) -> float:
     return worker.series()["partitions"] if worker.is_ready() else 0.0
 
 
-def test_widened_topic_is_read_from_the_beginning(here: Place) -> None:
+def test_widened_topic_is_read_from_the_beginning(here: WorkerSite) -> None:
     """Partitions that are added while a worker runs lose no record."""
     worker = here.start()
     worker.wait_until_ready()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from trailhouse.schemas import ClickHouseConfig, KafkaConfig
-from worker_process import RUN_WORKER, Place, eventually, place, some_events
+from worker_process import RUN_WORKER, WorkerSite, eventually, place, some_events
 
 pytestmark = pytest.mark.cluster
 
@@ -28,7 +28,7 @@ KafkaSource.commit = wait_and_commit
 
 
 @pytest.fixture
-def here(kafka: KafkaConfig, database: ClickHouseConfig, tmp_path: Path) -> Iterator[Place]:
+def here(kafka: KafkaConfig, database: ClickHouseConfig, tmp_path: Path) -> Iterator[WorkerSite]:
     """Return a fresh topic and database, and an empty folder for workers to run in."""
     folder = tmp_path / "cwd"
     folder.mkdir()
@@ -36,7 +36,7 @@ def here(kafka: KafkaConfig, database: ClickHouseConfig, tmp_path: Path) -> Iter
         yield ready
 
 
-def test_a_commit_without_an_answer_is_said(here: Place) -> None:
+def test_a_commit_without_an_answer_is_said(here: WorkerSite) -> None:
     """While Kafka leaves a commit unanswered, /health is not ready; with the answer it is again."""
     worker = here.start(COMMIT_WAITS_FOR_A_FILE)
     worker.wait_until_ready()

@@ -13,7 +13,7 @@ from trailhouse.consumer.membership.source import KafkaSource, Listener
 from trailhouse.schemas import ClickHouseConfig, KafkaConfig
 from trailhouse.schemas.config import WorkerConfig
 from waiting import DEADLINE_SECONDS
-from worker_process import Place, eventually, place, some_events
+from worker_process import WorkerSite, eventually, place, some_events
 
 pytestmark = pytest.mark.cluster
 
@@ -40,7 +40,7 @@ PIECES = (
 
 
 @pytest.fixture
-def here(kafka: KafkaConfig, database: ClickHouseConfig, tmp_path: Path) -> Iterator[Place]:
+def here(kafka: KafkaConfig, database: ClickHouseConfig, tmp_path: Path) -> Iterator[WorkerSite]:
     """Return a fresh topic and database, and an empty folder for workers to run in."""
     folder = tmp_path / "cwd"
     folder.mkdir()
@@ -48,7 +48,7 @@ def here(kafka: KafkaConfig, database: ClickHouseConfig, tmp_path: Path) -> Iter
         yield ready
 
 
-def test_header_names_that_are_no_text_stop_nothing(here: Place) -> None:
+def test_header_names_that_are_no_text_stop_nothing(here: WorkerSite) -> None:
     """An event is stored whatever its headers; a bad record's reason says that its headers are lost."""
     event = some_events(1)[0]
     worker = here.start()
@@ -78,7 +78,7 @@ def test_header_names_that_are_no_text_stop_nothing(here: Place) -> None:
     assert worker.process.poll() is None, f"the same worker goes on, log: {worker.log}"
 
 
-def test_damaged_events_are_stored_or_quarantined_byte_for_byte(here: Place) -> None:
+def test_damaged_events_are_stored_or_quarantined_byte_for_byte(here: WorkerSite) -> None:
     """Of events with bytes flipped, cut out and put in, each is in exactly one of the two tables."""
     chance = random.Random(5)  # noqa: S311 - a seed, so that a failure comes again
     whole = [event.record for event in some_events(1_000)]
@@ -100,7 +100,7 @@ def test_damaged_events_are_stored_or_quarantined_byte_for_byte(here: Place) -> 
     assert worker.process.poll() is None, f"the same worker goes on, log: {worker.log}"
 
 
-def test_one_read_never_holds_more_than_the_queue(here: Place) -> None:
+def test_one_read_never_holds_more_than_the_queue(here: WorkerSite) -> None:
     """However many large records wait, what one read returns is bounded by bytes, so memory is too."""
     here.send([bytes(900_000)] * 60)
     listener = Listener(

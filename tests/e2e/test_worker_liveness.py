@@ -1,4 +1,4 @@
-"""The worker's oath, the quick part: it never stands still in silence, and skips nothing in silence."""
+"""The worker and its duties, the quick part: it never stands still in silence, and skips nothing in silence."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from tcp_gate import gate
 from trailhouse.schemas import ClickHouseConfig, KafkaConfig
 from trailhouse.store import ClickHouse
 from waiting import DEADLINE_SECONDS
-from worker_process import RUN_WORKER, Place, eventually, place, some_events
+from worker_process import RUN_WORKER, WorkerSite, eventually, place, some_events
 
 pytestmark = pytest.mark.cluster
 
@@ -24,7 +24,7 @@ group_session.GroupSession.commit = lambda self, offsets: threading.Event().wait
 
 
 @pytest.fixture
-def here(kafka: KafkaConfig, database: ClickHouseConfig, tmp_path: Path) -> Iterator[Place]:
+def here(kafka: KafkaConfig, database: ClickHouseConfig, tmp_path: Path) -> Iterator[WorkerSite]:
     """Return a fresh topic and database, and an empty folder for workers to run in."""
     folder = tmp_path / "cwd"
     folder.mkdir()
@@ -32,7 +32,7 @@ def here(kafka: KafkaConfig, database: ClickHouseConfig, tmp_path: Path) -> Iter
         yield ready
 
 
-def test_a_worker_that_hangs_ends_itself(here: Place) -> None:
+def test_a_worker_that_hangs_ends_itself(here: WorkerSite) -> None:
     """An ingest thread that does not come back: exit 70 with one line, nothing committed."""
     here.emit(some_events(10))
     worker = here.start(HANGS, worker_watchdog_seconds=2)
@@ -42,7 +42,7 @@ def test_a_worker_that_hangs_ends_itself(here: Place) -> None:
     assert here.count() == 10
 
 
-def test_records_that_are_gone_are_named_before_it_goes_on(here: Place) -> None:
+def test_records_that_are_gone_are_named_before_it_goes_on(here: WorkerSite) -> None:
     """Mode stop ends with 1 and an incident; mode record goes on with what is left, and counts it."""
     events = some_events(60)
     here.send([event.record for event in events[:40]])
@@ -67,7 +67,7 @@ def test_records_that_are_gone_are_named_before_it_goes_on(here: Place) -> None:
     assert going_on.process.poll() is None
 
 
-def test_what_clickhouse_forgets_is_read_again(here: Place) -> None:
+def test_what_clickhouse_forgets_is_read_again(here: WorkerSite) -> None:
     """ClickHouse comes back from an outage without its last batches: they are stored again, at once."""
     events = some_events(300)
     with gate(here.database.url) as way:

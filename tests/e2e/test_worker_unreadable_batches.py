@@ -13,7 +13,7 @@ from confluent_kafka import Producer
 from command_line import run_command, settings_of
 from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig
 from waiting import DEADLINE_SECONDS
-from worker_process import Place, Worker, eventually, place, some_events
+from worker_process import Worker, WorkerSite, eventually, place, some_events
 
 pytestmark = pytest.mark.cluster
 
@@ -34,7 +34,7 @@ print(next(line.split()[1] for line in open("/proc/self/status") if line.startsw
 
 
 @pytest.fixture
-def here(kafka: KafkaConfig, database: ClickHouseConfig, tmp_path: Path) -> Iterator[Place]:
+def here(kafka: KafkaConfig, database: ClickHouseConfig, tmp_path: Path) -> Iterator[WorkerSite]:
     """Return a fresh topic and database, and an empty folder for workers to run in."""
     folder = tmp_path / "cwd"
     folder.mkdir()
@@ -42,7 +42,9 @@ def here(kafka: KafkaConfig, database: ClickHouseConfig, tmp_path: Path) -> Iter
         yield ready
 
 
-def send_one_batch(here: Place, records: Sequence[bytes], codec: str, partition: int = 0) -> None:
+def send_one_batch(
+    here: WorkerSite, records: Sequence[bytes], codec: str, partition: int = 0
+) -> None:
     """Put *records* into one compressed batch, acknowledged on return."""
     producer = Producer(
         here.kafka.client_options()
@@ -66,7 +68,7 @@ def peak_bytes(worker: Worker) -> int:
     return next(int(ln.split()[1]) for ln in status.splitlines() if ln.startswith("VmHWM")) * 1_024
 
 
-def bare_peak_bytes(here: Place, partition: int, records: int) -> int:
+def bare_peak_bytes(here: WorkerSite, partition: int, records: int) -> int:
     """Return what a consumer takes that reads the partition and does nothing else."""
     arguments = (here.kafka.bootstrap_servers, here.kafka.topic, str(partition), str(records))
     done = subprocess.run(
@@ -76,7 +78,7 @@ def bare_peak_bytes(here: Place, partition: int, records: int) -> int:
     return int(done.stdout) * 1_024
 
 
-def stored_beside(here: Place, worker: Worker, held_up: str) -> int:
+def stored_beside(here: WorkerSite, worker: Worker, held_up: str) -> int:
     """Send events to partition 1, each once the one before is stored, until *held_up* counts something.
 
     Returns how many were stored.
@@ -93,7 +95,7 @@ def stored_beside(here: Place, worker: Worker, held_up: str) -> int:
     return sent
 
 
-def test_what_cannot_be_decompressed_is_one_row_and_the_rest_goes_on(here: Place) -> None:
+def test_what_cannot_be_decompressed_is_one_row_and_the_rest_goes_on(here: WorkerSite) -> None:
     """300 MB in 9 kB of zstd: a bounded row of quarantine and an incident; the same worker goes on."""
     events = some_events(6)
     worker = here.start()
@@ -121,7 +123,7 @@ def test_what_cannot_be_decompressed_is_one_row_and_the_rest_goes_on(here: Place
     assert peak_bytes(worker) < 100 * MB + WORKER_BYTES
 
 
-def test_the_books_know_a_batch_that_nobody_can_read(here: Place) -> None:
+def test_the_books_know_a_batch_that_nobody_can_read(here: WorkerSite) -> None:
     """It is in the ledger as quarantined: reconcile and account find no gap, replay finds the same row again."""
     events = some_events(4)
     here.send([events[0].record, events[1].record])
@@ -147,7 +149,7 @@ def test_the_books_know_a_batch_that_nobody_can_read(here: Place) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 600])
-def test_a_batch_that_swells_costs_what_the_client_takes(here: Place, count: int) -> None:
+def test_a_batch_that_swells_costs_what_the_client_takes(here: WorkerSite, count: int) -> None:
     """600 MB of gzip, one record or many: what is sent to another partition is stored meanwhile, and beyond
     what a bare consumer takes, the worker needs 300 MB at most.
     """

@@ -17,7 +17,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported by
 )
 
 from trailhouse.broker.admin import KafkaAdmin
-from trailhouse.broker.topic_identity import KafkaOrigin
+from trailhouse.broker.topic_identity import TopicIdentity
 from trailhouse.broker.topic_reader import TopicReader
 from trailhouse.operate.reconcile.comparison import reconcile
 from trailhouse.operate.replay.replay import Replay
@@ -27,7 +27,7 @@ from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig, Worker
 from trailhouse.schemas.ranges import Range
 from trailhouse.store import ClickHouse
 from waiting import DEADLINE_SECONDS
-from worker_process import RUN_WORKER, Place, Worker, eventually, place, some_events
+from worker_process import RUN_WORKER, Worker, WorkerSite, eventually, place, some_events
 
 pytestmark = pytest.mark.cluster
 
@@ -43,7 +43,7 @@ topic_check.ID_EVERY_SECONDS = topic_check.SETTINGS_EVERY_SECONDS = 0.3
 
 
 @pytest.fixture
-def here(kafka: KafkaConfig, database: ClickHouseConfig, tmp_path: Path) -> Iterator[Place]:
+def here(kafka: KafkaConfig, database: ClickHouseConfig, tmp_path: Path) -> Iterator[WorkerSite]:
     """Return a fresh topic and database, and an empty folder for workers to run in."""
     folder = tmp_path / "cwd"
     folder.mkdir()
@@ -51,7 +51,7 @@ def here(kafka: KafkaConfig, database: ClickHouseConfig, tmp_path: Path) -> Iter
         yield ready
 
 
-def of_another_team(here: Place) -> Producer:
+def of_another_team(here: WorkerSite) -> Producer:
     """Return a producer of transactions, which Trailhouse has not."""
     options: dict[str, str | int | float | bool] = {
         "transactional.id": f"another-team-{here.kafka.topic}"
@@ -62,7 +62,7 @@ def of_another_team(here: Place) -> Producer:
 
 
 @contextmanager
-def stranger(here: Place) -> Generator[Consumer]:
+def stranger(here: WorkerSite) -> Generator[Consumer]:
     """Have somebody in the workers' group who polls, stores nothing and commits nothing."""
     consumer = Consumer(
         here.kafka.client_options()
@@ -110,7 +110,7 @@ def lags(worker: Worker, partition: int) -> tuple[float, float]:
     return series[f"group_lag_records/{partition}"], series[f"lag_records/{partition}"]
 
 
-def test_an_open_transaction_is_seen_named_and_noted(here: Place) -> None:
+def test_an_open_transaction_is_seen_named_and_noted(here: WorkerSite) -> None:
     """While a stranger's transaction is open, health names the partition, the metrics its age and its lag,
     and an incident where; once it ends, all is read and the warning is over."""
     worker = here.start(IMPATIENT, worker_watchdog_seconds=3)
@@ -142,7 +142,7 @@ def test_an_open_transaction_is_seen_named_and_noted(here: Place) -> None:
     assert worker.series()["incidents_total/open_transaction"] == 1
 
 
-def test_the_marks_of_transactions_are_no_lag(here: Place) -> None:
+def test_the_marks_of_transactions_are_no_lag(here: WorkerSite) -> None:
     """What is left behind the last record when transactions are over holds none: no lag, for no tool, and
     no incident at the next start."""
     worker = here.start(worker_watchdog_seconds=3, clickhouse_timeout_seconds=1)
@@ -173,7 +173,7 @@ def test_the_marks_of_transactions_are_no_lag(here: Place) -> None:
     assert (found.gaps, here.count()) == ((), 13)
 
 
-def test_a_stranger_in_the_group_is_named_with_what_it_takes(here: Place) -> None:
+def test_a_stranger_in_the_group_is_named_with_what_it_takes(here: WorkerSite) -> None:
     """A member that is no worker takes partitions: every worker exports the lag of all, and names it."""
     worker = here.start(IMPATIENT)
     worker.wait_until_ready()
@@ -197,7 +197,7 @@ def test_a_stranger_in_the_group_is_named_with_what_it_takes(here: Place) -> Non
     eventually(lambda: not warnings(worker), "no warning any more")
 
 
-def set_timestamp_type(here: Place, value: str) -> None:
+def set_timestamp_type(here: WorkerSite, value: str) -> None:
     """Switch whose time a record of the topic carries."""
     admin = AdminClient(here.kafka.client_options())
     resource = ConfigResource(ResourceType.TOPIC, here.kafka.topic)
@@ -208,7 +208,7 @@ def set_timestamp_type(here: Place, value: str) -> None:
         future.result(DEADLINE_SECONDS)
 
 
-def test_a_sender_cannot_date_what_it_sends_before_the_others(here: Place) -> None:
+def test_a_sender_cannot_date_what_it_sends_before_the_others(here: WorkerSite) -> None:
     """While the topic is CreateTime it is named; what was sent then is an incident, does not take the place
     of an honest copy, keeps its order in its partition, and has the same time however often it is read."""
     worker = here.start(IMPATIENT)
@@ -251,12 +251,12 @@ def test_a_sender_cannot_date_what_it_sends_before_the_others(here: Place) -> No
     assert incidents == [("create_time", 0, 0, 0), ("create_time", 1, 3, 4)]
     assert worker.series()["sender_timed_records_total"] == 3
     with ClickHouse(here.database) as storage, TopicReader(here.kafka) as reader:
-        origin = KafkaOrigin(here.kafka).origin(here.kafka)
+        origin = TopicIdentity(here.kafka).origin(here.kafka)
         Replay(storage, origin, WorkerConfig()).run(reader, {0: Range(0, 0), 1: Range(0, 5)})
     assert as_seen() == seen
 
 
-def test_a_sender_cannot_date_what_is_read_after_a_worker_died(here: Place) -> None:
+def test_a_sender_cannot_date_what_is_read_after_a_worker_died(here: WorkerSite) -> None:
     """What the next worker reads by a child process is known as its sender's time all the same."""
     event = AuditEvent(type="a", session_id="s")
     first = here.start(IMPATIENT)

@@ -180,7 +180,7 @@ def test_fault_06_insert_lands_long_after_its_worker(stage: Scene) -> None:
 
 
 def test_fault_31_huge_records_are_split_by_bytes(stage: Scene) -> None:
-    """A backlog of large records: batches close by bytes, and the worker's memory stays bounded."""
+    """A spool queue of large records: batches close by bytes, and the worker's memory stays bounded."""
     big = "x" * 100_000
     events = [
         AuditEvent(type="message_sent", session_id=f"s{number % 4}", data={"n": number, "b": big})

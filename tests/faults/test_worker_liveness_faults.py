@@ -1,4 +1,4 @@
-"""The worker's oath, the long part: outages, standstills, kills, a hot session, a topic made anew."""
+"""The worker and its duties, the long part: outages, standstills, kills, a hot session, a topic made anew."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ from tcp_gate import gate
 from trailhouse.broker.admin import KafkaAdmin
 from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig
 from trailhouse.schemas.topic import topic_options
-from worker_process import RUN_WORKER, Place, eventually, place, some_events
+from worker_process import RUN_WORKER, WorkerSite, eventually, place, some_events
 
 pytestmark = [pytest.mark.cluster, pytest.mark.faults]
 
@@ -36,7 +36,7 @@ FLAT_BYTES = 40_000_000
 
 
 @pytest.fixture
-def here(kafka: KafkaConfig, database: ClickHouseConfig, tmp_path: Path) -> Iterator[Place]:
+def here(kafka: KafkaConfig, database: ClickHouseConfig, tmp_path: Path) -> Iterator[WorkerSite]:
     """Return a fresh topic and database, and an empty folder for workers to run in."""
     folder = tmp_path / "cwd"
     folder.mkdir()
@@ -60,13 +60,13 @@ def one_event(session_id: str) -> AuditEvent:
     return AuditEvent(type="a", session_id=session_id)
 
 
-def is_seen(here: Place, session_id: str) -> bool:
+def is_seen(here: WorkerSite, session_id: str) -> bool:
     """Whether a reader sees an event of the session."""
     sql = f"SELECT count() FROM events WHERE session_id = '{session_id}'"
     return bool(here.rows(sql)[0][0])
 
 
-def committed(here: Place) -> int:
+def committed(here: WorkerSite) -> int:
     """Return how many records the group has committed in all partitions."""
     lag = KafkaAdmin(here.kafka).lag(f"{here.kafka.topic}-group")
     return sum(part.committed_offset or 0 for part in lag)
@@ -79,7 +79,7 @@ def committed(here: Place) -> int:
         pytest.param(STORES_FOR_EVER, id="a store that never answers"),
     ],
 )
-def test_a_standstill_ends_the_process(here: Place, program: str) -> None:
+def test_a_standstill_ends_the_process(here: WorkerSite, program: str) -> None:
     """Lag and no progress for watchdog_seconds: exit 70; the next worker stores everything."""
     events = some_events(50)
     here.emit(events)
@@ -90,7 +90,7 @@ def test_a_standstill_ends_the_process(here: Place, program: str) -> None:
     eventually(lambda: here.count() == 50, "every event in the view")
 
 
-def test_an_outage_of_clickhouse_is_no_standstill(here: Place) -> None:
+def test_an_outage_of_clickhouse_is_no_standstill(here: WorkerSite) -> None:
     """Away for longer than watchdog_seconds and an attempt, under load: same process, same partitions, flat memory."""
     with gate(here.database.url) as way:
         worker = here.start(
@@ -124,7 +124,7 @@ def test_an_outage_of_clickhouse_is_no_standstill(here: Place) -> None:
     assert committed(here) <= len(texts)
 
 
-def test_an_outage_of_kafka_is_no_standstill(here: Place, cluster: Cluster) -> None:
+def test_an_outage_of_kafka_is_no_standstill(here: WorkerSite, cluster: Cluster) -> None:
     """Kafka away for longer than watchdog_seconds, in the middle of the stream: the worker waits."""
     if cluster.stack is None:
         pytest.skip("the broker of a container is not ours to stop")
@@ -148,7 +148,7 @@ def test_an_outage_of_kafka_is_no_standstill(here: Place, cluster: Cluster) -> N
     assert worker.process.poll() is None, worker.log
 
 
-def test_a_topic_made_anew_is_read_from_its_start(here: Place) -> None:
+def test_a_topic_made_anew_is_read_from_its_start(here: WorkerSite) -> None:
     """The same name, another topic: noticed while running, noted, and nothing of either is lost."""
     old, new = some_events(400), some_events(300)
     here.emit(old)
@@ -170,7 +170,7 @@ def test_a_topic_made_anew_is_read_from_its_start(here: Place) -> None:
     assert worker.process.poll() is None
 
 
-def test_a_killed_worker_is_back_in_seconds(here: Place) -> None:
+def test_a_killed_worker_is_back_in_seconds(here: WorkerSite) -> None:
     """kill -9, and a supervisor that starts the next at once: it commits within the session's timeout."""
     events = some_events(3_000)
     first = here.start()
@@ -187,7 +187,7 @@ def test_a_killed_worker_is_back_in_seconds(here: Place) -> None:
     assert seconds < 12, f"expected the session timeout (6 s) and a start, not {seconds:.1f} s"
 
 
-def test_a_hot_session_does_not_starve_the_others(here: Place) -> None:
+def test_a_hot_session_does_not_starve_the_others(here: WorkerSite) -> None:
     """While one partition works off 150,000 records, what the others get is seen within seconds."""
     hot = [event.record for event in some_events(150_000, sessions=1)]
     for begin in range(0, len(hot), 50_000):

@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient
 
 from trailhouse.broker.admin import KafkaAdmin
 from trailhouse.broker.origin import Origin
-from trailhouse.broker.topic_identity import KafkaOrigin
+from trailhouse.broker.topic_identity import TopicIdentity
 from trailhouse.broker.topic_reader import TopicReader
 from trailhouse.cli.main import main
 from trailhouse.operate.replay.replay import Replay, Replayed
@@ -65,7 +65,7 @@ class Pipe:
 
     def origin(self) -> Origin:
         """Return the ids of the cluster and the topic."""
-        return KafkaOrigin(self.kafka).origin(self.kafka)
+        return TopicIdentity(self.kafka).origin(self.kafka)
 
     def ends(self) -> dict[int, int]:
         """Return where each partition ends."""

@@ -24,7 +24,7 @@ from trailhouse.devstack import DevStack, PartName
 from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig
 from trailhouse.store import ClickHouse
 from waiting import DEADLINE_SECONDS
-from worker_process import RUN_WORKER, Place, Worker, eventually
+from worker_process import RUN_WORKER, Worker, WorkerSite, eventually
 
 RUN_SMALL = f"faulty_programs.read_in_small_pieces()\n{RUN_WORKER}"
 RUN_LOAD = "import load_program; load_program.main()"
@@ -80,7 +80,7 @@ class Scene:
     def __init__(
         self, kafka: KafkaConfig, database: ClickHouseConfig, folder: Path, oracle: Oracle
     ) -> None:
-        self.place = Place(kafka, database, folder)
+        self.place = WorkerSite(kafka, database, folder)
         self.oracle = oracle
         self.folder = folder.parent
         self.kafka = kafka
@@ -173,12 +173,14 @@ class Scene:
         body = (
             "from trailhouse.producer import AuditLogger; a = AuditLogger(); a.flush(60); a.close()"
         )
-        heir = self.run_producer(body)
-        code = heir.process.wait(DEADLINE_SECONDS)
+        adopter = self.run_producer(body)
+        code = adopter.process.wait(DEADLINE_SECONDS)
         if finds_damage:
-            assert "damaged" in heir.output, f"expected a word about the damage: {heir.output}"
+            assert "damaged" in adopter.output, (
+                f"expected a word about the damage: {adopter.output}"
+            )
         else:
-            assert code == 0, f"expected all sent, got: {heir.output[-500:]}"
+            assert code == 0, f"expected all sent, got: {adopter.output[-500:]}"
 
     def spooled_folders(self) -> list[Path]:
         """Return the spools that are not settled; one that a kill has left unmade holds no event."""

@@ -91,7 +91,7 @@ def _no_byte_cap() -> None:
 
 def _keep_hold_over_a_rebalance() -> None:
     def without_dropping(self: Any) -> None:
-        self._ground.leave()
+        self._guard.leave()
         self._is_assigned = False
 
     for name in ("_on_revoked", "_on_lost"):
@@ -119,8 +119,8 @@ def _exit_without_draining() -> None:
 def _no_polling_while_waiting() -> None:
     def make(original: Any) -> Any:
         def fill(self: Any) -> None:
-            if self._flight is not None:
-                self._flight.wait(None)
+            if self._inflight is not None:
+                self._inflight.wait(None)
             original(self)
 
         return fill
@@ -141,16 +141,16 @@ def _no_insert_deadline() -> None:
 
 
 def _unclamped_times() -> None:
-    from trailhouse.consumer.batch.rows import Place
+    from trailhouse.consumer.batch.rows import Coordinates
 
-    def places_of(received: Any) -> Any:
-        return Place(
+    def all_coordinates_of(received: Any) -> Any:
+        return Coordinates(
             [message.partition() for message in received],
             [message.offset() for message in received],
             [message.timestamp()[1] for message in received],
         )
 
-    replace("trailhouse.consumer.batch.batch:places_of", lambda _: places_of)
+    replace("trailhouse.consumer.batch.batch:all_coordinates_of", lambda _: all_coordinates_of)
 
 
 def _known_versions_only() -> None:
@@ -170,14 +170,14 @@ def _known_versions_only() -> None:
 
 
 def _begin_at_the_end() -> None:
-    from trailhouse.consumer.membership.start_decision import Verdict
+    from trailhouse.consumer.membership.start_decision import StartDecision
 
     def make(original: Any) -> Any:
         return lambda place: (
-            original(place) if place.committed is not None else Verdict(place.log_end, ())
+            original(place) if place.committed is not None else StartDecision(place.log_end, ())
         )
 
-    replace("trailhouse.consumer.membership.offset_check:judge", make)
+    replace("trailhouse.consumer.membership.offset_check:decide_start", make)
 
 
 def _fire_and_forget_inserts() -> None:
@@ -221,16 +221,16 @@ def _first_topic_id_for_ever() -> None:
 
         return origin
 
-    replace("trailhouse.broker.topic_identity:KafkaOrigin.origin", make)
+    replace("trailhouse.broker.topic_identity:TopicIdentity.origin", make)
 
 
 def _no_gap_check() -> None:
-    from trailhouse.consumer.membership.start_decision import Verdict
+    from trailhouse.consumer.membership.start_decision import StartDecision
 
     def make(_original: Any) -> Any:
-        return lambda place: Verdict(place.committed or place.log_start, ())
+        return lambda place: StartDecision(place.committed or place.log_start, ())
 
-    replace("trailhouse.consumer.membership.offset_check:judge", make)
+    replace("trailhouse.consumer.membership.offset_check:decide_start", make)
 
 
 def _give_up_sending() -> None:
@@ -270,23 +270,23 @@ def _no_close_at_exit() -> None:
 
 def _overtake_the_backlog() -> None:
     replace(
-        "trailhouse.producer.delivery.send_queue:Outbox.admit", lambda _: _admit_the_newest_first
+        "trailhouse.producer.delivery.send_queue:SendQueue.admit", lambda _: _admit_the_newest_first
     )
 
 
-def _admit_the_newest_first(outbox: Any, **_kwargs: Any) -> None:
+def _admit_the_newest_first(queue: Any, **_kwargs: Any) -> None:
     """Take what has arrived in memory before what is on the disk, and the newest of it first."""
-    while outbox._arrivals:
-        receipt = outbox._arrivals.pop()
-        outbox.waiting.append(receipt)
-        outbox._events += 1
-        outbox._bytes += len(receipt.record)
-        outbox._backlog.pass_by(receipt)
+    while queue._arrivals:
+        receipt = queue._arrivals.pop()
+        queue.waiting.append(receipt)
+        queue._events += 1
+        queue._bytes += len(receipt.record)
+        queue._spool_queue.pass_by(receipt)
 
 
 def _no_adoption() -> None:
     replace(
-        "trailhouse.producer.spool.orphans:Inheritance.find",
+        "trailhouse.producer.spool.orphans:OrphanSpools.find",
         lambda _: lambda _self, **_kwargs: list[Any](),
     )
 
@@ -352,7 +352,8 @@ MECHANISMS: dict[str, Mechanism] = {
     "gap_check": Mechanism(_no_gap_check, ("fault_21", "fault_29")),
     "watchdog": Mechanism(_nothing, ("fault_32",), {"worker_watchdog_seconds": 0}),
     "progress_of_each_partition": Mechanism(
-        _returning("trailhouse.consumer.membership.lag_monitor:Lookout._note_stalls"), ("fault_33",)
+        _returning("trailhouse.consumer.membership.lag_monitor:LagMonitor._note_stalls"),
+        ("fault_33",),
     ),
     "acknowledged_insert": Mechanism(_fire_and_forget_inserts, ("fault_30",)),
     # the tables

@@ -24,7 +24,7 @@ from certificates import Authority, Identity
 from token_endpoint import AUDIENCE, ISSUER
 from trailhouse.devstack.kafka_jars import kafka_jars
 from trailhouse.devstack.ports import HOST, free_port
-from trailhouse.devstack.supervisor import last_line, under_pact
+from trailhouse.devstack.supervisor import bound_to_parent, last_line
 from trailhouse.schemas import KafkaConfig
 
 CLUSTER = Path(__file__).parents[2] / "docs" / "cluster.md"
@@ -93,7 +93,7 @@ class Broker:
         """Start it; it ends with this process at the latest."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                under_pact([*command, "kafka.Kafka", str(self.folder / "server.properties")]),
+                bound_to_parent([*command, "kafka.Kafka", str(self.folder / "server.properties")]),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

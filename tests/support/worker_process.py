@@ -122,7 +122,7 @@ class Worker:
             return 0, ""
 
 
-class Place:
+class WorkerSite:
     """A topic, a database and a folder, and the workers that a test starts there."""
 
     def __init__(self, kafka: KafkaConfig, database: ClickHouseConfig, folder: Path) -> None:
@@ -197,9 +197,9 @@ class Place:
 
 
 @contextmanager
-def place(kafka: KafkaConfig, database: ClickHouseConfig, folder: Path) -> Generator[Place]:
+def place(kafka: KafkaConfig, database: ClickHouseConfig, folder: Path) -> Generator[WorkerSite]:
     """Return a place whose workers are gone after the block."""
-    here = Place(kafka, database, folder)
+    here = WorkerSite(kafka, database, folder)
     try:
         yield here
     finally:

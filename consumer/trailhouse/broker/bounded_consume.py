@@ -16,7 +16,7 @@ _PAGE_BYTES = resource.getpagesize()
 _STATM = Path("/proc/self/statm")
 
 
-class Reading:
+class BoundedConsumer:
     """Reads for one consumer. `batch_bytes` is what batches in hand may take by themselves."""
 
     def __init__(self, consumer: Consumer, batch_bytes: int) -> None:

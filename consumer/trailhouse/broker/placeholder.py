@@ -22,7 +22,7 @@ class Received(Protocol):
     def headers(self) -> object: ...
 
 
-class StandIn(NamedTuple):
+class Placeholder(NamedTuple):
     """Stands in a batch for one record, or for a range of them; it answers what a `Received` answers.
 
     `size_bytes` and `digest` are of all that Kafka holds: of the record's value, or of a whole batch as
@@ -59,10 +59,10 @@ class StandIn(NamedTuple):
         return None
 
 
-def too_large(message: Received, limit_bytes: int) -> StandIn:
+def too_large(message: Received, limit_bytes: int) -> Placeholder:
     """Return what is kept of a record over *limit_bytes*."""
     value = message.value() or b""
-    return StandIn(
+    return Placeholder(
         number=message.partition(),
         first_offset=message.offset(),
         last_offset=message.offset(),
@@ -77,12 +77,12 @@ def too_large(message: Received, limit_bytes: int) -> StandIn:
     )
 
 
-def deadly(message: Received, why: str) -> StandIn:
+def deadly(message: Received, why: str) -> Placeholder:
     """Return what is kept of a record of which it is known that decoding it kills."""
     return too_large(message, 0)._replace(reason=f"record: cannot be decoded ({why})")
 
 
-def unreadable(partition: int, offset: int, batch: RawBatch, why: str) -> StandIn:
+def unreadable(partition: int, offset: int, batch: RawBatch, why: str) -> Placeholder:
     """Return what stands for the records of *batch* from *offset* on, which nobody can read.
 
     Raises:
@@ -91,7 +91,7 @@ def unreadable(partition: int, offset: int, batch: RawBatch, why: str) -> StandI
     if batch.last_offset is None:
         raise ValueError("the end of the batch must be known")
     first = max(offset, batch.first_offset)
-    return StandIn(
+    return Placeholder(
         number=partition,
         first_offset=first,
         last_offset=batch.last_offset,
@@ -115,7 +115,7 @@ def cut(content: bytes | None) -> bytes | None:
 
 def whole_last(received: Received) -> int:
     """Return the last offset for which *received* stands."""
-    return received.last_offset if isinstance(received, StandIn) else received.offset()
+    return received.last_offset if isinstance(received, Placeholder) else received.offset()
 
 
 class Whole(NamedTuple):
@@ -129,7 +129,7 @@ class Whole(NamedTuple):
 
 def whole(received: Received) -> Whole:
     """Return what *received* stands for: itself, unless it is a stand-in."""
-    if isinstance(received, StandIn):
+    if isinstance(received, Placeholder):
         return Whole(received.last_offset, received.records, received.size_bytes, received.digest)
     value = received.value() or b""
     return Whole(received.offset(), 1, len(value), sha256(value).digest()[:HASH_BYTES])

@@ -8,7 +8,7 @@ from trailhouse.schemas.errors import BrokerRejectedError
 NO_TOPIC = "UNKNOWN_TOPIC_OR_PART"
 
 
-class KafkaOrigin(KafkaAdmin):
+class TopicIdentity(KafkaAdmin):
     """Asks Kafka who it is."""
 
     def origin(self, kafka: KafkaConfig) -> Origin:

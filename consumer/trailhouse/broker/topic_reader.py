@@ -8,9 +8,9 @@ from typing import Self, cast
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from trailhouse.broker.batch_headers import batch_at
-from trailhouse.broker.bounded_consume import Reading
+from trailhouse.broker.bounded_consume import BoundedConsumer
 from trailhouse.broker.options import AT_THE_END, UNREADABLE, consumer_options
-from trailhouse.broker.placeholder import Received, StandIn, unreadable, whole_last
+from trailhouse.broker.placeholder import Placeholder, Received, unreadable, whole_last
 from trailhouse.schemas.config import KafkaConfig, WorkerConfig
 from trailhouse.schemas.errors import (
     BrokerError,
@@ -49,7 +49,7 @@ class TopicReader:
             self._consumer = Consumer(options)
         except KafkaException as error:
             raise settings_error(error.args[0]) from error
-        self._reading = Reading(self._consumer, 0)
+        self._reading = BoundedConsumer(self._consumer, 0)
 
     def __enter__(self) -> Self:
         return self
@@ -87,8 +87,8 @@ class TopicReader:
     def read(self, wanted: Mapping[int, Range]) -> Iterator[list[Received]]:
         """Yield the records in one range of each partition, some at a time, in offset order.
 
-        A `StandIn` comes alone. It ends when each range is through or its partition ends. Offsets without a record
-        (transaction markers) are passed over. A batch that cannot be read is one `StandIn`.
+        A `Placeholder` comes alone. It ends when each range is through or its partition ends. Offsets without a record
+        (transaction markers) are passed over. A batch that cannot be read is one `Placeholder`.
 
         Raises:
             BrokerUnavailableError: Kafka delivers nothing for a while. Retriable.
@@ -156,7 +156,7 @@ class TopicReader:
         if last >= left[number].last:
             self._done(number, left)
 
-    def _unreadable(self, number: int, why: str) -> StandIn:
+    def _unreadable(self, number: int, why: str) -> Placeholder:
         """Return what stands for the batch that cannot be opened, and read on after it."""
         offset = self._next_offsets[number]
         batch = batch_at(self._kafka, number, offset, timeout_seconds=ASK_SECONDS)
@@ -165,12 +165,12 @@ class TopicReader:
                 f"partition {number} of {self._topic}: the batch at offset {offset} is damaged ({why}), and its"
                 " end is not to be seen before another follows; it was not passed over"
             )
-        stand_in = unreadable(number, offset, batch, why)
+        placeholder = unreadable(number, offset, batch, why)
         try:
-            self._consumer.seek(TopicPartition(self._topic, number, stand_in.last_offset + 1))
+            self._consumer.seek(TopicPartition(self._topic, number, placeholder.last_offset + 1))
         except KafkaException as error:
             raise self._mapped(error.args[0]) from error
-        return stand_in
+        return placeholder
 
     def _done(self, number: int, left: dict[int, Range]) -> None:
         del left[number]
@@ -187,10 +187,10 @@ class TopicReader:
 
 
 def _runs(taken: list[Received]) -> Iterator[list[Received]]:
-    """Yield *taken* in order, a `StandIn` alone."""
+    """Yield *taken* in order, a `Placeholder` alone."""
     begin = 0
     for place, record in enumerate(taken):
-        if isinstance(record, StandIn):
+        if isinstance(record, Placeholder):
             if begin < place:
                 yield taken[begin:place]
             yield taken[place : place + 1]

@@ -1,4 +1,4 @@
-"""`trailhouse quarantine`: the records that are no events, and how to bring them back."""
+"""`trailhouse quarantine`: the records that are not events, and how to bring them back."""
 
 import datetime as dt
 import sys
@@ -27,7 +27,7 @@ _LIMIT = 100
 
 quarantine_app = typer.Typer(
     no_args_is_help=True,
-    help="Look at the records that are no events, and put them into the topic again.",
+    help="Look at the records that are not events, and put them into the topic again.",
     epilog=_EPILOG,
 )
 Since = Annotated[

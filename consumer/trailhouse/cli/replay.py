@@ -58,7 +58,7 @@ def replay(
 
 def _replayed(begin: Any, end: Any, partition: int | None) -> "Replayed":
     from trailhouse.broker.admin import KafkaAdmin
-    from trailhouse.broker.topic_identity import KafkaOrigin
+    from trailhouse.broker.topic_identity import TopicIdentity
     from trailhouse.broker.topic_reader import TopicReader
     from trailhouse.operate.replay.plan import wanted_ranges
     from trailhouse.operate.replay.replay import Replay
@@ -67,7 +67,7 @@ def _replayed(begin: Any, end: Any, partition: int | None) -> "Replayed":
     from trailhouse.store.migrate import check_with
 
     kafka, clickhouse, worker = KafkaConfig(), ClickHouseConfig(), WorkerConfig()
-    origin = KafkaOrigin(kafka, timeout_seconds=ANSWER_SECONDS).origin(kafka)
+    origin = TopicIdentity(kafka, timeout_seconds=ANSWER_SECONDS).origin(kafka)
     with ClickHouse(clickhouse) as storage, TopicReader(kafka) as reader:
         check_with(storage)
         marks = KafkaAdmin(kafka).lag(worker.group_id)

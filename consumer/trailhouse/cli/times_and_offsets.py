@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from trailhouse.operate.replay.plan import Bound, Place
+    from trailhouse.operate.replay.plan import Bound, OffsetRef
 
 EXAMPLES = "2h, yesterday, 2026-11-28, 2026-11-28 14:00 or RFC 3339"
 """What a time may look like, for the help of an option."""
@@ -53,12 +53,12 @@ def _moment(text: str, of_day: dt.time) -> dt.datetime:
     return moment if moment.utcoffset() is not None else moment.replace(tzinfo=dt.UTC)
 
 
-def place(text: str) -> "Place":
+def place(text: str) -> "OffsetRef":
     """Return the place that *text*, PARTITION:OFFSET, names."""
-    from trailhouse.operate.replay.plan import Place
+    from trailhouse.operate.replay.plan import OffsetRef
 
     if found := _is_place(text):
-        return Place(int(found[1]), int(found[2]))
+        return OffsetRef(int(found[1]), int(found[2]))
     raise typer.BadParameter(f"{text!r} is not a place such as 3:1200, which is PARTITION:OFFSET")
 
 

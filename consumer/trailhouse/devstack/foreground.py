@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from trailhouse.devstack.stack import DevStack
-from trailhouse.devstack.supervisor import under_pact
+from trailhouse.devstack.supervisor import bound_to_parent
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _NOT_FOUND = 127
@@ -76,7 +76,7 @@ def _stop_once(stack: DevStack) -> _Handler:
 
 
 def _run(command: Sequence[str], environment: dict[str, str]) -> int:
-    process = subprocess.Popen(under_pact(list(command), signal.SIGTERM), env=environment)
+    process = subprocess.Popen(bound_to_parent(list(command), signal.SIGTERM), env=environment)
     interrupted_at: float | None = None
 
     def pass_on(number: int, frame: FrameType | None) -> None:

@@ -13,7 +13,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from trailhouse.devstack.kafka_jars import kafka_jars
 from trailhouse.devstack.part import Part
 from trailhouse.devstack.ports import HOST, free_port, is_listening
-from trailhouse.devstack.supervisor import last_line, under_pact
+from trailhouse.devstack.supervisor import bound_to_parent, last_line
 from trailhouse.schemas.errors import StackError
 
 _JVM_OPTIONS = (
@@ -86,7 +86,7 @@ class Kafka:
 
     def _run_once(self, *arguments: str) -> None:
         with self._log.open("ab") as log:
-            command = under_pact(self._java_command(*arguments))
+            command = bound_to_parent(self._java_command(*arguments))
             done = subprocess.run(
                 command,
                 stdin=subprocess.DEVNULL,

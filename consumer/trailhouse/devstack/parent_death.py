@@ -1,4 +1,4 @@
-"""Start a program that dies with its parent: `python death_pact.py PARENT_PID SIGNAL PROGRAM [ARGUMENT…]`.
+"""Start a program that dies with its parent: `python parent_death.py PARENT_PID SIGNAL PROGRAM [ARGUMENT…]`.
 
 On Linux the kernel keeps the pact: this process asks for SIGNAL at its parent's death and becomes
 PROGRAM. The pact is with the parent's *thread*, so start programs from one that lives as long as

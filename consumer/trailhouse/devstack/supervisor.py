@@ -20,7 +20,7 @@ from trailhouse.schemas.errors import StackError
 
 logger = logging.getLogger(__name__)
 
-_PACT = Path(__file__).with_name("parent_death.py")
+_PARENT_DEATH = Path(__file__).with_name("parent_death.py")
 _TICK_SECONDS = 0.05
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 10.0
@@ -28,9 +28,17 @@ _STEADY_SECONDS = 30.0
 _DEATHS_BEFORE_FAILED = 3
 
 
-def under_pact(command: list[str], number: int = signal.SIGKILL) -> list[str]:
+def bound_to_parent(command: list[str], number: int = signal.SIGKILL) -> list[str]:
     """Return the command line that runs *command* and ends it by *number* when this process dies."""
-    return [sys.executable, "-I", "-S", str(_PACT), str(os.getpid()), str(int(number)), *command]
+    return [
+        sys.executable,
+        "-I",
+        "-S",
+        str(_PARENT_DEATH),
+        str(os.getpid()),
+        str(int(number)),
+        *command,
+    ]
 
 
 class _Kept:
@@ -202,7 +210,7 @@ class Supervisor:
     def _spawn(self, kept: _Kept) -> None:
         part = kept.part
         try:
-            command = under_pact(part.command())
+            command = bound_to_parent(part.command())
             with part.log.open("ab") as log:
                 kept.process = subprocess.Popen(
                     command,

@@ -8,7 +8,7 @@ from itertools import islice
 import msgspec
 
 from trailhouse.broker.requeuer import Requeuer
-from trailhouse.broker.topic_identity import KafkaOrigin
+from trailhouse.broker.topic_identity import TopicIdentity
 from trailhouse.query.quarantine import Coordinates, Quarantine, Quarantined
 from trailhouse.schemas.config import KafkaConfig
 from trailhouse.store import ClickHouse
@@ -77,7 +77,7 @@ def requeue(
             yield Requeued(at=record.at, objection=objection)
         return
     # Says at once that Kafka is away, or has no topic.
-    KafkaOrigin(kafka, timeout_seconds=ANSWER_SECONDS).origin(kafka)
+    TopicIdentity(kafka, timeout_seconds=ANSWER_SECONDS).origin(kafka)
     requeuer = Requeuer(kafka)
     while part := list(islice(judged, RECORDS_AT_A_TIME)):
         yield from _sent(requeuer, part)

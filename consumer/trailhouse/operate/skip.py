@@ -8,13 +8,13 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from trailhouse.broker.admin import KafkaAdmin, PartitionLag
 from trailhouse.broker.origin import Origin
-from trailhouse.broker.placeholder import StandIn, no_bytes_hash
-from trailhouse.broker.topic_identity import KafkaOrigin
+from trailhouse.broker.placeholder import Placeholder, no_bytes_hash
+from trailhouse.broker.topic_identity import TopicIdentity
 from trailhouse.consumer.batch.batch import Batch, Limits
 from trailhouse.consumer.batch.blocks import incident_block
 from trailhouse.consumer.batch.ledger import Ledger
 from trailhouse.consumer.batch.writer import BatchWriter
-from trailhouse.consumer.monitoring.incident import Finding
+from trailhouse.consumer.monitoring.incident import Incident
 from trailhouse.operate.stored_offsets import held
 from trailhouse.schemas.config import KafkaConfig
 from trailhouse.schemas.errors import QueryError
@@ -55,17 +55,17 @@ def skip(
         BrokerError: Kafka is away (retriable), refuses, or has no such topic (permanent).
         StorageError: ClickHouse is away (retriable) or refuses (permanent); skip again.
     """
-    origin = KafkaOrigin(kafka, timeout_seconds=ANSWER_SECONDS).origin(kafka)
+    origin = TopicIdentity(kafka, timeout_seconds=ANSWER_SECONDS).origin(kafka)
     ledger = Ledger(storage, origin)
     _check(KafkaAdmin(kafka).lag(group_id), ledger, storage, origin, partition, offsets)
     if not is_dry_run:
         now = dt.datetime.now(dt.UTC)
-        found = Finding("skipped", partition, offsets.first, offsets.last)
+        found = Incident("skipped", partition, offsets.first, offsets.last)
         why = f"passed over by {who}: {reason}"
         ledger.note(incident_block(origin, [found], [why], now))
         batch = Batch(_NO_LIMIT, time.monotonic)
-        batch.add_stand_in(
-            StandIn(
+        batch.add_placeholder(
+            Placeholder(
                 number=partition,
                 first_offset=offsets.first,
                 last_offset=offsets.last,

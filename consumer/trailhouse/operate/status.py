@@ -95,9 +95,9 @@ def kafka_state(config: KafkaConfig, group_id: str) -> KafkaState:
         members = admin.members(group_id)
     except BrokerRejectedError:
         members = None
-    strangers = [member for member in members or () if not member.is_worker]
+    foreign_members = [member for member in members or () if not member.is_worker]
     warnings = (
-        unknown_members(group_id, strangers),
+        unknown_members(group_id, foreign_members),
         None if topic is None else topic_settings(config, topic.options),
     )
     return KafkaState(

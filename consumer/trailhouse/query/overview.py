@@ -31,7 +31,7 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         stored: Events, each counted once.
-        quarantined: Records that are no events; None for one tenant, since such a record names none.
+        quarantined: Records that are not events; None for one tenant, since such a record names none.
         last_occurred_at: When the event that was appended last happened; None without events.
         last_appended_at: When Kafka took it.
         by_type: Events of each type, the most frequent first.

@@ -15,7 +15,7 @@ from trailhouse.schemas.errors import SchemaMismatchError, StorageRejectedError
 from trailhouse.schemas.migrations import Migration, migrations
 from trailhouse.store.clickhouse import ClickHouse
 
-LEDGER_COLUMNS = "number UInt32, name String, sha256 String, applied_at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC')"
+MIGRATION_COLUMNS = "number UInt32, name String, sha256 String, applied_at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC')"
 
 
 class Applied(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +50,7 @@ def migrate(
                 f"CREATE DATABASE IF NOT EXISTS `{config.database}`", in_database=False
             )
             clickhouse.command(
-                f"CREATE TABLE IF NOT EXISTS schema_migrations ({LEDGER_COLUMNS}) ENGINE = ReplacingMergeTree"
+                f"CREATE TABLE IF NOT EXISTS schema_migrations ({MIGRATION_COLUMNS}) ENGINE = ReplacingMergeTree"
                 " ORDER BY (number, sha256) SETTINGS fsync_after_insert = 1, fsync_part_directory = 1"
             )
         for migration in missing:

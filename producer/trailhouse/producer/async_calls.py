@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
 from trailhouse.producer.receipt import DEFAULT_TIMEOUT_SECONDS
-from trailhouse.producer.run_in_thread import off_loop
+from trailhouse.producer.run_in_thread import run_in_thread
 from trailhouse.schemas.draft import GIVEN, EventDraft, Processor, processed
 from trailhouse.schemas.errors import DeliveryError
 from trailhouse.schemas.event import unknown_field
@@ -68,18 +68,18 @@ class AsyncCalls(ABC):
             return None
         dispatcher = self._dispatcher
         if (receipt := dispatcher.try_log(draft)) is None:
-            receipt = await off_loop(dispatcher.log, draft)
+            receipt = await run_in_thread(dispatcher.log, draft)
         if wait:
             await receipt.aresult(timeout_seconds)
         return receipt
 
     async def aflush(self, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> None:
         """Do what `flush` does; the same errors."""
-        await off_loop(self.flush, timeout_seconds)
+        await run_in_thread(self.flush, timeout_seconds)
 
     async def aclose(self, timeout_seconds: float | None = None) -> None:
         """Do what `close` does; the same errors."""
-        await off_loop(self.close, timeout_seconds)
+        await run_in_thread(self.close, timeout_seconds)
 
     async def __aenter__(self) -> Self:
         return self

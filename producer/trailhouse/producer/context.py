@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from trailhouse.producer.object_fields import envelope_of
+from trailhouse.producer.object_fields import context_fields
 from trailhouse.schemas.draft import EventDraft
 from trailhouse.schemas.errors import InvalidEventError
 from trailhouse.schemas.event import check_id, checked_actor
@@ -173,7 +173,7 @@ def fields_of(run: object, session: object, named: Mapping[str, Any]) -> dict[st
     Raises:
         InvalidEventError: A field breaks a rule, or a run or session has no id. Permanent.
     """
-    fields = envelope_of(run, session)
+    fields = context_fields(run, session)
     for name, what in (("session_id", session), ("run_id", run)):
         if what is not None and fields[name] is None:
             raise InvalidEventError(name, f"is missing: {kind_of(what)} has no `id`")

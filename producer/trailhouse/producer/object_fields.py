@@ -37,7 +37,7 @@ def read_id(source: object, *names: str) -> Any:
     return uuid.UUID.__str__(value) if issubclass(type(value), uuid.UUID) else value
 
 
-def envelope_of(run: object, session: object) -> dict[str, Any]:
+def context_fields(run: object, session: object) -> dict[str, Any]:
     """Return the envelope fields that *run* and *session* give; either may be None."""
     session_id, tenant_id = read_id(session, "id", "session_id"), read_id(session, "tenant_id")
     return {

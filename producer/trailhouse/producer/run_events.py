@@ -104,7 +104,7 @@ class RunEvents(ABC):
     ) -> Receipt | None:
         run, session = described(run), described(session)
         bound = self._bound
-        draft = bound.stamp(EventDraft(type=type, **object_fields.envelope_of(run, session)))
+        draft = bound.stamp(EventDraft(type=type, **object_fields.context_fields(run, session)))
         if self._admit(draft) is None:
             return None
         if run is None and draft.run_id == bound.run_id:

@@ -15,13 +15,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from trailhouse.producer.delivery.dispatcher import Dispatcher, Incarnation
-from trailhouse.producer.delivery.send_queue import Outbox
+from trailhouse.producer.delivery.send_queue import SendQueue
 from trailhouse.producer.logger import AuditLogger
 from trailhouse.producer.spool.queued_event import Delivery
 from trailhouse.schemas.codec import decode
 from trailhouse.schemas.config import ProducerConfig
 from trailhouse.schemas.event import checked_actor, unknown_field
-from trailhouse.schemas.json_form import plain_object
+from trailhouse.schemas.json_form import json_object
 from trailhouse.schemas.record import ENVELOPE_FIELDS
 
 if TYPE_CHECKING:
@@ -161,8 +161,8 @@ class InMemoryAuditLogger(AuditLogger):
         raise AssertionError("\n".join(lines))
 
 
-class _InMemoryOutbox(Outbox):
-    """An outbox that is as safe as a spool: nothing waits in it."""
+class _InMemorySendQueue(SendQueue):
+    """An send queue that is as safe as a spool: nothing waits in it."""
 
     @property
     def is_durable(self) -> bool:
@@ -177,8 +177,8 @@ class _InMemoryDispatcher(Dispatcher):
         self.failure: DeliveryError | None = None
         super().__init__(config)
 
-    def _make_outbox(self) -> Outbox:
-        return _InMemoryOutbox(self._config.queue_events, self._config.queue_bytes)
+    def _make_queue(self) -> SendQueue:
+        return _InMemorySendQueue(self._config.queue_events, self._config.queue_bytes)
 
     def _start(self, here: Incarnation) -> None:
         """Start nothing: there is nobody to send to."""
@@ -196,16 +196,16 @@ class _InMemoryDispatcher(Dispatcher):
         if self.failure is not None:
             raise self.failure
         receipt: Receipt = log(what)
-        outbox = self.outbox
-        with outbox.lock:
-            outbox.admit()
+        queue = self.queue
+        with queue.lock:
+            queue.admit()
             outcomes: list[tuple[QueuedEvent, Delivery | DeliveryError]] = []
-            while outbox.waiting:
-                sent = outbox.waiting.popleft()
-                outbox.sent.append(sent)
+            while queue.waiting:
+                sent = queue.waiting.popleft()
+                queue.sent.append(sent)
                 outcomes.append((sent, Delivery(self._config.kafka.topic, 0, len(self.records))))
                 self.records.append(sent.record)
-        outbox.settle(outcomes)
+        queue.settle(outcomes)
         return receipt
 
 
@@ -220,7 +220,7 @@ def _wanted(
         wanted["actor"] = checked_actor(wanted["actor"])
     for name, content in (("data", data), ("metadata", metadata)):
         if content is not None:
-            plain = plain_object(content, name)
+            plain = json_object(content, name)
             wanted |= {f"{name}.{key}": value for key, value in plain.items()}
     return wanted
 

@@ -67,7 +67,7 @@ def decode_envelope(record: bytes) -> Decoded:
     key stands twice.
 
     Raises:
-        InvalidEventError: It is no event; names the field and the rule, never the value. Permanent.
+        InvalidEventError: It is not an event; names the field and the rule, never the value. Permanent.
     """
     try:
         envelope = _decode_envelope(record)
@@ -139,7 +139,7 @@ def decode(record: bytes) -> AuditEvent:
     """Return the event that *record* holds, with `record` kept to the last byte.
 
     Raises:
-        InvalidEventError: It is no event; names the field and the rule. Permanent.
+        InvalidEventError: It is not an event; names the field and the rule. Permanent.
     """
     envelope, unknown_fields = decode_envelope(record)
     return restored(envelope, dict(unknown_fields), record)
@@ -159,7 +159,7 @@ def decode_events(records: Sequence[bytes]) -> list[AuditEvent]:
     For a quarter more where one of a few hundred is not just as our encoder writes it.
 
     Raises:
-        InvalidEventError: One of them is no event; names field and rule. Permanent.
+        InvalidEventError: One of them is not an event; names field and rule. Permanent.
     """
     events: list[AuditEvent] = []
     for part in parts_of(records):

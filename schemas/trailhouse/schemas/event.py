@@ -11,7 +11,7 @@ from msgspec.structs import astuple, force_setattr
 
 from trailhouse.schemas.errors import InvalidEventError
 from trailhouse.schemas.event_type import TYPE_PATTERN, is_type_name
-from trailhouse.schemas.json_form import is_text, kind_of, plain_object, unreadable, utc
+from trailhouse.schemas.json_form import is_text, json_object, kind_of, unreadable, utc
 from trailhouse.schemas.record import (
     ENVELOPE_FIELDS,
     Actor,
@@ -103,8 +103,8 @@ class AuditEvent(
         _check_ids(self)
         _check_event_id(self)
         _check_parts(self)
-        force_setattr(self, "data", plain_object(self.data, "data"))
-        force_setattr(self, "metadata", plain_object(self.metadata, "metadata"))
+        force_setattr(self, "data", json_object(self.data, "data"))
+        force_setattr(self, "metadata", json_object(self.metadata, "metadata"))
         if self.unknown_fields:
             force_setattr(self, "unknown_fields", _checked_unknown_fields(self.unknown_fields))
         force_setattr(self, "_record", _encoded(self))
@@ -282,7 +282,7 @@ def _part(value: object, kind: type[Part], field: str) -> Part:
 
 
 def _checked_unknown_fields(value: object) -> dict[str, Any]:
-    fields = plain_object(value, "unknown_fields")
+    fields = json_object(value, "unknown_fields")
     if known := sorted(set(fields) & ENVELOPE_FIELDS):
         raise InvalidEventError(
             "unknown_fields", f"must not hold a field of the schema, got {', '.join(known)}"

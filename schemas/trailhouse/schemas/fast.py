@@ -54,8 +54,8 @@ def new_record(draft: EventDraft, source: Source) -> tuple[str, bytes] | None:
         or type(occurred_at) is not dt.datetime
         or occurred_at.tzinfo is not _utc
         or not (actor is None or (type(actor) is Actor and actor.is_well_typed()))
-        or not (data is None or is_plain(data))
-        or not (metadata is None or is_plain(metadata))
+        or not (data is None or is_json_form(data))
+        or not (metadata is None or is_json_form(metadata))
     ):
         return None
     try:
@@ -72,7 +72,7 @@ def new_record(draft: EventDraft, source: Source) -> tuple[str, bytes] | None:
         return None
 
 
-def is_plain(value: object) -> bool:
+def is_json_form(value: object) -> bool:
     """Tell whether *value* is an object whose plain form is itself; see `trailhouse.schemas.json_form`.
 
     Level by level, which costs less than to go down into each; no may mean that only the long way can tell.

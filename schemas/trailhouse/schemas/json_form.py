@@ -60,7 +60,7 @@ def refuse(field: str, rule: str, what: str) -> Any:
     raise InvalidEventError(field, rule)
 
 
-def plain_object(value: object, field: str, refuse: Refuse = refuse) -> dict[str, Any]:
+def json_object(value: object, field: str, refuse: Refuse = refuse) -> dict[str, Any]:
     """Return a copy of the mapping *value* in plain form; later changes to *value* do not reach it.
 
     Raises:
@@ -69,7 +69,7 @@ def plain_object(value: object, field: str, refuse: Refuse = refuse) -> dict[str
     """
     if not is_a(value, Mapping):
         raise InvalidEventError(field, f"must be an object (a mapping), got {kind_of(value)}")
-    plain: dict[str, Any] = _PlainForm(refuse).item(value, field, 0)
+    plain: dict[str, Any] = _JsonForm(refuse).item(value, field, 0)
     return plain
 
 
@@ -145,7 +145,7 @@ class _TooManyValuesError(Exception):
     """Ends a walk through what is too large."""
 
 
-class _PlainForm:
+class _JsonForm:
     """One walk through a value; what has no plain form goes to *refuse*."""
 
     def __init__(self, refuse: Refuse) -> None:

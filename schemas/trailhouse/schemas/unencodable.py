@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from trailhouse.schemas.event import MAX_ID_CHARACTERS
 from trailhouse.schemas.event_type import is_type_name
-from trailhouse.schemas.json_form import is_a, is_text, kind_of, plain_object, utc
+from trailhouse.schemas.json_form import is_a, is_text, json_object, kind_of, utc
 from trailhouse.schemas.uuid7 import is_uuid
 
 COUNT_KEY = "_replaced"
@@ -75,7 +75,7 @@ class _Marker:
         if not is_a(value, Mapping):
             self.replaced += 1  # an object it must be: what was given instead stands in one
             value = {"value": value}
-        plain = cast(object, plain_object(value, field, self))
+        plain = cast(object, json_object(value, field, self))
         if not isinstance(plain, dict):  # a mapping that cannot be read has a marker in its place
             plain = {"value": plain}
         encodable: dict[str, Any] = self._encodable(plain)

@@ -8,7 +8,7 @@ import typer
 from trailhouse.cli import app as _every_command  # noqa: F401  # pyright: ignore[reportUnusedImport]
 from trailhouse.cli.reference import commands
 from trailhouse.cli.times_and_offsets import first_bound, last_bound, place, since, until
-from trailhouse.operate.replay.plan import Place
+from trailhouse.operate.replay.plan import OffsetRef
 
 NOON = dt.datetime(2026, 11, 28, 12, tzinfo=dt.UTC)
 
@@ -53,7 +53,7 @@ def test_a_day_is_all_of_it() -> None:
 
 def test_a_bound_is_a_time_or_a_place() -> None:
     """PARTITION:OFFSET is a place; everything else is a time."""
-    assert first_bound("3:1200") == last_bound("3:1200") == Place(3, 1_200)
+    assert first_bound("3:1200") == last_bound("3:1200") == OffsetRef(3, 1_200)
     assert first_bound("2026-01-31") == dt.datetime(2026, 1, 31, tzinfo=dt.UTC)
     assert last_bound("2026-01-31") == until("2026-01-31")
 

@@ -9,12 +9,12 @@ import trailhouse.producer
 from trailhouse.producer import AuditLogger
 from trailhouse.producer.clock import Clock
 from trailhouse.producer.delivery.backpressure import wait_for_disk
-from trailhouse.producer.delivery.send_queue import Outbox
+from trailhouse.producer.delivery.send_queue import SendQueue
 from trailhouse.producer.spool.folder import UNFINISHED_SECONDS, remove_unfinished
 from trailhouse.producer.spool.metadata import Destination
 from trailhouse.producer.spool.orphans import TURN_SECONDS
-from trailhouse.producer.spool.queue import Backlog
-from trailhouse.producer.spool.root import take_turn
+from trailhouse.producer.spool.queue import SpoolQueue
+from trailhouse.producer.spool.root import acquire_adoption_lease
 from trailhouse.producer.telemetry.span import Span
 from trailhouse.schemas import KafkaConfig, ProducerConfig
 from trailhouse.schemas.uuid7 import uuid7
@@ -52,11 +52,11 @@ def test_one_module_asks_the_system_what_time_it_is() -> None:
 def test_a_call_gives_up_a_full_disk_at_its_deadline() -> None:
     """Whoever waits for space on the disk waits until the clock says that it is enough, and no longer."""
     turned = TurnedClock()
-    outbox = Outbox(10, 1_000, clock=turned.clock)
-    with outbox.lock:
-        assert wait_for_disk(outbox, turned.seconds + 0.001)
+    queue = SendQueue(10, 1_000, clock=turned.clock)
+    with queue.lock:
+        assert wait_for_disk(queue, turned.seconds + 0.001)
         turned.seconds += 0.001
-        assert not wait_for_disk(outbox, turned.seconds)
+        assert not wait_for_disk(queue, turned.seconds)
 
 
 def test_a_span_measures_by_its_clock() -> None:
@@ -84,21 +84,21 @@ def test_another_process_that_hangs_while_it_adopts_is_not_waited_for_for_ever(
     audit = AuditLogger(config)
     audit.log("tick", session_id="s")
     audit.close(0)
-    inheritance = Backlog(config, "test", turned.clock).inheritance
+    orphans = SpoolQueue(config, "test", turned.clock).orphans
     servers, topic = config.kafka.bootstrap_servers, config.kafka.topic
-    other = take_turn(tmp_path, Destination(bootstrap_servers=servers, topic=topic))
+    other = acquire_adoption_lease(tmp_path, Destination(bootstrap_servers=servers, topic=topic))
     assert other is not None
-    found = inheritance.find(min_age_seconds=0.0, any_destination=False)
+    found = orphans.find(min_age_seconds=0.0, any_destination=False)
     try:
-        assert inheritance.line_up(found)
-        assert inheritance.read() is None
+        assert orphans.line_up(found)
+        assert orphans.read() is None
         turned.seconds += TURN_SECONDS - 1
-        assert inheritance.read() is None
+        assert orphans.read() is None
         turned.seconds += 1
-        inheritance.read()
+        orphans.read()
     finally:
         other.close()
-        inheritance.let_go()
+        orphans.let_go()
     assert "another process has been adopting spools" in caplog.text
 
 

@@ -24,7 +24,7 @@ from trailhouse.schemas import Run, Session
 )
 def test_structs_mappings_and_objects_are_read_alike(run: object, session: object) -> None:
     """The envelope is the same whatever form run and session have."""
-    assert object_fields.envelope_of(run, session) == {
+    assert object_fields.context_fields(run, session) == {
         "session_id": "s", "run_id": "r", "parent_run_id": "p", "agent_id": "a", "tenant_id": "t", "provider": None,
     }  # fmt: skip
 
@@ -33,15 +33,15 @@ def test_a_uuid_is_read_as_text() -> None:
     """Ids given as UUID objects become their text."""
     run_id = uuid.uuid4()
 
-    assert object_fields.envelope_of({"id": run_id}, {"id": "s"})["run_id"] == str(run_id)
+    assert object_fields.context_fields({"id": run_id}, {"id": "s"})["run_id"] == str(run_id)
 
 
 def test_the_run_does_not_hide_a_wrong_session() -> None:
     """A session's empty id is left for the event to refuse; a session without one has its run's."""
     run = Run("r", "s")
 
-    assert object_fields.envelope_of(run, Session(""))["session_id"] == ""
-    assert object_fields.envelope_of(run, None)["session_id"] == "s"
+    assert object_fields.context_fields(run, Session(""))["session_id"] == ""
+    assert object_fields.context_fields(run, None)["session_id"] == "s"
 
 
 def test_text_alone_is_a_message() -> None:

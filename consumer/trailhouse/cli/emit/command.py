@@ -159,12 +159,12 @@ def _origin(config: "ProducerConfig", timeout_seconds: float) -> tuple[str, str]
     Raises:
         BrokerRejectedError: There is no such topic, or Kafka does not let us in. Nothing was read.
     """
-    from trailhouse.broker.topic_identity import KafkaOrigin
+    from trailhouse.broker.topic_identity import TopicIdentity
     from trailhouse.schemas.errors import BrokerRejectedError, BrokerUnavailableError
     from trailhouse.schemas.kafka_errors import FAULTS
 
     try:
-        with KafkaOrigin(
+        with TopicIdentity(
             config.kafka, timeout_seconds=min(_ANSWER_SECONDS, timeout_seconds)
         ) as asked:
             found = asked.origin(config.kafka)

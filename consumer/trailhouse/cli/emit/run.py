@@ -231,8 +231,8 @@ def spooled_ids(config: ProducerConfig) -> Iterator[str]:
 
 
 def _has_set_aside(config: ProducerConfig) -> bool:
-    aside = root_of(config) / SET_ASIDE
-    return aside.is_dir() and any(aside.iterdir())
+    quarantine = root_of(config) / SET_ASIDE
+    return quarantine.is_dir() and any(quarantine.iterdir())
 
 
 def looking_until_readable(stream: BinaryIO, look: Callable[[], None]) -> Callable[[], None]:

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import msgspec
 from confluent_kafka import TIMESTAMP_CREATE_TIME
 
-from trailhouse.broker.placeholder import HASH_BYTES, Received, StandIn, too_large
-from trailhouse.consumer.batch.rows import EventRows, Place, envelope_of, event_columns
+from trailhouse.broker.placeholder import HASH_BYTES, Placeholder, Received, too_large
+from trailhouse.consumer.batch.rows import Coordinates, EventRows, envelope_of, event_columns
 from trailhouse.schemas.codec import decode_all, parts_of
 from trailhouse.schemas.config import WorkerConfig
 from trailhouse.schemas.errors import InvalidEventError
@@ -19,7 +19,7 @@ from trailhouse.schemas.record import Envelope
 from trailhouse.store.tables import LATEST_MS
 
 MAX_HEADERS_BYTES = 65_536
-MAX_MISFITS = 20
+MAX_REJECTED_ENVELOPES = 20
 """So many events that fit no row and not one that does: it is the program that is wrong."""
 
 
@@ -30,7 +30,7 @@ _headers = methodcaller("headers")
 
 
 class BadRecord(NamedTuple):
-    """A record that is no event, why, and its headers."""
+    """A record that is not an event, why, and its headers."""
 
     received: Received
     reason: str
@@ -79,10 +79,10 @@ class Span:
         self.record_hashes += hashes
         self.records += len(hashes)
 
-    def extend_by(self, stand_in: StandIn) -> None:
+    def extend_by(self, placeholder: Placeholder) -> None:
         """Take in what follows and cannot be kept; it counts with one hash."""
-        self.extend(stand_in.last_offset, stand_in.appended_ms, [stand_in.digest])
-        self.records += stand_in.records - 1
+        self.extend(placeholder.last_offset, placeholder.appended_ms, [placeholder.digest])
+        self.records += placeholder.records - 1
 
     @property
     def records_hash(self) -> bytes:
@@ -134,7 +134,7 @@ class Batch:
         self.size_bytes = 0
         self.sender_times: dict[int, SenderTimed] = {}
         """The records that carry their sender's time: somebody has switched the topic to CreateTime."""
-        self._misfits = 0
+        self._rejected = 0
 
     def __len__(self) -> int:
         return len(self.rows) + len(self.bad)
@@ -177,7 +177,7 @@ class Batch:
         limit_bytes = self._limits.record_bytes
         # All of them together are rarely over what one may be, so that the sizes are gone through once.
         is_large = size_bytes > limit_bytes and max(map(len, records)) > limit_bytes
-        if is_large or isinstance(received[0], StandIn):  # a stand-in comes alone
+        if is_large or isinstance(received[0], Placeholder):  # a stand-in comes alone
             self._add_without_the_large(received, records)
             return
         self.size_bytes += size_bytes
@@ -190,44 +190,44 @@ class Batch:
         span.extend(last_offset, at_ms, [])
         self.spans[partition] = span
 
-    def add_stand_in(self, stand_in: StandIn) -> None:
+    def add_placeholder(self, placeholder: Placeholder) -> None:
         """Take in, as a bad record, what stands for records that cannot be kept."""
         if not len(self):
             self._opened_at_seconds = self._clock()
-        self.size_bytes += len(stand_in.kept or b"")
-        span = self.spans.get(stand_in.number)
+        self.size_bytes += len(placeholder.kept or b"")
+        span = self.spans.get(placeholder.number)
         if span is None:
-            span = Span(stand_in.first_offset, stand_in.appended_ms)
-            self.spans[stand_in.number] = span
-        span.extend_by(stand_in)
-        self.bad.append(BadRecord(stand_in, stand_in.reason, []))
+            span = Span(placeholder.first_offset, placeholder.appended_ms)
+            self.spans[placeholder.number] = span
+        span.extend_by(placeholder)
+        self.bad.append(BadRecord(placeholder, placeholder.reason, []))
 
     def _add_without_the_large(self, received: Sequence[Received], records: list[bytes]) -> None:
         begin = 0
         for place, record in enumerate(records):
             message = received[place]
-            if isinstance(message, StandIn):
-                stand_in = message
+            if isinstance(message, Placeholder):
+                placeholder = message
             elif len(record) > self._limits.record_bytes:
-                stand_in = too_large(message, self._limits.record_bytes)
+                placeholder = too_large(message, self._limits.record_bytes)
             else:
                 continue
             self.add(received[begin:place])
-            self.add_stand_in(stand_in)
+            self.add_placeholder(placeholder)
             begin = place + 1
         self.add(received[begin:])
 
     def _add_some(self, received: Sequence[Received], records: list[bytes]) -> None:
         digests = _hashes(records)
-        places = places_of(received)
-        self._note_spans(places, digests)
-        if LATEST_MS in places.appended_ms:
-            self._note_sender_times(places)
+        coordinates = all_coordinates_of(received)
+        self._note_spans(coordinates, digests)
+        if LATEST_MS in coordinates.appended_ms:
+            self._note_sender_times(coordinates)
         envelopes = decode_all(records)
         if envelopes is None:
-            received, envelopes, records, digests, places = self._sort_out(received, digests)
+            received, envelopes, records, digests, coordinates = self._sort_out(received, digests)
         if received:
-            self._take(received, event_columns(envelopes, records, digests, places))
+            self._take(received, event_columns(envelopes, records, digests, coordinates))
 
     def _take(self, events: Sequence[Received], columns: list[Sequence[Any]]) -> None:
         """Append *events* and their rows; one with a value that fits no column is a bad record.
@@ -238,8 +238,8 @@ class Batch:
             self.rows.extend(columns)
         except (TypeError, ValueError, ArithmeticError) as error:
             if len(events) == 1:
-                self._misfits += 1
-                if self._misfits >= MAX_MISFITS and not self.events:
+                self._rejected += 1
+                if self._rejected >= MAX_REJECTED_ENVELOPES and not self.events:
                     raise
                 self.bad.append(BadRecord.of(events[0], cannot_be_stored(type(error).__name__)))
                 return
@@ -253,7 +253,7 @@ class Batch:
 
     def _sort_out(
         self, received: Sequence[Received], digests: list[bytes]
-    ) -> tuple[list[Received], list[Envelope], list[bytes], list[bytes], Place]:
+    ) -> tuple[list[Received], list[Envelope], list[bytes], list[bytes], Coordinates]:
         """Look at each of *received*, keep the bad, and return the events among them."""
         events: list[Received] = []
         envelopes: list[Envelope] = []
@@ -267,21 +267,23 @@ class Batch:
                 events.append(message)
                 kept.append(digest)
         records = [message.value() or b"" for message in events]
-        return events, envelopes, records, kept, places_of(events)
+        return events, envelopes, records, kept, all_coordinates_of(events)
 
-    def _note_spans(self, places: Place, digests: list[bytes]) -> None:
+    def _note_spans(self, coordinates: Coordinates, digests: list[bytes]) -> None:
         begin = 0
-        for partition, run in groupby(places.partitions):
+        for partition, run in groupby(coordinates.partitions):
             end = begin + len(list(run))
             span = self.spans.get(partition)
             if span is None:
-                span = Span(places.offsets[begin], places.appended_ms[begin])
+                span = Span(coordinates.offsets[begin], coordinates.appended_ms[begin])
                 self.spans[partition] = span
-            span.extend(places.offsets[end - 1], places.appended_ms[end - 1], digests[begin:end])
+            span.extend(
+                coordinates.offsets[end - 1], coordinates.appended_ms[end - 1], digests[begin:end]
+            )
             begin = end
 
-    def _note_sender_times(self, places: Place) -> None:
-        for partition, offset, appended_ms in zip(*places, strict=True):
+    def _note_sender_times(self, coordinates: Coordinates) -> None:
+        for partition, offset, appended_ms in zip(*coordinates, strict=True):
             if appended_ms == LATEST_MS:
                 before = self.sender_times.get(partition, SenderTimed(offset, offset, 0))
                 self.sender_times[partition] = SenderTimed(
@@ -299,8 +301,8 @@ def rows_of(events: Sequence[Received]) -> EventRows:
     records = [event.value() or b"" for event in events]
     for part in parts_of(records):
         some = records[part]
-        places = places_of(events[part])
-        rows.extend(event_columns(_envelopes(some), some, _hashes(some), places))
+        coordinates = all_coordinates_of(events[part])
+        rows.extend(event_columns(_envelopes(some), some, _hashes(some), coordinates))
     return rows
 
 
@@ -332,7 +334,7 @@ def cannot_be_stored(error_name: str) -> str:
     return f"record: cannot be stored ({error_name})"
 
 
-def places_of(received: Sequence[Received]) -> Place:
+def all_coordinates_of(received: Sequence[Received]) -> Coordinates:
     """Return where each of *received* stood, and the broker's time within what ClickHouse can hold.
 
     A record that carries its sender's time counts as appended last of all: whoever sends a copy may
@@ -347,14 +349,14 @@ def places_of(received: Sequence[Received]) -> Place:
     times_ms = set(appended_ms)  # few: the broker takes a producer's batch at one time
     if times_ms and (min(times_ms) < 0 or max(times_ms) > LATEST_MS):
         appended_ms = [max(0, min(at_ms, LATEST_MS)) for at_ms in appended_ms]
-    return Place(
+    return Coordinates(
         [message.partition() for message in received],
         [message.offset() for message in received],
         appended_ms,
     )
 
 
-def place_of(message: Received) -> tuple[int, int, int]:
+def coordinates_of(message: Received) -> tuple[int, int, int]:
     """Return partition, offset, and the broker's time in milliseconds since 1970 UTC."""
-    [partition], [offset], [appended_ms] = places_of([message])
+    [partition], [offset], [appended_ms] = all_coordinates_of([message])
     return partition, offset, appended_ms

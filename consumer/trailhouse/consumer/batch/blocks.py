@@ -7,14 +7,14 @@ from typing import Any
 
 from trailhouse.broker.origin import ORIGIN_COLUMNS, Origin
 from trailhouse.broker.placeholder import cut, whole
-from trailhouse.consumer.batch.batch import BadRecord, Span, place_of
+from trailhouse.consumer.batch.batch import BadRecord, Span, coordinates_of
 from trailhouse.consumer.batch.rows import (
     INCIDENT_COLUMNS,
     LEDGER_COLUMNS,
     QUARANTINE_COLUMNS,
     EventRows,
 )
-from trailhouse.consumer.monitoring.incident import Finding
+from trailhouse.consumer.monitoring.incident import Incident
 from trailhouse.store.block import Block, Column, Table
 from trailhouse.store.tables import BATCH_LEDGER, EVENT_INCIDENTS, EVENT_LOG, EVENT_QUARANTINE
 
@@ -48,7 +48,7 @@ def ledger_block(
 
 
 def incident_block(
-    origin: Origin, findings: Sequence[Finding], details: Sequence[str], at: dt.datetime
+    origin: Origin, findings: Sequence[Incident], details: Sequence[str], at: dt.datetime
 ) -> Block:
     """Return *findings*, at least one, each with its detail, as a block of `event_incidents`."""
     rows = [
@@ -81,7 +81,7 @@ def _quarantine_row(bad: BadRecord, at_ms: int) -> tuple[Any, ...]:
     received = bad.received
     of = whole(received)
     return (
-        *place_of(received),
+        *coordinates_of(received),
         of.last_offset,
         of.size_bytes,
         of.digest,

@@ -19,11 +19,11 @@ def check_share(batch: Batch, bad_rows: int, config: WorkerConfig) -> None:
     reasons = "; ".join(
         f"{count} times {reason}" for reason, count in list(batch.reasons())[:SHOWN_REASONS]
     )
-    places = ", ".join(
+    coordinates = ", ".join(
         f"{number} from offset {span.first_offset}" for number, span in sorted(batch.spans.items())
     )
     raise BreakerTrippedError(
-        f"{bad_rows} of {len(batch)} records of a batch are no events ({reasons}; partition {places}):"
+        f"{bad_rows} of {len(batch)} records of a batch are not events ({reasons}; partition {coordinates}):"
         " stopped before the commit, nothing is lost: mend what writes to the topic, or raise"
         " TRAILHOUSE_WORKER_MAX_BAD_SHARE to quarantine them"
     )

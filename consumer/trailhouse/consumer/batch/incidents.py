@@ -11,7 +11,7 @@ import structlog
 from trailhouse.broker.origin import Origin
 from trailhouse.consumer.batch.blocks import incident_block
 from trailhouse.consumer.batch.ledger import Ledger
-from trailhouse.consumer.monitoring.incident import Finding
+from trailhouse.consumer.monitoring.incident import Incident
 from trailhouse.schemas.ranges import Ranges
 from trailhouse.store.clickhouse import ClickHouse
 
@@ -35,14 +35,16 @@ class Incidents:
         self._now = now
         self._log = structlog.get_logger("trailhouse.worker")
 
-    def note(self, findings: Sequence[Finding], detail: Callable[[Finding], str]) -> list[Finding]:
+    def note(
+        self, findings: Sequence[Incident], detail: Callable[[Incident], str]
+    ) -> list[Incident]:
         """Write down what of *findings* is not yet, and return it; acknowledged on return.
 
         Raises:
             StorageError: ClickHouse is away (retriable) or refuses (permanent); note it again.
         """
         new = [
-            Finding(found.kind, found.partition, *part)
+            Incident(found.kind, found.partition, *part)
             for found in findings
             for part in Ranges([found[2:]]) - self._ledger.noted(found)
         ]
@@ -53,7 +55,7 @@ class Incidents:
             self._metrics.incident(found.kind)
         return new
 
-    def tell(self, findings: Sequence[Finding], detail: Callable[[Finding], str]) -> None:
+    def tell(self, findings: Sequence[Incident], detail: Callable[[Incident], str]) -> None:
         """Put *findings* into the log, as errors."""
         for found in findings:
             self._log.error(

@@ -25,7 +25,7 @@ class Writes(Protocol):
     def write(self, batch: Batch) -> Stored: ...
 
 
-class Flight:
+class InflightBatch:
     """One batch being stored. The thread that made it asks for the outcome; nothing here commits."""
 
     def __init__(
@@ -36,7 +36,7 @@ class Flight:
         self._no_repeat = no_repeat
 
     @property
-    def has_landed(self) -> bool:
+    def is_settled(self) -> bool:
         """Whether `outcome` will not block."""
         return self._outcome.done()
 
@@ -57,7 +57,7 @@ class Flight:
         self._no_repeat.set()
 
 
-class Launcher:
+class BatchInserter:
     """Stores one batch after the other in a thread of its own. Readers see no row twice."""
 
     def __init__(
@@ -79,10 +79,10 @@ class Launcher:
         self.outages = 0
         """How often ClickHouse was found away or refusing; it only grows."""
 
-    def launch(self, batch: Batch, writer: Writes) -> Flight:
+    def insert(self, batch: Batch, writer: Writes) -> InflightBatch:
         """Start to store *batch* and return at once."""
         no_repeat = threading.Event()
-        return Flight(
+        return InflightBatch(
             batch, self._executor.submit(self._store, batch, writer, no_repeat), no_repeat
         )
 

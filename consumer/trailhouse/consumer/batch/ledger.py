@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from trailhouse.broker.origin import Origin
 from trailhouse.consumer.batch.blocks import LONGEST_SPAN_RECORDS
-from trailhouse.consumer.monitoring.incident import Finding
+from trailhouse.consumer.monitoring.incident import Incident
 from trailhouse.schemas.ranges import Ranges
 from trailhouse.store.block import Block
 from trailhouse.store.clickhouse import Result
@@ -112,9 +112,9 @@ class Ledger:
         )
         return dict(self._rows(sql, {"numbers": list(partitions)}))
 
-    def noted(self, finding: Finding) -> Ranges:
-        """Return what has been written down of *finding* already."""
-        values = {"number": finding.partition, "kind": finding.kind}
+    def noted(self, incident: Incident) -> Ranges:
+        """Return what has been written down of *incident* already."""
+        values = {"number": incident.partition, "kind": incident.kind}
         sql = (
             f"{_INCIDENTS}{_OF_TOPIC}kafka_partition = {{number:UInt16}} AND kind = {{kind:String}}"
         )

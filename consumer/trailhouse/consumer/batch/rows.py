@@ -42,10 +42,10 @@ def envelope_of(record: bytes | None) -> Envelope:
     """Return the envelope that *record* holds.
 
     Raises:
-        InvalidEventError: It is no event; names the field and the rule, never a value. Permanent.
+        InvalidEventError: It is not an event; names the field and the rule, never a value. Permanent.
     """
     if record is None:
-        raise InvalidEventError("record", "is null: a Kafka record without a value is no event")
+        raise InvalidEventError("record", "is null: a Kafka record without a value is not an event")
     try:
         return decode_envelope(record).envelope
     except InvalidEventError:
@@ -81,7 +81,7 @@ class EventRows:
         return dict(zip(EVENT_COLUMNS, self._columns, strict=True))
 
 
-class Place(NamedTuple):
+class Coordinates(NamedTuple):
     """Where in the topic records stood and when the broker took them, in ms since 1970 UTC; a list each."""
 
     partitions: list[int]
@@ -90,7 +90,10 @@ class Place(NamedTuple):
 
 
 def event_columns(
-    envelopes: Sequence[Envelope], records: list[bytes], digests: list[bytes], places: Place
+    envelopes: Sequence[Envelope],
+    records: list[bytes],
+    digests: list[bytes],
+    coordinates: Coordinates,
 ) -> list[Sequence[Any]]:
     """Return the rows of the events in *records*, at least one, each with its hash in *digests* and its place.
 
@@ -106,7 +109,7 @@ def event_columns(
         _parts(_actor_type, actors, ""), _parts(_actor_id, actors, ""),
         _texts(of["provider"]), _texts(of["correlation_id"]),
         _texts(_parts(_producer_id, sources, None)), _seqs(_parts(_seq, sources, None)),
-        *promoted_columns(of["data"]), _versions(of["schema_version"]), records, *places,
+        *promoted_columns(of["data"]), _versions(of["schema_version"]), records, *coordinates,
     ]  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from trailhouse.consumer.batch.batch import Batch, SenderTimed
 from trailhouse.consumer.batch.incidents import Incidents
 from trailhouse.consumer.batch.inflight import Writes
 from trailhouse.consumer.batch.writer import Stored
-from trailhouse.consumer.monitoring.incident import Finding
+from trailhouse.consumer.monitoring.incident import Incident
 from trailhouse.consumer.monitoring.metrics import WorkerMetrics
 from trailhouse.schemas.backoff import Backoff
 
@@ -86,15 +86,15 @@ class SenderTimes:
         self._metrics.sender_timed(found.records)
 
     def _tell(self, number: int, found: SenderTimed) -> None:
-        finding = Finding("create_time", number, found.first_offset, found.last_offset)
-        self._incidents.tell(self._incidents.note([finding], _detail), _detail)
+        incident = Incident("create_time", number, found.first_offset, found.last_offset)
+        self._incidents.tell(self._incidents.note([incident], _detail), _detail)
 
     def _note(self, number: int, first: int, last: int) -> None:
         if first <= last:
-            self._incidents.note([Finding("create_time", number, first, last)], _detail)
+            self._incidents.note([Incident("create_time", number, first, last)], _detail)
 
 
-def _detail(_found: Finding) -> str:
+def _detail(_found: Incident) -> str:
     return (
         "records here carry their sender's time: the topic's message.timestamp.type was not LogAppendTime;"
         " they count as appended after all that carry the broker's"

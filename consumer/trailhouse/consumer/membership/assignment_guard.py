@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from trailhouse.consumer.batch.batch import Span
-from trailhouse.consumer.batch.inflight import Launcher
-from trailhouse.consumer.membership.offset_check import Footing, Starts
+from trailhouse.consumer.batch.inflight import BatchInserter
+from trailhouse.consumer.membership.offset_check import OffsetCheck, Starts
 from trailhouse.consumer.membership.source import KafkaSource
 from trailhouse.consumer.monitoring.background_query import BackgroundQuery, ask_until_answered
 from trailhouse.consumer.monitoring.health import Health
-from trailhouse.consumer.monitoring.heartbeat import Progress
+from trailhouse.consumer.monitoring.heartbeat import Heartbeat
 from trailhouse.schemas.errors import OffsetGapError
 
 LEDGER_EVERY_SECONDS = 60.0
@@ -25,24 +25,24 @@ MAX_ASTRAY = 5
 Step = Literal["stay", "begin", "drop", "leave"]
 
 
-class Ground:
+class AssignmentGuard:
     """Used by the one thread that reads *source*; nothing here blocks."""
 
     def __init__(
         self,
         *,
-        footing: Footing,
+        offset_check: OffsetCheck,
         source: KafkaSource,
-        launcher: Launcher,
+        inserter: BatchInserter,
         health: Health,
-        progress: Progress,
+        heartbeat: Heartbeat,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._footing = footing
+        self._offset_check = offset_check
         self._source = source
-        self._launcher = launcher
+        self._inserter = inserter
         self._health = health
-        self._progress = progress
+        self._heartbeat = heartbeat
         self._clock = clock
         self._starts: BackgroundQuery[Starts | None] | None = None
         self._forgotten: BackgroundQuery[dict[int, int]] | None = None
@@ -57,13 +57,15 @@ class Ground:
         """Whether the partitions are being read."""
         return self._starts is None
 
-    def take(self, partitions: Sequence[int], doubts: Mapping[int, int] | None = None) -> None:
+    def take(
+        self, partitions: Sequence[int], suspect_offsets: Mapping[int, int] | None = None
+    ) -> None:
         """Find out where to read *partitions* from; call it when Kafka has assigned them."""
         self.leave()
-        self._asked_at_outages = self._launcher.outages
-        footing, numbers = self._footing, list(partitions)
+        self._asked_at_outages = self._inserter.outages
+        offset_check, numbers = self._offset_check, list(partitions)
         self._starts = ask_until_answered(
-            lambda: footing.starts(numbers, doubts), self._health, self._progress
+            lambda: offset_check.starts(numbers, suspect_offsets), self._health, self._heartbeat
         )
 
     def leave(self) -> None:
@@ -95,7 +97,7 @@ class Ground:
         """Whether ClickHouse was never away since its ledger was last compared; else it is asked now."""
         if not self.is_open:
             return False
-        if self._launcher.outages == self._sure_at_outages:
+        if self._inserter.outages == self._sure_at_outages:
             return True
         if self._forgotten is None:
             self._ask_ledger()
@@ -121,7 +123,7 @@ class Ground:
         self._source.begin(starts.offsets, starts.suspects, starts.markable)
         self._stored = {
             number: [_one(starts.offsets[number] - 1)]
-            for number in starts.sound
+            for number in starts.verified
             if starts.offsets[number] > 0
         }
         self._settle_ledger()
@@ -136,24 +138,27 @@ class Ground:
             )
         return self._again({})
 
-    def _again(self, doubts: Mapping[int, int]) -> Step:
+    def _again(self, suspect_offsets: Mapping[int, int]) -> Step:
         partitions = self._source.partitions
         self._source.withhold()
-        self.take(partitions, doubts)
+        self.take(partitions, suspect_offsets)
         return "drop"
 
     def _ask_ledger(self) -> None:
-        self._asked_at_outages = self._launcher.outages
-        footing, stored = self._footing, {n: list(spans) for n, spans in self._stored.items()}
+        self._asked_at_outages = self._inserter.outages
+        offset_check, stored = (
+            self._offset_check,
+            {n: list(spans) for n, spans in self._stored.items()},
+        )
         self._forgotten = ask_until_answered(
-            lambda: footing.forgotten(stored), self._health, self._progress
+            lambda: offset_check.forgotten(stored), self._health, self._heartbeat
         )
 
     def _compare(self, question: BackgroundQuery[dict[int, int]]) -> Step:
-        doubts = question.answer()
+        suspect_offsets = question.answer()
         self._forgotten = None
-        if doubts:
-            return self._again(doubts)
+        if suspect_offsets:
+            return self._again(suspect_offsets)
         # What is complete needs no second look but at its end, which a restored backup would lack.
         self._stored = {number: [_one(spans[-1][1])] for number, spans in self._stored.items()}
         self._settle_ledger()

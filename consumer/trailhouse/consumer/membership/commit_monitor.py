@@ -6,14 +6,14 @@ from types import TracebackType
 from typing import Self
 
 from trailhouse.consumer.monitoring.background_query import BackgroundQuery
-from trailhouse.consumer.monitoring.heartbeat import Progress
+from trailhouse.consumer.monitoring.heartbeat import Heartbeat
 from trailhouse.schemas.errors import TrailhouseError
 
 OVERDUE_SECONDS = 5.0
 CHECK_SECONDS = 1.0
 
 
-class CommitWatch:
+class CommitMonitor:
     """Entered before a commit and left after it.
 
     librdkafka goes on trying for as long as Kafka is away, in our thread. Meanwhile a second thread
@@ -25,11 +25,11 @@ class CommitWatch:
         self,
         check: Callable[[], None],
         on_away: Callable[[TrailhouseError | None], None],
-        progress: Progress,
+        heartbeat: Heartbeat,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._on_away = on_away
-        self._progress = progress
+        self._heartbeat = heartbeat
         self._clock = clock
         self._began_at_seconds = clock()
         self._kafka = BackgroundQuery(
@@ -61,5 +61,5 @@ class CommitWatch:
 
     def _note_failure(self, error: TrailhouseError) -> None:
         self._on_away(error)
-        self._progress.turned()
-        self._progress.waited()
+        self._heartbeat.turned()
+        self._heartbeat.waited()

@@ -11,7 +11,7 @@ import structlog
 
 from trailhouse.broker.group_members import GroupMember
 from trailhouse.broker.offsets import PartitionLag
-from trailhouse.broker.topic_identity import KafkaOrigin
+from trailhouse.broker.topic_identity import TopicIdentity
 from trailhouse.consumer.batch.incidents import Incidents
 from trailhouse.consumer.membership.group_warnings import (
     open_transactions,
@@ -21,7 +21,7 @@ from trailhouse.consumer.membership.group_warnings import (
 )
 from trailhouse.consumer.monitoring.background_query import BackgroundQuery
 from trailhouse.consumer.monitoring.health import Health
-from trailhouse.consumer.monitoring.incident import Finding
+from trailhouse.consumer.monitoring.incident import Incident
 from trailhouse.consumer.monitoring.metrics import WorkerMetrics
 from trailhouse.consumer.monitoring.partition_stalls import PartitionStalls
 from trailhouse.schemas.errors import BrokerRejectedError, StorageError
@@ -50,7 +50,7 @@ class GroupCheck:
     def __init__(
         self,
         *,
-        ask_kafka: Callable[[], KafkaOrigin],
+        ask_kafka: Callable[[], TopicIdentity],
         group_id: str,
         watchdog_seconds: float,
         health: Health,
@@ -69,7 +69,7 @@ class GroupCheck:
         self._clock = clock
         self._stalls = PartitionStalls(2 * self._every_seconds)
         self._open = PartitionStalls(2 * self._every_seconds)
-        self._noted: set[Finding] = set()
+        self._noted: set[Incident] = set()
         self._log = structlog.get_logger("trailhouse.worker")
 
     def in_background(self) -> BackgroundQuery[GroupView]:
@@ -126,25 +126,25 @@ class GroupCheck:
                 if part.readable_end < part.end_offset
             },
         )
-        strangers = [member for member in view.members if not member.is_worker]
+        foreign_members = [member for member in view.members if not member.is_worker]
         self._metrics.group(
             lag_records={number: part.lag_records for number, part in parts.items()},
             stalled_seconds={number: stalled.get(number, 0.0) for number in parts},
             open_transaction_seconds={number: is_open.get(number, 0.0) for number in parts},
             members=len(view.members),
-            unknown_members=len(strangers),
+            unknown_members=len(foreign_members),
         )
         self._health.warn("group_unknown", view.refusal)
         self._health.warn("stalled_partition", stalled_partitions(stalled, parts, view.members))
         self._health.warn("open_transaction", open_transactions(is_open, parts))
-        self._health.warn("unknown_member", unknown_members(self._group_id, strangers))
+        self._health.warn("unknown_member", unknown_members(self._group_id, foreign_members))
         self._note_transactions(is_open, parts)
 
     def _note_transactions(
         self, open_seconds: Mapping[int, float], parts: Mapping[int, PartitionLag]
     ) -> None:
         lasting = {
-            Finding(
+            Incident(
                 "open_transaction", number, parts[number].readable_end, parts[number].readable_end
             )
             for number, seconds in open_seconds.items()

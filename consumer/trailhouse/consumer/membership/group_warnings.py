@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from trailhouse.broker.group_members import GroupMember
 from trailhouse.broker.offsets import PartitionLag
-from trailhouse.consumer.monitoring.incident import Finding
+from trailhouse.consumer.monitoring.incident import Incident
 from trailhouse.schemas.config import KafkaConfig
 from trailhouse.schemas.topic import topic_options
 
@@ -78,7 +78,7 @@ def topic_settings(kafka: KafkaConfig, options: Mapping[str, str]) -> str | None
     return f"topic {kafka.topic} is set as it must not be ({'; '.join(wrong)}): mend it with kafka-configs --alter"
 
 
-def transaction_detail(_found: Finding) -> str:
+def transaction_detail(_found: Incident) -> str:
     """Return the detail of an incident about a transaction that lasts."""
     return (
         "another program's transaction was open here for a minute or longer: what is behind this offset"

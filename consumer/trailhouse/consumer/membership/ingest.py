@@ -9,20 +9,20 @@ from contextlib import suppress
 from functools import partial
 
 from trailhouse.broker.origin import Origin
-from trailhouse.broker.topic_identity import KafkaOrigin
+from trailhouse.broker.topic_identity import TopicIdentity
 from trailhouse.consumer.batch.incidents import Incidents
-from trailhouse.consumer.batch.inflight import Launcher
+from trailhouse.consumer.batch.inflight import BatchInserter
 from trailhouse.consumer.batch.ledger import Ledger
 from trailhouse.consumer.batch.sender_times import SenderTimes
 from trailhouse.consumer.batch.watched_store import WatchedStore
 from trailhouse.consumer.batch.writer import BatchWriter
 from trailhouse.consumer.membership.group_check import GroupCheck
-from trailhouse.consumer.membership.offset_check import Footing
-from trailhouse.consumer.membership.poison_pills.inspection import Examination
-from trailhouse.consumer.membership.session import GroupSession, Voice
+from trailhouse.consumer.membership.offset_check import OffsetCheck
+from trailhouse.consumer.membership.poison_pills.inspection import PoisonPillInspection
+from trailhouse.consumer.membership.session import GroupSession, Reporters
 from trailhouse.consumer.membership.topic_check import TopicCheck
 from trailhouse.consumer.monitoring.health import Health
-from trailhouse.consumer.monitoring.heartbeat import Progress
+from trailhouse.consumer.monitoring.heartbeat import Heartbeat
 from trailhouse.consumer.monitoring.metrics import WorkerMetrics
 from trailhouse.consumer.monitoring.missing_events import MissingEvents, missing_events
 from trailhouse.consumer.monitoring.watchdog import Watchdog
@@ -57,7 +57,7 @@ class Ingest:
         self._health = health
         self._metrics = metrics
         self._stop = threading.Event()
-        self._progress = Progress()
+        self._heartbeat = Heartbeat()
         # A statement may take its time to connect and to answer, and be waited for before the next
         # attempt: that is no standstill.
         attempt_seconds = (
@@ -66,7 +66,7 @@ class Ingest:
             + LONGEST_WAIT_SECONDS
         )
         self._reach_seconds = 3 * CONNECT_SECONDS + attempt_seconds
-        self._watchdog = Watchdog(self._progress, worker.watchdog_seconds, attempt_seconds)
+        self._watchdog = Watchdog(self._heartbeat, worker.watchdog_seconds, attempt_seconds)
 
     def stop(self) -> None:
         """Ask `run` to drain and return. Does not block; safe from any thread."""
@@ -88,27 +88,27 @@ class Ingest:
         """
         self._watchdog.start()
         with ClickHouse(self._clickhouse) as storage:
-            launcher = Launcher(self._health, self._metrics, storage.ping)
+            inserter = BatchInserter(self._health, self._metrics, storage.ping)
             try:
-                self._work(storage, launcher)
+                self._work(storage, inserter)
             finally:
                 self._watchdog.stop()
-                launcher.close()
+                inserter.close()
 
-    def _work(self, storage: ClickHouse, launcher: Launcher) -> None:
+    def _work(self, storage: ClickHouse, inserter: BatchInserter) -> None:
         backoff = Backoff(FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
         while not self._stop.is_set():
-            self._progress.turned()
+            self._heartbeat.turned()
             origin = self._reach_within(storage)
             if origin is not None:
                 backoff.reset()
-                self._join(storage, origin, launcher)
+                self._join(storage, origin, inserter)
             self._pause(backoff.next_seconds())
 
     def _pause(self, seconds: float) -> None:
         """Wait before the next attempt to reach both parts, unless it is time to stop."""
         for _ in range(max(1, round(seconds / TURN_SECONDS))):
-            self._progress.turned()
+            self._heartbeat.turned()
             if self._stop.wait(TURN_SECONDS):
                 return
 
@@ -119,7 +119,7 @@ class Ingest:
             until = time.monotonic() + self._reach_seconds
             while not wait([reached], TURN_SECONDS).done:
                 if time.monotonic() < until:
-                    self._progress.turned()
+                    self._heartbeat.turned()
             return reached.result()
 
     def _reach(self, storage: ClickHouse) -> Origin | None:
@@ -135,30 +135,30 @@ class Ingest:
             raise
         except StorageError as error:
             self._health.note_away("clickhouse", error)
-            gc.collect()  # the client's errors hold themselves; see `Launcher`
+            gc.collect()  # the client's errors hold themselves; see `BatchInserter`
             return None
         self._health.note_ready("clickhouse")
         return origin
 
     def _reach_kafka(self) -> Origin | None:
         try:
-            with KafkaOrigin(self._kafka, timeout_seconds=CONNECT_SECONDS) as admin:
+            with TopicIdentity(self._kafka, timeout_seconds=CONNECT_SECONDS) as admin:
                 return admin.origin(self._kafka)
         except BrokerError as error:
             self._health.note_away("kafka", error)
             return None
 
     def _ask_kafka(self) -> None:
-        with KafkaOrigin(self._kafka, timeout_seconds=PROBE_SECONDS) as admin:
+        with TopicIdentity(self._kafka, timeout_seconds=PROBE_SECONDS) as admin:
             admin.topic_id()
 
-    def _join(self, storage: ClickHouse, origin: Origin, launcher: Launcher) -> None:
+    def _join(self, storage: ClickHouse, origin: Origin, inserter: BatchInserter) -> None:
         try:
-            ask_kafka = partial(KafkaOrigin, self._kafka, timeout_seconds=CONNECT_SECONDS)
+            ask_kafka = partial(TopicIdentity, self._kafka, timeout_seconds=CONNECT_SECONDS)
             ledger = Ledger(storage, origin)
             incidents = Incidents(ledger, origin, self._metrics, _now)
             writer = SenderTimes(
-                BatchWriter(WatchedStore(storage, self._progress), origin, _now),
+                BatchWriter(WatchedStore(storage, self._heartbeat), origin, _now),
                 incidents,
                 self._metrics,
             )
@@ -166,8 +166,8 @@ class Ingest:
                 kafka=self._kafka,
                 worker=self._worker,
                 writer=writer,
-                launcher=launcher,
-                footing=Footing(
+                inserter=inserter,
+                offset_check=OffsetCheck(
                     kafka=self._kafka,
                     worker=self._worker,
                     ask_kafka=ask_kafka,
@@ -175,7 +175,7 @@ class Ingest:
                     origin=origin,
                     incidents=incidents,
                 ),
-                examination=Examination(self._kafka, ledger, incidents),
+                inspection=PoisonPillInspection(self._kafka, ledger, incidents),
                 topic=TopicCheck(self._kafka, ask_kafka, origin, self._health),
                 group=GroupCheck(
                     ask_kafka=ask_kafka,
@@ -187,7 +187,7 @@ class Ingest:
                 ),
                 missing=MissingEvents(partial(missing_events, storage), self._metrics),
                 ask_kafka=self._ask_kafka,
-                voice=Voice(self._health, self._metrics, self._progress),
+                reporters=Reporters(self._health, self._metrics, self._heartbeat),
             )
             try:
                 session.run(self._stop)

@@ -4,13 +4,13 @@ import time
 from collections.abc import Callable, Sequence
 
 from trailhouse.consumer.batch.batch import Batch
-from trailhouse.consumer.batch.inflight import Launcher
+from trailhouse.consumer.batch.inflight import BatchInserter
 from trailhouse.consumer.membership.group_check import GroupView
 from trailhouse.consumer.membership.source import KafkaSource
 from trailhouse.consumer.membership.topic_check import TopicState
 from trailhouse.consumer.monitoring.background_query import BackgroundQuery
 from trailhouse.consumer.monitoring.health import Health
-from trailhouse.consumer.monitoring.heartbeat import Progress
+from trailhouse.consumer.monitoring.heartbeat import Heartbeat
 from trailhouse.consumer.monitoring.metrics import WorkerMetrics
 from trailhouse.consumer.monitoring.partition_stalls import PartitionStalls
 from trailhouse.consumer.monitoring.time_to_loss import TimeToLoss
@@ -21,27 +21,27 @@ LAG_EVERY_SECONDS = 1.0
 STALLS_EVERY_SECONDS = 0.25
 
 
-class Lookout:
+class LagMonitor:
     """Used by the ingest thread; nothing here blocks."""
 
     def __init__(
         self,
         *,
         source: KafkaSource,
-        launcher: Launcher,
+        inserter: BatchInserter,
         health: Health,
         metrics: WorkerMetrics,
-        progress: Progress,
+        heartbeat: Heartbeat,
         topic: BackgroundQuery[TopicState],
         group: BackgroundQuery[GroupView],
         ask_kafka: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source = source
-        self._launcher = launcher
+        self._inserter = inserter
         self._health = health
         self._metrics = metrics
-        self._progress = progress
+        self._heartbeat = heartbeat
         self._topic = topic
         self._group = group
         self._clock = clock
@@ -68,7 +68,7 @@ class Lookout:
         """Watch *partitions* from now on, and forget those of before."""
         self._assigned = partitions
         self._stalls.forget()
-        self._progress.stalled_seconds = {}
+        self._heartbeat.stalled_seconds = {}
 
     def begin(self) -> None:
         """Forget what was, and take in the lag: the source begins to read its partitions."""
@@ -103,7 +103,7 @@ class Lookout:
             self._note_lag(in_hand)
         elif is_idle and now >= self._probe_due_at_seconds:
             self._probe_due_at_seconds = now + CHECK_SECONDS
-            self._launcher.probe()
+            self._inserter.probe()
 
     def _note_stalls(self, now: float, in_hand: tuple[Batch, ...]) -> None:
         """Add up how long each partition stands still while the group was seen to have records wait.
@@ -112,7 +112,7 @@ class Lookout:
         cannot be opened its own, and a part that is away all of them. What was seen too long ago says
         nothing, so nothing waits then.
         """
-        before, self._signs = self._signs, (self._progress.writes, self._progress.waits)
+        before, self._signs = self._signs, (self._heartbeat.writes, self._heartbeat.waits)
         view = self._group.latest()
         if self._signs[1] != before[1]:
             self._stalls.forget()
@@ -123,7 +123,7 @@ class Lookout:
         if self._source.is_held:
             excused |= set(self._assigned) - busy
         waiting = {} if view is None else self._waiting(view)
-        self._progress.stalled_seconds = self._stalls.seconds(now, waiting, excused)
+        self._heartbeat.stalled_seconds = self._stalls.seconds(now, waiting, excused)
 
     def _waiting(self, view: GroupView) -> dict[int, int]:
         """Return the partitions of ours with records that can be read, and how far each is committed."""
@@ -173,4 +173,4 @@ class Lookout:
 
     def _kafka_is_away(self, error: TrailhouseError) -> None:
         self._health.note_away("kafka", error)
-        self._progress.waited()
+        self._heartbeat.waited()

@@ -8,12 +8,16 @@ from typing import NamedTuple
 
 from trailhouse.broker.offsets import PartitionLag
 from trailhouse.broker.origin import Origin
-from trailhouse.broker.topic_identity import KafkaOrigin
+from trailhouse.broker.topic_identity import TopicIdentity
 from trailhouse.consumer.batch.incidents import Incidents
 from trailhouse.consumer.batch.ledger import Ledger
 from trailhouse.consumer.membership.source import HOLDER
-from trailhouse.consumer.membership.start_decision import Place, Verdict, judge
-from trailhouse.consumer.monitoring.incident import Finding
+from trailhouse.consumer.membership.start_decision import (
+    PartitionState,
+    StartDecision,
+    decide_start,
+)
+from trailhouse.consumer.monitoring.incident import Incident
 from trailhouse.schemas.config import KafkaConfig, WorkerConfig
 from trailhouse.schemas.errors import OffsetGapError
 from trailhouse.schemas.ranges import Range, Ranges
@@ -24,19 +28,19 @@ SUSPECT_OFFSETS = 100_000
 
 
 class Starts(NamedTuple):
-    """Where to read each partition from; `sound` are those whose start is committed and in the ledger.
+    """Where to read each partition from; `verified` are those whose start is committed and in the ledger.
 
     Of `suspects` the last reader did not stop in order: it may have died of what lies in these ranges.
     In those `markable` a commit at the start says nothing untrue: that something is stored below it.
     """
 
     offsets: Mapping[int, int]
-    sound: Collection[int]
+    verified: Collection[int]
     suspects: Mapping[int, Range] = {}
     markable: Collection[int] = ()
 
 
-class Footing:
+class OffsetCheck:
     """Asks Kafka and the ledger for one membership. Its methods block, and may be called again."""
 
     def __init__(
@@ -44,7 +48,7 @@ class Footing:
         *,
         kafka: KafkaConfig,
         worker: WorkerConfig,
-        ask_kafka: Callable[[], KafkaOrigin],
+        ask_kafka: Callable[[], TopicIdentity],
         ledger: Ledger,
         origin: Origin,
         incidents: Incidents,
@@ -57,11 +61,11 @@ class Footing:
         self._incidents = incidents
 
     def starts(
-        self, partitions: Sequence[int], doubts: Mapping[int, int] | None = None
+        self, partitions: Sequence[int], suspect_offsets: Mapping[int, int] | None = None
     ) -> Starts | None:
         """Return where to read *partitions* from, or None when the topic is no longer the one it was.
 
-        *doubts* are offsets above which the ledger was seen to lack records that had been stored.
+        *suspect_offsets* are offsets above which the ledger was seen to lack records that had been stored.
 
         Raises:
             OffsetGapError: Records have expired that nobody stored, in a partition that was read before,
@@ -75,15 +79,15 @@ class Footing:
             every = admin.lag(self._worker.group_id)
         mine = set(partitions)
         offsets = [part for part in every if part.partition in mine]
-        places = self._places(offsets, doubts or {})
-        verdicts = {place.partition: judge(place) for place in places}
+        states = self._states(offsets, suspect_offsets or {})
+        decisions = {place.partition: decide_start(place) for place in states}
         findings = self._confirmed(
-            [found for verdict in verdicts.values() for found in verdict.findings]
+            [found for decision in decisions.values() for found in decision.findings]
         )
-        self._tell(findings, {place.partition for place in places if place.is_never_read})
-        return _starts(offsets, verdicts)
+        self._tell(findings, {place.partition for place in states if place.is_never_read})
+        return _starts(offsets, decisions)
 
-    def _tell(self, findings: Sequence[Finding], never_read: Collection[int]) -> None:
+    def _tell(self, findings: Sequence[Incident], never_read: Collection[int]) -> None:
         """Note what was found, and raise where somebody must decide about it."""
         read_before = [found for found in findings if found.partition not in never_read]
         history = [found for found in findings if found.partition in never_read]
@@ -113,7 +117,9 @@ class Footing:
                 lost[number] = self._ledger.until({number: missing}).get(number, 0)
         return lost
 
-    def _places(self, offsets: Sequence[PartitionLag], doubts: Mapping[int, int]) -> list[Place]:
+    def _states(
+        self, offsets: Sequence[PartitionLag], suspect_offsets: Mapping[int, int]
+    ) -> list[PartitionState]:
         committed = {part.partition: part.committed_offset for part in offsets}
         last = {number: (end - 1, end - 1) for number, end in committed.items() if end}
         covered = self._ledger.covered(last)
@@ -123,13 +129,13 @@ class Footing:
         open_ones = {
             number: end for number, end in committed.items() if number not in stored and end != 0
         }
-        stored |= self._ledger.until(open_ones) | dict(doubts)
-        strangers = committed.keys() - stored.keys()
-        if strangers:
-            strangers -= self._ledger.knows(strangers)
-        earlier = self._ledger.earlier(strangers) if strangers else {}
+        stored |= self._ledger.until(open_ones) | dict(suspect_offsets)
+        unknown_partitions = committed.keys() - stored.keys()
+        if unknown_partitions:
+            unknown_partitions -= self._ledger.knows(unknown_partitions)
+        earlier = self._ledger.earlier(unknown_partitions) if unknown_partitions else {}
         return [
-            Place(
+            PartitionState(
                 part.partition,
                 part.committed_offset,
                 part.first_offset,
@@ -140,7 +146,7 @@ class Footing:
             for part in offsets
         ]
 
-    def _confirmed(self, findings: Sequence[Finding]) -> list[Finding]:
+    def _confirmed(self, findings: Sequence[Incident]) -> list[Incident]:
         """Take out of the expired ranges what the ledger has."""
         confirmed = [found for found in findings if found.kind != "expired"]
         for found in findings:
@@ -149,10 +155,10 @@ class Footing:
                 missing = (
                     Ranges([span]) - self._ledger.covered({found.partition: span})[found.partition]
                 )
-                confirmed += [Finding("expired", found.partition, *part) for part in missing]
+                confirmed += [Incident("expired", found.partition, *part) for part in missing]
         return confirmed
 
-    def _gap(self, expired: Sequence[Finding]) -> str:
+    def _gap(self, expired: Sequence[Incident]) -> str:
         shown = "; ".join(
             f"partition {found.partition}: offsets {found.first_offset} to {found.last_offset}"
             for found in expired[:SHOWN_RANGES]
@@ -167,8 +173,8 @@ class Footing:
         )
 
 
-def _starts(offsets: Sequence[PartitionLag], verdicts: Mapping[int, Verdict]) -> Starts:
-    starts = {number: verdict.start for number, verdict in verdicts.items()}
+def _starts(offsets: Sequence[PartitionLag], decisions: Mapping[int, StartDecision]) -> Starts:
+    starts = {number: decision.start for number, decision in decisions.items()}
     return Starts(
         starts,
         {part.partition for part in offsets if part.committed_offset == starts[part.partition]},
@@ -186,7 +192,7 @@ def _starts(offsets: Sequence[PartitionLag], verdicts: Mapping[int, Verdict]) ->
     )
 
 
-def _detail(found: Finding) -> str:
+def _detail(found: Incident) -> str:
     match found.kind:
         case "expired":
             return "Kafka has deleted these records, and nobody had stored them"
@@ -202,5 +208,5 @@ def _detail(found: Finding) -> str:
             )
 
 
-def _history(_found: Finding) -> str:
+def _history(_found: Incident) -> str:
     return "Kafka had deleted these records before anything of this partition was ever read"

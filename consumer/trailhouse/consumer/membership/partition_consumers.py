@@ -11,22 +11,22 @@ from typing import Any, cast
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
-from trailhouse.broker.bounded_consume import Reading
-from trailhouse.broker.placeholder import Received, StandIn, too_large
+from trailhouse.broker.bounded_consume import BoundedConsumer
+from trailhouse.broker.placeholder import Placeholder, Received, too_large
 from trailhouse.consumer.batch.batch import Limits
 
-MAX_LANES = 3
+MAX_CONSUMERS = 3
 """Each but the last may have a whole batch in memory."""
 PORTION_RECORDS, PORTION_BYTES = 50, 4_194_304
 
 
-class Lane:
+class PartitionConsumer:
     """One consumer, and the partitions that it reads."""
 
     def __init__(self, consumer: Consumer, topic: str, numbers: Iterable[int]) -> None:
         self.consumer = consumer
         self.numbers = set(numbers)
-        self.stand_in: Future[StandIn] | None = None
+        self.placeholder: Future[Placeholder] | None = None
         self._topic = topic
 
     def pause(self, numbers: Iterable[int]) -> None:
@@ -42,7 +42,7 @@ class Lane:
         self.consumer.seek(TopicPartition(self._topic, number, offset))
 
 
-class Lanes:
+class PartitionConsumers:
     """Used by one thread. The first lane is the member of the group; the others only read.
 
     Raises:
@@ -61,24 +61,24 @@ class Lanes:
         self._options = dict(options)
         self._note = note
         self._record_bytes = limits.record_bytes
-        self._reading = Reading(member, limits.size_bytes)
-        self._lanes = [Lane(member, topic, ())]
+        self._reading = BoundedConsumer(member, limits.size_bytes)
+        self._consumers = [PartitionConsumer(member, topic, ())]
 
     @property
     def are_several(self) -> bool:
         """Whether more than one consumer reads."""
-        return len(self._lanes) > 1
+        return len(self._consumers) > 1
 
     def take(self, records: int, timeout_seconds: float) -> list[Message]:
         """Return up to *records* messages, and one of each partition that is held up."""
-        if len(self._lanes) == 1:
+        if len(self._consumers) == 1:
             return self._reading.take(records, timeout_seconds)
-        *held_up, last = self._lanes
+        *held_up, last = self._consumers
         messages: list[Message] = []
         for lane in held_up:
-            if lane.stand_in is None:
+            if lane.placeholder is None:
                 messages += self._bearable(lane, lane.consumer.consume(1, 0))
-        if last not in self._lanes:  # a rebalance, which is told while the member is read
+        if last not in self._consumers:  # a rebalance, which is told while the member is read
             return messages
         portion = last.consumer.consume(1, 0 if messages else timeout_seconds)
         count, size_bytes = 0, 0
@@ -91,28 +91,28 @@ class Lanes:
             portion = last.consumer.consume(min(PORTION_RECORDS, records - count), 0)
         return messages
 
-    def stand_ins(self) -> list[StandIn]:
+    def placeholders(self) -> list[Placeholder]:
         """Return what stands for records over the limit, before anything that follows them."""
-        ready: list[StandIn] = []
-        for lane in self._lanes[:-1]:
-            if lane.stand_in is not None and lane.stand_in.done():
-                ready.append(lane.stand_in.result())
-                lane.stand_in = None
+        ready: list[Placeholder] = []
+        for lane in self._consumers[:-1]:
+            if lane.placeholder is not None and lane.placeholder.done():
+                ready.append(lane.placeholder.result())
+                lane.placeholder = None
         return ready
 
-    def _bearable(self, lane: Lane, messages: list[Message]) -> list[Message]:
+    def _bearable(self, lane: PartitionConsumer, messages: list[Message]) -> list[Message]:
         """Return *messages*, unless it is one over the limit: to hash hundreds of megabytes takes a while."""
         for message in messages:
             if message.error() is None and len(message.value() or b"") > self._record_bytes:
-                lane.stand_in = _in_a_thread(cast("Received", message), self._record_bytes)
+                lane.placeholder = _in_a_thread(cast("Received", message), self._record_bytes)
                 return []
         return messages
 
     def begin(self, numbers: Iterable[int]) -> None:
         """Have the member read *numbers*, and no other consumer anything."""
         self.drop()
-        self._lanes[0].numbers = set(numbers)
-        self._lanes[0].stand_in = None
+        self._consumers[0].numbers = set(numbers)
+        self._consumers[0].placeholder = None
 
     def part(self, number: int, starts: Mapping[int, int]) -> bool:
         """Leave *number* alone in its lane, and read what else it reads in a new one, from *starts* on.
@@ -121,19 +121,19 @@ class Lanes:
         """
         lane = self._lane_of(number)
         others = lane.numbers - {number}
-        if not others or len(self._lanes) >= MAX_LANES:
+        if not others or len(self._consumers) >= MAX_CONSUMERS:
             return False
         lane.pause(others)
         consumer = Consumer(self._options | {"error_cb": self._note})
         consumer.assign([TopicPartition(self._topic, other, starts[other]) for other in others])
         lane.numbers = {number}
-        self._lanes.append(Lane(consumer, self._topic, others))
+        self._consumers.append(PartitionConsumer(consumer, self._topic, others))
         return True
 
     def join(self, starts: Mapping[int, int]) -> None:
         """Have the member read all again, what was not its own from *starts* on."""
-        member = self._lanes[0]
-        others = {number for lane in self._lanes[1:] for number in lane.numbers}
+        member = self._consumers[0]
+        others = {number for lane in self._consumers[1:] for number in lane.numbers}
         self.drop()
         for number in others:
             member.seek(number, starts[number])
@@ -142,21 +142,21 @@ class Lanes:
 
     def drop(self) -> None:
         """Let go of every consumer but the member."""
-        for lane in self._lanes[1:]:
+        for lane in self._consumers[1:]:
             # It may be busy with a batch for seconds, and asks Kafka before it goes.
             threading.Thread(
                 target=lane.consumer.close, name="trailhouse-lane-close", daemon=True
             ).start()
-        del self._lanes[1:]
+        del self._consumers[1:]
 
     def pause(self) -> None:
         """Fetch nothing of any partition."""
-        for lane in self._lanes:
+        for lane in self._consumers:
             lane.pause(lane.numbers)
 
     def resume(self) -> None:
         """Fetch all again."""
-        for lane in self._lanes:
+        for lane in self._consumers:
             lane.resume(lane.numbers)
 
     def seek(self, number: int, offset: int) -> None:
@@ -179,12 +179,14 @@ class Lanes:
         self.drop()
         self._reading.close()
 
-    def _lane_of(self, number: int) -> Lane:
-        return next((lane for lane in self._lanes if number in lane.numbers), self._lanes[0])
+    def _lane_of(self, number: int) -> PartitionConsumer:
+        return next(
+            (lane for lane in self._consumers if number in lane.numbers), self._consumers[0]
+        )
 
 
-def _in_a_thread(message: Received, limit_bytes: int) -> Future[StandIn]:
-    made: Future[StandIn] = Future()
+def _in_a_thread(message: Received, limit_bytes: int) -> Future[Placeholder]:
+    made: Future[Placeholder] = Future()
 
     def make() -> None:
         try:

@@ -8,21 +8,21 @@ from typing import NamedTuple
 from trailhouse.consumer.batch.batch import Batch, Limits
 from trailhouse.consumer.batch.blocks import LONGEST_SPAN_RECORDS
 from trailhouse.consumer.batch.breaker import check_share
-from trailhouse.consumer.batch.inflight import Flight, Launcher, Writes
+from trailhouse.consumer.batch.inflight import BatchInserter, InflightBatch, Writes
 from trailhouse.consumer.batch.writer import Stored
-from trailhouse.consumer.membership.assignment_guard import Ground
-from trailhouse.consumer.membership.commit_monitor import CommitWatch
+from trailhouse.consumer.membership.assignment_guard import AssignmentGuard
+from trailhouse.consumer.membership.commit_monitor import CommitMonitor
 from trailhouse.consumer.membership.group_check import GroupCheck
-from trailhouse.consumer.membership.lag_monitor import Lookout
-from trailhouse.consumer.membership.offset_check import Footing
-from trailhouse.consumer.membership.poison_pills.inspection import Examination
-from trailhouse.consumer.membership.poison_pills.recovery import Detour
-from trailhouse.consumer.membership.poison_pills.subprocess_reader import IsolatedReading
-from trailhouse.consumer.membership.slow_batches import HeldUp
+from trailhouse.consumer.membership.lag_monitor import LagMonitor
+from trailhouse.consumer.membership.offset_check import OffsetCheck
+from trailhouse.consumer.membership.poison_pills.inspection import PoisonPillInspection
+from trailhouse.consumer.membership.poison_pills.recovery import PoisonPillRecovery
+from trailhouse.consumer.membership.poison_pills.subprocess_reader import SubprocessReader
+from trailhouse.consumer.membership.slow_batches import SlowBatchWatch
 from trailhouse.consumer.membership.source import KafkaSource, Listener
 from trailhouse.consumer.membership.topic_check import TopicCheck
 from trailhouse.consumer.monitoring.health import Health
-from trailhouse.consumer.monitoring.heartbeat import Progress
+from trailhouse.consumer.monitoring.heartbeat import Heartbeat
 from trailhouse.consumer.monitoring.metrics import WorkerMetrics
 from trailhouse.consumer.monitoring.missing_events import MissingEvents
 from trailhouse.schemas.config import KafkaConfig, WorkerConfig
@@ -39,12 +39,12 @@ LAST_COMMITS = 4
 LAST_LOOK_SECONDS = 2.0
 
 
-class Voice(NamedTuple):
+class Reporters(NamedTuple):
     """Where a worker says how it does."""
 
     health: Health
     metrics: WorkerMetrics
-    progress: Progress
+    heartbeat: Heartbeat
 
 
 class GroupSession:
@@ -59,30 +59,30 @@ class GroupSession:
         kafka: KafkaConfig,
         worker: WorkerConfig,
         writer: Writes,
-        launcher: Launcher,
-        footing: Footing,
-        examination: Examination,
+        inserter: BatchInserter,
+        offset_check: OffsetCheck,
+        inspection: PoisonPillInspection,
         topic: TopicCheck,
         group: GroupCheck,
         missing: MissingEvents,
         ask_kafka: Callable[[], None],
-        voice: Voice,
+        reporters: Reporters,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._worker = worker
         self._writer = writer
-        self._launcher = launcher
+        self._inserter = inserter
         self._topic = topic.in_background()
         self._group = group.in_background()
         self._missing = missing.in_background(
             lambda: 0 in self._source.partitions, worker.account_seconds
         )
         self._ask_kafka = ask_kafka
-        self._health, self._metrics, self._progress = voice
+        self._health, self._metrics, self._heartbeat = reporters
         self._clock = clock
         self._limits = Limits.of(worker)
         self._next = Batch(self._limits, clock)
-        self._flight: Flight | None = None
+        self._inflight: InflightBatch | None = None
         self._read_records = FIRST_RECORDS
         self._taken_records = 0
         self._pass_over_due_at_seconds = 0.0
@@ -93,28 +93,28 @@ class GroupSession:
             on_assigned=self._on_assigned, on_revoked=self._on_revoked, on_lost=self._on_lost
         )
         self._source = KafkaSource(kafka, worker, listener)
-        self._ground = Ground(
-            footing=footing,
+        self._guard = AssignmentGuard(
+            offset_check=offset_check,
             source=self._source,
-            launcher=launcher,
+            inserter=inserter,
             health=self._health,
-            progress=self._progress,
+            heartbeat=self._heartbeat,
             clock=clock,
         )
-        self._detour = Detour(
+        self._recovery = PoisonPillRecovery(
             self._source,
-            examination,
-            lambda ranges: IsolatedReading(kafka, worker, ranges, examination),
+            inspection,
+            lambda ranges: SubprocessReader(kafka, worker, ranges, inspection),
             self._health,
-            self._progress,
+            self._heartbeat,
         )
-        self._held_up = HeldUp(self._source, kafka, clock)
-        self._lookout = Lookout(
+        self._slow_batches = SlowBatchWatch(self._source, kafka, clock)
+        self._lag_monitor = LagMonitor(
             source=self._source,
-            launcher=launcher,
+            inserter=inserter,
             health=self._health,
             metrics=self._metrics,
-            progress=self._progress,
+            heartbeat=self._heartbeat,
             topic=self._topic,
             group=self._group,
             ask_kafka=ask_kafka,
@@ -146,38 +146,38 @@ class GroupSession:
             for query in (self._topic, self._group, self._missing):
                 query.stop()
             self._drop()
-            self._ground.leave()
-            self._lookout.take(())
+            self._guard.leave()
+            self._lag_monitor.take(())
             self._source.close()
             self._metrics.assigned(0)
 
     def _step(self) -> None:
-        self._progress.turned()
+        self._heartbeat.turned()
         self._fill()
         if self._source.failing:
-            self._detour.step(self._next, self._next_offset)
-        self._held_up.step(self._next_offset, is_reading=not self._next.is_full)
+            self._recovery.step(self._next, self._next_offset)
+        self._slow_batches.step(self._next_offset, is_reading=not self._next.is_full)
         self._keep_footing()
         self._settle()
-        if self._flight is None and self._next.is_due:
+        if self._inflight is None and self._next.is_due:
             self._launch()
-        elif self._flight is None and not len(self._next):
+        elif self._inflight is None and not len(self._next):
             self._pass_over()
-        in_hand = (self._flight.batch, self._next) if self._flight else (self._next,)
-        self._lookout.look(
+        in_hand = (self._inflight.batch, self._next) if self._inflight else (self._next,)
+        self._lag_monitor.look(
             in_hand,
-            is_reading=self._is_assigned and self._ground.is_open,
-            is_idle=self._flight is None,
+            is_reading=self._is_assigned and self._guard.is_open,
+            is_idle=self._inflight is None,
         )
 
     def _fill(self) -> None:
         """Read on, or wait for the batch that is being stored when the next one is full."""
         count, timeout_seconds = self._read_records, READ_SECONDS
-        if self._flight is not None and self._next.is_full:
-            if not self._flight.wait(HOLD_AFTER_SECONDS):
+        if self._inflight is not None and self._next.is_full:
+            if not self._inflight.wait(HOLD_AFTER_SECONDS):
                 self._source.hold()
             count, timeout_seconds = 1, 0.0  # nothing comes while held, but Kafka must hear of us
-            if self._flight.has_landed:
+            if self._inflight.is_settled:
                 return
         received = self._source.read(count, timeout_seconds)
         if received:
@@ -191,13 +191,13 @@ class GroupSession:
 
     def _next_offset(self, partition: int) -> int:
         """Return the offset after the last record of *partition* that is in hand or committed."""
-        for batch in (self._next, self._flight.batch if self._flight else None):
+        for batch in (self._next, self._inflight.batch if self._inflight else None):
             if batch is not None and partition in batch.spans:
                 return batch.spans[partition].last_offset + 1
         return self._source.position(partition)
 
     def _keep_footing(self) -> None:
-        step = self._ground.step()
+        step = self._guard.step()
         topic = self._topic.latest()
         if step == "leave" or (topic is not None and topic.is_other_topic):
             # Records of two topics must never stand in one batch, or under the other's id.
@@ -206,13 +206,13 @@ class GroupSession:
         elif step == "drop":
             self._drop()
         elif step == "begin":
-            self._lookout.begin()
+            self._lag_monitor.begin()
             self._health.note_ready("kafka")
 
     def _launch(self) -> None:
         batch, self._next = self._next, Batch(self._limits, self._clock)
         check_share(batch, len(batch.bad), self._worker)
-        self._flight = self._launcher.launch(batch, self._writer)
+        self._inflight = self._inserter.insert(batch, self._writer)
 
     def _pass_over(self) -> None:
         """Commit beyond offsets that hold no record, where nothing else waits: they would count as lag for ever.
@@ -220,7 +220,7 @@ class GroupSession:
         The ledger has them as a batch without a record, for what is committed must be in it.
         """
         now = self._clock()
-        if now < self._pass_over_due_at_seconds or not self._ground.is_open:
+        if now < self._pass_over_due_at_seconds or not self._guard.is_open:
             return
         self._pass_over_due_at_seconds = now + PASS_OVER_EVERY_SECONDS
         for number, part in self._source.without_records(self._taken_records).items():
@@ -231,19 +231,23 @@ class GroupSession:
 
     def _settle(self) -> None:
         """Commit the batch that has been stored, if there is one."""
-        flight = self._flight
-        if flight is None or not flight.has_landed or self._clock() < self._commit_due_at_seconds:
+        inflight = self._inflight
+        if (
+            inflight is None
+            or not inflight.is_settled
+            or self._clock() < self._commit_due_at_seconds
+        ):
             return
-        stored = flight.outcome()
+        stored = inflight.outcome()
         if stored is None:
             self._drop()
             return
-        if not self._ground.may_commit():
+        if not self._guard.may_commit():
             return
-        check_share(flight.batch, stored.quarantined_rows, self._worker)
-        match self.commit(flight.batch.next_offsets):
+        check_share(inflight.batch, stored.quarantined_rows, self._worker)
+        match self.commit(inflight.batch.next_offsets):
             case "done":
-                self._note_commit(flight.batch, stored)
+                self._note_commit(inflight.batch, stored)
             case "fenced":
                 self._is_fenced = True
                 self._drop()
@@ -255,7 +259,7 @@ class GroupSession:
 
         It blocks for as long as Kafka is away: librdkafka goes on trying. /health says so meanwhile.
         """
-        with CommitWatch(self._ask_kafka, self._note_overdue, self._progress):
+        with CommitMonitor(self._ask_kafka, self._note_overdue, self._heartbeat):
             outcome = self._source.commit(next_offsets)
         if outcome == "done" and self._is_overdue:
             self._is_overdue = False
@@ -267,9 +271,9 @@ class GroupSession:
         self._health.note_away("kafka", error or self._source.away("no answer to a commit"))
 
     def _note_commit(self, batch: Batch, stored: Stored) -> None:
-        self._flight = None
-        self._ground.note_commit(batch.spans)
-        self._lookout.note_commit(batch)
+        self._inflight = None
+        self._guard.note_commit(batch.spans)
+        self._lag_monitor.note_commit(batch)
         self._metrics.committed(
             stored_rows=stored.stored_rows,
             quarantined_rows=stored.quarantined_rows,
@@ -279,50 +283,50 @@ class GroupSession:
 
     def _drain(self) -> None:
         """Let the attempt that runs come to its end, and commit what it stored."""
-        if self._flight is not None:
-            self._flight.give_up()
-            while not self._flight.wait(HOLD_AFTER_SECONDS):
-                self._progress.turned()
+        if self._inflight is not None:
+            self._inflight.give_up()
+            while not self._inflight.wait(HOLD_AFTER_SECONDS):
+                self._heartbeat.turned()
         for _ in range(LAST_COMMITS):
             self._commit_due_at_seconds = 0.0
             self._settle()
-            if self._ground.wait(LAST_LOOK_SECONDS) == "drop":
+            if self._guard.wait(LAST_LOOK_SECONDS) == "drop":
                 self._drop()
 
     def _on_assigned(self, partitions: list[int]) -> None:
         self._is_assigned = True
         self._metrics.assigned(len(partitions))
         self._health.note_waiting("kafka", "holding the offsets against ClickHouse's ledger")
-        self._ground.take(partitions)
-        self._lookout.take(partitions)
+        self._guard.take(partitions)
+        self._lag_monitor.take(partitions)
 
     def _on_revoked(self) -> None:
         """Finish the batch being stored, within what the other workers may wait, and drop the rest."""
         until = self._clock() + self._worker.session_timeout_seconds
-        while self._flight is not None and self._clock() < until:
-            self._progress.turned()
-            if self._flight.wait(min(HOLD_AFTER_SECONDS, max(0.0, until - self._clock()))):
+        while self._inflight is not None and self._clock() < until:
+            self._heartbeat.turned()
+            if self._inflight.wait(min(HOLD_AFTER_SECONDS, max(0.0, until - self._clock()))):
                 self._commit_due_at_seconds = 0.0
                 self._settle()
                 break
         self._drop()
-        self._ground.leave()
-        self._lookout.take(())
+        self._guard.leave()
+        self._lag_monitor.take(())
         self._is_assigned = False
         self._is_fenced = False  # we join again in any case, at the committed offsets
 
     def _on_lost(self) -> None:
         self._drop()
-        self._ground.leave()
-        self._lookout.take(())
+        self._guard.leave()
+        self._lag_monitor.take(())
         self._is_assigned = False
 
     def _drop(self) -> None:
-        if self._flight is not None or len(self._next):
+        if self._inflight is not None or len(self._next):
             self._metrics.dropped()
-        if self._flight is not None:
-            self._flight.give_up()
-        self._flight = None
+        if self._inflight is not None:
+            self._inflight.give_up()
+        self._inflight = None
         self._next = Batch(self._limits, self._clock)
-        self._detour.leave()
-        self._held_up.leave()
+        self._recovery.leave()
+        self._slow_batches.leave()

@@ -32,7 +32,7 @@ class _Look(NamedTuple):
     query: BackgroundQuery[dict[int, RawBatch]]
 
 
-class HeldUp:
+class SlowBatchWatch:
     """Used by the one thread that reads *source*; nothing here blocks."""
 
     def __init__(

@@ -18,7 +18,7 @@ from confluent_kafka import (
 from trailhouse.broker.options import AT_THE_END, UNREADABLE, consumer_options
 from trailhouse.broker.placeholder import Received
 from trailhouse.consumer.batch.batch import Limits
-from trailhouse.consumer.membership.partition_consumers import Lanes
+from trailhouse.consumer.membership.partition_consumers import PartitionConsumers
 from trailhouse.schemas.config import KafkaConfig, WorkerConfig
 from trailhouse.schemas.errors import (
     BrokerError,
@@ -94,7 +94,9 @@ class KafkaSource:
             )
         except KafkaException as error:
             raise settings_error(error.args[0]) from error
-        self._lanes = Lanes(self._consumer, kafka.topic, options, Limits.of(worker), self._note)
+        self._consumers = PartitionConsumers(
+            self._consumer, kafka.topic, options, Limits.of(worker), self._note
+        )
 
     def read(self, records: int, timeout_seconds: float) -> list[Received]:
         """Return up to *records* records, in offset order within a partition.
@@ -107,20 +109,20 @@ class KafkaSource:
             BrokerRejectedError: Topic or permission is missing. Permanent until mended.
             BrokerUnavailableError: Something else stopped the reading. Retriable with a new source.
         """
-        stand_ins = self._lanes.stand_ins() if self._lanes.are_several else []
+        placeholders = self._consumers.placeholders() if self._consumers.are_several else []
         try:
-            messages = self._lanes.take(records, timeout_seconds)
+            messages = self._consumers.take(records, timeout_seconds)
         except KafkaException as error:
             raise self._mapped(error.args[0]) from error
         if not self._positions:  # what came before a rebalance is read again
             messages = [message for message in messages if message.error()]
-            stand_ins = []
+            placeholders = []
         if self.failing or any(map(Message.error, messages)):  # an error is true, none is None
             messages = self._readable(messages)
         if self.is_astray:  # nothing of this is committed; its owner calls `withhold`, then `begin`
             return []
         # Without an error, so that partition and offset are there.
-        received = [*stand_ins, *cast("list[Received]", messages)] if stand_ins else messages
+        received = [*placeholders, *cast("list[Received]", messages)] if placeholders else messages
         self.delivered_records += len(received)
         return cast("list[Received]", received)
 
@@ -166,7 +168,7 @@ class KafkaSource:
         """
         self.failing.pop(partition, None)
         try:
-            self._lanes.seek(partition, offset)
+            self._consumers.seek(partition, offset)
         except KafkaException as error:
             raise self._mapped(error.args[0]) from error
 
@@ -204,7 +206,7 @@ class KafkaSource:
         ]
         self._consumer.assign(places)
         self._consumer.resume(places)  # they may have been held before they were withheld
-        self._lanes.begin(starts)
+        self._consumers.begin(starts)
         self._ends.clear()
         self.failing = {number: Failure(SUSPECT, suspect=part) for number, part in apart.items()}
         self._positions = dict(starts)
@@ -264,18 +266,18 @@ class KafkaSource:
     def hold(self) -> None:
         """Fetch nothing more until `resume`; `read` must still be called, or Kafka calls us dead."""
         if not self._is_held:
-            self._lanes.pause()
+            self._consumers.pause()
             self._is_held = True
 
     def resume(self) -> None:
         """Fetch again, from where `read` stopped."""
         if self._is_held:
-            self._lanes.resume()
+            self._consumers.resume()
             self._is_held = False
 
     def known_ends(self) -> dict[int, int]:
         """Return where each partition that is read ended at the last answer that was fetched of it."""
-        return self._lanes.known_ends(self._positions)
+        return self._consumers.known_ends(self._positions)
 
     def part(self, partition: int, starts: Mapping[int, int]) -> bool:
         """Read what is held up with *partition* apart from it, from *starts* on; False if it cannot be.
@@ -284,7 +286,7 @@ class KafkaSource:
             BrokerUnavailableError: Kafka failed. Retriable with a new source.
         """
         try:
-            return self._lanes.part(partition, self._places(starts))
+            return self._consumers.part(partition, self._places(starts))
         except KafkaException as error:
             raise self._mapped(error.args[0]) from error
 
@@ -295,7 +297,7 @@ class KafkaSource:
             BrokerUnavailableError: Kafka failed. Retriable with a new source.
         """
         try:
-            self._lanes.join(self._places(starts))
+            self._consumers.join(self._places(starts))
         except KafkaException as error:
             raise self._mapped(error.args[0]) from error
 
@@ -307,7 +309,7 @@ class KafkaSource:
     @property
     def is_parted(self) -> bool:
         """Whether some partitions are read apart from others."""
-        return self._lanes.are_several
+        return self._consumers.are_several
 
     @property
     def positions(self) -> Mapping[int, int]:
@@ -327,7 +329,7 @@ class KafkaSource:
     def close(self) -> None:
         """Leave the group; what was not committed is read again by whoever gets the partitions."""
         self._consumer.close()
-        self._lanes.close()
+        self._consumers.close()
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Take the partitions, and read none of them before `begin`."""
@@ -354,7 +356,7 @@ class KafkaSource:
         consumer.unassign()
 
     def _forget_positions(self) -> None:
-        self._lanes.begin(())
+        self._consumers.begin(())
         self._positions = {}
         self._ends.clear()
         self.failing.clear()

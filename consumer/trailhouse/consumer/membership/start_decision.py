@@ -15,10 +15,10 @@ and how far the ledger in ClickHouse goes. What they say about each other:
 
 from typing import NamedTuple
 
-from trailhouse.consumer.monitoring.incident import Finding, Kind
+from trailhouse.consumer.monitoring.incident import Incident, Kind
 
 
-class Place(NamedTuple):
+class PartitionState(NamedTuple):
     """What is known of one partition before it is read.
 
     `stored_until` is the offset after the ledger's last record below `committed`, or of all when
@@ -39,38 +39,40 @@ class Place(NamedTuple):
         return self.committed is None and self.stored_until is None and self.earlier_until is None
 
 
-class Verdict(NamedTuple):
+class StartDecision(NamedTuple):
     """Where to read from, and every finding; an expired range may still be in the ledger in part."""
 
     start: int
-    findings: tuple[Finding, ...]
+    findings: tuple[Incident, ...]
 
 
-def judge(place: Place) -> Verdict:
-    """Return the verdict on *place*; its start is never above a record that Kafka has and nobody stored."""
-    number, committed, start, end, stored, earlier = place
+def decide_start(state: PartitionState) -> StartDecision:
+    """Return the decision on *state*; its start is never above a record that Kafka has and nobody stored."""
+    number, committed, start, end, stored, earlier = state
     if earlier is not None:
-        return _verdict(
+        return _decision(
             start, ("recreated", number, 0, earlier - 1), ("expired", number, 0, start - 1)
         )
     if committed is None:
-        return _verdict(start, ("expired", number, stored or 0, start - 1))
+        return _decision(start, ("expired", number, stored or 0, start - 1))
     if committed > end:
         lost_from = start if stored is None else stored
-        return _verdict(
+        return _decision(
             start,
             ("recreated", number, end, committed - 1),
             ("expired", number, lost_from, start - 1),
         )
     origin = min(start if stored is None else stored, committed)
     begin = max(origin, start)
-    return _verdict(
+    return _decision(
         begin,
         ("rewound", number, begin, committed - 1),
         ("expired", number, origin, start - 1),
     )
 
 
-def _verdict(start: int, *findings: tuple[Kind, int, int, int]) -> Verdict:
+def _decision(start: int, *findings: tuple[Kind, int, int, int]) -> StartDecision:
     """Leave out the findings whose range is empty."""
-    return Verdict(start, tuple(Finding(*found) for found in findings if found[2] <= found[3]))
+    return StartDecision(
+        start, tuple(Incident(*found) for found in findings if found[2] <= found[3])
+    )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from trailhouse.broker.origin import Origin
-from trailhouse.broker.topic_identity import KafkaOrigin
+from trailhouse.broker.topic_identity import TopicIdentity
 from trailhouse.consumer.membership.group_warnings import topic_settings
 from trailhouse.consumer.monitoring.background_query import BackgroundQuery
 from trailhouse.consumer.monitoring.health import Health
@@ -36,7 +36,7 @@ class TopicCheck:
     def __init__(
         self,
         kafka: KafkaConfig,
-        ask_kafka: Callable[[], KafkaOrigin],
+        ask_kafka: Callable[[], TopicIdentity],
         origin: Origin,
         health: Health,
         clock: Callable[[], float] = time.monotonic,
@@ -74,7 +74,7 @@ class TopicCheck:
                 self._settings_due_at_seconds = self._clock() + SETTINGS_EVERY_SECONDS
         return TopicState(False, self._retention_seconds)
 
-    def _look_at_settings(self, admin: KafkaOrigin) -> None:
+    def _look_at_settings(self, admin: TopicIdentity) -> None:
         topic = admin.topic()
         if topic is None:
             return

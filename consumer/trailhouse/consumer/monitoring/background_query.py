@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from trailhouse.consumer.monitoring.health import Health
-from trailhouse.consumer.monitoring.heartbeat import Progress
+from trailhouse.consumer.monitoring.heartbeat import Heartbeat
 from trailhouse.schemas.backoff import Backoff
 from trailhouse.schemas.errors import BrokerError, StorageError
 
@@ -139,13 +139,13 @@ class BackgroundQuery(Generic[Answer]):
 
 
 def ask_until_answered(
-    ask: Callable[[], Answer], health: Health, progress: Progress
+    ask: Callable[[], Answer], health: Health, heartbeat: Heartbeat
 ) -> BackgroundQuery[Answer]:
     """Begin to ask, and go on while a part is away: /health says so, and the watchdog waits."""
 
     def note(error: BrokerError | StorageError) -> None:
         health.note_away("clickhouse" if isinstance(error, StorageError) else "kafka", error)
-        progress.waited()
+        heartbeat.waited()
 
     retry = Backoff(FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
     query = BackgroundQuery(ask, name="question", retry=retry, on_failure=note)

@@ -6,7 +6,7 @@ No answer to a question is one: a worker that is answered and moves no record st
 from collections.abc import Mapping
 
 
-class Progress:
+class Heartbeat:
     """Counters that only grow. Safe from any thread: that one may miss a step does not matter."""
 
     def __init__(self) -> None:

@@ -5,11 +5,11 @@ from typing import Literal, NamedTuple, get_args
 Kind = Literal[
     "expired", "rewound", "recreated", "open_transaction", "create_time", "unreadable", "skipped"
 ]
-"""The first three are judged before a partition is read; see `GroupCheck`, `SenderTimes`, `Examination` and `skip`."""
+"""The first three are judged before a partition is read, the others noticed by whoever meets them."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
-class Finding(NamedTuple):
+class Incident(NamedTuple):
     """What is wrong with a range of offsets, both ends inclusive."""
 
     kind: Kind

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import structlog
 
-from trailhouse.consumer.monitoring.heartbeat import Progress
+from trailhouse.consumer.monitoring.heartbeat import Heartbeat
 
 EXIT_STALLED = 70
 """EX_SOFTWARE of sysexits.h: nothing is lost, the next worker reads the rest again."""
@@ -26,19 +26,19 @@ TICKS = 20
 LONGEST_TICK_SECONDS = 1.0
 
 
-class Stillness:
+class StallTimer:
     """Adds up how long the ingest thread did not turn. Time in which the process itself was stopped
     counts for two ticks."""
 
-    def __init__(self, progress: Progress, tick_seconds: float) -> None:
-        self._progress = progress
+    def __init__(self, heartbeat: Heartbeat, tick_seconds: float) -> None:
+        self._heartbeat = heartbeat
         self._tick_seconds = tick_seconds
-        self._seen = progress.turns
+        self._seen = heartbeat.turns
         self._still_seconds = 0.0
 
     def seconds_after(self, passed_seconds: float) -> float:
         """Return how long nothing turned, *passed_seconds* after the last call."""
-        turns = self._progress.turns
+        turns = self._heartbeat.turns
         if turns != self._seen:
             self._seen, self._still_seconds = turns, 0.0
         else:
@@ -47,25 +47,25 @@ class Stillness:
 
 
 class Watchdog:
-    """Watches *progress* in a thread of its own from `start` to `stop`; 0 seconds: never.
+    """Watches *heartbeat* in a thread of its own from `start` to `stop`; 0 seconds: never.
 
-    It calls *bite* with one line when the ingest thread has not turned for *limit_seconds*, or when
+    It calls *on_stall* with one line when the ingest thread has not turned for *limit_seconds*, or when
     a partition has stood still for that long, and for longer than *attempt_seconds*, the time between
     the ends of two attempts to store a batch. By default, the line is logged and the process ends with 70.
     """
 
     def __init__(
         self,
-        progress: Progress,
+        heartbeat: Heartbeat,
         limit_seconds: float,
         attempt_seconds: float = 0.0,
-        bite: Callable[[str], None] | None = None,
+        on_stall: Callable[[str], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._progress = progress
+        self._heartbeat = heartbeat
         self._limit_seconds = limit_seconds
         self._stall_limit_seconds = max(limit_seconds, attempt_seconds)
-        self._bite = bite or end_process
+        self._on_stall = on_stall or end_process
         self._clock = clock
         self._stop = threading.Event()
 
@@ -80,30 +80,30 @@ class Watchdog:
 
     def _watch(self) -> None:
         tick_seconds = min(LONGEST_TICK_SECONDS, self._limit_seconds / TICKS)
-        stillness = Stillness(self._progress, tick_seconds)
+        stall_timer = StallTimer(self._heartbeat, tick_seconds)
         before = self._clock()
         while not self._stop.wait(tick_seconds):
             now = self._clock()
-            hung_seconds = stillness.seconds_after(now - before)
+            hung_seconds = stall_timer.seconds_after(now - before)
             before = now
             if reason := self._standstill(hung_seconds):
-                self._bite(f"{reason}; {LOSES_NOTHING}")
+                self._on_stall(f"{reason}; {LOSES_NOTHING}")
                 return
 
     def _standstill(self, hung_seconds: float) -> str | None:
         """Say what stands still, if anything has for too long."""
         if hung_seconds >= self._limit_seconds:
             return (
-                f"the ingest thread has hung for {hung_seconds:.0f} s in {place_of(INGEST_THREAD)}"
+                f"the ingest thread has hung for {hung_seconds:.0f} s in {stack_of(INGEST_THREAD)}"
             )
-        stalled = self._progress.stalled_seconds
+        stalled = self._heartbeat.stalled_seconds
         worst = max(stalled, key=lambda number: stalled[number], default=None)
         if worst is not None and stalled[worst] >= self._stall_limit_seconds:
             return f"no progress of partition {worst} for {stalled[worst]:.0f} s while records wait"
         return None
 
 
-def place_of(thread_name: str) -> str:
+def stack_of(thread_name: str) -> str:
     """Return the functions that the thread is in, the innermost first; it names no values."""
     numbers = {thread.name: thread.ident for thread in threading.enumerate()}
     frames = sys._current_frames()  # pyright: ignore[reportPrivateUsage]  # documented, in spite of its name

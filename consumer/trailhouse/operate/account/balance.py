@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import msgspec
 
 from trailhouse.broker.admin import KafkaAdmin
-from trailhouse.broker.topic_identity import KafkaOrigin
+from trailhouse.broker.topic_identity import TopicIdentity
 from trailhouse.broker.topic_reader import TopicReader
 from trailhouse.operate.account.absent import Absent
 from trailhouse.operate.account.expired import expired_windows, explained
-from trailhouse.operate.account.snapshot import Scope, Standing, look
+from trailhouse.operate.account.snapshot import ProducerState, Scope, snapshot
 from trailhouse.schemas.config import KafkaConfig
 from trailhouse.schemas.ranges import Range
 from trailhouse.store.clickhouse import ClickHouse
@@ -22,7 +22,7 @@ from trailhouse.store.sequences import (
 )
 
 ANSWER_SECONDS = 5.0
-LOOKS = 3
+SNAPSHOTS = 3
 SETTLE_SECONDS = 1.0
 MAX_NAMED_HOLES = 100
 """So many holes of one producer are named: the first."""
@@ -104,19 +104,19 @@ def account(
         OffsetsExpiredError, UnreadableBatchError: As `TopicReader.read`: records expired, or are damaged.
     """
     wanted = scope or Scope()
-    origin = KafkaOrigin(kafka, timeout_seconds=ANSWER_SECONDS).origin(kafka)
+    origin = TopicIdentity(kafka, timeout_seconds=ANSWER_SECONDS).origin(kafka)
     admin = KafkaAdmin(kafka)
     with TopicReader(kafka) as reader:
 
-        def another(limits: dict[str, int] | None) -> dict[str, Standing]:
-            return look(
+        def another(limits: dict[str, int] | None) -> dict[str, ProducerState]:
+            return snapshot(
                 storage, reader, lambda: admin.lag(group_id), spooled, wanted, report, limits
             )
 
         found = another(None)
         # An event that is logged meanwhile must not count as missing on its way.
         limits = {name: each.within.last for name, each in found.items()}
-        for _ in range(LOOKS - 1):
+        for _ in range(SNAPSHOTS - 1):
             if all(each.is_complete for each in found.values()):
                 break
             report("looking again for what was not found")
@@ -140,7 +140,7 @@ Beside = tuple[Absent, Neighbour | None, Neighbour | None]
 
 
 def _named(
-    storage: ClickHouse, found: Mapping[str, Standing], scope: Scope
+    storage: ClickHouse, found: Mapping[str, ProducerState], scope: Scope
 ) -> tuple[list[Beside], list[Incomplete]]:
     """Return what is nowhere, with the events beside it; of a session, what lies beside its own.
 
@@ -173,14 +173,14 @@ def _named(
 
 
 def _incomplete(
-    name: str, named: Sequence[Absent], standing: Standing, named_holes: int
+    name: str, named: Sequence[Absent], state: ProducerState, named_holes: int
 ) -> Incomplete:
-    rest = list(standing.absent)[named_holes:]
-    if standing.beyond.absent:
-        rest.append(standing.beyond.within)
+    rest = list(state.absent)[named_holes:]
+    if state.beyond.absent:
+        rest.append(state.beyond.within)
     sizes = [part.size for part in rest]
-    if standing.beyond.absent:
-        sizes[-1] = standing.beyond.absent
+    if state.beyond.absent:
+        sizes[-1] = state.beyond.absent
     unnamed = sum(size for size in sizes if size <= IMPLAUSIBLE_NUMBERS)
     return Incomplete(
         producer_id=name,
@@ -209,7 +209,7 @@ def _absent(
 
 
 def _balance(
-    found: Mapping[str, Standing],
+    found: Mapping[str, ProducerState],
     absent: Sequence[Absent],
     incomplete: Sequence[Incomplete],
     expired_unnamed: int,

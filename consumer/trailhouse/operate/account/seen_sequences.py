@@ -79,7 +79,7 @@ class _Numbers:
         return self._ranges
 
 
-class Sightings:
+class SeenSequences:
     """Numbers seen in one place, of all sessions, and of the one that is asked for."""
 
     def __init__(self, session_id: str | None) -> None:

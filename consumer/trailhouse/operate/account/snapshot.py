@@ -8,7 +8,7 @@ import msgspec
 
 from trailhouse.broker.admin import PartitionLag
 from trailhouse.broker.topic_reader import TopicReader
-from trailhouse.operate.account.seen_sequences import Sightings
+from trailhouse.operate.account.seen_sequences import SeenSequences
 from trailhouse.schemas.ranges import Range, Ranges
 from trailhouse.store.clickhouse import ClickHouse
 from trailhouse.store.sequence_gaps import NOTHING, Holes, holes
@@ -21,7 +21,7 @@ from trailhouse.store.sequences import (
 REPORT_EVERY_RECORDS = 100_000
 
 
-class Standing(NamedTuple):
+class ProducerState(NamedTuple):
     """One producer: the range of numbers that is looked at, and where those are that matter.
 
     ClickHouse has not `unstored`; `absent` of those are in no place at all. All are within `within`.
@@ -60,7 +60,7 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     session_id: str | None = None
 
 
-def look(
+def snapshot(
     storage: ClickHouse,
     reader: TopicReader,
     ask_marks: Callable[[], Iterable[PartitionLag]],
@@ -68,7 +68,7 @@ def look(
     scope: Scope,
     report: Callable[[str], None],
     limits: Mapping[str, int] | None = None,
-) -> dict[str, Standing]:
+) -> dict[str, ProducerState]:
     """Return where each producer's events are; one that moves on meanwhile does not slip by.
 
     The places are looked into in the order in which an event goes through them.
@@ -86,7 +86,7 @@ def look(
         BrokerError, StorageError: As for `account`.
     """
     report("reading the spools")
-    spool = Sightings(scope.session_id)
+    spool = SeenSequences(scope.session_id)
     for record in spooled():
         spool.add(record)
     topic = _waiting(reader, ask_marks(), scope, report)
@@ -103,7 +103,7 @@ def look(
     unstored = holes(storage, doubtful)
     without = Holes(Ranges(), NOTHING, 0)
     return {
-        name: _standing(part, held.get(name), unstored.get(name, without), name, spool, topic)
+        name: _state(part, held.get(name), unstored.get(name, without), name, spool, topic)
         for name, part in within.items()
     }
 
@@ -113,9 +113,9 @@ def _waiting(
     marks: Iterable[PartitionLag],
     scope: Scope,
     report: Callable[[str], None],
-) -> Sightings:
+) -> SeenSequences:
     """Read what the group has not committed yet."""
-    found = Sightings(scope.session_id)
+    found = SeenSequences(scope.session_id)
     waiting = {
         mark.partition: Range(
             max(mark.committed_offset or 0, mark.first_offset), mark.end_offset - 1
@@ -139,8 +139,8 @@ def _waiting(
 
 def _ranges(
     held: Mapping[str, Held],
-    spool: Sightings,
-    topic: Sightings,
+    spool: SeenSequences,
+    topic: SeenSequences,
     scope: Scope,
     limits: Mapping[str, int] | None,
 ) -> dict[str, Range]:
@@ -165,16 +165,16 @@ def _is_dense(held: Held, within: Range) -> bool:
     return is_without_holes and held.first <= within.first and held.last >= within.last
 
 
-def _standing(
+def _state(
     within: Range,
     held: Held | None,
     found: Holes,
     name: str,
-    spool: Sightings,
-    topic: Sightings,
-) -> Standing:
+    spool: SeenSequences,
+    topic: SeenSequences,
+) -> ProducerState:
     in_spool, in_topic, unstored = spool.of(name), topic.of(name), found.exact
-    return Standing(
+    return ProducerState(
         within=within,
         held=held,
         unstored=unstored,
@@ -185,7 +185,7 @@ def _standing(
     )
 
 
-def _beyond(found: Holes, name: str, spool: Sightings, topic: Sightings) -> Beyond:
+def _beyond(found: Holes, name: str, spool: SeenSequences, topic: SeenSequences) -> Beyond:
     if not found.uncounted:
         return Beyond(NOTHING, 0, 0, 0, 0)
     there = Ranges([found.beyond])

@@ -8,7 +8,7 @@ import msgspec
 
 from trailhouse.broker.admin import KafkaAdmin, PartitionLag
 from trailhouse.broker.origin import Origin
-from trailhouse.broker.topic_identity import KafkaOrigin
+from trailhouse.broker.topic_identity import TopicIdentity
 from trailhouse.broker.topic_reader import TopicReader
 from trailhouse.consumer.batch.ledger import Ledger
 from trailhouse.operate.ledger_coverage import LedgerCoverage
@@ -106,7 +106,7 @@ def reconcile(
         OffsetsExpiredError, UnreadableBatchError: As `TopicReader.read`: records expired, or are damaged.
         QueryError: The topic has no such partition. Permanent.
     """
-    origin = KafkaOrigin(kafka, timeout_seconds=ANSWER_SECONDS).origin(kafka)
+    origin = TopicIdentity(kafka, timeout_seconds=ANSWER_SECONDS).origin(kafka)
     admin = KafkaAdmin(kafka)
     marks = admin.lag(group_id)
     wanted = _wanted(marks, partitions)

@@ -23,7 +23,7 @@ from trailhouse.broker.admin import PartitionLag
 from trailhouse.broker.origin import Origin
 from trailhouse.broker.placeholder import Received, whole, whole_last
 from trailhouse.broker.topic_reader import TopicReader
-from trailhouse.consumer.batch.batch import place_of
+from trailhouse.consumer.batch.batch import coordinates_of
 from trailhouse.consumer.batch.ledger import Ledger
 from trailhouse.operate.reconcile.claimed_rows import (
     Claim,
@@ -296,7 +296,7 @@ def _held(records: list[Received]) -> list[_Held]:
     values = [record.value() or b"" for record in records]
     held: list[_Held] = []
     for record, value, columns in zip(records, values, derived(values), strict=True):
-        _, offset, appended_ms = place_of(record)
+        _, offset, appended_ms = coordinates_of(record)
         of = whole(record)
         is_kept = of.size_bytes == len(value)  # else it is in quarantine, whatever it holds
         held.append(_Held(offset, of.records, appended_ms, of.digest, columns if is_kept else None))

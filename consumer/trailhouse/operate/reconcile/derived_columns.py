@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from trailhouse.consumer.batch.rows import EVENT_COLUMNS, Place, envelope_of, event_columns
+from trailhouse.consumer.batch.rows import EVENT_COLUMNS, Coordinates, envelope_of, event_columns
 from trailhouse.schemas.codec import decode_all, parts_of
 from trailhouse.schemas.errors import InvalidEventError
 
@@ -106,7 +106,7 @@ def _derived_one(record: bytes) -> tuple[Any, ...] | None:
 def _rows(envelopes: Sequence[Any], records: list[bytes]) -> list[tuple[Any, ...]]:
     blanks = [b""] * len(records)
     nowhere = [0] * len(records)
-    columns = event_columns(envelopes, records, blanks, Place(nowhere, nowhere, nowhere))
+    columns = event_columns(envelopes, records, blanks, Coordinates(nowhere, nowhere, nowhere))
     chosen = [
         values for name, values in zip(EVENT_COLUMNS, columns, strict=True) if name in _DERIVED
     ]

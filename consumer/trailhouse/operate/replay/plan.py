@@ -10,14 +10,14 @@ from trailhouse.schemas.errors import QueryError
 from trailhouse.schemas.ranges import Range
 
 
-class Place(NamedTuple):
+class OffsetRef(NamedTuple):
     """One record's place: its partition and its offset."""
 
     partition: int
     offset: int
 
 
-Bound = dt.datetime | Place
+Bound = dt.datetime | OffsetRef
 """Where a range begins or ends, inclusive: the time at which Kafka took a record, or its place."""
 
 _MILLISECOND = dt.timedelta(milliseconds=1)
@@ -60,7 +60,7 @@ def wanted_ranges(
 def _chosen(
     marks: Sequence[PartitionLag], begin: Bound | None, end: Bound | None, partition: int | None
 ) -> list[PartitionLag]:
-    named = {place.partition for place in (begin, end) if isinstance(place, Place)}
+    named = {place.partition for place in (begin, end) if isinstance(place, OffsetRef)}
     if partition is not None:
         named.add(partition)
     if len(named) > 1:
@@ -84,7 +84,7 @@ def _offsets(
     """Return the offset of the record at *bound*, or that many records or milliseconds *after* it."""
     if bound is None:
         return otherwise
-    if isinstance(bound, Place):
+    if isinstance(bound, OffsetRef):
         return dict.fromkeys(otherwise, bound.offset + after)
     # Kafka counts in milliseconds: a range begins with the first that is not before its begin, and
     # stops with the first that is behind its end.

@@ -8,50 +8,50 @@ from trailhouse.producer.spool.journal import CLOSED
 from trailhouse.schemas.errors import ProducerClosedError, QueueFullError, SpoolFullError
 
 if TYPE_CHECKING:
-    from trailhouse.producer.delivery.send_queue import Outbox
+    from trailhouse.producer.delivery.send_queue import SendQueue
     from trailhouse.schemas.errors import DeliveryError
 
 DISK_SECONDS = 0.05
 
 
-def wait_for_room(outbox: Outbox, timeout_seconds: float) -> None:
-    """Return when one more event may be added; called under the outbox's lock.
+def wait_for_room(queue: SendQueue, timeout_seconds: float) -> None:
+    """Return when one more event may be added; called under the send queue's lock.
 
     Raises:
         QueueFullError, SpoolFullError: No room within *timeout_seconds*. Retriable; nothing was queued.
         ProducerClosedError: The logger is closed. Permanent; nothing was queued.
     """
-    if outbox.is_closed:
+    if queue.is_closed:
         raise ProducerClosedError(CLOSED)
-    if outbox.has_room:
+    if queue.has_room:
         return
-    if not outbox.lock.wait_for(lambda: outbox.has_room or outbox.is_closed, timeout_seconds):
-        outbox.queue_full_total += 1
-        raise _no_room(outbox, timeout_seconds) from outbox.trouble
-    wait_for_room(outbox, 0)
+    if not queue.lock.wait_for(lambda: queue.has_room or queue.is_closed, timeout_seconds):
+        queue.queue_full_total += 1
+        raise _no_room(queue, timeout_seconds) from queue.trouble
+    wait_for_room(queue, 0)
 
 
-def wait_for_disk(outbox: Outbox, deadline_seconds: float) -> bool:
+def wait_for_disk(queue: SendQueue, deadline_seconds: float) -> bool:
     """Wait a moment for space on a full disk; False at *deadline_seconds* of the monotonic clock.
 
     Raises:
         ProducerClosedError: The logger was closed meanwhile. Permanent; nothing was logged.
     """
-    remaining = deadline_seconds - outbox.clock.monotonic_seconds()
+    remaining = deadline_seconds - queue.clock.monotonic_seconds()
     if remaining <= 0:
-        outbox.queue_full_total += 1
+        queue.queue_full_total += 1
         return False
-    outbox.lock.wait(min(remaining, DISK_SECONDS))
-    if outbox.is_closed:
+    queue.lock.wait(min(remaining, DISK_SECONDS))
+    if queue.is_closed:
         raise ProducerClosedError(CLOSED)
     return True
 
 
-def _no_room(outbox: Outbox, timeout_seconds: float) -> DeliveryError:
-    found = outbox.stats()
-    if outbox.root is not None:
+def _no_room(queue: SendQueue, timeout_seconds: float) -> DeliveryError:
+    found = queue.stats()
+    if queue.root is not None:
         return SpoolFullError(
-            f"the spool in {outbox.root} holds {found.spool_bytes} bytes and none left within"
+            f"the spool in {queue.root} holds {found.spool_bytes} bytes and none left within"
             f" {timeout_seconds:g} s; the event was not logged: check the broker, or raise"
             " TRAILHOUSE_PRODUCER_SPOOL_BYTES"
         )

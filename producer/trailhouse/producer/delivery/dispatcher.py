@@ -13,11 +13,11 @@ from trailhouse.producer.clock import SYSTEM_CLOCK, Clock
 from trailhouse.producer.delivery import process_hooks
 from trailhouse.producer.delivery.ack_waits import STAY, wait_empty, wait_settled_all
 from trailhouse.producer.delivery.backpressure import wait_for_disk, wait_for_room
-from trailhouse.producer.delivery.send_queue import Outbox
+from trailhouse.producer.delivery.send_queue import SendQueue
 from trailhouse.producer.delivery.sender import Sender
 from trailhouse.producer.receipt import Receipt, bounded
 from trailhouse.producer.service_name import default_service
-from trailhouse.producer.spool.queue import Backlog
+from trailhouse.producer.spool.queue import SpoolQueue
 from trailhouse.producer.spool.root import check_root
 from trailhouse.schemas.draft import EventDraft, draft_of
 from trailhouse.schemas.errors import (
@@ -51,10 +51,10 @@ OFF_TIMEOUT_SECONDS = 1.0
 class Incarnation:
     """What a dispatcher is in one process: a forked child has another, and never a part of its parent's."""
 
-    def __init__(self, outbox: Outbox) -> None:
+    def __init__(self, queue: SendQueue) -> None:
         self.pid = os.getpid()
         self.producer_id = uuid7()
-        self.outbox = outbox
+        self.queue = queue
         self.senders: list[Sender] = []
         """The first is the one; others were made by calls that a signal handler has overtaken."""
         self.sender: Sender | None = None
@@ -73,18 +73,18 @@ class Dispatcher:
         self._service = config.service or default_service()
         self._host = socket.gethostname()
         self._unlogged = 0
-        self._here = Incarnation(self._make_outbox())
+        self._here = Incarnation(self._make_queue())
         process_hooks.register(self)
 
-    def _make_outbox(self) -> Outbox:
+    def _make_queue(self) -> SendQueue:
         config, clock = self._config, self._clock
-        backlog = Backlog(config, self._service, clock) if config.mode == "durable" else None
-        return Outbox(config.queue_events, config.queue_bytes, backlog, clock)
+        spool_queue = SpoolQueue(config, self._service, clock) if config.mode == "durable" else None
+        return SendQueue(config.queue_events, config.queue_bytes, spool_queue, clock)
 
     @property
-    def outbox(self) -> Outbox:
+    def queue(self) -> SendQueue:
         """The queue of this process."""
-        return self._here.outbox
+        return self._here.queue
 
     def prepare(self) -> None:
         """Check the folder of the spools, and have what a predecessor left sent, whether or not we log.
@@ -93,9 +93,9 @@ class Dispatcher:
             ConfigError: The folder cannot be made or written, or is not ours alone. Permanent.
         """
         here = self._here
-        if (root := here.outbox.root) is not None:
+        if (root := here.queue.root) is not None:
             check_root(root)
-        if here.outbox.has_orphans():
+        if here.queue.has_orphans():
             self._start(here)
 
     def log(self, draft: EventDraft) -> Receipt:
@@ -107,9 +107,9 @@ class Dispatcher:
         if self._config.fsync == "always":
             return None
         here = self._here
-        outbox = here.outbox
-        with outbox.mutex:
-            if not outbox.has_room:
+        queue = here.queue
+        with queue.mutex:
+            if not queue.has_room:
                 return None
             try:
                 return self._append(here, self._encoded, draft)
@@ -125,20 +125,20 @@ class Dispatcher:
         return self._deliver(_as_it_is, event)
 
     def _deliver(self, make: Make, what: object) -> Receipt:
-        """Queue *what* under the outbox's lock."""
+        """Queue *what* under the send queue's lock."""
         here = self._here
-        outbox = here.outbox
+        queue = here.queue
         try:
-            with outbox.mutex:
-                if not outbox.has_room:
-                    wait_for_room(outbox, self._config.queue_timeout_seconds)
+            with queue.mutex:
+                if not queue.has_room:
+                    wait_for_room(queue, self._config.queue_timeout_seconds)
                 try:
                     return self._append(here, make, what)
                 except SpoolFullError:
                     pass
                 return self._append_when_there_is_room(here, make, what)
         except Exception as error:
-            is_renewed = isinstance(error, ProducerClosedError) and not outbox.is_closed
+            is_renewed = isinstance(error, ProducerClosedError) and not queue.is_closed
             if self._here is here and not is_renewed:
                 raise
         # A signal handler has forked, and left to the parent what this was about; or the spool was removed.
@@ -149,7 +149,7 @@ class Dispatcher:
         deadline_seconds = self._clock.monotonic_seconds() + self._config.queue_timeout_seconds
         while True:
             # The lock is let go of here: others may take the numbers that follow.
-            is_over = not wait_for_disk(here.outbox, deadline_seconds)
+            is_over = not wait_for_disk(here.queue, deadline_seconds)
             try:
                 return self._append(here, make, what)
             except SpoolFullError:
@@ -158,8 +158,8 @@ class Dispatcher:
 
     def _append(self, here: Incarnation, make: Make, what: Any) -> Receipt:
         """Append *what* to the journal; anew with the next `seq` when a signal handler was faster."""
-        outbox = here.outbox
-        journal = outbox.open_journal
+        queue = here.queue
+        journal = queue.open_journal
         newest: Entry | None = None
         try:
             while True:
@@ -173,15 +173,15 @@ class Dispatcher:
                     self._start(here)
                 if journal is None or newest is None:
                     # Not before: there is no spool for an event that is refused.
-                    journal = outbox.journal
+                    journal = queue.journal
                     newest = journal.newest()
                     if newest.seq != seq:
                         continue
-                is_kept = outbox.keeps_in_memory(newest.events)
+                is_kept = queue.keeps_in_memory(newest.events)
                 queued = journal.append(newest, seq + numbers, event_id, key, record, is_kept)
                 if queued is not None:
-                    outbox.ring(size_bytes if is_kept else 0)
-                    return Receipt(outbox, queued)
+                    queue.ring(size_bytes if is_kept else 0)
+                    return Receipt(queue, queued)
         finally:
             # An exception that somebody keeps holds this frame, and an entry holds all that come after it.
             newest = None
@@ -205,7 +205,7 @@ class Dispatcher:
         """Have the sender run. Whatever interrupts this, or calls it in between, there is one that serves."""
         senders = here.senders
         if not senders:
-            made = Sender(self._config, here.outbox)
+            made = Sender(self._config, here.queue)
             senders.append(made)  # a fork after this abandons it
             if os.getpid() != here.pid:
                 process_hooks.abandon(made)
@@ -213,40 +213,40 @@ class Dispatcher:
         process_hooks.hold(self)
         sender.start()
         here.sender = sender
-        if here.outbox.is_closed:  # a signal handler has closed, or forked, meanwhile
+        if here.queue.is_closed:  # a signal handler has closed, or forked, meanwhile
             sender.stop()
             if self._here is here:
                 process_hooks.release(self)
 
     def flush(self, timeout_seconds: float) -> None:
         """Return when every event logged before this call is acknowledged."""
-        wait_empty(self._here.outbox, timeout_seconds)
+        wait_empty(self._here.queue, timeout_seconds)
 
     def close(self, timeout_seconds: float) -> None:
         """Flush, then refuse further events and free the connection. May be called twice, and interrupted."""
         here = self._here
-        outbox = here.outbox
+        queue = here.queue
         timeout = bounded(timeout_seconds)
         try:
-            if not outbox.is_closed:
-                self._wait_at_close(outbox, timeout)
+            if not queue.is_closed:
+                self._wait_at_close(queue, timeout)
         finally:
-            with outbox.lock:
+            with queue.lock:
                 # From here on nothing is added; a call that is interrupted by this one finds it sealed.
-                outbox.is_closed = True
+                queue.is_closed = True
             for sender in list(here.senders):
                 sender.stop()
-            outbox.close()
+            queue.close()
             process_hooks.release(self)
 
-    def _wait_at_close(self, outbox: Outbox, timeout_seconds: float) -> None:
-        if (waits := wait_settled_all(outbox, timeout_seconds)) is None:
+    def _wait_at_close(self, queue: SendQueue, timeout_seconds: float) -> None:
+        if (waits := wait_settled_all(queue, timeout_seconds)) is None:
             return
         # A program that is off by its settings has said no more than that it is.
-        if not outbox.is_durable and self._config.enabled:
+        if not queue.is_durable and self._config.enabled:
             raise waits.with_traceback(None)
         if isinstance(waits, DeliveryRejectedError):
-            waiting = outbox.stats().queued_events
+            waiting = queue.stats().queued_events
             log.error("closing the audit logger: %s; %d events wait: %s", waits, waiting, STAY)
         else:
             log.warning("closing the audit logger: %s", waits)
@@ -260,7 +260,7 @@ class Dispatcher:
 
     def stats(self) -> Stats:
         """Return the counters of this process."""
-        return msgspec.structs.replace(self._here.outbox.stats(), unlogged_total=self._unlogged)
+        return msgspec.structs.replace(self._here.queue.stats(), unlogged_total=self._unlogged)
 
     def count_unlogged(self) -> None:
         """Count an event that telemetry reported and that could not be logged."""
@@ -271,9 +271,9 @@ class Dispatcher:
         before = self._here
         for sender in before.senders:
             process_hooks.abandon(sender)
-        before.outbox.abandon()
+        before.queue.abandon()
         self._unlogged = 0
-        self._here = Incarnation(self._make_outbox())
+        self._here = Incarnation(self._make_queue())
 
 
 def _as_it_is(_here: Incarnation, event: AuditEvent, _seq: int) -> Made:

@@ -1,10 +1,10 @@
 """Send what loggers that are gone have left in their spools."""
 
 from trailhouse.producer.delivery.ack_waits import wait_empty
-from trailhouse.producer.delivery.send_queue import Outbox
+from trailhouse.producer.delivery.send_queue import SendQueue
 from trailhouse.producer.delivery.sender import Sender
 from trailhouse.producer.receipt import bounded
-from trailhouse.producer.spool.queue import Backlog
+from trailhouse.producer.spool.queue import SpoolQueue
 from trailhouse.producer.stats import Stats
 from trailhouse.schemas.config import ProducerConfig
 from trailhouse.schemas.errors import SpoolUnavailableError
@@ -28,21 +28,21 @@ def drain(
         SpoolUnavailableError: A spool cannot be read. Retriable once that is mended.
     """
     timeout = bounded(timeout_seconds)
-    backlog = Backlog(config, "trailhouse spool drain")
-    outbox = Outbox(config.queue_events, config.queue_bytes, backlog)
+    spool_queue = SpoolQueue(config, "trailhouse spool drain")
+    queue = SendQueue(config.queue_events, config.queue_bytes, spool_queue)
     try:
-        if outbox.adopt(any_destination=any_destination):
-            sender = Sender(config, outbox, adopts=False)
+        if queue.adopt(any_destination=any_destination):
+            sender = Sender(config, queue, adopts=False)
             sender.start()
             try:
-                wait_empty(outbox, timeout)
+                wait_empty(queue, timeout)
             finally:
                 sender.stop()
-        if unreadable := backlog.inheritance.unreadable_total:
+        if unreadable := spool_queue.orphans.unreadable_total:
             raise SpoolUnavailableError(
-                f"{unreadable} spools in {backlog.root} cannot be read, and are left as they are:"
+                f"{unreadable} spools in {spool_queue.root} cannot be read, and are left as they are:"
                 " `trailhouse spool status` names them"
             )
     finally:
-        outbox.close()
-    return outbox.stats()
+        queue.close()
+    return queue.stats()

@@ -1,4 +1,4 @@
-"""The outbox: events on their way to the broker, in order, bounded, each held until it is settled."""
+"""The send queue: events on their way to the broker, in order, bounded, each held until it is settled."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from trailhouse.producer.clock import SYSTEM_CLOCK, Clock
-from trailhouse.producer.delivery.wake_signal import Bell
+from trailhouse.producer.delivery.wake_signal import WakeSignal
 from trailhouse.producer.spool.handle import settle_source
 from trailhouse.producer.spool.journal import Entry, Inbox, Journal
 from trailhouse.producer.spool.queued_event import QueuedEvent
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from trailhouse.producer.spool.queue import Backlog
+    from trailhouse.producer.spool.queue import SpoolQueue
     from trailhouse.producer.spool.queued_event import Delivery
     from trailhouse.schemas.errors import DeliveryError, DeliveryRejectedError
 
 
-class Outbox:
+class SendQueue:
     """All unsettled events in the order of their events. Safe for threads.
 
     Callers log to the `journal` and put events into its inbox; that alone may be interrupted at any
     instant. The sender takes them from there: `waiting` holds what the broker client does not have yet,
     `sent` what it has. `lock` guards all of it, and is what callers wait on; `mutex` is the same, and
-    quicker to take. The sender waits for the `bell`, which rings when something comes while it
-    `is_resting`, and when an answer is `awaited`. With a *backlog*, each event is spooled first, and those
+    quicker to take. The sender waits for the `wake_signal`, which rings when something comes while it
+    `is_resting`, and when an answer is `awaited`. With a *on_disk*, each event is spooled first, and those
     that find no room in memory are read from there in their turn.
     """
 
@@ -38,13 +38,13 @@ class Outbox:
         self,
         max_events: int,
         max_bytes: int,
-        backlog: Backlog | None = None,
+        on_disk: SpoolQueue | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.clock = clock
         self.mutex = threading.RLock()
         self.lock = threading.Condition(self.mutex)
-        self.bell = Bell()
+        self.wake_signal = WakeSignal()
         self.awaited = 0
         self.is_resting = False
         self.waiting: deque[QueuedEvent] = deque()
@@ -53,10 +53,10 @@ class Outbox:
         self.is_closed = False
         self.expects_adoption = False
         self.is_adopted = False
-        self._backlog = backlog
-        inbox = Inbox() if backlog is None else backlog.inbox
+        self._on_disk = on_disk
+        inbox = Inbox() if on_disk is None else on_disk.inbox
         self._arrivals = inbox.arrivals
-        self._spools = None if backlog is None else backlog.spools
+        self._spools = None if on_disk is None else on_disk.spools
         self._early: dict[int, QueuedEvent] = {}
         self._memory = Journal(Entry(0, 0), inbox)
         self._lost = 0
@@ -74,8 +74,8 @@ class Outbox:
         self.lock = threading.Condition(self.mutex)
         self.is_closed = True
         self._memory.seal()  # a call that was interrupted by this very fork begins anew in ours
-        if self._backlog is not None:
-            self._backlog.forget()
+        if self._on_disk is not None:
+            self._on_disk.forget()
 
     @property
     def open_journal(self) -> Journal | None:
@@ -87,7 +87,7 @@ class Outbox:
     @property
     def root(self) -> Path | None:
         """The folder of the spools; None in mode ``memory``."""
-        return None if self._backlog is None else self._backlog.root
+        return None if self._on_disk is None else self._on_disk.root
 
     @property
     def journal(self) -> Journal:
@@ -97,12 +97,12 @@ class Outbox:
             SpoolFullError, SpoolUnavailableError: It cannot be made. Retriable; nothing was logged.
             ProducerClosedError: The logger is closed. Permanent.
         """
-        return self._memory if (backlog := self._backlog) is None else backlog.spool()
+        return self._memory if (on_disk := self._on_disk) is None else on_disk.spool()
 
     @property
     def is_durable(self) -> bool:
         """Whether events are spooled."""
-        return self._backlog is not None
+        return self._on_disk is not None
 
     def _has_room(self) -> bool:
         return (
@@ -121,42 +121,42 @@ class Outbox:
 
     def keeps_in_memory(self, number: int) -> bool:
         """Tell whether the event with *number*, the newest, is sent from memory; else it is read in its turn."""
-        backlog = self._backlog
-        if backlog is None:
+        on_disk = self._on_disk
+        if on_disk is None:
             return True
         # Else something before it is on the disk alone, and must be read before.
         arrivals = len(self._arrivals)
         return (
-            backlog.next_number + arrivals == number
+            on_disk.next_number + arrivals == number
             and self._events + arrivals < self._max_events
             and self._bytes + self._arrived_bytes < self._max_bytes
         )
 
     def wake(self) -> None:
         """Have the sender look at once."""
-        self.bell.ring()
+        self.wake_signal.ring()
 
     def ring(self, size_bytes: int) -> None:
         """Let the sender know that an event of *size_bytes* has come."""
         self._arrived_bytes += size_bytes  # an estimate, until the next turn of the sender
         if self.is_resting:
             self.is_resting = False
-            self.bell.ring()
+            self.wake_signal.ring()
 
     def admit(self, *, at_once: bool = False) -> None:
         """Take what has arrived, in order: by the sender, under `lock`. Never by a caller of `log`.
 
         What others have left comes first, unless *at_once*.
         """
-        arrivals, backlog, early = self._arrivals, self._backlog, self._early
+        arrivals, on_disk, early = self._arrivals, self._on_disk, self._early
         if not arrivals:
             return
-        if backlog is not None and backlog.inheritance.has_unread and not at_once:
+        if on_disk is not None and on_disk.orphans.has_unread and not at_once:
             return
         self._arrived_bytes = 0
         for _ in range(len(arrivals)):
             queued = arrivals.popleft()
-            number = self._next_number if backlog is None else backlog.next_number
+            number = self._next_number if on_disk is None else on_disk.next_number
             if queued.number > number:
                 early[queued.number] = queued
             elif queued.number == number:
@@ -166,15 +166,15 @@ class Outbox:
 
     def _pass_by(self, queued: QueuedEvent) -> None:
         self._queue(queued)
-        if (backlog := self._backlog) is None:
+        if (on_disk := self._on_disk) is None:
             self._next_number = queued.number + 1
         else:
-            backlog.pass_by(queued)
+            on_disk.pass_by(queued)
 
     @property
     def next_number(self) -> int:
         """The number of the next event that is to come into memory."""
-        return self._next_number if self._backlog is None else self._backlog.next_number
+        return self._next_number if self._on_disk is None else self._on_disk.next_number
 
     def _queue(self, queued: QueuedEvent) -> None:
         self.waiting.append(queued)
@@ -182,29 +182,29 @@ class Outbox:
         self._bytes += len(queued.record)
 
     def refill(self) -> None:
-        """Take what has come, and read on in the backlog as far as there is room; called by the sender.
+        """Take what has come, and read on in the on disk as far as there is room; called by the sender.
 
         Raises:
             SpoolUnavailableError: The spool cannot be read. Retriable once that is mended.
         """
-        backlog = self._backlog
-        if backlog is None:
+        on_disk = self._on_disk
+        if on_disk is None:
             with self.lock:
                 self.admit()
             return
         wakers: list[Callable[[], object]] = []
         with self.lock:
             self.admit()
-            while self._has_room() and backlog.has_unread:
-                queued_events = backlog.read(self._early)
+            while self._has_room() and on_disk.has_unread:
+                queued_events = on_disk.read(self._early)
                 if queued_events is None:
                     break
                 for queued in queued_events:
                     self._queue(queued)
-                wakers += self._refuse_damaged(*backlog.take_damaged())
+                wakers += self._refuse_damaged(*on_disk.take_damaged())
                 self.lock.notify_all()
                 self.admit()
-            backlog.inheritance.end_turn()
+            on_disk.orphans.end_turn()
         for waker in wakers:
             waker()
 
@@ -222,27 +222,27 @@ class Outbox:
 
     def adopt(self, *, min_age_seconds: float = 0.0, any_destination: bool = False) -> bool:
         """Take over the spools of loggers that are gone; tell whether there were any."""
-        if self._backlog is None:
+        if self._on_disk is None:
             return False
-        inheritance = self._backlog.inheritance
-        found = inheritance.find(min_age_seconds=min_age_seconds, any_destination=any_destination)
+        orphans = self._on_disk.orphans
+        found = orphans.find(min_age_seconds=min_age_seconds, any_destination=any_destination)
         with self.lock:
             if not min_age_seconds:
-                inheritance.await_turn()
-            is_heir = inheritance.line_up(found)
-            inheritance.end_turn()
-            return is_heir
+                orphans.wait_for_lease()
+            has_adopted = orphans.line_up(found)
+            orphans.end_turn()
+            return has_adopted
 
     def has_orphans(self) -> bool:
         """Tell whether there are spools to adopt."""
-        return self._backlog is not None and self._backlog.inheritance.has_orphans()
+        return self._on_disk is not None and self._on_disk.orphans.has_orphans()
 
     def take_unsynced(self) -> list[int]:
         """Return the spool's files that are to be forced to the disk, outside the lock."""
-        if self._backlog is None:
+        if self._on_disk is None:
             return []
         with self.lock:
-            return self._backlog.take_unsynced()
+            return self._on_disk.take_unsynced()
 
     def renew_spool(self) -> None:
         """Begin a new spool if somebody has removed the files of ours.
@@ -250,30 +250,30 @@ class Outbox:
         Raises:
             SpoolFullError, SpoolUnavailableError: It cannot be made. Retriable.
         """
-        if (backlog := self._backlog) is None:
+        if (on_disk := self._on_disk) is None:
             return
         with self.lock:
             # To ask is to complete what a call has begun: not while that call, of another thread, goes on.
-            if not backlog.is_gone:
+            if not on_disk.is_gone:
                 return
             self.admit(at_once=True)
-            backlog.renew([*self.sent, *self.waiting])
-            wakers = self._refuse_damaged(*backlog.take_damaged())
+            on_disk.renew([*self.sent, *self.waiting])
+            wakers = self._refuse_damaged(*on_disk.take_damaged())
             self.lock.notify_all()
         for waker in wakers:
             waker()
 
     def make_space(self) -> None:
         """Give back what the spool does not need, if a caller has found the disk full; by the sender."""
-        if self._backlog is not None:
+        if self._on_disk is not None:
             with self.lock:
-                self._backlog.make_space()
+                self._on_disk.make_space()
 
     def keep_refused(self, queued: QueuedEvent) -> None:
         """Set an event aside that the broker refuses for good, where there is a spool."""
-        if self._backlog is not None:
+        if self._on_disk is not None:
             with self.lock:
-                self._backlog.keep_refused(queued)
+                self._on_disk.keep_refused(queued)
 
     def take_back(self) -> None:
         """Put everything sent back in front of `waiting`, in order; under `lock`.
@@ -343,17 +343,17 @@ class Outbox:
         with self.lock:
             self.is_closed = True
             wakers = self._take_all_wakers()
-            if self._backlog is None:
+            if self._on_disk is None:
                 self._memory.seal()
                 self._lost = self.unsettled_events
             else:
-                self._backlog.close()
+                self._on_disk.close()
             self.lock.notify_all()
         for waker in wakers:
             waker()
 
     def _take_all_wakers(self) -> list[Callable[[], object]]:
-        left = [] if self._backlog is None else list(self._backlog.inbox.left.values())
+        left = [] if self._on_disk is None else list(self._on_disk.inbox.left.values())
         arrived = (*self._early.values(), *self._arrivals)
         return [
             waker
@@ -378,34 +378,34 @@ class Outbox:
                 return queued_events[0].number
         if self.expects_adoption and not self.is_adopted:
             return -1  # the sender is still looking for what others have left
-        if self._backlog is not None and self._backlog.inheritance.has_unread:
+        if self._on_disk is not None and self._on_disk.orphans.has_unread:
             return -1
         return self.next_number
 
     @property
     def end_number(self) -> int:
         """The number that the next event will have."""
-        return self._memory.tail().events if self._backlog is None else self._backlog.end_number
+        return self._memory.tail().events if self._on_disk is None else self._on_disk.end_number
 
     @property
     def unsettled_events(self) -> int:
         """Events in memory, those of ours that are on the disk alone, and one at least if others' are there."""
         unread = max(0, self.end_number - self.next_number)
-        if not unread and self._backlog is not None and self._backlog.inheritance.has_unread:
+        if not unread and self._on_disk is not None and self._on_disk.orphans.has_unread:
             unread = 1
         return self._events + unread
 
     def stats(self) -> Stats:
         """Return the counters as they are now."""
-        backlog = self._backlog
+        on_disk = self._on_disk
         with self.lock:
             return Stats(
                 queued_events=self.unsettled_events,
                 queued_bytes=self._bytes,
-                spool_bytes=backlog.used_bytes if backlog else 0,
+                spool_bytes=on_disk.used_bytes if on_disk else 0,
                 acknowledged_total=self._acknowledged,
-                adopted_total=backlog.inheritance.adopted_total if backlog else 0,
-                unreadable_spools_total=backlog.inheritance.unreadable_total if backlog else 0,
+                adopted_total=on_disk.orphans.adopted_total if on_disk else 0,
+                unreadable_spools_total=on_disk.orphans.unreadable_total if on_disk else 0,
                 refused_total=self._refused,
                 queue_full_total=self.queue_full_total,
                 lost_total=self._lost,

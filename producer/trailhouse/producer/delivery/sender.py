@@ -1,4 +1,4 @@
-"""The sender: hands the outbox to librdkafka in order, and starts over when the broker refuses."""
+"""The sender: hands the send queue to librdkafka in order, and starts over when the broker refuses."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from trailhouse.schemas.kafka_errors import REFUSALS, fault_of, one_line
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message
 
-    from trailhouse.producer.delivery.send_queue import Outbox
+    from trailhouse.producer.delivery.send_queue import SendQueue
     from trailhouse.producer.spool.queued_event import QueuedEvent
     from trailhouse.schemas.config import ProducerConfig
 
@@ -58,7 +58,7 @@ def client_options(config: ProducerConfig) -> dict[str, Any]:
         # The broker decides: what another logger has left may be larger than our own limit.
         "message.max.bytes": MAX_RECORD_BYTES + KAFKA_OVERHEAD_BYTES,
         "batch.size": config.max_event_bytes + KAFKA_OVERHEAD_BYTES,
-        # The outbox is the bound: librdkafka's own must never be the tighter one.
+        # The send queue is the bound: librdkafka's own must never be the tighter one.
         "queue.buffering.max.messages": config.queue_events + 1,
         "queue.buffering.max.kbytes": 2_097_151,
         # An unknown topic fails after this, not after librdkafka's 30 s.
@@ -74,13 +74,13 @@ class Sender:
 
     The thread takes turns: every few milliseconds it hands over what has come, and takes the answers.
     So a caller pays for neither; and librdkafka's callbacks, one an event, each of which takes Python's
-    lock anew, do not do so against a caller, who waits for the outbox's lock meanwhile.
+    lock anew, do not do so against a caller, who waits for the send queue's lock meanwhile.
     """
 
-    def __init__(self, config: ProducerConfig, outbox: Outbox, *, adopts: bool = True) -> None:
+    def __init__(self, config: ProducerConfig, queue: SendQueue, *, adopts: bool = True) -> None:
         self._config = config
-        self._outbox = outbox
-        self._clock = outbox.clock
+        self._queue = queue
+        self._clock = queue.clock
         self._topic = config.kafka.topic
         self._reports: deque[tuple[QueuedEvent, Delivery | KafkaError]] = deque()
         self._errors: deque[KafkaError] = deque()
@@ -108,7 +108,7 @@ class Sender:
         thread = threading.Thread(target=self._run, name="trailhouse-producer", daemon=True)
         self._threads.append(thread)
         thread.start()
-        self._outbox.expects_adoption = self._adopts
+        self._queue.expects_adoption = self._adopts
 
     def _run(self) -> None:
         self._servers.append(threading.get_ident())
@@ -117,31 +117,31 @@ class Sender:
         try:
             if self._adopts and not self._stopping.is_set():
                 self._adopt(0.0)
-                with self._outbox.lock:
-                    self._outbox.is_adopted = True
-                    self._outbox.lock.notify_all()
+                with self._queue.lock:
+                    self._queue.is_adopted = True
+                    self._queue.lock.notify_all()
             self._serve()
         finally:
-            with self._outbox.lock:
+            with self._queue.lock:
                 self._is_ended = True
-                self._outbox.lock.notify_all()
+                self._queue.lock.notify_all()
 
     def _adopt(self, min_age_seconds: float) -> None:
         try:
-            self._outbox.adopt(min_age_seconds=min_age_seconds)
+            self._queue.adopt(min_age_seconds=min_age_seconds)
         except (DeliveryError, OSError) as error:
             log.warning("%s", error)
 
     def send_waiting(self) -> None:
         """Hand over as much of `waiting` as librdkafka takes, up to `MOST_AT_ONCE`."""
-        if (producer := self._producer) is None or not self._outbox.waiting:
+        if (producer := self._producer) is None or not self._queue.waiting:
             return
         self._pauses.reset()
-        with self._outbox.lock:
+        with self._queue.lock:
             self._send_all(producer)
 
     def _send_all(self, producer: Producer) -> None:
-        waiting, sent = self._outbox.waiting, self._outbox.sent
+        waiting, sent = self._queue.waiting, self._queue.sent
         for _ in range(min(len(waiting), MOST_AT_ONCE)):
             queued = waiting[0]
             if queued.is_settled:  # taken back with those before it
@@ -167,14 +167,14 @@ class Sender:
             sent.append(waiting.popleft())
 
     def stop(self) -> None:
-        """End the thread; what is unsettled stays in the outbox."""
+        """End the thread; what is unsettled stays in the send queue."""
         self._stopping.set()
         if os.getpid() != self._pid:
             return  # in a forked child: the thread, and librdkafka's, are the parent's
-        self._outbox.bell.ring()
-        with self._outbox.lock:
+        self._queue.wake_signal.ring()
+        with self._queue.lock:
             # Waiting lets go of the lock, which a call of `log` that is interrupted by this one may hold.
-            self._outbox.lock.wait_for(lambda: self._is_ended or not self._servers, PURGE_SECONDS)
+            self._queue.lock.wait_for(lambda: self._is_ended or not self._servers, PURGE_SECONDS)
             producer, self._producer = self._producer, None
         if producer is not None:
             producer.purge(blocking=False)
@@ -207,7 +207,7 @@ class Sender:
         self._pause()
         producer = self._producer
         if producer is not None:
-            with self._outbox.lock:
+            with self._queue.lock:
                 producer.poll(0)
             self._settle()
         self._look_after_spools()
@@ -220,20 +220,20 @@ class Sender:
 
     def _pause(self) -> None:
         """Wait for others to come with what waits; or for an answer; or, longer and longer, for anything."""
-        outbox, producer = self._outbox, self._producer
-        with outbox.lock:
-            if outbox.waiting:
+        queue, producer = self._queue, self._producer
+        with queue.lock:
+            if queue.waiting:
                 self._pauses.reset()
-            outbox.is_resting = self._pauses.has_grown
-        if outbox.awaited and producer is not None:
+            queue.is_resting = self._pauses.has_grown
+        if queue.awaited and producer is not None:
             producer.poll(self._turn_seconds)  # whose callbacks come at once
-        elif outbox.bell.wait(self._pauses.seconds):
+        elif queue.wake_signal.wait(self._pauses.seconds):
             self._pauses.reset()
         self._pauses.grow()
 
     def _refill(self) -> None:
         try:
-            self._outbox.refill()
+            self._queue.refill()
         except DeliveryError as error:
             # What librdkafka has goes on its way meanwhile.
             if not self._is_spool_away:
@@ -245,12 +245,12 @@ class Sender:
 
     def _look_after_spools(self) -> None:
         now = self._clock.monotonic_seconds()
-        self._outbox.make_space()
+        self._queue.make_space()
         if now >= self._sync_due_at_seconds:
             self._sync_due_at_seconds = now + self._config.fsync_interval_seconds
             try:
-                self._outbox.renew_spool()
-                sync(self._outbox.take_unsynced())
+                self._queue.renew_spool()
+                sync(self._queue.take_unsynced())
             except OSError as error:
                 log.error("the spool cannot be forced to the disk (%s)", error.strerror)
             except DeliveryError as error:
@@ -272,20 +272,20 @@ class Sender:
             queued, report = reports.popleft()
             if isinstance(report, Delivery):
                 outcomes.append((queued, report))
-            elif fault_of(report) == "record" and (self._is_alone or len(self._outbox.sent) == 1):
+            elif fault_of(report) == "record" and (self._is_alone or len(self._queue.sent) == 1):
                 self._refuse(queued, report, outcomes)
             elif fault_of(report) == "record":
                 # The broker refuses a batch for what may be the fault of one event in it, or of their
                 # number: each is sent alone, until those that are on their way now have been.
                 self._is_refused = True
-                self._alone_events = len(self._outbox.sent)
+                self._alone_events = len(self._queue.sent)
             else:
                 self._is_refused = True
                 self._errors.append(report)
         if any(isinstance(outcome, Delivery) for _, outcome in outcomes):
             self._is_away = False
             self._backoff.reset()
-        self._outbox.settle(outcomes)
+        self._queue.settle(outcomes)
         if self._is_alone and outcomes:
             self._alone_events = max(0, self._alone_events - len(outcomes))
             self._is_refused |= not self._alone_events
@@ -297,7 +297,7 @@ class Sender:
         outcomes: list[tuple[QueuedEvent, Delivery | DeliveryError]],
     ) -> None:
         try:
-            self._outbox.keep_refused(queued)
+            self._queue.keep_refused(queued)
         except DeliveryError as unkept:
             log.error("%s", unkept)
             self._is_refused = True  # it is sent and refused again, until it can be kept
@@ -312,7 +312,7 @@ class Sender:
 
         A fresh producer also leaves the fatal state that an idempotent one cannot leave (KIP-360).
         """
-        with self._outbox.lock:
+        with self._queue.lock:
             self._producer = None
         if producer is not None:
             producer.purge()
@@ -322,9 +322,9 @@ class Sender:
             self._settle()
         del producer
         self._stopping.wait(self._backoff.next_seconds())
-        with self._outbox.lock:
+        with self._queue.lock:
             self._is_refused = False
-            self._outbox.take_back()
+            self._queue.take_back()
             self._producer = self._connect()
         self.send_waiting()
 
@@ -345,7 +345,7 @@ class Sender:
     def _report_trouble(self, error: KafkaError) -> None:
         name = error.name()
         trouble = DeliveryRejectedError(f"{_cause(error, self._config)} ({name})", name)
-        if self._outbox.report_trouble(trouble):
+        if self._queue.report_trouble(trouble):
             log.error("%s; events wait", trouble)
 
 

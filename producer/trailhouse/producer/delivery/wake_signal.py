@@ -4,7 +4,7 @@ import contextlib
 import threading
 
 
-class Bell:
+class WakeSignal:
     """Wakes one thread. Unlike `threading.Event` it may be rung in a signal handler at any instant."""
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ import msgspec
 from trailhouse.producer.spool.files import OWNER_ONLY
 from trailhouse.producer.spool.folder import SpoolFolder, sync_folder
 from trailhouse.producer.spool.frame import Frame
-from trailhouse.producer.spool.quarantine import Aside
+from trailhouse.producer.spool.quarantine import SpoolQuarantine
 from trailhouse.producer.spool.reader import frames_of
 from trailhouse.producer.spool.root import folders, translated
 
@@ -61,7 +61,7 @@ def discard(root: Path, names: Iterable[str], output_path: Path) -> Discarded:
                         output.write(item.found.record + b"\n")
                         events += 1
                     else:
-                        Aside(root).keep_damaged(name, [item])
+                        SpoolQuarantine(root).keep_damaged(name, [item])
                         damaged_ranges += 1
                 output.flush()
                 os.fsync(output.fileno())

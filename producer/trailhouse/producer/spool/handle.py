@@ -5,17 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from trailhouse.producer.spool.queued_event import QueuedEvent, Source
+    from trailhouse.producer.spool.queued_event import QueuedEvent, SpoolHandle
 
 
-def put_on_its_way(queued: QueuedEvent, number: int, source: Source, place: int) -> QueuedEvent:
+def put_on_its_way(
+    queued: QueuedEvent, number: int, source: SpoolHandle, place: int
+) -> QueuedEvent:
     """Note that *queued*'s event, which ends at *place* of *source*, comes after all before it."""
     queued.number, queued.source, queued.place = number, source, place
     source.last = queued
     return queued
 
 
-def pass_over(source: Source, place: int) -> None:
+def pass_over(source: SpoolHandle, place: int) -> None:
     """Settle a range that holds no event, together with the event before it and never sooner."""
     if source.last is not None and source.last.source is source:
         source.last.place = place

@@ -17,14 +17,14 @@ from trailhouse.producer.spool.metadata import Destination, destination_of, read
 from trailhouse.producer.spool.missing import MissingCount
 from trailhouse.producer.spool.queued_event import QueuedEvent
 from trailhouse.producer.spool.reader import Spooled, SpoolReader, start_of
-from trailhouse.producer.spool.root import folders, survey, take_turn
+from trailhouse.producer.spool.root import acquire_adoption_lease, folders, survey
 from trailhouse.schemas.errors import DeliveryError, SpoolUnavailableError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from trailhouse.producer.spool.files import OpenFile
-    from trailhouse.producer.spool.quarantine import Aside
+    from trailhouse.producer.spool.quarantine import SpoolQuarantine
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ RETRY_SECONDS = 600.0
 """A spool that cannot be read is left alone for so long: it must not stand in the way of others."""
 
 
-class Inherited:
+class AdoptedSpool:
     """One spool, held: read to its end, and removed when all of it is settled."""
 
     def __init__(self, folder: SpoolFolder) -> None:
@@ -105,19 +105,23 @@ class Inherited:
             self.folder.forget()
 
 
-class Inheritance:
+class OrphanSpools:
     """The orphans that we have found, and those of them that we hold."""
 
     def __init__(
-        self, root: Path, destination: Destination, aside: Aside, clock: Clock = SYSTEM_CLOCK
+        self,
+        root: Path,
+        destination: Destination,
+        quarantine: SpoolQuarantine,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._root = root
         self._clock = clock
         self._destination = destination
-        self._aside = aside
+        self._quarantine = quarantine
         self._orphans: deque[Path] = deque()
-        self._current: Inherited | None = None
-        self._held: list[Inherited] = []
+        self._current: AdoptedSpool | None = None
+        self._held: list[AdoptedSpool] = []
         self._turn: OpenFile | None = None
         self._left_alone_until: dict[str, float] = {}
         self._is_waiting = False
@@ -196,17 +200,17 @@ class Inheritance:
             if len(self._held) >= HELD_FOLDERS or not self._may_adopt():
                 return None
             self._hold_next()
-        heirloom = self._current
-        if heirloom is None:
+        adopted = self._current
+        if adopted is None:
             return None if self._orphans else []
         try:
-            items = heirloom.read()
-            missing = heirloom.count_missing(items)
-            self._aside.keep_damaged(heirloom.folder.path.name, items)
+            items = adopted.read()
+            missing = adopted.count_missing(items)
+            self._quarantine.keep_damaged(adopted.folder.path.name, items)
         except (DeliveryError, OSError) as error:
             # What is of others must not stand in the way of what is ours, or of what others have left.
-            self._leave_alone(heirloom.folder.path.name, str(error))
-            heirloom.stop_reading()
+            self._leave_alone(adopted.folder.path.name, str(error))
+            adopted.stop_reading()
             self._current = None
             return []
         if missing:
@@ -214,14 +218,14 @@ class Inheritance:
             log.error(
                 "%d events, at least, are missing from the spool %s: damaged, cut off or removed",
                 missing,
-                heirloom.folder.path.name,
+                adopted.folder.path.name,
             )
-        heirloom.note_read(items)
+        adopted.note_read(items)
         if not items:
             self._current = None
-        return self._queued_events(heirloom, items)
+        return self._queued_events(adopted, items)
 
-    def await_turn(self) -> None:
+    def wait_for_lease(self) -> None:
         """Let nothing of ours be sent while another process adopts: it may have our predecessor's spool."""
         self._is_waiting = not self._take_turn()
 
@@ -245,7 +249,7 @@ class Inheritance:
     def _take_turn(self) -> bool:
         if self._turn is None:
             try:
-                self._turn = take_turn(self._root, self._destination)
+                self._turn = acquire_adoption_lease(self._root, self._destination)
             except OSError:
                 return True  # no folder of spools, or none of ours: there is nobody to wait for
         return self._turn is not None
@@ -262,7 +266,7 @@ class Inheritance:
             try:
                 # Another logger may have been faster, and may have sent it by now.
                 if (folder := SpoolFolder.take(path)) is not None:
-                    self._current = Inherited(folder)
+                    self._current = AdoptedSpool(folder)
                     self._held.append(self._current)
             except OSError as error:
                 if error.errno in _TOO_MANY_FILES and any(not each.is_done for each in self._held):
@@ -270,14 +274,14 @@ class Inheritance:
                     return
                 self._leave_alone(path.name, error.strerror or str(error))
 
-    def _queued_events(self, heirloom: Inherited, items: list[Spooled]) -> list[QueuedEvent]:
+    def _queued_events(self, adopted: AdoptedSpool, items: list[Spooled]) -> list[QueuedEvent]:
         queued_events: list[QueuedEvent] = []
         for found, place in items:
             if isinstance(found, Frame):
                 queued = QueuedEvent("", found.key, found.record)
-                queued_events.append(put_on_its_way(queued, -1, heirloom, place))
+                queued_events.append(put_on_its_way(queued, -1, adopted, place))
             else:
-                pass_over(heirloom, place)
+                pass_over(adopted, place)
         self.adopted_total += len(queued_events)
         return queued_events
 
@@ -287,9 +291,9 @@ class Inheritance:
         return events
 
     def let_go(self, *, is_ours: bool = True) -> None:
-        """Stop holding all of them; see `Inherited.let_go`."""
-        for heirloom in list(self._held):
-            heirloom.let_go(is_ours=is_ours)
+        """Stop holding all of them; see `AdoptedSpool.let_go`."""
+        for adopted in list(self._held):
+            adopted.let_go(is_ours=is_ours)
         self._held.clear()
         self._orphans.clear()
         self._current = None

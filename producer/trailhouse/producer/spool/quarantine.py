@@ -17,7 +17,7 @@ DAMAGED_SUFFIX = ".damaged"
 REFUSED_SUFFIX = ".refused"
 
 
-class Aside:
+class SpoolQuarantine:
     """The folder for it below *root*."""
 
     def __init__(self, root: Path) -> None:

@@ -1,4 +1,4 @@
-"""The backlog: what is spooled and not in memory, the spools of loggers that are gone before our own."""
+"""The spool queue: what is spooled and not in memory, the spools of loggers that are gone before our own."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from trailhouse.producer.spool.frame import Damage
 from trailhouse.producer.spool.handle import pass_over, put_on_its_way
 from trailhouse.producer.spool.journal import CLOSED, Inbox
 from trailhouse.producer.spool.metadata import Destination
-from trailhouse.producer.spool.orphans import Inheritance
-from trailhouse.producer.spool.quarantine import Aside
+from trailhouse.producer.spool.orphans import OrphanSpools
+from trailhouse.producer.spool.quarantine import SpoolQuarantine
 from trailhouse.producer.spool.queued_event import QueuedEvent
 from trailhouse.producer.spool.reader import SpoolReader
 from trailhouse.producer.spool.root import root_of
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class Backlog:
-    """Makes the spool, and hands out in order what is to be read from one. Used under the outbox's lock.
+class SpoolQueue:
+    """Makes the spool, and hands out in order what is to be read from one. Used under the send queue's lock.
 
     What a caller of `log` calls here may be interrupted at any instant: `spool`, `close`, `forget`.
     """
@@ -46,8 +46,8 @@ class Backlog:
             host=socket.gethostname(),
             pid=os.getpid(),
         )
-        self._aside = Aside(self.root)
-        self.inheritance = Inheritance(self.root, self._destination, self._aside, clock)
+        self._quarantine = SpoolQuarantine(self.root)
+        self.orphans = OrphanSpools(self.root, self._destination, self._quarantine, clock)
         self.spools: list[Spool | None] = []
         """The first is ours, None when closed; others were made by calls that were overtaken."""
         self._is_gone = False
@@ -81,7 +81,7 @@ class Backlog:
     @property
     def has_unread(self) -> bool:
         """Whether something is spooled that is not in memory."""
-        if self.inheritance.has_unread:
+        if self.orphans.has_unread:
             return True
         spool = self.open_spool
         return spool is not None and self.next_number < spool.tail().events
@@ -111,8 +111,8 @@ class Backlog:
         Raises:
             SpoolUnavailableError: The spool cannot be read. Retriable.
         """
-        if self.inheritance.has_unread:
-            return self.inheritance.read()
+        if self.orphans.has_unread:
+            return self.orphans.read()
         spool = self.open_spool
         if spool is None:
             return []
@@ -122,7 +122,7 @@ class Backlog:
         if not items and reader.place < end:
             self._is_gone = True
             return None
-        self._aside.keep_damaged(spool.folder.path.name, items)
+        self._quarantine.keep_damaged(spool.folder.path.name, items)
         self._place = reader.place
         queued_events = self._queued_events(items, spool, early)
         if self._place >= end:
@@ -161,7 +161,7 @@ class Backlog:
 
     def take_damaged(self) -> tuple[int, list[QueuedEvent]]:
         """Return how many events were found damaged since the last call, and those events still held."""
-        events, held = self._damaged_events + self.inheritance.take_damaged(), self._damaged
+        events, held = self._damaged_events + self.orphans.take_damaged(), self._damaged
         self._damaged_events, self._damaged = 0, []
         return events, held
 
@@ -204,7 +204,7 @@ class Backlog:
     def keep_refused(self, queued: QueuedEvent) -> None:
         """Set an event aside that the broker refuses for good: it must not stop those after it."""
         name = self.open_spool.folder.path.name if self.open_spool is not None else "adopted"
-        self._aside.keep_refused(name, queued)
+        self._quarantine.keep_refused(name, queued)
 
     def make_space(self) -> None:
         """Give back what the spool does not need, if a caller has found the disk full."""
@@ -217,14 +217,14 @@ class Backlog:
 
     def close(self) -> None:
         """Let go of every spool; one that is not settled stays for the next logger. May be called twice."""
-        self.inheritance.let_go()
+        self.orphans.let_go()
         self.spools.append(None)
         if (spool := self.spools[0]) is not None:
             spool.close()
 
     def forget(self) -> None:
         """Close our copies of the files, in a forked child: the spools are the parent's."""
-        self.inheritance.let_go(is_ours=False)
+        self.orphans.let_go(is_ours=False)
         self.spools.append(None)
         if (spool := self.spools[0]) is not None:
             spool.forget()

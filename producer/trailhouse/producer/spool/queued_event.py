@@ -20,7 +20,7 @@ class Delivery(NamedTuple):
     offset: int
 
 
-class Source(Protocol):
+class SpoolHandle(Protocol):
     """A spool that events are sent from, told how far they are settled.
 
     Attributes:
@@ -36,7 +36,7 @@ class Source(Protocol):
 
 
 class QueuedEvent(msgspec.Struct, eq=False, weakref=True):
-    """One event, until it is settled; under the outbox's lock once it is logged.
+    """One event, until it is settled; under the send queue's lock once it is logged.
 
     Attributes:
         event_id: Empty where the event was read from a spool.
@@ -50,7 +50,7 @@ class QueuedEvent(msgspec.Struct, eq=False, weakref=True):
     record: bytes
     number: int = 0
     place: int = 0
-    source: Source | None = None
+    source: SpoolHandle | None = None
     delivery: Delivery | None = None
     refusal: DeliveryError | None = None
     wakers: list[Callable[[], object]] | None = None

@@ -1,4 +1,4 @@
-"""Reads a spool in order, from a place on: for its sender, for an heir, and for who looks into it."""
+"""Reads a spool in order, from a place on: for its sender, for who adopts it, and for who looks into it."""
 
 import os
 from collections.abc import Iterator

@@ -152,7 +152,7 @@ def folders(root: Path) -> list[Path]:
     return survey(root).folders
 
 
-def take_turn(root: Path, destination: Destination) -> OpenFile | None:
+def acquire_adoption_lease(root: Path, destination: Destination) -> OpenFile | None:
     """Return the open file that makes us the one to adopt spools for *destination*; None if another is.
 
     Raises:

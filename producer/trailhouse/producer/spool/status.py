@@ -57,8 +57,10 @@ def spools_status(root: Path) -> SpoolsStatus:
         except SpoolUnavailableError as error:
             refused[path.name] = str(error)
     with translated(root):
-        aside = root / SET_ASIDE
-        kept = [file.lstat().st_size for file in aside.iterdir()] if aside.is_dir() else []
+        quarantine = root / SET_ASIDE
+        kept = (
+            [file.lstat().st_size for file in quarantine.iterdir()] if quarantine.is_dir() else []
+        )
     return SpoolsStatus(
         folder=str(root),
         spools=tuple(spools),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from trailhouse.producer import telemetry
 from trailhouse.producer.context import described
-from trailhouse.producer.object_fields import envelope_of, read
+from trailhouse.producer.object_fields import context_fields, read
 from trailhouse.producer.telemetry.reported_events import ReportedEvents, tell_unlogged
 from trailhouse.schemas.errors import InvalidEventError
 from trailhouse.schemas.unencodable import marked
@@ -69,7 +69,7 @@ def detach(logger: RunEvents) -> None:
 
 def _bind_marked(bind: Callable[..., Binding], run: object, session: object) -> Binding:
     """Bind what the run's own events have: in its block nothing must pass for the run's around it."""
-    fields = marked(envelope_of(described(run), described(session)))
+    fields = marked(context_fields(described(run), described(session)))
     return bind(
         session=fields.get("session_id"),
         run=fields.get("run_id"),
@@ -104,7 +104,7 @@ def _log_adapter_event(events: ReportedEvents, run: object, session: object, eve
         data = {key: value for key, value in event.items() if key not in ("type", "metadata")}
     events.log_fields(
         {
-            **envelope_of(described(run), described(session)),
+            **context_fields(described(run), described(session)),
             "type": read(event, "type"),
             "data": data,
             "metadata": read(event, "metadata"),

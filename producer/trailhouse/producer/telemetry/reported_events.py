@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from trailhouse.producer.context import described
-from trailhouse.producer.object_fields import envelope_of
+from trailhouse.producer.object_fields import context_fields
 from trailhouse.producer.run_events import RunEvents
 from trailhouse.schemas.draft import EventDraft
 from trailhouse.schemas.errors import InvalidEventError, TrailhouseError
@@ -61,7 +61,7 @@ def tell_unlogged(name: str, run: object, session: object, error: Exception) -> 
     """Say in our log which event of which run is not audited, and why."""
     # Our own errors name fields and rules; the text of a foreign one can hold what must not be logged.
     reason = str(error) if isinstance(error, TrailhouseError) else kind_of(error)
-    ids = envelope_of(described(run), described(session))
+    ids = context_fields(described(run), described(session))
     log.error(
         "%s of run %s in session %s is not audited: %s",
         ascii(name)[1:-1][:SHOWN_CHARACTERS],

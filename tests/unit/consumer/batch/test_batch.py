@@ -11,7 +11,7 @@ from blocks import values_of
 from kafka_records import Record, empty_batch
 from trailhouse.broker.origin import Origin
 from trailhouse.consumer.batch.batch import (
-    MAX_MISFITS,
+    MAX_REJECTED_ENVELOPES,
     Batch,
     event_keys,
     rows_of,
@@ -105,16 +105,16 @@ def test_an_event_that_fits_no_column_is_a_bad_record(monkeypatch: pytest.Monkey
 
 
 def test_when_no_event_fits_the_columns_are_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many misfits and not one event that fits is a mistake of ours, and nothing of it may be committed."""
+    """Many rejected and not one event that fits is a mistake of ours, and nothing of it may be committed."""
     monkeypatch.setattr("trailhouse.consumer.batch.rows.MAX_SCHEMA_VERSION", 1_000_000)
     too_new = EVENT.record.replace(b'"schema_version":1', b'"schema_version":70000')
     batch, _ = empty_batch()
     with pytest.raises(OverflowError):
-        batch.add([Record(too_new, 0, offset) for offset in range(MAX_MISFITS)])
+        batch.add([Record(too_new, 0, offset) for offset in range(MAX_REJECTED_ENVELOPES)])
 
 
 def test_bad_records_stand_beside_the_events() -> None:
-    """A record that is no event is kept with its reason, and the events around it are rows."""
+    """A record that is not an event is kept with its reason, and the events around it are rows."""
     batch, _ = empty_batch()
     batch.add(
         [

@@ -10,7 +10,7 @@ import pytest
 
 from kafka_records import batch_of
 from trailhouse.consumer.batch.batch import Batch
-from trailhouse.consumer.batch.inflight import Launcher
+from trailhouse.consumer.batch.inflight import BatchInserter
 from trailhouse.consumer.batch.writer import Stored
 from trailhouse.consumer.monitoring.health import Health
 from trailhouse.consumer.monitoring.metrics import WorkerMetrics
@@ -39,9 +39,9 @@ def fail_before(last: int, number: int) -> None:
 
 
 @contextmanager
-def launcher(health: Health) -> Generator[Launcher]:
-    """Return a launcher whose ClickHouse always answers."""
-    made = Launcher(health, WorkerMetrics(), lambda: None)
+def inserter(health: Health) -> Generator[BatchInserter]:
+    """Return a inserter whose ClickHouse always answers."""
+    made = BatchInserter(health, WorkerMetrics(), lambda: None)
     try:
         yield made
     finally:
@@ -62,10 +62,10 @@ def test_the_same_batch_is_written_again(error: Exception) -> None:
         seen.append(health.report()["clickhouse"] == {"state": "away", "reason": str(error)})
 
     writing = Writing(attempt)
-    with launcher(health) as launch:
-        flight = launch.launch(batch_of([b"x"]), writing)
-        assert flight.wait(DEADLINE_SECONDS), "expected the batch to land"
-        assert flight.outcome() == Stored(1, 0)
+    with inserter(health) as insert:
+        inflight = insert.insert(batch_of([b"x"]), writing)
+        assert inflight.wait(DEADLINE_SECONDS), "expected the batch to land"
+        assert inflight.outcome() == Stored(1, 0)
     assert writing.attempts == 3
     assert seen == [True]
     assert health.report()["clickhouse"] == {"state": "ready"}
@@ -89,8 +89,8 @@ def test_what_failed_is_let_go_before_the_next_attempt() -> None:
     was_collecting = gc.isenabled()
     gc.disable()
     try:
-        with launcher(Health()) as launch:
-            assert launch.launch(batch_of([b"x"]), Writing(attempt)).wait(DEADLINE_SECONDS)
+        with inserter(Health()) as insert:
+            assert insert.insert(batch_of([b"x"]), Writing(attempt)).wait(DEADLINE_SECONDS)
     finally:
         if was_collecting:
             gc.enable()
@@ -106,14 +106,14 @@ def test_given_up_after_the_attempt_that_runs() -> None:
         go_on.wait(DEADLINE_SECONDS)
         raise StorageUnavailableError("away")
 
-    with launcher(Health()) as launch:
-        flight = launch.launch(batch_of([b"x"]), Writing(attempt))
+    with inserter(Health()) as insert:
+        inflight = insert.insert(batch_of([b"x"]), Writing(attempt))
         assert running.wait(DEADLINE_SECONDS)
-        flight.give_up()
-        assert not flight.wait(0.05), "expected the attempt to go on"
+        inflight.give_up()
+        assert not inflight.wait(0.05), "expected the attempt to go on"
         go_on.set()
-        assert flight.wait(DEADLINE_SECONDS)
-        assert flight.outcome() is None
+        assert inflight.wait(DEADLINE_SECONDS)
+        assert inflight.outcome() is None
 
 
 def test_a_mistake_of_the_program_reaches_the_caller() -> None:
@@ -122,8 +122,8 @@ def test_a_mistake_of_the_program_reaches_the_caller() -> None:
     def attempt(_number: int) -> None:
         raise ZeroDivisionError
 
-    with launcher(Health()) as launch:
-        flight = launch.launch(batch_of([b"x"]), Writing(attempt))
-        assert flight.wait(DEADLINE_SECONDS)
+    with inserter(Health()) as insert:
+        inflight = insert.insert(batch_of([b"x"]), Writing(attempt))
+        assert inflight.wait(DEADLINE_SECONDS)
         with pytest.raises(ZeroDivisionError):
-            flight.outcome()
+            inflight.outcome()

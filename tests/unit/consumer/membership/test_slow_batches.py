@@ -11,7 +11,7 @@ from trailhouse.consumer.membership import slow_batches
 from trailhouse.consumer.membership.slow_batches import (
     CALM_SECONDS,
     LATE_SECONDS,
-    HeldUp,
+    SlowBatchWatch,
     may_be_large,
 )
 from trailhouse.consumer.membership.source import Failure, KafkaSource
@@ -27,7 +27,7 @@ def batch(codec: str, size_bytes: int) -> RawBatch:
 
 
 class Source:
-    """What `HeldUp` asks of a source."""
+    """What `SlowBatchWatch` asks of a source."""
 
     def __init__(self) -> None:
         self.failing: dict[int, Failure] = {}
@@ -66,7 +66,7 @@ class Scene:
         self.now_seconds = 0.0
         self.may_answer = threading.Event()
         monkeypatch.setattr(slow_batches, "batches_at", self._batches_at)
-        self.held_up = HeldUp(
+        self.slow_batches = SlowBatchWatch(
             cast("KafkaSource", self.source), KafkaConfig(), lambda: self.now_seconds
         )
 
@@ -83,7 +83,7 @@ class Scene:
         end = self.now_seconds + seconds
         while self.now_seconds < end:
             self.now_seconds += STEP_SECONDS
-            self.held_up.step(self.read_to.__getitem__, is_reading=is_reading)
+            self.slow_batches.step(self.read_to.__getitem__, is_reading=is_reading)
 
     def answer(self) -> None:
         """Wait for the answer that is open, and take a turn."""

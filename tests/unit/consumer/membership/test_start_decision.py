@@ -1,10 +1,10 @@
-"""The verdict on a partition's offsets: where to read from, and what is wrong. Every rule once."""
+"""The decision on a partition's offsets: where to read from, and what is wrong. Every rule once."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trailhouse.consumer.membership.start_decision import Place, judge
+from trailhouse.consumer.membership.start_decision import PartitionState, decide_start
 
 
 def place(
@@ -12,9 +12,9 @@ def place(
     log: tuple[int, int],
     stored_until: int | None = None,
     earlier_until: int | None = None,
-) -> Place:
+) -> PartitionState:
     """Return partition 3 with these offsets."""
-    return Place(3, committed, *log, stored_until, earlier_until)
+    return PartitionState(3, committed, *log, stored_until, earlier_until)
 
 
 @pytest.mark.parametrize(
@@ -62,11 +62,11 @@ def place(
         pytest.param(place(0, (0, 0)), 0, [], id="nothing at all"),
     ],
 )
-def test_each_rule(where: Place, start: int, findings: list[tuple[str, int, int]]) -> None:
+def test_each_rule(where: PartitionState, start: int, findings: list[tuple[str, int, int]]) -> None:
     """Start and findings are what the module's docstring says."""
-    verdict = judge(where)
-    found = [(each.kind, each.first_offset, each.last_offset) for each in verdict.findings]
-    assert (verdict.start, found) == (start, findings)
+    decision = decide_start(where)
+    found = [(each.kind, each.first_offset, each.last_offset) for each in decision.findings]
+    assert (decision.start, found) == (start, findings)
 
 
 offsets = st.integers(0, 40)
@@ -80,16 +80,16 @@ def test_nothing_is_skipped_in_silence(
     if committed is not None and stored is not None:
         stored = min(stored, committed)
     earlier = None if stored is not None else earlier
-    verdict = judge(place(committed, (low, low + size), stored, earlier or None))
-    assert verdict.start >= low
+    decision = decide_start(place(committed, (low, low + size), stored, earlier or None))
+    assert decision.start >= low
     known = committed if stored is None or stored == committed else stored
     if earlier or known is None or (committed or 0) > low + size:
         known = stored or (0 if committed is None else low)
     expired: set[int] = set()
-    for found in verdict.findings:
+    for found in decision.findings:
         if found.kind == "expired":
             expired |= set(range(found.first_offset, found.last_offset + 1))
-    missing = set(range(known, verdict.start)) - expired
+    missing = set(range(known, decision.start)) - expired
     assert not missing, f"skipped without a word: {sorted(missing)}"
 
 
@@ -99,5 +99,5 @@ def test_a_finding_is_never_empty() -> None:
         found.first_offset <= found.last_offset
         for committed in (None, 0, 3, 9)
         for stored in (None, 0, 3)
-        for found in judge(place(committed, (2, 5), stored)).findings
+        for found in decide_start(place(committed, (2, 5), stored)).findings
     )

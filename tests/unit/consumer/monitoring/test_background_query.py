@@ -7,7 +7,7 @@ import pytest
 
 from trailhouse.consumer.monitoring.background_query import BackgroundQuery, ask_until_answered
 from trailhouse.consumer.monitoring.health import Health
-from trailhouse.consumer.monitoring.heartbeat import Progress
+from trailhouse.consumer.monitoring.heartbeat import Heartbeat
 from trailhouse.schemas.backoff import Backoff
 from trailhouse.schemas.errors import (
     IntegrityError,
@@ -49,17 +49,17 @@ class Stuck:
 
 def test_what_is_away_is_asked_again_and_health_says_so() -> None:
     """A question is asked until there is an answer; meanwhile the part is said to be away."""
-    health, progress = Health(), Progress()
-    query = ask_until_answered(in_turn(StorageUnavailableError("away"), 7), health, progress)
+    health, heartbeat = Health(), Heartbeat()
+    query = ask_until_answered(in_turn(StorageUnavailableError("away"), 7), health, heartbeat)
     assert query.wait(DEADLINE_SECONDS)
     assert query.answer() == 7
     assert health.report()["clickhouse"] == {"state": "away", "reason": "away"}
-    assert progress.waits == 1
+    assert heartbeat.waits == 1
 
 
 def test_a_final_error_is_raised_where_the_answer_is_asked_for() -> None:
     """Whoever waits for the answer meets what ended the question."""
-    query = ask_until_answered(in_turn(IntegrityError("gone")), Health(), Progress())
+    query = ask_until_answered(in_turn(IntegrityError("gone")), Health(), Heartbeat())
     assert query.wait(DEADLINE_SECONDS)
     with pytest.raises(IntegrityError, match="gone"):
         query.answer()

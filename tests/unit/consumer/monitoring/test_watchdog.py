@@ -2,33 +2,33 @@
 
 import threading
 
-from trailhouse.consumer.monitoring.heartbeat import Progress
+from trailhouse.consumer.monitoring.heartbeat import Heartbeat
 from trailhouse.consumer.monitoring.partition_stalls import PartitionStalls
-from trailhouse.consumer.monitoring.watchdog import Stillness, Watchdog
+from trailhouse.consumer.monitoring.watchdog import StallTimer, Watchdog
 from worker_process import eventually
 
 
 def test_stillness_ends_with_a_turn() -> None:
     """What no turn came for adds up, and a turn ends it."""
-    progress = Progress()
-    stillness = Stillness(progress, tick_seconds=1.0)
-    seen = [stillness.seconds_after(1.0), stillness.seconds_after(1.0)]
-    progress.turned()
-    seen.append(stillness.seconds_after(1.0))
+    heartbeat = Heartbeat()
+    stall_timer = StallTimer(heartbeat, tick_seconds=1.0)
+    seen = [stall_timer.seconds_after(1.0), stall_timer.seconds_after(1.0)]
+    heartbeat.turned()
+    seen.append(stall_timer.seconds_after(1.0))
     assert seen == [1.0, 2.0, 0.0]
 
 
 def test_a_process_that_was_stopped_gets_time() -> None:
     """An hour in which the whole process was stopped is not an hour of standing still."""
-    stillness = Stillness(Progress(), tick_seconds=1.0)
-    assert stillness.seconds_after(3_600.0) == 2.0
+    stall_timer = StallTimer(Heartbeat(), tick_seconds=1.0)
+    assert stall_timer.seconds_after(3_600.0) == 2.0
 
 
 LOOKS = 60
 """Three times as many as a watchdog takes until it bites."""
 
 
-class Turning(Progress):
+class Turning(Heartbeat):
     """An ingest thread that has turned whenever it is looked at, however busy the machine is."""
 
     looks = 0
@@ -40,13 +40,13 @@ class Turning(Progress):
 
     @turns.setter
     def turns(self, _turns: int) -> None:
-        """Take the first value that `Progress` gives it for what it is."""
+        """Take the first value that `Heartbeat` gives it for what it is."""
 
 
-def reason_of(progress: Progress, attempt_seconds: float = 0.0) -> str:
+def reason_of(heartbeat: Heartbeat, attempt_seconds: float = 0.0) -> str:
     """Return why a watchdog of 0.3 s bites."""
     reasons: list[str] = []
-    dog = Watchdog(progress, 0.3, attempt_seconds, reasons.append)
+    dog = Watchdog(heartbeat, 0.3, attempt_seconds, reasons.append)
     dog.start()
     eventually(lambda: reasons, "a bite")
     dog.stop()
@@ -55,19 +55,19 @@ def reason_of(progress: Progress, attempt_seconds: float = 0.0) -> str:
 
 def test_it_bites_a_thread_that_hangs() -> None:
     """After its time without a turn there is one reason, however long a statement may take."""
-    assert "has hung" in reason_of(Progress(), attempt_seconds=60.0)
+    assert "has hung" in reason_of(Heartbeat(), attempt_seconds=60.0)
 
 
 def test_it_bites_when_one_partition_stands_still() -> None:
     """A loop that turns is bitten for its worst partition, but never while a statement still has time."""
-    progress = Turning()
-    progress.stalled_seconds = {0: 0.0, 7: 0.5, 8: 0.4}
-    assert "no progress of partition 7" in reason_of(progress)
+    heartbeat = Turning()
+    heartbeat.stalled_seconds = {0: 0.0, 7: 0.5, 8: 0.4}
+    assert "no progress of partition 7" in reason_of(heartbeat)
     reasons: list[str] = []
-    dog = Watchdog(progress, 0.3, 60.0, reasons.append)
-    seen = progress.looks
+    dog = Watchdog(heartbeat, 0.3, 60.0, reasons.append)
+    seen = heartbeat.looks
     dog.start()
-    eventually(lambda: progress.looks > seen + LOOKS, f"{LOOKS} looks")
+    eventually(lambda: heartbeat.looks > seen + LOOKS, f"{LOOKS} looks")
     dog.stop()
     assert reasons == []
 
@@ -101,5 +101,5 @@ def test_what_does_not_wait_or_is_excused_does_not_stall() -> None:
 def test_zero_seconds_is_never() -> None:
     """Switched off, no thread is made."""
     before = threading.active_count()
-    Watchdog(Progress(), 0.0).start()
+    Watchdog(Heartbeat(), 0.0).start()
     assert threading.active_count() == before

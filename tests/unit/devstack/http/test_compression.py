@@ -15,7 +15,7 @@ CODINGS = ("gzip", "zstd", "lz4")
     pieces=st.lists(st.binary(max_size=200), max_size=5), cut=st.integers(min_value=1, max_value=50)
 )
 def test_what_is_written_is_read(coding: str, pieces: list[bytes], cut: int) -> None:
-    """Reading gives what was written, wherever the pieces are cut, for one frame or two in a row."""
+    """BoundedConsumer gives what was written, wherever the pieces are cut, for one frame or two in a row."""
     body = b""
     for _ in range(2):
         write = compressor(coding)

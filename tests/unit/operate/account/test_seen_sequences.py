@@ -1,10 +1,10 @@
-"""Numbers are found in what is no event too, and a million of them take no room."""
+"""Numbers are found in what is not an event too, and a million of them take no room."""
 
 import pytest
 
 from balancing import numbered
 from trailhouse.operate.account import seen_sequences
-from trailhouse.operate.account.seen_sequences import Numbered, Sightings, number_of
+from trailhouse.operate.account.seen_sequences import Numbered, SeenSequences, number_of
 from trailhouse.schemas.ranges import Ranges
 
 
@@ -29,7 +29,7 @@ def test_a_number_is_read_from_what_is_no_event_too(
 def test_sightings_are_a_set_whatever_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compacted on the way or not, the numbers of each producer and of the session are exact."""
     monkeypatch.setattr(seen_sequences, "COMPACT_AFTER_NUMBERS", 4)
-    seen = Sightings("mine")
+    seen = SeenSequences("mine")
     for number in (5, 1, 3, 9, 2, 5, 4, 8, 0):
         seen.add(numbered("p", [number], "mine" if number % 2 else "other")[0])
     seen.add(numbered("q", [7], "other")[0])

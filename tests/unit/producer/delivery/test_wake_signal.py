@@ -5,46 +5,46 @@ from types import FrameType
 
 import pytest
 
-from trailhouse.producer.delivery.send_queue import Outbox
-from trailhouse.producer.delivery.wake_signal import Bell
+from trailhouse.producer.delivery.send_queue import SendQueue
+from trailhouse.producer.delivery.wake_signal import WakeSignal
 from trailhouse.producer.receipt import Receipt
 from trailhouse.schemas.errors import DeliveryTimeoutError
 
 
-def logged(outbox: Outbox) -> Receipt:
+def logged(queue: SendQueue) -> Receipt:
     """Log some event; return its receipt."""
-    newest = outbox.journal.newest()
-    queued = outbox.journal.append(newest, newest.seq, "id", b"session", b"record")
+    newest = queue.journal.newest()
+    queued = queue.journal.append(newest, newest.seq, "id", b"session", b"record")
     assert queued is not None, "expected nobody else to be faster"
-    outbox.ring(6)
-    return Receipt(outbox, queued)
+    queue.ring(6)
+    return Receipt(queue, queued)
 
 
 def test_a_ring_ends_one_wait() -> None:
     """A ring is kept until somebody waits, and several before that are one."""
-    bell = Bell()
-    bell.ring()
-    bell.ring()
+    wake_signal = WakeSignal()
+    wake_signal.ring()
+    wake_signal.ring()
 
-    assert bell.wait(0), "expected the ring before the wait to end it"
-    assert not bell.wait(0.01), "expected two rings to end one wait"
+    assert wake_signal.wait(0), "expected the ring before the wait to end it"
+    assert not wake_signal.wait(0.01), "expected two rings to end one wait"
 
 
 def test_a_signal_handler_may_ring_at_any_instant() -> None:
     """A handler that rings in the middle of a ring does not wait for it."""
-    bell, handled = Bell(), 0
+    wake_signal, handled = WakeSignal(), 0
 
     def handler(_number: int, _frame: FrameType | None) -> None:
         nonlocal handled
         handled += 1
-        bell.ring()
+        wake_signal.ring()
 
     before = signal.signal(signal.SIGALRM, handler)
     signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
     try:
         while handled < 50:
-            bell.ring()
-            bell.wait(0)
+            wake_signal.ring()
+            wake_signal.wait(0)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
@@ -52,32 +52,32 @@ def test_a_signal_handler_may_ring_at_any_instant() -> None:
 
 def test_what_comes_while_the_sender_rests_wakes_it() -> None:
     """An event rings once, and one that comes in the same turn does not."""
-    outbox = Outbox(10, 1_000)
-    logged(outbox)
-    assert not outbox.bell.wait(0), "expected no ring while the sender takes its turns"
+    queue = SendQueue(10, 1_000)
+    logged(queue)
+    assert not queue.wake_signal.wait(0), "expected no ring while the sender takes its turns"
 
-    outbox.is_resting = True
-    logged(outbox)
+    queue.is_resting = True
+    logged(queue)
 
-    assert outbox.bell.wait(0), "expected a ring for what comes while the sender rests"
-    assert not outbox.is_resting
+    assert queue.wake_signal.wait(0), "expected a ring for what comes while the sender rests"
+    assert not queue.is_resting
 
 
 def test_somebody_who_waits_is_counted_until_they_give_up() -> None:
     """The sender sees that an answer is awaited, from its first instant to its last."""
-    outbox = Outbox(10, 1_000)
-    receipt = logged(outbox)
+    queue = SendQueue(10, 1_000)
+    receipt = logged(queue)
     counted: list[int] = []
 
-    class Noting(Bell):
+    class Noting(WakeSignal):
         def ring(self) -> None:
-            counted.append(outbox.awaited)
+            counted.append(queue.awaited)
             super().ring()
 
-    outbox.bell = Noting()
+    queue.wake_signal = Noting()
     with pytest.raises(DeliveryTimeoutError):
         receipt.result(0.05)
 
-    assert outbox.bell.wait(0), "expected a ring by the one who waits"
+    assert queue.wake_signal.wait(0), "expected a ring by the one who waits"
     assert counted == [1]
-    assert outbox.awaited == 0
+    assert queue.awaited == 0

@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 
 from trailhouse.cli.spool import spool_app
 from trailhouse.producer import AuditLogger, ProducerConfig
-from trailhouse.producer.delivery.send_queue import Outbox
+from trailhouse.producer.delivery.send_queue import SendQueue
 from trailhouse.producer.spool.folder import SpoolFolder, remove_unfinished, segments
 from trailhouse.producer.spool.frame import frame
-from trailhouse.producer.spool.queue import Backlog
+from trailhouse.producer.spool.queue import SpoolQueue
 from trailhouse.producer.spool.reader import SpoolReader
 from trailhouse.producer.spool.root import folders, survey
 from trailhouse.producer.spool.status import SpoolStatus, spools_status
@@ -193,20 +193,20 @@ def test_a_spool_that_nobody_knows_where_to_send_is_told_once(
     if content is not None:
         (path / "destination").write_bytes(content)
         (path / "destination").chmod(0o600)
-    outbox = Outbox(9, 9_999, Backlog(config_of(tmp_path), "test"))
-    assert not outbox.has_orphans()
-    assert not any(outbox.adopt() for _ in range(2))
+    queue = SendQueue(9, 9_999, SpoolQueue(config_of(tmp_path), "test"))
+    assert not queue.has_orphans()
+    assert not any(queue.adopt() for _ in range(2))
 
     [told] = [record.message for record in caplog.records if record.name == SAYS_WHAT_IS_LEFT]
     assert path.name in told
     assert "`trailhouse spool drain --any-destination`" in told
-    assert outbox.stats().unreadable_spools_total == 1
+    assert queue.stats().unreadable_spools_total == 1
     found = spools_status(tmp_path)
     assert (found.unknown_destinations, found.spools[0].events) == (1, 3)
     result = CliRunner().invoke(spool_app, ["status", "--spool-dir", str(tmp_path)])
     assert "--any-destination" in result.output
-    outbox.close()
-    drains = Outbox(9, 9_999, Backlog(config_of(tmp_path), "test"))
+    queue.close()
+    drains = SendQueue(9, 9_999, SpoolQueue(config_of(tmp_path), "test"))
     assert drains.adopt(any_destination=True)
     drains.close()
 
@@ -217,10 +217,10 @@ def test_a_live_spool_is_no_riddle(tmp_path: Path, caplog: pytest.LogCaptureFixt
     audit.log("tick", session_id="s")
     [path] = folders(tmp_path)
     (path / "destination").unlink()
-    outbox = Outbox(9, 9_999, Backlog(config_of(tmp_path), "test"))
-    assert not outbox.adopt()
+    queue = SendQueue(9, 9_999, SpoolQueue(config_of(tmp_path), "test"))
+    assert not queue.adopt()
     assert [record for record in caplog.records if record.name == SAYS_WHAT_IS_LEFT] == []
-    outbox.close()
+    queue.close()
     audit.close(0)
 
 

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from trailhouse.broker.batch_headers import batch_at
-from trailhouse.broker.placeholder import StandIn, unreadable
+from trailhouse.broker.placeholder import Placeholder, unreadable
 from trailhouse.consumer.batch.incidents import Incidents
 from trailhouse.consumer.batch.ledger import NO_LIMIT, Ledger
-from trailhouse.consumer.monitoring.incident import Finding
+from trailhouse.consumer.monitoring.incident import Incident
 from trailhouse.schemas.config import KafkaConfig
 from trailhouse.schemas.errors import UnreadableBatchError
 
@@ -17,11 +17,11 @@ FETCH_SECONDS = 10.0
 class Passage(NamedTuple):
     """How a partition goes on: what is quarantined, if anything, and from which offset it is read then."""
 
-    stand_in: StandIn | None
+    placeholder: Placeholder | None
     next_offset: int
 
 
-class Examination:
+class PoisonPillInspection:
     """Looks at batches that cannot be opened. Its methods block, and may be called again."""
 
     def __init__(self, kafka: KafkaConfig, ledger: Ledger, incidents: Incidents) -> None:
@@ -48,19 +48,25 @@ class Examination:
                 f"partition {partition}: the batch at offset {offset} is damaged ({why}), and its end is not"
                 " to be seen before another follows; `trailhouse skip` passes it over"
             )
-        stand_in = unreadable(partition, offset, batch, why)
-        self.note(stand_in)
-        return Passage(stand_in, stand_in.last_offset + 1)
+        placeholder = unreadable(partition, offset, batch, why)
+        self.note(placeholder)
+        return Passage(placeholder, placeholder.last_offset + 1)
 
-    def note(self, stand_in: StandIn) -> None:
-        """Write down that *stand_in* is passed over; acknowledged on return.
+    def note(self, placeholder: Placeholder) -> None:
+        """Write down that *placeholder* is passed over; acknowledged on return.
 
         Raises:
             StorageError: ClickHouse is away (retriable) or refuses (permanent); note it again.
         """
-        found = Finding("unreadable", stand_in.number, stand_in.first_offset, stand_in.last_offset)
-        self._incidents.tell(self._incidents.note([found], _reason(stand_in)), _reason(stand_in))
+        found = Incident(
+            "unreadable", placeholder.number, placeholder.first_offset, placeholder.last_offset
+        )
+        self._incidents.tell(
+            self._incidents.note([found], _reason(placeholder)), _reason(placeholder)
+        )
 
 
-def _reason(stand_in: StandIn) -> Callable[[Finding], str]:
-    return lambda _: f"{stand_in.reason}; it is in quarantine, and the partition goes on after it"
+def _reason(placeholder: Placeholder) -> Callable[[Incident], str]:
+    return lambda _: (
+        f"{placeholder.reason}; it is in quarantine, and the partition goes on after it"
+    )

@@ -7,36 +7,36 @@ read by a child process first.
 from collections.abc import Callable
 
 from trailhouse.consumer.batch.batch import Batch
-from trailhouse.consumer.membership.poison_pills.inspection import Examination, Passage
-from trailhouse.consumer.membership.poison_pills.subprocess_reader import IsolatedReading
+from trailhouse.consumer.membership.poison_pills.inspection import Passage, PoisonPillInspection
+from trailhouse.consumer.membership.poison_pills.subprocess_reader import SubprocessReader
 from trailhouse.consumer.membership.source import KafkaSource
 from trailhouse.consumer.monitoring.background_query import BackgroundQuery, ask_until_answered
 from trailhouse.consumer.monitoring.health import Health
-from trailhouse.consumer.monitoring.heartbeat import Progress
+from trailhouse.consumer.monitoring.heartbeat import Heartbeat
 from trailhouse.schemas.ranges import Range
 
 FAILURES_BEFORE_EXAMINATION = 3
 """What comes only once may be the network's fault."""
 
 
-class Detour:
+class PoisonPillRecovery:
     """Used by the one thread that reads *source*; nothing here blocks."""
 
     def __init__(
         self,
         source: KafkaSource,
-        examination: Examination,
-        isolate: Callable[[dict[int, Range]], IsolatedReading],
+        inspection: PoisonPillInspection,
+        isolate: Callable[[dict[int, Range]], SubprocessReader],
         health: Health,
-        progress: Progress,
+        heartbeat: Heartbeat,
     ) -> None:
         self._source = source
-        self._examination = examination
+        self._inspection = inspection
         self._health = health
-        self._progress = progress
+        self._heartbeat = heartbeat
         self._isolate = isolate
         self._open: dict[int, BackgroundQuery[Passage]] = {}
-        self._isolated: IsolatedReading | None = None
+        self._subprocess_reader: SubprocessReader | None = None
         self._ends: dict[int, int] = {}
 
     def step(self, batch: Batch, next_offset: Callable[[int], int]) -> None:
@@ -50,11 +50,11 @@ class Detour:
             BrokerUnavailableError: Kafka failed. Retriable with a new source.
         """
         suspects = {n: each.suspect for n, each in self._source.failing.items() if each.suspect}
-        if suspects and self._isolated is None:
+        if suspects and self._subprocess_reader is None:
             self._ends = {number: part.last + 1 for number, part in suspects.items()}
-            self._isolated = self._isolate(suspects)
-        if self._isolated is not None:
-            self._take(self._isolated, batch)
+            self._subprocess_reader = self._isolate(suspects)
+        if self._subprocess_reader is not None:
+            self._take(self._subprocess_reader, batch)
         for number, failure in list(self._source.failing.items()):
             if failure.suspect is not None:
                 continue
@@ -68,29 +68,29 @@ class Detour:
         for question in self._open.values():
             question.stop()
         self._open.clear()
-        if self._isolated is not None:
-            self._isolated.drop()
-            self._isolated = None
+        if self._subprocess_reader is not None:
+            self._subprocess_reader.drop()
+            self._subprocess_reader = None
 
-    def _take(self, isolated: IsolatedReading, batch: Batch) -> None:
-        while not batch.is_full and (chunk := isolated.take()) is not None:
+    def _take(self, subprocess_reader: SubprocessReader, batch: Batch) -> None:
+        while not batch.is_full and (chunk := subprocess_reader.take()) is not None:
             batch.add(chunk.records)
-            if chunk.stand_in is not None:
-                batch.add_stand_in(chunk.stand_in)
-                self._ends[chunk.stand_in.number] = max(
-                    self._ends[chunk.stand_in.number], chunk.stand_in.last_offset + 1
+            if chunk.placeholder is not None:
+                batch.add_placeholder(chunk.placeholder)
+                self._ends[chunk.placeholder.number] = max(
+                    self._ends[chunk.placeholder.number], chunk.placeholder.last_offset + 1
                 )
             for number in chunk.through:
                 if number in self._ends:
                     self._source.go_on(number, self._ends.pop(number))
         if not self._ends:
-            isolated.drop()
-            self._isolated = None
+            subprocess_reader.drop()
+            self._subprocess_reader = None
 
     def _ask(self, number: int, offset: int, why: str) -> BackgroundQuery[Passage]:
-        examination = self._examination
+        inspection = self._inspection
         return ask_until_answered(
-            lambda: examination.passage(number, offset, why), self._health, self._progress
+            lambda: inspection.passage(number, offset, why), self._health, self._heartbeat
         )
 
     def _finish(self, number: int, batch: Batch) -> None:
@@ -98,8 +98,8 @@ class Detour:
         if not question.is_answered:
             return
         del self._open[number]
-        stand_in, next_offset = question.answer()
-        if stand_in is not None:
-            batch.add_stand_in(stand_in)
+        placeholder, next_offset = question.answer()
+        if placeholder is not None:
+            batch.add_placeholder(placeholder)
         self._source.go_on(number, next_offset)
         self._health.note_ready("kafka")

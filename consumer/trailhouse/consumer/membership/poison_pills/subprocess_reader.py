@@ -16,9 +16,9 @@ import msgspec
 import structlog
 
 from trailhouse.broker.options import consumer_options
-from trailhouse.broker.placeholder import Received, StandIn, deadly
+from trailhouse.broker.placeholder import Placeholder, Received, deadly
 from trailhouse.consumer.batch.batch import Limits
-from trailhouse.consumer.membership.poison_pills.inspection import Examination
+from trailhouse.consumer.membership.poison_pills.inspection import PoisonPillInspection
 from trailhouse.consumer.membership.poison_pills.subprocess_main import (
     LENGTH_BYTES,
     OUT_OF_MEMORY,
@@ -34,6 +34,7 @@ RETRY_SECONDS = 2.0
 DONE, SILENT = "done", "silent"
 DIED = "a process that read it died"
 DIED_DECODING = "a process that decoded it died"
+CHILD_MODULE = "trailhouse.consumer.membership.poison_pills.subprocess_main"
 
 
 class SentRecord(NamedTuple):
@@ -68,11 +69,11 @@ class Chunk(NamedTuple):
     """Records of partitions in order, or one stand-in; *through* are partitions of which no more comes."""
 
     records: list[Received]
-    stand_in: StandIn | None = None
+    placeholder: Placeholder | None = None
     through: tuple[int, ...] = ()
 
 
-class IsolatedReading:
+class SubprocessReader:
     """Reads ranges in a thread of its own and keeps few chunks in hand. Used by one other thread."""
 
     def __init__(
@@ -80,13 +81,13 @@ class IsolatedReading:
         kafka: KafkaConfig,
         worker: WorkerConfig,
         ranges: Mapping[int, Range],
-        examination: Examination,
+        inspection: PoisonPillInspection,
     ) -> None:
         self._kafka = kafka
         self._options = consumer_options(kafka, worker)
         self._limits = Limits.of(worker)
         self._left = dict(ranges)
-        self._examination = examination
+        self._inspection = inspection
         self._chunks: queue.Queue[Chunk] = queue.Queue(CHUNKS)
         self._blamed: tuple[int, int] | None = None
         self._error: Exception | None = None
@@ -146,12 +147,14 @@ class IsolatedReading:
     def _get_past(self, number: int, why: str) -> None:
         while number in self._left and not self._dropped.is_set():
             try:
-                stand_in, offset = self._examination.passage(number, self._left[number].first, why)
+                placeholder, offset = self._inspection.passage(
+                    number, self._left[number].first, why
+                )
             except (BrokerError, StorageError):
                 self._dropped.wait(RETRY_SECONDS)
                 continue
-            if stand_in is not None:
-                self._put(Chunk([], stand_in))
+            if placeholder is not None:
+                self._put(Chunk([], placeholder))
             self._advance(number, offset)
             return
 
@@ -163,12 +166,7 @@ class IsolatedReading:
         )
         begun: list[SentRecord] = []
         # -P: without it the child would import what lies in the working directory.
-        command = [
-            sys.executable,
-            "-P",
-            "-m",
-            "trailhouse.consumer.membership.poison_pills.subprocess_main",
-        ]
+        command = [sys.executable, "-P", "-m", CHILD_MODULE]
         pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
         with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=nowhere) as child:
             self._child = child
@@ -196,15 +194,15 @@ class IsolatedReading:
         self._blamed = begun[0][:2]
         return DIED_DECODING
 
-    def _quarantine(self, stand_in: StandIn) -> None:
+    def _quarantine(self, placeholder: Placeholder) -> None:
         while not self._dropped.is_set():
             try:
-                self._examination.note(stand_in)
+                self._inspection.note(placeholder)
             except StorageError:
                 self._dropped.wait(RETRY_SECONDS)
                 continue
-            self._put(Chunk([], stand_in))
-            self._advance(stand_in.number, stand_in.last_offset + 1)
+            self._put(Chunk([], placeholder))
+            self._advance(placeholder.number, placeholder.last_offset + 1)
             return
 
     def _hand_over(self, records: list[SentRecord]) -> None:
