@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fault_proxy import Verdict, http_proxy
+from fault_proxy import Action, http_proxy
 from fault_scene import Scene, numbered, pause, scene
 from faulty_programs import at
 from trailhouse.schemas import ClickHouseConfig, KafkaConfig
@@ -43,7 +43,7 @@ def test_lost_replies_and_a_zombie(stage: Scene) -> None:
     """Inserts whose answers get lost, and a worker stopped meanwhile: every look shows each event once."""
     with http_proxy(stage.place.database.url) as proxy:
 
-        def lose_the_first_two(query: str) -> Verdict:
+        def lose_the_first_two(query: str) -> Action:
             return "drop_reply" if "INSERT" in query and proxy.dropped < 2 else "pass"
 
         proxy.rule = lose_the_first_two

@@ -313,7 +313,7 @@ def test_small_events_are_not_refused_for_a_large_batch(kafka: KafkaConfig, fold
     found = [event.data["n"] for event in delivered(with_partitions(small, 1))]
     assert found == [n for n in range(200) if n != 77]
     assert (stats.refused_total, stats.acknowledged_total) == (1, 199)
-    assert status_of(folder).set_aside_bytes > 5_000
+    assert status_of(folder).quarantined_bytes > 5_000
 
 
 def test_an_event_over_the_segment_s_size_is_refused_alone(

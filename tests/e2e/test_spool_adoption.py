@@ -64,7 +64,7 @@ def test_a_flipped_bit_costs_one_event_and_is_told(
     with pytest.raises(SpoolDamagedError, match="1 events were damaged"):
         drained(producer_config(kafka, folder))
     assert len(set(range(100)) - set(numbers(kafka))) == 1
-    assert status_of(folder).set_aside_bytes > 200
+    assert status_of(folder).quarantined_bytes > 200
     assert "damaged bytes of a spool were set aside" in caplog.text
 
 
@@ -195,7 +195,7 @@ def test_an_adopted_event_that_the_client_refuses_stops_nobody(
     with pytest.raises(DeliveryRejectedError, match="refuses event"):
         audit.close()
     assert numbers(kafka) == [0, 2, 3]
-    assert [path.suffix for path in (folder / "set_aside").iterdir()] == [".refused"]
+    assert [path.suffix for path in (folder / "quarantine").iterdir()] == [".refused"]
 
 
 def test_a_copied_spool_is_sent_again_with_the_same_ids(kafka: KafkaConfig, folder: Path) -> None:

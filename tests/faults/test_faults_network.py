@@ -2,7 +2,7 @@
 
 import pytest
 
-from fault_proxy import NetworkFault, Verdict, http_proxy, http_status, is_insert, tcp_proxy
+from fault_proxy import Action, NetworkFault, http_proxy, http_status, is_insert, tcp_proxy
 from fault_scene import Scene, numbered, pause
 from worker_process import eventually
 
@@ -16,7 +16,7 @@ def test_fault_07_lost_replies(stage: Scene) -> None:
     """ClickHouse carries out inserts whose answers get lost: each is repeated, seen once, and in the ledger once."""
     with http_proxy(stage.place.database.url) as proxy:
 
-        def lose_the_first_three(query: str) -> Verdict:
+        def lose_the_first_three(query: str) -> Action:
             return "drop_reply" if "INSERT" in query and proxy.dropped < 3 else "pass"
 
         proxy.rule = lose_the_first_three
@@ -60,7 +60,7 @@ def test_fault_10_slow_inserts_do_not_make_it_flap(stage: Scene) -> None:
         worker.wait_until_ready()
         slow: list[str] = []
 
-        def one_slow_insert(query: str) -> Verdict:
+        def one_slow_insert(query: str) -> Action:
             if is_insert(query) and not slow:
                 slow.append(query)
                 pause(10.0)
@@ -81,7 +81,7 @@ def test_fault_10_status(stage: Scene, status: int) -> None:
         worker.wait_until_ready()
         turns: list[str] = []
 
-        def two_of_three(query: str) -> Verdict:
+        def two_of_three(query: str) -> Action:
             turns.append(query)
             return http_status(status) if is_insert(query) and len(turns) % 3 else "pass"
 

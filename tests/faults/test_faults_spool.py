@@ -99,8 +99,8 @@ def test_fault_24_bit_flip(stage: Scene, damage: Callable[[Path], list[Frame]]) 
     stage.start_and_end_a_logger(finds_damage=True)
     view = stage.settle()
     assert len(view) == 120 - len(destroyed), f"expected the other events, got {len(view)}"
-    aside = b"".join(path.read_bytes() for path in (stage.spools / "set_aside").iterdir())
-    assert len(aside) >= len(destroyed[0]), "expected the damaged bytes to be kept aside"
+    quarantined = b"".join(path.read_bytes() for path in (stage.spools / "quarantine").iterdir())
+    assert len(quarantined) >= len(destroyed[0]), "expected the damaged bytes to be kept aside"
 
 
 def test_fault_24_a_segment_that_is_gone(stage: Scene) -> None:

@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from cluster import Cluster
-from fault_proxy import Verdict, clickhouse_error, http_proxy, is_insert
+from fault_proxy import Action, clickhouse_error, http_proxy, is_insert
 from fault_scene import Scene, numbered, pause, pid_of, stack_of
 from oracle import resident_bytes
 from tcp_gate import gate
@@ -74,7 +74,7 @@ def test_fault_11_refusals_that_pass(stage: Scene, name: str) -> None:
         assert stage.committed() == 0, "expected no commit of what was refused"
         turns: list[str] = []
 
-        def two_of_three(query: str) -> Verdict:
+        def two_of_three(query: str) -> Action:
             turns.append(query)
             return refusal if is_insert(query) and len(turns) % 3 else "pass"
 

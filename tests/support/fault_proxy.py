@@ -174,8 +174,8 @@ def http_status(status: int) -> Refusal:
     return Refusal(status, {"Content-Type": "text/html", "Retry-After": "1"}, b"<h1>busy</h1>")
 
 
-Verdict = Refusal | Literal["pass", "drop_reply", "hold"]
-Rule = Callable[[str], Verdict]
+Action = Refusal | Literal["pass", "drop_reply", "hold"]
+Rule = Callable[[str], Action]
 """Called with the decoded query of each request; says what becomes of it."""
 
 
@@ -237,12 +237,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         body = self._body()
-        verdict = self.owner.rule(unquote_plus(self.path) + body[:300].decode("latin-1"))
-        if isinstance(verdict, Refusal):
+        action = self.owner.rule(unquote_plus(self.path) + body[:300].decode("latin-1"))
+        if isinstance(action, Refusal):
             self.owner.refused += 1
-            self._answer(verdict)
+            self._answer(action)
             return
-        if verdict == "hold":
+        if action == "hold":
             self.owner.held += 1
             self.owner.released.wait(HELD_SECONDS)
         try:
@@ -250,10 +250,10 @@ class _Handler(BaseHTTPRequestHandler):
         except (OSError, http.client.HTTPException):
             self._break_off()
             return
-        if verdict == "pass":
+        if action == "pass":
             self._answer(answer)
             return
-        if verdict == "hold":
+        if action == "hold":
             self.owner.late += 1
         else:
             self.owner.dropped += 1

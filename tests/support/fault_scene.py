@@ -185,7 +185,7 @@ class Scene:
     def spooled_folders(self) -> list[Path]:
         """Return the spools that are not settled; one that a kill has left unmade holds no event."""
         found = [path.parent for path in self.spools.glob("*/lock")]
-        return [path for path in found if not path.name.startswith((".", "set_aside"))]
+        return [path for path in found if not path.name.startswith((".", "quarantine"))]
 
     def committed(self) -> int:
         """Return the sum of the committed offsets."""

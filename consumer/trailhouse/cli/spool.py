@@ -77,8 +77,8 @@ def _print(found: "SpoolsStatus") -> None:
             f"unknown      where {counted(found.unknown_destinations, 'spool')} should go, whose file `destination`"
             " cannot be read: `trailhouse spool drain --any-destination` sends them to the topic of the settings"
         )
-    if found.set_aside_bytes:
-        say(f"set aside    {counted(found.set_aside_bytes, 'byte')} that cannot be sent")
+    if found.quarantined_bytes:
+        say(f"set aside    {counted(found.quarantined_bytes, 'byte')} that cannot be sent")
 
 
 @spool_app.command(epilog="Example:\n\ntrailhouse spool drain --any-destination")

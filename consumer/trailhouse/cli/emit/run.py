@@ -15,7 +15,7 @@ from trailhouse.producer import AuditLogger
 from trailhouse.producer.spool.frame import Frame
 from trailhouse.producer.spool.metadata import Destination, destination_of
 from trailhouse.producer.spool.reader import frames_of
-from trailhouse.producer.spool.root import SET_ASIDE, folders, root_of
+from trailhouse.producer.spool.root import QUARANTINE, folders, root_of
 from trailhouse.schemas.codec import decode_envelope
 from trailhouse.schemas.config import ProducerConfig
 from trailhouse.schemas.errors import DeliveryTimeoutError, EventError, InvalidEventError
@@ -102,7 +102,7 @@ class EmitRun:
         if not journal.has_unsettled:
             return 0
         return journal.resolve(
-            spooled_ids(self._config), is_in_order=not _has_set_aside(self._config)
+            spooled_ids(self._config), is_in_order=not _has_quarantined(self._config)
         )
 
     def read(self, blocks: Iterable[list[Line]]) -> None:
@@ -230,8 +230,8 @@ def spooled_ids(config: ProducerConfig) -> Iterator[str]:
                     yield decode_envelope(found.record).envelope.event_id
 
 
-def _has_set_aside(config: ProducerConfig) -> bool:
-    quarantine = root_of(config) / SET_ASIDE
+def _has_quarantined(config: ProducerConfig) -> bool:
+    quarantine = root_of(config) / QUARANTINE
     return quarantine.is_dir() and any(quarantine.iterdir())
 
 

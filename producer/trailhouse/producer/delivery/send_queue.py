@@ -204,7 +204,7 @@ class SendQueue:
                 wakers += self._refuse_damaged(*on_disk.take_damaged())
                 self.lock.notify_all()
                 self.admit()
-            on_disk.orphans.end_turn()
+            on_disk.orphans.release_lease()
         for waker in wakers:
             waker()
 
@@ -230,7 +230,7 @@ class SendQueue:
             if not min_age_seconds:
                 orphans.wait_for_lease()
             has_adopted = orphans.line_up(found)
-            orphans.end_turn()
+            orphans.release_lease()
             return has_adopted
 
     def has_orphans(self) -> bool:

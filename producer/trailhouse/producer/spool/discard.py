@@ -23,7 +23,7 @@ class Discarded(msgspec.Struct, frozen=True, kw_only=True):
     events: int
     """Records that were written to the file."""
     damaged_ranges: int
-    """Ranges that hold no event any more; kept byte for byte in ``set_aside``."""
+    """Ranges that hold no event any more; kept byte for byte in ``quarantine``."""
     left: tuple[str, ...]
     """Those that are not there, or that a running logger holds: nothing was done to them."""
 

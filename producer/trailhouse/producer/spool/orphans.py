@@ -122,7 +122,7 @@ class OrphanSpools:
         self._orphans: deque[Path] = deque()
         self._current: AdoptedSpool | None = None
         self._held: list[AdoptedSpool] = []
-        self._turn: OpenFile | None = None
+        self._lease: OpenFile | None = None
         self._left_alone_until: dict[str, float] = {}
         self._is_waiting = False
         self._waits_since_seconds = 0.0
@@ -227,14 +227,14 @@ class OrphanSpools:
 
     def wait_for_lease(self) -> None:
         """Let nothing of ours be sent while another process adopts: it may have our predecessor's spool."""
-        self._is_waiting = not self._take_turn()
+        self._is_waiting = not self._acquire_lease()
 
     def _may_adopt(self) -> bool:
         """Tell whether we are the one to adopt: two at once would mix up a session's events.
 
         Who is not waits, with its own events too; but not for ever, should the other one hang.
         """
-        if self._take_turn():
+        if self._acquire_lease():
             self._is_waiting, self._waits_since_seconds = False, 0.0
             return True
         now = self._clock.monotonic_seconds()
@@ -246,19 +246,19 @@ class OrphanSpools:
         self._is_waiting, self._waits_since_seconds = False, 0.0
         return True
 
-    def _take_turn(self) -> bool:
-        if self._turn is None:
+    def _acquire_lease(self) -> bool:
+        if self._lease is None:
             try:
-                self._turn = acquire_adoption_lease(self._root, self._destination)
+                self._lease = acquire_adoption_lease(self._root, self._destination)
             except OSError:
                 return True  # no folder of spools, or none of ours: there is nobody to wait for
-        return self._turn is not None
+        return self._lease is not None
 
-    def end_turn(self) -> None:
+    def release_lease(self) -> None:
         """Let another process adopt, when nothing of others is on its way with us."""
-        if self._turn is not None and not self.has_unread and all(e.is_done for e in self._held):
-            self._turn.close()
-            self._turn = None
+        if self._lease is not None and not self.has_unread and all(e.is_done for e in self._held):
+            self._lease.close()
+            self._lease = None
 
     def _hold_next(self) -> None:
         while self._orphans and self._current is None:
@@ -297,9 +297,9 @@ class OrphanSpools:
         self._held.clear()
         self._orphans.clear()
         self._current = None
-        if self._turn is not None:
-            self._turn.close()
-            self._turn = None
+        if self._lease is not None:
+            self._lease.close()
+            self._lease = None
 
 
 def _age_seconds(path: Path, clock: Clock) -> float:

@@ -9,7 +9,7 @@ from trailhouse.producer.spool.files import FOLDER_OWNER_ONLY, open_file, open_f
 from trailhouse.producer.spool.frame import Damage, frame
 from trailhouse.producer.spool.queued_event import QueuedEvent
 from trailhouse.producer.spool.reader import CHUNK_BYTES, Spooled
-from trailhouse.producer.spool.root import SET_ASIDE, make_root, translated
+from trailhouse.producer.spool.root import QUARANTINE, make_root, translated
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +53,8 @@ class SpoolQuarantine:
     def _append(self, name: str, content: bytes) -> None:
         with translated(self._root):
             make_root(self._root)
-            (self._root / SET_ASIDE).mkdir(exist_ok=True, mode=FOLDER_OWNER_ONLY)
-            folder = open_folder(self._root / SET_ASIDE)
+            (self._root / QUARANTINE).mkdir(exist_ok=True, mode=FOLDER_OWNER_ONLY)
+            folder = open_folder(self._root / QUARANTINE)
             try:
                 file = open_file(name, os.O_WRONLY | os.O_APPEND | os.O_CREAT, dir_fd=folder)
             finally:

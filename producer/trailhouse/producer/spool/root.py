@@ -30,7 +30,7 @@ from trailhouse.schemas.errors import (
 from trailhouse.schemas.uuid7 import uuid7
 
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-SET_ASIDE = "set_aside"
+QUARANTINE = "quarantine"
 
 _UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 is_spool_name = re.compile(rf"[0-9]{{10}}-{_UUID}").fullmatch

@@ -8,7 +8,7 @@ from trailhouse.producer.spool.folder import is_held, segments
 from trailhouse.producer.spool.metadata import destination_of, read_written
 from trailhouse.producer.spool.missing import MissingCount
 from trailhouse.producer.spool.reader import SpoolReader, start_of
-from trailhouse.producer.spool.root import SET_ASIDE, survey, translated
+from trailhouse.producer.spool.root import QUARANTINE, survey, translated
 from trailhouse.schemas.errors import SpoolUnavailableError
 
 
@@ -37,7 +37,7 @@ class SpoolsStatus(msgspec.Struct, frozen=True, kw_only=True):
     spools: tuple[SpoolStatus, ...]
     refused: dict[str, str]
     """What has the name of a spool and is never sent, and why: it is not ours alone, or cannot be read."""
-    set_aside_bytes: int
+    quarantined_bytes: int
     unknown_destinations: int
     """Spools of which nobody knows where their events go: they are sent to any destination, if told to."""
 
@@ -57,7 +57,7 @@ def spools_status(root: Path) -> SpoolsStatus:
         except SpoolUnavailableError as error:
             refused[path.name] = str(error)
     with translated(root):
-        quarantine = root / SET_ASIDE
+        quarantine = root / QUARANTINE
         kept = (
             [file.lstat().st_size for file in quarantine.iterdir()] if quarantine.is_dir() else []
         )
@@ -65,7 +65,7 @@ def spools_status(root: Path) -> SpoolsStatus:
         folder=str(root),
         spools=tuple(spools),
         refused=refused,
-        set_aside_bytes=sum(kept),
+        quarantined_bytes=sum(kept),
         unknown_destinations=sum(each.topic is None for each in spools),
     )
 
