@@ -20,10 +20,10 @@ from trailhouse.broker.admin import Topic
 from trailhouse.broker.group_members import GroupMember
 from trailhouse.broker.offsets import PartitionLag
 from trailhouse.broker.origin import Origin
-from trailhouse.broker.topic_identity import KafkaOrigin
+from trailhouse.broker.topic_identity import TopicIdentity
 from trailhouse.consumer.membership import source as source_module
 from trailhouse.consumer.membership.source import KafkaSource, Listener
-from trailhouse.consumer.monitoring.incident import Finding
+from trailhouse.consumer.monitoring.incident import Incident
 from trailhouse.schemas.config import KafkaConfig, WorkerConfig
 from trailhouse.schemas.ranges import Ranges
 from trailhouse.schemas.topic import topic_options
@@ -169,7 +169,7 @@ class Answered:
         self.error = problem
 
 
-class FakeOrigin:
+class FakeIdentity:
     """Answers what a membership asks of the cluster, a connection for each question."""
 
     def __init__(self, parts: Sequence[PartitionLag] = ()) -> None:
@@ -181,10 +181,10 @@ class FakeOrigin:
         self.members_raising: Exception | None = None
         self.connections = 0
 
-    def ask(self) -> KafkaOrigin:
+    def ask(self) -> TopicIdentity:
         """Return this, as a new connection."""
         self.connections += 1
-        return cast("KafkaOrigin", self)
+        return cast("TopicIdentity", self)
 
     def __enter__(self) -> Self:
         return self
@@ -254,7 +254,7 @@ class FakeLedger:
         self._fail()
         return {n: self.earlier_ends[n] for n in partitions if n in self.earlier_ends}
 
-    def noted(self, finding: Finding) -> Ranges:
+    def noted(self, incident: Incident) -> Ranges:
         self._fail()
         return Ranges(
             (first, last)
@@ -266,7 +266,7 @@ class FakeLedger:
                 ),
                 strict=True,
             )
-            if (kind, number) == (finding.kind, finding.partition)
+            if (kind, number) == (incident.kind, incident.partition)
         )
 
     def note(self, block: Block) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 from confluent_kafka import Consumer
 
-from fake_kafka import FakeConsumer, FakeLedger, FakeOrigin
-from trailhouse.broker.topic_identity import KafkaOrigin
+from fake_kafka import FakeConsumer, FakeIdentity, FakeLedger
+from trailhouse.broker.topic_identity import TopicIdentity
 from trailhouse.consumer.batch.ledger import Ledger
 
 OURS = {"tell", "ask"}
@@ -41,7 +41,7 @@ def test_the_consumer_knows_these_callbacks(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("fake", "real"),
-    [(FakeLedger, Ledger), (FakeOrigin, KafkaOrigin)],
+    [(FakeLedger, Ledger), (FakeIdentity, TopicIdentity)],
     ids=lambda each: each.__name__,
 )
 def test_ours(fake: type, real: type) -> None:

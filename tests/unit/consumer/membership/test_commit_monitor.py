@@ -6,8 +6,8 @@ import pytest
 
 from kafka_records import Clock
 from trailhouse.consumer.membership import commit_monitor as module
-from trailhouse.consumer.membership.commit_monitor import OVERDUE_SECONDS, CommitWatch
-from trailhouse.consumer.monitoring.heartbeat import Progress
+from trailhouse.consumer.membership.commit_monitor import OVERDUE_SECONDS, CommitMonitor
+from trailhouse.consumer.monitoring.heartbeat import Heartbeat
 from trailhouse.schemas.errors import BrokerUnavailableError, TrailhouseError
 from waiting import until
 
@@ -18,14 +18,14 @@ class Scene:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "CHECK_SECONDS", 0.001)
         self.clock = Clock()
-        self.progress = Progress()
+        self.heartbeat = Heartbeat()
         self.said: list[TrailhouseError | None] = []
         self.asked = 0
         self.error: TrailhouseError | None = None
 
-    def watch(self) -> CommitWatch:
+    def watch(self) -> CommitMonitor:
         """Return a watch over one commit."""
-        return CommitWatch(self._ask, self.said.append, self.progress, self.clock)
+        return CommitMonitor(self._ask, self.said.append, self.heartbeat, self.clock)
 
     def _ask(self) -> None:
         self.asked += 1
@@ -50,8 +50,8 @@ def test_a_silent_kafka_is_waited_for(scene: Scene) -> None:
     with scene.watch():
         scene.wait_for_questions()
     assert set(scene.said) == {scene.error}
-    assert scene.progress.turns > 0
-    assert scene.progress.waits > 0
+    assert scene.heartbeat.turns > 0
+    assert scene.heartbeat.waits > 0
 
 
 def test_a_commit_that_hangs_beside_a_kafka_that_answers(scene: Scene) -> None:
@@ -62,7 +62,7 @@ def test_a_commit_that_hangs_beside_a_kafka_that_answers(scene: Scene) -> None:
         scene.clock.now_seconds += OVERDUE_SECONDS
         scene.wait_for_questions()
     assert set(scene.said) == {None}
-    assert (scene.progress.turns, scene.progress.waits) == (0, 0)
+    assert (scene.heartbeat.turns, scene.heartbeat.waits) == (0, 0)
 
 
 def test_nothing_is_said_after_the_commit(scene: Scene) -> None:

@@ -5,7 +5,7 @@ import datetime as dt
 import msgspec
 import pytest
 
-from fake_kafka import ORIGIN, FakeLedger, FakeOrigin, lag
+from fake_kafka import ORIGIN, FakeIdentity, FakeLedger, lag
 from kafka_records import Clock
 from trailhouse.broker.group_members import GroupMember
 from trailhouse.broker.offsets import PartitionLag
@@ -34,7 +34,7 @@ class Scene:
     """A group that is looked at every fifteen seconds."""
 
     def __init__(self) -> None:
-        self.kafka, self.ledger = FakeOrigin(), FakeLedger()
+        self.kafka, self.ledger = FakeIdentity(), FakeLedger()
         self.health, self.metrics, self.clock = Health(), WorkerMetrics(), Clock()
         ledger: Ledger = self.ledger  # type: ignore[assignment]  # held against the real one by a test
         self.check = GroupCheck(

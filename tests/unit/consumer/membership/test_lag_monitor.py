@@ -8,14 +8,14 @@ from fake_kafka import error, fake_source, lag
 from kafka_records import Clock, Record, batch_of, empty_batch
 from trailhouse.broker.offsets import PartitionLag
 from trailhouse.consumer.batch.batch import Batch
-from trailhouse.consumer.batch.inflight import Launcher
+from trailhouse.consumer.batch.inflight import BatchInserter
 from trailhouse.consumer.membership.group_check import GroupView
-from trailhouse.consumer.membership.lag_monitor import CHECK_SECONDS, Lookout
+from trailhouse.consumer.membership.lag_monitor import CHECK_SECONDS, LagMonitor
 from trailhouse.consumer.membership.source import Failure
 from trailhouse.consumer.membership.topic_check import TopicState
 from trailhouse.consumer.monitoring.background_query import BackgroundQuery
 from trailhouse.consumer.monitoring.health import Health
-from trailhouse.consumer.monitoring.heartbeat import Progress
+from trailhouse.consumer.monitoring.heartbeat import Heartbeat
 from trailhouse.consumer.monitoring.metrics import PREFIX, WorkerMetrics
 from trailhouse.schemas.errors import BrokerUnavailableError
 from waiting import until
@@ -27,28 +27,28 @@ class Scene:
     """Two partitions that are read from offset 5, and what was seen of the group."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.health, self.metrics, self.progress = Health(), WorkerMetrics(), Progress()
+        self.health, self.metrics, self.heartbeat = Health(), WorkerMetrics(), Heartbeat()
         self.clock = Clock()
         self.pings = self.questions = 0
         self.away: BrokerUnavailableError | None = None
-        self.launcher = Launcher(self.health, self.metrics, self._ping)
+        self.inserter = BatchInserter(self.health, self.metrics, self._ping)
         self.source, self.consumer = fake_source(monkeypatch)
         self.view = [lag(0, 5, 5), lag(1, 5, 5)]
         self.group = BackgroundQuery(self._look, name="group")
         self.topic = BackgroundQuery(lambda: TopicState(False, 600.0), name="topic")
-        self.lookout = Lookout(
+        self.lag_monitor = LagMonitor(
             source=self.source,
-            launcher=self.launcher,
+            inserter=self.inserter,
             health=self.health,
             metrics=self.metrics,
-            progress=self.progress,
+            heartbeat=self.heartbeat,
             topic=self.topic,
             group=self.group,
             ask_kafka=self._ask_kafka,
             clock=self.clock,
         )
         self.source.begin({0: 5, 1: 5})
-        self.lookout.take([0, 1])
+        self.lag_monitor.take([0, 1])
 
     def _look(self) -> GroupView:
         return GroupView(
@@ -78,8 +78,8 @@ class Scene:
         """Let time pass, look after each quarter of a second, and return how long partitions stand still."""
         for _ in range(round(seconds / TURN_SECONDS)):
             self.clock.now_seconds += TURN_SECONDS
-            self.lookout.look(in_hand, is_reading=True, is_idle=is_idle)
-        return dict(self.progress.stalled_seconds)
+            self.lag_monitor.look(in_hand, is_reading=True, is_idle=is_idle)
+        return dict(self.heartbeat.stalled_seconds)
 
     def shown(self, name: str) -> list[str]:
         """Return the lines of a series."""
@@ -92,12 +92,12 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     """Return a scene in which nothing waits."""
     made = Scene(monkeypatch)
     yield made
-    made.launcher.close()
+    made.inserter.close()
 
 
 def test_the_lag_is_the_longer_of_what_is_known(scene: Scene) -> None:
     """By the consumer's own answers and by what was seen of the group; without either there is none."""
-    scene.lookout.begin()
+    scene.lag_monitor.begin()
     assert scene.shown("lag_records") == []
     scene.consumer.ends = {0: 7}
     scene.see(lag(0, 5, 9), lag(1, 5, 6))
@@ -122,7 +122,7 @@ def test_a_partition_stands_still_while_its_records_wait(scene: Scene) -> None:
     """Until its position moves; one of which none waits does not."""
     scene.see(lag(0, 5, 9), lag(1, 5, 5))
     assert scene.turn(5.0)[0] >= 4
-    assert 1 not in scene.progress.stalled_seconds
+    assert 1 not in scene.heartbeat.stalled_seconds
     assert scene.source.commit({0: 6}) == "done"
     assert scene.turn() == {0: 0.0}
 
@@ -132,10 +132,10 @@ def test_storing_excuses_what_is_in_hand_alone(scene: Scene) -> None:
     scene.see(lag(0, 5, 9), lag(1, 5, 9))
     batch = batch_of([b"{}"], partition=0)
     for _ in range(20):
-        scene.progress.wrote()
+        scene.heartbeat.wrote()
         scene.turn(TURN_SECONDS, batch)
-    assert scene.progress.stalled_seconds[0] == 0
-    assert scene.progress.stalled_seconds[1] >= 4
+    assert scene.heartbeat.stalled_seconds[0] == 0
+    assert scene.heartbeat.stalled_seconds[1] >= 4
 
 
 def test_a_hold_excuses_what_is_not_in_hand(scene: Scene) -> None:
@@ -151,7 +151,7 @@ def test_a_part_that_is_away_excuses_all(scene: Scene) -> None:
     """There is nothing to be done but to wait."""
     scene.see(lag(0, 5, 9), lag(1, 5, 9))
     scene.turn(5.0)
-    scene.progress.waited()
+    scene.heartbeat.waited()
     assert scene.turn() == {0: 0.0, 1: 0.0}
 
 
@@ -167,8 +167,8 @@ def test_other_partitions_begin_anew(scene: Scene) -> None:
     """What stood still before a rebalance says nothing of what comes after it."""
     scene.see(lag(0, 5, 9), lag(1, 5, 9))
     scene.turn(5.0)
-    scene.lookout.take([0])
-    assert scene.progress.stalled_seconds == {}
+    scene.lag_monitor.take([0])
+    assert scene.heartbeat.stalled_seconds == {}
     assert scene.turn() == {0: 0.0}
 
 
@@ -177,7 +177,7 @@ def test_a_complaint_has_kafka_asked(scene: Scene) -> None:
     scene.away = BrokerUnavailableError("away")
     scene.consumer.options["error_cb"](error("_ALL_BROKERS_DOWN"))
     scene.turn()
-    until(lambda: scene.progress.waits == 1, "a question to fail")
+    until(lambda: scene.heartbeat.waits == 1, "a question to fail")
     assert scene.health.report()["kafka"] == {"state": "away", "reason": "away"}
     assert scene.source.complaint is not None
     scene.away = None

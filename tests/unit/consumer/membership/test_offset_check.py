@@ -4,10 +4,10 @@ import datetime as dt
 
 import pytest
 
-from fake_kafka import ORIGIN, FakeLedger, FakeOrigin, lag
+from fake_kafka import ORIGIN, FakeIdentity, FakeLedger, lag
 from trailhouse.consumer.batch.incidents import Incidents
 from trailhouse.consumer.batch.ledger import Ledger
-from trailhouse.consumer.membership.offset_check import SUSPECT_OFFSETS, Footing
+from trailhouse.consumer.membership.offset_check import SUSPECT_OFFSETS, OffsetCheck
 from trailhouse.consumer.membership.source import HOLDER
 from trailhouse.consumer.monitoring.metrics import WorkerMetrics
 from trailhouse.schemas.config import KafkaConfig, WorkerConfig
@@ -21,13 +21,13 @@ class Scene:
     """What Kafka and the ledger have."""
 
     def __init__(self) -> None:
-        self.kafka = FakeOrigin()
+        self.kafka = FakeIdentity()
         self.ledger = FakeLedger()
 
-    def footing(self, **worker: str) -> Footing:
+    def offset_check(self, **worker: str) -> OffsetCheck:
         """Return what compares the two."""
         ledger: Ledger = self.ledger  # type: ignore[assignment]  # held against the real one by a test
-        return Footing(
+        return OffsetCheck(
             kafka=KafkaConfig(),
             worker=WorkerConfig(**worker),  # type: ignore[arg-type]  # texts, as from the environment
             ask_kafka=self.kafka.ask,
@@ -53,36 +53,36 @@ def scene() -> Scene:
 
 
 def test_what_is_committed_and_in_the_ledger_goes_on(scene: Scene) -> None:
-    """Each at its committed offset, sound; another's partition is left out, and nothing is written down."""
+    """Each at its committed offset, verified; another's partition is left out, and nothing is written down."""
     scene.kafka.parts = [lag(0, 5, 9), lag(1, 3, 9), lag(2, 7, 9)]
     scene.ledger.stored |= FakeLedger({0: [(0, 4)], 1: [(0, 2)]}).stored
-    starts = scene.footing().starts([0, 1])
+    starts = scene.offset_check().starts([0, 1])
     assert starts is not None
-    assert (starts.offsets, starts.sound, starts.markable) == ({0: 5, 1: 3}, {0, 1}, {0, 1})
+    assert (starts.offsets, starts.verified, starts.markable) == ({0: 5, 1: 3}, {0, 1}, {0, 1})
     assert scene.noted() == []
 
 
 def test_a_new_partition_is_read_from_its_start(scene: Scene) -> None:
     """Nothing is committed there, and a mark at 0 says nothing untrue."""
     scene.kafka.parts = [lag(0, None, 9)]
-    starts = scene.footing().starts([0])
+    starts = scene.offset_check().starts([0])
     assert starts is not None
-    assert (starts.offsets, set(starts.sound), starts.markable) == ({0: 0}, set(), {0})
+    assert (starts.offsets, set(starts.verified), starts.markable) == ({0: 0}, set(), {0})
 
 
 def test_another_topic_of_this_name_is_not_read(scene: Scene) -> None:
     """The membership ends: its records would stand under the other's id."""
     scene.kafka.who = ORIGIN._replace(topic_id="another")
-    assert scene.footing().starts([0]) is None
+    assert scene.offset_check().starts([0]) is None
 
 
 def test_what_the_ledger_lacks_is_read_again(scene: Scene) -> None:
-    """From where it ends, as an incident, and the start is not sound."""
+    """From where it ends, as an incident, and the start is not verified."""
     scene.kafka.parts = [lag(0, 7, 9)]
     scene.ledger.stored |= FakeLedger({0: [(0, 3)]}).stored
-    starts = scene.footing().starts([0])
+    starts = scene.offset_check().starts([0])
     assert starts is not None
-    assert (starts.offsets, set(starts.sound)) == ({0: 4}, set())
+    assert (starts.offsets, set(starts.verified)) == ({0: 4}, set())
     assert scene.noted() == [("rewound", 0, 4, 6)]
 
 
@@ -90,7 +90,7 @@ def test_a_doubt_is_believed(scene: Scene) -> None:
     """What was seen to be missing is read again, though the ledger has the last record."""
     scene.kafka.parts = [lag(0, 7, 9)]
     scene.ledger.stored |= FakeLedger({0: [(0, 2), (5, 6)]}).stored
-    starts = scene.footing().starts([0], {0: 3})
+    starts = scene.offset_check().starts([0], {0: 3})
     assert starts is not None
     assert starts.offsets == {0: 3}
 
@@ -100,7 +100,7 @@ def test_records_that_are_gone_stop_the_worker(scene: Scene) -> None:
     scene.kafka.parts = [lag(0, 4, 9, first=7)]
     scene.ledger.stored |= FakeLedger({0: [(0, 3)]}).stored
     with pytest.raises(OffsetGapError, match=r"partition 0: offsets 4 to 6.*ON_GAP=record"):
-        scene.footing().starts([0])
+        scene.offset_check().starts([0])
     assert scene.noted() == [("expired", 0, 4, 6)]
 
 
@@ -108,9 +108,9 @@ def test_a_loss_that_is_accepted_goes_on(scene: Scene) -> None:
     """With the oldest record that is left, and each range is written down once."""
     scene.kafka.parts = [lag(0, 4, 9, first=7)]
     scene.ledger.stored |= FakeLedger({0: [(0, 3)]}).stored
-    footing = scene.footing(on_gap="record")
+    offset_check = scene.offset_check(on_gap="record")
     for _ in range(2):
-        starts = footing.starts([0])
+        starts = offset_check.starts([0])
         assert starts is not None
         assert starts.offsets == {0: 7}
     assert scene.noted() == [("expired", 0, 4, 6)]
@@ -121,14 +121,14 @@ def test_what_expired_and_is_stored_is_no_loss(scene: Scene) -> None:
     scene.kafka.parts = [lag(0, 2, 9, first=7)]
     scene.ledger.stored |= FakeLedger({0: [(0, 1), (4, 5)]}).stored
     with pytest.raises(OffsetGapError):
-        scene.footing().starts([0])
+        scene.offset_check().starts([0])
     assert scene.noted() == [("expired", 0, 2, 3), ("expired", 0, 6, 6)]
 
 
 def test_what_expired_before_we_came_stops_nobody(scene: Scene) -> None:
     """Nothing of the partition was ever read: it is history, written down, and the reading begins."""
     scene.kafka.parts = [lag(0, None, 9, first=7)]
-    starts = scene.footing().starts([0])
+    starts = scene.offset_check().starts([0])
     assert starts is not None
     assert (starts.offsets, set(starts.markable)) == ({0: 7}, set())
     assert scene.noted() == [("expired", 0, 0, 6)]
@@ -138,7 +138,7 @@ def test_a_topic_made_anew_is_read_from_its_start(scene: Scene) -> None:
     """The ledger knows only an earlier topic of this name."""
     scene.kafka.parts = [lag(0, 5, 9)]
     scene.ledger.earlier_ends = {0: 70}
-    starts = scene.footing().starts([0])
+    starts = scene.offset_check().starts([0])
     assert starts is not None
     assert starts.offsets == {0: 0}
     assert scene.noted() == [("recreated", 0, 0, 69)]
@@ -155,7 +155,7 @@ def test_whoever_did_not_stop_in_order_leaves_suspects(scene: Scene) -> None:
         lag(4, 5, 5, holder="trailhouse-worker dead"),
     ]
     scene.ledger.stored |= FakeLedger({n: [(0, 4)] for n in range(5)}).stored
-    starts = scene.footing().starts(range(5))
+    starts = scene.offset_check().starts(range(5))
     assert starts is not None
     assert starts.suspects == {0: Range(5, 5 + SUSPECT_OFFSETS - 1), 1: Range(5, 8)}
 
@@ -164,7 +164,7 @@ def test_what_the_ledger_forgot_is_seen(scene: Scene) -> None:
     """For each partition from where on it is missing; what is complete is left out."""
     scene.ledger.stored |= FakeLedger({0: [(0, 9)], 1: [(0, 3), (8, 9)]}).stored
     stored = {0: [(0, 9)], 1: [(0, 9)], 2: [(0, 4)], 3: []}
-    assert scene.footing().forgotten(stored) == {1: 4, 2: 0}
+    assert scene.offset_check().forgotten(stored) == {1: 4, 2: 0}
 
 
 def test_nobody_acts_on_what_could_not_be_written_down(scene: Scene) -> None:
@@ -172,4 +172,4 @@ def test_nobody_acts_on_what_could_not_be_written_down(scene: Scene) -> None:
     scene.kafka.parts = [lag(0, 4, 9, first=7)]
     scene.ledger.raising = StorageUnavailableError("away")
     with pytest.raises(StorageUnavailableError):
-        scene.footing(on_gap="record").starts([0])
+        scene.offset_check(on_gap="record").starts([0])

@@ -7,7 +7,11 @@ import pytest
 from fake_kafka import ORIGIN, FakeConsumer, failure, problem, record
 from trailhouse.consumer.batch.batch import Limits
 from trailhouse.consumer.membership import partition_consumers as module
-from trailhouse.consumer.membership.partition_consumers import MAX_LANES, PORTION_BYTES, Lanes
+from trailhouse.consumer.membership.partition_consumers import (
+    MAX_CONSUMERS,
+    PORTION_BYTES,
+    PartitionConsumers,
+)
 from waiting import until
 
 LIMIT_BYTES = 100
@@ -21,14 +25,14 @@ class Scene:
         self.others: list[FakeConsumer] = []
         monkeypatch.setattr(module, "Consumer", self._make)
         limits = Limits(1_000, 1_000_000, 1.0, LIMIT_BYTES)
-        self.lanes = Lanes(
+        self.consumers = PartitionConsumers(
             self.member,  # type: ignore[arg-type]  # held against the real one by a test
             ORIGIN.topic,
             {"group.id": "g"},
             limits,
             lambda _: None,
         )
-        self.lanes.begin(range(4))
+        self.consumers.begin(range(4))
 
     def _make(self, options: dict[str, object]) -> FakeConsumer:
         assert options["group.id"] == "g"
@@ -37,7 +41,7 @@ class Scene:
 
     def take(self, records: int = 100) -> list[tuple[int | None, int | None]]:
         """Return partition and offset of what one call brings."""
-        return [(each.partition(), each.offset()) for each in self.lanes.take(records, 0.0)]
+        return [(each.partition(), each.offset()) for each in self.consumers.take(records, 0.0)]
 
 
 @pytest.fixture
@@ -45,7 +49,7 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     """Return a scene in which the member reads all."""
     made = Scene(monkeypatch)
     yield made
-    made.lanes.close()
+    made.consumers.close()
 
 
 STARTS = {number: 10 * number for number in range(4)}
@@ -55,13 +59,13 @@ def test_one_consumer_reads_all(scene: Scene) -> None:
     """In the order in which records come, as many as are asked for."""
     scene.member.waiting = [record(0, 1), record(1, 1), record(0, 2)]
     assert scene.take(2) == [(0, 1), (1, 1)]
-    assert not scene.lanes.are_several
+    assert not scene.consumers.are_several
 
 
 def test_the_others_are_read_apart(scene: Scene) -> None:
     """By a consumer of their own from where they were read to; the member keeps the one that is held up."""
-    assert scene.lanes.part(0, STARTS)
-    assert scene.lanes.are_several
+    assert scene.consumers.part(0, STARTS)
+    assert scene.consumers.are_several
     assert scene.member.paused == {1, 2, 3}
     [other] = scene.others
     assert other.assigned == {1: 10, 2: 20, 3: 30}
@@ -72,39 +76,39 @@ def test_the_others_are_read_apart(scene: Scene) -> None:
 
 def test_all_are_read_together_again(scene: Scene) -> None:
     """The member seeks those that were read apart, and the other consumer is closed."""
-    scene.lanes.part(0, STARTS)
-    scene.lanes.join({0: 1, 1: 11, 2: 22, 3: 33})
+    scene.consumers.part(0, STARTS)
+    scene.consumers.join({0: 1, 1: 11, 2: 22, 3: 33})
     assert scene.member.sought == {1: 11, 2: 22, 3: 33}
     assert scene.member.paused == set()
-    assert not scene.lanes.are_several
+    assert not scene.consumers.are_several
     until(lambda: scene.others[0].is_closed, "the other consumer's close")
 
 
 def test_there_is_a_limit(scene: Scene) -> None:
     """Each consumer may have a whole batch in memory; one that reads alone is apart already."""
-    assert scene.lanes.part(0, STARTS)
-    assert scene.lanes.part(1, STARTS)
+    assert scene.consumers.part(0, STARTS)
+    assert scene.consumers.part(1, STARTS)
     assert scene.others[0].paused == {2, 3}
-    assert len(scene.others) == MAX_LANES - 1
-    assert not scene.lanes.part(2, STARTS)
-    assert not scene.lanes.part(0, STARTS)
-    assert len(scene.others) == MAX_LANES - 1
+    assert len(scene.others) == MAX_CONSUMERS - 1
+    assert not scene.consumers.part(2, STARTS)
+    assert not scene.consumers.part(0, STARTS)
+    assert len(scene.others) == MAX_CONSUMERS - 1
 
 
 def test_a_record_over_the_limit_is_cut_elsewhere(scene: Scene) -> None:
     """Its lane is read no further until its stand-in is taken, so that nothing overtakes it."""
-    scene.lanes.part(0, STARTS)
+    scene.consumers.part(0, STARTS)
     scene.member.waiting = [record(0, 0, b"x" * (LIMIT_BYTES + 1)), record(0, 1)]
     assert scene.take() == []
-    stand_ins = []
+    placeholders = []
 
     def is_made() -> bool:
-        stand_ins.extend(scene.lanes.stand_ins())
-        return bool(stand_ins)
+        placeholders.extend(scene.consumers.placeholders())
+        return bool(placeholders)
 
     assert scene.member.waiting, "nothing was read behind it"
     until(is_made, "the stand-in")
-    assert [(each.number, each.first_offset, each.size_bytes) for each in stand_ins] == [
+    assert [(each.number, each.first_offset, each.size_bytes) for each in placeholders] == [
         (0, 0, LIMIT_BYTES + 1)
     ]
     assert scene.take() == [(0, 1)]
@@ -112,44 +116,44 @@ def test_a_record_over_the_limit_is_cut_elsewhere(scene: Scene) -> None:
 
 def test_an_error_is_no_large_record(scene: Scene) -> None:
     """It is handed on, whoever reads it."""
-    scene.lanes.part(0, STARTS)
+    scene.consumers.part(0, STARTS)
     scene.member.waiting = [problem(0, "_BAD_COMPRESSION", 3)]
     assert scene.take() == [(0, 3)]
 
 
 def test_a_read_ends_at_its_bytes(scene: Scene) -> None:
     """However many records wait: they are in memory twice while they are taken."""
-    scene.lanes.part(0, STARTS)
+    scene.consumers.part(0, STARTS)
     scene.others[0].waiting = [record(1, n, b"x" * (PORTION_BYTES // 40)) for n in range(120)]
     assert len(scene.take(120)) == 51, "one, and one portion"
 
 
 def test_a_rebalance_within_a_read(scene: Scene) -> None:
     """It is told while the member is read, and lets go of the others: what they have is not read any more."""
-    scene.lanes.part(0, STARTS)
+    scene.consumers.part(0, STARTS)
     scene.others[0].waiting = [record(1, 10)]
-    scene.member.meanwhile = lambda: scene.lanes.begin(())
+    scene.member.meanwhile = lambda: scene.consumers.begin(())
     assert scene.take() == []
-    assert not scene.lanes.are_several
+    assert not scene.consumers.are_several
 
 
 def test_pause_resume_and_seek_reach_whoever_reads(scene: Scene) -> None:
     """The consumer of the partition, and no other."""
-    scene.lanes.part(0, STARTS)
+    scene.consumers.part(0, STARTS)
     [other] = scene.others
-    scene.lanes.pause()
+    scene.consumers.pause()
     assert (scene.member.paused, other.paused) == ({0, 1, 2, 3}, {1, 2, 3})
-    scene.lanes.resume()
+    scene.consumers.resume()
     assert (scene.member.paused, other.paused) == ({1, 2, 3}, set())
-    scene.lanes.seek(2, 25)
+    scene.consumers.seek(2, 25)
     assert (scene.member.sought, other.sought) == ({}, {2: 25})
     scene.member.ends, other.ends = {0: 4, 2: 7}, {2: 40}
-    assert scene.lanes.known_ends(range(4)) == {0: 4, 2: 40}
+    assert scene.consumers.known_ends(range(4)) == {0: 4, 2: 40}
 
 
 def test_a_failure_is_raised(scene: Scene) -> None:
     """By whichever consumer; it is mapped by the owner."""
-    scene.lanes.part(0, STARTS)
+    scene.consumers.part(0, STARTS)
     scene.others[0].raising = failure("_TRANSPORT")
     with pytest.raises(type(failure("_TRANSPORT"))):
         scene.take()

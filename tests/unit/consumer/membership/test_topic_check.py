@@ -2,7 +2,7 @@
 
 import pytest
 
-from fake_kafka import ORIGIN, FakeOrigin
+from fake_kafka import ORIGIN, FakeIdentity
 from kafka_records import Clock
 from trailhouse.consumer.membership.topic_check import (
     SETTINGS_EVERY_SECONDS,
@@ -19,7 +19,7 @@ class Scene:
     """A check of a topic that is set as `init` makes it."""
 
     def __init__(self) -> None:
-        self.kafka, self.health, self.clock = FakeOrigin(), Health(), Clock()
+        self.kafka, self.health, self.clock = FakeIdentity(), Health(), Clock()
         assert self.kafka.options is not None
         self.kafka.options["retention.ms"] = "600000"
         self.check = TopicCheck(KafkaConfig(), self.kafka.ask, ORIGIN, self.health, self.clock)
