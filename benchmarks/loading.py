@@ -109,7 +109,7 @@ _CHANGED = {
     "session_id": "new_session",
     "event_id": "new_id",
     "record": "new_record",
-    "record_hash": "substring(SHA256(new_record), 1, 16)",
+    "record_key": "substring(SHA256(new_record), 1, 16)",
     "kafka_offset": "kafka_offset + {turn} * {distance}",
 }
 

@@ -41,6 +41,7 @@ from trailhouse.schemas.codec import RECORDS_AT_ONCE, decode_all
 from trailhouse.schemas.draft import EventDraft
 from trailhouse.schemas.fast import is_json_form, new_record
 from trailhouse.schemas.record import Envelope, encode_lines
+from trailhouse.schemas.record_hash import record_hashes, record_keys
 from trailhouse.schemas.uuid7 import uuid7
 from trailhouse.store import ClickHouse
 from trailhouse.store.block import Block
@@ -95,8 +96,8 @@ def _values(messages: list[Any]) -> list[bytes]:
     return [message.value() for message in messages]
 
 
-def _digests(records: list[bytes]) -> list[bytes]:
-    return [sha256(record).digest()[:16] for record in records]
+def _keys(records: list[bytes]) -> list[bytes]:
+    return record_keys(record_hashes(records))
 
 
 def _each(run: Callable[[Any], Any], values: list[Any]) -> None:
@@ -113,13 +114,13 @@ def _worker(place: Pipe) -> tuple[dict[str, float], list[Block]]:
         for begin in range(0, len(messages), RECORDS_AT_ONCE):
             some = messages[begin : begin + RECORDS_AT_ONCE]
             records = clock("values of the messages", _values, some)
-            digests = clock("SHA-256", _digests, records)
+            keys = clock("SHA-256", _keys, records)
             coordinates = clock("partition, offset, time", all_coordinates_of, some)
             envelopes = clock("decode and check", decode_all, records)
             lines = b"\n".join((*records, b""))
             again = clock("… of it decode", decode_lines, lines)
             clock("… of it encode again, to compare", encode_lines, again)
-            columns = clock("columns", event_columns, envelopes, records, digests, coordinates)
+            columns = clock("columns", event_columns, envelopes, records, keys, coordinates)
             data = [envelope.data for envelope in envelopes]
             clock("… of it promoted columns", promoted_columns, data)
             clock("encode Native", rows.extend, columns)

@@ -19,7 +19,7 @@ BATCH_ROWS = 16_000
 BATCH_SECONDS = 0.5
 INSERT_SETTINGS = {"async_insert": 0, "wait_end_of_query": 1}
 COLUMNS = [
-    "session_id", "tenant_id", "event_id", "record_hash", "type", "run_id", "agent_id", "occurred_us", "producer_id",
+    "session_id", "tenant_id", "event_id", "record_key", "type", "run_id", "agent_id", "occurred_us", "producer_id",
     "seq", "model", "tool_name", "error_code", "input_tokens", "output_tokens", "total_tokens", "cost_usd",
     "duration_ms", "record", "kafka_partition", "kafka_offset", "appended_at",
 ]  # fmt: skip

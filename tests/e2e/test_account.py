@@ -232,7 +232,7 @@ def forged(pipe: Pipe, producer_id: str, numbers: str, rows: int) -> None:
     with ClickHouse(pipe.database) as storage:
         storage.command(
             f"""
-            INSERT INTO event_log (session_id, event_id, record_hash, type, occurred_us, record, producer_id, seq,
+            INSERT INTO event_log (session_id, event_id, record_key, type, occurred_us, record, producer_id, seq,
                 kafka_partition, kafka_offset, appended_at)
             SELECT 'junk', generateUUIDv4(number), substring(SHA256(toString(number)), 1, 16), 'a', 0, '{{}}',
                 '{producer_id}', {numbers}, 3, number, now64(3) - 1 FROM numbers({rows})

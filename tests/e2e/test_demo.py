@@ -47,7 +47,7 @@ SETTINGS mutations_sync = 2
 ADD_ALTERED = """
 INSERT INTO event_log SELECT * REPLACE (
     replaceOne(record, 'airline', 'railway') AS record,
-    substring(SHA256(replaceOne(record, 'airline', 'railway')), 1, 16) AS record_hash)
+    substring(SHA256(replaceOne(record, 'airline', 'railway')), 1, 16) AS record_key)
 FROM event_log WHERE event_id = {event_id:UUID}
 """
 ADD_STRANGER = """
@@ -55,7 +55,7 @@ INSERT INTO event_log SELECT * REPLACE (
     {stranger:UUID} AS event_id,
     replaceOne(record, {event_id:String}, {stranger:String}) AS record,
     substring(SHA256(replaceOne(record, {event_id:String}, {stranger:String})), 1, 16)
-        AS record_hash)
+        AS record_key)
 FROM (SELECT * FROM event_log WHERE event_id = {event_id:UUID})
 """
 STORE_LATER = "behind all others"

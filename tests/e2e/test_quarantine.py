@@ -26,7 +26,7 @@ def pipe(kafka: KafkaConfig, database: ClickHouseConfig) -> Pipe:
         storage.command(
             "INSERT INTO event_quarantine SELECT * REPLACE (2 AS kafka_offset, 2 AS last_offset,"
             " unhex({record:String}) AS record, toUInt64({size:UInt64}) AS size_bytes,"
-            " toFixedString(substring(SHA256(unhex({record:String})), 1, 16), 16) AS record_hash,"
+            " SHA256(unhex({record:String})) AS record_hash,"
             " 'type: was unknown then' AS reason) FROM (SELECT * FROM event_quarantine WHERE kafka_offset = 0)",
             {"record": EVENT.record.hex(), "size": len(EVENT.record)},
         )

@@ -244,7 +244,7 @@ def test_a_session_is_read_from_one_granule(database: ClickHouseConfig) -> None:
     with ClickHouse(database) as clickhouse:
         clickhouse.command("SYSTEM STOP MERGES event_log")
         clickhouse.command(
-            "INSERT INTO event_log (session_id, event_id, record_hash, type, occurred_us, record, kafka_offset)"
+            "INSERT INTO event_log (session_id, event_id, record_key, type, occurred_us, record, kafka_offset)"
             " SELECT concat('session-', toString(100000 + intDiv(number, 100))), generateUUIDv4(number),"
             " substring(SHA256(toString(number)), 1, 16), 'message_sent', 1770000000000000, repeat('x', 500), number"
             " FROM numbers(100000)"

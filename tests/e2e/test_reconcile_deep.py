@@ -291,7 +291,7 @@ def test_a_batch_that_hashes_otherwise_is_named(
     pipe.commit({0: 12})
     command(
         pipe,
-        copied("batch_ledger", "unhex(repeat('00', 16)) AS records_hash", "first_offset = 0"),
+        copied("batch_ledger", "unhex(repeat('00', 32)) AS records_hash", "first_offset = 0"),
         copied("batch_ledger", "stored_rows + 1 AS stored_rows", "first_offset = 6"),
     )
     found = contradictions(compared(pipe))
@@ -351,7 +351,7 @@ def test_hashes_are_checked_without_kafka(pipe: Pipe, monkeypatch: pytest.Monkey
         " AND kafka_offset < 30 SETTINGS mutations_sync = 2",
         copied(
             "event_log",
-            "'not json' AS record, substring(SHA256('not json'), 1, 16) AS record_hash",
+            "'not json' AS record, substring(SHA256('not json'), 1, 16) AS record_key",
             "kafka_offset = 40",
         ),
     )

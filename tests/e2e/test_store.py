@@ -72,7 +72,7 @@ ROWS: dict[str, st.SearchStrategy[Any]] = {
     "session_id": texts,
     "tenant_id": texts,
     "event_id": st.uuids().map(str),
-    "record_hash": st.binary(min_size=16, max_size=16),
+    "record_key": st.binary(min_size=16, max_size=16),
     "occurred_us": st.integers(-62_135_596_800_000_000, 253_402_300_799_999_999),
     "model": texts,
     "input_tokens": st.none() | st.integers(0, 2**64 - 1),

@@ -430,12 +430,12 @@ def prepare_database(database: ClickHouseConfig) -> None:
             clickhouse.command(str(text).replace(old, new))
 
 
-_KEY = "(session_id, tenant_id, occurred_us, event_id, record_hash)"
+_KEY = "(session_id, tenant_id, occurred_us, event_id, record_key)"
 _TABLE_CHANGES = {
     "hash_in_key": (f"ORDER BY {_KEY}", "ORDER BY (session_id, tenant_id, occurred_us, event_id)"),
     "coordinates_out_of_key": (
         f"ORDER BY {_KEY}",
-        "ORDER BY (session_id, tenant_id, occurred_us, event_id, record_hash, kafka_partition, kafka_offset)",
+        "ORDER BY (session_id, tenant_id, occurred_us, event_id, record_key, kafka_partition, kafka_offset)",
     ),
     "first_write_wins": ("ReplacingMergeTree(ver)", "ReplacingMergeTree"),
 }

@@ -279,12 +279,12 @@ class Oracle:
         self.samples += 1
 
     def _sample_view(self) -> None:
-        sql = "SELECT count(), uniqExact(session_id, event_id, record_hash) FROM events"
+        sql = "SELECT count(), uniqExact(session_id, event_id, record_key) FROM events"
         ((count, distinct),) = self._storage.query(sql).rows
         if count != distinct:
             twice = self._storage.query(
                 "SELECT toString(event_id), count() AS copies FROM events"
-                " GROUP BY session_id, event_id, record_hash HAVING copies > 1 LIMIT 1"
+                " GROUP BY session_id, event_id, record_key HAVING copies > 1 LIMIT 1"
             ).rows
             self.violations.append(
                 f"I2: expected {distinct} events in the view, got {count}: {twice}"

@@ -75,7 +75,7 @@ def _row(placed: Placed) -> dict[str, Any]:
         "session_id": event.session_id,
         "tenant_id": event.tenant_id or "",
         "event_id": event.event_id,
-        "record_hash": hashlib.sha256(event.record).digest()[:16],
+        "record_key": hashlib.sha256(event.record).digest()[:16],
         "type": event.type,
         "run_id": event.run_id or "",
         "occurred_us": (event.occurred_at - _EPOCH) // dt.timedelta(microseconds=1),

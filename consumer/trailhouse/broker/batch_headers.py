@@ -8,7 +8,6 @@ import asyncio
 import ssl
 import struct
 from collections.abc import Iterator, Mapping
-from hashlib import sha256
 from typing import Any, NamedTuple
 
 import confluent_kafka
@@ -16,8 +15,8 @@ import confluent_kafka
 from trailhouse.schemas.config import KafkaConfig
 from trailhouse.schemas.errors import BrokerError, BrokerRejectedError, BrokerUnavailableError
 from trailhouse.schemas.kafka_errors import broker_error
+from trailhouse.schemas.record_hash import record_hash
 
-HASH_BYTES = 16
 HEAD_BYTES = 32_768
 FETCH_BYTES = 4_194_304
 WAIT_MS = 500
@@ -113,7 +112,7 @@ def first_batch(content: bytes, offset: int, end: int) -> RawBatch | None:
             appended_ms=last_ms if is_sound else 0,
             codec=CODECS[attributes & 7] if attributes & 7 < len(CODECS) else "unknown",
             size_bytes=size,
-            digest=sha256(body).digest()[:HASH_BYTES],
+            digest=record_hash(body),
             head=bytes(body[:HEAD_BYTES]),
             is_sound=is_sound,
         )

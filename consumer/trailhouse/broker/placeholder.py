@@ -1,11 +1,10 @@
 """What is kept of records that are too large or cannot be read: where they stood, their size, a hash, a part. Pure."""
 
-from hashlib import sha256
 from typing import NamedTuple, Protocol
 
 from trailhouse.broker.batch_headers import RawBatch
+from trailhouse.schemas.record_hash import record_hash
 
-HASH_BYTES = 16
 KEPT_HEAD_BYTES = 32_768
 KEPT_TAIL_BYTES = 32_768
 """Our encoder sorts keys: who numbered an event, and how, stands near its end."""
@@ -25,8 +24,8 @@ class Received(Protocol):
 class Placeholder(NamedTuple):
     """Stands in a batch for one record, or for a range of them; it answers what a `Received` answers.
 
-    `size_bytes` and `digest` are of all that Kafka holds: of the record's value, or of a whole batch as
-    it lies in the log. `kept` is the begin and the end of those bytes.
+    `size_bytes` and `digest`, a `record_hash`, are of all that Kafka holds: of the record's value, or of
+    a whole batch as it lies in the log. `kept` is the begin and the end of those bytes.
     """
 
     number: int
@@ -69,7 +68,7 @@ def too_large(message: Received, limit_bytes: int) -> Placeholder:
         records=1,
         appended_ms=message.timestamp()[1],
         size_bytes=len(value),
-        digest=sha256(value).digest()[:HASH_BYTES],
+        digest=record_hash(value),
         kept=cut(value),
         kept_key=cut(message.key()),
         reason=f"record: is of {len(value)} bytes, and TRAILHOUSE_WORKER_MAX_RECORD_BYTES is {limit_bytes};"
@@ -132,9 +131,4 @@ def whole(received: Received) -> Whole:
     if isinstance(received, Placeholder):
         return Whole(received.last_offset, received.records, received.size_bytes, received.digest)
     value = received.value() or b""
-    return Whole(received.offset(), 1, len(value), sha256(value).digest()[:HASH_BYTES])
-
-
-def no_bytes_hash() -> bytes:
-    """Return the hash of no bytes, that of a record that nobody has seen."""
-    return sha256(b"").digest()[:HASH_BYTES]
+    return Whole(received.offset(), 1, len(value), record_hash(value))

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from trailhouse.broker.origin import Origin
 from trailhouse.broker.placeholder import Received
-from trailhouse.consumer.batch.batch import BadRecord, event_hashes, event_keys
+from trailhouse.consumer.batch.batch import BadRecord, event_keys, event_record_keys
 from trailhouse.store.clickhouse import ClickHouse
 
 KEYS_PER_QUERY = 500
@@ -12,7 +12,7 @@ SESSION_BYTES_PER_QUERY = 60_000
 """A statement's values travel in its address, which servers and proxies bound."""
 
 _FIND = """
-    SELECT DISTINCT record_hash FROM event_log
+    SELECT DISTINCT record_key FROM event_log
     WHERE session_id IN {sessions:Array(String)} AND event_id IN {events:Array(UUID)}
 """
 _FIND_BAD = """
@@ -22,8 +22,8 @@ _FIND_BAD = """
 """
 
 
-def stored_hashes(storage: ClickHouse, events: Sequence[Received]) -> set[bytes]:
-    """Return the hashes of those *events* that readers see, wherever in the topic they came from.
+def stored_record_keys(storage: ClickHouse, events: Sequence[Received]) -> set[bytes]:
+    """Return the keys of those *events* that readers see, wherever in the topic they came from.
 
     Raises:
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
@@ -35,7 +35,7 @@ def stored_hashes(storage: ClickHouse, events: Sequence[Received]) -> set[bytes]
             "events": list(dict.fromkeys(event_id for _, event_id in part)),
         }
         found.update(digest for (digest,) in storage.query(_FIND, parameters).rows)
-    return found & set(event_hashes(events))
+    return found & set(event_record_keys(events))
 
 
 def quarantined_places(

@@ -8,7 +8,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from trailhouse.broker.admin import KafkaAdmin, PartitionLag
 from trailhouse.broker.origin import Origin
-from trailhouse.broker.placeholder import Placeholder, no_bytes_hash
+from trailhouse.broker.placeholder import Placeholder
 from trailhouse.broker.topic_identity import TopicIdentity
 from trailhouse.consumer.batch.batch import Batch, Limits
 from trailhouse.consumer.batch.blocks import incident_block
@@ -19,6 +19,7 @@ from trailhouse.operate.stored_offsets import held
 from trailhouse.schemas.config import KafkaConfig
 from trailhouse.schemas.errors import QueryError
 from trailhouse.schemas.ranges import Range
+from trailhouse.schemas.record_hash import record_hash
 from trailhouse.store.clickhouse import ClickHouse
 
 ANSWER_SECONDS = 5.0
@@ -72,7 +73,7 @@ def skip(
                 records=offsets.size,
                 appended_ms=round(now.timestamp() * 1_000),
                 size_bytes=0,
-                digest=no_bytes_hash(),
+                digest=record_hash(b""),  # nobody has seen it
                 kept=None,
                 kept_key=None,
                 reason=why,

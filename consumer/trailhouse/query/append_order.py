@@ -18,7 +18,7 @@ from trailhouse.store.tables import LATEST_MS
 
 _PARTITION = "kafka_topic_id, kafka_partition"
 """A topic's id is drawn at random when it is made: it tells the topic from every other of every cluster."""
-_IDENTITY = "tenant_id, event_id, record_hash"
+_IDENTITY = "tenant_id, event_id, record_key"
 
 
 class Key(NamedTuple):
@@ -26,14 +26,14 @@ class Key(NamedTuple):
 
     tenant_id: str
     event_id: str
-    record_hash: bytes
+    record_key: bytes
 
 
 class Stored(NamedTuple):
     """A stored record and where in Kafka it stood, in the order of STORED_COLUMNS."""
 
     record: bytes
-    record_hash: bytes
+    record_key: bytes
     topic_id: str
     partition: int
     offset: int
@@ -43,7 +43,7 @@ class Stored(NamedTuple):
 _home = attrgetter("topic_id", "partition")
 """The partition of a `Stored`, told from every other that ever was."""
 STORED_COLUMNS = (
-    f"record, record_hash, {_PARTITION}, kafka_offset, toUnixTimestamp64Milli(appended_at)"
+    f"record, record_key, {_PARTITION}, kafka_offset, toUnixTimestamp64Milli(appended_at)"
 )
 """No more than must be: each column of a read costs a third of a millisecond, whatever it holds."""
 

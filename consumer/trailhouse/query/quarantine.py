@@ -9,6 +9,7 @@ import msgspec
 from trailhouse.query.filters import microseconds
 from trailhouse.schemas.codec import decode_envelope
 from trailhouse.schemas.errors import InvalidEventError, QueryError
+from trailhouse.schemas.record_hash import RECORD_KEY_BYTES
 from trailhouse.store import ClickHouse
 
 RECORDS_PER_QUERY = 50
@@ -191,7 +192,7 @@ class Quarantine:
         if not known:
             return set()
         rows = self._clickhouse.query(
-            "SELECT DISTINCT record_hash FROM events"
+            "SELECT DISTINCT record_key FROM events"
             " WHERE session_id IN {sessions:Array(String)} AND event_id IN {events:Array(UUID)}",
             {
                 "sessions": list({each.session_id for each in known}),
@@ -238,5 +239,5 @@ def _quarantined(place: Coordinates, raw: _Raw, stored: set[bytes]) -> Quarantin
         ),
         worker_version=worker_version,
         refusal=raw.refusal,
-        is_stored=raw.refusal is None and digest in stored,
+        is_stored=raw.refusal is None and digest[:RECORD_KEY_BYTES] in stored,
     )

@@ -1,7 +1,6 @@
 """Fetch records by key, and turn them back into the events they are; what was altered is marked."""
 
 import datetime as dt
-import hashlib
 import uuid
 from collections.abc import Sequence
 from operator import attrgetter
@@ -21,10 +20,10 @@ from trailhouse.query.filters import SessionFilter
 from trailhouse.schemas import AuditEvent
 from trailhouse.schemas.codec import decode_events
 from trailhouse.schemas.errors import IntegrityError, InvalidEventError
+from trailhouse.schemas.record_hash import record_hashes, record_key, record_keys
 from trailhouse.store import ClickHouse
 
 KEYS_PER_QUERY = 1_000
-HASH_BYTES = 16
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
 _session, _tenant, _run = map(attrgetter, ("session_id", "tenant_id", "run_id"))
@@ -56,7 +55,7 @@ class _Row(NamedTuple):
 
     tenant_id: str
     event_id: str
-    record_hash: bytes
+    record_key: bytes
     type: str
     run_id: str
     occurred_us: int
@@ -64,10 +63,10 @@ class _Row(NamedTuple):
 
     @property
     def key(self) -> Key:
-        return Key(self.tenant_id, self.event_id, self.record_hash)
+        return Key(self.tenant_id, self.event_id, self.record_key)
 
 
-_CLAIMS = "tenant_id, event_id, record_hash, type, run_id, occurred_us"
+_CLAIMS = "tenant_id, event_id, record_key, type, run_id, occurred_us"
 
 
 def fetch_session(clickhouse: ClickHouse, wanted: SessionFilter) -> list[AuditEvent | AlteredEvent]:
@@ -81,7 +80,7 @@ def fetch_session(clickhouse: ClickHouse, wanted: SessionFilter) -> list[AuditEv
     ordered = in_append_order(map(Stored._make, rows))
     try:
         return [
-            *_events(wanted, [row.record for row in ordered], [row.record_hash for row in ordered])
+            *_events(wanted, [row.record for row in ordered], [row.record_key for row in ordered])
         ]
     except IntegrityError:
         # Read again with what names the event; the usual read is spared those columns.
@@ -101,16 +100,16 @@ def fetch_events(
         found |= _select(clickhouse, wanted, keys[start : start + KEYS_PER_QUERY])
     there = [key for key in keys if key in found]
     try:
-        return [*_events(wanted, [found[key] for key in there], [key.record_hash for key in there])]
+        return [*_events(wanted, [found[key] for key in there], [key.record_key for key in there])]
     except IntegrityError:
         return _examined(clickhouse, wanted, keys)
 
 
 def _select(clickhouse: ClickHouse, wanted: SessionFilter, keys: Sequence[Key]) -> dict[Key, bytes]:
-    rows = _rows(clickhouse, wanted, keys, "tenant_id, event_id, record_hash, record")
+    rows = _rows(clickhouse, wanted, keys, "tenant_id, event_id, record_key, record")
     return {
-        Key(tenant_id, event_id, record_hash): record
-        for tenant_id, event_id, record_hash, record in rows
+        Key(tenant_id, event_id, record_key): record
+        for tenant_id, event_id, record_key, record in rows
     }
 
 
@@ -127,18 +126,15 @@ def _rows(
     ).rows
 
 
-def _events(
-    wanted: SessionFilter, records: Sequence[bytes], hashes: Sequence[bytes]
-) -> list[AuditEvent]:
+def _events(wanted: SessionFilter, records: Sequence[bytes], keys: list[bytes]) -> list[AuditEvent]:
     """Return what *records* hold, where all is in order.
 
     Raises:
         IntegrityError: One of them is not what was appended: look at each.
     """
-    for record, record_hash in zip(records, hashes, strict=True):
-        if hashlib.sha256(record).digest()[:HASH_BYTES] != record_hash:
-            raise IntegrityError("a record contradicts its hash")
-    if len(set(hashes)) != len(hashes):
+    if record_keys(record_hashes(records)) != keys:
+        raise IntegrityError("a record contradicts its hash")
+    if len(set(keys)) != len(keys):
         raise IntegrityError("a record stands in two rows that ClickHouse would have merged")
     try:
         events = decode_events(records)
@@ -187,7 +183,7 @@ def _examined(
 
 
 def _event_of(wanted: SessionFilter, row: _Row) -> AuditEvent | AlteredEvent:
-    if hashlib.sha256(row.record).digest()[:HASH_BYTES] != row.record_hash:
+    if record_key(row.record) != row.record_key:
         return _altered(wanted, row, "its record contradicts its hash")
     try:
         [event] = decode_events([row.record])

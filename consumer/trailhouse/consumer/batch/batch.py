@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from hashlib import sha256
 from itertools import groupby
 from operator import methodcaller
 from typing import Any, NamedTuple
@@ -10,12 +9,13 @@ from typing import Any, NamedTuple
 import msgspec
 from confluent_kafka import TIMESTAMP_CREATE_TIME
 
-from trailhouse.broker.placeholder import HASH_BYTES, Placeholder, Received, too_large
+from trailhouse.broker.placeholder import Placeholder, Received, too_large
 from trailhouse.consumer.batch.rows import Coordinates, EventRows, envelope_of, event_columns
 from trailhouse.schemas.codec import decode_all, parts_of
 from trailhouse.schemas.config import WorkerConfig
 from trailhouse.schemas.errors import InvalidEventError
 from trailhouse.schemas.record import Envelope
+from trailhouse.schemas.record_hash import record_hash, record_hashes, record_keys
 from trailhouse.store.tables import LATEST_MS
 
 MAX_HEADERS_BYTES = 65_536
@@ -58,9 +58,9 @@ class Span:
     __slots__ = (
         "first_appended_ms",
         "first_offset",
+        "hashes",
         "last_appended_ms",
         "last_offset",
-        "record_hashes",
         "records",
     )
 
@@ -69,14 +69,14 @@ class Span:
         self.last_offset = offset
         self.first_appended_ms = appended_ms
         self.last_appended_ms = appended_ms
-        self.record_hashes: list[bytes] = []
+        self.hashes: list[bytes] = []
         self.records = 0
 
     def extend(self, last_offset: int, last_appended_ms: int, hashes: list[bytes]) -> None:
         """Take in the records that follow, up to the one at *last_offset*."""
         self.last_offset = last_offset
         self.last_appended_ms = last_appended_ms
-        self.record_hashes += hashes
+        self.hashes += hashes
         self.records += len(hashes)
 
     def extend_by(self, placeholder: Placeholder) -> None:
@@ -86,8 +86,8 @@ class Span:
 
     @property
     def records_hash(self) -> bytes:
-        """The first half of the SHA-256 over the records' hashes in offset order."""
-        return sha256(b"".join(self.record_hashes)).digest()[:HASH_BYTES]
+        """The hash over the records' hashes in offset order."""
+        return record_hash(b"".join(self.hashes))
 
 
 class SenderTimed(NamedTuple):
@@ -218,16 +218,17 @@ class Batch:
         self.add(received[begin:])
 
     def _add_some(self, received: Sequence[Received], records: list[bytes]) -> None:
-        digests = _hashes(records)
+        hashes = record_hashes(records)
         coordinates = all_coordinates_of(received)
-        self._note_spans(coordinates, digests)
+        self._note_spans(coordinates, hashes)
         if LATEST_MS in coordinates.appended_ms:
             self._note_sender_times(coordinates)
         envelopes = decode_all(records)
         if envelopes is None:
-            received, envelopes, records, digests, coordinates = self._sort_out(received, digests)
+            received, envelopes, records, hashes, coordinates = self._sort_out(received, hashes)
         if received:
-            self._take(received, event_columns(envelopes, records, digests, coordinates))
+            keys = record_keys(hashes)
+            self._take(received, event_columns(envelopes, records, keys, coordinates))
 
     def _take(self, events: Sequence[Received], columns: list[Sequence[Any]]) -> None:
         """Append *events* and their rows; one with a value that fits no column is a bad record.
@@ -252,13 +253,13 @@ class Batch:
             self.events += events
 
     def _sort_out(
-        self, received: Sequence[Received], digests: list[bytes]
+        self, received: Sequence[Received], hashes: list[bytes]
     ) -> tuple[list[Received], list[Envelope], list[bytes], list[bytes], Coordinates]:
         """Look at each of *received*, keep the bad, and return the events among them."""
         events: list[Received] = []
         envelopes: list[Envelope] = []
         kept: list[bytes] = []
-        for message, digest in zip(received, digests, strict=True):
+        for message, digest in zip(received, hashes, strict=True):
             try:
                 envelopes.append(envelope_of(message.value()))
             except InvalidEventError as error:
@@ -269,7 +270,7 @@ class Batch:
         records = [message.value() or b"" for message in events]
         return events, envelopes, records, kept, all_coordinates_of(events)
 
-    def _note_spans(self, coordinates: Coordinates, digests: list[bytes]) -> None:
+    def _note_spans(self, coordinates: Coordinates, hashes: list[bytes]) -> None:
         begin = 0
         for partition, run in groupby(coordinates.partitions):
             end = begin + len(list(run))
@@ -278,7 +279,7 @@ class Batch:
                 span = Span(coordinates.offsets[begin], coordinates.appended_ms[begin])
                 self.spans[partition] = span
             span.extend(
-                coordinates.offsets[end - 1], coordinates.appended_ms[end - 1], digests[begin:end]
+                coordinates.offsets[end - 1], coordinates.appended_ms[end - 1], hashes[begin:end]
             )
             begin = end
 
@@ -302,7 +303,7 @@ def rows_of(events: Sequence[Received]) -> EventRows:
     for part in parts_of(records):
         some = records[part]
         coordinates = all_coordinates_of(events[part])
-        rows.extend(event_columns(_envelopes(some), some, _hashes(some), coordinates))
+        rows.extend(event_columns(_envelopes(some), some, _keys(some), coordinates))
     return rows
 
 
@@ -320,13 +321,13 @@ def _envelopes(records: Sequence[bytes]) -> list[Envelope]:
     return decode_all(records) or [envelope_of(record) for record in records]
 
 
-def event_hashes(events: Sequence[Received]) -> list[bytes]:
-    """Return the hash of each of *events*, as its row has it."""
-    return _hashes([event.value() or b"" for event in events])
+def event_record_keys(events: Sequence[Received]) -> list[bytes]:
+    """Return what tells each of *events* from every other, as its row has it."""
+    return _keys([event.value() or b"" for event in events])
 
 
-def _hashes(records: Sequence[bytes]) -> list[bytes]:
-    return [sha256(record).digest()[:HASH_BYTES] for record in records]
+def _keys(records: Sequence[bytes]) -> list[bytes]:
+    return record_keys(record_hashes(records))
 
 
 def cannot_be_stored(error_name: str) -> str:

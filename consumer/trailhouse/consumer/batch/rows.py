@@ -18,7 +18,7 @@ from trailhouse.store.tables import EVENT_LOG
 MAX_SCHEMA_VERSION = 65_535
 MAX_SEQ = 2**64 - 1
 EVENT_COLUMNS = (
-    "session_id", "tenant_id", "event_id", "record_hash", "type", "run_id", "parent_run_id", "agent_id",
+    "session_id", "tenant_id", "event_id", "record_key", "type", "run_id", "parent_run_id", "agent_id",
     "occurred_us", "actor_type", "actor_id", "provider", "correlation_id", "producer_id", "seq",
     "model", "tool_name", "error_code", "input_tokens", "output_tokens", "total_tokens", "cost_usd", "duration_ms",
     "schema_version", "record", "kafka_partition", "kafka_offset", "appended_at",
@@ -92,10 +92,10 @@ class Coordinates(NamedTuple):
 def event_columns(
     envelopes: Sequence[Envelope],
     records: list[bytes],
-    digests: list[bytes],
+    keys: list[bytes],
     coordinates: Coordinates,
 ) -> list[Sequence[Any]]:
-    """Return the rows of the events in *records*, at least one, each with its hash in *digests* and its place.
+    """Return the rows of the events in *records*, at least one, each with its key in *keys* and its place.
 
     The values for each of EVENT_COLUMNS.
     """
@@ -104,7 +104,7 @@ def event_columns(
     )
     actors, sources = of["actor"], of["source"]
     return [
-        of["session_id"], _texts(of["tenant_id"]), of["event_id"], digests, of["type"], _texts(of["run_id"]),
+        of["session_id"], _texts(of["tenant_id"]), of["event_id"], keys, of["type"], _texts(of["run_id"]),
         _texts(of["parent_run_id"]), _texts(of["agent_id"]), _microseconds(of["occurred_at"]),
         _parts(_actor_type, actors, ""), _parts(_actor_id, actors, ""),
         _texts(of["provider"]), _texts(of["correlation_id"]),

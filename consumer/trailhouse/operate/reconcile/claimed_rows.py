@@ -16,8 +16,8 @@ MAX_UNKNOWN_TOPICS = 20
 _OF_TOPIC = "kafka_cluster = {cluster:String} AND kafka_topic_id = {topic_id:String} AND kafka_topic = {topic:String}"
 _PLACE = "kafka_cluster, kafka_topic, kafka_topic_id, kafka_partition, kafka_offset"
 _COLUMNS = (
-    f"{_PLACE}, toUnixTimestamp64Milli(appended_at), record_hash,"
-    " record_hash = toFixedString(substring(SHA256(record), 1, 16), 16),"
+    f"{_PLACE}, toUnixTimestamp64Milli(appended_at), record_key,"
+    " record_key = toFixedString(substring(SHA256(record), 1, 16), 16),"
     f" {', '.join(DERIVED_COLUMNS)}"
 )
 
@@ -29,7 +29,7 @@ class Claim(NamedTuple):
     partition: int
     offset: int
     appended_ms: int
-    record_hash: bytes
+    record_key: bytes
     is_whole: bool
     columns: tuple[Any, ...]
 
@@ -116,7 +116,7 @@ def rows_of(storage: ClickHouse, keys: Sequence[tuple[str, str]]) -> list[Claim]
 def quarantined_at(
     storage: ClickHouse, origin: Origin, partition: int, within: Range
 ) -> dict[int, set[bytes]]:
-    """Return the half hashes of the records in quarantine, by offset; a null record's is that of no bytes.
+    """Return the hashes of the records in quarantine, by offset; a null record's is that of no bytes.
 
     Of what is kept in part it is the hash that the row names.
 
@@ -127,7 +127,7 @@ def quarantined_at(
         f"""
         SELECT DISTINCT kafka_offset, if(
             length(ifNull(record, '')) = size_bytes,
-            toFixedString(substring(SHA256(ifNull(record, '')), 1, 16), 16), record_hash
+            SHA256(ifNull(record, '')), record_hash
         )
         FROM event_quarantine
         WHERE {_OF_TOPIC} AND kafka_partition = {{partition:UInt16}}
@@ -195,9 +195,9 @@ def _some(keys: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def _claim(row: Sequence[Any]) -> Claim:
-    cluster, topic, topic_id, partition, offset, appended_ms, record_hash, is_whole, *rest = row
+    cluster, topic, topic_id, partition, offset, appended_ms, record_key, is_whole, *rest = row
     origin = Origin(cluster, topic, topic_id)
-    return Claim(origin, partition, offset, appended_ms, record_hash, bool(is_whole), tuple(rest))
+    return Claim(origin, partition, offset, appended_ms, record_key, bool(is_whole), tuple(rest))
 
 
 def _within(origin: Origin, partition: int, within: Range) -> dict[str, Any]:

@@ -44,6 +44,7 @@ from trailhouse.operate.reconcile.derived_columns import (
 )
 from trailhouse.operate.reconcile.ledger_hashes import BatchCheck, Falsified
 from trailhouse.schemas.ranges import Range, Ranges
+from trailhouse.schemas.record_hash import RECORD_KEY_BYTES
 from trailhouse.store.clickhouse import ClickHouse
 
 WINDOW_RECORDS = 20_000
@@ -226,7 +227,7 @@ class DeepComparison:
         of = (row.partition, row.offset, row.session_id, row.event_id)
         if not row.is_whole:
             self._add("altered", *of, "its record contradicts its hash")
-        elif row.record_hash != held.digest:
+        elif row.record_key != held.digest[:RECORD_KEY_BYTES]:
             self._add("planted", *of, "its record is not the one that Kafka holds at its offset")
         elif held.columns is not None and (names := _forged(row, held)):
             self._add("forged", *of, f"Kafka's record contradicts {', '.join(names)}", names)
@@ -240,12 +241,12 @@ class DeepComparison:
             (each.columns[_SESSION], each.columns[_EVENT]) for each in homeless if each.columns
         }
         at_home = {
-            row.record_hash
+            row.record_key
             for row in rows_of(self._storage, list(events))
             if row.is_whole and self._is_vouched(row)
         }
         for each in homeless:
-            if each.digest not in at_home:
+            if each.digest[:RECORD_KEY_BYTES] not in at_home:
                 session, event = (
                     (each.columns[_SESSION], each.columns[_EVENT]) if each.columns else ("", "")
                 )

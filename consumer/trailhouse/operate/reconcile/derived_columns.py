@@ -24,9 +24,9 @@ at its offset. ``ledger``: a batch of the ledger that Kafka's records contradict
 DERIVED_COLUMNS = tuple(
     name
     for name in EVENT_COLUMNS
-    if name not in {"record", "record_hash", "kafka_partition", "kafka_offset", "appended_at"}
+    if name not in {"record", "record_key", "kafka_partition", "kafka_offset", "appended_at"}
 )
-"""The columns that follow from a record's bytes alone; `record_hash` is compared by itself."""
+"""The columns that follow from a record's bytes alone; `record_key` is compared by itself."""
 
 _EVENT_ID = DERIVED_COLUMNS.index("event_id")
 

@@ -5,7 +5,6 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from trailhouse.broker.origin import Origin
-from trailhouse.broker.placeholder import HASH_BYTES
 from trailhouse.schemas.ranges import Range
 from trailhouse.store.clickhouse import ClickHouse
 
@@ -98,7 +97,7 @@ class BatchCheck:
         for batch in self._open:
             if batch.row.last_offset < offset:
                 self.checked += 1
-                if batch.hasher.digest()[:HASH_BYTES] != batch.row.records_hash:
+                if batch.hasher.digest() != batch.row.records_hash:
                     yield Falsified(batch.row, "its hash is not that of Kafka's records")
                 elif batch.records != batch.row.records:
                     why = f"it counts {batch.row.records} records, Kafka holds {batch.records}"

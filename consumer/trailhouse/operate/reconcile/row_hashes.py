@@ -3,7 +3,7 @@
 ClickHouse hashes every record and reads it as JSON; the few rows that it doubts come here and are
 derived again by the worker's own code, which decides. What is established of each row:
 
-1. `record_hash` is the first half of the SHA-256 of `record`.
+1. `record_key` is the first half of the SHA-256 of `record`.
 2. `record` is an event, and every column that follows from it says what it says.
 """
 
@@ -74,10 +74,10 @@ _DOUBTS = " + ".join(f"({doubt})" for doubt in (
     *map(_whole, ("input_tokens", "output_tokens", "total_tokens")),
     *map(_number, ("cost_usd", "duration_ms")),
 ))  # fmt: skip
-_IS_ALTERED = "record_hash != toFixedString(substring(SHA256(record), 1, 16), 16)"
-_KEY = "session_id, tenant_id, occurred_us, event_id, record_hash"
+_IS_ALTERED = "record_key != toFixedString(substring(SHA256(record), 1, 16), 16)"
+_KEY = "session_id, tenant_id, occurred_us, event_id, record_key"
 # In hexadecimal: a forged text need not be UTF-8, and must lead on to the next page all the same.
-_PAGE = ("hex(session_id)", "hex(tenant_id)", "occurred_us", "toString(event_id)", "hex(record_hash)")  # fmt: skip
+_PAGE = ("hex(session_id)", "hex(tenant_id)", "occurred_us", "toString(event_id)", "hex(record_key)")  # fmt: skip
 _AFTER = (
     "(unhex({after_session:String}), unhex({after_tenant:String}), {after_us:Int64}, {after_event:UUID},"
     " toFixedString(unhex({after_hash:String}), 16))"

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from trailhouse.broker.placeholder import Received
 from trailhouse.broker.topic_reader import TopicReader
-from trailhouse.consumer.batch.batch import Batch, Limits, event_hashes
-from trailhouse.operate.known_records import stored_hashes
+from trailhouse.consumer.batch.batch import Batch, Limits, event_record_keys
+from trailhouse.operate.known_records import stored_record_keys
 from trailhouse.schemas.ranges import Ranges
 from trailhouse.store.clickhouse import ClickHouse
 
@@ -39,11 +39,11 @@ def spans(ranges: Ranges) -> Ranges:
 def _invisible(storage: ClickHouse, records: Sequence[Received]) -> list[int]:
     batch = Batch(_NO_LIMIT, lambda: 0.0)
     batch.add(records)
-    visible = stored_hashes(storage, batch.events)
+    visible = stored_record_keys(storage, batch.events)
     missing = [bad.received.offset() for bad in batch.bad]
     missing += [
         event.offset()
-        for digest, event in zip(event_hashes(batch.events), batch.events, strict=True)
-        if digest not in visible
+        for key, event in zip(event_record_keys(batch.events), batch.events, strict=True)
+        if key not in visible
     ]
     return missing

@@ -10,9 +10,9 @@ import msgspec
 
 from trailhouse.broker.origin import Origin
 from trailhouse.broker.topic_reader import TopicReader
-from trailhouse.consumer.batch.batch import Batch, Limits, event_hashes
+from trailhouse.consumer.batch.batch import Batch, Limits, event_record_keys
 from trailhouse.consumer.batch.writer import BatchWriter
-from trailhouse.operate.known_records import quarantined_places, stored_hashes
+from trailhouse.operate.known_records import quarantined_places, stored_record_keys
 from trailhouse.schemas.backoff import Backoff
 from trailhouse.schemas.config import WorkerConfig
 from trailhouse.schemas.errors import StorageUnavailableError
@@ -90,12 +90,12 @@ class Replay:
         return self.so_far
 
     def _store(self, batch: Batch) -> None:
-        known = self._until_in(lambda: stored_hashes(self._storage, batch.events))
+        known = self._until_in(lambda: stored_record_keys(self._storage, batch.events))
         known_bad = self._until_in(
             lambda: quarantined_places(self._storage, self._origin, batch.bad)
         )
         stored = self._until_in(lambda: self._writer.write(batch))
-        new = len(set(event_hashes(batch.events)) - known)
+        new = len(set(event_record_keys(batch.events)) - known)
         done = self.so_far
         self.so_far = Replayed(
             records=done.records + len(batch),

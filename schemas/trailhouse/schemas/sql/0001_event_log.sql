@@ -15,7 +15,7 @@ CREATE TABLE IF NOT EXISTS {database}.event_log
     session_id      String CODEC(ZSTD(1)),
     tenant_id       LowCardinality(String) CODEC(ZSTD(1)),
     event_id        UUID CODEC(ZSTD(1)),
-    record_hash     FixedString(16) COMMENT 'first half of sha256(record)' CODEC(NONE),
+    record_key      FixedString(16) COMMENT 'first half of sha256(record): tells it from every other' CODEC(NONE),
     type            LowCardinality(String) CODEC(ZSTD(1)),
     run_id          String CODEC(ZSTD(1)),
     parent_run_id   String CODEC(ZSTD(1)),
@@ -50,7 +50,7 @@ CREATE TABLE IF NOT EXISTS {database}.event_log
 ENGINE = ReplacingMergeTree(ver)
 PARTITION BY toYear(toDate32(least(greatest(intDiv(occurred_us, 86400000000), 20088), 24106)))
 PRIMARY KEY (session_id, tenant_id, occurred_us)
-ORDER BY (session_id, tenant_id, occurred_us, event_id, record_hash)
+ORDER BY (session_id, tenant_id, occurred_us, event_id, record_key)
 TTL toDateTime(appended_at) + INTERVAL 1 HOUR RECOMPRESS CODEC(ZSTD(6))
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity_bytes = 2097152,
     min_bytes_for_wide_part = 134217728, default_compression_codec = 'ZSTD(1)', merge_with_recompression_ttl_timeout = 3600, merge_selector_base = 10;
@@ -63,7 +63,7 @@ DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
 SELECT
     session_id, tenant_id, event_id, type, run_id, parent_run_id, agent_id, occurred_at, occurred_us,
     actor_type, actor_id, provider, correlation_id, model, tool_name, error_code,
-    input_tokens, output_tokens, total_tokens, cost_usd, duration_ms, schema_version, record, record_hash,
+    input_tokens, output_tokens, total_tokens, cost_usd, duration_ms, schema_version, record, record_key,
     kafka_cluster, kafka_topic, kafka_topic_id, kafka_partition, kafka_offset, appended_at
 FROM {database}.event_log FINAL
 SETTINGS do_not_merge_across_partitions_select_final = 1, optimize_move_to_prewhere_if_final = 1,
@@ -81,7 +81,7 @@ CREATE TABLE IF NOT EXISTS {database}.event_quarantine
     appended_at     DateTime64(3, 'UTC'),
     last_offset     UInt64 COMMENT 'that of the last record for which the row stands',
     size_bytes      UInt64 COMMENT 'of the value, or of the batch in the log',
-    record_hash     FixedString(16) COMMENT 'first half of the sha256 of those bytes',
+    record_hash     FixedString(32) COMMENT 'sha256 of those bytes, all of them',
     key             Nullable(String),
     record          Nullable(String) COMMENT 'NULL without a value; shorter than size_bytes where only a part is kept',
     headers         Array(Tuple(name String, value Nullable(String))),
@@ -108,7 +108,7 @@ CREATE TABLE IF NOT EXISTS {database}.batch_ledger
     last_offset     UInt64,
     stored_rows     UInt32,
     quarantined_rows UInt32,
-    records_hash    FixedString(16) COMMENT 'sha256 over the records'' hashes in offset order, first half',
+    records_hash    FixedString(32) COMMENT 'sha256 over the records'' sha256 in offset order',
     worker_version  LowCardinality(String),
     written_at      DateTime64(3, 'UTC')
 )

@@ -13,7 +13,7 @@ SELECT
     session_id, tenant_id, event_id, type, run_id, parent_run_id, agent_id, occurred_at, occurred_us,
     actor_type, actor_id, provider, correlation_id, model, tool_name, error_code,
     producer_id, seq,
-    input_tokens, output_tokens, total_tokens, cost_usd, duration_ms, schema_version, record, record_hash,
+    input_tokens, output_tokens, total_tokens, cost_usd, duration_ms, schema_version, record, record_key,
     kafka_cluster, kafka_topic, kafka_topic_id, kafka_partition, kafka_offset, appended_at
 FROM {database}.event_log FINAL
 SETTINGS do_not_merge_across_partitions_select_final = 1, optimize_move_to_prewhere_if_final = 1,

@@ -51,7 +51,7 @@ def test_an_event_becomes_its_row() -> None:
     row = {name: stored(batch, name)[0] for name in EVENT_COLUMNS}
     assert row == {
         "session_id": "s", "tenant_id": "t", "event_id": EVENT.event_id,
-        "record_hash": sha256(EVENT.record).digest()[:16], "type": "run_started", "run_id": "r",
+        "record_key": sha256(EVENT.record).digest()[:16], "type": "run_started", "run_id": "r",
         "parent_run_id": "p", "agent_id": "a", "occurred_us": 1_767_323_045_000_006, "actor_type": "user",
         "actor_id": "u", "provider": "pr", "correlation_id": "c", "producer_id": "pi", "seq": 9,
         "model": "m", "tool_name": "", "error_code": "",
@@ -157,8 +157,8 @@ def test_records_hash_is_over_all_records_of_a_partition() -> None:
             Record(None, 0, 3),
         ]
     )
-    parts = [sha256(record).digest()[:16] for record in (EVENT.record, b"bad", b"")]
-    assert batch.spans[0].records_hash == sha256(b"".join(parts)).digest()[:16]
+    parts = [sha256(record).digest() for record in (EVENT.record, b"bad", b"")]
+    assert batch.spans[0].records_hash == sha256(b"".join(parts)).digest()
     assert (batch.spans[0].first_offset, batch.spans[0].last_offset) == (1, 3)
 
 
