@@ -19,7 +19,9 @@ from trailhouse.operate.account.snapshot import Scope
 from trailhouse.operate.reconcile.comparison import reconcile
 from trailhouse.producer import AuditLogger
 from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig, ProducerConfig
+from trailhouse.schemas.ranges import Range
 from trailhouse.store import ClickHouse, sequence_gaps
+from trailhouse.store.sequence_gaps import GapFinder
 from trailhouse.store.tables import EVENT_INCIDENTS
 
 pytestmark = pytest.mark.cluster
@@ -270,6 +272,25 @@ def test_a_hundred_thousand_holes_drown_nobody(pipe: Pipe) -> None:
         b"missing: 149899 more events of producer every-other, in holes between seq 201 and 299998"
         in told.stdout.splitlines()
     )
+
+
+def test_another_look_sees_what_has_come_since(pipe: Pipe) -> None:
+    """Holes are remembered of a producer of whom nothing has come since, and are looked for again of the others."""
+    pipe.send(numbered("p", [0, 2, 4]) + numbered("q", [0, 2]) + numbered("p", [1]))
+    pipe.store(0, 0, 4)
+    between = {"p": Range(0, 4), "q": Range(0, 2)}
+    with ClickHouse(pipe.database) as storage:
+        gaps = GapFinder(storage)
+        first = gaps.holes(between)
+        assert {name: list(found.exact) for name, found in first.items()} == {
+            "p": [(1, 1), (3, 3)],
+            "q": [(1, 1)],
+        }
+        assert gaps.holes(between) == first
+        pipe.store(0, 5, 5)
+        second = gaps.holes(between)
+        assert list(second["p"].exact) == [(3, 3)]
+        assert second["q"] is first["q"]
 
 
 def test_what_is_on_its_way_is_not_missing_however_many_holes_it_leaves(

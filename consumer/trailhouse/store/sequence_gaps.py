@@ -53,13 +53,37 @@ class _Counted(NamedTuple):
     numbers: int
 
 
-def holes(storage: ClickHouse, between: Mapping[str, Range]) -> dict[str, Holes]:
-    """Return each producer's numbers that ClickHouse has not, within its range in *between*.
+class GapFinder:
+    """Finds the holes, again and again: of a producer of whom nothing has come since, it knows them.
 
-    Raises:
-        StorageError: ClickHouse is away (retriable) or refuses (permanent).
+    A row is not taken back, so as many numbers in each bucket as before are the same numbers.
     """
-    counted = _counted(storage, between)
+
+    def __init__(self, storage: ClickHouse) -> None:
+        self._storage = storage
+        self._known: dict[str, tuple[Range, _Counted, Holes]] = {}
+
+    def holes(self, between: Mapping[str, Range]) -> dict[str, Holes]:
+        """Return each producer's numbers that ClickHouse has not, within its range in *between*.
+
+        Raises:
+            StorageError: ClickHouse is away (retriable) or refuses (permanent).
+        """
+        counted = _counted(self._storage, between)
+        same = {
+            name: known[2]
+            for name, known in self._known.items()
+            if name in between and known[:2] == (between[name], counted[name])
+        }
+        new = {name: found for name, found in counted.items() if name not in same}
+        found = same | _holes(self._storage, between, new)
+        self._known = {name: (between[name], counted[name], found[name]) for name in between}
+        return found
+
+
+def _holes(
+    storage: ClickHouse, between: Mapping[str, Range], counted: Mapping[str, _Counted]
+) -> dict[str, Holes]:
     # Those with the fewest holes first: what is left of the work is for the others.
     ids = sorted(counted, key=lambda name: (len(counted[name].partial), name))
     looked_into = {name: counted[name].partial[:MAX_BUCKETS_PER_PRODUCER] for name in ids}
@@ -141,40 +165,45 @@ def _stretches(
                 ends.setdefault(name, bucket * BUCKET_NUMBERS - 1)
         elif part:
             rows = _stretches_in(storage, part, left)
-            for name, first, last in rows:
-                found.setdefault(name, []).append(Range(first, last))
-            for name in {name for name, _, _ in rows}:
-                if len(found[name]) > MAX_STRETCHES_PER_PRODUCER:
-                    ends[name] = found[name][MAX_STRETCHES_PER_PRODUCER - 1].last
-            left -= len(rows)
+            for name, stretches in rows.items():
+                here = found.setdefault(name, [])
+                here += stretches
+                left -= len(stretches)
+                if len(here) > MAX_STRETCHES_PER_PRODUCER:
+                    ends[name] = here[MAX_STRETCHES_PER_PRODUCER - 1].last
             if left <= 0:
-                named = {name for name, _, _ in rows}
                 for name, bucket in part:
-                    if name not in named:
+                    if name not in rows:
                         ends.setdefault(name, bucket * BUCKET_NUMBERS - 1)
-                ends.setdefault(rows[-1][0], rows[-1][2])
+                last_name = next(reversed(rows))
+                ends.setdefault(last_name, rows[last_name][-1].last)
     return found, ends
 
 
 def _stretches_in(
     storage: ClickHouse, part: Sequence[tuple[str, int]], limit: int
-) -> list[tuple[str, int, int]]:
+) -> dict[str, list[Range]]:
+    """Return them of each producer, in the order of *part*; *limit* of all together."""
     rows = storage.query(
         f"""
-        SELECT producer_id, min(number) AS first, max(number)
+        SELECT producer_id, arraySort(groupArray(first)), arraySort(groupArray(last))
         FROM (
-            SELECT producer_id, number,
-                toInt64(number) - row_number() OVER (PARTITION BY producer_id ORDER BY number) AS stretch
+            SELECT producer_id, min(number) AS first, max(number) AS last
             FROM (
-                SELECT DISTINCT producer_id, number FROM ({NUMBERED})
-                WHERE producer_id IN {{ids:Array(String)}} AND intDiv(number, {BUCKET_NUMBERS}) IN
-                    {{buckets:Array(UInt64)}} AND (producer_id, intDiv(number, {BUCKET_NUMBERS})) IN
-                    arrayZip({{ids:Array(String)}}, {{buckets:Array(UInt64)}})
+                SELECT producer_id, number,
+                    toInt64(number) - row_number() OVER (PARTITION BY producer_id ORDER BY number) AS stretch
+                FROM (
+                    SELECT DISTINCT producer_id, number FROM ({NUMBERED})
+                    WHERE producer_id IN {{ids:Array(String)}} AND intDiv(number, {BUCKET_NUMBERS}) IN
+                        {{buckets:Array(UInt64)}} AND (producer_id, intDiv(number, {BUCKET_NUMBERS})) IN
+                        arrayZip({{ids:Array(String)}}, {{buckets:Array(UInt64)}})
+                )
             )
+            GROUP BY producer_id, stretch ORDER BY indexOf({{ids:Array(String)}}, producer_id), first
+            LIMIT {MAX_STRETCHES_PER_PRODUCER + 1} BY producer_id LIMIT {limit}
         )
-        GROUP BY producer_id, stretch ORDER BY indexOf({{ids:Array(String)}}, producer_id), first
-        LIMIT {MAX_STRETCHES_PER_PRODUCER + 1} BY producer_id LIMIT {limit}
+        GROUP BY producer_id ORDER BY indexOf({{ids:Array(String)}}, producer_id)
         """,  # noqa: S608 - as above
         {"ids": [name for name, _ in part], "buckets": [bucket for _, bucket in part]},
     ).rows
-    return [(name, first, last) for name, first, last in rows]
+    return {name: list(map(Range, firsts, lasts)) for name, firsts, lasts in rows}

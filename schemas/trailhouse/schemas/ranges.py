@@ -25,25 +25,40 @@ class Ranges:
     def __init__(self, parts: Iterable[tuple[int, int]] = ()) -> None:
         """Take the ranges in *parts*, in any order; one whose last is below its first is empty."""
         merged: list[Range] = []
+        end = 0
         for first, last in sorted(parts):
             if last < first:
                 continue
-            if merged and first <= merged[-1].last + 1:
-                merged[-1] = Range(merged[-1].first, max(merged[-1].last, last))
-            else:
+            if not merged or first > end + 1:
                 merged.append(Range(first, last))
+                end = last
+            elif last > end:
+                merged[-1] = Range(merged[-1].first, last)
+                end = last
         self._parts = tuple(merged)
 
     @classmethod
     def of(cls, numbers: Iterable[int]) -> "Ranges":
         """Return the set of *numbers*."""
-        parts: list[tuple[int, int]] = []
+        parts: list[Range] = []
+        first = last = None
         for number in sorted(numbers):
-            if parts and number <= parts[-1][1] + 1:
-                parts[-1] = (parts[-1][0], number)
-            else:
-                parts.append((number, number))
-        return cls(parts)
+            if first is None or last is None:
+                first = number
+            elif number > last + 1:
+                parts.append(Range(first, last))
+                first = number
+            last = number
+        if first is not None and last is not None:
+            parts.append(Range(first, last))
+        return cls._in_order(parts)
+
+    @classmethod
+    def _in_order(cls, parts: Iterable[Range]) -> "Ranges":
+        """Return the set of *parts*, which are as this keeps them: in order, none touching another."""
+        found = cls()
+        found._parts = tuple(parts)
+        return found
 
     def __iter__(self) -> Iterator[Range]:
         return iter(self._parts)
@@ -63,7 +78,7 @@ class Ranges:
     @property
     def size(self) -> int:
         """How many numbers it holds."""
-        return sum(part.size for part in self._parts)
+        return sum(last - first + 1 for first, last in self._parts)
 
     @property
     def first(self) -> int | None:
@@ -88,22 +103,36 @@ class Ranges:
         return Ranges((*self._parts, *other._parts))
 
     def __and__(self, other: "Ranges") -> "Ranges":
-        return self - (self - other) if self and other else Ranges()
+        common: list[Range] = []
+        mine, theirs = iter(self._parts), iter(other._parts)
+        one, two = next(mine, None), next(theirs, None)
+        while one is not None and two is not None:
+            first, last = max(one.first, two.first), min(one.last, two.last)
+            if first <= last:
+                common.append(Range(first, last))
+            if one.last <= two.last:
+                one = next(mine, None)
+            else:
+                two = next(theirs, None)
+        return self._in_order(common)
 
     def __sub__(self, other: "Ranges") -> "Ranges":
         if not (self and other):
             return self
-        left: list[tuple[int, int]] = []
-        taken = list(other._parts)
+        left: list[Range] = []
+        taken = other._parts
         place = 0
-        for first, last in self._parts:
-            begin = first
-            while place < len(taken) and taken[place].last < first:
+        for part in self._parts:
+            begin, last = part
+            while place < len(taken) and taken[place][1] < begin:
                 place += 1
             at = place
-            while at < len(taken) and taken[at].first <= last:
-                left.append((begin, taken[at].first - 1))
-                begin = taken[at].last + 1
+            while at < len(taken) and taken[at][0] <= last:
+                taken_first, taken_last = taken[at]
+                if begin < taken_first:
+                    left.append(Range(begin, taken_first - 1))
+                begin = taken_last + 1
                 at += 1
-            left.append((begin, last))
-        return Ranges(left)
+            if begin <= last:
+                left.append(part if begin == part[0] else Range(begin, last))
+        return self._in_order(left)

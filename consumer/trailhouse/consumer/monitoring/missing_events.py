@@ -10,7 +10,7 @@ import structlog
 from trailhouse.consumer.monitoring.background_query import BackgroundQuery
 from trailhouse.consumer.monitoring.metrics import WorkerMetrics
 from trailhouse.store.clickhouse import ClickHouse
-from trailhouse.store.sequence_gaps import holes
+from trailhouse.store.sequence_gaps import GapFinder
 from trailhouse.store.sequences import settled_ranges
 
 FIRST_AFTER_SECONDS = 5.0
@@ -34,7 +34,7 @@ def missing_events(
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
     between = settled_ranges(storage, since_seconds=since_seconds, settle_seconds=settle_seconds)
-    return sum(found.size for found in holes(storage, between).values())
+    return sum(found.size for found in GapFinder(storage).holes(between).values())
 
 
 class MissingEvents:

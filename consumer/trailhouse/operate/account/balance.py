@@ -14,7 +14,7 @@ from trailhouse.operate.account.snapshot import ProducerState, Scope, snapshot
 from trailhouse.schemas.config import KafkaConfig
 from trailhouse.schemas.ranges import Range
 from trailhouse.store.clickhouse import ClickHouse
-from trailhouse.store.sequence_gaps import IMPLAUSIBLE_NUMBERS
+from trailhouse.store.sequence_gaps import IMPLAUSIBLE_NUMBERS, GapFinder
 from trailhouse.store.sequences import (
     Neighbour,
     neighbours,
@@ -105,12 +105,12 @@ def account(
     """
     wanted = scope or Scope()
     origin = TopicIdentity(kafka, timeout_seconds=ANSWER_SECONDS).origin(kafka)
-    admin = KafkaAdmin(kafka)
+    admin, gaps = KafkaAdmin(kafka), GapFinder(storage)
     with TopicReader(kafka) as reader:
 
         def another(limits: dict[str, int] | None) -> dict[str, ProducerState]:
             return snapshot(
-                storage, reader, lambda: admin.lag(group_id), spooled, wanted, report, limits
+                storage, gaps, reader, lambda: admin.lag(group_id), spooled, wanted, report, limits
             )
 
         found = another(None)

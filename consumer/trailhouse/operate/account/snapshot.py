@@ -11,7 +11,7 @@ from trailhouse.broker.topic_reader import TopicReader
 from trailhouse.operate.account.seen_sequences import SeenSequences
 from trailhouse.schemas.ranges import Range, Ranges
 from trailhouse.store.clickhouse import ClickHouse
-from trailhouse.store.sequence_gaps import NOTHING, Holes, holes
+from trailhouse.store.sequence_gaps import NOTHING, GapFinder, Holes
 from trailhouse.store.sequences import (
     Held,
     held_numbers,
@@ -62,6 +62,7 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
 
 def snapshot(
     storage: ClickHouse,
+    gaps: GapFinder,
     reader: TopicReader,
     ask_marks: Callable[[], Iterable[PartitionLag]],
     spooled: Callable[[], Iterable[bytes]],
@@ -75,6 +76,7 @@ def snapshot(
 
     Args:
         storage: ClickHouse.
+        gaps: Of the same, from look to look.
         reader: Of the topic.
         ask_marks: Returns where each partition and the group are.
         spooled: Returns the records in the spools.
@@ -100,7 +102,7 @@ def snapshot(
         for name, part in within.items()
         if name not in held or not _is_dense(held[name], part)
     }
-    unstored = holes(storage, doubtful)
+    unstored = gaps.holes(doubtful)
     without = Holes(Ranges(), NOTHING, 0)
     return {
         name: _state(part, held.get(name), unstored.get(name, without), name, spool, topic)
