@@ -1,8 +1,11 @@
 """Write what is made from the code: the documents' tables and the JSON Schema. Run by `make docs`."""
 
+import ast
 import inspect
 import textwrap
+import tomllib
 from pathlib import Path
+from typing import Any
 
 from trailhouse.cli import reference
 from trailhouse.consumer.monitoring import metrics
@@ -19,10 +22,46 @@ def made() -> dict[Path, dict[str, str]]:
             "commands": reference.render(),
             "settings": reference.render_settings(),
         },
+        ROOT / "docs" / "architecture.md": {"rooms": rooms(), "layers": layers()},
         ROOT / "docs" / "cluster.md": {"metrics": metrics.render()},
         ROOT / "docs" / "errors.md": {"tree": error_tree()},
         ROOT / "docs" / "events.md": {"keys of data": event_data.render()},
     }
+
+
+def rooms() -> str:
+    """Return a table of the packages, each with the first line of its own docstring."""
+    rows = ["| Room | What it is for |", "|---|---|"]
+    for root in ("schemas", "producer", "consumer"):
+        for file in sorted((ROOT / root / "trailhouse").rglob("__init__.py")):
+            says = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+            rows.append(f"| `{file.parent.relative_to(ROOT)}/` | {says.partition(chr(10))[0]} |")
+    return "\n".join(rows) + "\n"
+
+
+def layers() -> str:
+    """Return import-linter's contracts: a picture for each that orders rooms, a sentence for each other."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts: list[dict[str, Any]] = settings["tool"]["importlinter"]["contracts"]
+    return "\n".join(map(_contract, contracts))
+
+
+def _contract(contract: dict[str, Any]) -> str:
+    name = f"**{contract['name']}**"
+    if contract["type"] == "layers":
+        tiers = [tier.replace("trailhouse.", "") for tier in contract["layers"]]
+        return (
+            f"{name}: each imports only what is below it\n\n```text\n"
+            + "\n  ↓\n".join(tiers)
+            + "\n```\n"
+        )
+    if contract["type"] == "forbidden":
+        return f"{name}: {_names(contract['source_modules'])} never import {_names(contract['forbidden_modules'])}.\n"
+    return f"{name}: {_names(contract['ancestors'])}.\n"
+
+
+def _names(modules: list[str]) -> str:
+    return ", ".join(f"`{module.removeprefix('trailhouse.')}`" for module in modules)
 
 
 def error_tree() -> str:

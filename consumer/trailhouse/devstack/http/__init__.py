@@ -1,1 +1,1 @@
-"""ClickHouse's HTTP interface: requests, answers, compression and sessions."""
+"""ClickHouse's HTTP interface: requests, answers, compression, and the statements that they carry."""

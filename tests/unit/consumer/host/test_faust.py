@@ -1,0 +1,33 @@
+"""What Faust's own consumer does, and why the worker does not use it; docs/architecture.md tells the rest."""
+
+from types import SimpleNamespace
+from typing import Any
+
+from faust.transport.consumer import Consumer
+from faust.types import TP
+
+PARTITION = TP("trailhouse.events", 0)
+
+
+def _offset_to_commit(committed: int | None, acknowledged: list[int]) -> Any:
+    """Return the offset that Faust commits after *committed*, the next one to be read."""
+    state: Any = SimpleNamespace(
+        _acked={PARTITION: acknowledged},
+        _acked_index={PARTITION: set(acknowledged)},
+        _gap={PARTITION: ()},
+        _committed_offset={PARTITION: committed},
+    )
+    # Faust has no public name for what it is about to commit.
+    return Consumer._new_offset(state, PARTITION)  # pyright: ignore[reportPrivateUsage]
+
+
+def test_faust_commits_past_a_record_that_is_still_being_stored() -> None:
+    """With 100 being stored and 101 to 103 acknowledged, Faust commits 104: record 100 would be lost."""
+    assert _offset_to_commit(100, [101, 102, 103]) == 104
+    assert _offset_to_commit(100, [102, 103]) is None
+
+
+def test_faust_commits_past_the_first_records_of_a_group() -> None:
+    """Where nothing was committed yet, Faust commits after whatever was acknowledged first."""
+    assert _offset_to_commit(None, [5, 6, 7]) == 8
+    assert _offset_to_commit(0, [5, 6, 7]) == 8
