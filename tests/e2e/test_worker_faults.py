@@ -22,8 +22,8 @@ pytestmark = pytest.mark.cluster
 
 DIE_BEFORE_THE_COMMIT = f"""
 import os, signal
-from trailhouse.consumer import group_session
-group_session.GroupSession.commit = lambda self, offsets: os.kill(os.getpid(), signal.SIGKILL)
+from trailhouse.consumer.membership import session
+session.GroupSession.commit = lambda self, offsets: os.kill(os.getpid(), signal.SIGKILL)
 {RUN_WORKER}
 """
 

@@ -32,7 +32,7 @@ from worker_process import RUN_WORKER, Worker, WorkerSite, eventually, place, so
 pytestmark = pytest.mark.cluster
 
 IMPATIENT = f"""
-from trailhouse.consumer import group_check, group_warnings, topic_check
+from trailhouse.consumer.membership import group_check, group_warnings, topic_check
 group_check.LOOK_EVERY_SECONDS = 0.3
 group_check.LASTING_TRANSACTION_SECONDS = 2.0
 group_warnings.OPEN_AFTER_SECONDS = 1.0
