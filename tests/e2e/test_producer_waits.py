@@ -90,7 +90,7 @@ def test_the_sender_outlives_what_its_callbacks_raise(audit: AuditLogger) -> Non
         raise ZeroDivisionError
 
     receipt = given(audit.log("a", session_id="s"))
-    receipt._queued.add_waker(broken)
+    receipt._queued.add_waker(broken)  # pyright: ignore[reportPrivateUsage]
     receipt.result(DEADLINE_SECONDS)
     given(audit.log("b", session_id="s")).result(DEADLINE_SECONDS)
 

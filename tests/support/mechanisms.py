@@ -130,8 +130,8 @@ def _no_polling_while_waiting() -> None:
 
 def _no_insert_deadline() -> None:
     def make(original: Any) -> Any:
-        def connect(config: Any) -> Any:
-            client = original(config)
+        def connect(*args: Any) -> Any:
+            client = original(*args)
             client.timeout = None
             return client
 
@@ -234,7 +234,6 @@ def _no_gap_check() -> None:
 
 
 def _give_up_sending() -> None:
-
     replace(
         "trailhouse.producer.delivery.sender:client_options",
         lambda original: (
@@ -277,11 +276,7 @@ def _overtake_the_backlog() -> None:
 def _admit_the_newest_first(queue: Any, **_kwargs: Any) -> None:
     """Take what has arrived in memory before what is on the disk, and the newest of it first."""
     while queue._arrivals:
-        receipt = queue._arrivals.pop()
-        queue.waiting.append(receipt)
-        queue._events += 1
-        queue._bytes += len(receipt.record)
-        queue._spool_queue.pass_by(receipt)
+        queue._pass_by(queue._arrivals.pop())
 
 
 def _no_adoption() -> None:
@@ -307,8 +302,8 @@ def _swallow_spool_errors() -> None:
 
 
 def _trust_any_owner() -> None:
-    for module in ("spool_files", "spool_folder", "spool_root"):
-        replace(f"trailhouse.producer.{module}:reason_against", lambda _: lambda _status: "")
+    for module in ("files", "folder", "root"):
+        replace(f"trailhouse.producer.spool.{module}:reason_against", lambda _: lambda _status: "")
 
 
 def _no_note_of_what_was_written() -> None:

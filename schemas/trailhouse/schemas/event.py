@@ -240,7 +240,7 @@ def _check_event_id(event: AuditEvent) -> None:
 def _uuid_text(given: object) -> str:
     if is_text(given):
         return str.__str__(given)
-    return uuid.UUID.__str__(given) if issubclass(type(given), uuid.UUID) else ""
+    return uuid.UUID.__str__(cast("uuid.UUID", given)) if issubclass(type(given), uuid.UUID) else ""
 
 
 def _check_parts(event: AuditEvent) -> None:

@@ -195,7 +195,8 @@ class Dispatcher:
             service=self._service,
         )
         if (new := new_record(draft, source)) is None:
-            event = AuditEvent(**({"session_id": None} | draft.given()), source=source)
+            given: dict[str, Any] = {"session_id": None, **draft.given()}
+            event = AuditEvent(**given, source=source)
             # Should it be made again, then without any code of the caller's.
             return event.event_id, key_of(event), event.record, draft_of(event), 1
         event_id, record = new

@@ -182,7 +182,7 @@ class SendQueue:
         self._bytes += len(queued.record)
 
     def refill(self) -> None:
-        """Take what has come, and read on in the on disk as far as there is room; called by the sender.
+        """Take what has come, and read on from the disk as far as there is room; called by the sender.
 
         Raises:
             SpoolUnavailableError: The spool cannot be read. Retriable once that is mended.
