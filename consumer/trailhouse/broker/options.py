@@ -36,7 +36,7 @@ def consumer_options(kafka: KafkaConfig, worker: WorkerConfig) -> dict[str, Any]
         "reconnect.backoff.max.ms": 2_000,
         # A widened topic: new partitions are read from their beginning, soon.
         "topic.metadata.refresh.interval.ms": 10_000,
-        # Told apart from silence: behind the last record there may be offsets that hold none.
+        # Told apart from silence: after the last record there may be offsets that hold none.
         "enable.partition.eof": True,
         "check.crcs": True,
         "queued.max.messages.kbytes": 8_192,

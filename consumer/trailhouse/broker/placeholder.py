@@ -25,7 +25,7 @@ class Placeholder(NamedTuple):
     """Stands in a batch for one record, or for a range of them; it answers what a `Received` answers.
 
     `size_bytes` and `digest`, a `record_hash`, are of all that Kafka holds: of the record's value, or of
-    a whole batch as it lies in the log. `kept` is the begin and the end of those bytes.
+    a whole batch as it lies in the log. `kept` is the beginning and the end of those bytes.
     """
 
     number: int
@@ -72,7 +72,7 @@ def too_large(message: Received, limit_bytes: int) -> Placeholder:
         kept=cut(value),
         kept_key=cut(message.key()),
         reason=f"record: is of {len(value)} bytes, and TRAILHOUSE_WORKER_MAX_RECORD_BYTES is {limit_bytes};"
-        " its begin and its end are kept",
+        " its beginning and its end are kept",
     )
 
 
@@ -101,12 +101,12 @@ def unreadable(partition: int, offset: int, batch: RawBatch, why: str) -> Placeh
         kept=batch.head,
         kept_key=None,
         reason=f"batch: cannot be read ({why}; codec {batch.codec}, {batch.size_bytes} bytes in the log);"
-        " the begin of its bytes is kept",
+        " the beginning of its bytes is kept",
     )
 
 
 def cut(content: bytes | None) -> bytes | None:
-    """Return *content*, or its begin and its end where it is long."""
+    """Return *content*, or its beginning and its end where it is long."""
     if content is None or len(content) <= KEPT_HEAD_BYTES + KEPT_TAIL_BYTES:
         return content
     return content[:KEPT_HEAD_BYTES] + content[-KEPT_TAIL_BYTES:]
@@ -127,7 +127,7 @@ class Whole(NamedTuple):
 
 
 def whole(received: Received) -> Whole:
-    """Return what *received* stands for: itself, unless it is a stand-in."""
+    """Return what *received* stands for: itself, unless it is a placeholder."""
     if isinstance(received, Placeholder):
         return Whole(received.last_offset, received.records, received.size_bytes, received.digest)
     value = received.value() or b""

@@ -120,7 +120,7 @@ def _line(absent: "Absent") -> str:
     if absent.is_implausible:
         return (
             f"implausible: producer {absent.producer_id} jumps over seq {seqs}{_whose(absent)}:"
-            " no loss explains that; see the event behind it"
+            " no loss explains that; see the event after it"
         )
     return f"{what}: {counted(absent.events, 'event')} of producer {absent.producer_id}, seq {seqs}{_whose(absent)}"
 

@@ -99,7 +99,7 @@ def _unexpected(error: Exception) -> str:
 
 
 def _system(error: OSError) -> str:
-    """Say what the operating system refused, such as a full disk; it is no mistake of ours."""
+    """Say what the operating system refused, such as a full disk; it is not a mistake of ours."""
     return f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
 
 

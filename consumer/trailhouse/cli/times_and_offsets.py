@@ -24,7 +24,7 @@ _is_place = re.compile(r"([0-9]{1,5}):([0-9]{1,18})").fullmatch
 
 
 def since(text: str) -> dt.datetime:
-    """Return the time that *text* names; a day means its begin, and no zone means UTC."""
+    """Return the time that *text* names; a day means its start, and no zone means UTC."""
     return _moment(text, dt.time.min.replace(tzinfo=dt.UTC))
 
 
@@ -63,7 +63,7 @@ def place(text: str) -> "OffsetRef":
 
 
 def first_bound(text: str) -> "Bound":
-    """Return the place or the time that *text* names, as the begin of a range."""
+    """Return the place or the time that *text* names, as the start of a range."""
     return place(text) if _is_place(text) else since(text)
 
 

@@ -107,7 +107,7 @@ class EngineConnection:
 
         From a file, because chdb's two other ways lose rows. Its streaming insert (`send_insert`)
         answers "done" for a block that the table then refuses: a constraint, too many partitions, no
-        memory. And a statement with its rows behind it ends at the first empty line among them.
+        memory. And a statement with its rows after it ends at the first empty line among them.
 
         Args:
             sql: The statement up to its settings.

@@ -35,7 +35,7 @@ _SYSTEM_FILES = (
     "/dev/null",
     "/dev/urandom",
     "/etc/localtime",
-    # Where the kernel's own library is. Without this file the engine takes whatever lies behind the
+    # Where the kernel's own library is. Without this file the engine takes whatever lies after the
     # environment in memory for its content, and once in a while that is a signal 11 at each start.
     "/proc/self/auxv",
     "/proc/self/maps",  # where the main thread's stack ends; glibc looks there

@@ -1,7 +1,7 @@
 """Keep the parts of the stack as they are wanted: start, watch, start again after a death, stop.
 
-One thread owns every process: it alone starts and ends them, so the death pact (which is with a
-thread) holds as long as this program lives. Everything else asks and waits.
+One thread owns every process: it alone starts and ends them, so a child's bond to its parent (the kernel
+ties it to a thread) holds as long as this program lives. Everything else asks and waits.
 """
 
 import logging

@@ -40,7 +40,7 @@ class Quarantined(msgspec.Struct, frozen=True, kw_only=True):
         quarantined_at: When a worker set it aside.
         reason: Field and rule, never a value.
         key: Its Kafka key.
-        record: Its bytes, or those kept: begin and end of a large record, the begin of a batch as it
+        record: Its bytes, or those kept: beginning and end of a large record, the beginning of a batch as it
             lies in Kafka's log. None for a Kafka record without a value.
         headers: Its Kafka headers, in order.
         worker_version: The version that refused it.

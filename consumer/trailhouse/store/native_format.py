@@ -107,7 +107,7 @@ def _filled(type_name: str, values: Sequence[Any]) -> Column:
 
 
 class _Plain(Column):
-    """Values one behind the other."""
+    """Values one after the other."""
 
     def __init__(self, write: Callable[[Sequence[Any]], bytes]) -> None:
         super().__init__()
@@ -127,7 +127,7 @@ class _Plain(Column):
 
 
 class _Strings(Column):
-    """Values one behind the other, each with its length before it."""
+    """Values one after the other, each with its length before it."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -186,7 +186,7 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
         "worker",
         "max_record_bytes",
         8_388_608,
-        "Of a record over this size the begin, the end and a hash are quarantined.",
+        "Of a record over this size the beginning, the end and a hash are quarantined.",
         kind=int,
     )
     web_host: str = setting(

@@ -92,7 +92,7 @@ def with_six_digits(record: bytes, occurred_at: dt.datetime) -> bytes:
     """Return *record* as encoded, with the six zeros that msgspec leaves out of a time of whole seconds."""
     if occurred_at.microsecond:
         return record
-    # The last is the envelope's: behind it stand texts and numbers, and a quote in a text is escaped.
+    # The last is the envelope's: after it stand texts and numbers, and a quote in a text is escaped.
     seconds_end = record.rindex(_TIME) + _TO_SECONDS
     return b"".join((record[:seconds_end], b".000000", record[seconds_end:]))
 

@@ -1,4 +1,4 @@
-"""Names that look like settings and are none: a mistake is refused, a newer version's is warned of."""
+"""Names that look like settings and are not: a mistake is refused, a newer version's is warned of."""
 
 import logging
 import os
@@ -34,7 +34,7 @@ class _Unknown(NamedTuple):
 
 
 def check_names(section: str) -> None:
-    """Refuse names that are meant for *section* and are no settings; warn, once, of those for others.
+    """Refuse names that are meant for *section* and are not settings; warn, once, of those for others.
 
     In a section that parts share, a name may be a newer version's: it is warned of as well, unless it
     is one letter away from a setting that there is.

@@ -31,7 +31,7 @@ _DIGEST_DIGITS = 32
 def marked(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return *fields* of an event, with a marker wherever a value breaks a rule; None is not given.
 
-    Only `session_id` has no stand-in where it is missing or is no text, number or UUID: an event of no session
+    Only `session_id` has no placeholder where it is missing or is not text, a number or a UUID: an event of no session
     cannot be kept, and its maker refuses it. An id that is too long is cut and ends in a digest of the whole; a
     type that is no type becomes ``unknown_event``, its name in ``metadata._type``; a time or an event id that is
     none is left out, for the maker to stamp.

@@ -41,7 +41,7 @@ def test_a_time_is_utc_unless_it_names_its_zone(text: str, expected: dt.datetime
 
 
 def test_a_day_is_all_of_it() -> None:
-    """A day as the begin means its first instant, as the end its last one."""
+    """A day as the start means its first instant, as the end its last one."""
     assert since("2026-11-28") == dt.datetime(2026, 11, 28, tzinfo=dt.UTC)
     assert until("2026-11-28") == dt.datetime(2026, 11, 28, 23, 59, 59, 999_999, tzinfo=dt.UTC)
     for word, days in (("today", 0), ("yesterday", 1)):

@@ -84,7 +84,7 @@ def demonstrate(
 
 
 def read_back(emitted: Sequence[AuditEvent], reader: AuditReader) -> list[AuditEvent]:
-    """Return the audit logs of the sessions that were emitted, one behind the other."""
+    """Return the audit logs of the sessions that were emitted, one after the other."""
     sessions = dict.fromkeys(event.session_id for event in emitted)
     return [event for session_id in sessions for event in reader.get_audit_log(session_id)]
 

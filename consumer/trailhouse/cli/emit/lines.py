@@ -109,7 +109,7 @@ def this_process(service: str) -> Source:
 def read_blocks(
     stream: Reads, limit_bytes: int, before_read: Callable[[], None] = lambda: None
 ) -> Iterator[list[Line]]:
-    """Yield the lines that are not blank, as many at a time as have come; of an over-long one only its begin.
+    """Yield the lines that are not blank, as many at a time as have come; of an over-long one only its beginning.
 
     Args:
         stream: What is read, as soon as there is something.

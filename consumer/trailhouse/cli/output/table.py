@@ -20,7 +20,7 @@ EVENT_COLUMNS = ("#", "time", "type", "run", "what", "content")
 _NUMBERS = frozenset({"#", "events", "runs", "bytes", "pid", "partition", "checked", "gaps"})
 _TIMES = frozenset({"time", "appended"})
 _IDS = frozenset({"run", "session", "spool", "topic", "brokers", "service", "group"})
-"""Shortened in the middle: the begin of an id is often the same, and its end tells."""
+"""Shortened in the middle: the start of an id is often the same, and its end tells."""
 
 _STEPS = (
     ("content", 24), ("reason", 24), ("time", 20), ("appended", 20), ("run", 12), ("session", 24),

@@ -177,7 +177,7 @@ class Batch:
         limit_bytes = self._limits.record_bytes
         # All of them together are rarely over what one may be, so that the sizes are gone through once.
         is_large = size_bytes > limit_bytes and max(map(len, records)) > limit_bytes
-        if is_large or isinstance(received[0], Placeholder):  # a stand-in comes alone
+        if is_large or isinstance(received[0], Placeholder):  # a placeholder comes alone
             self._add_without_the_large(received, records)
             return
         self.size_bytes += size_bytes

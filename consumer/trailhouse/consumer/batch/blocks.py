@@ -30,7 +30,7 @@ def event_block(origin: Origin, rows: EventRows) -> Block:
 
 
 def quarantine_block(origin: Origin, bad: Iterable[BadRecord], at: dt.datetime) -> Block:
-    """Return *bad*, at least one, as a block of `event_quarantine`: byte for byte, but for stand-ins."""
+    """Return *bad*, at least one, as a block of `event_quarantine`: byte for byte, but for placeholders."""
     rows = [_quarantine_row(record, _milliseconds(at)) for record in bad]
     return _block(EVENT_QUARANTINE, QUARANTINE_COLUMNS, origin, rows)
 

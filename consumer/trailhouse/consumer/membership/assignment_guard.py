@@ -1,4 +1,4 @@
-"""Keeps one membership on firm ground: where its partitions begin, and that ClickHouse still has what it had.
+"""Guards one assignment: nothing is read before its offsets are verified, nothing committed that ClickHouse forgot.
 
 Questions are asked in threads of their own, so that the group always hears of us; nothing is read
 before the first is answered, and nothing is committed after an outage of ClickHouse before its ledger

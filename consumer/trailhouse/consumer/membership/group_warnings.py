@@ -26,7 +26,7 @@ def open_transactions(
         for number, seconds in lasting.items()
     )
     return (
-        f"another program's transaction is open, and nobody reads what is behind it ({shown}):"
+        f"another program's transaction is open, and nobody reads what is after it ({shown}):"
         " find it with kafka-transactions find-hanging and end it with abort; Trailhouse opens none"
     )
 

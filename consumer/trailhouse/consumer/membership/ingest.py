@@ -59,7 +59,7 @@ class Ingest:
         self._stop = threading.Event()
         self._heartbeat = Heartbeat()
         # A statement may take its time to connect and to answer, and be waited for before the next
-        # attempt: that is no standstill.
+        # attempt: that is not a standstill.
         attempt_seconds = (
             min(clickhouse.timeout_seconds, MAX_CONNECT_SECONDS)
             + clickhouse.timeout_seconds

@@ -43,7 +43,7 @@ class PartitionConsumer:
 
 
 class PartitionConsumers:
-    """Used by one thread. The first lane is the member of the group; the others only read.
+    """Used by one thread. The first consumer is the member of the group; the others only read.
 
     Raises:
         KafkaException: Any method, when a consumer fails.
@@ -75,9 +75,9 @@ class PartitionConsumers:
             return self._reading.take(records, timeout_seconds)
         *held_up, last = self._consumers
         messages: list[Message] = []
-        for lane in held_up:
-            if lane.placeholder is None:
-                messages += self._bearable(lane, lane.consumer.consume(1, 0))
+        for reader in held_up:
+            if reader.placeholder is None:
+                messages += self._bearable(reader, reader.consumer.consume(1, 0))
         if last not in self._consumers:  # a rebalance, which is told while the member is read
             return messages
         portion = last.consumer.consume(1, 0 if messages else timeout_seconds)
@@ -94,17 +94,17 @@ class PartitionConsumers:
     def placeholders(self) -> list[Placeholder]:
         """Return what stands for records over the limit, before anything that follows them."""
         ready: list[Placeholder] = []
-        for lane in self._consumers[:-1]:
-            if lane.placeholder is not None and lane.placeholder.done():
-                ready.append(lane.placeholder.result())
-                lane.placeholder = None
+        for reader in self._consumers[:-1]:
+            if reader.placeholder is not None and reader.placeholder.done():
+                ready.append(reader.placeholder.result())
+                reader.placeholder = None
         return ready
 
-    def _bearable(self, lane: PartitionConsumer, messages: list[Message]) -> list[Message]:
+    def _bearable(self, reader: PartitionConsumer, messages: list[Message]) -> list[Message]:
         """Return *messages*, unless it is one over the limit: to hash hundreds of megabytes takes a while."""
         for message in messages:
             if message.error() is None and len(message.value() or b"") > self._record_bytes:
-                lane.placeholder = _in_a_thread(cast("Received", message), self._record_bytes)
+                reader.placeholder = _in_a_thread(cast("Received", message), self._record_bytes)
                 return []
         return messages
 
@@ -115,25 +115,25 @@ class PartitionConsumers:
         self._consumers[0].placeholder = None
 
     def part(self, number: int, starts: Mapping[int, int]) -> bool:
-        """Leave *number* alone in its lane, and read what else it reads in a new one, from *starts* on.
+        """Leave *number* alone with its consumer, and read the others of that one by a new one, from *starts* on.
 
-        Returns whether that was possible: there is a limit, since each lane may take memory.
+        Returns whether that was possible: there is a limit, since each consumer may take memory.
         """
-        lane = self._lane_of(number)
-        others = lane.numbers - {number}
+        reader = self._reader_of(number)
+        others = reader.numbers - {number}
         if not others or len(self._consumers) >= MAX_CONSUMERS:
             return False
-        lane.pause(others)
+        reader.pause(others)
         consumer = Consumer(self._options | {"error_cb": self._note})
         consumer.assign([TopicPartition(self._topic, other, starts[other]) for other in others])
-        lane.numbers = {number}
+        reader.numbers = {number}
         self._consumers.append(PartitionConsumer(consumer, self._topic, others))
         return True
 
     def join(self, starts: Mapping[int, int]) -> None:
         """Have the member read all again, what was not its own from *starts* on."""
         member = self._consumers[0]
-        others = {number for lane in self._consumers[1:] for number in lane.numbers}
+        others = {number for reader in self._consumers[1:] for number in reader.numbers}
         self.drop()
         for number in others:
             member.seek(number, starts[number])
@@ -142,26 +142,26 @@ class PartitionConsumers:
 
     def drop(self) -> None:
         """Let go of every consumer but the member."""
-        for lane in self._consumers[1:]:
+        for reader in self._consumers[1:]:
             # It may be busy with a batch for seconds, and asks Kafka before it goes.
             threading.Thread(
-                target=lane.consumer.close, name="trailhouse-lane-close", daemon=True
+                target=reader.consumer.close, name="trailhouse-consumer-close", daemon=True
             ).start()
         del self._consumers[1:]
 
     def pause(self) -> None:
         """Fetch nothing of any partition."""
-        for lane in self._consumers:
-            lane.pause(lane.numbers)
+        for reader in self._consumers:
+            reader.pause(reader.numbers)
 
     def resume(self) -> None:
         """Fetch all again."""
-        for lane in self._consumers:
-            lane.resume(lane.numbers)
+        for reader in self._consumers:
+            reader.resume(reader.numbers)
 
     def seek(self, number: int, offset: int) -> None:
         """Read the partition *number* from *offset* on."""
-        self._lane_of(number).seek(number, offset)
+        self._reader_of(number).seek(number, offset)
 
     def known_ends(self, numbers: Iterable[int]) -> dict[int, int]:
         """Return where each of *numbers* ended at the last answer that was fetched of it."""
@@ -169,7 +169,7 @@ class PartitionConsumers:
         for number in numbers:
             part = TopicPartition(self._topic, number)
             # Set before the batches of an answer are opened.
-            _, end = self._lane_of(number).consumer.get_watermark_offsets(part, cached=True)
+            _, end = self._reader_of(number).consumer.get_watermark_offsets(part, cached=True)
             if end >= 0:
                 known[number] = end
         return known
@@ -179,9 +179,9 @@ class PartitionConsumers:
         self.drop()
         self._reading.close()
 
-    def _lane_of(self, number: int) -> PartitionConsumer:
+    def _reader_of(self, number: int) -> PartitionConsumer:
         return next(
-            (lane for lane in self._consumers if number in lane.numbers), self._consumers[0]
+            (reader for reader in self._consumers if number in reader.numbers), self._consumers[0]
         )
 
 
@@ -194,5 +194,5 @@ def _in_a_thread(message: Received, limit_bytes: int) -> Future[Placeholder]:
         except BaseException as error:  # noqa: BLE001 - raised where the result is taken
             made.set_exception(error)
 
-    threading.Thread(target=make, name="trailhouse-stand-in", daemon=True).start()
+    threading.Thread(target=make, name="trailhouse-placeholder", daemon=True).start()
     return made

@@ -157,7 +157,7 @@ class GroupSession:
         if self._source.failing:
             self._recovery.step(self._next, self._next_offset)
         self._slow_batches.step(self._next_offset, is_reading=not self._next.is_full)
-        self._keep_footing()
+        self._follow_guard()
         self._settle()
         if self._inflight is None and self._next.is_due:
             self._launch()
@@ -196,7 +196,7 @@ class GroupSession:
                 return batch.spans[partition].last_offset + 1
         return self._source.position(partition)
 
-    def _keep_footing(self) -> None:
+    def _follow_guard(self) -> None:
         step = self._guard.step()
         topic = self._topic.latest()
         if step == "leave" or (topic is not None and topic.is_other_topic):

@@ -147,8 +147,7 @@ class KafkaSource:
         return readable
 
     def without_records(self, taken_records: int) -> dict[int, Range]:
-        """Return the offsets behind what is committed of which it is certain that they hold no record,
-        such as the marks with which transactions end.
+        """Return offsets after the committed ones that certainly hold no record: marks that end transactions.
 
         Call it when nothing is in hand: *taken_records* of all that `read` returned are committed.
         """

@@ -1,6 +1,6 @@
 """The watchdog: a worker that stands still while records wait ends, so that its supervisor starts it anew.
 
-A part that is away is no standstill: attempts go on and fail, and end. What counts as standing still
+A part that is away is not a standstill: attempts go on and fail, and end. What counts as standing still
 is an ingest thread that hangs, a statement that never ends, a consumer that delivers nothing, be it of
 one partition: whatever else goes on, and however many questions are answered meanwhile.
 """

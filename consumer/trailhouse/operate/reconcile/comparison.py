@@ -271,7 +271,7 @@ class _Comparison:
     def _note_positions(self, mark: PartitionLag, ledger: Ranges) -> None:
         committed, end = mark.committed_offset, mark.end_offset
         if committed is not None and committed > end:
-            way_out = "the topic was made anew or cut off: start the worker, which notices it and reads from the begin"
+            way_out = "the topic was made anew or cut off: start the worker, which notices it and reads from the start"
             why = f"{committed} is committed, but the log ends at {end}"
             self._add(mark.partition, Range(end, committed - 1), "ahead", why, way_out)
         if ledger.last is not None and ledger.last >= end:

@@ -86,8 +86,8 @@ def _offsets(
         return otherwise
     if isinstance(bound, OffsetRef):
         return dict.fromkeys(otherwise, bound.offset + after)
-    # Kafka counts in milliseconds: a range begins with the first that is not before its begin, and
-    # stops with the first that is behind its end.
+    # Kafka counts in milliseconds: a range begins with the first that is not before its start, and
+    # stops with the first that is after its end.
     since = bound - _EPOCH
     moment_ms = since // _MILLISECOND + after if after else -(-since // _MILLISECOND)
     return reader.offsets_at(moment_ms, ends)

@@ -30,7 +30,7 @@ class SendQueue:
     instant. The sender takes them from there: `waiting` holds what the broker client does not have yet,
     `sent` what it has. `lock` guards all of it, and is what callers wait on; `mutex` is the same, and
     quicker to take. The sender waits for the `wake_signal`, which rings when something comes while it
-    `is_resting`, and when an answer is `awaited`. With a *on_disk*, each event is spooled first, and those
+    `is_resting`, and when an answer is `awaited`. With a spool *on_disk*, each event is written there first, and those
     that find no room in memory are read from there in their turn.
     """
 

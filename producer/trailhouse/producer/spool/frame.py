@@ -18,7 +18,7 @@ _pack_checks = _CHECKS.pack
 
 
 class Frame(NamedTuple):
-    """One record as it was spooled; `end` is the offset in the file behind it."""
+    """One record as it was spooled; `end` is the offset in the file after it."""
 
     number: int
     key: bytes
@@ -34,7 +34,7 @@ class Damage(NamedTuple):
 
     @property
     def end(self) -> int:
-        """The offset in the file behind it."""
+        """The offset in the file after it."""
         return self.begin + len(self.content)
 
 

@@ -104,7 +104,7 @@ class SpoolQueue:
             queued.source.last = queued
 
     def read(self, early: dict[int, QueuedEvent]) -> list[QueuedEvent] | None:
-        """Return events of the next events; None when nothing can be read before some are settled.
+        """Return some of the next events; None when nothing can be read before some are settled.
 
         What is in *early*, by number, is queued already.
 

@@ -22,7 +22,7 @@ class Spooled(NamedTuple):
 
     found: Frame | Damage
     place: int
-    """The place behind it."""
+    """The place after it."""
 
 
 class SpoolReader:
@@ -36,7 +36,7 @@ class SpoolReader:
         self.place = place
 
     def read(self, end: int | None = None) -> list[Spooled]:
-        """Return the next frames, some at a time; none at *end*, a place, or behind the last whole frame.
+        """Return the next frames, some at a time; none at *end*, a place, or after the last whole frame.
 
         Raises:
             SpoolUnavailableError: A file cannot be read. Retriable once that is mended.
@@ -84,7 +84,7 @@ class SpoolReader:
             found, taken = scan(content, offset)
             is_all = len(content) < size or wanted < size
             if is_all and taken < len(content) and (not is_last or limit is not None):
-                # Nothing is missing behind it: what is left was a frame.
+                # Nothing is missing after it: what is left was a frame.
                 found.append(Damage(offset + taken, content[taken:]))
             if is_all and is_last and found and _is_blank(found[-1], offset + taken):
                 found.pop()  # blocks that were never written, after a power cut

@@ -96,7 +96,7 @@ def test_there_is_a_limit(scene: Scene) -> None:
 
 
 def test_a_record_over_the_limit_is_cut_elsewhere(scene: Scene) -> None:
-    """Its lane is read no further until its stand-in is taken, so that nothing overtakes it."""
+    """Its partition is read no further until its placeholder is taken, so that nothing overtakes it."""
     scene.consumers.part(0, STARTS)
     scene.member.waiting = [record(0, 0, b"x" * (LIMIT_BYTES + 1)), record(0, 1)]
     assert scene.take() == []

@@ -66,7 +66,7 @@ class SentRecord(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """Records of partitions in order, or one stand-in; *through* are partitions of which no more comes."""
+    """Records of partitions in order, or one placeholder; *through* are partitions of which no more comes."""
 
     records: list[Received]
     placeholder: Placeholder | None = None
