@@ -138,7 +138,6 @@ class FakeConsumer:
     ) -> list[TopicPartition] | None:
         assert message is None
         assert offsets is not None
-        self.meanwhile()
         self._fail()
         self.commits.append({part.partition: (part.offset, part.metadata) for part in offsets})
         if asynchronous:

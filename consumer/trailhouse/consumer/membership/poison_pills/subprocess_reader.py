@@ -9,7 +9,7 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -31,10 +31,12 @@ from trailhouse.schemas.ranges import Range
 
 CHUNKS = 4
 RETRY_SECONDS = 2.0
+CHILD_MODULE = "trailhouse.consumer.membership.poison_pills.subprocess_main"
+# -P: without it the child would import what lies in the working directory.
+COMMAND = (sys.executable, "-P", "-m", CHILD_MODULE)
 DONE, SILENT = "done", "silent"
 DIED = "a process that read it died"
 DIED_DECODING = "a process that decoded it died"
-CHILD_MODULE = "trailhouse.consumer.membership.poison_pills.subprocess_main"
 
 
 class SentRecord(NamedTuple):
@@ -82,8 +84,10 @@ class SubprocessReader:
         worker: WorkerConfig,
         ranges: Mapping[int, Range],
         inspection: PoisonPillInspection,
+        command: Sequence[str] = COMMAND,
     ) -> None:
         self._kafka = kafka
+        self._command = command
         self._options = consumer_options(kafka, worker)
         self._limits = Limits.of(worker)
         self._left = dict(ranges)
@@ -165,11 +169,11 @@ class SubprocessReader:
             Order(self._kafka.topic, self._options, self._limits, ranges, is_careful)
         )
         begun: list[SentRecord] = []
-        # -P: without it the child would import what lies in the working directory.
-        command = [sys.executable, "-P", "-m", CHILD_MODULE]
         pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
-        with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=nowhere) as child:
+        with subprocess.Popen(self._command, stdin=pipe, stdout=pipe, stderr=nowhere) as child:
             self._child = child
+            if self._dropped.is_set():  # before there was a child to be killed
+                child.kill()
             for frame in _frames(child, order):
                 if frame.ended == DONE:
                     for number in numbers:
