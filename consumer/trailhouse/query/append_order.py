@@ -55,12 +55,14 @@ def in_append_order(rows: Iterable[Stored]) -> list[Stored]:
     """
     ordered = sorted(rows, key=attrgetter("offset"))
     homes = set(map(_home, ordered))
+    # The usual case: within one partition the offset is the whole order.
     if len(homes) <= 1:
         return ordered
     placed_ms = dict.fromkeys(homes, 0)
     places: list[tuple[int, tuple[str, int], int]] = []
     for row in ordered:
         home = _home(row)
+        # A running maximum: the broker's clock may step back, the order of a partition may not.
         if row.appended_ms < LATEST_MS:
             placed_ms[home] = max(placed_ms[home], row.appended_ms)
         places.append((placed_ms[home] or LATEST_MS, home, row.offset))

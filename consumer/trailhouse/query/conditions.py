@@ -26,6 +26,7 @@ def scope_parameters(wanted: SessionFilter) -> dict[str, Any]:
 
 def narrowing(wanted: EventFilter) -> list[str]:
     """Return the conditions beside session and tenant; `EventFilter.narrowing` has their values."""
+    # `limit` narrows as well, but is no condition: it stands at the end of the statement.
     return [_CONDITIONS[name] for name in wanted.narrowing if name in _CONDITIONS]
 
 
@@ -36,6 +37,7 @@ def limit(wanted: EventFilter) -> str:
 
 def fleet_where(wanted: FleetFilter) -> str:
     """Return the WHERE that holds what is wanted of all sessions, empty for everything."""
+    # Text without a UTF-8 form could not even be bound as a parameter.
     if wanted.is_hopeless:
         return "WHERE false"
     of_tenant = [] if wanted.tenant_id is None else ["tenant_id = {tenant_id:String}"]

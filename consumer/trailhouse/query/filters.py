@@ -141,22 +141,26 @@ def whole_number(value: object) -> int:
     Raises:
         QueryError: It is not a whole number from 1. Permanent.
     """
+    # True is an int to Python, and 1 to SQL: as a limit it is a mistake.
     if not isinstance(value, int) or isinstance(value, bool):
         raise QueryError(f"limit: must be a whole number, got {_kind(value)}")
     if value < 1:
         raise QueryError("limit: must be at least 1; leave it out for all events")
+    # ClickHouse counts in 64 bits; more than that is as good as all.
     return min(int(value), MAX_LIMIT)
 
 
 def _text(value: object, field: str) -> str:
     if not isinstance(value, str):
         raise QueryError(f"{field}: must be a string, got {_kind(value)}")
+    # An exact str: a subclass may have a `__str__` of its own.
     return str.__str__(value)
 
 
 def _types(value: object) -> tuple[str, ...]:
     if isinstance(value, str):
         value = (value,)
+    # Bytes can be iterated over, and would be taken for a list of numbers.
     if isinstance(value, (bytes, bytearray)) or not isinstance(value, Iterable):
         raise QueryError(f"type: must be a string or several, got {_kind(value)}")
     return tuple(

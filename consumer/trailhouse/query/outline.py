@@ -56,6 +56,7 @@ def read_outline(clickhouse: ClickHouse, wanted: SessionFilter) -> SessionOutlin
         " GROUP BY type ORDER BY count() DESC, type",
         parameters,
     ).rows
+    # The window counts all runs, although the limit shows the first of them: one statement for both.
     runs = clickhouse.query(
         f"SELECT run_id, count() OVER () {of_session} AND run_id != ''"
         f" GROUP BY run_id ORDER BY min(occurred_us), run_id LIMIT {SHOWN_RUNS}",

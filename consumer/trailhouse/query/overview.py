@@ -85,6 +85,7 @@ def _last_event(
     )
     sql = f"SELECT {last}, countIf({known}) FROM events {fleet_where(wanted)}"  # noqa: S608 - no value in it
     occurred_us, appended_at, events = clickhouse.query(sql, fleet_parameters(wanted)).rows[0]
+    # An aggregate over no rows gives the epoch, and not NULL.
     if not events:
         return None, None
     return _EPOCH + dt.timedelta(microseconds=occurred_us), appended_at

@@ -185,12 +185,14 @@ class Quarantine:
             bytes_columns=("key", "record"),
         ).rows
         wanted = set(places)
+        # The conditions are four lists, whose combinations are more than the places.
         return {place: _raw(row[4:]) for row in rows if (place := Coordinates(*row[:4])) in wanted}
 
     def _stored(self, found: Sequence[_Raw]) -> set[bytes]:
         known = [each for each in found if each.session_id is not None]
         if not known:
             return set()
+        # Session and id lead the sorting key; a hash alone would read the whole table.
         rows = self._clickhouse.query(
             "SELECT DISTINCT record_key FROM events"
             " WHERE session_id IN {sessions:Array(String)} AND event_id IN {events:Array(UUID)}",
@@ -218,6 +220,7 @@ def _raw(row: tuple[Any, ...]) -> _Raw:
 
 
 def _is_whole(row: tuple[Any, ...]) -> bool:
+    # The size is that of the whole record, however much of it is kept.
     return len(row[7] or b"") == int(row[1])
 
 

@@ -245,6 +245,7 @@ class AuditReader:
     def _fetch(self, wanted: SessionFilter) -> list[AuditEvent | AlteredEvent]:
         if wanted.is_hopeless:
             return []
+        # One question instead of two: there is nothing to choose keys by.
         if wanted.takes_all:
             return fetch_session(self._ready(), wanted)
         keys = keys_in_append_order(self._ready(), wanted)
@@ -257,6 +258,7 @@ class AuditReader:
         )
 
     def _ready(self) -> ClickHouse:
+        # Not when it is made: a reader may be made before ClickHouse is up.
         with self._lock:
             if not self._is_checked:
                 check_with(self._clickhouse)

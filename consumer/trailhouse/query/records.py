@@ -98,6 +98,7 @@ def fetch_events(
     found: dict[Key, bytes] = {}
     for start in range(0, len(keys), KEYS_PER_QUERY):
         found |= _select(clickhouse, wanted, keys[start : start + KEYS_PER_QUERY])
+    # What was erased between the two questions is not an error of the reader.
     there = [key for key in keys if key in found]
     try:
         return [*_events(wanted, [found[key] for key in there], [key.record_key for key in there])]
@@ -134,6 +135,7 @@ def _events(wanted: SessionFilter, records: Sequence[bytes], keys: list[bytes]) 
     """
     if record_keys(record_hashes(records)) != keys:
         raise IntegrityError("a record contradicts its hash")
+    # The hash is part of the sorting key, so that a second such row was given another key by hand.
     if len(set(keys)) != len(keys):
         raise IntegrityError("a record stands in two rows that ClickHouse would have merged")
     try:
@@ -177,6 +179,7 @@ def _examined(
         ):
             claimed = _Row._make(row)
             found.setdefault(claimed.key, []).append(_event_of(wanted, claimed))
+    # An honest row first: a forged twin must not take its place in the order.
     for same in found.values():
         same.sort(key=lambda each: isinstance(each, AlteredEvent))
     return [found[key].pop(0) for key in keys if found.get(key)]

@@ -71,6 +71,7 @@ def wait_stored(
             away = error
         if not pending:
             return
+        # Not after the deadline: another look that nobody can wait for is not worth its question.
         if time.monotonic() + backoff.seconds > deadline:
             raise _late(pending, len(receipts), timeout_seconds, away) from away
         threading.Event().wait(backoff.next_seconds())
@@ -124,6 +125,7 @@ def _check_quarantine(clickhouse: ClickHouse, left: Mapping[str, Delivery]) -> N
     ).rows
     for partition, offset, reason, event_id in rows:
         delivery = left[event_id]
+        # Two lists were asked for, so a row may combine one event's partition with another's offset.
         if (delivery.partition, delivery.offset) == (partition, offset):
             raise EventQuarantinedError(
                 f"event {event_id} is in quarantine ({reason}): see"
@@ -140,6 +142,7 @@ def _parts(
     for each in sorted(pending, key=lambda each: each[0].session_id):
         if each[0].session_id not in sessions:
             sessions.add(each[0].session_id)
+            # A character takes four bytes of UTF-8 at most.
             session_bytes += 4 * len(each[0].session_id)
         part.append(each)
         if len(part) >= RECEIPTS_PER_QUERY or session_bytes > SESSION_BYTES_PER_QUERY:

@@ -74,6 +74,7 @@ class ClickHouse:
     def close(self) -> None:
         """Close all connections; a statement after this connects again."""
         with self._lock:
+            # Taken out under the lock, closed outside of it: closing may wait for the network.
             client, self._client = self._client, None
             pool, self._pool = self._pool, None
         if client is not None:
@@ -215,6 +216,7 @@ def _connect(config: ClickHouseConfig, pool: HttpPool) -> HttpClient:
     )
     if not isinstance(client, HttpClient):
         raise StorageUnavailableError(f"no HTTP client for {config.url}")
+    # Whoever calls repeats, and counts it.
     client.http_retries = 0
     client.timeout = urllib3.Timeout(connect=connect_seconds, read=config.timeout_seconds)
     return client

@@ -56,6 +56,7 @@ def migrate(
         for migration in missing:
             for statement in migration.statements:
                 clickhouse.command(statement.replace("{database}", f"`{config.database}`"))
+            # After its last statement: whoever is cut off before this does all of it again, which harms nothing.
             _record(clickhouse, migration)
     return tuple(_applied(migration) for migration in missing)
 
@@ -107,6 +108,7 @@ def _missing(clickhouse: ClickHouse, known: Sequence[Migration] | None) -> tuple
             f"{_place(clickhouse)} needs trailhouse with migration {newest}, this one knows up to"
             f" {max(ours, default=0)}; install a newer trailhouse"
         )
+    # Two processes of different versions may each have recorded one, so there may be two of a number.
     for found in applied:
         if found.sha256 != ours[found.number].sha256:
             raise SchemaMismatchError(

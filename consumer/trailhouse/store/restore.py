@@ -40,6 +40,7 @@ def restore(config: ClickHouseConfig, known: Sequence[Migration] | None = None) 
     with ClickHouse(config) as clickhouse:
         applied = _applied(clickhouse, known)
         missing = _missing(clickhouse, applied)
+        # In their order: a later one changes what an earlier one made.
         for migration in applied if missing else ():
             for statement in migration.statements:
                 if not set(missing).isdisjoint(_objects(statement)):

@@ -69,6 +69,7 @@ class Emission:
             except EventTooLargeError as error:
                 return self._on_refused(number, entry, str(error))
             except (SpoolFullError, QueueFullError):
+                # Nothing of ours is on its way, so that waiting would make no room.
                 if not self._pending:
                     raise
                 self._settle_oldest()
@@ -101,6 +102,7 @@ class Emission:
                 " Kafka is up, and emit again"
             ) from error
         except DeliveryRejectedError as error:
+            # All is refused, as without a right to write: it is not this line's fault.
             if oldest.receipt.refusal is None:
                 raise
             self._on_refused(oldest.number, oldest.entry, str(error))

@@ -95,6 +95,7 @@ class Stamp:
         event = event_of(given)
         if (size_bytes := len(event.record)) > self._limit_bytes:
             raise EventTooLargeError(size_bytes, self._limit_bytes)
+        # Only now: a number that no event has would look like a lost event.
         self._next_seq += is_stamped
         return event
 
@@ -129,6 +130,7 @@ def read_blocks(
         number += len(whole)
         if is_cut:
             rest = b""
+        # Told at once and cut: a line without an end must not fill the memory.
         elif len(rest) > limit_bytes + 1:
             number += 1
             lines.append(_line(number, rest, limit_bytes))
@@ -141,6 +143,7 @@ def read_blocks(
 
 def _line(number: int, content: bytes, limit_bytes: int) -> Line:
     if number == 1:
+        # Editors on Windows put it before the first line.
         content = content.removeprefix(_BYTE_ORDER_MARK)
     is_too_long = len(content) > limit_bytes + 1
     return Line(number, content[: limit_bytes + 1].removesuffix(b"\r"), is_too_long)
@@ -162,6 +165,7 @@ def event_from(line: Line, stamp: Stamp, earlier: Earlier | None = None) -> Audi
     if all(fields.get(name) is not None for name in _COMPLETE):
         return decode(line.content)
     version = fields.get("schema_version")
+    # Fields that only a newer version knows are kept and not refused.
     if isinstance(version, int) and version > SCHEMA_VERSION:
         known = {name: value for name, value in fields.items() if name in ENVELOPE_FIELDS}
         unknown = {name: value for name, value in fields.items() if name not in ENVELOPE_FIELDS}

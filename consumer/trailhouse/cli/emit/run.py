@@ -133,6 +133,7 @@ class EmitRun:
                 continue
             events.append((line.number, event))
             planned.append(self._plan_of(digest, event, earlier))
+        # In the journal before anything is sent: after a kill the same events are sent again, to the byte.
         entries = self._journal.plan(planned) if planned else []
         for (number, event), entry in zip(events, entries, strict=True):
             self._emission.send(number, entry, event)
@@ -177,6 +178,7 @@ class EmitRun:
     def _await_others(self) -> None:
         """Wait until no spool has an event of this input: another process may be sending some."""
         deadline_seconds = time.monotonic() + self._timeout_seconds
+        # A spool under another process's lock is sent by that one; we can only look.
         while left := self._journal.count_waiting(spooled_ids(self._config)):
             if time.monotonic() > deadline_seconds:
                 raise DeliveryTimeoutError(
@@ -226,6 +228,7 @@ def spooled_ids(config: ProducerConfig) -> Iterator[str]:
             continue
         for found, _ in frames_of(path):
             if isinstance(found, Frame):
+                # Another program may write to the same folder of spools; it is not our line.
                 with contextlib.suppress(InvalidEventError):
                     yield decode_envelope(found.record).envelope.event_id
 

@@ -82,6 +82,7 @@ class Span:
     def extend_by(self, placeholder: Placeholder) -> None:
         """Take in what follows and cannot be kept; it counts with one hash."""
         self.extend(placeholder.last_offset, placeholder.appended_ms, [placeholder.digest])
+        # One was counted with its hash.
         self.records += placeholder.records - 1
 
     @property
@@ -224,6 +225,7 @@ class Batch:
         if LATEST_MS in coordinates.appended_ms:
             self._note_sender_times(coordinates)
         envelopes = decode_all(records)
+        # One bad record spoils the quick pass over all of them; then each is looked at by itself.
         if envelopes is None:
             received, envelopes, records, hashes, coordinates = self._sort_out(received, hashes)
         if received:
@@ -238,6 +240,8 @@ class Batch:
         try:
             self.rows.extend(columns)
         except (TypeError, ValueError, ArithmeticError) as error:
+            # Columns are appended as a whole or not at all, so the one that does not fit is searched for one by
+            # one.
             if len(events) == 1:
                 self._rejected += 1
                 if self._rejected >= MAX_REJECTED_ENVELOPES and not self.events:

@@ -101,6 +101,7 @@ def _ledger_rows(
     stored_rows = span.records - quarantined_rows
     for first in range(span.first_offset, span.last_offset + 1, LONGEST_SPAN_RECORDS):
         last = min(first + LONGEST_SPAN_RECORDS - 1, span.last_offset)
+        # Sums over the ledger must count each record once.
         counts = (stored_rows, quarantined_rows) if first == span.first_offset else (0, 0)
         yield (partition, first, last, *counts, span.records_hash, WORKER_VERSION, at_ms)
 

@@ -14,6 +14,7 @@ def check_share(batch: Batch, bad_rows: int, config: WorkerConfig) -> None:
         BreakerTrippedError: They are more than `max_bad_share` of it and more than `max_bad_rows`. Permanent;
             the batch must not be committed.
     """
+    # The share alone would stop a quiet topic for its one bad record.
     if bad_rows <= config.max_bad_rows or bad_rows <= config.max_bad_share * len(batch):
         return
     reasons = "; ".join(

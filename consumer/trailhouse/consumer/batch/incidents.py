@@ -46,11 +46,13 @@ class Incidents:
         new = [
             Incident(found.kind, found.partition, *part)
             for found in findings
+            # A range that has grown since is noted for what is new in it alone.
             for part in Ranges([found[2:]]) - self._ledger.noted(found)
         ]
         if new:
             details = [detail(found) for found in new]
             self._ledger.note(incident_block(self._origin, new, details, self._now()))
+        # Not before it is acknowledged: what could not be noted is noted, and counted, the next time.
         for found in new:
             self._metrics.incident(found.kind)
         return new

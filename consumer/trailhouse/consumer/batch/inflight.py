@@ -95,6 +95,7 @@ class BatchInserter:
         self._executor.shutdown()
 
     def _note_answer(self, _: None) -> None:
+        # While a batch is being stored, what becomes of it says more than a ping.
         if not self._is_storing:
             self._health.note_ready("clickhouse")
 
@@ -133,5 +134,6 @@ class BatchInserter:
             # The client's errors hold themselves, and what was to be inserted with them: without this,
             # an outage would cost a batch's bytes at each attempt, until the collector comes by.
             gc.collect()
+            # Given up between two attempts, never within one: its outcome would be unknown.
             if no_repeat.wait(backoff.next_seconds()):
                 return None

@@ -58,6 +58,7 @@ class Ledger:
 
     def __init__(self, store: Store, origin: Origin) -> None:
         self._store = store
+        # A topic that was made anew under its name has another id, and offsets that begin at 0 again.
         self._names = origin._asdict()
 
     def covered(self, wanted: Mapping[int, tuple[int, int]]) -> dict[int, Ranges]:
@@ -72,6 +73,7 @@ class Ledger:
                     f"(kafka_partition = {number:d} AND first_offset BETWEEN {{low{number:d}:UInt64}}"
                     f" AND {{last{number:d}:UInt64}} AND last_offset >= {{first{number:d}:UInt64}})"
                 )
+                # A row that covers `first` begins no further below it: the read stays along the key.
                 values[f"low{number}"] = max(0, first - LONGEST_SPAN_RECORDS)
                 values[f"first{number}"] = first
                 values[f"last{number}"] = last

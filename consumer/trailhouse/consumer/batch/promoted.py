@@ -67,8 +67,10 @@ def cost_usd(value: object) -> Decimal | None:
 
     A float counts as its shortest digits, so 0.1 is 0.1. None when absent, odd or out of range.
     """
+    # True is an int to Python; as a cost it is a mistake of whoever wrote it.
     if value is None or type(value) is bool:
         return None
+    # The shortest digits that give the float again are what was written in the JSON.
     text = repr(value) if type(value) is float else value if type(value) is str else None
     if text is None:
         return _fitted(Decimal(value)) if type(value) is int and abs(value) <= 10**21 else None

@@ -69,6 +69,7 @@ class BatchWriter:
         quarantined = Counter[int]()
         for bad in (*batch.bad, *refused):
             quarantined[bad.received.partition()] += whole(bad.received).records
+        # Last: what the ledger has must be in one of the two tables, whatever ends the process in between.
         self._storage.insert(ledger_block(self._origin, batch.spans, quarantined, self._now()))
         return Stored(len(batch.rows) - len(refused), len(batch.bad) + len(refused))
 
@@ -107,6 +108,7 @@ class BatchWriter:
         pending = [(0, len(events))]
         error = whole
         is_known = True
+        # A stack and not a recursion; the left half comes off first, so that rows are looked at in order.
         while pending:
             begin, end = pending.pop()
             if not is_known:

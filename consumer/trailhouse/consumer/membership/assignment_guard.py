@@ -62,6 +62,7 @@ class AssignmentGuard:
     ) -> None:
         """Find out where to read *partitions* from; call it when Kafka has assigned them."""
         self.leave()
+        # Noted before the question: an outage while it is being answered makes the answer worthless.
         self._asked_at_outages = self._inserter.outages
         offset_check, numbers = self._offset_check, list(partitions)
         self._starts = ask_until_answered(
@@ -131,6 +132,7 @@ class AssignmentGuard:
 
     def _find_again(self) -> Step:
         self._astray_times += 1
+        # Retention may delete while we ask, once or twice; not time after time.
         if self._astray_times > MAX_ASTRAY:
             raise OffsetGapError(
                 f"Kafka refuses the offsets it names itself ({MAX_ASTRAY} times in a row):"
@@ -140,6 +142,7 @@ class AssignmentGuard:
 
     def _again(self, suspect_offsets: Mapping[int, int]) -> Step:
         partitions = self._source.partitions
+        # Nothing is fetched from where we no longer trust the offsets, but the group goes on hearing of us.
         self._source.withhold()
         self.take(partitions, suspect_offsets)
         return "drop"

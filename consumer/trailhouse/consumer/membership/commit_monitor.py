@@ -56,6 +56,7 @@ class CommitMonitor:
         self._kafka.join()  # what it says must not come after what the commit's outcome says
 
     def _note_answer(self, _: None) -> None:
+        # Kafka answers, so it is this commit that hangs: no sign of life is given, and the watchdog counts.
         if self._clock() - self._began_at_seconds >= OVERDUE_SECONDS:
             self._on_away(None)
 

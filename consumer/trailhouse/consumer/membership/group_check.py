@@ -126,6 +126,7 @@ class GroupCheck:
                 if part.readable_end < part.end_offset
             },
         )
+        # They are assigned partitions that then nobody stores.
         foreign_members = [member for member in view.members if not member.is_worker]
         self._metrics.group(
             lag_records={number: part.lag_records for number, part in parts.items()},
@@ -149,6 +150,7 @@ class GroupCheck:
             )
             for number, seconds in open_seconds.items()
             if seconds >= LASTING_TRANSACTION_SECONDS
+            # The ledger knows it too; but it is not asked again at every look.
         } - self._noted
         if not lasting:
             return

@@ -99,6 +99,7 @@ class Ingest:
         backoff = Backoff(FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
         while not self._stop.is_set():
             self._heartbeat.turned()
+            # Anew at each attempt: after an outage the topic may be another one of the same name.
             origin = self._reach_within(storage)
             if origin is not None:
                 backoff.reset()
@@ -118,6 +119,7 @@ class Ingest:
             reached = threads.submit(self._reach, storage)
             until = time.monotonic() + self._reach_seconds
             while not wait([reached], TURN_SECONDS).done:
+                # After that the watchdog is told nothing more: what takes longer than all its deadlines hangs.
                 if time.monotonic() < until:
                     self._heartbeat.turned()
             return reached.result()
@@ -155,6 +157,7 @@ class Ingest:
     def _join(self, storage: ClickHouse, origin: Origin, inserter: BatchInserter) -> None:
         try:
             ask_kafka = partial(TopicIdentity, self._kafka, timeout_seconds=CONNECT_SECONDS)
+            # All of it belongs to this membership and this topic: the next one begins with nothing remembered.
             ledger = Ledger(storage, origin)
             incidents = Incidents(ledger, origin, self._metrics, _now)
             writer = SenderTimes(

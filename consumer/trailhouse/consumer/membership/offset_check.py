@@ -84,6 +84,7 @@ class OffsetCheck:
         findings = self._confirmed(
             [found for decision in decisions.values() for found in decision.findings]
         )
+        # Written down before anything is read: whoever decides later must find it, even if we die now.
         self._tell(findings, {place.partition for place in states if place.is_never_read})
         return _starts(offsets, decisions)
 
@@ -112,6 +113,7 @@ class OffsetCheck:
         covered = self._ledger.covered(ends)
         lost: dict[int, int] = {}
         for number, mine in expected.items():
+            # To be read again from the end of the last batch before the gap, and not from the gap's own start.
             missing = (mine - covered[number]).first
             if missing is not None:
                 lost[number] = self._ledger.until({number: missing}).get(number, 0)
@@ -181,6 +183,7 @@ def _starts(offsets: Sequence[PartitionLag], decisions: Mapping[int, StartDecisi
         {
             part.partition: Range(start, min(part.readable_end, start + SUSPECT_OFFSETS) - 1)
             for part in offsets
+            # Whoever stopped in order has left its name empty; our own is that of a rebalance that we survived.
             if part.holder not in {"", HOLDER}
             and (start := starts[part.partition]) < part.readable_end
         },

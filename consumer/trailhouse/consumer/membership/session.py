@@ -152,6 +152,7 @@ class GroupSession:
             self._metrics.assigned(0)
 
     def _step(self) -> None:
+        # First of all in a turn: whatever hangs below is what the watchdog then tells of.
         self._heartbeat.turned()
         self._fill()
         if self._source.failing:
@@ -186,6 +187,7 @@ class GroupSession:
             size_bytes = -self._next.size_bytes
             self._next.add(received)
             size_bytes += self._next.size_bytes
+            # Sizes of a topic change slowly: the next read is judged by this one.
             fitting = READ_BYTES * len(received) // max(1, size_bytes)
             self._read_records = max(1, min(READ_RECORDS, fitting))
 
@@ -210,6 +212,7 @@ class GroupSession:
             self._health.note_ready("kafka")
 
     def _launch(self) -> None:
+        # The next batch is read while this one is inserted, so that neither waits for the other.
         batch, self._next = self._next, Batch(self._limits, self._clock)
         check_share(batch, len(batch.bad), self._worker)
         self._inflight = self._inserter.insert(batch, self._writer)
@@ -242,8 +245,10 @@ class GroupSession:
         if stored is None:
             self._drop()
             return
+        # An outage may have been a restore: what was stored before it is looked for before more is committed.
         if not self._guard.may_commit():
             return
+        # Again: ClickHouse may have refused rows that were events to us.
         check_share(inflight.batch, stored.quarantined_rows, self._worker)
         match self.commit(inflight.batch.next_offsets):
             case "done":
@@ -302,6 +307,7 @@ class GroupSession:
 
     def _on_revoked(self) -> None:
         """Finish the batch being stored, within what the other workers may wait, and drop the rest."""
+        # Our peers cannot go on before we let go.
         until = self._clock() + self._worker.session_timeout_seconds
         while self._inflight is not None and self._clock() < until:
             self._heartbeat.turned()

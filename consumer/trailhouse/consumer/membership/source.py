@@ -151,6 +151,7 @@ class KafkaSource:
 
         Call it when nothing is in hand: *taken_records* of all that `read` returned are committed.
         """
+        # Something that was read is not committed yet, and may lie before such offsets.
         if taken_records != self.delivered_records:
             return {}
         return {
@@ -226,6 +227,7 @@ class KafkaSource:
             problems = [part.error for part in answers if part.error is not None]
         except KafkaException as error:
             problems = [error.args[0]]
+        # Of several answers the worst counts: one fenced partition means that none is ours.
         for problem in problems:
             if fault_of(problem) == "fenced":
                 return "fenced"
@@ -327,6 +329,7 @@ class KafkaSource:
 
     def close(self) -> None:
         """Leave the group; what was not committed is read again by whoever gets the partitions."""
+        # The member first: it leaves the group, and its peers need not wait for the other consumers.
         self._consumer.close()
         self._consumers.close()
 

@@ -117,6 +117,7 @@ def account(
         # An event that is logged meanwhile must not count as missing on its way.
         limits = {name: each.within.last for name, each in found.items()}
         for _ in range(SNAPSHOTS - 1):
+            # Nothing seems to be missing, so nothing needs a second look.
             if all(each.is_complete for each in found.values()):
                 break
             report("looking again for what was not found")
@@ -149,10 +150,12 @@ def _named(
     without = [name for name, each in found.items() if not each.is_complete]
     chosen: dict[str, list[Range]] = {}
     left = MAX_NAMED
+    # Fewest first: one forged number with 150,000 holes must not use up all the names.
     for name in sorted(without, key=lambda name: (len(list(found[name].absent)), name)):
         chosen[name] = list(found[name].absent)[: min(MAX_NAMED_HOLES, left)]
         left -= len(chosen[name])
     lost = [(name, part) for name in sorted(chosen) for part in chosen[name]]
+    # What lies beside a hole tells whose it was: session, service, host.
     edges = [(name, part.first - 1) for name, part in lost if part.first > 0]
     edges += [(name, part.last + 1) for name, part in lost]
     known = neighbours(storage, edges)
@@ -180,6 +183,7 @@ def _incomplete(
         rest.append(state.beyond.within)
     sizes = [part.size for part in rest]
     if state.beyond.absent:
+        # There the range holds events that are stored, too: only what is absent of it counts.
         sizes[-1] = state.beyond.absent
     unnamed = sum(size for size in sizes if size <= IMPLAUSIBLE_NUMBERS)
     return Incomplete(

@@ -64,6 +64,7 @@ def explained(
                 window.records -= taken
                 last = each.first_seq + taken - 1
                 named.append(msgspec.structs.replace(each, last_seq=last, is_expired=True))
+                # What the window has no room for may belong to the next one, or is missing.
                 each = msgspec.structs.replace(each, first_seq=last + 1)
                 if not each.events:
                     break

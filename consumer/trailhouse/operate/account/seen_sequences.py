@@ -40,6 +40,7 @@ def number_of(record: bytes | None) -> Numbered | None:
     try:
         found = _decode(record or b"")
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        # A damaged record goes to quarantine, where its number still counts.
         return _number_in(record or b"")
     source = found.source
     if source is None or not source.producer_id or source.seq is None or source.seq < 0:
@@ -68,6 +69,7 @@ class _Numbers:
         self._fresh: list[int] = []
 
     def add(self, number: int) -> None:
+        # Merged into ranges now and then: to merge each by itself costs more the more there are.
         self._fresh.append(number)
         if len(self._fresh) >= COMPACT_AFTER_NUMBERS:
             self.ranges()

@@ -91,6 +91,7 @@ def snapshot(
     spool = SeenSequences(scope.session_id)
     for record in spooled():
         spool.add(record)
+    # After the spools and before ClickHouse: an event that moves on is met in the later place.
     topic = _waiting(reader, ask_marks(), scope, report)
     report("counting in ClickHouse")
     held = {
@@ -100,6 +101,7 @@ def snapshot(
     doubtful = {
         name: part
         for name, part in within.items()
+        # Most producers have no holes, which count, first and last tell without looking for any.
         if name not in held or not _is_dense(held[name], part)
     }
     unstored = gaps.holes(doubtful)
@@ -156,6 +158,7 @@ def _ranges(
         if seen.first is None or seen.last is None:
             continue
         last = seen.last if limits is None else min(seen.last, limits.get(name, -1))
+        # Each producer counts from 0; of a part of it only what lies between two that are known is expected.
         part = Range(0 if is_all else seen.first, last)
         if part.size > 0:
             found[name] = part
@@ -180,6 +183,7 @@ def _state(
         within=within,
         held=held,
         unstored=unstored,
+        # An event counts once, where it has come furthest: it may be in a spool and in Kafka.
         spooled=(spool.own(name) & unstored) - in_topic,
         in_kafka=topic.own(name) & unstored,
         absent=unstored - in_spool - in_topic,

@@ -108,6 +108,7 @@ def reconcile(
     """
     origin = TopicIdentity(kafka, timeout_seconds=ANSWER_SECONDS).origin(kafka)
     admin = KafkaAdmin(kafka)
+    # Before the ledger and the tables: whatever is committed by now must be found by each later question.
     marks = admin.lag(group_id)
     wanted = _wanted(marks, partitions)
     with TopicReader(kafka) as reader:
@@ -199,6 +200,7 @@ class _Comparison:
         begins = {mark.partition: mark.first_offset for mark in self._marks}
         if self._since is not None:
             ends = {mark.partition: mark.end_offset for mark in self._marks}
+            # Rounded up: Kafka's milliseconds are whole, and an earlier one is not wanted.
             moment_ms = -(-(self._since - _EPOCH) // _MILLISECOND)
             begins = {
                 number: max(begins[number], offset)
@@ -225,6 +227,7 @@ class _Comparison:
             self._report(
                 f"partition {number}: reading {size} records to find {ranges.size} without a row"
             )
+            # To read a whole topic record by record is what `--deep` is for.
             if size > left_records:
                 missing[number] = ranges
                 self._notes.append(

@@ -141,6 +141,7 @@ class DeepComparison:
         """
         self._report("looking for rows that claim what Kafka never had")
         beyond = rows_beyond(self._storage, self._origin, before)  # 5
+        # Asked again only where there is a suspicion: a worker may have stored what came since.
         ends = {mark.partition: mark.end_offset for mark in ask_marks()} if beyond else {}
         for row in beyond:
             if row.partition not in others and row.offset >= ends.get(row.partition, 0):
@@ -159,6 +160,7 @@ class DeepComparison:
         for records in self._reader.read({partition: within}):
             window += records
             size_bytes += sum(len(record.value() or b"") for record in records)
+            # By bytes as well: 20,000 records may be 20 MB or 20 GB.
             if len(window) >= WINDOW_RECORDS or size_bytes >= WINDOW_BYTES:
                 stretch = Range(first, min(whole_last(window[-1]), within.last))
                 self._look(partition, stretch, _held(window), batches, missing)

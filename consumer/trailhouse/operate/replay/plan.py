@@ -63,6 +63,7 @@ def _chosen(
     named = {place.partition for place in (begin, end) if isinstance(place, OffsetRef)}
     if partition is not None:
         named.add(partition)
+    # From 3:100 to 4:50 names no range: offsets of two partitions are in no order.
     if len(named) > 1:
         numbers = " and ".join(str(number) for number in sorted(named))
         raise QueryError(f"partition: one range lies in one partition, got {numbers}")

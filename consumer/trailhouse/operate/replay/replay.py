@@ -90,6 +90,7 @@ class Replay:
         return self.so_far
 
     def _store(self, batch: Batch) -> None:
+        # Before the write: afterwards all of them are there.
         known = self._until_in(lambda: stored_record_keys(self._storage, batch.events))
         known_bad = self._until_in(
             lambda: quarantined_places(self._storage, self._origin, batch.bad)

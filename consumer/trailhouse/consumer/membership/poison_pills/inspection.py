@@ -41,6 +41,7 @@ class PoisonPillInspection:
             last = next(part.last for part in skipped if part.first <= offset <= part.last)
             return Passage(None, last + 1)
         batch = batch_at(self._kafka, partition, offset, timeout_seconds=FETCH_SECONDS)
+        # It is gone or was never there: read on, and librdkafka says which.
         if batch is None:
             return Passage(None, offset)
         if batch.last_offset is None:

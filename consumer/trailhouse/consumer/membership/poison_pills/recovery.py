@@ -83,6 +83,7 @@ class PoisonPillRecovery:
             for number in chunk.through:
                 if number in self._ends:
                     self._source.go_on(number, self._ends.pop(number))
+        # All suspects are read to their end: the worker reads on by itself.
         if not self._ends:
             subprocess_reader.drop()
             self._subprocess_reader = None

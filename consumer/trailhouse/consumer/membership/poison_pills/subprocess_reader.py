@@ -98,6 +98,7 @@ class SubprocessReader:
         self._log = structlog.get_logger("trailhouse.worker")
         self._dropped = threading.Event()
         self._child: subprocess.Popen[bytes] | None = None
+        # The worker's thread must go on reading the other partitions, and be heard of by the group.
         threading.Thread(target=self._run, name="trailhouse-isolated", daemon=True).start()
 
     def take(self) -> Chunk | None:
@@ -126,6 +127,7 @@ class SubprocessReader:
             self._error = error
 
     def _read_all(self) -> None:
+        # Most workers that die do so for another reason: then all is read at full speed, by one child.
         if self._read(list(self._left), is_careful=False) != DONE:
             for number in list(self._left):
                 self._read_carefully(number)
@@ -138,6 +140,7 @@ class SubprocessReader:
             before = self._left[number].first
             ended = self._read([number], is_careful=is_careful)
             is_stuck = number in self._left and self._left[number].first == before
+            # Nobody knows why; to blame a record for it would lose one.
             if ended == SILENT:
                 self._dropped.wait(RETRY_SECONDS)
             elif ended == DIED_DECODING:
@@ -186,6 +189,7 @@ class SubprocessReader:
                     begun = []
                 else:
                     begun = [SentRecord(*each) for each in frame.records]
+        # Not killed by a signal: it failed, as when Kafka is away, and no record is to blame.
         if child.returncode >= 0 and child.returncode != OUT_OF_MEMORY:
             self._log.error("isolated reading failed, trying again", exit_code=child.returncode)
             return SILENT
