@@ -49,6 +49,8 @@ returns what stands in its place."""
 _Shown = TypeVar("_Shown")
 _name_of = type.__dict__["__name__"].__get__  # a metaclass may have one of its own, which raises
 _AS_IT_IS = frozenset({str, int, bool, type(None)})
+_ARE_AS_THEY_ARE = _AS_IT_IS.issuperset
+_ARE_TEXT = frozenset({str}).issuperset
 
 
 def refuse(field: str, rule: str, what: str) -> Any:
@@ -156,6 +158,8 @@ class _JsonForm:
     def item(self, value: object, field: str, depth: int) -> Any:
         if type(value) in _AS_IT_IS:
             return value
+        if depth < MAX_DEPTH and (flat := self._flat(value)) is not None:
+            return flat
         # Not by depth alone: a tree whose nodes know their parent has 2 ** 100 ways down to level 100.
         if (known := id(value)) in self._above:
             kind = kind_of(value)
@@ -174,6 +178,22 @@ class _JsonForm:
         finally:
             self._above.discard(known)
         return refused(value, field)  # not above, where what foreign code said would be its context
+
+    def _flat(self, value: object) -> Any:
+        """Return a copy of an object or an array that holds nothing to be looked at; None for any other value."""
+        if type(value) is dict:
+            fields = value.copy()
+            is_flat = _ARE_TEXT(map(type, fields)) and _ARE_AS_THEY_ARE(map(type, fields.values()))
+            found: Any = fields
+        elif type(value) is list:
+            found = value.copy()
+            is_flat = _ARE_AS_THEY_ARE(map(type, found))
+        else:
+            return None
+        if not is_flat or self._values + len(found) > MAX_VALUES:
+            return None
+        self._values += len(found)
+        return found
 
     def _mapping(self, value: Mapping[Any, object], field: str, depth: int) -> Any:
         if depth > MAX_DEPTH:

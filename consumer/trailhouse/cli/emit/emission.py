@@ -79,8 +79,12 @@ class Emission:
 
     def settle(self) -> None:
         """Note what the broker has answered by now; does not wait."""
-        while self._pending and self._pending[0].receipt.is_settled:
-            self._settle_oldest()
+        pending = self._pending
+        while pending and (oldest := pending[0]).receipt.is_settled:
+            if oldest.receipt.refusal is None:
+                self._note_acknowledged(oldest)
+            else:
+                self._settle_oldest()
 
     def finish(self) -> None:
         """Return when every event is acknowledged or was reported as refused.
@@ -106,7 +110,11 @@ class Emission:
             if oldest.receipt.refusal is None:
                 raise
             self._on_refused(oldest.number, oldest.entry, str(error))
+            self._pending.popleft()
         else:
-            self.acknowledged_events += 1
-            self._on_acknowledged(oldest.entry)
+            self._note_acknowledged(oldest)
+
+    def _note_acknowledged(self, oldest: Sent) -> None:
         self._pending.popleft()
+        self.acknowledged_events += 1
+        self._on_acknowledged(oldest.entry)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from trailhouse.schemas.errors import JournalError
+from trailhouse.schemas.ranges import Ranges
 from trailhouse.schemas.record import Source
 
 _HASH_BYTES = 16
@@ -303,8 +304,8 @@ class EmitJournal:
     def _write_acknowledged(self) -> None:
         lines, self._acknowledged = self._acknowledged, []
         self._execute_many(
-            "UPDATE lines SET state = ?, origin = ? WHERE line = ?",
-            [(State.ACKNOWLEDGED, self._origin, line) for line in lines],
+            "UPDATE lines SET state = ?, origin = ? WHERE line BETWEEN ? AND ?",
+            [(State.ACKNOWLEDGED, self._origin, *part) for part in Ranges.of(lines)],
         )
 
     def _execute(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
@@ -324,7 +325,7 @@ class EmitJournal:
 
 
 def _key(event_id: str) -> bytes:
-    return uuid.UUID(event_id).bytes
+    return bytes.fromhex(event_id.replace("-", ""))
 
 
 def _failure(file: Path, error: sqlite3.Error) -> JournalError:

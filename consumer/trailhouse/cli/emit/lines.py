@@ -175,9 +175,7 @@ def event_from(line: Line, stamp: Stamp, earlier: Earlier | None = None) -> Audi
 
 def _object(content: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(
-            content.decode(), object_pairs_hook=_without_twins, parse_constant=_refuse_constant
-        )
+        found = _parse(content.decode())
     except UnicodeDecodeError:
         raise InvalidEventError("record", "must be UTF-8") from None
     except json.JSONDecodeError as error:
@@ -206,6 +204,9 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(_name: str) -> None:
     raise InvalidEventError("record", "must be JSON, which has no NaN and no infinity")
+
+
+_parse = json.JSONDecoder(object_pairs_hook=_without_twins, parse_constant=_refuse_constant).decode
 
 
 def one_line(record: bytes) -> bytes:

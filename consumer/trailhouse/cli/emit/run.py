@@ -137,7 +137,7 @@ class EmitRun:
         entries = self._journal.plan(planned) if planned else []
         for (number, event), entry in zip(events, entries, strict=True):
             self._emission.send(number, entry, event)
-            self._count()
+        self._count()
 
     def _plan_of(self, digest: bytes, event: AuditEvent, earlier: Earlier | None) -> Planned:
         source = event.source
