@@ -56,6 +56,7 @@ def demonstrate(
 
     Raises:
         ComparisonError: What was read is not what was emitted. Permanent; names session and event.
+        IntegrityError: A row contradicts its own hash. Permanent; names session and event.
         StackError, BrokerError, DeliveryError, StorageError: A part is away (retriable) or refuses (permanent).
     """
 
