@@ -31,6 +31,7 @@ class BoundedConsumer:
             KafkaException: The consumer failed.
         """
         messages = self._consumer.consume(1, timeout_seconds)
+        # Asked of the kernel each time: librdkafka does not say how much it holds.
         if messages and records > 1 and _resident_bytes(self._file) < self._limit_bytes:
             messages += self._consumer.consume(records - 1, 0)
         return messages

@@ -38,6 +38,7 @@ class _DevGroup(TyperGroup):
     """Takes everything after ``--`` as the user's own command, whatever our commands are called."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        # Before Typer sees them: COMMAND may be called `status`, too.
         if "--" in args:
             at = args.index("--")
             ctx.meta[_COMMAND] = args[at + 1 :]
@@ -106,6 +107,7 @@ def dev(
     command: list[str] | None = context.meta.get(_COMMAND)
     if command == []:
         raise typer.BadParameter("no command after --")
+    # Around a command several stacks may run at once, as in a test; alone, the ports are those one expects.
     usual = Ports.free() if command else Ports()
     ports = Ports(
         kafka_port or usual.kafka, clickhouse_port or usual.clickhouse, worker_port or usual.worker

@@ -84,6 +84,7 @@ def _found(
         if not found:
             from trailhouse.cli.nothing_found import explanation
 
+            # A second question, and only now: whoever finds something does not pay for it.
             for line in explanation(session_id, tenant, asked, reader.outline(session_id)):
                 tell(line)
         return found

@@ -45,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def split_verbose(arguments: Sequence[str]) -> tuple[bool, list[str]]:
     """Take ``--verbose`` out, wherever it stands before ``--``: it is meant for every command."""
+    # What follows is another program's: its --verbose is not ours.
     end = arguments.index("--") if "--" in arguments else len(arguments)
     ours = [argument for argument in arguments[:end] if argument != "--verbose"]
     return len(ours) < end, [*ours, *arguments[end:]]
@@ -90,6 +91,7 @@ def _fail(message: str, is_verbose: bool) -> int:
     if is_verbose:
         for line in traceback.format_exc().splitlines():
             tell(line)
+    # One line, however many the message had: scripts and logs go by lines.
     tell(f"error: {' '.join(message.split())}")
     return FAILURE
 

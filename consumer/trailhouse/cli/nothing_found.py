@@ -69,6 +69,7 @@ def _about_types(asked: Iterable[str], outline: "SessionOutline") -> list[str]:
     there = list(outline.by_type)
     shown = ", ".join(f"{name} ({outline.by_type[name]})" for name in there[:SHOWN_TYPES])
     more = f" and {len(there) - SHOWN_TYPES} more" if len(there) > SHOWN_TYPES else ""
+    # A type that is there, and matched nothing in the time that was asked for, is no slip.
     missing = [name for name in asked if name not in outline.by_type]
     return [f"types there: {shown}{more}", *_meant(missing, there)]
 

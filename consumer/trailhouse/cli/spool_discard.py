@@ -39,6 +39,7 @@ def confirmed(spools: Sequence[SpoolStatus], output: Path) -> bool:
     Raises:
         BadParameter: There is nobody to ask. Nothing was done.
     """
+    # Without a terminal a question would be answered by whatever comes through the pipe.
     if not sys.stdin.isatty():
         raise typer.BadParameter(
             "standard input is not a terminal, so nobody can be asked: add --yes"

@@ -17,10 +17,13 @@ from trailhouse.devstack.supervisor import bound_to_parent, last_line
 from trailhouse.schemas.errors import StackError
 
 _JVM_OPTIONS = (
+    # A broker for one machine: small, up in two seconds, and gone rather than swapping.
     "-Xms64m",
     "-Xmx256m",
+    # One collector thread and the quick compiler alone: less memory, and a quicker start.
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
+    # Else each JVM keeps a file under /tmp.
     "-XX:-UsePerfData",
     "-XX:+ExitOnOutOfMemoryError",
     "-Djava.awt.headless=true",
@@ -121,8 +124,11 @@ class Kafka:
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "controller.listener.names": "CONTROLLER",
             "log.dirs": str(self._folder / "log"),
+            # A mistyped topic must be told, as on a cluster that is kept well.
             "auto.create.topics.enable": "false",
+            # Nobody else is about to join: without it the first worker waits three seconds.
             "group.initial.rebalance.delay.ms": 0,
+            # Kafka makes 50 of each of its own topics, with three replicas: one node could not make them.
             "offsets.topic.num.partitions": 1,
             "offsets.topic.replication.factor": 1,
             "transaction.state.log.num.partitions": 1,
@@ -133,6 +139,7 @@ class Kafka:
             "share.coordinator.state.topic.min.isr": 1,
             "num.network.threads": 2,
             "num.io.threads": 2,
+            # By default 128 MB, taken at the start.
             "log.cleaner.dedupe.buffer.size": 4_194_304,
             # After a hard kill the next start waits until the dead one counts as gone.
             "broker.session.timeout.ms": 2_500,

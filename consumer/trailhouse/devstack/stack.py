@@ -163,6 +163,7 @@ class DevStack:
             if self._control:
                 self._control.close()
             if self._supervisor:
+                # The worker first: it drains what it has read, and needs both for that.
                 groups = (("worker",), ("kafka", "clickhouse"))
                 self._supervisor.close(
                     [name for name in group if name in self._names] for group in groups
@@ -174,6 +175,7 @@ class DevStack:
     def _start(self) -> None:
         self.ports = self._given_ports or Ports.free()
         self._password = password_of(self.data_dir)
+        # All of them before any part is started: half a stack helps nobody.
         for name in self._names:
             check_free(name, getattr(self.ports, name))
         kafka = Kafka(self._folder.of("kafka"), self.ports.kafka, self._folder.log("kafka"))
@@ -188,6 +190,7 @@ class DevStack:
         self._supervisor = Supervisor([makers[name]() for name in self._names], self._echo)
         self._control = ControlServer(self._act)
         if "clickhouse" in self._names:
+            # Before Kafka's jars are fetched: it comes up meanwhile.
             self._supervisor.start("clickhouse")
         if "kafka" in self._names:
             with show_download("Kafka") as progress:
@@ -197,6 +200,7 @@ class DevStack:
             if name in self._names:
                 self._supervisor.wait_ready(name)
         if "worker" in self._names:
+            # Before the worker: it would wait for its tables and say that it is not ready.
             self._apply_init(self._kafka_config(), self._clickhouse_config())
             self._supervisor.start("worker")
             self._supervisor.wait_ready("worker")

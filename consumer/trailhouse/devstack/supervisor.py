@@ -90,6 +90,7 @@ class Supervisor:
                 kept.is_wanted, kept.was_ready = True, False
                 kept.deaths, kept.next_start_at = 0, 0.0
                 kept.pauses.reset()
+                # To be asked for again is a new chance, with no deaths counted.
                 if kept.state is PartState.FAILED:
                     kept.state = PartState.STOPPED
 
@@ -241,6 +242,7 @@ class Supervisor:
             self._echo(
                 f"{kept.part.name} did not end within {kept.part.stop_seconds:.0f} s and is killed"
             )
+            # Said and done once; only the operating system can still be slow about it.
             kept.kill_at = float("inf")
             process.kill()
 
@@ -258,6 +260,7 @@ class Supervisor:
             kept.pauses.reset()
         kept.deaths += 1
         kept.last_words = last_line(kept.part.log) or how
+        # What has been ready once is started again for ever; what never was has a reason that stays.
         if not kept.was_ready and kept.deaths >= _DEATHS_BEFORE_FAILED:
             kept.is_wanted = False
             self._set(kept, PartState.FAILED)
@@ -283,6 +286,7 @@ def last_line(log: Path) -> str:
     if not log.exists():
         return ""
     with log.open("rb") as file:
+        # The end alone: a log may have grown for weeks.
         file.seek(max(0, log.stat().st_size - 8_192))
         lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
     return next((line for line in reversed(lines) if line), "")

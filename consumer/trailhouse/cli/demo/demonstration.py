@@ -94,6 +94,7 @@ def _emit_and_wait() -> tuple[Sequence[AuditEvent], Timing]:
     events = recorded_events()
     with AuditLogger() as audit, AuditReader() as reader:
         started = time.perf_counter()
+        # By itself: the first event pays for the connection, and would spoil the rate of the others.
         audit.emit(events[0])
         audit.flush()
         began = time.perf_counter()
@@ -179,6 +180,7 @@ def _one_interruption() -> Generator[None]:
     """Let the first Ctrl-C or SIGTERM end the demo, and none disturb the stopping that follows."""
 
     def end(number: int, frame: object) -> None:
+        # From now on: stopping takes seconds, and an impatient second Ctrl-C would leave processes behind.
         for ignored in (signal.SIGINT, signal.SIGTERM):
             signal.signal(ignored, signal.SIG_IGN)
         if number == signal.SIGINT:

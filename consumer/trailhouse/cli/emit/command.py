@@ -118,6 +118,7 @@ def _emit_all(
     from trailhouse.cli.emit.lines import Reads, read_blocks, this_process
     from trailhouse.cli.emit.run import Outcome, looking_until_readable
 
+    # `trailhouse emit - < FILE` is the same input as `trailhouse emit FILE`: one journal for both.
     path = regular_file(file, stream)
     origin = _origin(config, timeout_seconds)
     source = this_process(config.service or "trailhouse")
@@ -133,6 +134,7 @@ def _emit_all(
         config.max_event_bytes * _SPELLING,
         (lambda: None) if path else before_read,
     )
+    # A pipe is known by its first line, so that is read before the journal is opened.
     first = next(blocks, None)
     if first is None:
         return Outcome(is_read=True)
@@ -176,6 +178,7 @@ def _origin(config: "ProducerConfig", timeout_seconds: float) -> tuple[str, str]
         )
         return None
     except BrokerRejectedError as error:
+        # Another refusal need not concern what is sent: the spool takes it, and the sender says why.
         if FAULTS.get(error.code) in _STOPS:
             tell("nothing was read, and nothing was sent")
             raise
@@ -223,6 +226,7 @@ def _running(
     run = EmitRun(config, journal, source, timeout_seconds, report)
     try:
         yield run
+    # Closed first, so that what is said of the lines counts what was acknowledged until now.
     except (TrailhouseError, KeyboardInterrupt):
         run.close()
         progress.console.print(_interrupted(run.outcome), soft_wrap=True)

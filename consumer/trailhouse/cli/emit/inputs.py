@@ -32,6 +32,7 @@ def journal_folder() -> Path:
     try:
         folder = (Path(state).expanduser() / "trailhouse" / "emit").absolute()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Not `stat`: a link that somebody has put there would lead to a folder of theirs.
         found = folder.lstat()
     except RuntimeError:
         raise JournalError(f"this user has no home folder for a journal: {way_out}") from None
@@ -62,6 +63,7 @@ def journal_name(config: ProducerConfig, path: str | None, first_line: bytes) ->
     """
     brokers = sorted(part.strip() for part in config.kafka.bootstrap_servers.split(","))
     what = ["file", path] if path is not None else ["pipe", first_line.hex()]
+    # As JSON, so that no two lists of names make the same text.
     key = json.dumps([brokers, config.kafka.topic, config.tenant_id, *what])
     return hashlib.sha256(key.encode()).hexdigest()[:32]
 

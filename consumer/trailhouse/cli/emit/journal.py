@@ -88,6 +88,7 @@ class EmitJournal:
     def __init__(self, file: Path, source: Source, *, is_synced: bool) -> None:
         self.file = file
         try:
+            # No waiting for a lock: a run may take hours. No transactions that the module begins by itself.
             self._database = sqlite3.connect(file, timeout=0, isolation_level=None)
         except sqlite3.Error as error:
             raise _failure(file, error) from error
@@ -166,6 +167,7 @@ class EmitJournal:
         """
         self._execute("BEGIN")
         self._fill(spooled)
+        # Forget what waited the last time, then mark what waits now.
         self._execute("UPDATE lines SET state = ? WHERE state = ?", (State.PLANNED, State.WAITS))
         self._execute(
             "UPDATE lines SET state = ? WHERE state = ? AND event_id IN (SELECT event_id FROM spooled)",
@@ -208,6 +210,7 @@ class EmitJournal:
         after = self._passed.get(digest, 0)
         while self._met and (row := self._first_after(digest, after)) is not None:
             line, event_id, occurred_us, run, seq, state, origin = row
+            # A bit a line: millions of lines cost some hundred kilobytes.
             if self._met[line >> 3] & 1 << (line & 7):
                 self._passed[digest] = after = line
                 continue
@@ -215,6 +218,7 @@ class EmitJournal:
             is_elsewhere = origin not in {_UNKNOWN_ORIGIN, self._origin} and self._origin
             return Earlier(
                 line,
+                # What another topic acknowledged is not in this one: it is to be sent here.
                 State.PLANNED if state == State.ACKNOWLEDGED and is_elsewhere else State(state),
                 str(uuid.UUID(bytes=event_id)),
                 _EPOCH + occurred_us * _MICROSECOND,
@@ -302,6 +306,7 @@ class EmitJournal:
             self._execute("COMMIT")
 
     def _write_acknowledged(self) -> None:
+        # Taken before the write: should that fail they count as open, and are sent again with their ids.
         lines, self._acknowledged = self._acknowledged, []
         self._execute_many(
             "UPDATE lines SET state = ?, origin = ? WHERE line BETWEEN ? AND ?",

@@ -36,5 +36,6 @@ def _line(cells: Iterable[str]) -> str:
 
 def _harmless(cell: str) -> str:
     """Return *cell* on one line, so that a spreadsheet shows it: what begins like a formula gets an apostrophe."""
+    # First this: a tab or a return before the sign would be skipped by a spreadsheet, and is an escape now.
     shown = printable(cell)
     return f"'{shown}" if shown.startswith(_BEGINS_FORMULA) else shown

@@ -39,6 +39,7 @@ def content(event: AuditEvent) -> str:
 
 def _tokens(data: Mapping[str, Any]) -> str:
     usage = data.get("token_usage")
+    # Runs have their tokens in an object, `token_usage_updated` has them side by side.
     found: Mapping[str, Any] = usage if isinstance(usage, Mapping) else data
     given, made, total = (found.get(f"{name}_tokens") for name in ("input", "output", "total"))
     if given is not None or made is not None:

@@ -28,6 +28,7 @@ def printable_json(text: str) -> str:
 def _json_escape(character: str) -> str:
     if character in "\n\r\t":  # raw, they stand between values alone; a return would overwrite
         return "\n" if character == "\n" else " "
+    # JSON escapes in units of UTF-16: beyond the first plane it takes two.
     units = character.encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
 

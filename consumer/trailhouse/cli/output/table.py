@@ -66,6 +66,7 @@ def print_table(console: Console, columns: Sequence[str], rows: Sequence[Sequenc
     error. Elsewhere every cell is complete.
     """
     safe_rows = [tuple(printable(cell) for cell in row) for row in rows]
+    # A file or a pipe gets every cell whole: programs read it, and a width would be a guess.
     width = console.width if console.is_terminal else None
     header, *lines = table_lines(columns, safe_rows, width)
     console.print(Text(header, style="bold"), soft_wrap=True)
@@ -105,6 +106,7 @@ def fitted_widths(widths: Mapping[str, int], width: int) -> dict[str, int]:
     for name, narrowest in _STEPS:
         _narrow(fitted, name, narrowest, width)
     for name in _LEFT_OUT:
+        # The last column stays, whatever it is: a line without anything says less than one that is cut.
         if _excess(fitted, width) > 0 and name in fitted and len(fitted) > 1:
             del fitted[name]
     for name in reversed(fitted):
@@ -153,6 +155,7 @@ def _cut_middle(text: str, width: int) -> str:
     """Keep both ends of an id."""
     end = (width - 1) // 2
     tail = text[len(text) - end :] if end else ""
+    # A character may take two cells.
     while cell_len(tail) > end:
         tail = tail[1:]
     return set_cell_size(text, width - 1 - cell_len(tail)) + "…" + tail

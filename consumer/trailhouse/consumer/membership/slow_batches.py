@@ -63,6 +63,7 @@ class SlowBatchWatch:
             BrokerUnavailableError: Kafka failed. Retriable with a new source.
         """
         now = self._clock()
+        # While nothing is fetched, no partition can be late.
         if now < self._due_at_seconds or self._source.is_held:
             return
         self._due_at_seconds = now + LOOK_EVERY_SECONDS
@@ -93,6 +94,7 @@ class SlowBatchWatch:
         offsets = {
             number: offset
             for number, offset in late.items()
+            # Each batch is looked at once; one that is being read apart is known already.
             if self._looked.get(number) != offset and number not in self._ends
         }
         if offsets:
@@ -108,6 +110,7 @@ class SlowBatchWatch:
         self._look = None
         starts = {number: next_offset(number) for number in self._source.partitions}
         for number, batch in (look.query.latest() or {}).items():
+            # It may have come while Kafka was asked, or the partition may be another worker's by now.
             is_there = starts.get(number) == look.offsets[number]
             if is_there and may_be_large(batch) and self._source.part(number, starts):
                 last = batch.last_offset

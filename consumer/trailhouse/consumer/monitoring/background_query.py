@@ -67,6 +67,7 @@ class BackgroundQuery(Generic[Answer]):
 
     def start(self) -> None:
         """Begin to ask, unless a question is open. Does not block."""
+        # One question at a time: threads would pile up behind a part that does not answer.
         if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(
                 target=self._run, name=f"trailhouse-{self._name}", daemon=True
@@ -133,6 +134,7 @@ class BackgroundQuery(Generic[Answer]):
         if self._retry is not None:
             self._retry.reset()
         self._last = answer, self._clock()
+        # Whoever stopped it has moved on: an answer of before must not change what is said now.
         if not self._stopped.is_set():
             self._on_answer(answer)
         return self._every_seconds

@@ -81,6 +81,7 @@ class Health:
         kind = _kind(error)
         with self._lock:
             self._reasons[part] = str(error)
+            # Every attempt of an outage fails alike: the log has one line of it, /health the latest reason.
             has_news = self._said.get(part) != kind
             self._said[part] = kind
         if has_news:

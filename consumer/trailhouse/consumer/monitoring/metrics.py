@@ -154,8 +154,10 @@ class WorkerMetrics:
         self._incidents = Counter(
             PREFIX + incidents.name, incidents.help, [incidents.label], registry=self._registry
         )
+        # From the start at 0: an alert on a rate sees the first incident only if there was a 0 before it.
         for kind in KINDS:
             self._incidents.labels(kind)
+        # 0 would mean "now": until it is known it is not a number.
         self._gauges["time_to_loss_seconds"].set(math.nan)
 
     def consumed(self, records: int) -> None:
@@ -190,6 +192,7 @@ class WorkerMetrics:
     def assigned(self, partitions: int) -> None:
         """Note a new assignment; the lag of partitions that went is forgotten."""
         self._gauges["partitions"].set(partitions)
+        # Else a partition that another worker has now would be shown with our last figure for ever.
         self._labelled["lag_records"].clear()
 
     def lag(self, lag_records: Mapping[int, float]) -> None:

@@ -70,6 +70,7 @@ class MissingEvents:
     def tell(self, events: int) -> None:
         """Show the answer, and say it in the log when it has changed."""
         self._metrics.missing(events)
+        # Once for each figure: a lasting hole would fill the log.
         if events and events != self._said:
             self._log.error("events are missing", events=events, way="run `trailhouse account`")
         self._said = events
