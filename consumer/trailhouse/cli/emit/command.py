@@ -118,7 +118,6 @@ def _emit_all(
     from trailhouse.cli.emit.lines import Reads, read_blocks, this_process
     from trailhouse.cli.emit.run import Outcome, looking_until_readable
 
-    # `trailhouse emit - < FILE` is the same input as `trailhouse emit FILE`: one journal for both.
     path = regular_file(file, stream)
     origin = _origin(config, timeout_seconds)
     source = this_process(config.service or "trailhouse")
@@ -134,7 +133,6 @@ def _emit_all(
         config.max_event_bytes * _SPELLING,
         (lambda: None) if path else before_read,
     )
-    # A pipe is known by its first line, so that is read before the journal is opened.
     first = next(blocks, None)
     if first is None:
         return Outcome(is_read=True)
