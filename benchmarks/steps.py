@@ -30,13 +30,14 @@ from trailhouse.consumer.batch.promoted import promoted_columns
 from trailhouse.consumer.batch.rows import EventRows, event_columns
 from trailhouse.consumer.host.process import GC_THRESHOLDS
 from trailhouse.devstack import DevStack
+from trailhouse.producer import ProducerConfig
 from trailhouse.producer.spool.frame import frame
 from trailhouse.producer.spool.journal import Inbox
 from trailhouse.producer.spool.metadata import Destination
 from trailhouse.producer.spool.writer import Spool
 from trailhouse.query import AuditReader
 from trailhouse.query.append_order import STORED_COLUMNS
-from trailhouse.schemas import ProducerConfig, Source, WorkerConfig, decode
+from trailhouse.schemas import Source, decode
 from trailhouse.schemas.codec import RECORDS_AT_ONCE, decode_all
 from trailhouse.schemas.draft import EventDraft
 from trailhouse.schemas.fast import is_json_form, new_record
@@ -132,10 +133,7 @@ def _worker(place: Pipe) -> tuple[dict[str, float], list[Block]]:
 
 
 def _read_batches(place: Pipe, clock: Clock) -> Iterator[list[Any]]:
-    options = consumer_options(place.kafka, WorkerConfig()) | {
-        "group.id": "bench-steps",
-        "auto.offset.reset": "earliest",
-    }
+    options = consumer_options(place.kafka, "bench-steps") | {"auto.offset.reset": "earliest"}
     consumer = Consumer(options)
     consumer.subscribe([place.kafka.topic])
     held: list[Any] = []

@@ -16,7 +16,8 @@ from typing import NamedTuple
 from trailhouse.devstack import DevStack
 from trailhouse.devstack.ports import free_port
 from trailhouse.operate.setup import apply_init
-from trailhouse.schemas import ClickHouseConfig, KafkaConfig
+from trailhouse.schemas import KafkaConfig
+from trailhouse.store import ClickHouseConfig
 
 DEADLINE_SECONDS = 600.0
 LOOK_SECONDS = 0.02

@@ -12,8 +12,9 @@ from confluent_kafka.cimpl import NewTopic
 from hypothesis import HealthCheck, settings
 
 from cluster import Cluster, start_cluster
-from trailhouse.schemas import ClickHouseConfig, KafkaConfig
+from trailhouse.schemas import KafkaConfig
 from trailhouse.schemas.topic import topic_options
+from trailhouse.store import ClickHouseConfig
 
 DEADLINE_SECONDS = 120.0
 

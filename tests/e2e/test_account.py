@@ -17,10 +17,10 @@ from trailhouse.consumer.monitoring.missing_events import missing_events
 from trailhouse.operate.account.balance import Account, account
 from trailhouse.operate.account.snapshot import Scope
 from trailhouse.operate.reconcile.comparison import reconcile
-from trailhouse.producer import AuditLogger
-from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig, ProducerConfig
+from trailhouse.producer import AuditLogger, ProducerConfig
+from trailhouse.schemas import AuditEvent, KafkaConfig
 from trailhouse.schemas.ranges import Range
-from trailhouse.store import ClickHouse, sequence_gaps
+from trailhouse.store import ClickHouse, ClickHouseConfig, sequence_gaps
 from trailhouse.store.sequence_gaps import GapFinder
 from trailhouse.store.tables import EVENT_INCIDENTS
 

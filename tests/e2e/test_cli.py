@@ -20,7 +20,8 @@ from trailhouse.broker.admin import KafkaAdmin
 from trailhouse.cli.status import status_lines
 from trailhouse.operate.status import PipelineStatus
 from trailhouse.query import AuditReader
-from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig, decode
+from trailhouse.schemas import AuditEvent, KafkaConfig, decode
+from trailhouse.store import ClickHouseConfig
 from waiting import DEADLINE_SECONDS, until
 
 pytestmark = pytest.mark.cluster

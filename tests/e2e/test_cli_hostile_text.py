@@ -11,7 +11,8 @@ from confluent_kafka import Producer
 
 from command_line import PROGRAM, environment, run_command, running_worker, settings_of
 from trailhouse.query import AuditReader
-from trailhouse.schemas import ClickHouseConfig, KafkaConfig
+from trailhouse.schemas import KafkaConfig
+from trailhouse.store import ClickHouseConfig
 from waiting import DEADLINE_SECONDS, until
 
 pytestmark = pytest.mark.cluster

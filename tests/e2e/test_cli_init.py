@@ -10,8 +10,8 @@ from command_line import PROGRAM, environment, one_error, run_command, settings_
 from stored import in_order, store
 from trailhouse.broker.admin import KafkaAdmin
 from trailhouse.operate.setup import apply_init, plan_init
-from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig
-from trailhouse.store import ClickHouse
+from trailhouse.schemas import AuditEvent, KafkaConfig
+from trailhouse.store import ClickHouse, ClickHouseConfig
 from waiting import DEADLINE_SECONDS
 
 pytestmark = pytest.mark.cluster

@@ -8,8 +8,8 @@ import pytest
 from balancing import run_here
 from command_line import run_command, settings_of
 from stored import in_order, store
-from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig, decode
-from trailhouse.store import ClickHouse
+from trailhouse.schemas import AuditEvent, KafkaConfig, decode
+from trailhouse.store import ClickHouse, ClickHouseConfig
 
 pytestmark = pytest.mark.cluster
 

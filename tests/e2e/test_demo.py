@@ -22,10 +22,10 @@ from trailhouse.cli.demo.demonstration import demonstrate, read_back
 from trailhouse.cli.demo.runs import SHOWN_SESSION_ID, recorded_events
 from trailhouse.producer import AuditLogger, ProducerConfig
 from trailhouse.query import AuditReader
-from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig
+from trailhouse.schemas import AuditEvent, KafkaConfig
 from trailhouse.schemas.errors import ComparisonError, IntegrityError
 from trailhouse.schemas.uuid7 import uuid7
-from trailhouse.store import ClickHouse
+from trailhouse.store import ClickHouse, ClickHouseConfig
 
 pytestmark = pytest.mark.cluster
 DEADLINE_SECONDS = 300.0

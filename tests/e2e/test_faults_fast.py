@@ -9,7 +9,8 @@ import pytest
 from fault_proxy import Action, http_proxy
 from fault_scene import Scene, numbered, pause, scene
 from faulty_programs import at
-from trailhouse.schemas import ClickHouseConfig, KafkaConfig
+from trailhouse.schemas import KafkaConfig
+from trailhouse.store import ClickHouseConfig
 from waiting import DEADLINE_SECONDS
 from worker_process import eventually
 

@@ -16,10 +16,9 @@ from trailhouse.consumer.monitoring.incident import Incident
 from trailhouse.consumer.monitoring.missing_events import missing_events
 from trailhouse.operate.stored_offsets import expired, held
 from trailhouse.query import AuditReader
-from trailhouse.schemas import ClickHouseConfig
 from trailhouse.schemas.errors import StorageRejectedError
 from trailhouse.schemas.ranges import Range, Ranges
-from trailhouse.store import ClickHouse
+from trailhouse.store import ClickHouse, ClickHouseConfig
 from trailhouse.store.migrate import check, migrate
 from trailhouse.store.restore import restore
 from trailhouse.store.sequences import held_numbers, unnumbered

@@ -9,10 +9,9 @@ import msgspec
 import pytest
 
 from stored import block_of, count, in_order, some_events
-from trailhouse.schemas import ClickHouseConfig
 from trailhouse.schemas.errors import SchemaMismatchError, StorageRejectedError
 from trailhouse.schemas.migrations import Migration, migrations
-from trailhouse.store import ClickHouse
+from trailhouse.store import ClickHouse, ClickHouseConfig
 from trailhouse.store.migrate import check, migrate, plan
 from trailhouse.store.restore import missing_objects, restore
 

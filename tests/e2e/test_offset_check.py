@@ -16,12 +16,12 @@ from trailhouse.consumer.batch.batch import Span
 from trailhouse.consumer.batch.blocks import ledger_block
 from trailhouse.consumer.batch.incidents import Incidents
 from trailhouse.consumer.batch.ledger import Ledger
+from trailhouse.consumer.config import WorkerConfig
 from trailhouse.consumer.membership.offset_check import OffsetCheck, Starts
 from trailhouse.consumer.monitoring.metrics import WorkerMetrics
-from trailhouse.schemas import ClickHouseConfig, KafkaConfig
-from trailhouse.schemas.config import WorkerConfig
+from trailhouse.schemas import KafkaConfig
 from trailhouse.schemas.errors import OffsetGapError
-from trailhouse.store import ClickHouse
+from trailhouse.store import ClickHouse, ClickHouseConfig
 from waiting import DEADLINE_SECONDS
 from worker_process import WorkerSite, place, some_events
 

@@ -8,8 +8,8 @@ from balancing import HEADERS, Pipe, run_here
 from command_line import settings_of
 from producing import read_topic
 from trailhouse.broker.requeuer import HEADER
-from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig
-from trailhouse.store import ClickHouse
+from trailhouse.schemas import AuditEvent, KafkaConfig
+from trailhouse.store import ClickHouse, ClickHouseConfig
 
 pytestmark = pytest.mark.cluster
 EVENT = AuditEvent(type="a", session_id="s", data={"secret": "personal"})

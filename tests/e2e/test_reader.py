@@ -15,7 +15,7 @@ from trailhouse.query import AuditReader
 from trailhouse.query.append_order import keys_sql
 from trailhouse.query.conditions import scope_parameters
 from trailhouse.query.filters import session_filter
-from trailhouse.schemas import Actor, AuditEvent, ClickHouseConfig, EventType, decode
+from trailhouse.schemas import Actor, AuditEvent, EventType, decode
 from trailhouse.schemas.errors import (
     ConfigError,
     SchemaMismatchError,
@@ -23,7 +23,7 @@ from trailhouse.schemas.errors import (
     StorageUnavailableError,
 )
 from trailhouse.schemas.migrations import Migration, migrations
-from trailhouse.store import ClickHouse
+from trailhouse.store import ClickHouse, ClickHouseConfig
 from trailhouse.store.migrate import migrate
 
 pytestmark = pytest.mark.cluster

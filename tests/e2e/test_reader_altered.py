@@ -8,11 +8,11 @@ import pytest
 
 from stored import a_session, event, in_order, store
 from trailhouse.query import AlteredEvent, AuditReader
-from trailhouse.schemas import AuditEvent, ClickHouseConfig
+from trailhouse.schemas import AuditEvent
 from trailhouse.schemas.errors import (
     IntegrityError,
 )
-from trailhouse.store import ClickHouse
+from trailhouse.store import ClickHouse, ClickHouseConfig
 
 pytestmark = pytest.mark.cluster
 

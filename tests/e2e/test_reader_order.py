@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from stored import START_MS, Placed, a_session, event, in_order, store
 from trailhouse.query import AuditReader
-from trailhouse.schemas import AuditEvent, ClickHouseConfig, EventType
+from trailhouse.schemas import AuditEvent, EventType
 from trailhouse.schemas.errors import (
     QueryError,
 )
+from trailhouse.store import ClickHouseConfig
 
 pytestmark = pytest.mark.cluster
 

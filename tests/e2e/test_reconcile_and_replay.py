@@ -14,10 +14,10 @@ from trailhouse.broker.topic_reader import TopicReader
 from trailhouse.operate.account.balance import account
 from trailhouse.operate.reconcile.comparison import Gap, Reconciliation, reconcile
 from trailhouse.operate.replay.plan import OffsetRef, wanted_ranges
-from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig
+from trailhouse.schemas import AuditEvent, KafkaConfig
 from trailhouse.schemas.errors import QueryError
 from trailhouse.schemas.ranges import Range
-from trailhouse.store import ClickHouse
+from trailhouse.store import ClickHouse, ClickHouseConfig
 from trailhouse.store.tables import EVENT_INCIDENTS
 
 pytestmark = pytest.mark.cluster

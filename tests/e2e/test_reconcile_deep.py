@@ -14,10 +14,10 @@ from trailhouse.operate.reconcile import ledger_hashes, row_hashes
 from trailhouse.operate.reconcile.comparison import Reconciliation, reconcile
 from trailhouse.operate.reconcile.derived_columns import DERIVED_COLUMNS, Contradiction
 from trailhouse.operate.reconcile.row_hashes import HashCheck, check_hashes
-from trailhouse.schemas import Actor, AuditEvent, ClickHouseConfig, KafkaConfig
+from trailhouse.schemas import Actor, AuditEvent, KafkaConfig
 from trailhouse.schemas.errors import QueryError
 from trailhouse.schemas.record import Source
-from trailhouse.store import ClickHouse
+from trailhouse.store import ClickHouse, ClickHouseConfig
 
 pytestmark = pytest.mark.cluster
 

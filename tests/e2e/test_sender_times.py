@@ -12,8 +12,8 @@ from trailhouse.consumer.batch.ledger import Ledger
 from trailhouse.consumer.batch.sender_times import SenderTimes
 from trailhouse.consumer.batch.writer import BatchWriter
 from trailhouse.consumer.monitoring.metrics import WorkerMetrics
-from trailhouse.schemas import AuditEvent, ClickHouseConfig
-from trailhouse.store import ClickHouse
+from trailhouse.schemas import AuditEvent
+from trailhouse.store import ClickHouse, ClickHouseConfig
 
 pytestmark = pytest.mark.cluster
 

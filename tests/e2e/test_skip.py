@@ -5,8 +5,8 @@ import pytest
 from balancing import Pipe, run_here
 from command_line import run_command, settings_of
 from trailhouse.broker.admin import KafkaAdmin
-from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig
-from trailhouse.store import ClickHouse
+from trailhouse.schemas import AuditEvent, KafkaConfig
+from trailhouse.store import ClickHouse, ClickHouseConfig
 
 pytestmark = pytest.mark.cluster
 

@@ -14,13 +14,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stored import Placed, block_of, count, in_order, some_events
-from trailhouse.schemas import AuditEvent, ClickHouseConfig
+from trailhouse.schemas import AuditEvent
 from trailhouse.store import (
     BATCH_LEDGER,
     EVENT_LOG,
     EVENT_QUARANTINE,
     Block,
     ClickHouse,
+    ClickHouseConfig,
     Table,
 )
 from trailhouse.store.tables import EVENT_INCIDENTS

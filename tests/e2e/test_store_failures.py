@@ -11,13 +11,13 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 
 from bad_servers import breaking_proxy, http_server
 from stored import block_of, count, in_order, some_events
-from trailhouse.schemas import AuditEvent, ClickHouseConfig
+from trailhouse.schemas import AuditEvent
 from trailhouse.schemas.errors import (
     StorageDataError,
     StorageRejectedError,
     StorageUnavailableError,
 )
-from trailhouse.store import ClickHouse
+from trailhouse.store import ClickHouse, ClickHouseConfig
 from trailhouse.store.errors import DATA_CODES, REFUSAL_CODES, storage_error
 from trailhouse.store.migrate import migrate
 
@@ -80,7 +80,7 @@ def test_an_answer_that_makes_no_sense_is_an_error_of_storage(clickhouse: ClickH
 def test_a_failure_prints_nothing_by_itself(clickhouse: ClickHouseConfig) -> None:
     """In a program that configures no logging the error is all there is to see."""
     program = (
-        "from trailhouse.schemas import ClickHouseConfig\n"
+        "from trailhouse.store import ClickHouseConfig\n"
         "from trailhouse.schemas.errors import StorageError\n"
         "from trailhouse.store import ClickHouse\n"
         f"for url in ('http://127.0.0.1:9', {clickhouse.url!r}):\n"

@@ -7,11 +7,11 @@ import pytest
 
 from balancing import Pipe
 from producing import given
-from trailhouse.producer import AuditLogger, Receipt
+from trailhouse.producer import AuditLogger, ProducerConfig, Receipt
 from trailhouse.query import AuditReader
-from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig, ProducerConfig
+from trailhouse.schemas import AuditEvent, KafkaConfig
 from trailhouse.schemas.errors import DeliveryTimeoutError, EventQuarantinedError
-from trailhouse.store import ClickHouse
+from trailhouse.store import ClickHouse, ClickHouseConfig
 from waiting import DEADLINE_SECONDS
 
 pytestmark = pytest.mark.cluster

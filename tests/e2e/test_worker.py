@@ -13,7 +13,8 @@ import pytest
 from trailhouse.consumer.monitoring.health import WARNING_KINDS
 from trailhouse.consumer.monitoring.incident import KINDS
 from trailhouse.consumer.monitoring.metrics import METRICS
-from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig, decode
+from trailhouse.schemas import AuditEvent, KafkaConfig, decode
+from trailhouse.store import ClickHouseConfig
 from waiting import DEADLINE_SECONDS
 from worker_process import WorkerSite, eventually, place, some_events
 

@@ -10,11 +10,13 @@ from typing import cast
 import pytest
 from confluent_kafka import Producer
 
+from trailhouse.consumer import WorkerConfig
 from trailhouse.consumer.membership.poison_pills.inspection import PoisonPillInspection
 from trailhouse.consumer.membership.poison_pills.subprocess_main import FRAME_BYTES
 from trailhouse.consumer.membership.poison_pills.subprocess_reader import Chunk, SubprocessReader
-from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig, WorkerConfig
+from trailhouse.schemas import AuditEvent, KafkaConfig
 from trailhouse.schemas.ranges import Range
+from trailhouse.store import ClickHouseConfig
 from waiting import DEADLINE_SECONDS
 from worker_process import RUN_WORKER, Worker, WorkerSite, eventually, place, some_events
 

@@ -13,8 +13,9 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
 from tcp_gate import gate
-from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig, WorkerConfig
-from trailhouse.store import ClickHouse
+from trailhouse.consumer import WorkerConfig
+from trailhouse.schemas import AuditEvent, KafkaConfig
+from trailhouse.store import ClickHouse, ClickHouseConfig
 from waiting import DEADLINE_SECONDS
 from worker_process import RUN_WORKER, Worker, WorkerSite, eventually, place, some_events
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from trailhouse.schemas import ClickHouseConfig, KafkaConfig
+from trailhouse.schemas import KafkaConfig
+from trailhouse.store import ClickHouseConfig
 from worker_process import RUN_WORKER, WorkerSite, eventually, place, some_events
 
 pytestmark = pytest.mark.cluster

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from trailhouse.consumer.config import WorkerConfig
 from trailhouse.consumer.membership.source import KafkaSource, Listener
-from trailhouse.schemas import ClickHouseConfig, KafkaConfig
-from trailhouse.schemas.config import WorkerConfig
+from trailhouse.schemas import KafkaConfig
+from trailhouse.store import ClickHouseConfig
 from waiting import DEADLINE_SECONDS
 from worker_process import WorkerSite, eventually, place, some_events
 

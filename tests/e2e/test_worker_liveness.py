@@ -8,8 +8,8 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from tcp_gate import gate
-from trailhouse.schemas import ClickHouseConfig, KafkaConfig
-from trailhouse.store import ClickHouse
+from trailhouse.schemas import KafkaConfig
+from trailhouse.store import ClickHouse, ClickHouseConfig
 from waiting import DEADLINE_SECONDS
 from worker_process import RUN_WORKER, WorkerSite, eventually, place, some_events
 

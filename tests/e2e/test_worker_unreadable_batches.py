@@ -11,7 +11,8 @@ import pytest
 from confluent_kafka import Producer
 
 from command_line import run_command, settings_of
-from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig
+from trailhouse.schemas import AuditEvent, KafkaConfig
+from trailhouse.store import ClickHouseConfig
 from waiting import DEADLINE_SECONDS
 from worker_process import Worker, WorkerSite, eventually, place, some_events
 

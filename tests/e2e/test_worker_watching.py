@@ -19,13 +19,14 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported by
 from trailhouse.broker.admin import KafkaAdmin
 from trailhouse.broker.topic_identity import TopicIdentity
 from trailhouse.broker.topic_reader import TopicReader
+from trailhouse.consumer import WorkerConfig
 from trailhouse.operate.reconcile.comparison import reconcile
 from trailhouse.operate.replay.replay import Replay
 from trailhouse.operate.status import kafka_state, store_state
 from trailhouse.query import AuditReader
-from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig, WorkerConfig
+from trailhouse.schemas import AuditEvent, KafkaConfig
 from trailhouse.schemas.ranges import Range
-from trailhouse.store import ClickHouse
+from trailhouse.store import ClickHouse, ClickHouseConfig
 from waiting import DEADLINE_SECONDS
 from worker_process import RUN_WORKER, Worker, WorkerSite, eventually, place, some_events
 

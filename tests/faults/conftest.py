@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from fault_scene import Scene, scene
-from trailhouse.schemas import ClickHouseConfig, KafkaConfig
+from trailhouse.schemas import KafkaConfig
+from trailhouse.store import ClickHouseConfig
 
 
 @pytest.fixture

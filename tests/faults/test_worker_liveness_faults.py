@@ -14,8 +14,9 @@ from confluent_kafka.cimpl import NewTopic
 from cluster import Cluster
 from tcp_gate import gate
 from trailhouse.broker.admin import KafkaAdmin
-from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig
+from trailhouse.schemas import AuditEvent, KafkaConfig
 from trailhouse.schemas.topic import topic_options
+from trailhouse.store import ClickHouseConfig
 from worker_process import RUN_WORKER, WorkerSite, eventually, place, some_events
 
 pytestmark = [pytest.mark.cluster, pytest.mark.faults]

@@ -9,8 +9,10 @@ import pytest
 import yaml
 
 from trailhouse.cli.reference import commands
-from trailhouse.schemas import ClickHouseConfig, KafkaConfig, WorkerConfig
-from trailhouse.schemas.settings import SETTINGS
+from trailhouse.consumer import WorkerConfig
+from trailhouse.schemas import KafkaConfig
+from trailhouse.schemas.settings import SETTINGS, setting_variables
+from trailhouse.store import ClickHouseConfig
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
@@ -32,7 +34,7 @@ def users() -> dict[str, ET.Element]:
 @pytest.mark.parametrize("name", OURS)
 def test_the_settings_exist(name: str) -> None:
     """Every TRAILHOUSE_ name is a setting, its value is legal, and the password goes to this user alone."""
-    assert set(re.findall(r"TRAILHOUSE_[A-Z_]+", TEXT)) <= SETTINGS.keys()
+    assert set(re.findall(r"TRAILHOUSE_[A-Z_]+", TEXT)) <= set(setting_variables())
     fields: dict[str, dict[str, Any]] = {"kafka": {}, "clickhouse": {}, "worker": {}}
     for variable, value in SERVICES[name]["environment"].items():
         declared = SETTINGS[variable]

@@ -12,7 +12,7 @@ from trailhouse.cli.reference import render, render_settings
 from trailhouse.schemas import EventType
 from trailhouse.schemas.event_data import DATA_KEYS
 from trailhouse.schemas.record import ENVELOPE_FIELDS
-from trailhouse.schemas.settings import PROCESS_VARIABLES, SETTINGS, secret_file_variables
+from trailhouse.schemas.settings import PROCESS_VARIABLES, secret_file_variables, setting_variables
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -32,7 +32,7 @@ def test_documents_name_only_what_exists(document: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
     assert set(re.findall(r"TRAILHOUSE_[A-Z_]+[A-Z]", text)) <= {
-        *SETTINGS,
+        *setting_variables(),
         *PROCESS_VARIABLES,
         *secret_file_variables(),
         "TRAILHOUSE_TEST_CLUSTER",

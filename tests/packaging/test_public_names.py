@@ -18,24 +18,25 @@ NAMES = {
         BreakerTrippedError BrokerError BrokerRejectedError BrokerUnavailableError ConfigError
         EventError InvalidEventError OffsetGapError SchemaMismatchError StorageDataError
         StorageError StorageRejectedError StorageUnavailableError TrailhouseError
-        UnreadableBatchError WorkerStoppedError run_worker""",
+        UnreadableBatchError WorkerConfig WorkerStoppedError run_worker""",
     "query": """
-        AlteredEvent AuditReader ConfigError Conflict DeliveryError DeliveryRejectedError
-        DeliveryTimeoutError EventQuarantinedError IntegrityError Overview ProducerClosedError QueryError
-        RecentSession SchemaMismatchError SessionOutline SpoolDamagedError StorageError StorageRejectedError
-        StorageUnavailableError TrailhouseError""",
+        AlteredEvent AuditReader ClickHouseConfig ConfigError Conflict DeliveryError
+        DeliveryRejectedError DeliveryTimeoutError EventQuarantinedError IntegrityError Overview
+        ProducerClosedError QueryError RecentSession SchemaMismatchError SessionOutline
+        SpoolDamagedError StorageError StorageRejectedError StorageUnavailableError TrailhouseError""",
     "store": """
-        BATCH_LEDGER Block ClickHouse ConfigError EVENT_LOG EVENT_QUARANTINE Result SchemaMismatchError
-        StorageDataError StorageError StorageRejectedError StorageUnavailableError Table TrailhouseError""",
+        BATCH_LEDGER Block ClickHouse ClickHouseConfig ConfigError EVENT_LOG EVENT_QUARANTINE Result
+        SchemaMismatchError StorageDataError StorageError StorageRejectedError
+        StorageUnavailableError Table TrailhouseError""",
     "schemas": """
         Actor AuditEvent BreakerTrippedError BrokerError BrokerRejectedError BrokerUnavailableError
-        ClickHouseConfig ComparisonError ConfigError DeliveryError DeliveryRejectedError
-        DeliveryTimeoutError EventError EventQuarantinedError EventTooLargeError EventType IntegrityError
-        InvalidEventError JournalError KafkaConfig OffsetGapError OffsetsExpiredError ProducerClosedError
-        ProducerConfig QueryError QueueFullError Run SchemaMismatchError Session Source SpoolDamagedError
-        SpoolFullError SpoolUnavailableError StackError StorageDataError StorageError StorageRejectedError
-        StorageUnavailableError TrailhouseError UnreadableBatchError WorkerConfig WorkerStoppedError decode
-        event_of""",
+        ComparisonError ConfigError DeliveryError DeliveryRejectedError DeliveryTimeoutError
+        EventError EventQuarantinedError EventTooLargeError EventType IntegrityError
+        InvalidEventError JournalError KafkaConfig OffsetGapError OffsetsExpiredError
+        ProducerClosedError QueryError QueueFullError Run SchemaMismatchError Session Source
+        SpoolDamagedError SpoolFullError SpoolUnavailableError StackError StorageDataError
+        StorageError StorageRejectedError StorageUnavailableError TrailhouseError
+        UnreadableBatchError WorkerStoppedError decode event_of""",
     "operate": """
         BrokerError BrokerRejectedError BrokerUnavailableError ConfigError DeliveryError KafkaState
         OffsetsExpiredError PipelineStatus QueryError Requeued SchemaMismatchError

@@ -21,11 +21,12 @@ from token_endpoint import CLIENT_ID, CLIENT_SECRET, Signer, token_endpoint
 from trailhouse.broker.admin import KafkaAdmin
 from trailhouse.devstack import DevStack, Ports
 from trailhouse.devstack.ports import free_port
-from trailhouse.producer import AuditLogger
+from trailhouse.producer import AuditLogger, ProducerConfig
 from trailhouse.query import AuditReader
-from trailhouse.schemas import ClickHouseConfig, KafkaConfig, ProducerConfig
+from trailhouse.schemas import KafkaConfig
 from trailhouse.schemas.errors import BrokerRejectedError, DeliveryRejectedError
 from trailhouse.schemas.settings import SETTINGS
+from trailhouse.store import ClickHouseConfig
 from worker_process import Worker, eventually
 
 pytestmark = pytest.mark.cluster

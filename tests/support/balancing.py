@@ -14,11 +14,12 @@ from trailhouse.broker.origin import Origin
 from trailhouse.broker.topic_identity import TopicIdentity
 from trailhouse.broker.topic_reader import TopicReader
 from trailhouse.cli.main import main
+from trailhouse.consumer import WorkerConfig
 from trailhouse.operate.replay.replay import Replay, Replayed
-from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig, WorkerConfig
+from trailhouse.schemas import AuditEvent, KafkaConfig
 from trailhouse.schemas.ranges import Range
 from trailhouse.schemas.record import Source
-from trailhouse.store import ClickHouse
+from trailhouse.store import ClickHouse, ClickHouseConfig
 from waiting import DEADLINE_SECONDS
 
 HEADERS: list[tuple[str, str | bytes | None]] = [("h", b"\xff\x00"), ("n", None)]

@@ -20,7 +20,8 @@ from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
 from trailhouse.devstack import DevStack, Ports
 from trailhouse.devstack.ports import free_port
-from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig
+from trailhouse.schemas.kafka_config import KafkaConfig
+from trailhouse.store.config import ClickHouseConfig
 
 KAFKA_IMAGE = "apache/kafka:4.3.1"
 CLICKHOUSE_IMAGE = "clickhouse/clickhouse-server:26.9"

@@ -8,7 +8,8 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 
 from trailhouse.devstack.ports import free_port
-from trailhouse.schemas import ClickHouseConfig, KafkaConfig
+from trailhouse.schemas import KafkaConfig
+from trailhouse.store import ClickHouseConfig
 from waiting import DEADLINE_SECONDS
 
 PROGRAM = (sys.executable, "-m", "trailhouse.cli")

@@ -21,10 +21,11 @@ from trailhouse.broker.group_members import GroupMember
 from trailhouse.broker.offsets import PartitionLag
 from trailhouse.broker.origin import Origin
 from trailhouse.broker.topic_identity import TopicIdentity
+from trailhouse.consumer.config import WorkerConfig
 from trailhouse.consumer.membership import source as source_module
 from trailhouse.consumer.membership.source import KafkaSource, Listener
 from trailhouse.consumer.monitoring.incident import Incident
-from trailhouse.schemas.config import KafkaConfig, WorkerConfig
+from trailhouse.schemas.kafka_config import KafkaConfig
 from trailhouse.schemas.ranges import Ranges
 from trailhouse.schemas.topic import topic_options
 from trailhouse.store.block import Block

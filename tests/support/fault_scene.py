@@ -21,8 +21,8 @@ from faulty_programs import Failpoint, at, program
 from load_program import Options
 from oracle import Oracle, Seen
 from trailhouse.devstack import DevStack, PartName
-from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig
-from trailhouse.store import ClickHouse
+from trailhouse.schemas import AuditEvent, KafkaConfig
+from trailhouse.store import ClickHouse, ClickHouseConfig
 from waiting import DEADLINE_SECONDS
 from worker_process import RUN_WORKER, Worker, WorkerSite, eventually
 

@@ -82,7 +82,7 @@ def set_consumer_options(options: Mapping[str, object]) -> None:
     if options:
         replace(
             "trailhouse.consumer.membership.source:consumer_options",
-            lambda original: lambda kafka, worker: original(kafka, worker) | options,
+            lambda original: lambda *given: original(*given) | options,
         )
 
 

@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 from trailhouse.devstack.clickhouse import clickhouse_part
 from trailhouse.devstack.ports import HOST, free_port
 from trailhouse.devstack.supervisor import Supervisor
-from trailhouse.schemas import ClickHouseConfig
+from trailhouse.store import ClickHouseConfig
 
 EVERYTHING = ("GRANT ALL ON *.* WITH GRANT OPTION",)
 OWNER = "owner"

@@ -13,8 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from faulty_programs import replace
-from trailhouse.schemas import ClickHouseConfig
-from trailhouse.store import ClickHouse
+from trailhouse.store import ClickHouse, ClickHouseConfig
 
 VARIABLE = "FAULTS_WITHOUT"
 Patch = Callable[[], None]

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from confluent_kafka import Producer
 
-from trailhouse.schemas.config import KafkaConfig
+from trailhouse.schemas.kafka_config import KafkaConfig
 from waiting import DEADLINE_SECONDS
 
 

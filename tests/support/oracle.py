@@ -27,9 +27,9 @@ from confluent_kafka import KafkaException
 from group_offsets import GroupOffsets
 from history import History, Invoked, digest_of, read_history
 from trailhouse.broker.admin import KafkaAdmin, PartitionLag
-from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig, decode
+from trailhouse.schemas import AuditEvent, KafkaConfig, decode
 from trailhouse.schemas.errors import StorageError
-from trailhouse.store import ClickHouse
+from trailhouse.store import ClickHouse, ClickHouseConfig
 from waiting import DEADLINE_SECONDS
 from worker_process import eventually
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from confluent_kafka import Consumer, TopicPartition
 
 from producing import marks_of, read_topic
-from trailhouse.producer import AuditLogger
+from trailhouse.producer import AuditLogger, ProducerConfig
 from trailhouse.producer.delivery.drain import drain
 from trailhouse.producer.spool.status import SpoolsStatus, spools_status
-from trailhouse.schemas import AuditEvent, KafkaConfig, ProducerConfig, decode
+from trailhouse.schemas import AuditEvent, KafkaConfig, decode
 from waiting import DEADLINE_SECONDS
 
 NOWHERE = "127.0.0.1:1"

@@ -6,8 +6,8 @@ import uuid
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from trailhouse.schemas import AuditEvent, ClickHouseConfig
-from trailhouse.store import EVENT_LOG, Block, ClickHouse
+from trailhouse.schemas import AuditEvent
+from trailhouse.store import EVENT_LOG, Block, ClickHouse, ClickHouseConfig
 
 START_MS = 1_760_000_000_000
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)

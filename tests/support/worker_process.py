@@ -20,9 +20,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from trailhouse.consumer.monitoring.metrics import PREFIX
 from trailhouse.devstack.ports import free_port
-from trailhouse.schemas import AuditEvent, ClickHouseConfig, KafkaConfig
+from trailhouse.schemas import AuditEvent, KafkaConfig
 from trailhouse.schemas.topic import key_of
-from trailhouse.store import ClickHouse
+from trailhouse.store import ClickHouse, ClickHouseConfig
 from waiting import DEADLINE_SECONDS
 
 RUN_WORKER = "import sys; from trailhouse.consumer import run_worker; sys.exit(run_worker())"

@@ -18,12 +18,12 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # exported by
 
 from trailhouse.broker.group_members import GroupMember, members_of
 from trailhouse.broker.offsets import PartitionLag, group_offsets
-from trailhouse.schemas.config import KafkaConfig
 from trailhouse.schemas.errors import (
     BrokerError,
     BrokerRejectedError,
     BrokerUnavailableError,
 )
+from trailhouse.schemas.kafka_config import KafkaConfig
 from trailhouse.schemas.kafka_errors import broker_error, fault_of, settings_error
 from trailhouse.schemas.topic import topic_options
 

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import confluent_kafka
 
-from trailhouse.schemas.config import KafkaConfig
 from trailhouse.schemas.errors import BrokerError, BrokerRejectedError, BrokerUnavailableError
+from trailhouse.schemas.kafka_config import KafkaConfig
 from trailhouse.schemas.kafka_errors import broker_error
 from trailhouse.schemas.record_hash import record_hash
 

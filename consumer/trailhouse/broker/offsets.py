@@ -16,7 +16,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from trailhouse.schemas.config import KafkaConfig
+from trailhouse.schemas.kafka_config import KafkaConfig
 
 
 class PartitionLag(msgspec.Struct, frozen=True, kw_only=True):

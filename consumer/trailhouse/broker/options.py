@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from trailhouse.schemas.config import KafkaConfig, WorkerConfig
+from trailhouse.schemas.kafka_config import KafkaConfig
 from trailhouse.schemas.kafka_errors import Fault
 
 WORKER_CLIENT_ID = "trailhouse-worker"
@@ -12,7 +12,12 @@ UNREADABLE: frozenset[Fault] = frozenset({"unreadable", "record"})
 """What librdkafka says, again and again, of a batch that it cannot open; it never gets past it."""
 
 
-def consumer_options(kafka: KafkaConfig, worker: WorkerConfig) -> dict[str, Any]:
+SESSION_TIMEOUT_SECONDS = 10.0
+
+
+def consumer_options(
+    kafka: KafkaConfig, group_id: str, session_timeout_seconds: float = SESSION_TIMEOUT_SECONDS
+) -> dict[str, Any]:
     """Return librdkafka's options: nothing is committed or skipped by itself, and memory is bounded.
 
     Members are dynamic, with a short session timeout, and not static (KIP-345). Measured on Kafka
@@ -23,15 +28,15 @@ def consumer_options(kafka: KafkaConfig, worker: WorkerConfig) -> dict[str, Any]
     long (31.9 s with 30 s). Heartbeats come from librdkafka's own thread: a busy worker misses none.
     """
     return kafka.client_options() | {
-        "group.id": worker.group_id,
+        "group.id": group_id,
         "client.id": WORKER_CLIENT_ID,
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
         # An offset that does not exist must never be replaced silently: the worker's offset check decides.
         "auto.offset.reset": "error",
         "partition.assignment.strategy": "range",
-        "session.timeout.ms": int(worker.session_timeout_seconds * 1_000),
-        "heartbeat.interval.ms": int(min(worker.session_timeout_seconds / 3, 3.0) * 1_000),
+        "session.timeout.ms": int(session_timeout_seconds * 1_000),
+        "heartbeat.interval.ms": int(min(session_timeout_seconds / 3, 3.0) * 1_000),
         "socket.timeout.ms": 10_000,
         "reconnect.backoff.max.ms": 2_000,
         # A widened topic: new partitions are read from their beginning, soon.

@@ -7,8 +7,8 @@ from typing import NamedTuple, Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from trailhouse.schemas.config import KafkaConfig
 from trailhouse.schemas.errors import BrokerUnavailableError
+from trailhouse.schemas.kafka_config import KafkaConfig
 from trailhouse.schemas.kafka_errors import FAULTS, settings_error
 from trailhouse.schemas.topic import MAX_RECORD_BYTES
 

@@ -2,8 +2,8 @@
 
 from trailhouse.broker.admin import KafkaAdmin
 from trailhouse.broker.origin import Origin
-from trailhouse.schemas.config import KafkaConfig
 from trailhouse.schemas.errors import BrokerRejectedError
+from trailhouse.schemas.kafka_config import KafkaConfig
 
 NO_TOPIC = "UNKNOWN_TOPIC_OR_PART"
 

@@ -11,12 +11,12 @@ from trailhouse.broker.batch_headers import batch_at
 from trailhouse.broker.bounded_consume import BoundedConsumer
 from trailhouse.broker.options import AT_THE_END, UNREADABLE, consumer_options
 from trailhouse.broker.placeholder import Placeholder, Received, unreadable, whole_last
-from trailhouse.schemas.config import KafkaConfig, WorkerConfig
 from trailhouse.schemas.errors import (
     BrokerError,
     BrokerUnavailableError,
     UnreadableBatchError,
 )
+from trailhouse.schemas.kafka_config import KafkaConfig
 from trailhouse.schemas.kafka_errors import broker_error, fault_of, settings_error
 from trailhouse.schemas.ranges import Range
 
@@ -39,10 +39,7 @@ class TopicReader:
         self._topic = kafka.topic
         self._where = kafka.bootstrap_servers
         self._silence_seconds = silence_seconds
-        options = consumer_options(kafka, WorkerConfig()) | {
-            "group.id": NEVER_JOINED,
-            "client.id": NEVER_JOINED,
-        }
+        options = consumer_options(kafka, NEVER_JOINED) | {"client.id": NEVER_JOINED}
         self._kafka = kafka
         self._next_offsets: dict[int, int] = {}
         try:

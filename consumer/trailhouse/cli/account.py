@@ -46,10 +46,11 @@ def account(
     The exit code is 1 when an event is missing, a producer's numbers jump as no loss explains, or
     nothing is known of the session.
     """
+    from trailhouse.consumer.config import WorkerConfig
     from trailhouse.operate.account.balance import account as balance
     from trailhouse.operate.account.snapshot import Scope
-    from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig, WorkerConfig
-    from trailhouse.store import ClickHouse
+    from trailhouse.schemas.kafka_config import KafkaConfig
+    from trailhouse.store import ClickHouse, ClickHouseConfig
     from trailhouse.store.migrate import check_with
 
     kafka, clickhouse, worker = KafkaConfig(), ClickHouseConfig(), WorkerConfig()
@@ -63,10 +64,8 @@ def account(
             scope=Scope(since=since, session_id=session),
             report=tell_step,
         )
-    if format is Format.JSON:
-        say_json(found)
-    else:
-        _print(found)
+    show = say_json if format is Format.JSON else _print
+    show(found)
     is_unknown = session is not None and not (found.emitted or found.unnumbered)
     if is_unknown:
         tell(f"no events of session {session!r}; `trailhouse sessions` lists the last ones")
@@ -76,11 +75,11 @@ def account(
 
 def _spooled(topic: str) -> Iterator[bytes]:
     """Yield the records in this machine's spools that are on their way to *topic*."""
+    from trailhouse.producer.config import ProducerConfig
     from trailhouse.producer.spool.frame import Frame
     from trailhouse.producer.spool.metadata import destination_of
     from trailhouse.producer.spool.reader import frames_of
     from trailhouse.producer.spool.root import folders, root_of
-    from trailhouse.schemas.config import ProducerConfig
 
     for path in folders(root_of(ProducerConfig())):
         destination = destination_of(path)

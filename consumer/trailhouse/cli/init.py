@@ -18,7 +18,8 @@ def init(
 ) -> None:
     """Make the topic and the tables; running it again mends what is missing, and touches no data."""
     from trailhouse.operate.setup import apply_init, plan_init
-    from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig
+    from trailhouse.schemas.kafka_config import KafkaConfig
+    from trailhouse.store.config import ClickHouseConfig
 
     kafka, clickhouse = KafkaConfig(), ClickHouseConfig()
     steps = plan_init(kafka, clickhouse) if dry_run else apply_init(kafka, clickhouse)

@@ -63,8 +63,8 @@ def list_records(
     `decodes` says whether it is an event to this version; `stored`, whether its bytes were stored since.
     """
     from trailhouse.query.quarantine import Quarantine
-    from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig
-    from trailhouse.store import ClickHouse
+    from trailhouse.schemas.kafka_config import KafkaConfig
+    from trailhouse.store import ClickHouse, ClickHouseConfig
     from trailhouse.store.migrate import check_with
 
     kafka = KafkaConfig()
@@ -107,8 +107,8 @@ def show(
 ) -> None:
     """Print one record's place, reason, key and headers, or its exact bytes."""
     from trailhouse.query.quarantine import Quarantine
-    from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig
-    from trailhouse.store import ClickHouse
+    from trailhouse.schemas.kafka_config import KafkaConfig
+    from trailhouse.store import ClickHouse, ClickHouseConfig
     from trailhouse.store.migrate import check_with
 
     kafka = KafkaConfig()
@@ -161,8 +161,8 @@ def requeue(
     The exit code is 1 when a record that was named, or that Kafka refused, was not sent.
     """
     from trailhouse.operate.requeue import requeue as requeue_records
-    from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig
-    from trailhouse.store import ClickHouse
+    from trailhouse.schemas.kafka_config import KafkaConfig
+    from trailhouse.store import ClickHouse, ClickHouseConfig
     from trailhouse.store.migrate import check_with
 
     if bool(places) == all_records:

@@ -76,9 +76,10 @@ def reconcile(
 def _compared(
     since: dt.datetime | None, partitions: Sequence[int], *, is_deep: bool
 ) -> "Reconciliation":
+    from trailhouse.consumer.config import WorkerConfig
     from trailhouse.operate.reconcile.comparison import reconcile as compare
-    from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig, WorkerConfig
-    from trailhouse.store import ClickHouse
+    from trailhouse.schemas.kafka_config import KafkaConfig
+    from trailhouse.store import ClickHouse, ClickHouseConfig
     from trailhouse.store.migrate import check_with
 
     kafka, clickhouse, worker = KafkaConfig(), ClickHouseConfig(), WorkerConfig()
@@ -99,8 +100,7 @@ def _check_hashes(format: Format) -> None:
     import msgspec
 
     from trailhouse.operate.reconcile.row_hashes import SLICE_TIMEOUT_SECONDS, check_hashes
-    from trailhouse.schemas.config import ClickHouseConfig
-    from trailhouse.store import ClickHouse
+    from trailhouse.store import ClickHouse, ClickHouseConfig
     from trailhouse.store.migrate import check_with
 
     config = ClickHouseConfig()

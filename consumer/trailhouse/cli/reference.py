@@ -1,10 +1,19 @@
 """The command list and the table of settings of the README, made from the code."""
 
+import importlib
 from collections.abc import Iterator
 from typing import Any
 
-import trailhouse.schemas.config as _declares_the_settings  # noqa: F401  # pyright: ignore[reportUnusedImport]
-from trailhouse.schemas.settings import PROCESS_VARIABLES, SETTINGS, Setting
+from trailhouse.schemas.setting_table import SETTING_KEYS
+from trailhouse.schemas.settings import PROCESS_VARIABLES, SETTINGS, Setting, variable_of
+
+PARTS = (
+    "trailhouse.store.config",
+    "trailhouse.schemas.kafka_config",
+    "trailhouse.producer.config",
+    "trailhouse.consumer.config",
+)
+"""Where each part declares its settings."""
 
 
 def render() -> str:
@@ -19,10 +28,17 @@ def render() -> str:
 
 def render_settings() -> str:
     """Return every setting as Markdown: its variable, its key in the settings file, its default."""
+    for part in PARTS:
+        importlib.import_module(part)
+    declared = [
+        SETTINGS[variable_of(section, key)]
+        for section in SETTING_KEYS
+        for key in SETTING_KEYS[section]
+    ]
     lines = ["| Variable | In a settings file | Default | What it is |", "|---|---|---|---|"]
     lines += [
-        f"| `{variable}` | `[{setting.section}] {setting.key}` | {_default(setting)} | {_cell(_text(setting))} |"
-        for variable, setting in SETTINGS.items()
+        f"| `{each.variable}` | `[{each.section}] {each.key}` | {_default(each)} | {_cell(_text(each))} |"
+        for each in declared
     ]
     lines += [f"| `{name}` | | | {_cell(text)} |" for name, text in PROCESS_VARIABLES.items()]
     return "\n".join(lines) + "\n"

@@ -60,10 +60,11 @@ def _replayed(begin: Any, end: Any, partition: int | None) -> "Replayed":
     from trailhouse.broker.admin import KafkaAdmin
     from trailhouse.broker.topic_identity import TopicIdentity
     from trailhouse.broker.topic_reader import TopicReader
+    from trailhouse.consumer.config import WorkerConfig
     from trailhouse.operate.replay.plan import wanted_ranges
     from trailhouse.operate.replay.replay import Replay
-    from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig, WorkerConfig
-    from trailhouse.store import ClickHouse
+    from trailhouse.schemas.kafka_config import KafkaConfig
+    from trailhouse.store import ClickHouse, ClickHouseConfig
     from trailhouse.store.migrate import check_with
 
     kafka, clickhouse, worker = KafkaConfig(), ClickHouseConfig(), WorkerConfig()

@@ -28,10 +28,11 @@ def skip(
     A worker passes over what cannot be opened by itself; this is for what remains. Only the offsets at which
     the group stands can be passed over, and none that is stored.
     """
+    from trailhouse.consumer.config import WorkerConfig
     from trailhouse.operate.skip import skip as pass_over
-    from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig, WorkerConfig
+    from trailhouse.schemas.kafka_config import KafkaConfig
     from trailhouse.schemas.ranges import Range
-    from trailhouse.store import ClickHouse
+    from trailhouse.store import ClickHouse, ClickHouseConfig
     from trailhouse.store.migrate import check_with
 
     if (named := re.fullmatch(r"(\d{1,9}):(\d{1,18})(?:-(\d{1,18}))?", offsets)) is None:

@@ -101,10 +101,10 @@ def drain(
 
     from trailhouse.cli.output.console import show_warnings
     from trailhouse.cli.output.printable import counted
+    from trailhouse.producer.config import ProducerConfig
     from trailhouse.producer.delivery.drain import drain as send
     from trailhouse.producer.spool.root import root_of
     from trailhouse.producer.spool.status import spools_status
-    from trailhouse.schemas.config import ProducerConfig
 
     show_warnings()
     config = ProducerConfig()
@@ -201,7 +201,7 @@ def discard(
 
 
 def _root(given: Path | None) -> Path:
+    from trailhouse.producer.config import ProducerConfig
     from trailhouse.producer.spool.root import root_of
-    from trailhouse.schemas.config import ProducerConfig
 
     return given if given is not None else root_of(ProducerConfig())

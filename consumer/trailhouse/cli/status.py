@@ -19,8 +19,10 @@ def status(format: FormatOption = Format.TABLE) -> None:
 
     The exit code is 1 when Kafka or ClickHouse does not answer; the other is told all the same.
     """
+    from trailhouse.consumer.config import WorkerConfig
     from trailhouse.operate.status import pipeline_status
-    from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig, WorkerConfig
+    from trailhouse.schemas.kafka_config import KafkaConfig
+    from trailhouse.store.config import ClickHouseConfig
 
     found = pipeline_status(KafkaConfig(), ClickHouseConfig(), WorkerConfig())
     if format is Format.JSON:

@@ -1,5 +1,6 @@
 """The worker: from Kafka into ClickHouse, every record once in a reader's view."""
 
+from trailhouse.consumer.config import WorkerConfig
 from trailhouse.consumer.worker import run_worker
 from trailhouse.schemas.errors import (
     BreakerTrippedError,
@@ -36,6 +37,7 @@ __all__ = [
     "StorageUnavailableError",
     "TrailhouseError",
     "UnreadableBatchError",
+    "WorkerConfig",
     "WorkerStoppedError",
     "run_worker",
 ]

@@ -4,10 +4,14 @@ import json
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from trailhouse.devstack.private_folder import read_own, write_own
-from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig
+from trailhouse.schemas.kafka_config import KafkaConfig
 from trailhouse.schemas.settings import SETTINGS
+
+if TYPE_CHECKING:
+    from trailhouse.store.config import ClickHouseConfig
 
 SETTINGS_FILE = "trailhouse.toml"
 NETRC_FILE = "netrc"
@@ -31,7 +35,7 @@ def password_of(folder: Path) -> str:
     return made
 
 
-def settings_of(kafka: KafkaConfig, clickhouse: ClickHouseConfig) -> dict[str, str]:
+def settings_of(kafka: KafkaConfig, clickhouse: "ClickHouseConfig") -> dict[str, str]:
     """Return every variable of both sections, so that none is left to what a user has set for a real cluster."""
     configs = {"kafka": kafka, "clickhouse": clickhouse}
     variables: dict[str, str] = {}

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 import msgspec
 
@@ -26,8 +26,11 @@ from trailhouse.devstack.landlock import landlock_version
 from trailhouse.devstack.part import Part, PartStatus
 from trailhouse.devstack.ports import HOST, Ports, check_free
 from trailhouse.devstack.supervisor import Supervisor
-from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig
 from trailhouse.schemas.errors import StackError
+from trailhouse.schemas.kafka_config import KafkaConfig
+
+if TYPE_CHECKING:
+    from trailhouse.store.config import ClickHouseConfig
 
 PartName = Literal["kafka", "clickhouse", "worker"]
 PART_NAMES: tuple[PartName, ...] = get_args(PartName)
@@ -38,7 +41,7 @@ _UNCONFINED = (
 )
 
 
-def _nothing(_kafka: KafkaConfig, _clickhouse: ClickHouseConfig) -> None:
+def _nothing(_kafka: KafkaConfig, _clickhouse: "ClickHouseConfig") -> None:
     """Make nothing: for a stack whose user makes topic and tables."""
 
 
@@ -72,7 +75,7 @@ class DevStack:
         *,
         ports: Ports | None = None,
         parts: Sequence[PartName] = PART_NAMES,
-        apply_init: Callable[[KafkaConfig, ClickHouseConfig], object] = _nothing,
+        apply_init: "Callable[[KafkaConfig, ClickHouseConfig], object]" = _nothing,
         echo: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._folder = DataFolder(data_dir)
@@ -211,7 +214,10 @@ class DevStack:
         given = {"bootstrap_servers": f"{HOST}:{self.ports.kafka}", "replication": 1}
         return msgspec.convert(defaults_of("kafka") | given, KafkaConfig)
 
-    def _clickhouse_config(self) -> ClickHouseConfig:
+    def _clickhouse_config(self) -> "ClickHouseConfig":
+        # The processes of the parts import this module too, and need no client of ClickHouse.
+        from trailhouse.store.config import ClickHouseConfig
+
         url = f"http://{HOST}:{self.ports.clickhouse}"
         given = {"url": url, "password": self._password}
         return msgspec.convert(defaults_of("clickhouse") | given, ClickHouseConfig)

@@ -10,7 +10,7 @@ import msgspec
 from trailhouse.broker.requeuer import Requeuer
 from trailhouse.broker.topic_identity import TopicIdentity
 from trailhouse.query.quarantine import Coordinates, Quarantine, Quarantined
-from trailhouse.schemas.config import KafkaConfig
+from trailhouse.schemas.kafka_config import KafkaConfig
 from trailhouse.store import ClickHouse
 
 RECORDS_AT_A_TIME = 50

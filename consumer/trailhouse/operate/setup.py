@@ -6,8 +6,9 @@ from typing import Literal, Protocol
 import msgspec
 
 from trailhouse.broker.admin import KafkaAdmin, Topic
-from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig
+from trailhouse.schemas.kafka_config import KafkaConfig
 from trailhouse.schemas.topic import topic_options
+from trailhouse.store.config import ClickHouseConfig
 from trailhouse.store.migrate import migrate, plan
 from trailhouse.store.restore import lacking_columns, missing_objects, restore
 

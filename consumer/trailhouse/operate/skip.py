@@ -16,8 +16,8 @@ from trailhouse.consumer.batch.ledger import Ledger
 from trailhouse.consumer.batch.writer import BatchWriter
 from trailhouse.consumer.monitoring.incident import Incident
 from trailhouse.operate.stored_offsets import held
-from trailhouse.schemas.config import KafkaConfig
 from trailhouse.schemas.errors import QueryError
+from trailhouse.schemas.kafka_config import KafkaConfig
 from trailhouse.schemas.ranges import Range
 from trailhouse.schemas.record_hash import record_hash
 from trailhouse.store.clickhouse import ClickHouse

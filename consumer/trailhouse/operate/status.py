@@ -10,13 +10,15 @@ import msgspec
 from trailhouse.broker.admin import KafkaAdmin, PartitionLag
 from trailhouse.broker.group_members import GroupMember
 from trailhouse.consumer.batch.incidents import incident_counts
+from trailhouse.consumer.config import WorkerConfig
 from trailhouse.consumer.membership.group_warnings import topic_settings, unknown_members
 from trailhouse.query import AuditReader
-from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig, WorkerConfig
 from trailhouse.schemas.errors import BrokerRejectedError, TrailhouseError
 from trailhouse.schemas.json_form import rfc3339, utc
+from trailhouse.schemas.kafka_config import KafkaConfig
 from trailhouse.schemas.migrations import migrations
 from trailhouse.store import ClickHouse
+from trailhouse.store.config import ClickHouseConfig
 
 TIMEOUT_SECONDS = 5.0
 

@@ -20,10 +20,12 @@ from trailhouse.schemas.errors import (
     StorageUnavailableError,
     TrailhouseError,
 )
+from trailhouse.store.config import ClickHouseConfig
 
 __all__ = [
     "AlteredEvent",
     "AuditReader",
+    "ClickHouseConfig",
     "ConfigError",
     "Conflict",
     "DeliveryError",

@@ -25,9 +25,10 @@ from trailhouse.query.outline import (
 from trailhouse.query.overview import Overview, count_by_type, read_overview
 from trailhouse.query.records import AlteredEvent, fetch_events, fetch_session
 from trailhouse.query.wait_stored import STORED_TIMEOUT_SECONDS, Receipt, wait_stored
-from trailhouse.schemas import AuditEvent, ClickHouseConfig
+from trailhouse.schemas import AuditEvent
 from trailhouse.schemas.errors import IntegrityError, QueryError
 from trailhouse.store import ClickHouse
+from trailhouse.store.config import ClickHouseConfig
 from trailhouse.store.migrate import check_with
 
 

@@ -11,6 +11,7 @@ from trailhouse.schemas.errors import (
 )
 from trailhouse.store.block import Block, Table
 from trailhouse.store.clickhouse import ClickHouse, Result
+from trailhouse.store.config import ClickHouseConfig
 from trailhouse.store.tables import BATCH_LEDGER, EVENT_LOG, EVENT_QUARANTINE
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "EVENT_QUARANTINE",
     "Block",
     "ClickHouse",
+    "ClickHouseConfig",
     "ConfigError",
     "Result",
     "SchemaMismatchError",

@@ -15,9 +15,9 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.compression import get_compressor
 from clickhouse_connect.driver.httpclient import HttpClient
 
-from trailhouse.schemas.config import ClickHouseConfig
 from trailhouse.schemas.errors import StorageUnavailableError
 from trailhouse.store.block import Block
+from trailhouse.store.config import ClickHouseConfig
 from trailhouse.store.errors import translated
 from trailhouse.store.http_pool import HttpPool
 from trailhouse.store.native_format import encode

@@ -6,8 +6,8 @@ from typing import Any
 from clickhouse_connect.driver.httputil import all_managers, get_pool_manager_options
 from urllib3 import BaseHTTPResponse, PoolManager
 
-from trailhouse.schemas.config import ClickHouseConfig
 from trailhouse.schemas.errors import ConfigError
+from trailhouse.store.config import ClickHouseConfig
 
 
 class HttpPool(PoolManager):

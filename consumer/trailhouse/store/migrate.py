@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from trailhouse.schemas.config import ClickHouseConfig
 from trailhouse.schemas.errors import SchemaMismatchError, StorageRejectedError
 from trailhouse.schemas.migrations import Migration, migrations
 from trailhouse.store.clickhouse import ClickHouse
+from trailhouse.store.config import ClickHouseConfig
 
 MIGRATION_COLUMNS = "number UInt32, name String, sha256 String, applied_at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC')"
 

@@ -7,9 +7,9 @@ statements that made it, in their order. A table comes back empty: what was in i
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from trailhouse.schemas.config import ClickHouseConfig
 from trailhouse.schemas.migrations import Migration, migrations
 from trailhouse.store.clickhouse import ClickHouse
+from trailhouse.store.config import ClickHouseConfig
 from trailhouse.store.migrate import plan_with
 from trailhouse.store.tables import WRITTEN_TABLES
 

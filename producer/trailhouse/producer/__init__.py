@@ -1,12 +1,12 @@
 """The producer library: what services embed to write the audit log of their agents."""
 
 from trailhouse.producer import telemetry
+from trailhouse.producer.config import ProducerConfig
 from trailhouse.producer.context import AuditContext
 from trailhouse.producer.logger import AuditLogger
 from trailhouse.producer.receipt import Receipt
 from trailhouse.producer.spool.queued_event import Delivery
 from trailhouse.producer.stats import Stats
-from trailhouse.schemas.config import ProducerConfig
 from trailhouse.schemas.errors import (
     ConfigError,
     DeliveryError,

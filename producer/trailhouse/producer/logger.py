@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Never, Self, cast
 
 from trailhouse.producer.async_calls import AsyncCalls, note_on
 from trailhouse.producer.audit_switch import Switches, Switching
+from trailhouse.producer.config import ProducerConfig
 from trailhouse.producer.context import (
     AuditContext,
     Binding,
@@ -20,7 +21,6 @@ from trailhouse.producer.delivery.dispatcher import Dispatcher
 from trailhouse.producer.receipt import DEFAULT_TIMEOUT_SECONDS, bounded
 from trailhouse.producer.run_events import RunEvents
 from trailhouse.producer.telemetry import handlers
-from trailhouse.schemas.config import ProducerConfig
 from trailhouse.schemas.draft import EventDraft, draft_of
 from trailhouse.schemas.errors import DeliveryError, InvalidEventError
 from trailhouse.schemas.event import AuditEvent, unknown_field

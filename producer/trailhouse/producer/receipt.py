@@ -6,8 +6,8 @@ import contextlib
 import math
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from trailhouse.schemas.config import LONGEST_WAIT_SECONDS
 from trailhouse.schemas.errors import ConfigError, DeliveryTimeoutError, ProducerClosedError
+from trailhouse.schemas.settings import LONGEST_WAIT_SECONDS
 
 if TYPE_CHECKING:
     import threading

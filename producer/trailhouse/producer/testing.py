@@ -14,12 +14,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from trailhouse.producer.config import ProducerConfig
 from trailhouse.producer.delivery.dispatcher import Dispatcher, Incarnation
 from trailhouse.producer.delivery.send_queue import SendQueue
 from trailhouse.producer.logger import AuditLogger
 from trailhouse.producer.spool.queued_event import Delivery
 from trailhouse.schemas.codec import decode
-from trailhouse.schemas.config import ProducerConfig
 from trailhouse.schemas.event import checked_actor, unknown_field
 from trailhouse.schemas.json_form import json_object
 from trailhouse.schemas.record import ENVELOPE_FIELDS

@@ -1,7 +1,6 @@
 """The shared vocabulary: events, types, runs and sessions, the codec, settings and errors."""
 
 from trailhouse.schemas.codec import decode, event_of
-from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig, ProducerConfig, WorkerConfig
 from trailhouse.schemas.errors import (
     BreakerTrippedError,
     BrokerError,
@@ -38,6 +37,7 @@ from trailhouse.schemas.errors import (
 )
 from trailhouse.schemas.event import AuditEvent
 from trailhouse.schemas.event_type import EventType
+from trailhouse.schemas.kafka_config import KafkaConfig
 from trailhouse.schemas.record import Actor, Source
 from trailhouse.schemas.run import Run, Session
 
@@ -48,7 +48,6 @@ __all__ = [
     "BrokerError",
     "BrokerRejectedError",
     "BrokerUnavailableError",
-    "ClickHouseConfig",
     "ComparisonError",
     "ConfigError",
     "DeliveryError",
@@ -65,7 +64,6 @@ __all__ = [
     "OffsetGapError",
     "OffsetsExpiredError",
     "ProducerClosedError",
-    "ProducerConfig",
     "QueryError",
     "QueueFullError",
     "Run",
@@ -82,7 +80,6 @@ __all__ = [
     "StorageUnavailableError",
     "TrailhouseError",
     "UnreadableBatchError",
-    "WorkerConfig",
     "WorkerStoppedError",
     "decode",
     "event_of",

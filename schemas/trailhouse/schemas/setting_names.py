@@ -7,13 +7,16 @@ from typing import NamedTuple
 
 from trailhouse.schemas.errors import ConfigError
 from trailhouse.schemas.kubernetes_variables import is_made_by_kubernetes
+from trailhouse.schemas.setting_table import SECRET_KEYS, SETTING_KEYS
 from trailhouse.schemas.settings import (
+    FILE_SUFFIX,
     PREFIX,
     PROCESS_VARIABLES,
-    SETTINGS,
     config_path,
     read_config_file,
     secret_file_variables,
+    setting_variables,
+    variable_of,
 )
 
 SHARED_SECTIONS = frozenset({"kafka", "clickhouse"})
@@ -63,23 +66,23 @@ def check_names(section: str) -> None:
 
 
 def _unknown_variables() -> Iterator[_Unknown]:
-    known = [*SETTINGS, *secret_file_variables()]
-    sections = {declared.section for declared in SETTINGS.values()}
+    known = [*setting_variables(), *secret_file_variables()]
     for name, text in os.environ.items():
         section = name.removeprefix(PREFIX).partition("_")[0].lower()
-        if not name.startswith(PREFIX) or section not in sections or name in known:
+        if not name.startswith(PREFIX) or section not in SETTING_KEYS or name in known:
             continue
         if name not in PROCESS_VARIABLES and not is_made_by_kubernetes(name, text):
             yield _Unknown(name, "", section, _slip_of(name, known), known)
 
 
 def _unknown_keys() -> Iterator[_Unknown]:
-    known = {f"[{each.section}] {each.key}": each.section for each in SETTINGS.values()}
+    known = {
+        f"[{section}] {key}": section for section, keys in SETTING_KEYS.items() for key in keys
+    }
     # A settings file that could name any file as a password could send any file away.
     of_environment = {
-        f"[{each.section}] {each.key}_file": each.file_variable
-        for each in SETTINGS.values()
-        if each.is_secret
+        f"[{section}] {key}_file": f"{variable_of(section, key)}{FILE_SUFFIX}"
+        for section, key in SECRET_KEYS
     }
     for section, keys in read_config_file().items():
         for name in (f"[{section}] {key}" for key in keys):

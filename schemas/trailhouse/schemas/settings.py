@@ -19,8 +19,10 @@ from msgspec.structs import force_setattr
 
 from trailhouse.schemas.errors import ConfigError
 from trailhouse.schemas.kubernetes_variables import is_made_by_kubernetes
+from trailhouse.schemas.setting_table import SECRET_KEYS, SETTING_KEYS
 
 PREFIX = "TRAILHOUSE_"
+FILE_SUFFIX = "_FILE"
 CONFIG_FILE_VARIABLE = "TRAILHOUSE_CONFIG_FILE"
 DEV_DATA_DIR_VARIABLE = "TRAILHOUSE_DEV_DATA_DIR"
 LARGEST_SECRET_BYTES = 65_536
@@ -50,12 +52,12 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def variable(self) -> str:
         """The environment variable, such as ``TRAILHOUSE_KAFKA_TOPIC``."""
-        return f"{PREFIX}{self.section}_{self.key}".upper()
+        return variable_of(self.section, self.key)
 
     @property
     def file_variable(self) -> str:
         """The variable that names a file with the value; secrets alone have one."""
-        return f"{self.variable}_FILE"
+        return f"{self.variable}{FILE_SUFFIX}"
 
 
 class Secret(str):
@@ -75,7 +77,7 @@ class _Found(NamedTuple):
 
 
 SETTINGS: dict[str, Setting] = {}
-"""Every declared setting by its environment variable; the README's table is made from it."""
+"""Every setting that a part of this process has declared, by its environment variable."""
 
 PROCESS_VARIABLES = {
     CONFIG_FILE_VARIABLE: "Path of a settings file (TOML); without it there is none.",
@@ -90,13 +92,27 @@ def setting(
     declared = Setting(
         section=section, key=key, kind=kind, default=default, text=text, is_secret=is_secret
     )
+    if key not in SETTING_KEYS[section] or is_secret is not ((section, key) in SECRET_KEYS):
+        raise ValueError(
+            f"[{section}] {key} is not in the table of settings, or not as it is declared"
+        )
     SETTINGS[declared.variable] = declared
     return msgspec.field(default_factory=lambda: _look_up(declared))
 
 
 def secret_file_variables() -> list[str]:
     """Return the variables that name a file with a secret, such as ``TRAILHOUSE_KAFKA_SASL_PASSWORD_FILE``."""
-    return [each.file_variable for each in SETTINGS.values() if each.is_secret]
+    return [f"{variable_of(*names)}{FILE_SUFFIX}" for names in sorted(SECRET_KEYS)]
+
+
+def setting_variables() -> list[str]:
+    """Return the variable of every setting that there is, whichever part declares it."""
+    return [variable_of(section, key) for section, keys in SETTING_KEYS.items() for key in keys]
+
+
+def variable_of(section: str, key: str) -> str:
+    """Return the environment variable of a setting."""
+    return f"{PREFIX}{section}_{key}".upper()
 
 
 def settle(section: str, config: msgspec.Struct) -> Mapping[str, Source]:

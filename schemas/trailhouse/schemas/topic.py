@@ -1,7 +1,7 @@
 """The topic: how it is named, keyed and made."""
 
-from trailhouse.schemas.config import KafkaConfig
 from trailhouse.schemas.event import AuditEvent
+from trailhouse.schemas.kafka_config import KafkaConfig
 
 MAX_RECORD_BYTES = 1_048_588
 """`max.message.bytes` of the topic: Kafka's default, above the producer's 900 kB limit and its overhead."""

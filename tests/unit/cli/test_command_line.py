@@ -20,7 +20,7 @@ from trailhouse.cli.main import main, split_verbose
 from trailhouse.cli.missing_extras import way_out
 from trailhouse.cli.reference import commands, render, render_settings
 from trailhouse.schemas.errors import ConfigError
-from trailhouse.schemas.settings import PROCESS_VARIABLES, SETTINGS
+from trailhouse.schemas.settings import PROCESS_VARIABLES, setting_variables
 
 COMMANDS = dict(commands())
 EXPECTED = {
@@ -340,7 +340,7 @@ def test_the_reference_names_every_command_and_option() -> None:
 def test_the_settings_table_names_every_setting_and_no_secret() -> None:
     """The README's table of settings holds each variable once."""
     text = render_settings()
-    for name in [*SETTINGS, *PROCESS_VARIABLES]:
+    for name in [*setting_variables(), *PROCESS_VARIABLES]:
         assert text.count(f"`{name}`") == 1, name
 
 

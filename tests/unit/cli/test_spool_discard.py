@@ -9,9 +9,9 @@ import pytest
 
 from command_line import PROGRAM, environment
 from trailhouse.cli.main import main
-from trailhouse.producer import AuditLogger
+from trailhouse.producer import AuditLogger, ProducerConfig
 from trailhouse.producer.spool.status import spools_status
-from trailhouse.schemas import AuditEvent, KafkaConfig, ProducerConfig
+from trailhouse.schemas import AuditEvent, KafkaConfig
 from trailhouse.schemas.errors import DeliveryError
 
 NOWHERE = KafkaConfig(bootstrap_servers="127.0.0.1:1", topic="old-topic")

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from trailhouse.producer import telemetry
+from trailhouse.producer import ProducerConfig, telemetry
 from trailhouse.producer.testing import InMemoryAuditLogger
-from trailhouse.schemas import Actor, AuditEvent, ProducerConfig, Run, Session
+from trailhouse.schemas import Actor, AuditEvent, Run, Session
 from trailhouse.schemas.errors import InvalidEventError, SpoolFullError
 
 PERSON = {"type": "user", "id": "u-17"}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import trailhouse.producer
-from trailhouse.producer import AuditLogger
+from trailhouse.producer import AuditLogger, ProducerConfig
 from trailhouse.producer.clock import Clock
 from trailhouse.producer.delivery.backpressure import wait_for_disk
 from trailhouse.producer.delivery.send_queue import SendQueue
@@ -16,7 +16,7 @@ from trailhouse.producer.spool.orphans import TURN_SECONDS
 from trailhouse.producer.spool.queue import SpoolQueue
 from trailhouse.producer.spool.root import acquire_adoption_lease
 from trailhouse.producer.telemetry.span import Span
-from trailhouse.schemas import KafkaConfig, ProducerConfig
+from trailhouse.schemas import KafkaConfig
 from trailhouse.schemas.uuid7 import uuid7
 
 ROOM = Path(next(iter(trailhouse.producer.__path__)))

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from trailhouse.producer import AuditLogger
+from trailhouse.producer import AuditLogger, ProducerConfig
 from trailhouse.producer.testing import InMemoryAuditLogger
-from trailhouse.schemas import Actor, AuditEvent, ProducerConfig, Run, Session
+from trailhouse.schemas import Actor, AuditEvent, Run, Session
 from trailhouse.schemas.errors import InvalidEventError
 
 SESSION = Session(

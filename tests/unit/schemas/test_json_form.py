@@ -16,7 +16,8 @@ import numpy as np
 import pydantic
 import pytest
 
-from trailhouse.schemas import AuditEvent, ProducerConfig, decode
+from trailhouse.producer import ProducerConfig
+from trailhouse.schemas import AuditEvent, decode
 from trailhouse.schemas.errors import InvalidEventError
 from trailhouse.schemas.fast import is_json_form
 from trailhouse.schemas.json_form import MAX_VALUES

@@ -13,10 +13,12 @@ from msgspec.structs import replace
 from rich.console import Console
 from rich.pretty import pretty_repr
 
-from trailhouse.schemas import ClickHouseConfig, KafkaConfig, ProducerConfig
+from trailhouse.producer import ProducerConfig
+from trailhouse.schemas import KafkaConfig
 from trailhouse.schemas.errors import ConfigError
 from trailhouse.schemas.secret_destinations import is_loopback
 from trailhouse.schemas.settings import SETTINGS
+from trailhouse.store import ClickHouseConfig
 
 SECRETS = [declared for declared in SETTINGS.values() if declared.is_secret]
 PARTS = {"kafka": KafkaConfig, "clickhouse": ClickHouseConfig}

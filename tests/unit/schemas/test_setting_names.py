@@ -1,21 +1,22 @@
 """Which names are refused, which are warned of, and which are Kubernetes' own."""
 
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from trailhouse.schemas import (
-    ClickHouseConfig,
-    KafkaConfig,
-    ProducerConfig,
-    WorkerConfig,
-    setting_names,
-)
+from trailhouse.consumer import WorkerConfig
+from trailhouse.producer import ProducerConfig
+from trailhouse.schemas import KafkaConfig, setting_names
 from trailhouse.schemas.errors import ConfigError
 from trailhouse.schemas.kubernetes_variables import is_made_by_kubernetes
-from trailhouse.schemas.settings import SETTINGS
+from trailhouse.schemas.setting_table import SECRET_KEYS, SETTING_KEYS
+from trailhouse.schemas.settings import SETTINGS, setting
+from trailhouse.store import ClickHouseConfig
 
 SERVICES = {
     "TRAILHOUSE": "tcp://10.96.0.7:6066",
@@ -54,6 +55,36 @@ def make_all_parts() -> None:
     ProducerConfig()
     WorkerConfig()
     ClickHouseConfig()
+
+
+def test_the_table_of_names_is_what_the_parts_declare() -> None:
+    """Every name in it is a setting of a part, with or without a secret, and no part has another."""
+    assert {(each.section, each.key) for each in SETTINGS.values()} == {
+        (section, key) for section, keys in SETTING_KEYS.items() for key in keys
+    }
+    assert {(each.section, each.key) for each in SETTINGS.values() if each.is_secret} == SECRET_KEYS
+
+
+def test_a_setting_outside_the_table_is_not_declared() -> None:
+    """A part cannot have a setting that the other parts would take for a mistake."""
+    with pytest.raises(ValueError, match="table"):
+        setting("producer", "modes", "durable", "What is written.")
+    with pytest.raises(ValueError, match="table"):
+        setting("kafka", "topic", "", "A secret.", is_secret=True)
+
+
+def test_a_process_knows_the_settings_of_parts_that_it_has_not() -> None:
+    """What a producer's settings file says of the worker is no mistake there."""
+    program = (
+        "import logging; logging.basicConfig(); from trailhouse.producer import ProducerConfig;"
+        "import sys; ProducerConfig(); assert 'trailhouse.consumer' not in sys.modules"
+    )
+    environment = os.environ | {"TRAILHOUSE_WORKER_WEB_PORT": "0", "TRAILHOUSE_WORKER_WEB_PRT": "0"}
+    ran = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert "TRAILHOUSE_WORKER_WEB_PRT" in ran.stderr
+    assert "TRAILHOUSE_WORKER_WEB_PORT is not" not in ran.stderr
 
 
 @pytest.mark.parametrize("service", SERVICES)

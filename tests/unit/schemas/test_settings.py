@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
-from trailhouse.schemas import KafkaConfig, ProducerConfig, WorkerConfig
+from trailhouse.consumer import WorkerConfig
+from trailhouse.producer import ProducerConfig
+from trailhouse.schemas import KafkaConfig
 from trailhouse.schemas.errors import ConfigError
 from trailhouse.schemas.settings import SETTINGS
 

@@ -13,9 +13,8 @@ from clickhouse_connect.driver.httputil import all_managers
 from bad_servers import http_server
 from certificates import KEY_PASSWORD, Authority
 from tls_front import tls_front
-from trailhouse.schemas import ClickHouseConfig
 from trailhouse.schemas.errors import ConfigError, StorageError, StorageRejectedError
-from trailhouse.store import ClickHouse
+from trailhouse.store import ClickHouse, ClickHouseConfig
 
 REFUSAL = b"Code: 516. DB::Exception: x. (AUTHENTICATION_FAILED)"
 ANSWER = b"HTTP/1.1 403 No\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (

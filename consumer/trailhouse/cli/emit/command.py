@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from trailhouse.cli.emit.journal import EmitJournal
     from trailhouse.cli.emit.lines import Line
     from trailhouse.cli.emit.run import EmitRun, Outcome
-    from trailhouse.schemas.config import ProducerConfig
+    from trailhouse.producer.config import ProducerConfig
     from trailhouse.schemas.record import Source
 
 EXAMPLES = (
@@ -76,7 +76,7 @@ def emit(
     again by its first line, until a run has come to its end.
     """
     from trailhouse.cli.output.console import show_warnings
-    from trailhouse.schemas.config import ProducerConfig
+    from trailhouse.producer.config import ProducerConfig
     from trailhouse.schemas.errors import ConfigError
 
     show_warnings()

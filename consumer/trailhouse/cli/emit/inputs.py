@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from trailhouse.cli.emit.journal import EmitJournal
-from trailhouse.schemas.config import ProducerConfig
+from trailhouse.producer.config import ProducerConfig
 from trailhouse.schemas.errors import JournalError
 
 KEPT_DAYS = 90

@@ -12,12 +12,12 @@ from trailhouse.cli.emit.emission import Emission
 from trailhouse.cli.emit.journal import Earlier, EmitJournal, Planned, State, digest_of
 from trailhouse.cli.emit.lines import Line, Stamp, event_from
 from trailhouse.producer import AuditLogger
+from trailhouse.producer.config import ProducerConfig
 from trailhouse.producer.spool.frame import Frame
 from trailhouse.producer.spool.metadata import Destination, destination_of
 from trailhouse.producer.spool.reader import frames_of
 from trailhouse.producer.spool.root import QUARANTINE, folders, root_of
 from trailhouse.schemas.codec import decode_envelope
-from trailhouse.schemas.config import ProducerConfig
 from trailhouse.schemas.errors import DeliveryTimeoutError, EventError, InvalidEventError
 from trailhouse.schemas.event import AuditEvent
 from trailhouse.schemas.record import Source

@@ -11,8 +11,8 @@ from confluent_kafka import TIMESTAMP_CREATE_TIME
 
 from trailhouse.broker.placeholder import Placeholder, Received, too_large
 from trailhouse.consumer.batch.rows import Coordinates, EventRows, envelope_of, event_columns
+from trailhouse.consumer.config import WorkerConfig
 from trailhouse.schemas.codec import decode_all, parts_of
-from trailhouse.schemas.config import WorkerConfig
 from trailhouse.schemas.errors import InvalidEventError
 from trailhouse.schemas.record import Envelope
 from trailhouse.schemas.record_hash import record_hash, record_hashes, record_keys

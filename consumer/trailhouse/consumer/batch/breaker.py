@@ -1,7 +1,7 @@
 """The breaker: stop before the commit when most of a batch is bad, since then it is no bad record."""
 
 from trailhouse.consumer.batch.batch import Batch
-from trailhouse.schemas.config import WorkerConfig
+from trailhouse.consumer.config import WorkerConfig
 from trailhouse.schemas.errors import BreakerTrippedError
 
 SHOWN_REASONS = 3

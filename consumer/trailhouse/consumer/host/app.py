@@ -16,13 +16,15 @@ from faust.web import Request, Response, View
 from mode import Service
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from trailhouse.consumer.config import WorkerConfig
 from trailhouse.consumer.host.process import WorkerProcess
 from trailhouse.consumer.membership.ingest import Ingest
 from trailhouse.consumer.monitoring.health import Health
 from trailhouse.consumer.monitoring.metrics import WorkerMetrics
 from trailhouse.consumer.monitoring.watchdog import INGEST_THREAD
-from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig, WorkerConfig
 from trailhouse.schemas.errors import TrailhouseError
+from trailhouse.schemas.kafka_config import KafkaConfig
+from trailhouse.store.config import ClickHouseConfig
 
 
 class WithoutKafka(BootStrategy):

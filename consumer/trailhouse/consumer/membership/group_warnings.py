@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from trailhouse.broker.group_members import GroupMember
 from trailhouse.broker.offsets import PartitionLag
 from trailhouse.consumer.monitoring.incident import Incident
-from trailhouse.schemas.config import KafkaConfig
+from trailhouse.schemas.kafka_config import KafkaConfig
 from trailhouse.schemas.topic import topic_options
 
 OPEN_AFTER_SECONDS = 10.0

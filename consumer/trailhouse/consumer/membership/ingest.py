@@ -16,6 +16,7 @@ from trailhouse.consumer.batch.ledger import Ledger
 from trailhouse.consumer.batch.sender_times import SenderTimes
 from trailhouse.consumer.batch.watched_store import WatchedStore
 from trailhouse.consumer.batch.writer import BatchWriter
+from trailhouse.consumer.config import WorkerConfig
 from trailhouse.consumer.membership.group_check import GroupCheck
 from trailhouse.consumer.membership.offset_check import OffsetCheck
 from trailhouse.consumer.membership.poison_pills.inspection import PoisonPillInspection
@@ -27,9 +28,10 @@ from trailhouse.consumer.monitoring.metrics import WorkerMetrics
 from trailhouse.consumer.monitoring.missing_events import MissingEvents, missing_events
 from trailhouse.consumer.monitoring.watchdog import Watchdog
 from trailhouse.schemas.backoff import Backoff
-from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig, WorkerConfig
 from trailhouse.schemas.errors import BrokerError, SchemaMismatchError, StorageError
+from trailhouse.schemas.kafka_config import KafkaConfig
 from trailhouse.store.clickhouse import MAX_CONNECT_SECONDS, ClickHouse
+from trailhouse.store.config import ClickHouseConfig
 from trailhouse.store.migrate import check_with
 
 CONNECT_SECONDS = 4.0

@@ -11,6 +11,7 @@ from trailhouse.broker.origin import Origin
 from trailhouse.broker.topic_identity import TopicIdentity
 from trailhouse.consumer.batch.incidents import Incidents
 from trailhouse.consumer.batch.ledger import Ledger
+from trailhouse.consumer.config import WorkerConfig
 from trailhouse.consumer.membership.source import HOLDER
 from trailhouse.consumer.membership.start_decision import (
     PartitionState,
@@ -18,8 +19,8 @@ from trailhouse.consumer.membership.start_decision import (
     decide_start,
 )
 from trailhouse.consumer.monitoring.incident import Incident
-from trailhouse.schemas.config import KafkaConfig, WorkerConfig
 from trailhouse.schemas.errors import OffsetGapError
+from trailhouse.schemas.kafka_config import KafkaConfig
 from trailhouse.schemas.ranges import Range, Ranges
 
 SHOWN_RANGES = 4

@@ -10,6 +10,7 @@ from trailhouse.consumer.batch.blocks import LONGEST_SPAN_RECORDS
 from trailhouse.consumer.batch.breaker import check_share
 from trailhouse.consumer.batch.inflight import BatchInserter, InflightBatch, Writes
 from trailhouse.consumer.batch.writer import Stored
+from trailhouse.consumer.config import WorkerConfig
 from trailhouse.consumer.membership.assignment_guard import AssignmentGuard
 from trailhouse.consumer.membership.commit_monitor import CommitMonitor
 from trailhouse.consumer.membership.group_check import GroupCheck
@@ -25,8 +26,8 @@ from trailhouse.consumer.monitoring.health import Health
 from trailhouse.consumer.monitoring.heartbeat import Heartbeat
 from trailhouse.consumer.monitoring.metrics import WorkerMetrics
 from trailhouse.consumer.monitoring.missing_events import MissingEvents
-from trailhouse.schemas.config import KafkaConfig, WorkerConfig
 from trailhouse.schemas.errors import TrailhouseError
+from trailhouse.schemas.kafka_config import KafkaConfig
 
 READ_RECORDS, READ_BYTES = 2_000, 4_194_304
 """What one read may bring; how many records make so many bytes is judged by those of the last read."""

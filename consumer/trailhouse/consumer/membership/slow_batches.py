@@ -14,7 +14,7 @@ from trailhouse.broker.batch_headers import RawBatch, batches_at
 from trailhouse.consumer.membership.source import KafkaSource
 from trailhouse.consumer.monitoring.background_query import BackgroundQuery
 from trailhouse.consumer.monitoring.partition_stalls import PartitionStalls
-from trailhouse.schemas.config import KafkaConfig
+from trailhouse.schemas.kafka_config import KafkaConfig
 
 LOOK_EVERY_SECONDS = 0.1
 LONGEST_STEP_SECONDS = 0.2

@@ -18,12 +18,13 @@ from confluent_kafka import (
 from trailhouse.broker.options import AT_THE_END, UNREADABLE, consumer_options
 from trailhouse.broker.placeholder import Received
 from trailhouse.consumer.batch.batch import Limits
+from trailhouse.consumer.config import WorkerConfig
 from trailhouse.consumer.membership.partition_consumers import PartitionConsumers
-from trailhouse.schemas.config import KafkaConfig, WorkerConfig
 from trailhouse.schemas.errors import (
     BrokerError,
     BrokerUnavailableError,
 )
+from trailhouse.schemas.kafka_config import KafkaConfig
 from trailhouse.schemas.kafka_errors import (
     REFUSALS,
     broker_error,
@@ -87,7 +88,7 @@ class KafkaSource:
         self.complaint: str | None = None
         """librdkafka's last complaint about a connection, until a probe has had an answer."""
         try:
-            options = consumer_options(kafka, worker)
+            options = consumer_options(kafka, worker.group_id, worker.session_timeout_seconds)
             self._consumer = Consumer(options | {"error_cb": self._note})
             self._consumer.subscribe(
                 [kafka.topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost

@@ -10,7 +10,7 @@ from trailhouse.broker.topic_identity import TopicIdentity
 from trailhouse.consumer.membership.group_warnings import topic_settings
 from trailhouse.consumer.monitoring.background_query import BackgroundQuery
 from trailhouse.consumer.monitoring.health import Health
-from trailhouse.schemas.config import KafkaConfig
+from trailhouse.schemas.kafka_config import KafkaConfig
 
 log = logging.getLogger(__name__)
 

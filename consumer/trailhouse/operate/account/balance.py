@@ -11,7 +11,7 @@ from trailhouse.broker.topic_reader import TopicReader
 from trailhouse.operate.account.absent import Absent
 from trailhouse.operate.account.expired import expired_windows, explained
 from trailhouse.operate.account.snapshot import ProducerState, Scope, snapshot
-from trailhouse.schemas.config import KafkaConfig
+from trailhouse.schemas.kafka_config import KafkaConfig
 from trailhouse.schemas.ranges import Range
 from trailhouse.store.clickhouse import ClickHouse
 from trailhouse.store.sequence_gaps import IMPLAUSIBLE_NUMBERS, GapFinder

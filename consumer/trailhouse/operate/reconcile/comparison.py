@@ -15,8 +15,8 @@ from trailhouse.operate.ledger_coverage import LedgerCoverage
 from trailhouse.operate.reconcile.deep import Deep, DeepComparison
 from trailhouse.operate.reconcile.rowless_records import MAX_READ_RECORDS, spans, unaccounted
 from trailhouse.operate.stored_offsets import expired, held, other_topics
-from trailhouse.schemas.config import KafkaConfig
 from trailhouse.schemas.errors import QueryError
+from trailhouse.schemas.kafka_config import KafkaConfig
 from trailhouse.schemas.ranges import Range, Ranges
 from trailhouse.store.clickhouse import ClickHouse
 

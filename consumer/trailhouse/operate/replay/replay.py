@@ -12,9 +12,9 @@ from trailhouse.broker.origin import Origin
 from trailhouse.broker.topic_reader import TopicReader
 from trailhouse.consumer.batch.batch import Batch, Limits, event_record_keys
 from trailhouse.consumer.batch.writer import BatchWriter
+from trailhouse.consumer.config import WorkerConfig
 from trailhouse.operate.known_records import quarantined_places, stored_record_keys
 from trailhouse.schemas.backoff import Backoff
-from trailhouse.schemas.config import WorkerConfig
 from trailhouse.schemas.errors import StorageUnavailableError
 from trailhouse.schemas.ranges import Range
 from trailhouse.store.clickhouse import ClickHouse

@@ -35,9 +35,9 @@ from trailhouse.schemas.uuid7 import uuid7
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from trailhouse.producer.config import ProducerConfig
     from trailhouse.producer.spool.journal import Entry
     from trailhouse.producer.stats import Stats
-    from trailhouse.schemas.config import ProducerConfig
 
     Made = tuple[str, bytes, bytes, Any, int]
     """Id, key and record of an event; what makes the same again; and by how much `seq` grows."""

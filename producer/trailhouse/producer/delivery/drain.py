@@ -1,12 +1,12 @@
 """Send what loggers that are gone have left in their spools."""
 
+from trailhouse.producer.config import ProducerConfig
 from trailhouse.producer.delivery.ack_waits import wait_empty
 from trailhouse.producer.delivery.send_queue import SendQueue
 from trailhouse.producer.delivery.sender import Sender
 from trailhouse.producer.receipt import bounded
 from trailhouse.producer.spool.queue import SpoolQueue
 from trailhouse.producer.stats import Stats
-from trailhouse.schemas.config import ProducerConfig
 from trailhouse.schemas.errors import SpoolUnavailableError
 
 

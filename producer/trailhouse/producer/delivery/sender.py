@@ -27,9 +27,9 @@ from trailhouse.schemas.kafka_errors import REFUSALS, fault_of, one_line
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message
 
+    from trailhouse.producer.config import ProducerConfig
     from trailhouse.producer.delivery.send_queue import SendQueue
     from trailhouse.producer.spool.queued_event import QueuedEvent
-    from trailhouse.schemas.config import ProducerConfig
 
 log = logging.getLogger(__name__)
 

@@ -23,8 +23,8 @@ from trailhouse.schemas.errors import ProducerClosedError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from trailhouse.producer.config import ProducerConfig
     from trailhouse.producer.spool.reader import Spooled
-    from trailhouse.schemas.config import ProducerConfig
 
 log = logging.getLogger(__name__)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
 
+from trailhouse.producer.config import ProducerConfig
 from trailhouse.producer.spool.files import (
     FOLDER_OWNER_ONLY,
     OpenFile,
@@ -20,7 +21,6 @@ from trailhouse.producer.spool.files import (
     try_lock,
 )
 from trailhouse.producer.spool.metadata import Destination
-from trailhouse.schemas.config import ProducerConfig
 from trailhouse.schemas.errors import (
     ConfigError,
     DeliveryError,

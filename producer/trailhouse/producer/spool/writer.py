@@ -18,10 +18,10 @@ from trailhouse.producer.spool.root import NO_SPACE, translated, unavailable
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from trailhouse.producer.config import ProducerConfig
     from trailhouse.producer.spool.files import OpenFile
     from trailhouse.producer.spool.journal import Inbox
     from trailhouse.producer.spool.metadata import Destination
-    from trailhouse.schemas.config import ProducerConfig
 
 log = logging.getLogger(__name__)
 

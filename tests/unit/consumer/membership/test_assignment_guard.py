@@ -11,6 +11,7 @@ from trailhouse.consumer.batch.batch import Span
 from trailhouse.consumer.batch.incidents import Incidents
 from trailhouse.consumer.batch.inflight import BatchInserter
 from trailhouse.consumer.batch.ledger import Ledger
+from trailhouse.consumer.config import WorkerConfig
 from trailhouse.consumer.membership.assignment_guard import (
     LEDGER_EVERY_SECONDS,
     MAX_ASTRAY,
@@ -21,8 +22,8 @@ from trailhouse.consumer.membership.offset_check import OffsetCheck
 from trailhouse.consumer.monitoring.health import Health
 from trailhouse.consumer.monitoring.heartbeat import Heartbeat
 from trailhouse.consumer.monitoring.metrics import WorkerMetrics
-from trailhouse.schemas.config import KafkaConfig, WorkerConfig
 from trailhouse.schemas.errors import OffsetGapError, StorageUnavailableError
+from trailhouse.schemas.kafka_config import KafkaConfig
 from trailhouse.schemas.ranges import Ranges
 from waiting import DEADLINE_SECONDS, until
 

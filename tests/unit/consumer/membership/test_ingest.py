@@ -6,17 +6,19 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from fake_kafka import FakeIdentity
+from trailhouse.consumer.config import WorkerConfig
 from trailhouse.consumer.membership import ingest as module
 from trailhouse.consumer.membership.ingest import Ingest
 from trailhouse.consumer.monitoring.health import Health
 from trailhouse.consumer.monitoring.metrics import WorkerMetrics
-from trailhouse.schemas.config import ClickHouseConfig, KafkaConfig, WorkerConfig
 from trailhouse.schemas.errors import (
     BrokerUnavailableError,
     OffsetGapError,
     SchemaMismatchError,
     StorageUnavailableError,
 )
+from trailhouse.schemas.kafka_config import KafkaConfig
+from trailhouse.store.config import ClickHouseConfig
 from waiting import DEADLINE_SECONDS, until
 
 

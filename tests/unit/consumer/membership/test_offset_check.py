@@ -7,11 +7,12 @@ import pytest
 from fake_kafka import ORIGIN, FakeIdentity, FakeLedger, lag
 from trailhouse.consumer.batch.incidents import Incidents
 from trailhouse.consumer.batch.ledger import Ledger
+from trailhouse.consumer.config import WorkerConfig
 from trailhouse.consumer.membership.offset_check import SUSPECT_OFFSETS, OffsetCheck
 from trailhouse.consumer.membership.source import HOLDER
 from trailhouse.consumer.monitoring.metrics import WorkerMetrics
-from trailhouse.schemas.config import KafkaConfig, WorkerConfig
 from trailhouse.schemas.errors import OffsetGapError, StorageUnavailableError
+from trailhouse.schemas.kafka_config import KafkaConfig
 from trailhouse.schemas.ranges import Range
 
 NOW = dt.datetime(2026, 11, 28, tzinfo=dt.UTC)

@@ -23,6 +23,7 @@ from trailhouse.consumer.batch.incidents import Incidents
 from trailhouse.consumer.batch.inflight import BatchInserter
 from trailhouse.consumer.batch.ledger import Ledger
 from trailhouse.consumer.batch.writer import Stored
+from trailhouse.consumer.config import WorkerConfig
 from trailhouse.consumer.membership import source as source_module
 from trailhouse.consumer.membership.group_check import GroupCheck
 from trailhouse.consumer.membership.offset_check import OffsetCheck
@@ -35,8 +36,8 @@ from trailhouse.consumer.monitoring.heartbeat import Heartbeat
 from trailhouse.consumer.monitoring.metrics import PREFIX, WorkerMetrics
 from trailhouse.consumer.monitoring.missing_events import MissingEvents
 from trailhouse.schemas import AuditEvent
-from trailhouse.schemas.config import KafkaConfig, WorkerConfig
 from trailhouse.schemas.errors import BreakerTrippedError, OffsetGapError, StorageUnavailableError
+from trailhouse.schemas.kafka_config import KafkaConfig
 from trailhouse.schemas.ranges import Ranges
 from waiting import DEADLINE_SECONDS
 

@@ -15,7 +15,7 @@ from trailhouse.consumer.membership.slow_batches import (
     may_be_large,
 )
 from trailhouse.consumer.membership.source import Failure, KafkaSource
-from trailhouse.schemas.config import KafkaConfig
+from trailhouse.schemas.kafka_config import KafkaConfig
 from waiting import DEADLINE_SECONDS, until
 
 STEP_SECONDS = 0.11

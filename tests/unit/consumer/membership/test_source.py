@@ -7,9 +7,10 @@ import pytest
 from confluent_kafka import OFFSET_END
 
 from fake_kafka import error, failure, fake_source, problem, record
+from trailhouse.consumer.config import WorkerConfig
 from trailhouse.consumer.membership.source import HOLDER, SUSPECT, KafkaSource, Listener
-from trailhouse.schemas.config import KafkaConfig, WorkerConfig
 from trailhouse.schemas.errors import BrokerRejectedError, BrokerUnavailableError, ConfigError
+from trailhouse.schemas.kafka_config import KafkaConfig
 from trailhouse.schemas.ranges import Range
 
 

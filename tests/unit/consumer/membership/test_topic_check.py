@@ -10,8 +10,8 @@ from trailhouse.consumer.membership.topic_check import (
     TopicState,
 )
 from trailhouse.consumer.monitoring.health import Health
-from trailhouse.schemas.config import KafkaConfig
 from trailhouse.schemas.errors import BrokerUnavailableError
+from trailhouse.schemas.kafka_config import KafkaConfig
 from waiting import until
 
 

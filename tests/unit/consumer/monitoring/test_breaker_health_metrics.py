@@ -6,10 +6,11 @@ import pytest
 import structlog
 
 from kafka_records import batch_of
+from trailhouse.consumer import WorkerConfig
 from trailhouse.consumer.batch.breaker import check_share
 from trailhouse.consumer.monitoring.health import Health
 from trailhouse.consumer.monitoring.metrics import METRICS, PREFIX, WorkerMetrics
-from trailhouse.schemas import AuditEvent, WorkerConfig
+from trailhouse.schemas import AuditEvent
 from trailhouse.schemas.errors import (
     BreakerTrippedError,
     BrokerRejectedError,

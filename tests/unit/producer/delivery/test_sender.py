@@ -1,9 +1,10 @@
 """What the sender hands over, without a broker."""
 
+from trailhouse.producer import ProducerConfig
 from trailhouse.producer.delivery.send_queue import SendQueue
 from trailhouse.producer.delivery.sender import MOST_AT_ONCE, Sender
 from trailhouse.producer.spool.queued_event import QueuedEvent
-from trailhouse.schemas import KafkaConfig, ProducerConfig
+from trailhouse.schemas import KafkaConfig
 
 
 def test_a_long_queue_is_handed_over_in_parts() -> None:

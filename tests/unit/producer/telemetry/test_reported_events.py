@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from trailhouse.producer import telemetry
+from trailhouse.producer import ProducerConfig, telemetry
 from trailhouse.producer.testing import InMemoryAuditLogger
-from trailhouse.schemas import ProducerConfig, Run, Session
+from trailhouse.schemas import Run, Session
 from trailhouse.schemas.errors import InvalidEventError
 
 RUN, SESSION = Run("r", "s"), Session("s")

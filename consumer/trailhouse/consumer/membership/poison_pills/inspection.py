@@ -8,8 +8,8 @@ from trailhouse.broker.placeholder import Placeholder, unreadable
 from trailhouse.consumer.batch.incidents import Incidents
 from trailhouse.consumer.batch.ledger import NO_LIMIT, Ledger
 from trailhouse.consumer.monitoring.incident import Incident
-from trailhouse.schemas.config import KafkaConfig
 from trailhouse.schemas.errors import UnreadableBatchError
+from trailhouse.schemas.kafka_config import KafkaConfig
 
 FETCH_SECONDS = 10.0
 

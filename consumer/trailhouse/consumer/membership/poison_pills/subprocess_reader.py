@@ -18,6 +18,7 @@ import structlog
 from trailhouse.broker.options import consumer_options
 from trailhouse.broker.placeholder import Placeholder, Received, deadly
 from trailhouse.consumer.batch.batch import Limits
+from trailhouse.consumer.config import WorkerConfig
 from trailhouse.consumer.membership.poison_pills.inspection import PoisonPillInspection
 from trailhouse.consumer.membership.poison_pills.subprocess_main import (
     LENGTH_BYTES,
@@ -25,8 +26,8 @@ from trailhouse.consumer.membership.poison_pills.subprocess_main import (
     Frame,
     Order,
 )
-from trailhouse.schemas.config import KafkaConfig, WorkerConfig
 from trailhouse.schemas.errors import BrokerError, StorageError
+from trailhouse.schemas.kafka_config import KafkaConfig
 from trailhouse.schemas.ranges import Range
 
 CHUNKS = 4
@@ -88,7 +89,7 @@ class SubprocessReader:
     ) -> None:
         self._kafka = kafka
         self._command = command
-        self._options = consumer_options(kafka, worker)
+        self._options = consumer_options(kafka, worker.group_id, worker.session_timeout_seconds)
         self._limits = Limits.of(worker)
         self._left = dict(ranges)
         self._inspection = inspection

@@ -12,8 +12,8 @@ from trailhouse.consumer.batch.ledger import Ledger
 from trailhouse.consumer.membership.poison_pills import inspection as module
 from trailhouse.consumer.membership.poison_pills.inspection import Passage, PoisonPillInspection
 from trailhouse.consumer.monitoring.metrics import WorkerMetrics
-from trailhouse.schemas.config import KafkaConfig
 from trailhouse.schemas.errors import StorageUnavailableError, UnreadableBatchError
+from trailhouse.schemas.kafka_config import KafkaConfig
 
 
 class Scene:

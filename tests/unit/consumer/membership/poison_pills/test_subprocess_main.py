@@ -10,6 +10,7 @@ import pytest
 from mock_kafka import mock_kafka
 from trailhouse.broker.options import consumer_options
 from trailhouse.consumer.batch.batch import Limits
+from trailhouse.consumer.config import WorkerConfig
 from trailhouse.consumer.membership.poison_pills.subprocess_main import (
     FRAME_BYTES,
     LENGTH_BYTES,
@@ -17,7 +18,7 @@ from trailhouse.consumer.membership.poison_pills.subprocess_main import (
     Order,
 )
 from trailhouse.consumer.membership.poison_pills.subprocess_reader import COMMAND
-from trailhouse.schemas.config import KafkaConfig, WorkerConfig
+from trailhouse.schemas.kafka_config import KafkaConfig
 from waiting import DEADLINE_SECONDS
 
 # librdkafka's mock keeps 5 MiB of a partition, and drops the oldest beyond.

@@ -11,6 +11,7 @@ import pytest
 
 from mock_kafka import mock_kafka
 from trailhouse.broker.placeholder import Placeholder
+from trailhouse.consumer.config import WorkerConfig
 from trailhouse.consumer.membership.poison_pills import subprocess_reader as module
 from trailhouse.consumer.membership.poison_pills.inspection import Passage, PoisonPillInspection
 from trailhouse.consumer.membership.poison_pills.subprocess_reader import (
@@ -18,8 +19,8 @@ from trailhouse.consumer.membership.poison_pills.subprocess_reader import (
     Chunk,
     SubprocessReader,
 )
-from trailhouse.schemas.config import KafkaConfig, WorkerConfig
 from trailhouse.schemas.errors import StorageUnavailableError
+from trailhouse.schemas.kafka_config import KafkaConfig
 from trailhouse.schemas.ranges import Range
 from waiting import until
 
