@@ -38,7 +38,7 @@ def frames(kafka: KafkaConfig, first: int, last: int, *, is_careful: bool = Fals
     worker = WorkerConfig()
     order = Order(
         kafka.topic,
-        consumer_options(kafka, worker),
+        consumer_options(kafka, worker.group_id),
         Limits.of(worker),
         {0: (first, last)},
         is_careful,
