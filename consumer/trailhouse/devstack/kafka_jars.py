@@ -78,7 +78,7 @@ def kafka_jars(
         raise StackError(
             f"{folder} cannot be used for Kafka's jars ({error.strerror}): set XDG_CACHE_HOME to another folder"
         ) from error
-    jars = read_lock()
+    jars = read_lock(LOCK_FILE)
     if _missing(jars, folder):
         with _alone(folder / "download.lock"):
             missing = _missing(jars, folder)
@@ -117,7 +117,7 @@ def _download(
     progress(done, total)
     staging = folder / "staging"
     shutil.rmtree(staging, ignore_errors=True)
-    context = _maven(staging)
+    context = maven(staging)
     threads = ThreadPoolExecutor(_PARALLEL_DOWNLOADS)
     try:
         for _ in threads.map(lambda jar: _fetch(context, jar, folder), missing):
@@ -169,7 +169,12 @@ def _try_download(context: Any, artifact: Any, file_name: str) -> Path:
     ) from failure
 
 
-def _maven(folder: Path) -> Any:
+def maven(folder: Path) -> Any:
+    """Return what resolves and downloads artifacts into *folder*, by the user's own settings of jgo.
+
+    Raises:
+        StackError: `jgo` is missing. Permanent until it is installed.
+    """
     try:
         config = importlib.import_module("jgo.config")
         constants = importlib.import_module("jgo.constants")
@@ -185,7 +190,7 @@ def _maven(folder: Path) -> Any:
 
 def write_lock(folder: Path, path: Path = LOCK_FILE) -> None:
     """Resolve `_ROOTS` anew, download every jar into *folder*, and write the list to *path*."""
-    context = _maven(folder)
+    context = maven(folder)
     found: dict[str, str] = {}
     for root in _ROOTS:
         for artifact in importlib.import_module("jgo").resolve(root):

@@ -23,7 +23,8 @@ SHARED_SECTIONS = frozenset({"kafka", "clickhouse"})
 """Several parts read these, and the parts are not always of one version."""
 
 _log = logging.getLogger(__name__)
-_warned: set[str] = set()
+warned_of: set[str] = set()
+"""Names that this process has been told of, each once."""
 
 
 class _Unknown(NamedTuple):
@@ -56,8 +57,8 @@ def check_names(section: str) -> None:
                 else "`trailhouse --help` and the README list the settings"
             )
             raise ConfigError(f"unknown setting {unknown.name}{unknown.where}; {way_out}")
-        if (is_own or not is_shared) and unknown.name not in _warned:
-            _warned.add(unknown.name)
+        if (is_own or not is_shared) and unknown.name not in warned_of:
+            warned_of.add(unknown.name)
             _log.warning(
                 "%s%s is not a setting of this version, and has no effect",
                 unknown.name,

@@ -58,7 +58,6 @@ def one_jar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     lock = tmp_path / "kafka.lock"
     lock.write_text(f"group:artifact:1.0 {hashlib.sha256(CONTENT).hexdigest()}\n")
     monkeypatch.setattr(kafka_jars, "LOCK_FILE", lock)
-    monkeypatch.setattr(kafka_jars.read_lock, "__defaults__", (lock,))
     return tmp_path / "cache"
 
 
@@ -67,7 +66,7 @@ def fetch(
 ) -> tuple[list[Path], Resolver, list[Any]]:
     """Ask for the jars with *content* on the other side of the network."""
     network = Resolver(folder / "staging", content, failures)
-    monkeypatch.setattr(kafka_jars, "_maven", lambda staging: network)
+    monkeypatch.setattr(kafka_jars, "maven", lambda staging: network)
     shown: list[Any] = []
     return (
         kafka_jars.kafka_jars(lambda done, total: shown.append((done, total)), folder),
@@ -156,7 +155,7 @@ def test_a_jar_replaced_after_its_download_is_downloaded_anew(
     change(jar)
     told: list[str] = []
     network = Resolver(one_jar / "staging", CONTENT)
-    monkeypatch.setattr(kafka_jars, "_maven", lambda staging: network)
+    monkeypatch.setattr(kafka_jars, "maven", lambda staging: network)
 
     assert kafka_jars.kafka_jars(lambda done, total: None, one_jar, told.append) == [jar]
 

@@ -32,7 +32,7 @@ SERVICES = {
 @pytest.fixture(autouse=True)
 def nothing_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
     """Warn anew in each test."""
-    monkeypatch.setattr(setting_names, "_warned", set())
+    monkeypatch.setattr(setting_names, "warned_of", set())
 
 
 def of_service(name: str, address: str) -> Iterator[tuple[str, str]]:
