@@ -21,7 +21,7 @@ from trailhouse.schemas.ranges import Range, Ranges
 from trailhouse.store import ClickHouse, ClickHouseConfig
 from trailhouse.store.migrate import check, migrate
 from trailhouse.store.restore import restore
-from trailhouse.store.sequences import held_numbers, unnumbered
+from trailhouse.store.sequences import held_seqs, unnumbered
 
 pytestmark = pytest.mark.cluster
 
@@ -171,7 +171,7 @@ def test_the_books_are_checked_by_the_documented_grants(as_user: As) -> None:
         check(config)
         origin = Origin("cluster-1", "trailhouse.events", "topic-1")
         assert held(clickhouse, origin, {0: Range(0, 9)}) == {0: Ranges([(0, 2)])}
-        assert held_numbers(clickhouse) == []
+        assert held_seqs(clickhouse) == []
         assert missing_events(clickhouse) == 0
         assert unnumbered(clickhouse) == len(EVENTS)
         assert expired(clickhouse, origin, None) == {}

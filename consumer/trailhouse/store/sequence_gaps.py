@@ -1,4 +1,4 @@
-"""Which numbers of each producer ClickHouse has not: exact as far as the work is bounded, and counted beyond.
+"""Which sequence numbers of each producer ClickHouse has not: exact as far as the work is bounded, and counted beyond.
 
 Whoever may write to the topic may number events as he likes: a producer with a hole at every other
 number costs no more than a bounded one, and does not drown the others.
@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from trailhouse.schemas.ranges import Range, Ranges
 from trailhouse.store.clickhouse import ClickHouse
-from trailhouse.store.sequences import NUMBERED
+from trailhouse.store.sequences import SEQUENCED
 
 PRODUCERS_PER_QUERY = 300
-BUCKET_NUMBERS = 65_536
+BUCKET_SEQS = 65_536
 BUCKETS_PER_QUERY = 500
 MAX_BUCKETS_PER_PRODUCER = 1_000
 """So many buckets with a hole are looked into for one producer: the lowest."""
@@ -20,7 +20,7 @@ MAX_BUCKETS = 20_000
 MAX_STRETCHES_PER_PRODUCER = 100_000
 """So many numbers without a hole between them are told apart for one producer: the lowest."""
 MAX_STRETCHES = 1_000_000
-IMPLAUSIBLE_NUMBERS = 1_000_000_000
+IMPLAUSIBLE_SEQS = 1_000_000_000
 """A jump by more than this is no loss that anybody could have had: a forged number, or a damaged one."""
 
 
@@ -39,7 +39,7 @@ class Holes(NamedTuple):
     def size(self) -> int:
         """How many numbers that is; a jump that is not plausible counts as one."""
         sizes = [part.size for part in self.exact] + [self.uncounted]
-        return sum(1 if size > IMPLAUSIBLE_NUMBERS else size for size in sizes)
+        return sum(1 if size > IMPLAUSIBLE_SEQS else size for size in sizes)
 
 
 NOTHING = Range(0, -1)
@@ -50,7 +50,7 @@ class _Counted(NamedTuple):
 
     full: list[Range]
     partial: list[int]
-    numbers: int
+    seqs: int
 
 
 class GapFinder:
@@ -95,7 +95,7 @@ def _holes(
         cut = ends.get(name)
         skipped = counted[name].partial[reached.get(name, 0) :]
         if cut is None and skipped:
-            cut = skipped[0] * BUCKET_NUMBERS - 1
+            cut = skipped[0] * BUCKET_SEQS - 1
         found[name] = _holes_of(between[name], counted[name], stretches.get(name, []), cut)
     return found
 
@@ -116,7 +116,7 @@ def _holes_of(
         return Holes(Ranges([within]) - present, NOTHING, 0)
     beyond = Range(max(cut + 1, within.first), within.last)
     below = present - Ranges([beyond])
-    above = max(0, counted.numbers - below.size)
+    above = max(0, counted.seqs - below.size)
     return Holes(Ranges([(within.first, cut)]) - below, beyond, max(0, beyond.size - above))
 
 
@@ -127,9 +127,9 @@ def _counted(storage: ClickHouse, between: Mapping[str, Range]) -> dict[str, _Co
     for begin in range(0, len(ids), PRODUCERS_PER_QUERY):
         rows = storage.query(
             f"""
-            SELECT producer_id, intDiv(number, {BUCKET_NUMBERS}) AS bucket,
-                groupBitmap(toUInt32(number % {BUCKET_NUMBERS}))
-            FROM ({NUMBERED}) WHERE producer_id IN {{ids:Array(String)}}
+            SELECT producer_id, intDiv(number, {BUCKET_SEQS}) AS bucket,
+                groupBitmap(toUInt32(number % {BUCKET_SEQS}))
+            FROM ({SEQUENCED}) WHERE producer_id IN {{ids:Array(String)}}
             GROUP BY producer_id, bucket ORDER BY producer_id, bucket
             """,  # noqa: S608 - names of ours; every value is a bound parameter
             {"ids": ids[begin : begin + PRODUCERS_PER_QUERY]},
@@ -137,18 +137,18 @@ def _counted(storage: ClickHouse, between: Mapping[str, Range]) -> dict[str, _Co
         for name, bucket, numbers in rows:
             # Chosen here: to find a producer's range for each row would cost ClickHouse more than all else.
             within = between[name]
-            if within.first // BUCKET_NUMBERS <= bucket <= within.last // BUCKET_NUMBERS:
+            if within.first // BUCKET_SEQS <= bucket <= within.last // BUCKET_SEQS:
                 found[name] = _with(found[name], bucket, numbers)
     return found
 
 
 def _with(counted: _Counted, bucket: int, numbers: int) -> _Counted:
-    if numbers == BUCKET_NUMBERS:
-        first = bucket * BUCKET_NUMBERS
-        counted.full.append(Range(first, first + BUCKET_NUMBERS - 1))
+    if numbers == BUCKET_SEQS:
+        first = bucket * BUCKET_SEQS
+        counted.full.append(Range(first, first + BUCKET_SEQS - 1))
     else:
         counted.partial.append(bucket)
-    return counted._replace(numbers=counted.numbers + numbers)
+    return counted._replace(seqs=counted.seqs + numbers)
 
 
 def _stretches(
@@ -162,7 +162,7 @@ def _stretches(
         part = [each for each in wanted[begin : begin + BUCKETS_PER_QUERY] if each[0] not in ends]
         if left <= 0:
             for name, bucket in part:
-                ends.setdefault(name, bucket * BUCKET_NUMBERS - 1)
+                ends.setdefault(name, bucket * BUCKET_SEQS - 1)
         elif part:
             rows = _stretches_in(storage, part, left)
             for name, stretches in rows.items():
@@ -174,7 +174,7 @@ def _stretches(
             if left <= 0:
                 for name, bucket in part:
                     if name not in rows:
-                        ends.setdefault(name, bucket * BUCKET_NUMBERS - 1)
+                        ends.setdefault(name, bucket * BUCKET_SEQS - 1)
                 last_name = next(reversed(rows))
                 ends.setdefault(last_name, rows[last_name][-1].last)
     return found, ends
@@ -193,9 +193,9 @@ def _stretches_in(
                 SELECT producer_id, number,
                     toInt64(number) - row_number() OVER (PARTITION BY producer_id ORDER BY number) AS stretch
                 FROM (
-                    SELECT DISTINCT producer_id, number FROM ({NUMBERED})
-                    WHERE producer_id IN {{ids:Array(String)}} AND intDiv(number, {BUCKET_NUMBERS}) IN
-                        {{buckets:Array(UInt64)}} AND (producer_id, intDiv(number, {BUCKET_NUMBERS})) IN
+                    SELECT DISTINCT producer_id, number FROM ({SEQUENCED})
+                    WHERE producer_id IN {{ids:Array(String)}} AND intDiv(number, {BUCKET_SEQS}) IN
+                        {{buckets:Array(UInt64)}} AND (producer_id, intDiv(number, {BUCKET_SEQS})) IN
                         arrayZip({{ids:Array(String)}}, {{buckets:Array(UInt64)}})
                 )
             )

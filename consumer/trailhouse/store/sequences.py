@@ -1,4 +1,4 @@
-"""Which of the producers' numbers ClickHouse holds, and what stands beside them: it does the counting.
+"""Which sequence numbers of producers ClickHouse holds, and what stands beside them: it does the counting.
 
 A producer numbers its events 0, 1, 2 … without a hole, so a number that nobody has seen below one
 that somebody has is an event that is missing.
@@ -14,7 +14,7 @@ from trailhouse.store.clickhouse import ClickHouse
 PRODUCERS_PER_QUERY = 300
 
 # Our encoder sorts keys, so that these two stand side by side; what is no JSON at all can show them.
-NUMBER_PATTERN = r'"producer_id":"([^"\\]{1,256})","seq":([0-9]{1,19})[,}]'
+SEQ_PATTERN = r'"producer_id":"([^"\\]{1,256})","seq":([0-9]{1,19})[,}]'
 SESSION_PATTERN = r'"session_id":"([^"\\]{1,256})"'
 
 
@@ -22,13 +22,13 @@ def _sql(pattern: str) -> str:
     return pattern.replace("\\", "\\\\")
 
 
-NUMBERED = f"""
+SEQUENCED = f"""
     SELECT producer_id, assumeNotNull(seq) AS number, appended_at, 0 AS is_bad, session_id
     FROM event_log WHERE producer_id != '' AND isNotNull(seq)
     UNION ALL
     SELECT found[1] AS producer_id, toUInt64OrZero(found[2]) AS number, appended_at, 1 AS is_bad, session_id
     FROM (
-        SELECT extractGroups(ifNull(record, ''), '{_sql(NUMBER_PATTERN)}') AS found, appended_at,
+        SELECT extractGroups(ifNull(record, ''), '{_sql(SEQ_PATTERN)}') AS found, appended_at,
             extract(ifNull(record, ''), '{_sql(SESSION_PATTERN)}') AS session_id
         FROM event_quarantine
     )
@@ -42,7 +42,7 @@ class Held(NamedTuple):
     producer_id: str
     first: int
     last: int
-    numbers: int
+    seqs: int
     stored: int
 
 
@@ -55,7 +55,7 @@ class Neighbour(NamedTuple):
     appended_at: dt.datetime
 
 
-def held_numbers(
+def held_seqs(
     storage: ClickHouse, since: dt.datetime | None = None, session_id: str | None = None
 ) -> list[Held]:
     """Return what is stored or quarantined of each producer.
@@ -78,7 +78,7 @@ def held_numbers(
     rows = storage.query(
         f"""
         SELECT producer_id, min(number), max(number), groupBitmap(number), groupBitmapIf(number, NOT is_bad)
-        FROM ({NUMBERED}) WHERE {" AND ".join(conditions)} GROUP BY producer_id
+        FROM ({SEQUENCED}) WHERE {" AND ".join(conditions)} GROUP BY producer_id
         """,  # noqa: S608 - names of ours; every value is a bound parameter
         values,
     ).rows
@@ -100,7 +100,7 @@ def settled_ranges(
         f"""
         SELECT producer_id, min(number) AS first, maxIf(number, appended_at <= settled) AS last
         FROM (
-            SELECT *, now64(3) - toIntervalMillisecond({{settle_ms:Int64}}) AS settled FROM ({NUMBERED})
+            SELECT *, now64(3) - toIntervalMillisecond({{settle_ms:Int64}}) AS settled FROM ({SEQUENCED})
             WHERE appended_at >= now64(3) - toIntervalMillisecond({{since_ms:Int64}})
         )
         GROUP BY producer_id

@@ -1,4 +1,4 @@
-"""Events that are nowhere: a hole in one producer's numbers, and what the events beside it tell. Pure."""
+"""Events that are nowhere: a hole in one producer's sequence numbers, and what the events beside it tell. Pure."""
 
 import msgspec
 

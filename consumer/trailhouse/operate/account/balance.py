@@ -14,7 +14,7 @@ from trailhouse.operate.account.snapshot import ProducerState, Scope, snapshot
 from trailhouse.schemas.kafka_config import KafkaConfig
 from trailhouse.schemas.ranges import Range
 from trailhouse.store.clickhouse import ClickHouse
-from trailhouse.store.sequence_gaps import IMPLAUSIBLE_NUMBERS, GapFinder
+from trailhouse.store.sequence_gaps import IMPLAUSIBLE_SEQS, GapFinder
 from trailhouse.store.sequences import (
     Neighbour,
     neighbours,
@@ -185,11 +185,11 @@ def _incomplete(
     if state.beyond.absent:
         # There the range holds events that are stored, too: only what is absent of it counts.
         sizes[-1] = state.beyond.absent
-    unnamed = sum(size for size in sizes if size <= IMPLAUSIBLE_NUMBERS)
+    unnamed = sum(size for size in sizes if size <= IMPLAUSIBLE_SEQS)
     return Incomplete(
         producer_id=name,
         missing=unnamed + sum(each.events for each in named if not each.is_implausible),
-        implausible=sum(size > IMPLAUSIBLE_NUMBERS for size in sizes)
+        implausible=sum(size > IMPLAUSIBLE_SEQS for size in sizes)
         + sum(each.is_implausible for each in named),
         unnamed=unnamed,
         unnamed_first_seq=rest[0].first if rest else 0,
@@ -208,7 +208,7 @@ def _absent(
         service=beside[0].service if beside else "",
         host=beside[0].host if beside else "",
         sessions=sessions,
-        is_implausible=part.size > IMPLAUSIBLE_NUMBERS,
+        is_implausible=part.size > IMPLAUSIBLE_SEQS,
     )
 
 
@@ -224,7 +224,7 @@ def _balance(
     spooled = sum(one.spooled.size + one.beyond.spooled for one in each)
     in_kafka = sum(one.in_kafka.size + one.beyond.in_kafka for one in each)
     held = [one.held for one in each if one.held is not None]
-    quarantined = sum(one.numbers - one.stored for one in held)
+    quarantined = sum(one.seqs - one.stored for one in held)
     expired = sum(one.events for one in absent if one.is_expired) + expired_unnamed
     missing = sum(one.missing for one in incomplete) - expired
     if scope.session_id is None:

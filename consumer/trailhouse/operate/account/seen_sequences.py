@@ -1,4 +1,4 @@
-"""The producers' numbers that records show, damaged ones too; kept small however many they are. Pure."""
+"""The producers' sequence numbers that records show, damaged ones too; kept small however many they are. Pure."""
 
 import re
 from collections.abc import Iterable
@@ -7,18 +7,18 @@ from typing import NamedTuple
 import msgspec
 
 from trailhouse.schemas.ranges import Ranges
-from trailhouse.store.sequences import NUMBER_PATTERN, SESSION_PATTERN
+from trailhouse.store.sequences import SEQ_PATTERN, SESSION_PATTERN
 
-COMPACT_AFTER_NUMBERS = 100_000
-_find_number = re.compile(NUMBER_PATTERN.encode()).search
+COMPACT_AFTER_SEQS = 100_000
+_find_seq = re.compile(SEQ_PATTERN.encode()).search
 _find_session = re.compile(SESSION_PATTERN.encode()).search
 
 
-class Numbered(NamedTuple):
+class Sequenced(NamedTuple):
     """Who numbered an event, and how; its session."""
 
     producer_id: str
-    number: int
+    seq: int
     session_id: str
 
 
@@ -35,31 +35,31 @@ class _Record(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Record).decode
 
 
-def number_of(record: bytes | None) -> Numbered | None:
+def seq_of(record: bytes | None) -> Sequenced | None:
     """Return the number of the event in *record*, which may be damaged; None when it shows none."""
     try:
         found = _decode(record or b"")
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         # A damaged record goes to quarantine, where its number still counts.
-        return _number_in(record or b"")
+        return _seq_in(record or b"")
     source = found.source
     if source is None or not source.producer_id or source.seq is None or source.seq < 0:
         return None
-    return Numbered(source.producer_id, source.seq, found.session_id)
+    return Sequenced(source.producer_id, source.seq, found.session_id)
 
 
-def _number_in(record: bytes) -> Numbered | None:
-    if (found := _find_number(record)) is None:
+def _seq_in(record: bytes) -> Sequenced | None:
+    if (found := _find_seq(record)) is None:
         return None
     session = _find_session(record)
-    return Numbered(
+    return Sequenced(
         found[1].decode(errors="replace"),
         int(found[2]),
         session[1].decode(errors="replace") if session else "",
     )
 
 
-class _Numbers:
+class _Seqs:
     """Numbers in any order; together they take little room where they make ranges."""
 
     __slots__ = ("_fresh", "_ranges")
@@ -68,10 +68,10 @@ class _Numbers:
         self._ranges = Ranges()
         self._fresh: list[int] = []
 
-    def add(self, number: int) -> None:
+    def add(self, seq: int) -> None:
         # Merged into ranges now and then: to merge each by itself costs more the more there are.
-        self._fresh.append(number)
-        if len(self._fresh) >= COMPACT_AFTER_NUMBERS:
+        self._fresh.append(seq)
+        if len(self._fresh) >= COMPACT_AFTER_SEQS:
             self.ranges()
 
     def ranges(self) -> Ranges:
@@ -86,12 +86,12 @@ class SeenSequences:
 
     def __init__(self, session_id: str | None) -> None:
         self._session_id = session_id
-        self._all: dict[str, _Numbers] = {}
-        self._own = self._all if session_id is None else dict[str, _Numbers]()
+        self._all: dict[str, _Seqs] = {}
+        self._own = self._all if session_id is None else dict[str, _Seqs]()
 
     def add(self, record: bytes | None) -> None:
         """Take the number of *record* in, if it shows one."""
-        found = number_of(record)
+        found = seq_of(record)
         if found is None:
             return
         _add(self._all, found)
@@ -111,7 +111,7 @@ class SeenSequences:
         return self._own.keys()
 
 
-def _add(numbers: dict[str, _Numbers], found: Numbered) -> None:
-    if found.producer_id not in numbers:
-        numbers[found.producer_id] = _Numbers()
-    numbers[found.producer_id].add(found.number)
+def _add(seqs: dict[str, _Seqs], found: Sequenced) -> None:
+    if found.producer_id not in seqs:
+        seqs[found.producer_id] = _Seqs()
+    seqs[found.producer_id].add(found.seq)

@@ -1,4 +1,4 @@
-"""Where the producers' numbers are at this moment: in spools, in Kafka, in ClickHouse."""
+"""Where the producers' sequence numbers are at this moment: in spools, in Kafka, in ClickHouse."""
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
@@ -14,7 +14,7 @@ from trailhouse.store.clickhouse import ClickHouse
 from trailhouse.store.sequence_gaps import NOTHING, GapFinder, Holes
 from trailhouse.store.sequences import (
     Held,
-    held_numbers,
+    held_seqs,
     milliseconds,
 )
 
@@ -94,9 +94,7 @@ def snapshot(
     # After the spools and before ClickHouse: an event that moves on is met in the later place.
     topic = _waiting(reader, ask_marks(), scope, report)
     report("counting in ClickHouse")
-    held = {
-        found.producer_id: found for found in held_numbers(storage, scope.since, scope.session_id)
-    }
+    held = {found.producer_id: found for found in held_seqs(storage, scope.since, scope.session_id)}
     within = _ranges(held, spool, topic, scope, limits)
     doubtful = {
         name: part
@@ -166,7 +164,7 @@ def _ranges(
 
 
 def _is_dense(held: Held, within: Range) -> bool:
-    is_without_holes = held.last - held.first + 1 == held.numbers
+    is_without_holes = held.last - held.first + 1 == held.seqs
     return is_without_holes and held.first <= within.first and held.last >= within.last
 
 
