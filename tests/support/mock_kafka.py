@@ -1,6 +1,6 @@
 """librdkafka's own mock of a broker, in this process and on a real port: for programs that read by offset."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 from confluent_kafka import Producer
@@ -10,7 +10,7 @@ from waiting import DEADLINE_SECONDS
 
 
 @contextmanager
-def mock_kafka(values: Sequence[bytes], partition: int = 0) -> Iterator[KafkaConfig]:
+def mock_kafka(values: Sequence[bytes], partition: int = 0) -> Generator[KafkaConfig]:
     """Yield how a broker is reached that has *values* at the offsets 0, 1, 2 … of a topic."""
     options = {"test.mock.num.brokers": 1, "log_level": 0, "message.max.bytes": 10_000_000}
     producer = Producer(options)

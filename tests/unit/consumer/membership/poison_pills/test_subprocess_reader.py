@@ -2,7 +2,7 @@
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from textwrap import dedent
 from typing import cast
@@ -70,7 +70,7 @@ def reading(
     inspection: Inspection,
     before: str = "pass",
     within: str = "pass",
-) -> Iterator[SubprocessReader]:
+) -> Generator[SubprocessReader]:
     """Yield a reader whose children do as they are told."""
     program = CHILD.format(before=before, within=within)
     reader = SubprocessReader(
