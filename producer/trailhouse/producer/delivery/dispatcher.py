@@ -180,7 +180,7 @@ class Dispatcher:
                 is_kept = queue.keeps_in_memory(newest.events)
                 queued = journal.append(newest, seq + numbers, event_id, key, record, is_kept)
                 if queued is not None:
-                    queue.ring(size_bytes if is_kept else 0)
+                    queue.note_arrival(size_bytes if is_kept else 0)
                     return Receipt(queue, queued)
         finally:
             # An exception that somebody keeps holds this frame, and an entry holds all that come after it.

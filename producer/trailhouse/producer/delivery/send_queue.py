@@ -29,7 +29,7 @@ class SendQueue:
     Callers log to the `journal` and put events into its inbox; that alone may be interrupted at any
     instant. The sender takes them from there: `waiting` holds what the broker client does not have yet,
     `sent` what it has. `lock` guards all of it, and is what callers wait on; `mutex` is the same, and
-    quicker to take. The sender waits for the `wake_signal`, which rings when something comes while it
+    quicker to take. The sender waits for the `wake_signal`, which is sent when something comes while it
     `is_resting`, and when an answer is `awaited`. With a spool *on_disk*, each event is written there first, and those
     that find no room in memory are read from there in their turn.
     """
@@ -134,14 +134,14 @@ class SendQueue:
 
     def wake(self) -> None:
         """Have the sender look at once."""
-        self.wake_signal.ring()
+        self.wake_signal.send()
 
-    def ring(self, size_bytes: int) -> None:
+    def note_arrival(self, size_bytes: int) -> None:
         """Let the sender know that an event of *size_bytes* has come."""
         self._arrived_bytes += size_bytes  # an estimate, until the next turn of the sender
         if self.is_resting:
             self.is_resting = False
-            self.wake_signal.ring()
+            self.wake_signal.send()
 
     def admit(self, *, at_once: bool = False) -> None:
         """Take what has arrived, in order: by the sender, under `lock`. Never by a caller of `log`.

@@ -171,7 +171,7 @@ class Sender:
         self._stopping.set()
         if os.getpid() != self._pid:
             return  # in a forked child: the thread, and librdkafka's, are the parent's
-        self._queue.wake_signal.ring()
+        self._queue.wake_signal.send()
         with self._queue.lock:
             # Waiting lets go of the lock, which a call of `log` that is interrupted by this one may hold.
             self._queue.lock.wait_for(lambda: self._is_ended or not self._servers, PURGE_SECONDS)

@@ -5,17 +5,17 @@ import threading
 
 
 class WakeSignal:
-    """Wakes one thread. Unlike `threading.Event` it may be rung in a signal handler at any instant."""
+    """Wakes one thread. Unlike `threading.Event` it may be sent in a signal handler at any instant."""
 
     def __init__(self) -> None:
-        self._silence = threading.Lock()
-        self._silence.acquire()
+        self._unsent = threading.Lock()
+        self._unsent.acquire()
 
-    def ring(self) -> None:
+    def send(self) -> None:
         """End a `wait`: one that goes on, or the next."""
-        with contextlib.suppress(RuntimeError):  # it was rung before
-            self._silence.release()
+        with contextlib.suppress(RuntimeError):  # it was sent before
+            self._unsent.release()
 
     def wait(self, seconds: float) -> bool:
-        """Wait for a ring, and tell whether there was one within *seconds*."""
-        return self._silence.acquire(timeout=seconds)
+        """Wait for a signal, and tell whether there was one within *seconds*."""
+        return self._unsent.acquire(timeout=seconds)

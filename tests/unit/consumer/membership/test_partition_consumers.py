@@ -107,7 +107,7 @@ def test_a_record_over_the_limit_is_cut_elsewhere(scene: Scene) -> None:
         return bool(placeholders)
 
     assert scene.member.waiting, "nothing was read behind it"
-    until(is_made, "the stand-in")
+    until(is_made, "the placeholder")
     assert [(each.number, each.first_offset, each.size_bytes) for each in placeholders] == [
         (0, 0, LIMIT_BYTES + 1)
     ]

@@ -16,34 +16,34 @@ def logged(queue: SendQueue) -> Receipt:
     newest = queue.journal.newest()
     queued = queue.journal.append(newest, newest.seq, "id", b"session", b"record")
     assert queued is not None, "expected nobody else to be faster"
-    queue.ring(6)
+    queue.note_arrival(6)
     return Receipt(queue, queued)
 
 
 def test_a_ring_ends_one_wait() -> None:
-    """A ring is kept until somebody waits, and several before that are one."""
+    """A signal is kept until somebody waits, and several before that are one."""
     wake_signal = WakeSignal()
-    wake_signal.ring()
-    wake_signal.ring()
+    wake_signal.send()
+    wake_signal.send()
 
-    assert wake_signal.wait(0), "expected the ring before the wait to end it"
-    assert not wake_signal.wait(0.01), "expected two rings to end one wait"
+    assert wake_signal.wait(0), "expected the signal before the wait to end it"
+    assert not wake_signal.wait(0.01), "expected two signals to end one wait"
 
 
 def test_a_signal_handler_may_ring_at_any_instant() -> None:
-    """A handler that rings in the middle of a ring does not wait for it."""
+    """A handler that sends in the middle of sending does not wait for it."""
     wake_signal, handled = WakeSignal(), 0
 
     def handler(_number: int, _frame: FrameType | None) -> None:
         nonlocal handled
         handled += 1
-        wake_signal.ring()
+        wake_signal.send()
 
     before = signal.signal(signal.SIGALRM, handler)
     signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
     try:
         while handled < 50:
-            wake_signal.ring()
+            wake_signal.send()
             wake_signal.wait(0)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -51,15 +51,15 @@ def test_a_signal_handler_may_ring_at_any_instant() -> None:
 
 
 def test_what_comes_while_the_sender_rests_wakes_it() -> None:
-    """An event rings once, and one that comes in the same turn does not."""
+    """An event sends one signal, and one that comes in the same turn does not."""
     queue = SendQueue(10, 1_000)
     logged(queue)
-    assert not queue.wake_signal.wait(0), "expected no ring while the sender takes its turns"
+    assert not queue.wake_signal.wait(0), "expected no signal while the sender takes its turns"
 
     queue.is_resting = True
     logged(queue)
 
-    assert queue.wake_signal.wait(0), "expected a ring for what comes while the sender rests"
+    assert queue.wake_signal.wait(0), "expected a signal for what comes while the sender rests"
     assert not queue.is_resting
 
 
@@ -70,14 +70,14 @@ def test_somebody_who_waits_is_counted_until_they_give_up() -> None:
     counted: list[int] = []
 
     class Noting(WakeSignal):
-        def ring(self) -> None:
+        def send(self) -> None:
             counted.append(queue.awaited)
-            super().ring()
+            super().send()
 
     queue.wake_signal = Noting()
     with pytest.raises(DeliveryTimeoutError):
         receipt.result(0.05)
 
-    assert queue.wake_signal.wait(0), "expected a ring by the one who waits"
+    assert queue.wake_signal.wait(0), "expected a signal by the one who waits"
     assert counted == [1]
     assert queue.awaited == 0
