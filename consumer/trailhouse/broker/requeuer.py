@@ -82,12 +82,14 @@ class Requeuer:
             self._wait(partial(self._is_taken, original, stood_at, note), deadline)
         self._wait(lambda: len(outcomes) == len(originals), deadline)
         refusals = {sent.refusal for sent in outcomes.values()} - {None}
+        # What is not known may pass: nothing is called refused that can be sent again.
         if any(FAULTS.get(str(name), "unavailable") == "unavailable" for name in refusals):
             raise self._away()
         return [outcomes[number] for number in range(len(originals))]
 
     def _is_taken(self, original: Original, stood_at: str, note: Note) -> bool:
         """Hand over one record; False when librdkafka has no room for it yet."""
+        # The original ones first, in their order; ours is added, and a second requeue adds another.
         headers: list[tuple[str, str | bytes | None]] = [*original.headers]
         headers.append((HEADER, stood_at.encode()))
         try:

@@ -68,6 +68,7 @@ class TopicReader:
             BrokerUnavailableError: Kafka does not answer. Retriable.
             BrokerRejectedError: Kafka refuses, or has no such topic. Permanent until mended.
         """
+        # Negative times have meanings of their own to Kafka, such as the end of the log.
         wanted = [TopicPartition(self._topic, number, max(moment_ms, 0)) for number in ends]
         try:
             found = self._consumer.offsets_for_times(wanted, ASK_SECONDS)
@@ -106,6 +107,7 @@ class TopicReader:
             messages = self._consume()
             if messages:
                 heard_at = time.monotonic()
+            # librdkafka says nothing while brokers are away: it goes on trying.
             elif time.monotonic() - heard_at > self._silence_seconds:
                 raise self._away(f"no record within {self._silence_seconds:g} s")
             yield from _runs(self._taken(messages, left))
@@ -148,6 +150,7 @@ class TopicReader:
     def _take(self, record: Received, left: dict[int, Range], taken: list[Received]) -> None:
         number, last = record.partition(), whole_last(record)
         self._next_offsets[number] = last + 1
+        # A fetch does not stop at the end of a range.
         if record.offset() <= left[number].last:
             taken.append(record)
         if last >= left[number].last:
@@ -171,6 +174,7 @@ class TopicReader:
 
     def _done(self, number: int, left: dict[int, Range]) -> None:
         del left[number]
+        # Else it would go on fetching what nobody takes, at the cost of the other partitions.
         self._consumer.incremental_unassign([TopicPartition(self._topic, number)])
 
     def _away(self, reason: str) -> BrokerUnavailableError:

@@ -71,6 +71,7 @@ def requeue(
     if not places:
         found = quarantine.find(since=since)
         chosen = [each for each in found if topic_id in {None, each.topic_id}]
+    # A generator: records are fetched as they are sent, and never all in memory.
     judged = _judged(quarantine.fetch(chosen), is_forced=is_forced, is_once=not places)
     if is_dry_run:
         for record, objection in judged:
@@ -110,6 +111,7 @@ def _judged(
     for record in records:
         objection = None if is_forced and record.is_whole else _objection(record)
         if is_once and objection is None:
+            # A producer that repeats itself may have filled the quarantine with one record.
             content = hashlib.sha256(repr((record.key, record.record)).encode()).digest()
             objection = "the same bytes were sent already" if content in seen else None
             seen.add(content)
@@ -117,6 +119,7 @@ def _judged(
 
 
 def _objection(record: Quarantined) -> str | None:
+    # Not even by force: what would be sent is another record than the one that was refused.
     if not record.is_whole:
         return "only a part of it is kept"
     if record.refusal is not None:

@@ -51,6 +51,7 @@ def apply_init(kafka: KafkaConfig, clickhouse: ClickHouseConfig) -> tuple[Step, 
     if found is None and not admin.create_topic():
         found = admin.topic()  # another process made it meanwhile
     applied = migrate(clickhouse)
+    # After the migrations: what the newest of them makes is not missing.
     restored = restore(clickhouse)
     return (_topic_step(kafka, found), *_table_steps(clickhouse, applied, restored))
 

@@ -63,6 +63,7 @@ def skip(
         now = dt.datetime.now(dt.UTC)
         found = Incident("skipped", partition, offsets.first, offsets.last)
         why = f"passed over by {who}: {reason}"
+        # The incident first: nothing is passed over of which it is not known who wanted it.
         ledger.note(incident_block(origin, [found], [why], now))
         batch = Batch(_NO_LIMIT, time.monotonic)
         batch.add_placeholder(
@@ -97,6 +98,7 @@ def _check(
     mark = next((each for each in marks if each.partition == partition), None)
     if mark is None:
         raise QueryError(f"partition: the topic has no partition {partition}")
+    # Elsewhere nobody stands still: to skip there would lose records that can be read.
     if offsets.first != mark.next_offset:
         raise QueryError(
             f"offset: the group stands at {partition}:{mark.next_offset}, and only what it stands at is passed over"
@@ -112,11 +114,13 @@ def _check(
 
 def _move(kafka: KafkaConfig, group_id: str, partition: int, offset: int) -> bool:
     """Commit for a group without members; False where there are some."""
+    # Without joining: a member would start a rebalance under the workers.
     consumer = Consumer(kafka.client_options() | {"group.id": group_id, "log_level": 0})
     try:
         answers = consumer.commit(
             offsets=[TopicPartition(kafka.topic, partition, offset)], asynchronous=False
         )
+        # A group with members refuses this; the worker then finds the ledger, and goes on by itself.
         return all(part.error is None for part in answers)
     except KafkaException:
         return False

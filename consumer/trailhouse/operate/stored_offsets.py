@@ -133,6 +133,7 @@ def _doubtful(
             max(within.first, bucket * BUCKET_OFFSETS),
             min(within.last, (bucket + 1) * BUCKET_OFFSETS - 1),
         )
+        # As many different offsets as fit into it: none is missing, and nothing of it need be fetched.
         is_whole = counts.get((partition, bucket), 0) == part.size
         is_long = stretch is not None and stretch.size >= BUCKETS_PER_QUERY * BUCKET_OFFSETS
         if stretch is not None and (is_whole or is_long):
@@ -163,6 +164,7 @@ def _holes(storage: ClickHouse, origin: Origin, partition: int, within: Range) -
         """,  # noqa: S608 - as above
         origin._asdict() | {"partition": partition, "first": within.first, "last": within.last},
     ).rows
+    # So many holes are told as one: whoever reads on finds out which of them have no row.
     if len(rows) > MAX_HOLES:
         return [Range(rows[0][0], within.last)]
     return [Range(first, last) for first, last in rows]

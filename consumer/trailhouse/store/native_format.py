@@ -156,6 +156,7 @@ class _LowCardinality(Column):
 
     def encoded(self, values: Sequence[Any]) -> Any:
         first = values[0]
+        # Tenant, agent, topic: mostly one value a batch, and to count is far quicker than to hash each.
         is_one = values.count(first) == len(values)
         different = (first,) if is_one else dict.fromkeys(values)
         known = self._places
@@ -179,6 +180,7 @@ class _LowCardinality(Column):
         if not self._rows:
             return (version,)
         keys = len(self._texts)
+        # An index is as wide as the dictionary needs: one byte for up to 256 texts, then two, then four.
         size_power = 0 if keys <= 1 << 8 else 1 if keys <= 1 << 16 else 2
         indexes = (
             bytes(self._rows)
@@ -236,6 +238,7 @@ class _Array(Column):
         self._sizes: list[int] = []
 
     def encoded(self, values: Sequence[Any]) -> Any:
+        # Flat, as the format wants them; where each row ends is told by the offsets alone.
         items = list(chain.from_iterable(values))
         return list(map(len, values)), self._inner.encoded(items) if items else None
 
@@ -305,6 +308,7 @@ def _numbers(code: str) -> Callable[[Sequence[Any]], bytes]:
 
 def _string_pieces(values: Sequence[Any]) -> Sequence[bytes]:
     first = values[0]  # tells the type of all; another kind among them raises a TypeError
+    # An empty column is nothing but lengths of 0.
     if first in ("", b"") and values.count(first) == len(values):
         return (bytes(len(values)),)
     data = values

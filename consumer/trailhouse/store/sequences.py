@@ -68,6 +68,7 @@ def held_seqs(
     Raises:
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
+    # So that there is always something after WHERE.
     conditions, values = ["true"], dict[str, Any]()
     if since is not None:
         conditions.append("appended_at >= fromUnixTimestamp64Milli({since_ms:Int64}, 'UTC')")

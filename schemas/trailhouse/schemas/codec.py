@@ -74,6 +74,7 @@ def decode_envelope(record: bytes) -> Decoded:
         _check_rules(envelope)
         _check_depth(record)
         encoded = encode_fields(envelope)
+        # Our encoder's own bytes hold no key twice and no unknown field, so nothing else is to be looked for.
         if encoded == record or with_six_digits(encoded, envelope.occurred_at) == record:
             return Decoded(envelope, _NOTHING)
         return Decoded(envelope, _unknown_fields(record))
@@ -100,6 +101,7 @@ def _decode_all(
     lines = b"\n".join((*records, b""))
     try:
         envelopes = decode_lines(lines)
+        # A foreign record may hold line feeds, and so be several lines, or several events.
         if len(envelopes) != len(records):
             return None
         encoded = encode_lines(envelopes)
@@ -130,6 +132,7 @@ def parts_of(records: Sequence[bytes]) -> Iterator[slice]:
     begin = before_bytes = 0
     while begin < len(records):
         end = bisect_right(ends, before_bytes + BYTES_AT_ONCE, begin)
+        # At least one, however large it is: else it would never come to an end.
         end = min(max(end, begin + 1), begin + RECORDS_AT_ONCE)
         yield slice(begin, end)
         begin, before_bytes = end, ends[end - 1]
@@ -185,6 +188,7 @@ def event_of(fields: Mapping[str, Any]) -> AuditEvent:
         if name not in fields:
             raise InvalidEventError(name, "is missing")
     given = dict(fields)
+    # A caller of Python gives a datetime; JSON has text alone.
     if isinstance(given.get("occurred_at"), str):
         given["occurred_at"] = _moment(given["occurred_at"])
     return AuditEvent(**given)
@@ -213,6 +217,7 @@ def _check_depth(record: bytes) -> None:
     if len(record) < DEEP_FROM_BYTES or record.count(b"{") + record.count(b"[") <= MAX_LEVELS:
         return
     level = 0
+    # Brackets in texts open nothing, so texts are taken out first.
     for bracket in _strings.sub(b"", record).translate(None, _NO_BRACKETS):
         level += 1 if bracket in b"[{" else -1
         if level > MAX_LEVELS:
@@ -222,6 +227,7 @@ def _check_depth(record: bytes) -> None:
 def _is_deep(data: Mapping[str, Any]) -> bool:
     """Tell whether *data*, which is one level deep in its record, makes that deeper than may be."""
     containers: list[Any] = [data]
+    # Level by level and not by recursion, which would need the depth that is to be refused.
     for _ in range(1, MAX_LEVELS):
         containers = [
             item
@@ -252,6 +258,7 @@ def _unknown_fields(record: bytes) -> dict[str, Any]:
 
 def _object_without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
+    # Readers differ on which of two equal keys counts: one of them would be shown another event.
     if len(result) != len(pairs):
         raise InvalidEventError("record", "holds a key twice in one object")
     return result
@@ -275,6 +282,7 @@ def _whole(digits: str) -> int:
 def _shape_error(error: msgspec.ValidationError) -> InvalidEventError:
     """Turn msgspec's "Expected `str`, got `int` - at `$.run_id`" into field and rule."""
     rule, _, path = str(error).partition(" - at ")
+    # Its text names the path and the types, never the value.
     field = path.strip("`").removeprefix("$").lstrip(".") or "record"
     return InvalidEventError(field, rule[:1].lower() + rule[1:])
 

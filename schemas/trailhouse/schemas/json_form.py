@@ -124,6 +124,7 @@ def utc(moment: object, field: str) -> dt.datetime:
 
 
 def _in_utc(moment: dt.datetime) -> dt.datetime | None:
+    # A time zone may be set and still know no offset: that is as good as none.
     if moment.utcoffset() is None:
         return None
     return dt.datetime.fromisoformat(moment.astimezone(dt.UTC).isoformat())
@@ -158,12 +159,14 @@ class _JsonForm:
     def item(self, value: object, field: str, depth: int) -> Any:
         if type(value) in _AS_IT_IS:
             return value
+        # Most containers hold nothing but plain values, and are then copied in one call.
         if depth < MAX_DEPTH and (flat := self._flat(value)) is not None:
             return flat
         # Not by depth alone: a tree whose nodes know their parent has 2 ** 100 ways down to level 100.
         if (known := id(value)) in self._above:
             kind = kind_of(value)
             return self._refuse(field, "must not contain itself", f"{kind} that contains itself")
+        # By id and not by value: foreign equality may raise, and equal parts are no cycle.
         self._above.add(known)
         try:
             return self._followed(value, field, depth)
@@ -198,6 +201,7 @@ class _JsonForm:
     def _mapping(self, value: Mapping[Any, object], field: str, depth: int) -> Any:
         if depth > MAX_DEPTH:
             return self._too_deep(value, field)
+        # A mapping of another class may do anything when it is read.
         items = value.items() if type(value) is dict else _read(value, _items)
         if items is None:
             return self._unreadable(value, field)
@@ -250,17 +254,20 @@ class _JsonForm:
         items = self._array(value, field, depth)
         if not isinstance(items, list):
             return items
+        # A set has no order, and the same event must have the same bytes each time.
         return sorted(items, key=lambda item: json.dumps(item, sort_keys=True))
 
     def _leaf(self, value: object, field: str, depth: int) -> Any:
         match value:
             case str():
+                # Not `str(value)`: a subclass may print something else than it holds.
                 return str.__str__(value)
             case int():
                 return int(value)
             case float():
                 return float(value) if math.isfinite(value) else self._not_finite(value, field)
             case Decimal():
+                # As text: a float would lose digits of an amount.
                 return str(value) if value.is_finite() else self._not_finite(value, field)
             case dt.datetime():
                 return self._time(value, field)

@@ -34,6 +34,7 @@ def check_routes(
         if not getattr(config, secret):
             continue
         for key in keys:
+            # Whoever can write the settings file must not be able to have the environment's password sent to himself.
             if sources[key] < sources[secret]:
                 stronger, weaker = sources[secret], sources[key]
                 raise ConfigError(
@@ -76,6 +77,7 @@ def is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
+        # Only this name is asked for: to resolve any other would be I/O, and could hang.
         if host != "localhost":
             return False
     try:

@@ -49,6 +49,7 @@ def check_names(section: str) -> None:
     is_shared = section in SHARED_SECTIONS
     for unknown in (*_unknown_variables(), *_unknown_keys()):
         is_own = unknown.section == section
+        # In a section of one part only that part is wrong; in a shared one another part may be newer.
         if is_own and (unknown.slip_of or not is_shared):
             nearest = unknown.slip_of or _nearest(unknown.name, unknown.known)
             way_out = (
@@ -57,6 +58,7 @@ def check_names(section: str) -> None:
                 else "`trailhouse --help` and the README list the settings"
             )
             raise ConfigError(f"unknown setting {unknown.name}{unknown.where}; {way_out}")
+        # Once a process: every logger that is made looks anew.
         if (is_own or not is_shared) and unknown.name not in warned_of:
             warned_of.add(unknown.name)
             _log.warning(

@@ -130,6 +130,7 @@ def settle(section: str, config: msgspec.Struct) -> Mapping[str, Source]:
         sources[declared.key] = Source.CODE
         if isinstance(value, _Found):
             sources[declared.key], value = value.source, value.value
+        # A whole number of seconds is as good as 30.0; a truth value is neither, though Python calls it an int.
         kinds = (int, float) if declared.kind is float else (declared.kind,)
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
             raise ConfigError(
@@ -156,6 +157,7 @@ def _look_up(declared: Setting) -> _Found:
     Raises:
         ConfigError: The value does not fit the type, or a secret's file cannot be read. Permanent.
     """
+    # The environment before the file: what is said for one process wins over what is kept for many.
     text = os.environ.get(declared.variable)
     if text is not None and is_made_by_kubernetes(declared.variable, text):
         text = None
@@ -180,6 +182,7 @@ def _read_secret(variable: str, path: Path) -> str:
         # Not blocking: a pipe that nobody writes to would hold the start of its program.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
+            # Of what was opened, not of the name, which may lead elsewhere by now.
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise ConfigError(f"{variable} must name a regular file")
             content = os.read(descriptor, LARGEST_SECRET_BYTES + 1)
@@ -217,6 +220,7 @@ def read_config_file() -> dict[str, dict[str, Any]]:
 
     try:
         status = path.stat()
+        # Four structs are made of one file, and each field asks: it is read once while it stays as it is.
         stamp = (str(path.absolute()), status.st_mtime_ns, status.st_size)
         if stamp not in _file_cache:
             content = tomllib.loads(path.read_text(encoding="utf-8"))

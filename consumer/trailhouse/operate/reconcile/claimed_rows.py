@@ -186,6 +186,7 @@ def _some(keys: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     part: list[tuple[str, str]] = []
     size_bytes, last = 0, None
     for session, event_id in keys[:KEYS_PER_QUERY]:
+        # Sorted, so that the same session stands side by side and is named once in the statement.
         size_bytes += 4 * len(session) if session != last else 0
         last = session
         if part and size_bytes > SESSION_BYTES_PER_QUERY:

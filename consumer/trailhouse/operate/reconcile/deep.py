@@ -197,6 +197,7 @@ class DeepComparison:
         homeless: list[_Held] = []
         for each in held:
             rows = claims.pop(each.offset, [])
+            # All of them, merged or not: one honest row must not hide a false one beside it.
             is_there = [self._judge(row, each) for row in rows]  # 2
             digests = quarantined.pop(each.offset, set())
             if digests - {each.digest}:
@@ -229,6 +230,7 @@ class DeepComparison:
         of = (row.partition, row.offset, row.session_id, row.event_id)
         if not row.is_whole:
             self._add("altered", *of, "its record contradicts its hash")
+        # Whole in itself and still another one: somebody has put it there with a hash that fits.
         elif row.record_key != held.digest[:RECORD_KEY_BYTES]:
             self._add("planted", *of, "its record is not the one that Kafka holds at its offset")
         elif held.columns is not None and (names := _forged(row, held)):
@@ -245,6 +247,7 @@ class DeepComparison:
         at_home = {
             row.record_key
             for row in rows_of(self._storage, list(events))
+            # A row that nobody vouches for may have been planted to hide that the real one is gone.
             if row.is_whole and self._is_vouched(row)
         }
         for each in homeless:

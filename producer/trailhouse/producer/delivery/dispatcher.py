@@ -95,6 +95,7 @@ class Dispatcher:
         here = self._here
         if (root := here.queue.root) is not None:
             check_root(root)
+        # Nothing is logged yet, and yet somebody's events wait: that alone makes a connection.
         if here.queue.has_orphans():
             self._start(here)
 
@@ -167,8 +168,10 @@ class Dispatcher:
                     newest = journal.newest()
                 seq = 0 if newest is None else newest.seq
                 event_id, key, record, what, numbers = make(here, what, seq)
+                # Before anything is begun: a refused event leaves no number, no spool and no thread.
                 if (size_bytes := len(record)) > self._config.max_event_bytes:
                     raise EventTooLargeError(size_bytes, self._config.max_event_bytes)
+                # Not when the logger is made: a program that logs nothing has no thread and no connection.
                 if here.sender is None:
                     self._start(here)
                 if journal is None or newest is None:
@@ -235,6 +238,7 @@ class Dispatcher:
             with queue.lock:
                 # From here on nothing is added; a call that is interrupted by this one finds it sealed.
                 queue.is_closed = True
+            # The threads first: they must find the queue as it was while they end their turn.
             for sender in list(here.senders):
                 sender.stop()
             queue.close()

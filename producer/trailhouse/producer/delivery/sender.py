@@ -220,6 +220,7 @@ class Sender:
 
     def _pause(self) -> None:
         """Wait for others to come with what waits; or for an answer; or, longer and longer, for anything."""
+        # An idle logger costs its program nothing: the turns grow longer while nothing comes.
         queue, producer = self._queue, self._producer
         with queue.lock:
             if queue.waiting:
@@ -245,6 +246,7 @@ class Sender:
 
     def _look_after_spools(self) -> None:
         now = self._clock.monotonic_seconds()
+        # At each turn: a caller that found the disk full is waiting for just this.
         self._queue.make_space()
         if now >= self._sync_due_at_seconds:
             self._sync_due_at_seconds = now + self._config.fsync_interval_seconds
@@ -282,6 +284,7 @@ class Sender:
             else:
                 self._is_refused = True
                 self._errors.append(report)
+        # The broker takes events again, whatever it had said before.
         if any(isinstance(outcome, Delivery) for _, outcome in outcomes):
             self._is_away = False
             self._backoff.reset()
@@ -315,11 +318,13 @@ class Sender:
         with self._queue.lock:
             self._producer = None
         if producer is not None:
+            # What it holds is reported as purged, so that each event is settled or taken back, and none is forgotten.
             producer.purge()
             deadline = self._clock.monotonic_seconds() + PURGE_SECONDS
             while len(producer) and self._clock.monotonic_seconds() < deadline:
                 producer.poll(IDLE_SECONDS)
             self._settle()
+        # Before the next one is made: two of them would hold two connections and two queues.
         del producer
         self._stopping.wait(self._backoff.next_seconds())
         with self._queue.lock:
