@@ -26,6 +26,8 @@ from trailhouse.consumer.monitoring.metrics import WorkerMetrics
 from trailhouse.consumer.monitoring.partition_stalls import PartitionStalls
 from trailhouse.schemas.errors import BrokerRejectedError, StorageError
 
+FIRST_AFTER_SECONDS = 5.0
+"""Not at once: a group that has just been joined is about to change, and a worker that begins has records to read."""
 LOOK_EVERY_SECONDS = 15.0
 LOOKS_A_WATCHDOG = 4
 """The watchdog holds positions against what was seen here, so it must be seen more often than it bites."""
@@ -78,6 +80,7 @@ class GroupCheck:
             self.look,
             name="group",
             every_seconds=self._every_seconds,
+            first_after_seconds=min(FIRST_AFTER_SECONDS, self._every_seconds),
             max_age_seconds=MAX_AGE_LOOKS * self._every_seconds,
             on_answer=self.tell,
             # That Kafka is away is said on /health by whoever reads the topic.

@@ -14,6 +14,8 @@ from trailhouse.schemas.kafka_config import KafkaConfig
 
 log = logging.getLogger(__name__)
 
+FIRST_AFTER_SECONDS = 5.0
+"""Not at once: whoever joined has just asked, and a worker that begins has records to read."""
 ID_EVERY_SECONDS = 10.0
 SETTINGS_EVERY_SECONDS = 60.0
 
@@ -55,6 +57,7 @@ class TopicCheck:
             self.look,
             name="topic",
             every_seconds=ID_EVERY_SECONDS,
+            first_after_seconds=FIRST_AFTER_SECONDS,
             # Not said on /health: whoever reads the topic meets the same trouble and says it.
             on_failure=lambda error: log.debug("the topic cannot be asked after: %s", error),
         )

@@ -4,6 +4,7 @@ import pytest
 
 from fake_kafka import ORIGIN, FakeIdentity
 from kafka_records import Clock
+from trailhouse.consumer.membership import topic_check
 from trailhouse.consumer.membership.topic_check import (
     SETTINGS_EVERY_SECONDS,
     TopicCheck,
@@ -80,8 +81,9 @@ def test_each_look_is_a_new_connection_and_may_fail() -> None:
         scene.check.look()
 
 
-def test_in_the_background_a_failure_is_no_answer() -> None:
+def test_in_the_background_a_failure_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor is it said on /health: whoever reads the topic says it."""
+    monkeypatch.setattr(topic_check, "FIRST_AFTER_SECONDS", 0.0)
     scene = Scene()
     before = scene.health.report()
     scene.kafka.raising = BrokerUnavailableError("away")
