@@ -1,6 +1,6 @@
 """Find the rows that contradict their own record, over all sessions and without Kafka.
 
-ClickHouse hashes every record and reads it as JSON; the few rows that it doubts come here and are
+ClickHouse hashes every record and reads it as JSON; the few rows that it suspects come here and are
 derived again by the worker's own code, which decides. What is established of each row:
 
 1. `record_key` is the first half of the SHA-256 of `record`.
@@ -57,7 +57,7 @@ def _whole(name: str) -> str:
     return f"{name} IS DISTINCT FROM coalesce(said.data.{name}, said.data.token_usage.{name})"
 
 
-# Where ClickHouse reads JSON otherwise than we do it doubts a row too many; the row is looked at here.
+# Where ClickHouse reads JSON otherwise than we do it suspects a row too many; the row is looked at here.
 # Added up and not joined by OR: that is evaluated lazily, which copies what was read of the JSON again and
 # again and makes it 15 times slower.
 _DOUBTS = " + ".join(f"({doubt})" for doubt in (
@@ -92,8 +92,8 @@ class HashCheck(msgspec.Struct, frozen=True, kw_only=True):
     named: tuple[Contradiction, ...]
 
 
-class _Doubted(NamedTuple):
-    """A row that ClickHouse doubts: its place, its record where it is worth a look, its columns."""
+class _Suspect(NamedTuple):
+    """A row that ClickHouse suspects: its place, its record where it is worth a look, its columns."""
 
     partition: int
     offset: int
@@ -118,8 +118,8 @@ def check_hashes(
     found = Found()
     for number, (first, until) in enumerate(slices, 1):
         report(f"hashing the records of {rows} rows: part {number} of {len(slices)}")
-        for doubted in _doubted(storage, first, until):
-            if (contradiction := _judged(doubted)) is not None:
+        for suspect in _suspects(storage, first, until):
+            if (contradiction := _judged(suspect)) is not None:
                 found.add(contradiction)
     return HashCheck(rows=rows, contradictions=found.count, named=tuple(found.named))
 
@@ -134,8 +134,8 @@ def _slices(storage: ClickHouse, wanted: int) -> list[tuple[str, str | None]]:
     return list(zip(["", *borders], [*borders, None], strict=True))
 
 
-def _doubted(storage: ClickHouse, first: str, until: str | None) -> Iterator[_Doubted]:
-    """Yield the doubted rows of the sessions from *first* to below *until*, some at a time."""
+def _suspects(storage: ClickHouse, first: str, until: str | None) -> Iterator[_Suspect]:
+    """Yield the suspect rows of the sessions from *first* to below *until*, some at a time."""
     end = "" if until is None else "AND session_id < unhex({until:String})"
     values: dict[str, Any] = {"first": first} | ({} if until is None else {"until": until})
     after: Sequence[Any] | None = None
@@ -158,7 +158,7 @@ def _doubted(storage: ClickHouse, first: str, until: str | None) -> Iterator[_Do
         ).rows
         width = len(rows[0]) - len(_PAGE) if rows else 0
         for partition, offset, is_altered, is_large, record, *rest in (row[:width] for row in rows):
-            yield _Doubted(partition, offset, bool(is_altered), bool(is_large), record, tuple(rest))
+            yield _Suspect(partition, offset, bool(is_altered), bool(is_large), record, tuple(rest))
         if len(rows) < DOUBTED_PER_QUERY:
             return
         after = rows[-1][width:]
@@ -167,32 +167,32 @@ def _doubted(storage: ClickHouse, first: str, until: str | None) -> Iterator[_Do
         values["first"] = after[0]
 
 
-def _judged(doubted: _Doubted) -> Contradiction | None:
-    if doubted.is_altered:
-        return _contradiction(doubted, "altered", (), "its record contradicts its hash")
-    if doubted.is_large:
-        return _contradiction(doubted, "forged", (), "its record is larger than any event")
-    [expected] = derived([doubted.record])
+def _judged(suspect: _Suspect) -> Contradiction | None:
+    if suspect.is_altered:
+        return _contradiction(suspect, "altered", (), "its record contradicts its hash")
+    if suspect.is_large:
+        return _contradiction(suspect, "forged", (), "its record is larger than any event")
+    [expected] = derived([suspect.record])
     if expected is None:
-        return _contradiction(doubted, "forged", (), "its record is not an event")
-    if not (names := differences(doubted.columns, expected)):
+        return _contradiction(suspect, "forged", (), "its record is not an event")
+    if not (names := differences(suspect.columns, expected)):
         return None
     why = f"its record contradicts {', '.join(names)}"
-    return _contradiction(doubted, "forged", names, why)
+    return _contradiction(suspect, "forged", names, why)
 
 
 def _contradiction(
-    doubted: _Doubted, kind: Any, columns: tuple[str, ...], why: str
+    suspect: _Suspect, kind: Any, columns: tuple[str, ...], why: str
 ) -> Contradiction:
-    claims = dict(zip(DERIVED_COLUMNS, doubted.columns, strict=True))
+    claims = dict(zip(DERIVED_COLUMNS, suspect.columns, strict=True))
     return Contradiction(
         kind=kind,
-        partition=doubted.partition,
-        first_offset=doubted.offset,
-        last_offset=doubted.offset,
+        partition=suspect.partition,
+        first_offset=suspect.offset,
+        last_offset=suspect.offset,
         session_id=claims["session_id"],
         event_id=claims["event_id"],
         columns=columns,
         why=why,
-        way_out=mend(doubted.partition, doubted.offset, is_row=True),
+        way_out=mend(suspect.partition, suspect.offset, is_row=True),
     )
