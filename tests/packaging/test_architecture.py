@@ -142,3 +142,11 @@ def test_every_room_is_in_the_picture() -> None:
     named = set(re.findall(r"^\| `([\w/]+)/` \| \S", TEXT, re.MULTILINE))
 
     assert named == packages
+
+
+def test_every_room_stands_in_a_layer() -> None:
+    """A new package of ours is given its place among the others."""
+    packages = {file.parent.name for file in ROOT.glob("*/trailhouse/*/__init__.py")}
+
+    assert packages == HEIGHTS.keys()
+    assert packages == set(ROOMS)
