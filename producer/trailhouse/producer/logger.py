@@ -21,7 +21,7 @@ from trailhouse.producer.delivery.dispatcher import Dispatcher
 from trailhouse.producer.receipt import DEFAULT_TIMEOUT_SECONDS, bounded
 from trailhouse.producer.run_events import RunEvents
 from trailhouse.producer.telemetry import handlers
-from trailhouse.schemas.draft import EventDraft, draft_of
+from trailhouse.schemas.draft import EventDraft, Processor, draft_of, processed
 from trailhouse.schemas.errors import DeliveryError, InvalidEventError
 from trailhouse.schemas.event import AuditEvent, unknown_field
 from trailhouse.schemas.event_type import EventType
@@ -29,7 +29,7 @@ from trailhouse.schemas.json_form import kind_of
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
     from trailhouse.producer.audit_switch import SwitchToken
@@ -37,8 +37,23 @@ if TYPE_CHECKING:
     from trailhouse.producer.stats import Stats
     from trailhouse.schemas.record import Actor
 
+CONTENT_PROCESSORS: tuple[Processor, ...] = ()
+"""What each event goes through once it is stamped, admitted and complete, before it is encoded; but one that is
+emitted as it is. What is to change or withhold contents stands here: one more is one more in this line."""
 NOT_GIVEN: Any = None
 """Stands for a `session_id` that is bound, or was forgotten and is refused like any other wrong one."""
+
+
+def _writer(
+    dispatcher: Dispatcher, processors: Sequence[Processor]
+) -> Callable[[EventDraft], Receipt | None]:
+    """Return what writes a draft that is complete; no method, which would keep its logger alive."""
+
+    def write(draft: EventDraft) -> Receipt | None:
+        complete = processed(draft, processors)
+        return None if complete is None else dispatcher.log(complete)
+
+    return write
 
 
 class AuditLogger(RunEvents, AsyncCalls):
@@ -74,8 +89,13 @@ class AuditLogger(RunEvents, AsyncCalls):
         self._layers: Layers[Bound] = Layers("trailhouse_context")
         self._dispatcher = self._make_dispatcher(self._config)
         self._is_on = self._config.enabled
-        self._switches = Switches(is_on=self._is_on, write=self._dispatcher.log)
-        self._processors = (stamper(self._layers, self._stamps), self._switches.admit)
+        self._write_content = _writer(self._dispatcher, CONTENT_PROCESSORS)
+        self._switches = Switches(is_on=self._is_on, write=self._write_content)
+        self._processors = (
+            stamper(self._layers, self._stamps),
+            self._switches.admit,
+            *CONTENT_PROCESSORS,
+        )
         if self.is_enabled:
             self._dispatcher.prepare()
 
@@ -185,8 +205,8 @@ class AuditLogger(RunEvents, AsyncCalls):
     def _admit(self, draft: EventDraft) -> EventDraft | None:
         return self._switches.admit(draft)
 
-    def _write(self, draft: EventDraft) -> Receipt:
-        return self._dispatcher.log(draft)
+    def _write(self, draft: EventDraft) -> Receipt | None:
+        return self._write_content(draft)
 
     def log(
         self,

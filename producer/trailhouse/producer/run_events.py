@@ -130,5 +130,5 @@ class RunEvents(ABC):
         """Return *draft*, which is complete but for its content; None when it is not to be written."""
 
     @abstractmethod
-    def _write(self, draft: EventDraft) -> Receipt:
-        """Write an event that is complete."""
+    def _write(self, draft: EventDraft) -> Receipt | None:
+        """Write an event that is complete, unless a processor of contents holds it back."""

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, cast
 
+from trailhouse.schemas.draft import EventDraft
 from trailhouse.schemas.event import MAX_ID_CHARACTERS
 from trailhouse.schemas.event_type import is_type_name
 from trailhouse.schemas.json_form import is_a, is_text, json_object, kind_of, utc
@@ -57,6 +58,11 @@ def marked(fields: Mapping[str, Any]) -> dict[str, Any]:
     if marker.replaced:
         metadata[COUNT_KEY] = marker.replaced
     return kept | {"metadata": metadata}
+
+
+def mark_unencodable(draft: EventDraft) -> EventDraft:
+    """Return *draft* with a marker wherever a value breaks a rule: `marked`, as a processor."""
+    return EventDraft(**marked(draft.given()))
 
 
 class _Marker:

@@ -11,7 +11,7 @@ from trailhouse.producer.run_events import RunEvents
 from trailhouse.schemas.draft import EventDraft
 from trailhouse.schemas.errors import InvalidEventError, TrailhouseError
 from trailhouse.schemas.json_form import kind_of
-from trailhouse.schemas.unencodable import marked
+from trailhouse.schemas.unencodable import mark_unencodable
 
 if TYPE_CHECKING:
     from trailhouse.producer.context import Bound
@@ -48,13 +48,13 @@ class ReportedEvents(RunEvents):
     def _admit(self, draft: EventDraft) -> EventDraft | None:
         return self._logger._admit(draft)
 
-    def _write(self, draft: EventDraft) -> Receipt:
+    def _write(self, draft: EventDraft) -> Receipt | None:
         try:
             return self._logger._write(draft)
         except InvalidEventError:
             if not self._marks:
                 raise
-            return self._logger._write(EventDraft(**marked(draft.given())))
+            return self._logger._write(mark_unencodable(draft))
 
 
 def tell_unlogged(name: str, run: object, session: object, error: Exception) -> None:
