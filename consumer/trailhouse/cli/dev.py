@@ -165,6 +165,7 @@ def _folder(data_dir: Path | None) -> Generator[Path]:
     if data_dir is not None:
         yield data_dir
         return
+    # Around a command nothing is to be kept: the stack is as new each time.
     temporary = Path(tempfile.mkdtemp(prefix="trailhouse-"))
     try:
         yield temporary

@@ -53,7 +53,7 @@ def log(
 ) -> None:
     """Print a session's audit log, in the order it was appended.
 
-    A row that was altered in ClickHouse is marked, and is no record in the other formats. The exit
+    A row that was altered in ClickHouse is marked, and is left out of the other formats. The exit
     code is 1 then, and when nothing matches; what there is instead is said.
     """
     from trailhouse.cli.nothing_found import Asked

@@ -1,7 +1,7 @@
 """The entry point: runs a command, turns what goes wrong into one line and an exit code.
 
 Exit codes: 0, 1 for a failure, 2 for wrong use, 130 after Ctrl-C. A reader of our output that leaves,
-such as `head`, is no failure. This module imports nothing but
+such as `head`, is not a failure. This module imports nothing but
 the standard library and the error tree, since the script also exists where the extra `cli` is not
 installed.
 """

@@ -32,6 +32,7 @@ def explanation(
     session of this name is not told.
     """
     whose = "" if tenant is None else f" for tenant {tenant!r}"
+    # A reader of one tenant is not told whether another has such a session.
     if not outline.events:
         return [
             f"no events for session {session_id!r}{whose}",

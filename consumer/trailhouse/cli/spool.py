@@ -109,6 +109,7 @@ def drain(
     show_warnings()
     config = ProducerConfig()
     if spool_dir is not None:
+        # Replaced and not made anew: all else stays as the environment says it.
         config = msgspec.structs.replace(config, spool_dir=str(spool_dir))
     tell_step("send what is left")
     found = send(config, timeout_seconds=timeout_seconds, any_destination=any_destination)
@@ -146,6 +147,7 @@ def inspect(
     from trailhouse.producer.spool.root import folders
 
     root = _root(spool_dir)
+    # By the names that are there: what a caller types is never made into a path.
     chosen = [path for path in folders(root) if spool in {None, path.name}]
     if spool is not None and not chosen:
         raise typer.BadParameter(f"there is no spool {spool!r} in {root}")

@@ -30,6 +30,7 @@ def chosen(root: Path, names: Sequence[str] | None) -> list[SpoolStatus]:
             raise typer.BadParameter(
                 f"the logger of spool {name} is running: it sends what is in it"
             )
+    # A name that was given twice is dropped once.
     return [there[name] for name in dict.fromkeys(names)]
 
 

@@ -30,6 +30,7 @@ def status(format: FormatOption = Format.TABLE) -> None:
     else:
         for line in status_lines(found):
             say(line)
+    # For scripts: that a part is away must not look like a pipeline at rest.
     if found.problems:
         raise typer.Exit(1)
 

@@ -104,6 +104,7 @@ class DevStack:
         return self.data_dir / NETRC_FILE
 
     def __enter__(self) -> Self:
+        # Held for as long as the stack runs: two of them on one folder would destroy its data.
         self._folder.take()
         try:
             self._start()

@@ -173,6 +173,7 @@ class Supervisor:
 
     def _run(self) -> None:
         while True:
+            # Under the lock, so that nobody asks for a part after the last look at what is wanted.
             with self._changed:
                 if self._is_closing:
                     self._end_rest()
@@ -192,6 +193,7 @@ class Supervisor:
         process = kept.process
         if process is not None and (code := process.poll()) is not None:
             self._has_ended(kept, code)
+        # Whether it is wanted decides; why it is not there was said when it ended.
         elif process is None:
             self._tend_absent(kept)
         elif not kept.is_wanted:

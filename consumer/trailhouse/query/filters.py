@@ -126,7 +126,7 @@ def microseconds(moment: object, field: str) -> int:
     """Return the exact microseconds from 1970 UTC to *moment*, negative before.
 
     Raises:
-        QueryError: It is no datetime or has no time zone. Permanent.
+        QueryError: It is not a datetime, or has no time zone. Permanent.
     """
     if not isinstance(moment, dt.datetime):
         raise QueryError(f"{field}: must be a datetime with a time zone, got {_kind(moment)}")

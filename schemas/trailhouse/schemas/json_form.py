@@ -67,7 +67,7 @@ def json_object(value: object, field: str, refuse: Refuse = refuse) -> dict[str,
 
     Raises:
         InvalidEventError: Something in it has no plain form; names its path. Permanent. Not raised where
-            *refuse* gives something to stand in its place; a *value* that is no mapping is refused all the same.
+            *refuse* gives something to stand in its place; a *value* that is not a mapping is refused all the same.
     """
     if not is_a(value, Mapping):
         raise InvalidEventError(field, f"must be an object (a mapping), got {kind_of(value)}")
@@ -103,7 +103,7 @@ def utc(moment: object, field: str) -> dt.datetime:
     """Return *moment* in UTC.
 
     Raises:
-        InvalidEventError: It is no datetime, has no time zone, or lies outside the years 1 to 9999
+        InvalidEventError: It is not a datetime, has no time zone, or lies outside the years 1 to 9999
             in UTC. Permanent.
     """
     if type(moment) is dt.datetime and moment.tzinfo is dt.UTC:

@@ -74,6 +74,7 @@ def demonstrate(
             os.environ.update(stack.environment())
             _say(progress, "2/4 emit recorded runs and wait until they are stored")
             emitted, timing = _emit_and_wait()
+            # Where a test alters what was stored, to see that the comparison finds it.
             before_check()
             _say(progress, "3/4 read them back and compare, event by event")
             with AuditReader() as reader:
@@ -166,6 +167,7 @@ def _counted(counts: Mapping[str, int]) -> list[tuple[str, str]]:
 @contextmanager
 def _settings_of_its_own() -> Generator[None]:
     """Hide the caller's settings: the demo must never write to a cluster that somebody uses."""
+    # Also for the worker and the readers of the demo, which take their settings from the environment.
     hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(PREFIX)}
     try:
         yield

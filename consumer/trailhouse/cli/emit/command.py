@@ -90,6 +90,7 @@ def emit(
         say_json(outcome)
     else:
         _print(outcome, time.perf_counter() - began)
+    # All others were sent; the exit code says that not every line became an event.
     if outcome.refused_lines:
         raise typer.Exit(1)
 

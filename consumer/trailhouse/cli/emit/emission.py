@@ -73,6 +73,7 @@ class Emission:
                 if not self._pending:
                     raise
                 self._settle_oldest()
+        # None while auditing is off, which is refused before anything is read.
         if receipt is not None:
             self._pending.append(Sent(number, entry, receipt))
         return self.settle()

@@ -43,6 +43,7 @@ def say(line: str) -> None:
 
 def discard_output() -> None:
     """Let standard output lead nowhere: who read it has gone, and what is buffered must not fail at exit."""
+    # Of the descriptor and not of `sys.stdout`: Python writes what is buffered when it exits.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -82,6 +83,7 @@ def say_json(value: Any) -> None:
 
 def write_records(content: bytes) -> None:
     """Write records, which are JSON: exact to a file or a pipe, escaped on a terminal."""
+    # A record is whatever its producer made of it; on a terminal it must not steer anything.
     if sys.stdout.isatty():
         _write(printable_json(content.decode(errors="replace")))
         return

@@ -27,6 +27,7 @@ def subject(event: AuditEvent) -> str:
 
 def content(event: AuditEvent) -> str:
     """Return what was said, answered or asked; otherwise the rest of `data` as JSON."""
+    # The first of them that says something; which type of event it is does not matter.
     for name in _CONTENT_KEYS:
         value = event.data.get(name)
         if isinstance(value, str) and value:

@@ -65,6 +65,7 @@ def print_table(console: Console, columns: Sequence[str], rows: Sequence[Sequenc
     On a terminal the lines are cut to its width, and a column that has no room is named on standard
     error. Elsewhere every cell is complete.
     """
+    # Before widths are measured: an escape is wider than the character it stands for.
     safe_rows = [tuple(printable(cell) for cell in row) for row in rows]
     # A file or a pipe gets every cell whole: programs read it, and a width would be a guess.
     width = console.width if console.is_terminal else None
@@ -109,6 +110,7 @@ def fitted_widths(widths: Mapping[str, int], width: int) -> dict[str, int]:
         # The last column stays, whatever it is: a line without anything says less than one that is cut.
         if _excess(fitted, width) > 0 and name in fitted and len(fitted) > 1:
             del fitted[name]
+    # From the right: what stands to the left tells which line it is.
     for name in reversed(fitted):
         _narrow(fitted, name, _NARROWEST, width)
     _widen(fitted, widths, width)

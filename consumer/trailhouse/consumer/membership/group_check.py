@@ -62,6 +62,7 @@ class GroupCheck:
     ) -> None:
         self._ask_kafka = ask_kafka
         self._group_id = group_id
+        # Often enough that a partition's standstill is seen several times before the watchdog acts on it.
         self._every_seconds = min(
             LOOK_EVERY_SECONDS, watchdog_seconds / LOOKS_A_WATCHDOG or LOOK_EVERY_SECONDS
         )

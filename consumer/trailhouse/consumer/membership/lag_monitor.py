@@ -95,12 +95,14 @@ class LagMonitor:
         if now >= self._stalls_due_at_seconds:
             self._stalls_due_at_seconds = now + STALLS_EVERY_SECONDS
             self._note_stalls(now, in_hand)
+        # librdkafka complains of each connection; whether Kafka is away is only known by asking.
         if self._source.complaint is not None and now >= self._check_due_at_seconds:
             self._check_due_at_seconds = now + CHECK_SECONDS
             self._probe.start()
         elif is_reading and now >= self._lag_due_at_seconds:
             self._lag_due_at_seconds = now + LAG_EVERY_SECONDS
             self._note_lag(in_hand)
+        # While something is being stored, its outcome tells whether ClickHouse is there.
         elif is_idle and now >= self._probe_due_at_seconds:
             self._probe_due_at_seconds = now + CHECK_SECONDS
             self._inserter.probe()

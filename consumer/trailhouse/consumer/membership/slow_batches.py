@@ -124,6 +124,7 @@ class SlowBatchWatch:
                 )
 
     def _join(self, late: dict[int, int], next_offset: Callable[[int], int], now: float) -> None:
+        # Calm when nothing is late and each such batch has been read to its end.
         is_calm = not late and all(next_offset(number) > end for number, end in self._ends.items())
         if not is_calm:
             self._calm_since_seconds = now

@@ -121,6 +121,7 @@ class BackgroundQuery(Generic[Answer]):
             if self._retry is None:
                 raise
         finally:
+            # Whatever ended it: nobody may wait for an answer that does not come any more.
             self._done.set()
 
     def _ask_once(self) -> float | None:
@@ -131,6 +132,7 @@ class BackgroundQuery(Generic[Answer]):
             if not self._stopped.is_set():
                 self._on_failure(error)
             return self._every_seconds if self._retry is None else self._retry.next_seconds()
+        # The next failure is a new one, and is asked about again soon.
         if self._retry is not None:
             self._retry.reset()
         self._last = answer, self._clock()

@@ -40,6 +40,7 @@ class Health:
         with self._lock:
             reasons = dict(self._reasons)
             warnings = dict(self._warnings)
+        # A warning is not a reason to be started anew: it would be there again.
         ready = "degraded" if warnings else "ready"
         return {
             "status": "not ready" if any(reasons.values()) else ready,
