@@ -71,6 +71,8 @@ def uses(tree: ast.AST) -> Iterator[tuple[int, str]]:
                 args=[_, ast.Constant(value=str(name)), *_],
             ) if is_private(name):
                 yield node.lineno, name
+            case _:
+                pass
 
 
 def places(tree: ast.AST) -> Iterator[str]:
@@ -79,6 +81,8 @@ def places(tree: ast.AST) -> Iterator[str]:
         match node:
             case ast.Constant(value=str(text)) if re.fullmatch(r"trailhouse[\w.]*:[\w.]*\w", text):
                 yield text
+            case _:
+                pass
 
 
 def test_no_test_uses_a_private_name() -> None:
