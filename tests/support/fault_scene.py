@@ -16,6 +16,7 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 import mechanisms
+import weakened_tables
 from cluster import Cluster
 from faulty_programs import Failpoint, at, program
 from load_program import Options
@@ -98,7 +99,7 @@ class Scene:
         """Start a worker with *failpoints*, after *body*; settings such as ``worker_batch_rows=10``."""
         text = program(f"{body}\n{RUN_SMALL}", failpoints, consumer_options)
         worker = self.place.start(
-            text, **({"worker_batch_rows": 200} | settings | mechanisms.worker_settings())
+            text, **({"worker_batch_rows": 200} | settings | mechanisms.settings("worker"))
         )
         self.oracle.pids.add(worker.process.pid)
         return worker
@@ -151,7 +152,7 @@ class Scene:
             "kafka_topic": self.kafka.topic,
             "producer_spool_dir": self.spools,
         }
-        wanted = named | settings | mechanisms.producer_settings()
+        wanted = named | settings | mechanisms.settings("producer")
         kept = {
             name: value for name, value in os.environ.items() if not name.startswith("TRAILHOUSE_")
         }
@@ -266,7 +267,7 @@ def scene(kafka: KafkaConfig, database: ClickHouseConfig, folder: Path) -> Gener
     """Return a scene under the oracle's eyes; its processes are gone after the block."""
     cwd = folder / "cwd"
     cwd.mkdir()
-    mechanisms.prepare_database(database)
+    weakened_tables.prepare_database(database)
     with Oracle(kafka, database, f"{kafka.topic}-group", folder) as oracle:
         stage = Scene(kafka, database, cwd, oracle)
         try:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from faulty_programs import replace
-from trailhouse.store import ClickHouse, ClickHouseConfig
 
 VARIABLE = "FAULTS_WITHOUT"
 Patch = Callable[[], None]
@@ -392,44 +391,8 @@ def switch_off_what_is_told() -> None:
         MECHANISMS[name].patch()
 
 
-def _settings(section: str) -> dict[str, object]:
+def settings(section: str) -> dict[str, object]:
+    """Return the settings of a *section*, producer or worker, that switch the mechanism off."""
     name = without()
     found = MECHANISMS[name].settings if name else {}
-    return {key: value for key, value in found.items() if key.startswith(section)}
-
-
-def producer_settings() -> dict[str, object]:
-    """Return the producer's settings that switch the mechanism off."""
-    return _settings("producer_")
-
-
-def worker_settings() -> dict[str, object]:
-    """Return the worker's settings that switch the mechanism off."""
-    return _settings("worker_")
-
-
-def prepare_database(database: ClickHouseConfig) -> None:
-    """Switch the mechanism off in the database, if it is one of the tables."""
-    name = without()
-    with ClickHouse(database) as clickhouse:
-        if name == "final_view":
-            clickhouse.command(
-                "CREATE OR REPLACE VIEW events AS SELECT * REPLACE (event_id AS event_id), occurred_at FROM event_log"
-            )
-        elif name in _TABLE_CHANGES:
-            ((text,),) = clickhouse.query("SHOW CREATE TABLE event_log").rows
-            old, new = _TABLE_CHANGES[name]
-            assert old in text, f"expected {old!r} in {text}"
-            clickhouse.command("DROP TABLE event_log")
-            clickhouse.command(str(text).replace(old, new))
-
-
-_KEY = "(session_id, tenant_id, occurred_us, event_id, record_key)"
-_TABLE_CHANGES = {
-    "hash_in_key": (f"ORDER BY {_KEY}", "ORDER BY (session_id, tenant_id, occurred_us, event_id)"),
-    "coordinates_out_of_key": (
-        f"ORDER BY {_KEY}",
-        "ORDER BY (session_id, tenant_id, occurred_us, event_id, record_key, kafka_partition, kafka_offset)",
-    ),
-    "first_write_wins": ("ReplacingMergeTree(ver)", "ReplacingMergeTree"),
-}
+    return {key: value for key, value in found.items() if key.startswith(f"{section}_")}
