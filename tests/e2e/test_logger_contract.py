@@ -3,11 +3,13 @@
 Where each event went is asked of the topic for the one and of `records` for the other; all else is the same.
 """
 
+import ast
 import asyncio
 import datetime as dt
 import uuid
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -167,4 +169,56 @@ def test_counters_and_the_end(subject: Subject) -> None:
         audit.log("a", session_id="s")
     with pytest.raises(ProducerClosedError):
         asyncio.run(audit.alog("a", session_id="s"))
+    asyncio.run(audit.aclose())
     assert len(subject.records()) == 3
+
+
+HELD = {
+    "aclose": "test_counters_and_the_end", "aflush": "test_receipts", "alog": "test_receipts",
+    "attach_telemetry_handlers": "test_off_and_telemetry", "bind": "test_every_kind_of_call",
+    "close": "test_counters_and_the_end", "context": "test_what_is_bound_and_switched_is_seen",
+    "detach_telemetry_handlers": "test_what_is_bound_and_switched_is_seen", "disabled": "test_off_and_telemetry",
+    "emit": "test_every_kind_of_call", "enabled": "test_what_is_bound_and_switched_is_seen",
+    "flush": "events", "is_enabled": "test_what_is_bound_and_switched_is_seen", "log": "test_every_kind_of_call",
+    "log_error": "test_every_kind_of_call", "log_run_cancelled": "test_what_is_bound_and_switched_is_seen",
+    "log_run_completed": "test_every_kind_of_call", "log_run_failed": "test_what_is_bound_and_switched_is_seen",
+    "log_run_started": "test_every_kind_of_call", "log_usage_metrics": "test_every_kind_of_call",
+    "reset_enabled": "test_what_is_bound_and_switched_is_seen",
+    "set_enabled": "test_what_is_bound_and_switched_is_seen", "stats": "test_counters_and_the_end",
+}  # fmt: skip
+"""Each public name of a logger, and which test of this suite uses it of both kinds."""
+
+
+def test_what_is_bound_and_switched_is_seen(subject: Subject) -> None:
+    """Context and switch say what holds here; a run's other ends are logged, and what is detached logs no more."""
+    audit = subject.audit
+    audit.attach_telemetry_handlers()
+    audit.detach_telemetry_handlers()
+    with audit.bind(session=SESSION, run=RUN), telemetry.span(RUN, SESSION):
+        assert (audit.context.session_id, audit.context.run_id) == ("s1", "r1")
+        token = audit.set_enabled(False)
+        states = [audit.is_enabled]
+        with audit.enabled():
+            states.append(audit.is_enabled)
+            audit.log_run_failed(error=ValueError("v"))
+        audit.reset_enabled(token)
+        audit.log_run_cancelled()
+    types = [event.type for event in subject.events()]
+
+    assert states == [False, True]
+    assert [each for each in types if each.startswith("run_")] == ["run_failed", "run_cancelled"]
+
+
+def test_this_suite_holds_every_public_name() -> None:
+    """A new method is tested of both kinds, or the fake would part from the real one unseen."""
+    public = {
+        name for kind in AuditLogger.__mro__ for name in vars(kind) if not name.startswith("_")
+    }
+    assert public == set(HELD)
+    tree = ast.parse(Path(__file__).read_text(encoding="utf-8"))
+    used = {
+        node.name: {each.attr for each in ast.walk(node) if isinstance(each, ast.Attribute)}
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+    }
+    assert [name for name, test in HELD.items() if name not in used[test]] == []

@@ -18,7 +18,7 @@ def compare(emitted: Iterable[AuditEvent], read: Iterable[AuditEvent]) -> None:
         ComparisonError: Names the session, the event and what differs. Permanent.
     """
     before, after = _by_session(emitted), _by_session(read)
-    for session_id in [*before, *(after.keys() - before.keys())]:
+    for session_id in [*before, *(after.keys() - before.keys())]:  # 1
         _compare_session(session_id, before.get(session_id, []), after.get(session_id, []))
 
 
@@ -28,17 +28,18 @@ def _compare_session(
     known = {event.event_id: event for event in before}
     seen: set[str] = set()
     for event in after:
-        if event.event_id not in known:
+        if event.event_id not in known:  # 2
             raise _difference(session_id, event.event_id, "is in the log and was never emitted")
+        # 4
         if event != known[event.event_id] or event.record != known[event.event_id].record:
             raise _difference(session_id, event.event_id, _alteration(known[event.event_id], event))
-        if event.event_id in seen:
+        if event.event_id in seen:  # 2
             raise _difference(session_id, event.event_id, "is in the log twice")
         seen.add(event.event_id)
     for position, event in enumerate(before):
-        if event.event_id not in seen:
+        if event.event_id not in seen:  # 2
             raise _difference(session_id, event.event_id, "is missing from the log")
-        if after[position].event_id != event.event_id:
+        if after[position].event_id != event.event_id:  # 3
             raise _difference(
                 session_id,
                 event.event_id,

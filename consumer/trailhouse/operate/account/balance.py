@@ -85,6 +85,12 @@ def account(
 ) -> Account:
     """Say where every numbered event is, and name those that are nowhere.
 
+    1. Each number that a producer has given is in a table, in Kafka uncommitted, or in a spool; else it is a hole.
+    2. A hole is one only if it is seen at each of several looks: an event may be between two places.
+    3. Each hole is named, with what stands beside it; of too many, how many are not.
+    4. A hole that Kafka's expired records explain is told from one that nothing explains.
+    5. What has no number, and so cannot be missed, is counted.
+
     What seems to be missing is looked for again, since an event may be between two places. A session
     shares its producers' numbers with others: a number counts as its own when it lies beside one.
 
@@ -113,19 +119,19 @@ def account(
                 storage, gaps, reader, lambda: admin.lag(group_id), spooled, wanted, report, limits
             )
 
-        found = another(None)
+        found = another(None)  # 1
         # An event that is logged meanwhile must not count as missing on its way.
         limits = {name: each.within.last for name, each in found.items()}
         for _ in range(SNAPSHOTS - 1):
-            # Nothing seems to be missing, so nothing needs a second look.
+            # 2. Nothing seems to be missing, so nothing needs a second look.
             if all(each.is_complete for each in found.values()):
                 break
             report("looking again for what was not found")
             threading.Event().wait(settle_seconds)
             found = another(limits)
-    beside, incomplete = _named(storage, found, wanted)
+    beside, incomplete = _named(storage, found, wanted)  # 3
     plausible = [each for each in beside if not each[0].is_implausible]
-    windows = (
+    windows = (  # 4
         expired_windows(storage, origin, admin.lag(group_id), wanted.since) if incomplete else []
     )
     named = explained(plausible, windows)
@@ -133,7 +139,7 @@ def account(
     # What is left of the offsets that expired explains holes that are not named, whose times nobody asked for.
     unnamed = sum(each.unnamed for each in incomplete)
     expired_unnamed = min(unnamed, sum(window.records for window in windows))
-    without_number = unnumbered(storage, wanted.since, wanted.session_id)
+    without_number = unnumbered(storage, wanted.since, wanted.session_id)  # 5
     return _balance(found, named, incomplete, expired_unnamed, without_number, wanted)
 
 

@@ -89,6 +89,13 @@ def reconcile(
 ) -> Reconciliation:
     """Compare everything that *group_id* has committed with what is stored; nothing is changed.
 
+    1. Each offset that is committed and still in Kafka has a row, or its record is stored from another offset.
+    2. Each offset that has a row is in a batch of the ledger.
+    3. No record expired in Kafka before it was stored.
+    4. Neither the group's offsets nor the ledger goes beyond the end of Kafka's log.
+    5. No earlier topic of this name is in the ledger, whose records cannot be compared any more.
+    6. With *is_deep*, each record's bytes are those of its row: what `deep` establishes.
+
     A worker may run meanwhile: the committed offsets are asked for first, and what is below them
     must be there. It costs ClickHouse one pass over two small columns, and Kafka the records of
     those offsets that have no row of their own.
@@ -118,7 +125,7 @@ def reconcile(
         found = comparison.result(group_id)
         if not is_deep:
             return found
-        deep = DeepComparison(storage, origin, reader, report)
+        deep = DeepComparison(storage, origin, reader, report)  # 6
         ends = {mark.partition: mark.end_offset for mark in marks}
         others = ends.keys() - {mark.partition for mark in wanted}
         deep.find_strangers(ends, lambda: list(admin.lag(group_id)), others)
@@ -168,13 +175,13 @@ class _Comparison:
         self._report("counting the stored offsets")
         present = held(self._storage, self._origin, checked)
         absent = {number: Ranges([within]) - present[number] for number, within in checked.items()}
-        missing = self.missing = self._missing(absent, ledger)
+        missing = self.missing = self._missing(absent, ledger)  # 1
         for number, within in checked.items():
-            self._note_unledgered(number, present[number] & Ranges([within]), ledger[number])
-        self._note_expired(ledger)
+            self._note_unledgered(number, present[number] & Ranges([within]), ledger[number])  # 2
+        self._note_expired(ledger)  # 3
         for mark in self._marks:
-            self._note_positions(mark, ledger[mark.partition])
-        self._note_other_topics()
+            self._note_positions(mark, ledger[mark.partition])  # 4
+        self._note_other_topics()  # 5
         if all(mark.committed_offset is None for mark in self._marks):
             self._notes.append(
                 f"the group {group_id} has committed nothing, so nothing was compared"
