@@ -30,6 +30,8 @@ def used() -> list[tuple[str, str, bool]]:
                 found.append((name, "gauge", True))
             case ast.Call(func=ast.Name(id="_named"), args=[ast.Constant(value=str(name))]):
                 found.append((name, "counter", True))
+            case _:
+                pass
     return found
 
 
