@@ -37,7 +37,7 @@ def texts() -> list[str]:
 
 
 def imported(program: str) -> Iterator[tuple[str, str]]:
-    """Return each name of ours that *program* imports, with its module."""
+    """Return each public name of ours that *program* imports, with its module; private ones are forbidden."""
     for line in program.replace(";", "\n").splitlines():
         try:
             statements = ast.parse(line.strip()).body
@@ -47,7 +47,8 @@ def imported(program: str) -> Iterator[tuple[str, str]]:
             if isinstance(statement, ast.ImportFrom) and str(statement.module).startswith(
                 "trailhouse"
             ):
-                yield from ((str(statement.module), alias.name) for alias in statement.names)
+                names = [each.name for each in statement.names if not each.name.startswith("_")]
+                yield from ((str(statement.module), name) for name in names)
 
 
 def found(place: str) -> object:
