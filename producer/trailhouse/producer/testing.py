@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from trailhouse.producer.config import ProducerConfig
-from trailhouse.producer.delivery.dispatcher import Dispatcher, Incarnation
+from trailhouse.producer.delivery.dispatcher import Dispatcher, ProcessState
 from trailhouse.producer.delivery.send_queue import SendQueue
 from trailhouse.producer.logger import AuditLogger
 from trailhouse.producer.spool.queued_event import Delivery
@@ -180,7 +180,7 @@ class _InMemoryDispatcher(Dispatcher):
     def _make_queue(self) -> SendQueue:
         return _InMemorySendQueue(self._config.queue_events, self._config.queue_bytes)
 
-    def _start(self, here: Incarnation) -> None:
+    def _start(self, here: ProcessState) -> None:
         """Start nothing: there is nobody to send to."""
 
     def log(self, draft: EventDraft) -> Receipt:

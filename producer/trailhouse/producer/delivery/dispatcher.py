@@ -41,14 +41,14 @@ if TYPE_CHECKING:
 
     Made = tuple[str, bytes, bytes, Any, int]
     """Id, key and record of an event; what makes the same again; and by how much `seq` grows."""
-    Make = Callable[["Incarnation", Any, int], Made]
+    Make = Callable[["ProcessState", Any, int], Made]
 
 log = logging.getLogger(__name__)
 
 OFF_TIMEOUT_SECONDS = 1.0
 
 
-class Incarnation:
+class ProcessState:
     """What a dispatcher is in one process: a forked child has another, and never a part of its parent's."""
 
     def __init__(self, queue: SendQueue) -> None:
@@ -73,7 +73,7 @@ class Dispatcher:
         self._service = config.service or default_service()
         self._host = socket.gethostname()
         self._unlogged = 0
-        self._here = Incarnation(self._make_queue())
+        self._here = ProcessState(self._make_queue())
         process_hooks.register(self)
 
     def _make_queue(self) -> SendQueue:
@@ -145,7 +145,7 @@ class Dispatcher:
         # A signal handler has forked, and left to the parent what this was about; or the spool was removed.
         return self._deliver(make, what)
 
-    def _append_when_there_is_room(self, here: Incarnation, make: Make, what: object) -> Receipt:
+    def _append_when_there_is_room(self, here: ProcessState, make: Make, what: object) -> Receipt:
         """Try again for as long as the disk may still get space."""
         deadline_seconds = self._clock.monotonic_seconds() + self._config.queue_timeout_seconds
         while True:
@@ -157,7 +157,7 @@ class Dispatcher:
                 if is_over:
                     raise
 
-    def _append(self, here: Incarnation, make: Make, what: Any) -> Receipt:
+    def _append(self, here: ProcessState, make: Make, what: Any) -> Receipt:
         """Append *what* to the journal; anew with the next `seq` when a signal handler was faster."""
         queue = here.queue
         journal = queue.open_journal
@@ -189,7 +189,7 @@ class Dispatcher:
             # An exception that somebody keeps holds this frame, and an entry holds all that come after it.
             newest = None
 
-    def _encoded(self, here: Incarnation, draft: EventDraft, seq: int) -> Made:
+    def _encoded(self, here: ProcessState, draft: EventDraft, seq: int) -> Made:
         source = Source(
             host=self._host,
             pid=here.pid,
@@ -205,7 +205,7 @@ class Dispatcher:
         event_id, record = new
         return event_id, draft.session_id.encode(), record, draft, 1
 
-    def _start(self, here: Incarnation) -> None:
+    def _start(self, here: ProcessState) -> None:
         """Have the sender run. Whatever interrupts this, or calls it in between, there is one that serves."""
         senders = here.senders
         if not senders:
@@ -278,8 +278,8 @@ class Dispatcher:
             process_hooks.abandon(sender)
         before.queue.abandon()
         self._unlogged = 0
-        self._here = Incarnation(self._make_queue())
+        self._here = ProcessState(self._make_queue())
 
 
-def _as_it_is(_here: Incarnation, event: AuditEvent, _seq: int) -> Made:
+def _as_it_is(_here: ProcessState, event: AuditEvent, _seq: int) -> Made:
     return event.event_id, key_of(event), event.record, event, 0

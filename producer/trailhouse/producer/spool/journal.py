@@ -44,10 +44,10 @@ class Entry(msgspec.Struct, eq=False):
     end: int = 0
     file: OpenFile | None = None
     content: bytes | None = None
-    followers: list[Entry | Fate | Seal] = msgspec.field(default_factory=list)
+    followers: list[Entry | Outcome | Seal] = msgspec.field(default_factory=list)
 
 
-class Fate:
+class Outcome:
     """Decides about *entry*, once: it is complete, or void as if it had never been published."""
 
     __slots__ = ("entry", "is_void")
@@ -67,12 +67,12 @@ def following(entry: Entry) -> Entry | Seal | None:
     void: set[int] = set()
     decided: set[int] = set()
     for each in followers:
-        if isinstance(each, Fate) and id(each.entry) not in decided:
+        if isinstance(each, Outcome) and id(each.entry) not in decided:
             decided.add(id(each.entry))
             if each.is_void:
                 void.add(id(each.entry))
     return next(
-        (each for each in followers if not isinstance(each, Fate) and id(each) not in void), None
+        (each for each in followers if not isinstance(each, Outcome) and id(each) not in void), None
     )
 
 
@@ -132,7 +132,7 @@ class Journal:
 
     def _help(self, before: Entry, entry: Entry) -> None:
         self.complete(entry)
-        before.followers.append(Fate(entry, is_void=False))
+        before.followers.append(Outcome(entry, is_void=False))
         self._newest = entry
 
     def append(
@@ -164,12 +164,12 @@ class Journal:
         followers = newest.followers
         followers.append(entry)
         if followers[0] is not entry and following(newest) is not entry:
-            followers.append(Fate(entry, is_void=True))
+            followers.append(Outcome(entry, is_void=True))
             return False
         try:
             self.complete(entry)
         except OSError:
-            followers.append(Fate(entry, is_void=True))
+            followers.append(Outcome(entry, is_void=True))
             if following(newest) is not entry:
                 raise
             # A signal handler's call has completed it before it was void.
@@ -212,4 +212,4 @@ class Journal:
                 try:
                     self._help(entry, after)
                 except OSError:
-                    entry.followers.append(Fate(after, is_void=True))
+                    entry.followers.append(Outcome(after, is_void=True))
