@@ -23,9 +23,9 @@ def wait_for_room(queue: SendQueue, timeout_seconds: float) -> None:
     """
     if queue.is_closed:
         raise ProducerClosedError(CLOSED)
-    if queue.has_room:
+    if queue.has_room():
         return
-    if not queue.lock.wait_for(lambda: queue.has_room or queue.is_closed, timeout_seconds):
+    if not queue.lock.wait_for(lambda: queue.has_room() or queue.is_closed, timeout_seconds):
         queue.queue_full_total += 1
         raise _no_room(queue, timeout_seconds) from queue.trouble
     wait_for_room(queue, 0)

@@ -110,7 +110,7 @@ class Dispatcher:
         here = self._here
         queue = here.queue
         with queue.mutex:
-            if not queue.has_room:
+            if not queue.has_room():
                 return None
             try:
                 return self._append(here, self._encoded, draft)
@@ -131,7 +131,7 @@ class Dispatcher:
         queue = here.queue
         try:
             with queue.mutex:
-                if not queue.has_room:
+                if not queue.has_room():
                     wait_for_room(queue, self._config.queue_timeout_seconds)
                 try:
                     return self._append(here, make, what)
@@ -160,7 +160,7 @@ class Dispatcher:
     def _append(self, here: ProcessState, make: Make, what: Any) -> Receipt:
         """Append *what* to the journal; anew with the next `seq` when a signal handler was faster."""
         queue = here.queue
-        journal = queue.open_journal
+        journal = queue.journal_if_open()
         newest: Entry | None = None
         try:
             while True:

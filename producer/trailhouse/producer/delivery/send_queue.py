@@ -77,8 +77,7 @@ class SendQueue:
         if self._on_disk is not None:
             self._on_disk.forget()
 
-    @property
-    def open_journal(self) -> Journal | None:
+    def journal_if_open(self) -> Journal | None:
         """What callers log to; None when the spool is not made yet, or the logger is closed."""
         if (spools := self._spools) is None:
             return self._memory
@@ -110,14 +109,13 @@ class SendQueue:
             and self._bytes + self._arrived_bytes < self._max_bytes
         )
 
-    @property
     def has_room(self) -> bool:
         """Whether `wait_for_room` would return at once."""
         if self.is_closed:
             return False
         if (spools := self._spools) is None:
             return self._has_room()
-        return not spools or ((spool := spools[0]) is not None and spool.has_room)
+        return not spools or ((spool := spools[0]) is not None and spool.has_room())
 
     def keeps_in_memory(self, number: int) -> bool:
         """Tell whether the event with *number*, the newest, is sent from memory; else it is read in its turn."""

@@ -81,7 +81,6 @@ class Spool(Journal):
         last = self._newest
         return (last.segment - self._first_segment) * self._segment_bytes + last.end
 
-    @property
     def has_room(self) -> bool:
         """Whether one more event may be added."""
         last = self._newest
