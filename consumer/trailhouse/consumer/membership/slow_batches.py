@@ -19,10 +19,14 @@ from trailhouse.schemas.kafka_config import KafkaConfig
 LOOK_EVERY_SECONDS = 0.1
 LONGEST_STEP_SECONDS = 0.2
 LATE_SECONDS = 0.3
+LATE_BESIDE_OTHERS_SECONDS = 5.0
+"""While others flow, a partition of a long backlog waits for its turn in librdkafka's queue: for a second or two."""
 FETCH_SECONDS = 5.0
 CALM_SECONDS = 10.0
 """So long after such a batch its partition is still read apart: another one may follow."""
-LARGE_BYTES = 33_554_432
+LARGE_BYTES = {"gzip": 33_554_432}
+LARGE_OF_A_QUICK_CODEC_BYTES = 536_870_912
+"""Gzip is opened at some hundred megabytes a second, and twice; the others within tenths of a second for that much."""
 MOST_OPENED = {"none": 1, "gzip": 1_032, "snappy": 22, "lz4": 255, "zstd": 16_384}
 """To how many bytes at most each codec opens one."""
 
@@ -75,7 +79,10 @@ class SlowBatchWatch:
             if number not in self._source.failing and (offset := next_offset(number)) < end
         }
         seconds = self._stalls.seconds(now, waiting, () if is_reading else waiting)
-        late = {number: waiting[number] for number, late in seconds.items() if late >= LATE_SECONDS}
+        # A connection that opens a batch brings nothing at all meanwhile; other brokers' may.
+        is_silent = all(late >= LATE_SECONDS for late in seconds.values())
+        late_seconds = LATE_SECONDS if is_silent else LATE_BESIDE_OTHERS_SECONDS
+        late = {number: waiting[number] for number, late in seconds.items() if late >= late_seconds}
         if self._look is None:
             self._ask(late)
         if self._source.is_parted:
@@ -135,4 +142,5 @@ class SlowBatchWatch:
 
 def may_be_large(batch: RawBatch) -> bool:
     """Whether *batch* may open to so much that it holds up whatever comes after it."""
-    return batch.size_bytes * MOST_OPENED.get(batch.codec, 1) > LARGE_BYTES
+    large_bytes = LARGE_BYTES.get(batch.codec, LARGE_OF_A_QUICK_CODEC_BYTES)
+    return batch.size_bytes * MOST_OPENED.get(batch.codec, 1) > large_bytes

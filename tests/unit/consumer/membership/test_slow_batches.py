@@ -10,6 +10,7 @@ from trailhouse.broker.batch_headers import RawBatch
 from trailhouse.consumer.membership import slow_batches
 from trailhouse.consumer.membership.slow_batches import (
     CALM_SECONDS,
+    LATE_BESIDE_OTHERS_SECONDS,
     LATE_SECONDS,
     SlowBatchWatch,
     may_be_large,
@@ -106,9 +107,10 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
     [
         ("gzip", 65_536, True),
         ("gzip", 30_000, False),
-        ("lz4", 200_000, True),
-        ("lz4", 100_000, False),
-        ("zstd", 9_000, True),
+        ("lz4", 3_000_000, True),
+        ("lz4", 1_000_000, False),
+        ("zstd", 40_000, True),
+        ("zstd", 9_000, False),
         ("snappy", 1_000_000, False),
         ("none", 8_000_000, False),
         ("unknown", 1_000_000, False),
@@ -117,7 +119,7 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
 def test_a_batch_may_be_large_by_its_codec_and_its_size(
     codec: str, size_bytes: int, *, is_large: bool
 ) -> None:
-    """What counts is to how much it can open at most."""
+    """What counts is to how much it can open at most, and how long that takes."""
     assert may_be_large(batch(codec, size_bytes)) == is_large
 
 
@@ -147,6 +149,20 @@ def test_what_is_late_for_another_reason_is_looked_at_once(scene: Scene) -> None
     scene.step(5.0)
     assert scene.asked == [{0: 5}]
     assert scene.source.parted == []
+
+
+def test_a_turn_that_is_long_in_coming_beside_others_is_no_hold(scene: Scene) -> None:
+    """In a long backlog one partition after the other comes: none is looked at while another flows, but in the end."""
+    scene.source.ends = {0: 7, 1: 1_000}
+    for offset in range(6, 30):
+        scene.read_to[1] = offset
+        scene.step(STEP_SECONDS)
+    assert scene.asked == [], "expected to wait while another partition is read"
+    for offset in range(30, 30 + int(LATE_BESIDE_OTHERS_SECONDS / STEP_SECONDS)):
+        scene.read_to[1] = offset
+        scene.step(STEP_SECONDS)
+    scene.answer()
+    assert scene.asked == [{0: 5}]
 
 
 def test_a_batch_that_came_meanwhile_holds_nobody_up(scene: Scene) -> None:
