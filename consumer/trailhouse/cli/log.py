@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trailhouse.cli.output.console import say, tell, write_records
-from trailhouse.cli.output.formats import EventFormat
+from trailhouse.cli.output.formats import EventFormat, one_line
 from trailhouse.cli.output.printable import counted
 from trailhouse.cli.times_and_offsets import SINCE_HELP, UNTIL_HELP
 from trailhouse.cli.times_and_offsets import since as since_of
@@ -130,7 +130,6 @@ def _print_table(events: Sequence["AuditEvent | AlteredEvent"]) -> None:
 
 
 def _write_lines(events: Sequence["AuditEvent"]) -> None:
-    from trailhouse.cli.emit.lines import one_line
 
     respelled = 0
     for event in events:

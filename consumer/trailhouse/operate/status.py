@@ -97,9 +97,9 @@ def kafka_state(config: KafkaConfig, group_id: str) -> KafkaState:
         members = admin.members(group_id)
     except BrokerRejectedError:
         members = None
-    foreign_members = [member for member in members or () if not member.is_worker]
+    unknown = [member for member in members or () if not member.is_worker]
     warnings = (
-        unknown_members(group_id, foreign_members),
+        unknown_members(group_id, unknown),
         None if topic is None else topic_settings(config, topic.options),
     )
     return KafkaState(

@@ -207,12 +207,3 @@ def _refuse_constant(_name: str) -> None:
 
 
 _parse = json.JSONDecoder(object_pairs_hook=_without_twins, parse_constant=_refuse_constant).decode
-
-
-def one_line(record: bytes) -> bytes:
-    """Return *record* without raw line breaks, which JSON allows between values alone.
-
-    Our encoder writes none, so this changes only records of other producers: same size, same
-    meaning, other bytes.
-    """
-    return record.replace(b"\n", b" ").replace(b"\r", b" ")

@@ -131,18 +131,18 @@ class GroupCheck:
             },
         )
         # They are assigned partitions that then nobody stores.
-        foreign_members = [member for member in view.members if not member.is_worker]
+        unknown = [member for member in view.members if not member.is_worker]
         self._metrics.group(
             lag_records={number: part.lag_records for number, part in parts.items()},
             stalled_seconds={number: stalled.get(number, 0.0) for number in parts},
             open_transaction_seconds={number: is_open.get(number, 0.0) for number in parts},
             members=len(view.members),
-            unknown_members=len(foreign_members),
+            unknown_members=len(unknown),
         )
         self._health.warn("group_unknown", view.refusal)
         self._health.warn("stalled_partition", stalled_partitions(stalled, parts, view.members))
         self._health.warn("open_transaction", open_transactions(is_open, parts))
-        self._health.warn("unknown_member", unknown_members(self._group_id, foreign_members))
+        self._health.warn("unknown_member", unknown_members(self._group_id, unknown))
         self._note_transactions(is_open, parts)
 
     def _note_transactions(

@@ -128,7 +128,7 @@ def reconcile(
         deep = DeepComparison(storage, origin, reader, report)  # 6
         ends = {mark.partition: mark.end_offset for mark in marks}
         others = ends.keys() - {mark.partition for mark in wanted}
-        deep.find_strangers(ends, lambda: list(admin.lag(group_id)), others)
+        deep.find_impossible_rows(ends, lambda: list(admin.lag(group_id)), others)
         result = deep.result(comparison.checked, comparison.missing)
         return msgspec.structs.replace(found, deep=result)
 

@@ -126,7 +126,7 @@ class DeepComparison:
             named=tuple(self._found.named),
         )
 
-    def find_strangers(
+    def find_impossible_rows(
         self,
         before: Mapping[int, int],
         ask_marks: Callable[[], list[PartitionLag]],

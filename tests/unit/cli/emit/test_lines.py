@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trailhouse.cli.emit.lines import Line, Stamp, event_from, one_line, read_blocks, this_process
+from trailhouse.cli.emit.lines import Line, Stamp, event_from, read_blocks, this_process
 from trailhouse.schemas.codec import decode
 from trailhouse.schemas.errors import EventTooLargeError, InvalidEventError
 
@@ -207,14 +207,6 @@ def test_integers_of_any_size_are_kept() -> None:
     number = 123_456_789_012_345_678_901_234_567_890
     event = event_from(line_of(MINIMAL | {"data": {"n": number}}), stamp())
     assert decode(event.record).data["n"] == number
-
-
-def test_a_record_with_line_breaks_becomes_one_line() -> None:
-    """A record written over several lines by another producer stays one line, and the same event."""
-    record = json.dumps(COMPLETE | {"data": {"text": "a\nb"}}, indent=1).encode()
-    line = one_line(record)
-    assert b"\n" not in line
-    assert json.loads(line) == json.loads(record)
 
 
 def test_a_line_that_is_too_large_takes_no_number() -> None:
