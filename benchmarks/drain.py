@@ -17,7 +17,7 @@ from benchmarks.machine import cpu_seconds, peak_resident_mb
 from benchmarks.plan import Plan
 from benchmarks.rounds import Rounds, interleaved
 from benchmarks.topics import fill
-from benchmarks.worker import DEADLINE_SECONDS, Pipe, Worker, new_place, wait_until, worker
+from benchmarks.worker import DEADLINE_SECONDS, Pipe, Stack, Worker, new_place, wait_until, worker
 from trailhouse.devstack import DevStack
 from trailhouse.store import ClickHouse
 
@@ -71,7 +71,7 @@ def measure(stack: DevStack, plan: Plan, say: Callable[[str], None]) -> dict[str
     }
 
 
-def drained(stack: DevStack, place: Pipe, events: int, workers: int = 1) -> dict[str, float]:
+def drained(stack: Stack, place: Pipe, events: int, workers: int = 1) -> dict[str, float]:
     """Have *workers* of ours drain the topic; check that all is there, and return what it took."""
     if workers == 1:
         with worker(stack, place) as one:

@@ -16,7 +16,7 @@ from benchmarks.environments import FOLDER, python_of
 from benchmarks.plan import Plan
 from benchmarks.records import RECORDED
 from benchmarks.rounds import Rounds, interleaved
-from benchmarks.worker import new_place
+from benchmarks.worker import Stack, new_place
 from trailhouse.devstack import DevStack
 
 EMITTERS = Path(__file__).parent / "emitters"
@@ -57,7 +57,7 @@ def measure(stack: DevStack, plan: Plan, say: Callable[[str], None]) -> dict[str
         for number, name in interleaved(
             list(CONTESTANTS), plan.rounds if mode == MODES[0] else plan.pick(1, 3)
         ):
-            values = _run(stack, CONTESTANTS[name], mode, events)
+            values = run_emitter(stack, CONTESTANTS[name], mode, events)
             modes[mode].add(number, name, values)
             say(f"emit, {mode}, round {number + 1}: {name} p50 {values['p50_us']:.1f} µs")
     return {
@@ -67,7 +67,8 @@ def measure(stack: DevStack, plan: Plan, say: Callable[[str], None]) -> dict[str
     }
 
 
-def _run(stack: DevStack, emitter: Emitter, mode: str, events: int) -> dict[str, float]:
+def run_emitter(stack: Stack, emitter: Emitter, mode: str, events: int) -> dict[str, float]:
+    """Have *emitter* log *events* in *mode*, twice, and return what it measured."""
     kafka = new_place(stack).kafka
     python = sys.executable if emitter.environment is None else str(python_of(emitter.environment))
     FOLDER.mkdir(exist_ok=True)

@@ -11,9 +11,8 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable, Generator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from trailhouse.devstack import DevStack
 from trailhouse.devstack.ports import free_port
 from trailhouse.operate.setup import apply_init
 from trailhouse.schemas import KafkaConfig
@@ -21,6 +20,14 @@ from trailhouse.store import ClickHouseConfig
 
 DEADLINE_SECONDS = 600.0
 LOOK_SECONDS = 0.02
+
+
+class Stack(Protocol):
+    """A Kafka and a ClickHouse that run."""
+
+    def environment(self) -> dict[str, str]:
+        """Return the settings by which they are reached."""
+        ...
 
 
 class Pipe(NamedTuple):
@@ -50,7 +57,7 @@ class Worker(NamedTuple):
         return float(values[0]) if values else 0.0
 
 
-def new_place(stack: DevStack, *, partitions: int = 12, topic: str | None = None) -> Pipe:
+def new_place(stack: Stack, *, partitions: int = 12, topic: str | None = None) -> Pipe:
     """Make a database and, unless *topic* is there already, a topic."""
     environment, name = stack.environment(), uuid.uuid4().hex[:8]
     place = Pipe(
@@ -71,7 +78,7 @@ def new_place(stack: DevStack, *, partitions: int = 12, topic: str | None = None
 
 
 @contextlib.contextmanager
-def worker(stack: DevStack, place: Pipe) -> Generator[Worker]:
+def worker(stack: Stack, place: Pipe) -> Generator[Worker]:
     """Run a worker, and end it by SIGTERM; workers of one place are one group."""
     port = free_port()
     environment = stack.environment() | {
