@@ -18,7 +18,7 @@ pytestmark = pytest.mark.cluster
 SECRET = "the-owner-s-secret"
 
 
-class AssignmentGuard(NamedTuple):
+class AttackedStack(NamedTuple):
     """A running ClickHouse of the dev stack, a secret file beside it, and a socket that counts callers."""
 
     server: Server
@@ -45,7 +45,7 @@ class AssignmentGuard(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Generator[AssignmentGuard]:
+def attacked(tmp_path_factory: pytest.TempPathFactory) -> Generator[AttackedStack]:
     """Return a stack whose SQL is attacked."""
     home, data_dir = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("stack") / "data"
     (home / "secret.csv").write_text(f"1,{SECRET}\n")
@@ -86,7 +86,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Generator[AssignmentGuar
         server.text("CREATE TABLE d.ep (a UInt64) ENGINE = ExecutablePool('script.sh', 'CSV')")
         upwards = "../" * 12 + str(script)
         server.text(f"CREATE TABLE d.ex (a UInt64) ENGINE = Executable('{upwards}', 'CSV')")
-        yield AssignmentGuard(server, home, data_dir, callers, listener.getsockname()[1])
+        yield AttackedStack(server, home, data_dir, callers, listener.getsockname()[1])
         listener.shutdown(socket.SHUT_RDWR)
 
 
@@ -196,19 +196,19 @@ MAY_ANSWER = (
 @pytest.mark.parametrize("sql", [line for line in ATTACKS.splitlines() if line])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_sql_reaches_no_file_no_address_and_no_program(
-    ground: AssignmentGuard, sql: str, method: str
+    attacked: AttackedStack, sql: str, method: str
 ) -> None:
     """Nothing is written, read, called or run outside ClickHouse's own data, and the answer is an error."""
-    before, callers = ground.files(), len(ground.callers)
+    before, callers = attacked.files(), len(attacked.callers)
 
-    reply = ground.attack(
+    reply = attacked.attack(
         sql.replace("\\n", "\n"), **({"readonly": "2"} if method == "GET" else {})
     )
 
-    assert ground.files() == before, "a file appeared, went, or was changed"
-    assert len(ground.callers) == callers, "a connection arrived"
+    assert attacked.files() == before, "a file appeared, went, or was changed"
+    assert len(attacked.callers) == callers, "a connection arrived"
     assert SECRET.encode() not in reply.body, "content leaked"
-    assert ground.server.text("SELECT a, b FROM d.t") == "1\tx\n", "content leaked into a table"
+    assert attacked.server.text("SELECT a, b FROM d.t") == "1\tx\n", "content leaked into a table"
     if not any(each in sql for each in MAY_ANSWER):
         assert reply.code != 0, f"it must be refused, but: {reply}"
 
@@ -238,23 +238,23 @@ def test_sql_reaches_no_file_no_address_and_no_program(
         "TRUNCATE TABLE d.t",
     ],
 )
-def test_get_changes_nothing(ground: AssignmentGuard, values: dict[str, str], sql: str) -> None:
+def test_get_changes_nothing(attacked: AttackedStack, values: dict[str, str], sql: str) -> None:
     """GET is read-only by the engine, however `readonly` is spelled and whatever the statement looks like."""
     address = "&".join(
         f"{name}={text.replace('+', '%2B').replace(' ', '%20')}" for name, text in values.items()
     )
     query = "".join(f"%{byte:02X}" for byte in sql.encode())
     for extra in ("", "&readonly=0", "&session_id=s"):
-        reply = ground.server.request("GET", f"/?{address}{extra}&query={query}")
+        reply = attacked.server.request("GET", f"/?{address}{extra}&query={query}")
         assert reply.code != 0, f"it must be refused, but: {reply}"
-    assert ground.server.text("SELECT a, b FROM d.t") == "1\tx\n"
-    assert ground.server.text("SHOW TABLES FROM d").split() == ["e", "ep", "ex", "t"]
+    assert attacked.server.text("SELECT a, b FROM d.t") == "1\tx\n"
+    assert attacked.server.text("SHOW TABLES FROM d").split() == ["e", "ep", "ex", "t"]
 
 
-def test_a_setting_of_the_server_is_no_setting_of_a_request(ground: AssignmentGuard) -> None:
+def test_a_setting_of_the_server_is_no_setting_of_a_request(attacked: AttackedStack) -> None:
     """Paths and disks cannot be changed by the address."""
     for name in ("user_files_path", "path", "config-file", "custom_local_disks_base_directory"):
-        assert ground.server.ask("SELECT 1", **{name: "/"}).code == 115
+        assert attacked.server.ask("SELECT 1", **{name: "/"}).code == 115
 
 
 @pytest.mark.parametrize(
@@ -269,30 +269,30 @@ def test_a_setting_of_the_server_is_no_setting_of_a_request(ground: AssignmentGu
     ],
 )
 def test_nobody_is_let_in_without_the_password(
-    ground: AssignmentGuard, credentials: dict[str, str]
+    attacked: AttackedStack, credentials: dict[str, str]
 ) -> None:
     """A missing or wrong password is refused with ClickHouse's own code and status."""
-    stranger = ground.server._replace(password="")
+    stranger = attacked.server._replace(password="")
     for method in ("GET", "POST"):
         reply = stranger.request(method, "/?query=SELECT+1", headers=credentials)
         assert (reply.status, reply.code) == (403, 516)
 
 
-def test_the_password_may_come_in_headers_and_never_in_an_address(ground: AssignmentGuard) -> None:
+def test_the_password_may_come_in_headers_and_never_in_an_address(attacked: AttackedStack) -> None:
     """By ClickHouse's headers or by Basic; addresses are logged, so what stands there lets nobody in."""
-    user, password = ground.server.user, ground.server.password
+    user, password = attacked.server.user, attacked.server.password
     token = base64.b64encode(f"{user}:{password}".encode()).decode()
     for headers in (
         {"X-ClickHouse-User": user, "X-ClickHouse-Key": password},
         {"Authorization": f"Basic {token}"},
     ):
-        assert _plain(ground, "/?query=SELECT+1", headers) == 200
-    assert _plain(ground, f"/?query=SELECT+1&user={user}&password={password}", {}) == 403
+        assert _plain(attacked, "/?query=SELECT+1", headers) == 200
+    assert _plain(attacked, f"/?query=SELECT+1&user={user}&password={password}", {}) == 403
 
 
-def test_what_would_not_last_is_refused(ground: AssignmentGuard) -> None:
+def test_what_would_not_last_is_refused(attacked: AttackedStack) -> None:
     """A SET would end with its request, since there are no sessions: it is refused, not taken and forgotten."""
-    assert ground.server.ask("SET max_block_size = 23", session_id="s").code == 48
+    assert attacked.server.ask("SET max_block_size = 23", session_id="s").code == 48
 
 
 @pytest.mark.parametrize(
@@ -306,37 +306,37 @@ def test_what_would_not_last_is_refused(ground: AssignmentGuard) -> None:
         {"Sec-Fetch-Site": "cross-site"},
     ],
 )
-def test_a_web_page_reaches_nothing(ground: AssignmentGuard, headers: dict[str, str]) -> None:
+def test_a_web_page_reaches_nothing(attacked: AttackedStack, headers: dict[str, str]) -> None:
     """Another Host or an Origin is refused, even with the right password."""
     for method in ("GET", "POST", "OPTIONS"):
-        reply = ground.server.request(method, "/?query=SELECT+1", headers=headers)
+        reply = attacked.server.request(method, "/?query=SELECT+1", headers=headers)
         assert (reply.status, reply.code) == (403, 497)
         assert "access-control-allow-origin" not in reply.headers
 
 
-def test_no_table_of_the_system_has_the_password(ground: AssignmentGuard) -> None:
+def test_no_table_of_the_system_has_the_password(attacked: AttackedStack) -> None:
     """Whoever may read everything in `system` still does not find a password there."""
-    tables = ground.server.text("SHOW TABLES FROM system").split()
+    tables = attacked.server.text("SHOW TABLES FROM system").split()
     assert len(tables) > 50
     for table in tables:
-        reply = ground.server.ask(f"SELECT * FROM system.{table} LIMIT 5000 FORMAT TSV")
-        assert ground.server.password.encode() not in reply.body, table
+        reply = attacked.server.ask(f"SELECT * FROM system.{table} LIMIT 5000 FORMAT TSV")
+        assert attacked.server.password.encode() not in reply.body, table
 
 
-def test_folders_and_files_are_the_owners_alone(ground: AssignmentGuard) -> None:
+def test_folders_and_files_are_the_owners_alone(attacked: AttackedStack) -> None:
     """No folder and no file of the stack can be entered, read or written by anybody else."""
-    assert ground.data_dir.stat().st_mode & 0o777 == 0o700
+    assert attacked.data_dir.stat().st_mode & 0o777 == 0o700
     for name in ("clickhouse-password", "trailhouse.toml", "netrc", "state.json"):
-        assert (ground.data_dir / name).stat().st_mode & 0o777 == 0o600, name
-    folders = [path for path in ground.data_dir.iterdir() if path.is_dir()]
+        assert (attacked.data_dir / name).stat().st_mode & 0o777 == 0o600, name
+    folders = [path for path in attacked.data_dir.iterdir() if path.is_dir()]
     assert {path.name for path in folders} >= {"clickhouse", "logs"}
     assert [path for path in folders if path.stat().st_mode & 0o077] == []
 
 
-def _plain(ground: AssignmentGuard, target: str, headers: dict[str, str]) -> int:
+def _plain(attacked: AttackedStack, target: str, headers: dict[str, str]) -> int:
     import http.client
 
-    connection = http.client.HTTPConnection(*ground.server.address, timeout=120)
+    connection = http.client.HTTPConnection(*attacked.server.address, timeout=120)
     try:
         connection.request("GET", target, headers=headers)
         return connection.getresponse().status

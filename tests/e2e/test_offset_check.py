@@ -41,7 +41,7 @@ class Scene:
             self.origin = admin.origin(here.kafka)
 
     def offset_check(self, on_gap: str = "stop") -> OffsetCheck:
-        """Return a offset check as a worker that starts now would have it."""
+        """Return an offset check as a worker that starts now would have it."""
         ledger = Ledger(self.store, self.origin)
         return OffsetCheck(
             kafka=self.here.kafka,

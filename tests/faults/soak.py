@@ -137,7 +137,7 @@ class Mix:
             pause(self.chance.uniform(0.5, longest_seconds))
             os.kill(pid, signal.SIGCONT)
         except ProcessLookupError:
-            return  # it has ended by itself; `_replace_the_dead` sees to it
+            return  # it has ended by itself; the next act sees to it
 
     def _away(self, name: PartName, longest_seconds: float) -> None:
         self._stack.stop(name)

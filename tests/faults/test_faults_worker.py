@@ -180,7 +180,7 @@ def test_fault_06_insert_lands_long_after_its_worker(stage: Scene) -> None:
 
 
 def test_fault_31_huge_records_are_split_by_bytes(stage: Scene) -> None:
-    """A spool queue of large records: batches close by bytes, and the worker's memory stays bounded."""
+    """A backlog of large records: batches close by bytes, and the worker's memory stays bounded."""
     big = "x" * 100_000
     events = [
         AuditEvent(type="message_sent", session_id=f"s{number % 4}", data={"n": number, "b": big})
@@ -219,7 +219,7 @@ def test_fault_32_a_worker_that_stands_still_ends_itself(stage: Scene) -> None:
 )
 def test_fault_33_a_consumer_that_delivers_nothing(stage: Scene, silent: list[int]) -> None:
     """Records wait and are not delivered, be it of one partition, while others flow and every question
-    is answered: the watchdog bites."""
+    is answered: the watchdog ends the worker."""
     once = stage.folder / "silent"
     body = f"faulty_programs.deliver_nothing_of({silent}, faulty_programs.Path({str(once)!r}))"
     stuck = stage.worker(

@@ -24,7 +24,7 @@ LARGE_FUNCTIONS = {
     "config.py::__post_init__": "one check a setting",
     "test_cli_hostile_text.py::test_nothing_can_steer_a_terminal": "one story",
     "test_cli_log.py::test_a_filter_that_matches_nothing_says_what_there_is": "one story",
-    "test_devstack_attacks.py::ground": "what stands around an attack, started and ended",
+    "test_devstack_attacks.py::attacked": "what stands around an attack, started and ended",
     "test_emit_again.py::test_each_line_is_one_event_however_often_it_is_killed": "one story",
     "test_quarantine.py::test_list_shows_everything_but_contents": "one story",
     "test_worker.py::test_every_series_agrees_with_what_was_sent": "one story",

@@ -197,6 +197,7 @@ def _fire_and_forget_inserts() -> None:
 
 def _every_code_blames_the_data() -> None:
     from trailhouse.schemas.errors import StorageDataError, StorageUnavailableError
+    from weakened_writer import blame_at_once
 
     def make(original: Any) -> Any:
         def refusal(code: int, name: str, text: str, url: str) -> Any:
@@ -207,6 +208,7 @@ def _every_code_blames_the_data() -> None:
         return refusal
 
     replace("trailhouse.store.errors:_refusal", make)
+    replace("trailhouse.consumer.batch.writer:BatchWriter._write_events", lambda _: blame_at_once)
 
 
 def _first_topic_id_for_ever() -> None:

@@ -1,7 +1,7 @@
 """Start a program that dies with its parent: `python parent_death.py PARENT_PID SIGNAL PROGRAM [ARGUMENT…]`.
 
-On Linux the kernel keeps the pact: this process asks for SIGNAL at its parent's death and becomes
-PROGRAM. The pact is with the parent's *thread*, so start programs from one that lives as long as
+On Linux the kernel does it: this process asks for SIGNAL at its parent's death and becomes
+PROGRAM. It is bound to the parent's *thread*, so start programs from one that lives as long as
 they shall. Elsewhere this process stays, watches its parent, and kills PROGRAM. It is run by its
 path, without site-packages, and imports nothing of Trailhouse.
 """
@@ -39,7 +39,7 @@ def watch(parent_pid: int, program: list[str]) -> int:
 
 
 def main(arguments: list[str]) -> None:
-    """Keep the pact and run the program."""
+    """Bind to the parent and run the program."""
     parent_pid, number, program = int(arguments[0]), int(arguments[1]), arguments[2:]
     if sys.platform != "linux":
         sys.exit(watch(parent_pid, program))

@@ -1,4 +1,4 @@
-"""What an operator does with the pipeline, as functions: each door, such as the command line, prints their answers."""
+"""What an operator does with the pipeline, as functions; the command line prints what they return."""
 
 from trailhouse.operate.requeue import Requeued, requeue
 from trailhouse.operate.status import KafkaState, PipelineStatus, StoreState, pipeline_status

@@ -1,4 +1,4 @@
-"""Everything that speaks ClickHouse: connect, migrate, insert, map errors."""
+"""The ClickHouse client: connect, migrate, insert, map errors, and find gaps in producers' sequences."""
 
 from trailhouse.schemas.errors import (
     ConfigError,

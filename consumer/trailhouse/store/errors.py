@@ -1,4 +1,4 @@
-"""What went wrong with ClickHouse, as one of our two errors: try again, or never try again.
+"""What went wrong with ClickHouse, as a `StorageError`: try again, never try again, or the data is at fault.
 
 The one place where an error of clickhouse-connect, of the network or of ClickHouse itself becomes
 ours. The message is one line that says where, what and the way out; it never holds SQL, values or

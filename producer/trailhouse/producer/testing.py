@@ -162,7 +162,7 @@ class InMemoryAuditLogger(AuditLogger):
 
 
 class _InMemorySendQueue(SendQueue):
-    """An send queue that is as safe as a spool: nothing waits in it."""
+    """A send queue that is as safe as a spool: nothing waits in it."""
 
     @property
     def is_durable(self) -> bool:

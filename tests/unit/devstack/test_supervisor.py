@@ -215,9 +215,9 @@ def test_the_last_line_of_a_log(tmp_path: Path) -> None:
 
 PARENT = """
 import os, subprocess, sys, threading
-pact, program = sys.argv[1:]
+bond, program = sys.argv[1:]
 child = subprocess.Popen(
-    [sys.executable, "-c", pact, str(os.getpid()), "9", sys.executable, "-c", program], stdout=subprocess.PIPE
+    [sys.executable, "-c", bond, str(os.getpid()), "9", sys.executable, "-c", program], stdout=subprocess.PIPE
 )
 print(child.stdout.readline().decode().strip(), flush=True)
 threading.Event().wait()
@@ -227,12 +227,12 @@ PROGRAM = f"import os; print(os.getpid(), flush=True); {SLEEPS}"
 
 @pytest.mark.parametrize("platform", ["linux", "other"])
 def test_a_program_dies_with_its_parent(platform: str) -> None:
-    """A killed parent takes its program along: by the kernel's pact, or by watching elsewhere."""
-    pact = (
+    """A killed parent takes its program along: by the kernel, or by watching elsewhere."""
+    bond = (
         f"import runpy, sys; sys.platform = {platform!r};"
         f"runpy.run_path({parent_death.__file__!r}, run_name='__main__')"
     )
-    parent = subprocess.Popen([sys.executable, "-c", PARENT, pact, PROGRAM], stdout=subprocess.PIPE)
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, bond, PROGRAM], stdout=subprocess.PIPE)
     assert parent.stdout is not None
     pid = int(parent.stdout.readline())
     assert not is_gone(pid)
@@ -243,7 +243,7 @@ def test_a_program_dies_with_its_parent(platform: str) -> None:
 
 
 def test_a_program_whose_parent_is_gone_already_does_not_start() -> None:
-    """The pact is checked after it is made: a parent that died in between takes the program along."""
+    """The bond is checked after it is made: a parent that died in between takes the program along."""
     done = subprocess.run(
         [
             sys.executable,

@@ -1,4 +1,4 @@
-"""From a batch to the blocks of its three tables. Pure."""
+"""From a batch to the blocks of its three tables, and from incidents to theirs. Pure."""
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -18,7 +18,7 @@ LONGEST_AGAIN_SECONDS = 600.0
 
 
 class _Stretch(msgspec.Struct):
-    """Records of one partition with their senders' times, as they came without an end yet."""
+    """Records of one partition, one after the other, that carry their senders' time; not noted to their end yet."""
 
     noted_until: int
     last_offset: int

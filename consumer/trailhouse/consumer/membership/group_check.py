@@ -30,7 +30,7 @@ FIRST_AFTER_SECONDS = 5.0
 """Not at once: a group that has just been joined is about to change, and a worker that begins has records to read."""
 LOOK_EVERY_SECONDS = 15.0
 LOOKS_A_WATCHDOG = 4
-"""The watchdog holds positions against what was seen here, so it must be seen more often than it bites."""
+"""The watchdog holds positions against what was seen here, so it must be seen more often than it acts."""
 LASTING_TRANSACTION_SECONDS = 60.0
 """Kafka ends a transaction after its producer's `transaction.timeout.ms`, by default a minute."""
 MAX_AGE_LOOKS = 3

@@ -1,4 +1,4 @@
-"""The worker's one Kafka consumer: read, commit, hold; Kafka's errors mapped in one place."""
+"""The worker's membership in its group, as Kafka sees it: read, commit, hold, and read apart what is held up."""
 
 import contextlib
 import uuid

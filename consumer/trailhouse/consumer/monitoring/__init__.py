@@ -1,1 +1,1 @@
-"""What a worker shows of itself: health, metrics, and the watchdog with its heartbeat."""
+"""What a worker shows of itself, and how it asks beside its work: health, metrics, watchdog, background queries."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class SendQueue:
-    """All unsettled events in the order of their events. Safe for threads.
+    """All unsettled events, in the order in which they were logged. Safe for threads.
 
     Callers log to the `journal` and put events into its inbox; that alone may be interrupted at any
     instant. The sender takes them from there: `waiting` holds what the broker client does not have yet,

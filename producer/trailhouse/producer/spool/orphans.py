@@ -191,7 +191,7 @@ class OrphanSpools:
         return bool(found)
 
     def read(self) -> list[QueuedEvent] | None:
-        """Return events of the next events; None when nothing can be read before some are settled.
+        """Return the next events; None when nothing can be read before some are settled.
 
         A spool that cannot be read, or of which what is damaged cannot be kept, is told, and left as it is.
         """

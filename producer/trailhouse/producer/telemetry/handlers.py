@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from trailhouse.producer import telemetry
 from trailhouse.producer.context import described
 from trailhouse.producer.object_fields import context_fields, read
+from trailhouse.producer.telemetry import bus
 from trailhouse.producer.telemetry.reported_events import ReportedEvents, tell_unlogged
 from trailhouse.schemas.errors import InvalidEventError
 from trailhouse.schemas.unencodable import marked
@@ -59,12 +59,12 @@ def attach(
                 raise
             return _bind_marked(bind, run, session)
 
-    telemetry.attach(_handler_id(logger), NAMES, handle, bind=bind_reported)
+    bus.attach(_handler_id(logger), NAMES, handle, bind=bind_reported)
 
 
 def detach(logger: RunEvents) -> None:
     """Undo `attach`."""
-    telemetry.detach(_handler_id(logger))
+    bus.detach(_handler_id(logger))
 
 
 def _bind_marked(bind: Callable[..., Binding], run: object, session: object) -> Binding:

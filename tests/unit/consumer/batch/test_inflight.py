@@ -40,7 +40,7 @@ def fail_before(last: int, number: int) -> None:
 
 @contextmanager
 def inserter(health: Health) -> Generator[BatchInserter]:
-    """Return a inserter whose ClickHouse always answers."""
+    """Return an inserter whose ClickHouse always answers."""
     made = BatchInserter(health, WorkerMetrics(), lambda: None)
     try:
         yield made

@@ -25,7 +25,7 @@ def test_a_process_that_was_stopped_gets_time() -> None:
 
 
 LOOKS = 60
-"""Three times as many as a watchdog takes until it bites."""
+"""Three times as many as a watchdog takes until it acts."""
 
 
 class Turning(Heartbeat):
@@ -44,7 +44,7 @@ class Turning(Heartbeat):
 
 
 def reason_of(heartbeat: Heartbeat, attempt_seconds: float = 0.0) -> str:
-    """Return why a watchdog of 0.3 s bites."""
+    """Return why a watchdog of 0.3 s acts."""
     reasons: list[str] = []
     dog = Watchdog(heartbeat, 0.3, attempt_seconds, reasons.append)
     dog.start()
@@ -53,12 +53,12 @@ def reason_of(heartbeat: Heartbeat, attempt_seconds: float = 0.0) -> str:
     return reasons[0]
 
 
-def test_it_bites_a_thread_that_hangs() -> None:
+def test_it_ends_a_thread_that_hangs() -> None:
     """After its time without a turn there is one reason, however long a statement may take."""
     assert "has hung" in reason_of(Heartbeat(), attempt_seconds=60.0)
 
 
-def test_it_bites_when_one_partition_stands_still() -> None:
+def test_it_ends_the_worker_when_one_partition_stands_still() -> None:
     """A loop that turns is bitten for its worst partition, but never while a statement still has time."""
     heartbeat = Turning()
     heartbeat.stalled_seconds = {0: 0.0, 7: 0.5, 8: 0.4}

@@ -15,7 +15,7 @@ from trailhouse.consumer.monitoring.health import Health
 from trailhouse.consumer.monitoring.heartbeat import Heartbeat
 from trailhouse.schemas.ranges import Range
 
-FAILURES_BEFORE_EXAMINATION = 3
+FAILURES_BEFORE_INSPECTION = 3
 """What comes only once may be the network's fault."""
 
 
@@ -60,7 +60,7 @@ class PoisonPillRecovery:
                 continue
             if number in self._open:
                 self._finish(number, batch)
-            elif failure.times >= FAILURES_BEFORE_EXAMINATION:
+            elif failure.times >= FAILURES_BEFORE_INSPECTION:
                 self._open[number] = self._ask(number, next_offset(number), failure.name)
 
     def leave(self) -> None:

@@ -10,7 +10,7 @@ from trailhouse.broker.placeholder import Placeholder, deadly
 from trailhouse.consumer.batch.batch import Batch
 from trailhouse.consumer.membership.poison_pills.inspection import Passage, PoisonPillInspection
 from trailhouse.consumer.membership.poison_pills.recovery import (
-    FAILURES_BEFORE_EXAMINATION,
+    FAILURES_BEFORE_INSPECTION,
     PoisonPillRecovery,
 )
 from trailhouse.consumer.membership.poison_pills.subprocess_reader import Chunk, SubprocessReader
@@ -112,7 +112,7 @@ def test_the_fakes_are_like_the_real(fake: type, real: type) -> None:
 
 def test_what_fails_once_may_be_the_networks_fault(scene: Scene) -> None:
     """It is looked at only when it fails again and again."""
-    scene.fail(FAILURES_BEFORE_EXAMINATION - 1)
+    scene.fail(FAILURES_BEFORE_INSPECTION - 1)
     assert scene.inspection.asked == []
     scene.fail(1)
     until(lambda: bool(scene.inspection.asked), "an inspection")
@@ -122,7 +122,7 @@ def test_what_fails_once_may_be_the_networks_fault(scene: Scene) -> None:
 def test_what_cannot_be_read_goes_into_the_batch(scene: Scene) -> None:
     """As a placeholder after all that was read before it, and the partition goes on behind it."""
     scene.inspection.answer = lambda: Passage(stand(5, 8), 9)
-    scene.fail(FAILURES_BEFORE_EXAMINATION)
+    scene.fail(FAILURES_BEFORE_INSPECTION)
     scene.turn_until(lambda: not scene.source.failing, "the partition to go on")
     assert scene.batch.next_offsets == {0: 9}
     assert len(scene.batch.bad) == 1
@@ -139,7 +139,7 @@ def test_a_part_that_is_away_is_waited_for(scene: Scene) -> None:
         return Passage(None, 6)
 
     scene.inspection.answer = answer
-    scene.fail(FAILURES_BEFORE_EXAMINATION)
+    scene.fail(FAILURES_BEFORE_INSPECTION)
     scene.turn_until(lambda: not scene.source.failing, "the partition to go on")
     assert scene.heartbeat.waits == 1
     assert scene.batch.spans == {}

@@ -1,0 +1,26 @@
+"""A writer that blames a row as soon as it was refused alone, for `make faults-red`."""
+
+from typing import Any
+
+from trailhouse.consumer.batch.batch import BadRecord, cannot_be_stored
+from trailhouse.schemas.errors import StorageDataError
+
+
+def blame_at_once(writer: Any, batch: Any) -> list[Any]:
+    """Quarantine each row that was refused alone, once.
+
+    Else the writer's own guard would hold: none is blamed before another was accepted and it was refused again.
+    """
+    writer._accepted = None
+    pending, bad = [list(batch.events)], []
+    while pending:
+        events = pending.pop()
+        try:
+            writer._insert(events)
+        except StorageDataError:
+            if len(events) == 1:
+                bad.append(BadRecord.of(events[0], cannot_be_stored("refused")))
+            else:
+                middle = len(events) // 2
+                pending += [events[middle:], events[:middle]]
+    return bad
