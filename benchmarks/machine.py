@@ -56,9 +56,14 @@ def _name(pid: int) -> str:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the CPU time that process *pid* has used, all threads, user and system."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """Return the CPU time that process *pid* has used, all threads, ended ones too, user and system.
+
+    Raises:
+        OSError: There is no such process.
+    """
+    # The kernel's own clock of a process, in nanoseconds: /proc/PID/stat counts ticks of 10 ms, more than what an idle
+    # process uses in a second. See CPUCLOCK_SCHED in linux/posix-timers.h.
+    return time.clock_gettime((~pid << 3) | 2)
 
 
 def peak_resident_mb(pid: int) -> float:

@@ -10,14 +10,20 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import NamedTuple, Protocol
 
+from trailhouse.consumer.config import WorkerConfig
 from trailhouse.devstack.ports import free_port
 from trailhouse.operate.setup import apply_init
 from trailhouse.schemas import KafkaConfig
 from trailhouse.store import ClickHouseConfig
 
+FRESHNESS_VARIABLE = (
+    "TRAILHOUSE_WORKER_FRESHNESS_SECONDS"
+    if "freshness_seconds" in WorkerConfig.__struct_fields__
+    else "TRAILHOUSE_WORKER_BATCH_AGE_SECONDS"
+)
 DEADLINE_SECONDS = 600.0
 LOOK_SECONDS = 0.02
 
@@ -78,8 +84,36 @@ def new_place(stack: Stack, *, partitions: int = 12, topic: str | None = None) -
 
 
 @contextlib.contextmanager
-def worker(stack: Stack, place: Pipe) -> Generator[Worker]:
+def worker(stack: Stack, place: Pipe, freshness_seconds: float | None = None) -> Generator[Worker]:
     """Run a worker, and end it by SIGTERM; workers of one place are one group."""
+    with workers(stack, place, 1, freshness_seconds) as [one]:
+        yield one
+
+
+@contextlib.contextmanager
+def workers(
+    stack: Stack, place: Pipe, count: int, freshness_seconds: float | None = None
+) -> Generator[list[Worker]]:
+    """Run *count* workers of one group, and end them all by SIGTERM at once.
+
+    Args:
+        stack: Where they run.
+        place: What they drain.
+        count: How many.
+        freshness_seconds: The freshness that they are asked for; their default without.
+    """
+    started: list[Worker] = []
+    try:
+        started.extend(_started(stack, place, freshness_seconds) for _ in range(count))
+        yield started
+    finally:
+        for each in started:
+            each.process.send_signal(signal.SIGTERM)
+        for each in started:
+            each.process.wait(60)
+
+
+def _started(stack: Stack, place: Pipe, freshness_seconds: float | None) -> Worker:
     port = free_port()
     environment = stack.environment() | {
         "TRAILHOUSE_KAFKA_TOPIC": place.kafka.topic,
@@ -87,16 +121,23 @@ def worker(stack: Stack, place: Pipe) -> Generator[Worker]:
         "TRAILHOUSE_WORKER_WEB_PORT": str(port),
         "TRAILHOUSE_WORKER_GROUP_ID": f"bench-{place.clickhouse.database}",
     }
+    if freshness_seconds is not None:
+        environment[FRESHNESS_VARIABLE] = str(freshness_seconds)
     command = [sys.executable, "-m", "trailhouse.cli", "worker"]
     quiet = subprocess.DEVNULL
-    with subprocess.Popen(
-        command, env=os.environ | environment, stdout=quiet, stderr=quiet
-    ) as process:
-        try:
-            yield Worker(process, port)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(60)
+    process = subprocess.Popen(command, env=os.environ | environment, stdout=quiet, stderr=quiet)
+    return Worker(process, port)
+
+
+def wait_assigned(group: Sequence[Worker], place: Pipe) -> None:
+    """Return when *group* has all partitions of *place*, each worker its share."""
+    least = place.kafka.partitions // len(group)
+
+    def is_shared_out() -> bool:
+        held = [each.series("partitions") for each in group]
+        return sum(held) == place.kafka.partitions and min(held) >= least
+
+    wait_until(is_shared_out, f"{len(group)} workers with their partitions", every_seconds=0.5)
 
 
 def wait_until(

@@ -1,0 +1,167 @@
+"""A steady rate: what engine, workers and broker use while a group of workers drains it, and how fresh the rows are.
+
+Examples::
+
+    python -m benchmarks.steady --rate 300 --workers 8
+    python -m benchmarks.steady --rate 1000 --workers 12 --freshness 3 --derived 2 --seconds 60
+
+Engine, workers and broker are measured while nobody reads; then a reader that asks again and again measures
+freshness. What the engine uses while no worker runs is measured before, and shown apart: it is in the figures.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.engine_counts import engine_counts
+from benchmarks.machine import cpu_seconds, described
+from benchmarks.offered import Stretch, events_of, offered
+from benchmarks.visible import delays_ms, quantiles_ms
+from benchmarks.worker import Pipe, new_place, wait_assigned, wait_until, workers
+from trailhouse.devstack import DevStack
+from trailhouse.store import ClickHouse
+
+IDLE_SECONDS = 5.0
+SLACK_SECONDS = 4.0
+"""What an event may take beyond the freshness that was asked for, before a look no longer sees it as new."""
+
+
+class Case(NamedTuple):
+    """A group of workers under a rate."""
+
+    rate: float
+    workers: int
+    freshness_seconds: float
+    partitions: int = 12
+    derived_tables: int = 0
+
+
+class Times(NamedTuple):
+    """How long the CPU, and then freshness, is measured."""
+
+    cpu_seconds: float
+    freshness_seconds: float
+
+
+def measured(stack: DevStack, case: Case, times: Times) -> dict[str, float]:
+    """Return what *case* used and how fresh its rows were; every event is counted at the end."""
+    place = new_place(stack, partitions=case.partitions)
+    derive(place, case.derived_tables)
+    warm_seconds = 2.0 + 2 * case.freshness_seconds
+    stretch = Stretch(case.rate, warm_seconds + times.cpu_seconds + times.freshness_seconds)
+    events = events_of([stretch])
+    with (
+        workers(stack, place, case.workers, case.freshness_seconds) as group,
+        ClickHouse(place.clickhouse) as store,
+    ):
+        wait_assigned(group, place)
+        with offered(stack, place, [stretch]):
+            wait_until(lambda: rows_of(store, "event_log") > 0, "a first event", every_seconds=0.2)
+            time.sleep(warm_seconds)
+            used = window(stack, store, [each.process.pid for each in group], times.cpu_seconds)
+            fresh = quantiles_ms(
+                delays_ms(place, events, longest_seconds=2 * case.freshness_seconds + SLACK_SECONDS)
+            )
+    check_counted(place, events)
+    used["engine_us_per_event"] = used["engine_percent"] / case.rate * 1e4
+    return used | fresh
+
+
+def window(
+    stack: DevStack, store: ClickHouse, pids: Sequence[int], seconds: float
+) -> dict[str, float]:
+    """Return what each process used over *seconds*, in % of a core, and what the engine counted."""
+    [broker], [engine] = (part_pids(stack, name) for name in ("kafka", "clickhouse"))
+    counts = engine_counts(store)
+    before, began = [cpu_seconds(pid) for pid in (engine, broker, *pids)], time.monotonic()
+    time.sleep(seconds)
+    after, took = [cpu_seconds(pid) for pid in (engine, broker, *pids)], time.monotonic() - began
+    shares = [(now - then) / took * 100 for now, then in zip(after, before, strict=True)]
+    found = {"engine_percent": shares[0], "broker_percent": shares[1]}
+    if pids:
+        found |= {
+            "workers_percent": sum(shares[2:]),
+            "worker_percent_most": max(shares[2:]),
+            "worker_percent_least": min(shares[2:]),
+        }
+    return found | engine_counts(store).a_second(counts, took)
+
+
+def part_pids(stack: DevStack, name: str) -> list[int]:
+    """Return the process of the part *name* of *stack*."""
+    return [part.pid for part in stack.status() if part.name == name and part.pid is not None]
+
+
+_DERIVED_ORDERS = ("type, hour", "session_id, occurred_us")
+
+
+def derive(place: Pipe, count: int) -> None:
+    """Hang *count* further tables on the inserts into `event_log`, as views that a user might keep."""
+    with ClickHouse(place.clickhouse) as store:
+        for number in range(count):
+            order = _DERIVED_ORDERS[number % len(_DERIVED_ORDERS)]
+            store.command(
+                f"CREATE TABLE derived_{number} (hour DateTime, type LowCardinality(String), agent_id String,"
+                " session_id String, occurred_us Int64, total_tokens Nullable(UInt64),"
+                f" cost_usd Nullable(Decimal(38, 18))) ENGINE = MergeTree ORDER BY ({order})"
+            )
+            store.command(
+                f"CREATE MATERIALIZED VIEW derived_{number}_view TO derived_{number} AS"
+                " SELECT toStartOfHour(appended_at) AS hour, type, agent_id, session_id, occurred_us,"
+                " total_tokens, cost_usd FROM event_log"
+            )
+
+
+def rows_of(store: ClickHouse, table: str) -> int:
+    """Return how many rows *table* has, copies included."""
+    [[count]] = store.query(f"SELECT count() FROM {table}").rows
+    return int(str(count))
+
+
+def check_counted(place: Pipe, events: int) -> None:
+    """End the benchmark unless readers see each of *events* once."""
+    with ClickHouse(place.clickhouse) as store:
+        [[count, ids]] = store.query("SELECT count(), uniqExact(event_id) FROM events").rows
+    if count != events or ids != events:
+        raise SystemExit(f"benchmarks: expected {events} events, got {count} rows, {ids} ids")
+
+
+def main() -> None:
+    """Measure one case and print it."""
+    options = argparse.ArgumentParser(
+        prog="python -m benchmarks.steady",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    options.add_argument("--rate", type=float, default=300, help="events a second (default 300)")
+    options.add_argument("--workers", type=int, default=1, help="of one group (default 1)")
+    options.add_argument("--freshness", type=float, default=1.0, help="seconds (default 1)")
+    options.add_argument("--partitions", type=int, default=12, help="of the topic (default 12)")
+    options.add_argument("--derived", type=int, default=0, help="further tables (default 0)")
+    options.add_argument("--seconds", type=float, default=15.0, help="of each half (default 15)")
+    given = options.parse_args()
+    case = Case(given.rate, given.workers, given.freshness, given.partitions, given.derived)
+    with (
+        tempfile.TemporaryDirectory(prefix="trailhouse-steady-") as folder,
+        DevStack(Path(folder), parts=("kafka", "clickhouse")) as stack,
+    ):
+        print("; ".join(f"{name}: {value}" for name, value in described().items()), flush=True)
+        with ClickHouse(new_place(stack).clickhouse) as store:
+            idle = window(stack, store, (), IDLE_SECONDS)
+        print(
+            f"{idle['engine_percent']:10.2f}  engine_percent without workers (is in what follows)"
+        )
+        print(
+            f"{idle['broker_percent']:10.2f}  broker_percent without workers (is in what follows)"
+        )
+        sys.stdout.flush()
+        for name, value in measured(stack, case, Times(given.seconds, given.seconds)).items():
+            print(f"{value:10.2f}  {name}")
+
+
+if __name__ == "__main__":
+    main()
