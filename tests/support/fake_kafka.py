@@ -90,6 +90,8 @@ class FakeConsumer:
         self.sought: dict[int, int] = {}
         self.commits: list[dict[int, tuple[int, str | None]]] = []
         self.ends: dict[int, int] = {}
+        self.wait_seconds: list[float] = []
+        """How long each `consume` was ready to wait."""
         self.is_closed = False
         self.raising: KafkaException | None = None
         self.commit_errors: dict[int, KafkaError] = {}
@@ -108,6 +110,7 @@ class FakeConsumer:
     def consume(self, num_messages: int = 1, timeout: float = -1) -> list[Message]:
         assert timeout >= 0, "nothing may wait for ever"
         self.meanwhile()
+        self.wait_seconds.append(timeout)
         self._fail()
         taken, self.waiting = self.waiting[:num_messages], self.waiting[num_messages:]
         return taken

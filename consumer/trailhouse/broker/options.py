@@ -50,6 +50,8 @@ def consumer_options(
         "fetch.max.bytes": 1_048_576,
         "max.partition.fetch.bytes": 65_536,
         "fetch.queue.backoff.ms": 20,
-        "fetch.wait.max.ms": 100,
+        # Bounds the empty answer alone: a record ends the wait at once. But one request at a time goes to a
+        # broker, so partitions that are assigned anew are first asked for when the open one has ended.
+        "fetch.wait.max.ms": 500,
         "log_level": 0,
     }

@@ -57,6 +57,11 @@ class AssignmentGuard:
         """Whether the partitions are being read."""
         return self._starts is None
 
+    @property
+    def is_asking(self) -> bool:
+        """Whether a question is open, whose answer `step` waits for."""
+        return self._starts is not None or self._forgotten is not None
+
     def take(
         self, partitions: Sequence[int], suspect_offsets: Mapping[int, int] | None = None
     ) -> None:

@@ -33,6 +33,8 @@ READ_RECORDS, READ_BYTES = 2_000, 4_194_304
 """What one read may bring; how many records make so many bytes is judged by those of the last read."""
 FIRST_RECORDS = 100
 READ_SECONDS = 0.05
+IDLE_READ_SECONDS = 0.25
+"""What comes ends a read at once; this bounds how late an idle worker hears that it is to stop."""
 HOLD_AFTER_SECONDS = 1.0
 COMMIT_RETRY_SECONDS = 0.5
 PASS_OVER_EVERY_SECONDS = 1.0
@@ -174,7 +176,8 @@ class GroupSession:
 
     def _fill(self) -> None:
         """Read on, or wait for the batch that is being stored when the next one is full."""
-        count, timeout_seconds = self._read_records, READ_SECONDS
+        count = self._read_records
+        timeout_seconds = IDLE_READ_SECONDS if self._is_idle else READ_SECONDS
         if self._inflight is not None and self._next.is_full:
             if not self._inflight.wait(HOLD_AFTER_SECONDS):
                 self._source.hold()
@@ -191,6 +194,18 @@ class GroupSession:
             # Sizes of a topic change slowly: the next read is judged by this one.
             fitting = READ_BYTES * len(received) // max(1, size_bytes)
             self._read_records = max(1, min(READ_RECORDS, fitting))
+
+    @property
+    def _is_idle(self) -> bool:
+        """Whether nothing but a record, the group or the end of the process is waited for."""
+        return (
+            self._is_assigned
+            and self._inflight is None
+            and not len(self._next)
+            and not self._guard.is_asking
+            and not self._source.failing
+            and not self._slow_batches.is_watching
+        )
 
     def _next_offset(self, partition: int) -> int:
         """Return the offset after the last record of *partition* that is in hand or committed."""

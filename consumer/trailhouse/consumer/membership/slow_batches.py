@@ -55,6 +55,12 @@ class SlowBatchWatch:
         self._looked: dict[int, int] = {}
         self._ends: dict[int, int] = {}
         self._calm_since_seconds = 0.0
+        self._is_waiting = False
+
+    @property
+    def is_watching(self) -> bool:
+        """Whether records are known of that have not come, so that `step` is to be called often."""
+        return self._is_waiting or self._look is not None or self._source.is_parted
 
     def step(self, next_offset: Callable[[int], int], *, is_reading: bool) -> None:
         """Go on: part what is held up from the others, or join them again.
@@ -78,6 +84,7 @@ class SlowBatchWatch:
             for number, end in self._source.known_ends().items()
             if number not in self._source.failing and (offset := next_offset(number)) < end
         }
+        self._is_waiting = bool(waiting)
         seconds = self._stalls.seconds(now, waiting, () if is_reading else waiting)
         # A connection that opens a batch brings nothing at all meanwhile; other brokers' may.
         is_silent = all(late >= LATE_SECONDS for late in seconds.values())
@@ -93,6 +100,7 @@ class SlowBatchWatch:
         if self._look is not None:
             self._look.query.stop()
         self._look = None
+        self._is_waiting = False
         self._stalls.forget()
         self._looked.clear()
         self._ends.clear()

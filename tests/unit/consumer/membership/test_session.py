@@ -28,7 +28,12 @@ from trailhouse.consumer.membership import source as source_module
 from trailhouse.consumer.membership.group_check import GroupCheck
 from trailhouse.consumer.membership.offset_check import OffsetCheck
 from trailhouse.consumer.membership.poison_pills.inspection import PoisonPillInspection
-from trailhouse.consumer.membership.session import GroupSession, Reporters
+from trailhouse.consumer.membership.session import (
+    IDLE_READ_SECONDS,
+    READ_SECONDS,
+    GroupSession,
+    Reporters,
+)
 from trailhouse.consumer.membership.source import HOLDER
 from trailhouse.consumer.membership.topic_check import TopicCheck
 from trailhouse.consumer.monitoring.health import Health
@@ -163,6 +168,16 @@ class Scene:
     def has_read(self, records: int) -> Callable[[], bool]:
         """Return the step that waits until so many records are in hand or further."""
         return lambda: f"records_consumed_total {records}.0" in self.shown()
+
+    def has_turned(self, turns: int) -> Callable[[], bool]:
+        """Return the step that waits for so many turns from then on."""
+        begun: list[int] = []
+
+        def turned() -> bool:
+            begun[:] = begun or [len(self.consumer.wait_seconds)]
+            return len(self.consumer.wait_seconds) >= begun[0] + turns
+
+        return turned
 
     def shown(self) -> str:
         """Return the metrics."""
@@ -327,3 +342,37 @@ def test_offsets_without_a_record_are_passed_over(scene: Scene) -> None:
         scene.has_committed(p0=4),
     )  # fmt: skip
     assert scene.story == ["stored 0: 0-0", "stored 0: 1-3"]
+
+
+def test_an_idle_member_is_asleep(scene: Scene) -> None:
+    """With nothing in hand, nothing on its way and no question open, a turn lasts a quarter of a second."""
+    scene.run(scene.assign, scene.is_reading, scene.has_turned(40))
+    assert scene.consumer.wait_seconds[-39:] == [IDLE_READ_SECONDS] * 39
+    assert 0.2 <= IDLE_READ_SECONDS <= 0.3, "expected few turns, and a stop that is soon heard"
+
+
+def test_a_member_that_waits_for_an_answer_is_awake(scene: Scene) -> None:
+    """Before the offsets are verified, and while a batch is being stored, a read is short."""
+    scene.writer.may_end.clear()
+    scene.run(
+        scene.assign, scene.is_reading, scene.bring(0), scene.writer.has_begun.is_set,
+        scene.has_turned(40), scene.writer.may_end.set,
+    )  # fmt: skip
+    assert scene.consumer.wait_seconds[0] == READ_SECONDS, "not assigned yet"
+    assert set(scene.consumer.wait_seconds[-39:]) == {READ_SECONDS}
+
+
+def test_records_that_are_known_of_and_do_not_come_keep_a_member_awake(scene: Scene) -> None:
+    """Else it would be late to see that a batch holds others up."""
+
+    def announce() -> None:
+        scene.consumer.ends = {0: 4}
+
+    scene.run(
+        scene.assign,
+        scene.is_reading,
+        scene.has_turned(9),
+        announce,
+        lambda: scene.consumer.wait_seconds[-1] == READ_SECONDS,
+    )
+    assert IDLE_READ_SECONDS in scene.consumer.wait_seconds
