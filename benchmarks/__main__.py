@@ -16,7 +16,20 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks import drain, emit, freshness, growth, report, sessions, sizes, steps, storage
+from benchmarks import (
+    asleep,
+    drain,
+    emit,
+    freshness,
+    growth,
+    pace,
+    quiet,
+    report,
+    sessions,
+    sizes,
+    steps,
+    storage,
+)
 from benchmarks.machine import described
 from benchmarks.plan import Plan
 from trailhouse.devstack import DevStack
@@ -26,6 +39,9 @@ SECTIONS = {
     "drain": drain,
     "emit": emit,
     "freshness": freshness,
+    "quiet": quiet,
+    "asleep": asleep,
+    "pace": pace,
     "sessions": sessions,
     "storage": storage,
     "sizes": sizes,

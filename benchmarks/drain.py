@@ -34,6 +34,16 @@ class Peer(NamedTuple):
     environment: str | None
     share: float = 1.0
 
+    def command(self, place: Pipe, events: int) -> list[str]:
+        """Return what drains *place* and ends after *events*."""
+        python = sys.executable if self.environment is None else str(python_of(self.environment))
+        kafka, clickhouse = place
+        return [
+            python, str(PEERS / self.script), "--bootstrap", kafka.bootstrap_servers, "--topic", kafka.topic,
+            "--group", place.group_id, "--url", clickhouse.url, "--user", clickhouse.user,
+            "--password", clickhouse.password, "--database", clickhouse.database, "--events", str(events),
+        ]  # fmt: skip
+
 
 CONTESTANTS: dict[str, Peer | None] = {
     OURS: None,
@@ -118,15 +128,12 @@ def run_peer(peer: Peer, place: Pipe, events: int) -> dict[str, float]:
         store.command(
             _RAW_TABLE if table == "raw_events" else "CREATE TABLE peer_events AS event_log"
         )
-    python = sys.executable if peer.environment is None else str(python_of(peer.environment))
-    kafka, clickhouse = place
-    command = [
-        python, str(PEERS / peer.script), "--bootstrap", kafka.bootstrap_servers, "--topic", kafka.topic,
-        "--group", f"bench-{clickhouse.database}", "--url", clickhouse.url, "--user", clickhouse.user,
-        "--password", clickhouse.password, "--database", clickhouse.database, "--events", str(events),
-    ]  # fmt: skip
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False
+        peer.command(place, events),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_SECONDS,
+        check=False,
     )
     lines = [line for line in done.stdout.splitlines() if line.startswith('{"seconds"')]
     if done.returncode or not lines:

@@ -50,3 +50,12 @@ def engine_counts(store: ClickHouse) -> EngineCounts:
         {name: sum(events.get(each, 0) for each in summed) for name, summed in _EVENTS_OF.items()},
         {name: count for kind, name, count in rows if kind == "part"},
     )
+
+
+def most_active_parts(store: ClickHouse) -> int:
+    """Return how many parts the fullest partition has, by which a server delays and refuses inserts."""
+    [[most]] = store.query(
+        "SELECT max(parts) FROM (SELECT count() AS parts FROM system.parts"
+        " WHERE active AND database = currentDatabase() GROUP BY table, partition_id)"
+    ).rows
+    return int(str(most))

@@ -5,6 +5,7 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,14 @@ def cpu_seconds(pid: int) -> float:
     # The kernel's own clock of a process, in nanoseconds: /proc/PID/stat counts ticks of 10 ms, more than what an idle
     # process uses in a second. See CPUCLOCK_SCHED in linux/posix-timers.h.
     return time.clock_gettime((~pid << 3) | 2)
+
+
+def cpu_percents(pids: Sequence[int], seconds: float) -> tuple[list[float], float]:
+    """Return what each of *pids* uses over *seconds*, in % of a core, and how long it really took."""
+    before, began = [cpu_seconds(pid) for pid in pids], time.monotonic()
+    time.sleep(seconds)
+    after, took = [cpu_seconds(pid) for pid in pids], time.monotonic() - began
+    return [(now - then) / took * 100 for now, then in zip(after, before, strict=True)], took
 
 
 def peak_resident_mb(pid: int) -> float:

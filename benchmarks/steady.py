@@ -1,12 +1,12 @@
-"""A steady rate: what engine, workers and broker use while a group of workers drains it, and how fresh the rows are.
+"""A steady rate: what engine, consumers and broker use while a group drains it, and how fresh the rows are.
 
 Examples::
 
     python -m benchmarks.steady --rate 300 --workers 8
     python -m benchmarks.steady --rate 1000 --workers 12 --freshness 3 --derived 2 --seconds 60
 
-Engine, workers and broker are measured while nobody reads; then a reader that asks again and again measures
-freshness. What the engine uses while no worker runs is measured before, and shown apart: it is in the figures.
+Engine, consumers and broker are measured while nobody reads; then a reader that asks again and again measures
+freshness. What the engine uses while nobody drains is measured before, and shown apart: it is in the figures.
 """
 
 import argparse
@@ -18,82 +18,82 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.engine_counts import engine_counts
-from benchmarks.machine import cpu_seconds, described
+from benchmarks.groups import Group, our_group
+from benchmarks.machine import cpu_percents, described
 from benchmarks.offered import Stretch, events_of, offered
-from benchmarks.visible import delays_ms, quantiles_ms
-from benchmarks.worker import Pipe, new_place, wait_assigned, wait_until, workers
+from benchmarks.visible import VIEW, delays_ms, quantiles_ms
+from benchmarks.worker import Pipe, new_place, wait_until
 from trailhouse.devstack import DevStack
 from trailhouse.store import ClickHouse
 
 IDLE_SECONDS = 5.0
 SLACK_SECONDS = 4.0
-"""What an event may take beyond the freshness that was asked for, before a look no longer sees it as new."""
+"""What an event may take beyond twice the freshness that was asked for, before a look takes it for an old one."""
 
 
 class Case(NamedTuple):
-    """A group of workers under a rate."""
+    """A group under a steady rate, and for how long its rows may wait: a worker's freshness, a peer's batch age."""
 
     rate: float
-    workers: int
-    freshness_seconds: float
+    consumers: int
+    wait_seconds: float
     partitions: int = 12
     derived_tables: int = 0
 
 
 class Times(NamedTuple):
-    """How long the CPU, and then freshness, is measured."""
+    """For how long the CPU, and then freshness, is measured."""
 
     cpu_seconds: float
     freshness_seconds: float
 
 
-def measured(stack: DevStack, case: Case, times: Times) -> dict[str, float]:
-    """Return what *case* used and how fresh its rows were; every event is counted at the end."""
+def measured(
+    stack: DevStack, case: Case, times: Times, group: Group, table: str = VIEW
+) -> dict[str, float]:
+    """Return what *group* and engine used under *case* and how fresh *table* was; every event is counted."""
     place = new_place(stack, partitions=case.partitions)
     derive(place, case.derived_tables)
-    warm_seconds = 2.0 + 2 * case.freshness_seconds
+    warm_seconds = 2.0 + 2 * case.wait_seconds
     stretch = Stretch(case.rate, warm_seconds + times.cpu_seconds + times.freshness_seconds)
     events = events_of([stretch])
-    with (
-        workers(stack, place, case.workers, case.freshness_seconds) as group,
-        ClickHouse(place.clickhouse) as store,
-    ):
-        wait_assigned(group, place)
+    with group(stack, place) as pids, ClickHouse(place.clickhouse) as store:
         with offered(stack, place, [stretch]):
-            wait_until(lambda: rows_of(store, "event_log") > 0, "a first event", every_seconds=0.2)
+            wait_until(lambda: rows_of(store, table) > 0, "a first event", every_seconds=0.2)
             time.sleep(warm_seconds)
-            used = window(stack, store, [each.process.pid for each in group], times.cpu_seconds)
-            fresh = quantiles_ms(
-                delays_ms(place, events, longest_seconds=2 * case.freshness_seconds + SLACK_SECONDS)
+            used = window(stack, store, pids, times.cpu_seconds)
+            delays = delays_ms(
+                place,
+                events,
+                longest_seconds=2 * case.wait_seconds + SLACK_SECONDS,
+                table=table,
             )
-    check_counted(place, events)
+        check_counted(store, table, events)
     used["engine_us_per_event"] = used["engine_percent"] / case.rate * 1e4
-    return used | fresh
+    return used | quantiles_ms(delays.values())
 
 
 def window(
     stack: DevStack, store: ClickHouse, pids: Sequence[int], seconds: float
 ) -> dict[str, float]:
     """Return what each process used over *seconds*, in % of a core, and what the engine counted."""
-    [broker], [engine] = (part_pids(stack, name) for name in ("kafka", "clickhouse"))
+    parts = [part_pid(stack, name) for name in ("clickhouse", "kafka")]
     counts = engine_counts(store)
-    before, began = [cpu_seconds(pid) for pid in (engine, broker, *pids)], time.monotonic()
-    time.sleep(seconds)
-    after, took = [cpu_seconds(pid) for pid in (engine, broker, *pids)], time.monotonic() - began
-    shares = [(now - then) / took * 100 for now, then in zip(after, before, strict=True)]
-    found = {"engine_percent": shares[0], "broker_percent": shares[1]}
-    if pids:
+    (engine, broker, *shares), took = cpu_percents([*parts, *pids], seconds)
+    found = {"engine_percent": engine, "broker_percent": broker}
+    if shares:
         found |= {
-            "workers_percent": sum(shares[2:]),
-            "worker_percent_most": max(shares[2:]),
-            "worker_percent_least": min(shares[2:]),
+            "consumers_percent": sum(shares),
+            "consumer_percent_least": min(shares),
+            "consumer_percent_most": max(shares),
         }
     return found | engine_counts(store).a_second(counts, took)
 
 
-def part_pids(stack: DevStack, name: str) -> list[int]:
+def part_pid(stack: DevStack, name: str) -> int:
     """Return the process of the part *name* of *stack*."""
-    return [part.pid for part in stack.status() if part.name == name and part.pid is not None]
+    [pid] = [part.pid for part in stack.status() if part.name == name and part.pid is not None]
+    return pid
 
 
 _DERIVED_ORDERS = ("type, hour", "session_id, occurred_us")
@@ -117,17 +117,18 @@ def derive(place: Pipe, count: int) -> None:
 
 
 def rows_of(store: ClickHouse, table: str) -> int:
-    """Return how many rows *table* has, copies included."""
+    """Return how many rows *table* has."""
     [[count]] = store.query(f"SELECT count() FROM {table}").rows
     return int(str(count))
 
 
-def check_counted(place: Pipe, events: int) -> None:
-    """End the benchmark unless readers see each of *events* once."""
-    with ClickHouse(place.clickhouse) as store:
-        [[count, ids]] = store.query("SELECT count(), uniqExact(event_id) FROM events").rows
-    if count != events or ids != events:
-        raise SystemExit(f"benchmarks: expected {events} events, got {count} rows, {ids} ids")
+def check_counted(store: ClickHouse, table: str, events: int) -> None:
+    """End the benchmark unless *table* has each of *events*, and a view each of them once."""
+    [[count, ids]] = store.query(f"SELECT count(), uniqExact(event_id) FROM {table}").rows
+    if ids != events or count < events or (table == VIEW and count != events):
+        raise SystemExit(
+            f"benchmarks: expected {events} events in {table}, got {count} rows, {ids} ids"
+        )
 
 
 def main() -> None:
@@ -152,14 +153,12 @@ def main() -> None:
         print("; ".join(f"{name}: {value}" for name, value in described().items()), flush=True)
         with ClickHouse(new_place(stack).clickhouse) as store:
             idle = window(stack, store, (), IDLE_SECONDS)
-        print(
-            f"{idle['engine_percent']:10.2f}  engine_percent without workers (is in what follows)"
-        )
-        print(
-            f"{idle['broker_percent']:10.2f}  broker_percent without workers (is in what follows)"
-        )
+        for name in ("engine_percent", "broker_percent"):
+            print(f"{idle[name]:10.2f}  {name} without workers (is in what follows)")
         sys.stdout.flush()
-        for name, value in measured(stack, case, Times(given.seconds, given.seconds)).items():
+        times = Times(given.seconds, given.seconds)
+        found = measured(stack, case, times, our_group(case.consumers, case.wait_seconds))
+        for name, value in found.items():
             print(f"{value:10.2f}  {name}")
 
 

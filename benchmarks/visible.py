@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from collections.abc import Iterable
 
 from benchmarks.worker import Pipe, wait_until
 from trailhouse.store import ClickHouse
@@ -11,10 +12,42 @@ VIEW = "events"
 END_SECONDS = 120.0
 
 
+class Shown:
+    """Which of the numbered events have been shown, and after how long. Pure."""
+
+    def __init__(self, early: Iterable[int] = ()) -> None:
+        self._early = set(early)
+        self.delays_ms: dict[int, float] = {}
+        self.all_below = 0
+        """Every event below this number was shown: nobody need ask for them again."""
+        self._advance()
+
+    def __len__(self) -> int:
+        """How many have been shown, early ones included."""
+        return len(self._early) + len(self.delays_ms)
+
+    def add(self, rows: Iterable[tuple[int, int]], now_us: float) -> None:
+        """Note that *rows*, number and time in µs of each event, were shown at *now_us*."""
+        for number, occurred_us in rows:
+            if number not in self._early:
+                self.delays_ms.setdefault(number, (now_us - occurred_us) / 1e3)
+        self._advance()
+
+    def _advance(self) -> None:
+        while self.all_below in self.delays_ms or self.all_below in self._early:
+            self.all_below += 1
+
+
 def delays_ms(
-    place: Pipe, events: int, *, longest_seconds: float, table: str = VIEW
-) -> list[float]:
-    """Return how old, in ms, each event was when *table* first showed it.
+    place: Pipe,
+    events: int,
+    *,
+    longest_seconds: float,
+    table: str = VIEW,
+    every_seconds: float = ASK_EVERY_SECONDS,
+    within_seconds: float = END_SECONDS,
+) -> dict[int, float]:
+    """Return how old, in ms, each event was when *table* first showed it, by its number.
 
     What the first look shows had been there before it, and is not among them.
 
@@ -23,33 +56,31 @@ def delays_ms(
         events: Returns when *table* has shown so many, those of the first look included.
         longest_seconds: How far back each look goes: longer than any event is on its way.
         table: A table or view with `seq`, `occurred_us` and `appended_at`.
+        every_seconds: The pause between two looks.
+        within_seconds: How long all may take.
     """
-    all_of_them = f"SELECT seq FROM {table}"
     new = (
-        f"SELECT seq, occurred_us FROM {table}"
-        " WHERE appended_at >= fromUnixTimestamp64Milli(toInt64({since_ms:Int64}))"
+        f"SELECT seq, occurred_us FROM {table} WHERE seq >= {{below:UInt64}}"
+        " AND appended_at >= fromUnixTimestamp64Milli(toInt64({since_ms:Int64}))"
     )
-    delays: dict[int, float] = {}
     with ClickHouse(place.clickhouse) as store:
-        early = {int(str(seq)) for (seq,) in store.query(all_of_them).rows}
+        shown = Shown(int(str(seq)) for (seq,) in store.query(f"SELECT seq FROM {table}").rows)
 
         def look() -> bool:
             since_ms = int((time.time() - longest_seconds) * 1e3)
-            rows = store.query(new, {"since_ms": since_ms}).rows
-            now_us = time.time_ns() / 1e3
-            for seq, occurred_us in rows:
-                if seq not in early:
-                    delays.setdefault(seq, (now_us - occurred_us) / 1e3)
-            return len(early) + len(delays) >= events
+            rows = store.query(new, {"since_ms": since_ms, "below": shown.all_below}).rows
+            shown.add(rows, time.time_ns() / 1e3)
+            return len(shown) >= events
 
-        wait_until(look, f"{events} events in {table}", END_SECONDS, ASK_EVERY_SECONDS)
-    return sorted(delays.values())
+        wait_until(look, f"{events} events in {table}", within_seconds, every_seconds)
+    return shown.delays_ms
 
 
-def quantiles_ms(ordered_ms: list[float]) -> dict[str, float]:
-    """Return median, 99th percentile and the most of *ordered_ms*."""
+def quantiles_ms(delays: Iterable[float]) -> dict[str, float]:
+    """Return median, 99th percentile and the most of *delays*, at least one."""
+    ordered = sorted(delays)
     return {
-        "p50_ms": statistics.median(ordered_ms),
-        "p99_ms": ordered_ms[len(ordered_ms) * 99 // 100],
-        "most_ms": ordered_ms[-1],
+        "p50_ms": statistics.median(ordered),
+        "p99_ms": ordered[len(ordered) * 99 // 100],
+        "most_ms": ordered[-1],
     }

@@ -42,6 +42,11 @@ class Pipe(NamedTuple):
     kafka: KafkaConfig
     clickhouse: ClickHouseConfig
 
+    @property
+    def group_id(self) -> str:
+        """The consumer group of whoever drains it."""
+        return f"bench-{self.clickhouse.database}"
+
 
 class Worker(NamedTuple):
     """A running worker."""
@@ -119,7 +124,7 @@ def _started(stack: Stack, place: Pipe, freshness_seconds: float | None) -> Work
         "TRAILHOUSE_KAFKA_TOPIC": place.kafka.topic,
         "TRAILHOUSE_CLICKHOUSE_DATABASE": place.clickhouse.database,
         "TRAILHOUSE_WORKER_WEB_PORT": str(port),
-        "TRAILHOUSE_WORKER_GROUP_ID": f"bench-{place.clickhouse.database}",
+        "TRAILHOUSE_WORKER_GROUP_ID": place.group_id,
     }
     if freshness_seconds is not None:
         environment[FRESHNESS_VARIABLE] = str(freshness_seconds)

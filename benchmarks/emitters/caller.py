@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 THREADS = 8
+WARM_SECONDS = 2.0
 
 
 def arguments() -> argparse.Namespace:
@@ -43,6 +44,9 @@ def run(given, events, make) -> None:
     timed at the given rate; then all is logged once more flat out, for each call, the mean and the CPU of
     all threads up to the end of ``finish``, less that of the calling loop.
     """
+    if given.mode == "paced":
+        _run_paced(given, events, make)
+        return
     before_mb = resident_mb()
     began = _cpu_seconds()
     _spread(given, events, lambda event: None, 0.0)
@@ -71,6 +75,29 @@ def run(given, events, make) -> None:
         "extra_mb": peak_mb - before_mb,
     }
     print(json.dumps(tally), flush=True)
+
+
+def _run_paced(given, events, make) -> None:
+    """Log at the given rate and no more, and print what all threads used, beyond a host that only sleeps."""
+    host_cpu = _paced_cpu(given, events, lambda event: None)
+    log, finish = make()
+    warm = argparse.Namespace(mode="one_thread", events=max(1, int(given.rate * WARM_SECONDS)))
+    _spread(warm, events, log, given.rate)
+    cpu = _paced_cpu(given, events, log)
+    arrived, expected = finish(), warm.events + given.events
+    if arrived != expected:
+        raise SystemExit(f"expected {expected} events to arrive, got {arrived}")
+    tally = {
+        "cpu_us_per_event": (cpu - host_cpu) / given.events * 1e6,
+        "host_us_per_event": host_cpu / given.events * 1e6,
+    }
+    print(json.dumps(tally), flush=True)
+
+
+def _paced_cpu(given, events, log) -> float:
+    began = _cpu_seconds()
+    _spread(given, events, log, given.rate)
+    return _cpu_seconds() - began
 
 
 def _quantiles_us(times_ns) -> tuple[float, float]:

@@ -17,7 +17,7 @@ from arroyo.commit import ONCE_PER_SECOND
 from arroyo.processing import StreamProcessor
 from arroyo.processing.strategies import CommitOffsets, ProcessingStrategyFactory, RunTaskInThreads
 from arroyo.processing.strategies.batching import BatchStep
-from store import BATCH_ROWS, BATCH_SECONDS, Table, arguments, row_of
+from store import BATCH_ROWS, Table, arguments, row_of
 
 given = arguments()
 table = Table(given)
@@ -48,7 +48,7 @@ class Factory(ProcessingStrategyFactory):
         inserts = RunTaskInThreads(
             store, concurrency=1, max_pending_futures=2, next_step=CommitOffsets(commit)
         )
-        return Timed(BATCH_ROWS, BATCH_SECONDS, inserts)
+        return Timed(BATCH_ROWS, given.seconds, inserts)
 
 
 class Timed(BatchStep):

@@ -13,7 +13,7 @@ import sys
 import tempfile
 
 import faust
-from store import BATCH_ROWS, BATCH_SECONDS, Table, arguments, row_of
+from store import BATCH_ROWS, Table, arguments, row_of
 
 given = arguments()
 table = Table(given)
@@ -36,7 +36,7 @@ topic = app.topic(given.topic, value_type=bytes)
 @app.agent(topic)
 async def store(stream: faust.Stream) -> None:
     """Insert what came within the batch's limits; Faust commits what the agent has gone past."""
-    async for events in stream.take_events(BATCH_ROWS, within=BATCH_SECONDS):
+    async for events in stream.take_events(BATCH_ROWS, within=given.seconds):
         table.began()
         rows = [
             row_of(

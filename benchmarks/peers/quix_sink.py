@@ -12,7 +12,7 @@ import sys
 
 from quixstreams import Application
 from quixstreams.sinks import BatchingSink, SinkBatch
-from store import BATCH_ROWS, BATCH_SECONDS, Table, arguments, row_of
+from store import BATCH_ROWS, Table, arguments, row_of
 
 given = arguments()
 table = Table(given)
@@ -39,7 +39,7 @@ app = Application(
     consumer_group=given.group,
     auto_offset_reset="earliest",
     commit_every=BATCH_ROWS,
-    commit_interval=BATCH_SECONDS,
+    commit_interval=given.seconds,
     loglevel="ERROR",
     consumer_extra_config={"fetch.max.bytes": 4_194_304, "fetch.wait.max.ms": 100},
 )

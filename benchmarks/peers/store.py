@@ -69,6 +69,7 @@ def arguments() -> argparse.Namespace:
     for name in ("bootstrap", "topic", "group", "url", "user", "password", "database"):
         options.add_argument(f"--{name}", required=True)
     options.add_argument("--events", type=int, required=True)
+    options.add_argument("--seconds", type=float, default=BATCH_SECONDS, help="a batch's age")
     return options.parse_args()
 
 
