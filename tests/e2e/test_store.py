@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stored import Placed, block_of, count, in_order, some_events
-from trailhouse.schemas import AuditEvent
+from trailhouse.schemas import AuditEvent, Source
 from trailhouse.store import (
     BATCH_LEDGER,
     EVENT_LOG,
@@ -66,6 +66,50 @@ def test_an_acknowledged_row_is_on_the_disk(store: ClickHouse) -> None:
         ).rows[0][0]
         assert "fsync_after_insert = 1" in sql, table.name
         assert "fsync_part_directory = 1" in sql, table.name
+
+
+def test_a_small_part_is_one_file_and_a_merge_is_synced(store: ClickHouse) -> None:
+    """An insert syncs one file, and what takes the place of synced parts is synced before they go."""
+
+    def synced() -> int:
+        found = store.query("SELECT sum(value) FROM system.events WHERE event = 'FileSync'")
+        return int(found.rows[0][0])
+
+    def parts() -> list[tuple[Any, ...]]:
+        return store.query(
+            "SELECT part_storage_type, level > 0 FROM system.parts WHERE database = currentDatabase()"
+            " AND table = 'event_log' AND active"
+        ).rows
+
+    store.command("SYSTEM STOP MERGES event_log")
+    for event in some_events(2):
+        store.insert(block_of(in_order([event])))
+    assert parts() == [("Packed", 0), ("Packed", 0)]
+    before = synced()
+    store.command("SYSTEM START MERGES event_log")
+    store.command("OPTIMIZE TABLE event_log FINAL")
+    assert parts() == [("Packed", 1)]
+    assert synced() > before
+
+
+def test_a_column_that_a_block_does_not_have_gets_its_default(store: ClickHouse) -> None:
+    """A worker that is older than the table writes what the table works out for the columns it does not know."""
+    table = Table(
+        EVENT_LOG.name,
+        {
+            name: kind
+            for name, kind in EVENT_LOG.columns.items()
+            if name not in ("producer_id", "seq")
+        },
+    )
+    source = Source(host="h", pid=1, producer_id="producer-1", seq=7, service="s")
+    [event] = some_events(1, source=source)
+    whole = block_of(in_order([event]))
+    columns = dict(zip(whole.names, whole.columns, strict=True))
+    store.insert(table.block({name: columns[name] for name in table.columns}))
+    [[producer_id, seq, ver]] = store.query("SELECT producer_id, seq, ver FROM event_log").rows
+    assert (producer_id, seq) == ("producer-1", 7)
+    assert ver > 0
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)

@@ -33,6 +33,7 @@ SERVER_SHARE_OF_TIMEOUT = 0.8
 INSERT_SETTINGS = {
     "async_insert": "0",  # acknowledged means stored; the default is 1 since 26.2
     "max_insert_threads": "1",  # one block stays one part a partition
+    "input_format_defaults_for_omitted_fields": "0",  # a block has every value: no default is looked up
     "optimize_on_insert": "0",  # copies within a block are met like those of two: by readers, and by a merge
     "wait_end_of_query": "1",  # no early 200: the status is that of the finished insert
 }

@@ -8,6 +8,8 @@
 -- on disk a record's own are two thirds: they are compressed lightly while they are new and merged again and again, and
 -- well by the merge that comes after an hour. Ten parts make one, not five: a row is merged less often, and a session
 -- costs no more to read, since the index names its parts.
+-- A part of less than 16 MiB is one file and not 14, each of which an insert would make, sync and close, and a merge open
+-- and remove. A merge is synced too: the parts that it takes the place of are removed at once where `old_parts_lifetime` is 0.
 -- A partition is a year, and what says that it happened before 2025 or after 2035 is of the first or the last: producers'
 -- clocks, however wrong, make 13 partitions at most, and an insert writes a part into each that it touches.
 CREATE TABLE IF NOT EXISTS {database}.event_log
@@ -52,8 +54,9 @@ PARTITION BY toYear(toDate32(least(greatest(intDiv(occurred_us, 86400000000), 20
 PRIMARY KEY (session_id, tenant_id, occurred_us)
 ORDER BY (session_id, tenant_id, occurred_us, event_id, record_key)
 TTL toDateTime(appended_at) + INTERVAL 1 HOUR RECOMPRESS CODEC(ZSTD(6))
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity_bytes = 2097152,
-    min_bytes_for_wide_part = 134217728, default_compression_codec = 'ZSTD(1)', merge_with_recompression_ttl_timeout = 3600, merge_selector_base = 10;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1,
+    min_bytes_for_full_part_storage = 16777216, min_bytes_for_wide_part = 134217728, index_granularity_bytes = 2097152,
+    default_compression_codec = 'ZSTD(1)', merge_with_recompression_ttl_timeout = 3600, merge_selector_base = 10;
 
 -- What readers see: each record once. Grant readers this, never the table: it reads with its owner's rights.
 -- A record's partition is a function of its bytes, so copies never lie in two partitions, and a partition that is
@@ -91,7 +94,8 @@ CREATE TABLE IF NOT EXISTS {database}.event_quarantine
 )
 ENGINE = ReplacingMergeTree
 ORDER BY (kafka_cluster, kafka_topic_id, kafka_topic, kafka_partition, kafka_offset)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1,
+    min_bytes_for_full_part_storage = 16777216;
 
 CREATE VIEW IF NOT EXISTS {database}.quarantine
 DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
@@ -114,4 +118,5 @@ CREATE TABLE IF NOT EXISTS {database}.batch_ledger
 )
 ENGINE = ReplacingMergeTree
 ORDER BY (kafka_cluster, kafka_topic_id, kafka_topic, kafka_partition, first_offset, last_offset)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1,
+    min_bytes_for_full_part_storage = 16777216;

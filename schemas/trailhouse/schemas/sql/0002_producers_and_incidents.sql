@@ -35,7 +35,8 @@ CREATE TABLE IF NOT EXISTS {database}.event_incidents
 )
 ENGINE = ReplacingMergeTree
 ORDER BY (kafka_cluster, kafka_topic_id, kafka_topic, kafka_partition, kind, first_offset, last_offset)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1,
+    min_bytes_for_full_part_storage = 16777216;
 
 CREATE VIEW IF NOT EXISTS {database}.incidents
 DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
