@@ -71,7 +71,7 @@ def load(place: Pipe, events: int, say: Callable[[str], None]) -> int:
     """Write about *events* events; return how many."""
     with ClickHouse(place.clickhouse) as store:
         writer = BatchWriter(store, ORIGIN, lambda: dt.datetime.now(dt.UTC))
-        batch = Batch(Limits(BATCH_ROWS, 1 << 30, 1e9), time.monotonic)
+        batch = Batch(Limits(BATCH_ROWS, 1 << 30), time.monotonic)
         waiting: list[Loaded] = []
         offsets = [0] * PARTITIONS
         count = 0
@@ -86,7 +86,7 @@ def load(place: Pipe, events: int, say: Callable[[str], None]) -> int:
             if len(waiting) == BATCH_ROWS:
                 batch.add(waiting)
                 writer.write(batch)
-                batch, waiting = Batch(Limits(BATCH_ROWS, 1 << 30, 1e9), time.monotonic), []
+                batch, waiting = Batch(Limits(BATCH_ROWS, 1 << 30), time.monotonic), []
         if waiting:
             batch.add(waiting)
             writer.write(batch)

@@ -51,21 +51,21 @@ def test_a_stretch_is_noted_in_few_rows_that_hold_all_of_it(database: ClickHouse
             sql = "SELECT first_offset, last_offset FROM incidents WHERE kind = 'create_time' ORDER BY ALL"
             return storage.query(sql).rows
 
-        times.write(batch_from(0, "bb"))
+        times.store(batch_from(0, "bb"))
         assert noted() == []
-        times.write(batch_from(2, "bs"))
+        times.store(batch_from(2, "bs"))
         assert noted() == [(3, 3)]
-        times.write(batch_from(4, "ss"))
+        times.store(batch_from(4, "ss"))
         assert noted() == [(3, 3)]
         clock.now_seconds += 61
-        times.write(batch_from(6, "ss"))
+        times.store(batch_from(6, "ss"))
         assert noted() == [(3, 3), (4, 7)]
         clock.now_seconds += 61
-        times.write(batch_from(8, "ss"))
-        times.write(batch_from(10, "bb"))
+        times.store(batch_from(8, "ss"))
+        times.store(batch_from(10, "bb"))
         assert noted() == [(3, 3), (4, 7), (8, 9)]
-        times.write(batch_from(12, "s"))
-        times.write(batch_from(13, "s"))
+        times.store(batch_from(12, "s"))
+        times.store(batch_from(13, "s"))
         times.end()
         times.end()
         assert noted() == [(3, 3), (4, 7), (8, 9), (12, 12), (13, 13)]

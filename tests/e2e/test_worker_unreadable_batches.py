@@ -164,7 +164,7 @@ def test_a_batch_that_swells_costs_what_the_client_takes(here: WorkerSite, count
     send_one_batch(here, swollen, "gzip")
     after = some_events(2)
     here.send([event.record for event in after])
-    worker = here.start(worker_batch_age_seconds=0.1)
+    worker = here.start(worker_freshness_seconds=0.2)
     beside = stored_beside(here, worker, "SELECT count() FROM events WHERE kafka_partition = 0")
     # At once, before it is fetched, and a moment before all is through: three times by chance.
     assert beside > 3, f"expected events of partition 1 meanwhile, log: {worker.log}"

@@ -30,7 +30,7 @@ KafkaSource.read = lambda self, records, seconds: read(self, records, seconds) a
 STORES_FOR_EVER = f"""
 import threading
 from trailhouse.consumer.batch.writer import BatchWriter
-BatchWriter.write = lambda self, batch: threading.Event().wait()
+BatchWriter.store = lambda self, batch: threading.Event().wait()
 {RUN_WORKER}
 """
 FLAT_BYTES = 40_000_000

@@ -104,7 +104,7 @@ def deliver_nothing_of(partitions: Sequence[int], once: Path) -> None:
 
 def read_in_small_pieces() -> None:
     """Have the worker close its batches at `batch_rows`, and not a whole read later."""
-    replace("trailhouse.consumer.membership.session:READ_RECORDS", lambda _: 50)
+    replace("trailhouse.consumer.membership.batch_reader:READ_RECORDS", lambda _: 50)
 
 
 def replace(place: str, make: Callable[[Any], Any]) -> None:

@@ -52,12 +52,10 @@ class Record:
         return [("h", b"\xff"), ("n", None)]
 
 
-def empty_batch(
-    rows: int = 1_000, size_bytes: int = 1_000_000, age_seconds: float = 1.0
-) -> tuple[Batch, Clock]:
+def empty_batch(rows: int = 1_000, size_bytes: int = 1_000_000) -> tuple[Batch, Clock]:
     """Return an empty batch and the clock it goes by."""
     clock = Clock()
-    return Batch(Limits(rows, size_bytes, age_seconds), clock), clock
+    return Batch(Limits(rows, size_bytes), clock), clock
 
 
 def batch_of(values: Sequence[bytes | None], partition: int = 0) -> Batch:

@@ -22,8 +22,12 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     batch_bytes: int = setting(
         "worker", "batch_bytes", 12_582_912, "A batch closes at this many bytes.", kind=int
     )
-    batch_age_seconds: float = setting(
-        "worker", "batch_age_seconds", 0.2, "A batch closes at this age.", kind=float
+    freshness_seconds: float = setting(
+        "worker",
+        "freshness_seconds",
+        1.0,
+        "How long a record may take to a reader; the more, the fewer inserts where little comes.",
+        kind=float,
     )
     max_record_bytes: int = setting(
         "worker",
@@ -99,7 +103,7 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
             "worker.max_record_bytes",
             "from 1000 to 67108864",
         )
-        require(0 < self.batch_age_seconds <= 60, "worker.batch_age_seconds", "above 0, at most 60")
+        require(0 < self.freshness_seconds <= 30, "worker.freshness_seconds", "above 0, at most 30")
         require(0 <= self.web_port <= 65_535, "worker.web_port", "from 0 to 65535")
         require(
             0 < self.drain_seconds <= LONGEST_WAIT_SECONDS,

@@ -23,7 +23,7 @@ from trailhouse.schemas.record_hash import record_hash
 from trailhouse.store.clickhouse import ClickHouse
 
 ANSWER_SECONDS = 5.0
-_NO_LIMIT = Limits(rows=2**31, size_bytes=2**40, age_seconds=0.0)
+_NO_LIMIT = Limits(rows=2**31, size_bytes=2**40)
 
 
 class Skipped(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """A batch: the records read since the last one closed, sorted into events and bad records. Pure."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import methodcaller
 from typing import Any, NamedTuple
@@ -85,6 +85,13 @@ class Span:
         # One was counted with its hash.
         self.records += placeholder.records - 1
 
+    def then(self, later: "Span") -> "Span":
+        """Return this span and a later one of the same partition as one; neither is changed."""
+        whole = Span(self.first_offset, self.first_appended_ms)
+        whole.extend(later.last_offset, later.last_appended_ms, [*self.hashes, *later.hashes])
+        whole.records = self.records + later.records
+        return whole
+
     @property
     def records_hash(self) -> bytes:
         """The hash over the records' hashes in offset order."""
@@ -100,11 +107,10 @@ class SenderTimed(NamedTuple):
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """A batch closes at whichever of the first three it reaches first; a record has a limit of its own."""
+    """A batch is full at whichever of the first two it reaches first; a record has a limit of its own."""
 
     rows: int
     size_bytes: int
-    age_seconds: float
     record_bytes: int = 8_388_608
 
     @classmethod
@@ -113,7 +119,6 @@ class Limits(msgspec.Struct, frozen=True):
         return cls(
             config.batch_rows,
             config.batch_bytes,
-            config.batch_age_seconds,
             config.max_record_bytes,
         )
 
@@ -146,16 +151,9 @@ class Batch:
         return len(self) >= self._limits.rows or self.size_bytes >= self._limits.size_bytes
 
     @property
-    def is_due(self) -> bool:
-        """Whether it should be stored now: it is full, or its first record has waited long enough."""
-        if not len(self):
-            return False
-        return self.is_full or self._clock() - self._opened_at_seconds >= self._limits.age_seconds
-
-    @property
-    def next_offsets(self) -> dict[int, int]:
-        """Each partition's offset to commit: that of the record after the last one held."""
-        return {partition: span.last_offset + 1 for partition, span in self.spans.items()}
+    def age_seconds(self) -> float:
+        """How long ago its first record was read; 0 while it holds none."""
+        return self._clock() - self._opened_at_seconds if len(self) else 0.0
 
     def reasons(self) -> Iterator[tuple[str, int]]:
         """Yield the reasons of the bad records, the most frequent first."""
@@ -294,6 +292,21 @@ class Batch:
                 self.sender_times[partition] = SenderTimed(
                     before.first_offset, offset, before.records + 1
                 )
+
+
+def spans_of(batches: Iterable[Batch]) -> dict[int, Span]:
+    """Return each partition's part of *batches*, which follow each other, as one span."""
+    spans: dict[int, Span] = {}
+    for batch in batches:
+        for partition, span in batch.spans.items():
+            before = spans.get(partition)
+            spans[partition] = span if before is None else before.then(span)
+    return spans
+
+
+def next_offsets(spans: Mapping[int, Span]) -> dict[int, int]:
+    """Return each partition's offset to commit: that of the record after the last one of its span."""
+    return {partition: span.last_offset + 1 for partition, span in spans.items()}
 
 
 def rows_of(events: Sequence[Received]) -> EventRows:

@@ -1,14 +1,12 @@
-"""A batch on its way into ClickHouse: stored in a second thread, repeated until it is in."""
+"""Batches on their way into ClickHouse: stored in a second thread, repeated until they are in."""
 
 import gc
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Protocol
 
-from trailhouse.consumer.batch.batch import Batch
-from trailhouse.consumer.batch.writer import Stored
+from trailhouse.consumer.batch.uncommitted import UncommittedBatches, Writes
 from trailhouse.consumer.monitoring.background_query import BackgroundQuery
 from trailhouse.consumer.monitoring.health import Health
 from trailhouse.consumer.monitoring.metrics import WorkerMetrics
@@ -19,19 +17,14 @@ FIRST_WAIT_SECONDS = 0.2
 LONGEST_WAIT_SECONDS = 5.0
 
 
-class Writes(Protocol):
-    """Writes a batch; `BatchWriter` is one."""
-
-    def write(self, batch: Batch) -> Stored: ...
-
-
-class InflightBatch:
-    """One batch being stored. The thread that made it asks for the outcome; nothing here commits."""
+class InflightBatches:
+    """Batches being stored. The thread that made it asks for the outcome; nothing here commits."""
 
     def __init__(
-        self, batch: Batch, outcome: "Future[Stored | None]", no_repeat: threading.Event
+        self, outcome: "Future[float | None]", no_repeat: threading.Event, *, has_ledger: bool
     ) -> None:
-        self.batch = batch
+        self.has_ledger = has_ledger
+        """Whether the ledger has them too once they are in, so that they may be committed."""
         self._outcome = outcome
         self._no_repeat = no_repeat
 
@@ -48,8 +41,8 @@ class InflightBatch:
             return False
         return True
 
-    def outcome(self) -> Stored | None:
-        """Return what became of the batch, or None when it was given up: it may be stored in part."""
+    def outcome(self) -> float | None:
+        """Return how many seconds it took to write them, or None when that was given up: they may be stored in part."""
         return self._outcome.result()
 
     def give_up(self) -> None:
@@ -58,7 +51,7 @@ class InflightBatch:
 
 
 class BatchInserter:
-    """Stores one batch after the other in a thread of its own. Readers see no row twice."""
+    """Stores batch after batch in a thread of its own. Readers see no row twice."""
 
     def __init__(
         self,
@@ -79,11 +72,17 @@ class BatchInserter:
         self.outages = 0
         """How often ClickHouse was found away or refusing; it only grows."""
 
-    def insert(self, batch: Batch, writer: Writes) -> InflightBatch:
-        """Start to store *batch* and return at once."""
+    def insert(
+        self, batches: UncommittedBatches, writer: Writes, *, has_ledger: bool
+    ) -> InflightBatches:
+        """Start to store what is not stored of *batches*, and to enter them in the ledger if *has_ledger*."""
         no_repeat = threading.Event()
-        return InflightBatch(
-            batch, self._executor.submit(self._store, batch, writer, no_repeat), no_repeat
+
+        def write() -> None:
+            batches.write(writer, self.outages, has_ledger=has_ledger)
+
+        return InflightBatches(
+            self._executor.submit(self._store, write, no_repeat), no_repeat, has_ledger=has_ledger
         )
 
     def probe(self) -> None:
@@ -105,32 +104,29 @@ class BatchInserter:
             self._health.note_away("clickhouse", error)
         gc.collect()  # as after a failed insert: 40 kB, every second
 
-    def _store(self, batch: Batch, writer: Writes, no_repeat: threading.Event) -> Stored | None:
+    def _store(self, write: Callable[[], None], no_repeat: threading.Event) -> float | None:
         self._is_storing = True
         try:
-            return self._store_until_in(batch, writer, no_repeat)
+            return self._store_until_in(write, no_repeat)
         finally:
             self._is_storing = False
 
     def _store_until_in(
-        self, batch: Batch, writer: Writes, no_repeat: threading.Event
-    ) -> Stored | None:
-        """Write *batch*, the same one again after each failure: its outcome may be unknown."""
+        self, write: Callable[[], None], no_repeat: threading.Event
+    ) -> float | None:
+        """Write, and the same again after each failure: its outcome may be unknown."""
         backoff = Backoff(FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
         while True:
             began = self._clock()
             try:
-                stored = writer.write(batch)
+                write()
             except StorageError as error:
                 self.outages += 1
                 self._metrics.insert_failed()
                 self._health.note_away("clickhouse", error)
             else:
                 self._health.note_ready("clickhouse")
-                self._metrics.stored(
-                    seconds=self._clock() - began, rows=len(batch), size_bytes=batch.size_bytes
-                )
-                return stored
+                return self._clock() - began
             # The client's errors hold themselves, and what was to be inserted with them: without this,
             # an outage would cost a batch's bytes at each attempt, until the collector comes by.
             gc.collect()

@@ -1,13 +1,13 @@
 """Notes records that carry their sender's time: for a while somebody had switched the topic to CreateTime."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from trailhouse.consumer.batch.batch import Batch, SenderTimed
 from trailhouse.consumer.batch.incidents import Incidents
-from trailhouse.consumer.batch.inflight import Writes
+from trailhouse.consumer.batch.uncommitted import Writes
 from trailhouse.consumer.batch.writer import Stored
 from trailhouse.consumer.monitoring.incident import Incident
 from trailhouse.consumer.monitoring.metrics import WorkerMetrics
@@ -43,17 +43,21 @@ class SenderTimes:
         self._clock = clock
         self._stretches: dict[int, _Stretch] = {}
 
-    def write(self, batch: Batch) -> Stored:
-        """Do as `Writes.write` says; the incident is acknowledged before the batch may be committed.
+    def store(self, batch: Batch) -> Stored:
+        """Do as `Writes.store` says; the incident is acknowledged before the batch may be committed.
 
         Raises:
             StorageError: As the writer's; also when the incident could not be written. Write it again.
         """
-        stored = self._writer.write(batch)
+        stored = self._writer.store(batch)
         if batch.sender_times or self._stretches:
             for number in batch.spans:
                 self._take(number, batch.sender_times.get(number))
         return stored
+
+    def enter(self, batches: Sequence[Batch], stored: Sequence[Stored]) -> None:
+        """Do as `Writes.enter` says."""
+        self._writer.enter(batches, stored)
 
     def end(self) -> None:
         """Note what is not noted yet, since no batch comes any more.

@@ -2,12 +2,12 @@
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from trailhouse.broker.origin import Origin
 from trailhouse.broker.placeholder import Received, whole
-from trailhouse.consumer.batch.batch import BadRecord, Batch, cannot_be_stored, rows_of
+from trailhouse.consumer.batch.batch import BadRecord, Batch, cannot_be_stored, rows_of, spans_of
 from trailhouse.consumer.batch.blocks import event_block, ledger_block, quarantine_block
 from trailhouse.schemas.errors import StorageDataError, StorageRejectedError
 from trailhouse.store.block import Block
@@ -34,10 +34,15 @@ class Inserts(Protocol):
 
 
 class Stored(NamedTuple):
-    """What became of a batch's records."""
+    """What became of a batch's records: rows of events, and how many are quarantined in each partition."""
 
     stored_rows: int
-    quarantined_rows: int
+    quarantined: Mapping[int, int] = {}
+
+    @property
+    def quarantined_rows(self) -> int:
+        """How many are quarantined in all."""
+        return sum(self.quarantined.values())
 
 
 class BatchWriter:
@@ -50,7 +55,33 @@ class BatchWriter:
         self._accepted: Received | None = None
 
     def write(self, batch: Batch) -> Stored:
-        """Write the bad records, the events, and last the ledger; all acknowledged on return.
+        """Do what `store` does, then what `enter` does.
+
+        Raises:
+            StorageUnavailableError, StorageRejectedError: As these. Write the same batch again.
+        """
+        stored = self.store(batch)
+        self.enter([batch], [stored])
+        return stored
+
+    def enter(self, batches: Sequence[Batch], stored: Sequence[Stored]) -> None:
+        """Enter *batches*, which follow each other, in the ledger, one row a partition; acknowledged on return.
+
+        Call it last: what the ledger has must be in one of the two tables, whatever ends the process in between.
+
+        Raises:
+            StorageUnavailableError: Outcome unknown. Retriable: enter the same batches.
+            StorageRejectedError: ClickHouse refuses the statement. Permanent until that is mended.
+        """
+        quarantined = Counter[int]()
+        for each in stored:
+            quarantined.update(each.quarantined)
+        self._storage.insert(
+            ledger_block(self._origin, spans_of(batches), quarantined, self._now())
+        )
+
+    def store(self, batch: Batch) -> Stored:
+        """Write the bad records, then the events; all acknowledged on return.
 
         A row whose values ClickHouse refuses is searched for by halving. It is quarantined with its
         reason once it was refused alone, another was accepted, and it was refused again. Whatever
@@ -69,9 +100,7 @@ class BatchWriter:
         quarantined = Counter[int]()
         for bad in (*batch.bad, *refused):
             quarantined[bad.received.partition()] += whole(bad.received).records
-        # Last: what the ledger has must be in one of the two tables, whatever ends the process in between.
-        self._storage.insert(ledger_block(self._origin, batch.spans, quarantined, self._now()))
-        return Stored(len(batch.rows) - len(refused), len(batch.bad) + len(refused))
+        return Stored(len(batch.rows) - len(refused), quarantined)
 
     def _quarantine(self, bad: Sequence[BadRecord]) -> None:
         self._storage.insert(quarantine_block(self._origin, bad, self._now()))

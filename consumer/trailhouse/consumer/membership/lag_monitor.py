@@ -1,9 +1,9 @@
 """Looks around once a turn of the ingest loop: lag, standstills, time to loss, and whether both parts are there."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from trailhouse.consumer.batch.batch import Batch
+from trailhouse.consumer.batch.batch import Batch, Span
 from trailhouse.consumer.batch.inflight import BatchInserter
 from trailhouse.consumer.membership.group_check import GroupView
 from trailhouse.consumer.membership.source import KafkaSource
@@ -76,25 +76,25 @@ class LagMonitor:
         self._last_appended_ms.clear()
         self._note_lag(())
 
-    def note_commit(self, batch: Batch) -> None:
-        """Take in how far *batch* brought its partitions."""
-        for number, span in batch.spans.items():
+    def note_commit(self, spans: Mapping[int, Span]) -> None:
+        """Take in how far a commit brought its partitions."""
+        for number, span in spans.items():
             self._last_appended_ms[number] = span.last_appended_ms
         self._note_lag(())
 
-    def look(self, in_hand: tuple[Batch, ...], *, is_reading: bool, is_idle: bool) -> None:
+    def look(self, in_hand: tuple[Batch, ...], *, is_reading: bool, is_storing: bool) -> None:
         """Refresh the lag; ask after Kafka when librdkafka complains, after ClickHouse when idle.
 
         Args:
             in_hand: The batches that are not committed, the oldest first.
             is_reading: Whether the partitions are being read, so that there is a lag.
-            is_idle: Whether nothing is being stored.
+            is_storing: Whether something is being stored; else nothing in hand is due yet.
         """
         now = self._clock()
         self._is_reading = is_reading
         if now >= self._stalls_due_at_seconds:
             self._stalls_due_at_seconds = now + STALLS_EVERY_SECONDS
-            self._note_stalls(now, in_hand)
+            self._note_stalls(now, in_hand, is_storing=is_storing)
         # librdkafka complains of each connection; whether Kafka is away is only known by asking.
         if self._source.complaint is not None and now >= self._check_due_at_seconds:
             self._check_due_at_seconds = now + CHECK_SECONDS
@@ -103,16 +103,16 @@ class LagMonitor:
             self._lag_due_at_seconds = now + LAG_EVERY_SECONDS
             self._note_lag(in_hand)
         # While something is being stored, its outcome tells whether ClickHouse is there.
-        elif is_idle and now >= self._probe_due_at_seconds:
+        elif not is_storing and now >= self._probe_due_at_seconds:
             self._probe_due_at_seconds = now + CHECK_SECONDS
             self._inserter.probe()
 
-    def _note_stalls(self, now: float, in_hand: tuple[Batch, ...]) -> None:
+    def _note_stalls(self, now: float, in_hand: tuple[Batch, ...], *, is_storing: bool) -> None:
         """Add up how long each partition stands still while the group was seen to have records wait.
 
-        Storing a batch excuses the partitions that have records in hand, a hold the others, a batch that
-        cannot be opened its own, and a part that is away all of them. What was seen too long ago says
-        nothing, so nothing waits then.
+        Storing a batch, or filling one, excuses the partitions that have records in hand, a hold the others,
+        a batch that cannot be opened its own, and a part that is away all of them. What was seen too long
+        ago says nothing, so nothing waits then.
         """
         before, self._signs = self._signs, (self._heartbeat.writes, self._heartbeat.waits)
         view = self._group.latest()
@@ -120,7 +120,7 @@ class LagMonitor:
             self._stalls.forget()
         busy = {number for batch in in_hand for number in batch.spans}
         excused = set(self._source.failing)  # what cannot be opened is no nearer after a restart
-        if self._signs[0] != before[0]:
+        if self._signs[0] != before[0] or not is_storing:
             excused |= busy
         if self._source.is_held:
             excused |= set(self._assigned) - busy

@@ -2,17 +2,19 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from trailhouse.consumer.batch.batch import Batch, Limits
+from trailhouse.consumer.batch.batch import Batch, Limits, Span, next_offsets
 from trailhouse.consumer.batch.blocks import LONGEST_SPAN_RECORDS
 from trailhouse.consumer.batch.breaker import check_share
-from trailhouse.consumer.batch.inflight import BatchInserter, InflightBatch, Writes
-from trailhouse.consumer.batch.writer import Stored
+from trailhouse.consumer.batch.inflight import BatchInserter, InflightBatches
+from trailhouse.consumer.batch.insert_pace import InsertPace
+from trailhouse.consumer.batch.uncommitted import UncommittedBatches, Writes
 from trailhouse.consumer.config import WorkerConfig
 from trailhouse.consumer.membership.assignment_guard import AssignmentGuard
-from trailhouse.consumer.membership.commit_monitor import CommitMonitor
+from trailhouse.consumer.membership.batch_reader import BatchReader
+from trailhouse.consumer.membership.committer import Committer
 from trailhouse.consumer.membership.group_check import GroupCheck
 from trailhouse.consumer.membership.lag_monitor import LagMonitor
 from trailhouse.consumer.membership.offset_check import OffsetCheck
@@ -26,15 +28,10 @@ from trailhouse.consumer.monitoring.health import Health
 from trailhouse.consumer.monitoring.heartbeat import Heartbeat
 from trailhouse.consumer.monitoring.metrics import WorkerMetrics
 from trailhouse.consumer.monitoring.missing_events import MissingEvents
-from trailhouse.schemas.errors import TrailhouseError
+from trailhouse.schemas.errors import BreakerTrippedError
 from trailhouse.schemas.kafka_config import KafkaConfig
 
-READ_RECORDS, READ_BYTES = 2_000, 4_194_304
-"""What one read may bring; how many records make so many bytes is judged by those of the last read."""
-FIRST_RECORDS = 100
 READ_SECONDS = 0.05
-IDLE_READ_SECONDS = 0.25
-"""What comes ends a read at once; this bounds how late an idle worker hears that it is to stop."""
 HOLD_AFTER_SECONDS = 1.0
 COMMIT_RETRY_SECONDS = 0.5
 PASS_OVER_EVERY_SECONDS = 1.0
@@ -51,7 +48,7 @@ class Reporters(NamedTuple):
 
 
 class GroupSession:
-    """At most one batch is being stored or waits for its commit; the next is read meanwhile.
+    """At most one batch is being stored; the next is read meanwhile, and small ones wait for their commit together.
 
     Every method runs in the one thread that calls `run`.
     """
@@ -80,22 +77,24 @@ class GroupSession:
         self._missing = missing.in_background(
             lambda: 0 in self._source.partitions, worker.account_seconds
         )
-        self._ask_kafka = ask_kafka
         self._health, self._metrics, self._heartbeat = reporters
         self._clock = clock
         self._limits = Limits.of(worker)
+        self._pace = InsertPace(worker.freshness_seconds)
         self._next = Batch(self._limits, clock)
-        self._inflight: InflightBatch | None = None
-        self._read_records = FIRST_RECORDS
-        self._taken_records = 0
+        self._uncommitted = UncommittedBatches(self._limits, clock)
+        self._inflight: InflightBatches | None = None
+        self._stop = threading.Event()
         self._pass_over_due_at_seconds = 0.0
+        self._is_noted = True
         self._is_fenced = False
-        self._is_overdue = False
         self._commit_due_at_seconds = 0.0
         listener = Listener(
             on_assigned=self._on_assigned, on_revoked=self._on_revoked, on_lost=self._on_lost
         )
         self._source = KafkaSource(kafka, worker, listener)
+        self._reader = BatchReader(self._source, self._metrics)
+        self._committer = Committer(self._source, ask_kafka, self._health, self._heartbeat)
         self._guard = AssignmentGuard(
             offset_check=offset_check,
             source=self._source,
@@ -136,6 +135,7 @@ class GroupSession:
             WorkerStoppedError: Most of a batch are not events, or records are gone that nobody stored.
                 Permanent.
         """
+        self._stop = stop
         self._health.note_waiting("kafka", "joining the consumer group")
         self._topic.start()
         self._group.start()
@@ -145,6 +145,10 @@ class GroupSession:
             while not stop.is_set() and not self._is_fenced:
                 self._step()
             self._drain()
+        except BreakerTrippedError:
+            # What came before is committed, so that whoever starts again begins with what tripped it.
+            self._drain()
+            raise
         finally:
             for query in (self._topic, self._group, self._missing):
                 query.stop()
@@ -163,45 +167,41 @@ class GroupSession:
         self._slow_batches.step(self._next_offset, is_reading=not self._next.is_full)
         self._follow_guard()
         self._settle()
-        if self._inflight is None and self._next.is_due:
-            self._launch()
-        elif self._inflight is None and not len(self._next):
-            self._pass_over()
-        in_hand = (self._inflight.batch, self._next) if self._inflight else (self._next,)
+        if self._inflight is None:
+            self._launch_if_due()
         self._lag_monitor.look(
-            in_hand,
+            (*self._uncommitted.batches, self._next),
             is_reading=self._is_assigned and self._guard.is_open,
-            is_idle=self._inflight is None,
+            is_storing=self._inflight is not None,
         )
+
+    def _launch_if_due(self) -> None:
+        if not self._pace.due_in_seconds(self._next):
+            self._launch()
+        elif self._uncommitted.batches and self._pace.is_commit_due(self._uncommitted):
+            self._insert(has_ledger=True)
+        elif not len(self._next) and not self._uncommitted.batches:
+            self._pass_over()
 
     def _fill(self) -> None:
         """Read on, or wait for the batch that is being stored when the next one is full."""
-        count = self._read_records
-        timeout_seconds = IDLE_READ_SECONDS if self._is_idle else READ_SECONDS
-        if self._inflight is not None and self._next.is_full:
+        if self._is_idle:
+            due_in_seconds = self._pace.due_in_seconds(self._next)
+            self._reader.read_while_idle(self._next, due_in_seconds, self._stop)
+        elif self._inflight is None or not self._next.is_full:
+            self._reader.read(self._next, READ_SECONDS)
+        else:
             if not self._inflight.wait(HOLD_AFTER_SECONDS):
                 self._source.hold()
-            count, timeout_seconds = 1, 0.0  # nothing comes while held, but Kafka must hear of us
-            if self._inflight.is_settled:
-                return
-        received = self._source.read(count, timeout_seconds)
-        if received:
-            self._taken_records += len(received)
-            self._metrics.consumed(len(received))
-            size_bytes = -self._next.size_bytes
-            self._next.add(received)
-            size_bytes += self._next.size_bytes
-            # Sizes of a topic change slowly: the next read is judged by this one.
-            fitting = READ_BYTES * len(received) // max(1, size_bytes)
-            self._read_records = max(1, min(READ_RECORDS, fitting))
+            if not self._inflight.is_settled:
+                self._reader.read_while_held(self._next)
 
     @property
     def _is_idle(self) -> bool:
-        """Whether nothing but a record, the group or the end of the process is waited for."""
+        """Whether nothing but records, the group or the end of the process is waited for."""
         return (
             self._is_assigned
             and self._inflight is None
-            and not len(self._next)
             and not self._guard.is_asking
             and not self._source.failing
             and not self._slow_batches.is_watching
@@ -209,8 +209,8 @@ class GroupSession:
 
     def _next_offset(self, partition: int) -> int:
         """Return the offset after the last record of *partition* that is in hand or committed."""
-        for batch in (self._next, self._inflight.batch if self._inflight else None):
-            if batch is not None and partition in batch.spans:
+        for batch in (self._next, *reversed(self._uncommitted.batches)):
+            if partition in batch.spans:
                 return batch.spans[partition].last_offset + 1
         return self._source.position(partition)
 
@@ -231,7 +231,15 @@ class GroupSession:
         # The next batch is read while this one is inserted, so that neither waits for the other.
         batch, self._next = self._next, Batch(self._limits, self._clock)
         check_share(batch, len(batch.bad), self._worker)
-        self._inflight = self._inserter.insert(batch, self._writer)
+        self._uncommitted.add(batch)
+        self._is_noted = False
+        is_due = not len(batch) or self._pace.is_commit_due(self._uncommitted)
+        self._insert(has_ledger=is_due)
+
+    def _insert(self, *, has_ledger: bool) -> None:
+        self._inflight = self._inserter.insert(
+            self._uncommitted, self._writer, has_ledger=has_ledger
+        )
 
     def _pass_over(self) -> None:
         """Commit beyond offsets that hold no record, where nothing else waits: they would count as lag for ever.
@@ -242,14 +250,14 @@ class GroupSession:
         if now < self._pass_over_due_at_seconds or not self._guard.is_open:
             return
         self._pass_over_due_at_seconds = now + PASS_OVER_EVERY_SECONDS
-        for number, part in self._source.without_records(self._taken_records).items():
+        for number, part in self._source.without_records(self._reader.taken_records).items():
             last = min(part.last, part.first + LONGEST_SPAN_RECORDS - 1)
             self._next.pass_over(number, part.first, last, round(time.time() * 1_000))
         if self._next.spans:
             self._launch()
 
     def _settle(self) -> None:
-        """Commit the batch that has been stored, if there is one."""
+        """Take in what has been stored, if there is something, and commit it once the ledger has it."""
         inflight = self._inflight
         if (
             inflight is None
@@ -257,62 +265,82 @@ class GroupSession:
             or self._clock() < self._commit_due_at_seconds
         ):
             return
-        stored = inflight.outcome()
-        if stored is None:
+        seconds = inflight.outcome()
+        if seconds is None:
             self._drop()
+            return
+        if not self._is_noted:
+            self._note_stored(seconds)
+        if not inflight.has_ledger:
+            self._land()
             return
         # An outage may have been a restore: what was stored before it is looked for before more is committed.
         if not self._guard.may_commit():
             return
-        # Again: ClickHouse may have refused rows that were events to us.
-        check_share(inflight.batch, stored.quarantined_rows, self._worker)
-        match self.commit(inflight.batch.next_offsets):
+        spans = self._uncommitted.spans
+        match self._committer.commit(next_offsets(spans)):
             case "done":
-                self._note_commit(inflight.batch, stored)
+                self._note_commit(spans)
             case "fenced":
                 self._is_fenced = True
                 self._drop()
             case _:
                 self._commit_due_at_seconds = self._clock() + COMMIT_RETRY_SECONDS
 
-    def commit(self, next_offsets: dict[int, int]) -> str:
-        """Commit to Kafka; called when every record below *next_offsets* is stored.
+    def _note_stored(self, seconds: float) -> None:
+        """Take in that the last batch is stored.
 
-        It blocks for as long as Kafka is away: librdkafka goes on trying. /health says so meanwhile.
+        Raises:
+            BreakerTrippedError: ClickHouse refused most of its rows, which were events to us; the batch is dropped.
         """
-        with CommitMonitor(self._ask_kafka, self._note_overdue, self._heartbeat):
-            outcome = self._source.commit(next_offsets)
-        if outcome == "done" and self._is_overdue:
-            self._is_overdue = False
-            self._health.note_ready("kafka")
-        return outcome
+        self._is_noted = True
+        mine = self._uncommitted
+        batch = mine.batches[-1]
+        try:
+            check_share(batch, mine.stored[-1].quarantined_rows, self._worker)
+        except BreakerTrippedError:
+            mine.remove_last()
+            self._inflight = None
+            raise
+        self._metrics.stored(seconds=seconds, rows=len(batch), size_bytes=batch.size_bytes)
+        self._pace.note_insert(seconds)
+        if (view := self._group.latest()) is not None:
+            self._pace.note_share(len(self._source.partitions), len(view.partitions))
+        self._metrics.batch_age(self._pace.age_seconds)
 
-    def _note_overdue(self, error: TrailhouseError | None) -> None:
-        self._is_overdue = True
-        self._health.note_away("kafka", error or self._source.away("no answer to a commit"))
-
-    def _note_commit(self, batch: Batch, stored: Stored) -> None:
+    def _land(self) -> None:
         self._inflight = None
-        self._guard.note_commit(batch.spans)
-        self._lag_monitor.note_commit(batch)
-        self._metrics.committed(
-            stored_rows=stored.stored_rows,
-            quarantined_rows=stored.quarantined_rows,
-            at_unix_seconds=time.time(),
-        )
         self._source.resume()
 
+    def _note_commit(self, spans: Mapping[int, Span]) -> None:
+        self._land()
+        stored = self._uncommitted.stored
+        self._uncommitted = UncommittedBatches(self._limits, self._clock)
+        self._guard.note_commit(spans)
+        self._lag_monitor.note_commit(spans)
+        self._metrics.committed(
+            stored_rows=sum(each.stored_rows for each in stored),
+            quarantined_rows=sum(each.quarantined_rows for each in stored),
+            at_unix_seconds=time.time(),
+        )
+
     def _drain(self) -> None:
-        """Let the attempt that runs come to its end, and commit what it stored."""
-        if self._inflight is not None:
-            self._inflight.give_up()
-            while not self._inflight.wait(HOLD_AFTER_SECONDS):
-                self._heartbeat.turned()
+        """Let the attempt that runs come to its end, and commit what is stored."""
         for _ in range(LAST_COMMITS):
+            if self._inflight is not None:
+                self._inflight.give_up()
+                while not self._inflight.wait(HOLD_AFTER_SECONDS):
+                    self._heartbeat.turned()
             self._commit_due_at_seconds = 0.0
             self._settle()
             if self._guard.wait(LAST_LOOK_SECONDS) == "drop":
                 self._drop()
+            self._commit_early()
+
+    def _commit_early(self) -> None:
+        """Enter in the ledger what is stored, since no more of these partitions is read."""
+        if self._inflight is None and self._uncommitted.batches:
+            self._insert(has_ledger=True)
 
     def _on_assigned(self, partitions: list[int]) -> None:
         self._is_assigned = True
@@ -322,15 +350,18 @@ class GroupSession:
         self._lag_monitor.take(partitions)
 
     def _on_revoked(self) -> None:
-        """Finish the batch being stored, within what the other workers may wait, and drop the rest."""
+        """Finish and commit what is stored or being stored, within what the other workers may wait; drop the rest."""
         # Our peers cannot go on before we let go.
         until = self._clock() + self._worker.session_timeout_seconds
-        while self._inflight is not None and self._clock() < until:
+        self._commit_early()
+        while (inflight := self._inflight) is not None and self._clock() < until:
             self._heartbeat.turned()
-            if self._inflight.wait(min(HOLD_AFTER_SECONDS, max(0.0, until - self._clock()))):
+            if inflight.wait(min(HOLD_AFTER_SECONDS, max(0.0, until - self._clock()))):
                 self._commit_due_at_seconds = 0.0
                 self._settle()
-                break
+                if self._inflight is inflight:
+                    break  # stored, and not to be committed now
+                self._commit_early()
         self._drop()
         self._guard.leave()
         self._lag_monitor.take(())
@@ -344,11 +375,12 @@ class GroupSession:
         self._is_assigned = False
 
     def _drop(self) -> None:
-        if self._inflight is not None or len(self._next):
+        if self._uncommitted.batches or len(self._next):
             self._metrics.dropped()
         if self._inflight is not None:
             self._inflight.give_up()
         self._inflight = None
+        self._uncommitted = UncommittedBatches(self._limits, self._clock)
         self._next = Batch(self._limits, self._clock)
         self._recovery.leave()
         self._slow_batches.leave()

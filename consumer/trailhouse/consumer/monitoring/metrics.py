@@ -28,6 +28,7 @@ MetricName = Literal[
     "insert_seconds",
     "batch_rows",
     "batch_bytes",
+    "batch_age_seconds",
     "last_commit_timestamp_seconds",
     "partitions",
     "ready",
@@ -73,7 +74,7 @@ METRICS = (
         "counter",
         "Records that carry their sender's time, since the topic is not LogAppendTime; must be 0.",
     ),
-    Metric("commits_total", "counter", "Batches committed to Kafka."),
+    Metric("commits_total", "counter", "Commits to Kafka: of one batch, or of some small ones."),
     Metric(
         "batches_dropped_total",
         "counter",
@@ -87,11 +88,16 @@ METRICS = (
     Metric(
         "insert_seconds",
         "histogram",
-        "Time to store a batch: its bad records, its events, its ledger.",
+        "Time to store a batch: its bad records, its events, and at a commit the ledger.",
         SECONDS,
     ),
     Metric("batch_rows", "histogram", "Records in a stored batch.", ROWS),
     Metric("batch_bytes", "histogram", "Bytes of records in a stored batch.", BYTES),
+    Metric(
+        "batch_age_seconds",
+        "gauge",
+        "How long a batch may fill now: the more, the more workers share the load and the slower ClickHouse is.",
+    ),
     Metric(
         "last_commit_timestamp_seconds",
         "gauge",
@@ -196,12 +202,16 @@ class WorkerMetrics:
         self._histograms["batch_rows"].observe(rows)
         self._histograms["batch_bytes"].observe(size_bytes)
 
+    def batch_age(self, seconds: float) -> None:
+        """Note how long a batch may fill from now on."""
+        self._gauges["batch_age_seconds"].set(seconds)
+
     def insert_failed(self) -> None:
         """Count a failed attempt to store a batch."""
         self._counters["insert_failures_total"].inc()
 
     def committed(self, *, stored_rows: int, quarantined_rows: int, at_unix_seconds: float) -> None:
-        """Note a batch that Kafka has acknowledged as done."""
+        """Note batches that Kafka has acknowledged as done."""
         self._counters["records_stored_total"].inc(stored_rows)
         self._counters["records_quarantined_total"].inc(quarantined_rows)
         self._counters["commits_total"].inc()

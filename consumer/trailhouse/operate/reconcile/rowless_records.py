@@ -11,7 +11,7 @@ from trailhouse.store.clickhouse import ClickHouse
 
 MAX_READ_RECORDS = 1_000_000
 READ_ON_RECORDS = 5_000
-_NO_LIMIT = Limits(rows=2**31, size_bytes=2**40, age_seconds=0.0)
+_NO_LIMIT = Limits(rows=2**31, size_bytes=2**40)
 
 
 def unaccounted(storage: ClickHouse, reader: TopicReader, partition: int, ranges: Ranges) -> Ranges:

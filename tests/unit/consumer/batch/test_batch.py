@@ -14,7 +14,9 @@ from trailhouse.consumer.batch.batch import (
     MAX_REJECTED_ENVELOPES,
     Batch,
     event_keys,
+    next_offsets,
     rows_of,
+    spans_of,
 )
 from trailhouse.consumer.batch.blocks import event_block
 from trailhouse.consumer.batch.rows import EVENT_COLUMNS, envelope_of
@@ -143,7 +145,7 @@ def test_next_offsets_are_one_past_the_last_of_each_partition() -> None:
     """What is committed is the offset after the last record, good or bad, of every partition."""
     batch, _ = empty_batch()
     batch.add([Record(EVENT.record, 0, 5), Record(b"bad", 1, 8), Record(EVENT.record, 0, 9)])
-    assert batch.next_offsets == {0: 10, 1: 9}
+    assert next_offsets(batch.spans) == {0: 10, 1: 9}
 
 
 def test_records_hash_is_over_all_records_of_a_partition() -> None:
@@ -162,41 +164,46 @@ def test_records_hash_is_over_all_records_of_a_partition() -> None:
     assert (batch.spans[0].first_offset, batch.spans[0].last_offset) == (1, 3)
 
 
-def test_it_is_due_by_rows() -> None:
-    """A batch is full and due at its limit of records, bad ones counted."""
+def test_it_is_full_by_rows() -> None:
+    """A batch is full at its limit of records, bad ones counted."""
     batch, _ = empty_batch(rows=2)
-    states = [state_after(batch, EVENT.record), state_after(batch, b"bad")]
-    assert states == [(False, False), (True, True)]
+    assert [is_full_after(batch, EVENT.record), is_full_after(batch, b"bad")] == [False, True]
 
 
-def test_it_is_due_by_bytes() -> None:
-    """A batch is full and due at its limit of bytes."""
+def test_it_is_full_by_bytes() -> None:
+    """A batch is full at its limit of bytes."""
     batch, _ = empty_batch(size_bytes=len(EVENT.record) + 1)
-    states = [state_after(batch, EVENT.record), state_after(batch, b"x")]
-    assert states == [(False, False), (True, True)]
+    assert [is_full_after(batch, EVENT.record), is_full_after(batch, b"x")] == [False, True]
 
 
-def test_it_is_due_by_age() -> None:
-    """A batch is due when its first record has waited long enough."""
-    batch, clock = empty_batch(age_seconds=1.0)
-    states: list[tuple[bool, bool]] = []
-    for step_seconds in (0.0, 0.9, 0.25):
-        clock.now_seconds += step_seconds
-        states.append(state_after(batch, EVENT.record))
-    assert states == [(False, False), (False, False), (False, True)]
-
-
-def test_an_empty_batch_is_never_due() -> None:
-    """Without a record there is nothing to wait for, however long ago the batch was made."""
-    batch, clock = empty_batch(age_seconds=1.0)
+def test_its_age_is_that_of_its_first_record() -> None:
+    """However long ago the batch was made, and whatever came after that record."""
+    batch, clock = empty_batch()
     clock.now_seconds += 10
-    assert not batch.is_due
+    assert batch.age_seconds == 0
+    batch.add([Record(EVENT.record)])
+    clock.now_seconds += 0.5
+    batch.add([Record(EVENT.record)])
+    assert batch.age_seconds == 0.5
 
 
-def state_after(batch: Batch, record: bytes) -> tuple[bool, bool]:
-    """Add a record and return whether the batch is full, and due."""
+def test_spans_of_batches_that_follow_each_other_are_one() -> None:
+    """From the first offset to the last, with the hash over all records, and the batches keep their own."""
+    whole, first, second = (empty_batch()[0] for _ in range(3))
+    records = [Record(EVENT.record, 0, 1), Record(b"bad", 0, 4), Record(EVENT.record, 0, 6)]
+    whole.add(records)
+    first.add(records[:1])
+    second.add([*records[1:], Record(EVENT.record, 1, 7)])
+    spans = spans_of([first, second])
+    assert next_offsets(spans) == {0: 7, 1: 8}
+    assert spans[0].records_hash == whole.spans[0].records_hash
+    assert (spans[0].first_offset, spans[0].records, first.spans[0].records) == (1, 3, 1)
+
+
+def is_full_after(batch: Batch, record: bytes) -> bool:
+    """Add a record and return whether the batch is full."""
     batch.add([Record(record)])
-    return batch.is_full, batch.is_due
+    return batch.is_full
 
 
 def test_times_outside_the_column_are_clamped() -> None:

@@ -3,14 +3,15 @@
 import gc
 import threading
 import weakref
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 
 import pytest
 
 from kafka_records import batch_of
-from trailhouse.consumer.batch.batch import Batch
+from trailhouse.consumer.batch.batch import Batch, Limits
 from trailhouse.consumer.batch.inflight import BatchInserter
+from trailhouse.consumer.batch.uncommitted import UncommittedBatches
 from trailhouse.consumer.batch.writer import Stored
 from trailhouse.consumer.monitoring.health import Health
 from trailhouse.consumer.monitoring.metrics import WorkerMetrics
@@ -20,16 +21,26 @@ DEADLINE_SECONDS = 120.0
 
 
 class Writing:
-    """Writes by calling *attempt* with the number of the attempt."""
+    """Stores by calling *attempt* with the number of the attempt."""
 
     def __init__(self, attempt: Callable[[int], None]) -> None:
         self._attempt = attempt
         self.attempts = 0
 
-    def write(self, batch: Batch) -> Stored:
+    def store(self, batch: Batch) -> Stored:
         self.attempts += 1
         self._attempt(self.attempts)
-        return Stored(len(batch), 0)
+        return Stored(len(batch))
+
+    def enter(self, batches: Sequence[Batch], stored: Sequence[Stored]) -> None:
+        """Nothing is looked at."""
+
+
+def one_batch() -> UncommittedBatches:
+    """Return what is to be committed: one batch of one record."""
+    made = UncommittedBatches(Limits(1_000, 1_000_000), lambda: 0.0)
+    made.add(batch_of([b"x"]))
+    return made
 
 
 def fail_before(last: int, number: int) -> None:
@@ -63,9 +74,11 @@ def test_the_same_batch_is_written_again(error: Exception) -> None:
 
     writing = Writing(attempt)
     with inserter(health) as insert:
-        inflight = insert.insert(batch_of([b"x"]), writing)
+        batches = one_batch()
+        inflight = insert.insert(batches, writing, has_ledger=True)
         assert inflight.wait(DEADLINE_SECONDS), "expected the batch to land"
-        assert inflight.outcome() == Stored(1, 0)
+        assert inflight.outcome() is not None
+    assert batches.stored == [Stored(1)]
     assert writing.attempts == 3
     assert seen == [True]
     assert health.report()["clickhouse"] == {"state": "ready"}
@@ -90,7 +103,9 @@ def test_what_failed_is_let_go_before_the_next_attempt() -> None:
     gc.disable()
     try:
         with inserter(Health()) as insert:
-            assert insert.insert(batch_of([b"x"]), Writing(attempt)).wait(DEADLINE_SECONDS)
+            assert insert.insert(one_batch(), Writing(attempt), has_ledger=True).wait(
+                DEADLINE_SECONDS
+            )
     finally:
         if was_collecting:
             gc.enable()
@@ -107,7 +122,7 @@ def test_given_up_after_the_attempt_that_runs() -> None:
         raise StorageUnavailableError("away")
 
     with inserter(Health()) as insert:
-        inflight = insert.insert(batch_of([b"x"]), Writing(attempt))
+        inflight = insert.insert(one_batch(), Writing(attempt), has_ledger=True)
         assert running.wait(DEADLINE_SECONDS)
         inflight.give_up()
         assert not inflight.wait(0.05), "expected the attempt to go on"
@@ -123,7 +138,7 @@ def test_a_mistake_of_the_program_reaches_the_caller() -> None:
         raise ZeroDivisionError
 
     with inserter(Health()) as insert:
-        inflight = insert.insert(batch_of([b"x"]), Writing(attempt))
+        inflight = insert.insert(one_batch(), Writing(attempt), has_ledger=True)
         assert inflight.wait(DEADLINE_SECONDS)
         with pytest.raises(ZeroDivisionError):
             inflight.outcome()

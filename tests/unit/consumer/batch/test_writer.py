@@ -78,7 +78,7 @@ def test_rows_fill_every_column(table: object, columns: tuple[str, ...]) -> None
 def test_the_ledger_is_written_last() -> None:
     """Bad records go first, then events, then the ledger that vouches for both."""
     tables = Tables()
-    assert writer(tables).write(batch_of([EVENTS[0], b"bad", EVENTS[1]])) == Stored(2, 1)
+    assert writer(tables).write(batch_of([EVENTS[0], b"bad", EVENTS[1]])) == Stored(2, {0: 1})
     assert [block.table for block in tables.blocks] == [
         "event_quarantine",
         "event_log",
@@ -95,7 +95,9 @@ def test_the_ledger_is_written_last() -> None:
 def test_refused_rows_are_found(guilty: set[int]) -> None:
     """Exactly the refused rows go to quarantine, byte for byte, whichever they are; the others are stored."""
     tables = Tables(refusing(*(str(number) for number in guilty)))
-    assert writer(tables).write(batch_of(EVENTS)) == Stored(40 - len(guilty), len(guilty))
+    assert writer(tables).write(batch_of(EVENTS)) == Stored(
+        40 - len(guilty), {0: len(guilty)} if guilty else {}
+    )
     assert set(tables.column("event_log", "record")) == {
         EVENTS[number] for number in range(40) if number not in guilty
     }
@@ -113,7 +115,7 @@ def test_a_value_that_cannot_be_encoded_is_one_bad_row() -> None:
             raise OverflowError
 
     tables = Tables(refuse)
-    assert writer(tables).write(batch_of(EVENTS)) == Stored(39, 1)
+    assert writer(tables).write(batch_of(EVENTS)) == Stored(39, {0: 1})
     assert tables.column("event_quarantine", "reason") == [
         "record: cannot be stored (OverflowError)"
     ]
@@ -155,7 +157,7 @@ def test_a_row_that_is_refused_once_is_no_bad_row() -> None:
             raise StorageDataError("no", 117, "INCORRECT_DATA")
 
     tables = Tables(refuse)
-    assert writer(tables).write(batch_of(EVENTS)) == Stored(40, 0)
+    assert writer(tables).write(batch_of(EVENTS)) == Stored(40)
     assert next(refusals, None) is None, "expected the row to be refused alone"
     assert set(tables.column("event_log", "record")) == set(EVENTS)
     assert tables.column("event_quarantine", "record") == []
@@ -169,7 +171,7 @@ def test_one_refused_row_alone_proves_nothing() -> None:
         writes.write(batch_of([EVENTS[7]]))
     assert tables.blocks == []
     writes.write(batch_of([EVENTS[8]]))
-    assert writes.write(batch_of([EVENTS[7]])) == Stored(0, 1)
+    assert writes.write(batch_of([EVENTS[7]])) == Stored(0, {0: 1})
 
 
 def test_when_the_table_turns_wrong_nothing_more_is_bad() -> None:

@@ -73,12 +73,12 @@ class Scene:
         self.group.join()
 
     def turn(
-        self, seconds: float = TURN_SECONDS, *in_hand: Batch, is_idle: bool = False
+        self, seconds: float = TURN_SECONDS, *in_hand: Batch, is_storing: bool = True
     ) -> dict[int, float]:
         """Let time pass, look after each quarter of a second, and return how long partitions stand still."""
         for _ in range(round(seconds / TURN_SECONDS)):
             self.clock.now_seconds += TURN_SECONDS
-            self.lag_monitor.look(in_hand, is_reading=True, is_idle=is_idle)
+            self.lag_monitor.look(in_hand, is_reading=True, is_storing=is_storing)
         return dict(self.heartbeat.stalled_seconds)
 
     def shown(self, name: str) -> list[str]:
@@ -138,6 +138,13 @@ def test_storing_excuses_what_is_in_hand_alone(scene: Scene) -> None:
     assert scene.heartbeat.stalled_seconds[1] >= 4
 
 
+def test_a_batch_that_fills_excuses_what_is_in_hand(scene: Scene) -> None:
+    """It waits for its time, and nothing is wrong with that."""
+    scene.see(lag(0, 5, 9), lag(1, 5, 9))
+    stalled = scene.turn(5.0, batch_of([b"{}"], partition=0), is_storing=False)
+    assert (stalled[0], stalled[1] >= 4) == (0, True)
+
+
 def test_a_hold_excuses_what_is_not_in_hand(scene: Scene) -> None:
     """They are not fetched while the batch before them is stored."""
     scene.see(lag(0, 5, 9), lag(1, 5, 9))
@@ -193,7 +200,7 @@ def test_clickhouse_is_asked_while_nothing_is_stored(scene: Scene) -> None:
     """A batch on its way says more than a question."""
     scene.turn(2 * CHECK_SECONDS)
     assert scene.pings == 0
-    scene.turn(2 * CHECK_SECONDS, is_idle=True)
+    scene.turn(2 * CHECK_SECONDS, is_storing=False)
     until(lambda: scene.pings > 0, "a ping")
 
 

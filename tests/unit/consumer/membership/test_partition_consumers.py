@@ -24,7 +24,7 @@ class Scene:
         self.member = FakeConsumer({})
         self.others: list[FakeConsumer] = []
         monkeypatch.setattr(module, "Consumer", self._make)
-        limits = Limits(1_000, 1_000_000, 1.0, LIMIT_BYTES)
+        limits = Limits(1_000, 1_000_000, LIMIT_BYTES)
         self.consumers = PartitionConsumers(
             self.member,  # type: ignore[arg-type]  # held against the real one by a test
             ORIGIN.topic,

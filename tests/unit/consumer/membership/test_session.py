@@ -1,196 +1,21 @@
 """One membership: read, store, commit, in that order, whatever the group and ClickHouse do meanwhile."""
 
-import datetime as dt
-import threading
 from collections.abc import Callable, Iterator
-from functools import partial
-from typing import cast
 
 import pytest
 
 from fake_kafka import (
     ORIGIN,
-    FakeConsumer,
-    FakeIdentity,
-    FakeLedger,
     error,
     lag,
     problem,
-    record,
 )
-from trailhouse.consumer.batch.batch import Batch
-from trailhouse.consumer.batch.incidents import Incidents
-from trailhouse.consumer.batch.inflight import BatchInserter
-from trailhouse.consumer.batch.ledger import Ledger
-from trailhouse.consumer.batch.writer import Stored
-from trailhouse.consumer.config import WorkerConfig
-from trailhouse.consumer.membership import source as source_module
-from trailhouse.consumer.membership.group_check import GroupCheck
-from trailhouse.consumer.membership.offset_check import OffsetCheck
-from trailhouse.consumer.membership.poison_pills.inspection import PoisonPillInspection
-from trailhouse.consumer.membership.session import (
-    IDLE_READ_SECONDS,
-    READ_SECONDS,
-    GroupSession,
-    Reporters,
-)
-from trailhouse.consumer.membership.source import HOLDER
-from trailhouse.consumer.membership.topic_check import TopicCheck
-from trailhouse.consumer.monitoring.health import Health
-from trailhouse.consumer.monitoring.heartbeat import Heartbeat
-from trailhouse.consumer.monitoring.metrics import PREFIX, WorkerMetrics
-from trailhouse.consumer.monitoring.missing_events import MissingEvents
-from trailhouse.schemas import AuditEvent
-from trailhouse.schemas.errors import BreakerTrippedError, OffsetGapError, StorageUnavailableError
-from trailhouse.schemas.kafka_config import KafkaConfig
+from session_scene import Scene
+from trailhouse.consumer.membership.batch_reader import IDLE_READ_SECONDS
+from trailhouse.consumer.membership.session import READ_SECONDS
+from trailhouse.consumer.monitoring.metrics import PREFIX
+from trailhouse.schemas.errors import BreakerTrippedError, OffsetGapError
 from trailhouse.schemas.ranges import Ranges
-from waiting import DEADLINE_SECONDS
-
-EVENT = AuditEvent(type="a", session_id="s").record
-
-
-class Writer:
-    """Stores a batch in the ledger, unless it is told to wait or to fail."""
-
-    def __init__(self, story: list[str], ledger: FakeLedger) -> None:
-        self._story = story
-        self._ledger = ledger
-        self.failures = 0
-        self.has_begun = threading.Event()
-        self.may_end = threading.Event()
-        self.may_end.set()
-
-    def write(self, batch: Batch) -> Stored:
-        self.has_begun.set()
-        assert self.may_end.wait(DEADLINE_SECONDS)
-        if self.failures:
-            self.failures -= 1
-            self._story.append("failed")
-            raise StorageUnavailableError("away")
-        for number, span in batch.spans.items():
-            before = self._ledger.stored.get(number, Ranges())
-            stored = Ranges([(span.first_offset, span.last_offset)])
-            self._ledger.stored[number] = before | stored
-            self._story.append(f"stored {number}: {span.first_offset}-{span.last_offset}")
-        return Stored(len(batch) - len(batch.bad), len(batch.bad))
-
-
-class Scene:
-    """A session that runs in the test's own thread; what happens meanwhile is said step by step."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.story: list[str] = []
-        self.identity, self.ledger = FakeIdentity([lag(0, None, 9), lag(1, None, 9)]), FakeLedger()
-        self.health, self.metrics = Health(), WorkerMetrics()
-        self.writer = Writer(self.story, self.ledger)
-        self.inserter = BatchInserter(self.health, self.metrics, lambda: None)
-        self.consumers: list[FakeConsumer] = []
-        self.stop = threading.Event()
-        self._steps: list[Callable[[], bool]] = []
-        monkeypatch.setattr(source_module, "Consumer", self._make)
-
-    def _make(self, options: dict[str, object]) -> FakeConsumer:
-        self.consumers.append(FakeConsumer(options))
-        self.consumer.meanwhile = self._meanwhile
-        return self.consumer
-
-    @property
-    def consumer(self) -> FakeConsumer:
-        """The session's consumer."""
-        return self.consumers[-1]
-
-    def commits(self) -> list[dict[int, int]]:
-        """Return what was committed, but for the marks of who reads and who has stopped."""
-        return [
-            {number: offset for number, (offset, _) in commit.items()}
-            for commit in self.consumer.commits
-            if {holder for _, holder in commit.values()} == {HOLDER}
-        ][1:]
-
-    def _meanwhile(self) -> None:
-        """Take the next step, once what it waits for is there; the session ends after the last."""
-        while self._steps and self._steps[0]():
-            self._steps.pop(0)
-        if not self._steps:
-            self.stop.set()
-
-    def run(self, *steps: Callable[[], object]) -> None:
-        """Run a session until each of *steps* is done; one that returns False is taken again."""
-        self._steps = [partial(_is_done, step) for step in steps]
-        worker = WorkerConfig(
-            batch_age_seconds=0.001, account_seconds=0, max_bad_share=0.5, max_bad_rows=1
-        )
-        ledger = cast("Ledger", self.ledger)
-        incidents = Incidents(ledger, ORIGIN, self.metrics, lambda: dt.datetime.now(dt.UTC))
-        kafka = KafkaConfig()
-        GroupSession(
-            kafka=kafka,
-            worker=worker,
-            writer=self.writer,
-            inserter=self.inserter,
-            offset_check=OffsetCheck(
-                kafka=kafka,
-                worker=worker,
-                ask_kafka=self.identity.ask,
-                ledger=ledger,
-                origin=ORIGIN,
-                incidents=incidents,
-            ),
-            inspection=PoisonPillInspection(kafka, ledger, incidents),
-            topic=TopicCheck(kafka, self.identity.ask, ORIGIN, self.health),
-            group=GroupCheck(
-                ask_kafka=self.identity.ask,
-                group_id=worker.group_id,
-                watchdog_seconds=worker.watchdog_seconds,
-                health=self.health,
-                metrics=self.metrics,
-                incidents=incidents,
-            ),
-            missing=MissingEvents(lambda *_: 0, self.metrics),
-            ask_kafka=lambda: None,
-            reporters=Reporters(self.health, self.metrics, Heartbeat()),
-        ).run(self.stop)
-
-    # Steps.
-
-    def assign(self) -> None:
-        """Have both partitions assigned."""
-        self.consumer.tell("on_assign", [0, 1])
-
-    def is_reading(self) -> bool:
-        """Wait until the partitions are read."""
-        return bool(self.consumer.assigned)
-
-    def bring(self, *offsets: int, value: bytes = EVENT) -> Callable[[], None]:
-        """Return the step that has records of partition 0 come."""
-        return lambda: self.consumer.waiting.extend(record(0, n, value) for n in offsets)
-
-    def has_read(self, records: int) -> Callable[[], bool]:
-        """Return the step that waits until so many records are in hand or further."""
-        return lambda: f"records_consumed_total {records}.0" in self.shown()
-
-    def has_turned(self, turns: int) -> Callable[[], bool]:
-        """Return the step that waits for so many turns from then on."""
-        begun: list[int] = []
-
-        def turned() -> bool:
-            begun[:] = begun or [len(self.consumer.wait_seconds)]
-            return len(self.consumer.wait_seconds) >= begun[0] + turns
-
-        return turned
-
-    def shown(self) -> str:
-        """Return the metrics."""
-        return self.metrics.text(is_ready=True).decode()
-
-    def has_committed(self, **wanted: int) -> Callable[[], bool]:
-        """Return the step that waits for a commit."""
-        places = {int(name[1:]): offset for name, offset in wanted.items()}
-        return lambda: places in self.commits()
-
-
-def _is_done(step: Callable[[], object]) -> bool:
-    return step() is not False
 
 
 @pytest.fixture
@@ -376,3 +201,61 @@ def test_records_that_are_known_of_and_do_not_come_keep_a_member_awake(scene: Sc
         lambda: scene.consumer.wait_seconds[-1] == READ_SECONDS,
     )
     assert IDLE_READ_SECONDS in scene.consumer.wait_seconds
+
+
+def test_small_batches_are_committed_together(scene: Scene) -> None:
+    """Each is stored when it is due, and the ledger and Kafka hear of several at once."""
+    scene.freshness_seconds = 0.4
+
+    def has_stored(batches: int) -> Callable[[], bool]:
+        return lambda: len(scene.story) == batches
+
+    scene.run(
+        scene.assign, scene.is_reading, scene.bring(0), has_stored(1), scene.bring(1, 2), has_stored(2),
+        scene.has_committed(p0=3),
+    )  # fmt: skip
+    assert scene.story == ["stored 0: 0-0", "stored 0: 1-2"]
+    assert scene.commits() == [{0: 3}]
+    assert scene.writer.entered == 1
+    assert f"{PREFIX}records_stored_total 3.0" in scene.shown()
+
+
+@pytest.mark.parametrize("end", ["stopped", "revoked"])
+def test_what_is_stored_is_committed_before_the_partitions_go(scene: Scene, end: str) -> None:
+    """However long the ledger might still have waited for more."""
+    scene.freshness_seconds = 2.0
+
+    def go() -> None:
+        if end == "revoked":
+            scene.consumer.tell("on_revoke", [0, 1])
+
+    scene.run(
+        scene.assign, scene.is_reading, scene.bring(0), lambda: scene.story == ["stored 0: 0-0"], go
+    )  # fmt: skip
+    assert scene.commits() == [{0: 1}]
+
+
+def test_what_was_stored_before_an_outage_is_stored_again_before_its_commit(scene: Scene) -> None:
+    """The outage may have been a restore, and the ledger must say nothing that the tables do not have."""
+    scene.freshness_seconds = 0.4
+
+    def fail() -> None:
+        scene.writer.failures = 1
+
+    scene.run(
+        scene.assign, scene.is_reading, scene.bring(0), lambda: scene.story == ["stored 0: 0-0"], fail,
+        scene.bring(1), scene.has_committed(p0=2),
+    )  # fmt: skip
+    assert scene.story == ["stored 0: 0-0", "failed", "stored 0: 0-0", "stored 0: 1-1"]
+    assert scene.commits() == [{0: 2}]
+
+
+def test_what_came_before_a_bad_batch_is_committed(scene: Scene) -> None:
+    """So that whoever starts again begins with what tripped the breaker."""
+    scene.freshness_seconds = 0.4
+    with pytest.raises(BreakerTrippedError):
+        scene.run(
+            scene.assign, scene.is_reading, scene.bring(0), lambda: bool(scene.story),
+            scene.bring(1, 2, 3, value=b"bad"), lambda: False,
+        )  # fmt: skip
+    assert scene.commits() == [{0: 1}]

@@ -7,7 +7,7 @@ import pytest
 from fake_kafka import fake_source, problem
 from kafka_records import Record, empty_batch
 from trailhouse.broker.placeholder import Placeholder, deadly
-from trailhouse.consumer.batch.batch import Batch
+from trailhouse.consumer.batch.batch import Batch, next_offsets
 from trailhouse.consumer.membership.poison_pills.inspection import Passage, PoisonPillInspection
 from trailhouse.consumer.membership.poison_pills.recovery import (
     FAILURES_BEFORE_INSPECTION,
@@ -124,7 +124,7 @@ def test_what_cannot_be_read_goes_into_the_batch(scene: Scene) -> None:
     scene.inspection.answer = lambda: Passage(stand(5, 8), 9)
     scene.fail(FAILURES_BEFORE_INSPECTION)
     scene.turn_until(lambda: not scene.source.failing, "the partition to go on")
-    assert scene.batch.next_offsets == {0: 9}
+    assert next_offsets(scene.batch.spans) == {0: 9}
     assert len(scene.batch.bad) == 1
     assert scene.consumer.sought == {0: 9}
     assert scene.health.report()["kafka"] == {"state": "ready"}
@@ -163,7 +163,7 @@ def test_suspects_are_read_by_another_process(scene: Scene) -> None:
     scene.reader.chunks = [Chunk([Record(b"{}", 1, 5)], through=(1,))]
     scene.turn()
     assert (scene.consumer.sought, list(scene.source.failing)) == ({0: 8, 1: 6}, [])
-    assert scene.batch.next_offsets == {0: 8, 1: 6}
+    assert next_offsets(scene.batch.spans) == {0: 8, 1: 6}
     assert scene.reader.drops == 1
     assert scene.inspection.asked == []
 

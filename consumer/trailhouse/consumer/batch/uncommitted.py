@@ -1,0 +1,76 @@
+"""The batches of one commit: their rows are stored one after the other, then the ledger has them all, then Kafka."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from trailhouse.consumer.batch.batch import Batch, Limits, Span, spans_of
+from trailhouse.consumer.batch.writer import Stored
+
+
+class Writes(Protocol):
+    """Writes batches; `BatchWriter` is one."""
+
+    def store(self, batch: Batch) -> Stored: ...
+    def enter(self, batches: Sequence[Batch], stored: Sequence[Stored]) -> None: ...
+
+
+class UncommittedBatches:
+    """Kept until they are committed. What is done by `write` belongs to the thread that stores meanwhile."""
+
+    def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._opened_at_seconds = 0.0
+        self._stored_at_outages = 0
+        self.batches: list[Batch] = []
+        """In the order in which they were read; the last one may be on its way."""
+        self.stored: list[Stored] = []
+        """What became of each of them that is stored."""
+
+    def add(self, batch: Batch) -> None:
+        """Take in *batch*: it is to be stored next."""
+        if not self.batches:
+            self._opened_at_seconds = self._clock() - batch.age_seconds
+        self.batches.append(batch)
+
+    def remove_last(self) -> None:
+        """Take the last batch out, which is stored and must not be committed."""
+        del self.batches[-1], self.stored[-1]
+
+    @property
+    def age_seconds(self) -> float:
+        """How long ago the first record of all was read; 0 while there is none."""
+        return self._clock() - self._opened_at_seconds if self.batches else 0.0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether they hold as many records, or bytes, as one batch may."""
+        return (
+            sum(map(len, self.batches)) >= self._limits.rows
+            or sum(batch.size_bytes for batch in self.batches) >= self._limits.size_bytes
+        )
+
+    @property
+    def spans(self) -> Mapping[int, Span]:
+        """Each partition's part of all of them."""
+        return spans_of(self.batches)
+
+    def write(self, writer: Writes, outages: int, *, has_ledger: bool) -> None:
+        """Store what is not stored yet, and enter all in the ledger if *has_ledger*; acknowledged on return.
+
+        Args:
+            writer: Writes them.
+            outages: How often ClickHouse was found away until now. Since an outage may have been a restore, what
+                was stored before one is stored again before the ledger says that it is.
+            has_ledger: Whether they are to be committed after this.
+
+        Raises:
+            StorageError: As *writer*. Write them again, with a higher count of outages.
+        """
+        if outages != self._stored_at_outages:
+            self.stored.clear()
+        self._stored_at_outages = outages
+        for batch in self.batches[len(self.stored) :]:
+            self.stored.append(writer.store(batch))
+        if has_ledger:
+            writer.enter(self.batches, self.stored)
