@@ -58,24 +58,22 @@ def measure(stack: DevStack, plan: Plan, say: Callable[[str], None]) -> dict[str
             again = used([first[0].process.pid])
             with _sleeper(stack) as host, _sleeper(stack, place) as logger:
                 time.sleep(SETTLE_SECONDS)
-                percents, _ = cpu_percents(
-                    [host, logger, part_pid(stack, "kafka"), *dev_pids.values()], seconds
+                pids = [host, logger, part_pid(stack, "kafka"), *dev_pids.values()]
+                (host_percent, logger_percent, broker_percent, *dev_percents), _ = cpu_percents(
+                    pids, seconds
                 )
-    host_percent, logger_percent, broker_percent, *dev_percents = percents
-    alone = {name: (one[name] + again[name]) / 2 for name in one}
     say(f"asleep: a logger {logger_percent:.2f}, a dev stack {sum(dev_percents):.2f} % of a core")
+    percents = _of_workers({name: (one[name] + again[name]) / 2 for name in one}, more)
+    percents[LOGGER] = {
+        BEYOND: logger_percent - host_percent,
+        "broker, more": broker_percent - again["broker_percent"],
+    }
+    percents[DEV] = {ALL: sum(dev_percents), **dict(zip(dev_pids, dev_percents, strict=True))}
     return {
         "window_seconds": seconds,
-        "percents": _of_workers(alone, more)
-        | {
-            LOGGER: {
-                BEYOND: logger_percent - host_percent,
-                "broker, more": broker_percent - again["broker_percent"],
-            },
-            DEV: {ALL: sum(dev_percents), **dict(zip(dev_pids, dev_percents, strict=True))},
-        },
+        "percents": percents,
         "statements_a_second": {
-            "one worker": alone["selects a second"],
+            "one worker": again["selects a second"],
             f"{1 + ADDED} workers": more["selects a second"],
         },
     }

@@ -131,7 +131,6 @@ def measured(
             delays = delays_ms(
                 place,
                 events,
-                longest_seconds=day.seconds,
                 table=READ,
                 every_seconds=LOOK_SECONDS,
                 within_seconds=day.seconds + SLACK_SECONDS,

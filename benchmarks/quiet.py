@@ -96,7 +96,7 @@ def measure(stack: DevStack, plan: Plan, say: Callable[[str], None]) -> dict[str
     return {"cpu_seconds": times.cpu_seconds, "idle": idle, "rounds": rounds.rounds}
 
 
-_QUANTITIES = (
+QUANTITIES = (
     "engine_percent", "engine_us_per_event", "consumers_percent", "broker_percent", "inserts a second",
     "parts a second", "merges a second", "p50_ms", "p99_ms",
 )  # fmt: skip
@@ -113,7 +113,7 @@ def table(section: dict[str, Any]) -> str:
     ]
     for name in rounds.contestants:
         engine, event, consumers, broker, inserts, parts, merges, p50, p99 = (
-            rounds.spread(name, quantity).median for quantity in _QUANTITIES
+            rounds.spread(name, quantity).median for quantity in QUANTITIES
         )
         lines.append(
             f"| {name} | {engine:.1f}, {event:,.0f} | {consumers:.1f}, {broker:.1f} "

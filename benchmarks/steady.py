@@ -27,8 +27,6 @@ from trailhouse.devstack import DevStack
 from trailhouse.store import ClickHouse
 
 IDLE_SECONDS = 5.0
-SLACK_SECONDS = 4.0
-"""What an event may take beyond twice the freshness that was asked for, before a look takes it for an old one."""
 
 
 class Case(NamedTuple):
@@ -62,12 +60,7 @@ def measured(
             wait_until(lambda: rows_of(store, table) > 0, "a first event", every_seconds=0.2)
             time.sleep(warm_seconds)
             used = window(stack, store, pids, times.cpu_seconds)
-            delays = delays_ms(
-                place,
-                events,
-                longest_seconds=2 * case.wait_seconds + SLACK_SECONDS,
-                table=table,
-            )
+            delays = delays_ms(place, events, table=table)
         check_counted(store, table, events)
     used["engine_us_per_event"] = used["engine_percent"] / case.rate * 1e4
     return used | quantiles_ms(delays.values())

@@ -42,7 +42,6 @@ def delays_ms(
     place: Pipe,
     events: int,
     *,
-    longest_seconds: float,
     table: str = VIEW,
     every_seconds: float = ASK_EVERY_SECONDS,
     within_seconds: float = END_SECONDS,
@@ -54,21 +53,16 @@ def delays_ms(
     Args:
         place: Where to look.
         events: Returns when *table* has shown so many, those of the first look included.
-        longest_seconds: How far back each look goes: longer than any event is on its way.
-        table: A table or view with `seq`, `occurred_us` and `appended_at`.
+        table: A table or view with `seq` and `occurred_us`.
         every_seconds: The pause between two looks.
         within_seconds: How long all may take.
     """
-    new = (
-        f"SELECT seq, occurred_us FROM {table} WHERE seq >= {{below:UInt64}}"
-        " AND appended_at >= fromUnixTimestamp64Milli(toInt64({since_ms:Int64}))"
-    )
+    new = f"SELECT seq, occurred_us FROM {table} WHERE seq >= {{below:UInt64}}"
     with ClickHouse(place.clickhouse) as store:
         shown = Shown(int(str(seq)) for (seq,) in store.query(f"SELECT seq FROM {table}").rows)
 
         def look() -> bool:
-            since_ms = int((time.time() - longest_seconds) * 1e3)
-            rows = store.query(new, {"since_ms": since_ms, "below": shown.all_below}).rows
+            rows = store.query(new, {"below": shown.all_below}).rows
             shown.add(rows, time.time_ns() / 1e3)
             return len(shown) >= events
 
