@@ -137,6 +137,10 @@ class Kafka:
             "share.coordinator.state.topic.num.partitions": 1,
             "share.coordinator.state.topic.replication.factor": 1,
             "share.coordinator.state.topic.min.isr": 1,
+            # Else the controller writes a record twice a second that says nothing, for replicas to follow.
+            "metadata.max.idle.interval.ms": 0,
+            # Each of them looks for work three times a second.
+            "group.coordinator.threads": 1,
             "num.network.threads": 2,
             "num.io.threads": 2,
             # By default 128 MB, taken at the start.

@@ -1,9 +1,11 @@
 """Keep the parts of the stack as they are wanted: start, watch, start again after a death, stop.
 
 One thread owns every process: it alone starts and ends them, so a child's bond to its parent (the kernel
-ties it to a thread) holds as long as this program lives. Everything else asks and waits.
+ties it to a thread) holds as long as this program lives. Everything else asks and waits. It sleeps until
+somebody asks for something, a process has ended, or a time has come.
 """
 
+import contextlib
 import logging
 import os
 import signal
@@ -21,7 +23,8 @@ from trailhouse.schemas.errors import StackError
 logger = logging.getLogger(__name__)
 
 _PARENT_DEATH = Path(__file__).with_name("parent_death.py")
-_TICK_SECONDS = 0.05
+_READY_EVERY_SECONDS = 0.05
+_WATCH_SECONDS = 0.2
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 10.0
 _STEADY_SECONDS = 30.0
@@ -65,6 +68,14 @@ class _Kept:
             and self.process.poll() is None
         )
 
+    def due_at_seconds(self) -> float:
+        """When it must be looked at again, though nobody asks for anything and it goes on as it does."""
+        if self.state is PartState.STARTING:
+            return time.monotonic() + _READY_EVERY_SECONDS
+        if self.state is PartState.STOPPING and not self.is_wanted:
+            return self.kill_at
+        return self.next_start_at if self.state is PartState.WAITING else float("inf")
+
     def is_settled(self) -> bool:
         """Whether waiting for it to be ready makes no sense any more."""
         return self.is_ready() or self.state is PartState.FAILED or not self.is_wanted
@@ -77,6 +88,7 @@ class Supervisor:
         self._kept = {part.name: _Kept(part) for part in parts}
         self._echo = echo
         self._changed = threading.Condition()
+        self._has_news = threading.Event()
         self._is_closing = False
         self._kills = False
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
@@ -93,11 +105,13 @@ class Supervisor:
                 # To be asked for again is a new chance, with no deaths counted.
                 if kept.state is PartState.FAILED:
                     kept.state = PartState.STOPPED
+        self._has_news.set()
 
     def stop(self, name: str) -> None:
         """Ask for a part to end and to stay ended; returns at once."""
         with self._changed:
             self._kept[name].is_wanted = False
+        self._has_news.set()
 
     def wait_ready(self, name: str) -> None:
         """Return once a part is ready.
@@ -152,6 +166,7 @@ class Supervisor:
             self._kills = True
             for kept in self._kept.values():
                 kept.is_wanted = False
+        self._has_news.set()
 
     def close(self, order: Iterable[Iterable[str]]) -> None:
         """End the parts group by group, then the thread.
@@ -169,10 +184,12 @@ class Supervisor:
         finally:
             with self._changed:
                 self._is_closing = True
+            self._has_news.set()
             self._thread.join()
 
     def _run(self) -> None:
         while True:
+            self._has_news.clear()  # before the look: what comes after it is news again
             # Under the lock, so that nobody asks for a part after the last look at what is wanted.
             with self._changed:
                 if self._is_closing:
@@ -181,7 +198,10 @@ class Supervisor:
                 kept = list(self._kept.values())
             for each in kept:
                 self._tend(each)
-            time.sleep(_TICK_SECONDS)
+            due_seconds = min((each.due_at_seconds() for each in kept), default=float("inf"))
+            self._has_news.wait(
+                None if due_seconds == float("inf") else max(0.0, due_seconds - time.monotonic())
+            )
 
     def _end_rest(self) -> None:
         for kept in self._kept.values():
@@ -230,7 +250,21 @@ class Supervisor:
             self._set(kept, PartState.FAILED)
             self._echo(f"{part.name} cannot be started: {error}")
             return
+        waiter = threading.Thread(
+            target=self._await_end, args=(kept.process,), name=f"{part.name}-end", daemon=True
+        )
+        waiter.start()
         self._set(kept, PartState.STARTING)
+
+    def _await_end(self, process: "subprocess.Popen[bytes]") -> None:
+        if sys.platform == "linux":
+            # Not `process.wait`: while that waits, nobody else is told that the process has ended.
+            with contextlib.suppress(ChildProcessError):  # it was quicker, and somebody has asked
+                os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        else:
+            while process.poll() is None:
+                time.sleep(_WATCH_SECONDS)
+        self._has_news.set()
 
     def _end(self, kept: _Kept, process: subprocess.Popen[bytes]) -> None:
         if self._kills:

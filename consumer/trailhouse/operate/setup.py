@@ -46,10 +46,10 @@ def apply_init(kafka: KafkaConfig, clickhouse: ClickHouseConfig) -> tuple[Step, 
         StorageError: ClickHouse does not answer (retriable), or refuses, or its tables are newer
             or edited (permanent).
     """
-    admin = KafkaAdmin(kafka)
-    found = admin.topic()
-    if found is None and not admin.create_topic():
-        found = admin.topic()  # another process made it meanwhile
+    with KafkaAdmin(kafka) as admin:
+        found = admin.topic()
+        if found is None and not admin.create_topic():
+            found = admin.topic()  # another process made it meanwhile
     applied = migrate(clickhouse)
     # After the migrations: what the newest of them makes is not missing.
     restored = restore(clickhouse)

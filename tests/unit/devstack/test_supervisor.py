@@ -205,6 +205,23 @@ def test_kill_all_waits_for_nobody(keep: Keep, tmp_path: Path) -> None:
     assert is_gone(pid)
 
 
+def test_it_sleeps_while_its_part_runs(keep: Keep, tmp_path: Path) -> None:
+    """Nothing is looked at again and again: a death, a wish or a time wakes it."""
+    kept = keep(
+        f"import pathlib, threading; threading.Event().wait(1.5); pathlib.Path('later').touch(); {SLEEPS}"
+    )
+    kept.start()
+    (number,) = (each.native_id for each in threading.enumerate() if each.name == "supervisor")
+    status = Path(f"/proc/self/task/{number}/status")
+
+    def wakes() -> int:
+        return int(status.read_text().split("\nvoluntary_ctxt_switches:")[1].split()[0])
+
+    before = wakes()
+    eventually((tmp_path / "later").exists, "the part must run for a while")
+    assert wakes() - before <= 5, "expected a supervisor that is asleep"
+
+
 def test_the_last_line_of_a_log(tmp_path: Path) -> None:
     """The last line that says something, and nothing for a log that is not there."""
     log = tmp_path / "log"

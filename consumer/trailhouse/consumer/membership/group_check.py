@@ -19,7 +19,7 @@ from trailhouse.consumer.membership.group_warnings import (
     transaction_detail,
     unknown_members,
 )
-from trailhouse.consumer.monitoring.background_query import BackgroundQuery
+from trailhouse.consumer.monitoring.background_query import BackgroundQuery, SkipsWhileIdle
 from trailhouse.consumer.monitoring.health import Health
 from trailhouse.consumer.monitoring.incident import Incident
 from trailhouse.consumer.monitoring.metrics import WorkerMetrics
@@ -33,6 +33,8 @@ LOOKS_A_WATCHDOG = 4
 """The watchdog holds positions against what was seen here, so it must be seen more often than it acts."""
 LASTING_TRANSACTION_SECONDS = 60.0
 """Kafka ends a transaction after its producer's `transaction.timeout.ms`, by default a minute."""
+IDLE_TURNS = 2
+"""While nothing moves it is looked at each second time; a watchdog of two minutes is still told often enough."""
 MAX_AGE_LOOKS = 3
 
 
@@ -73,15 +75,21 @@ class GroupCheck:
         self._stalls = PartitionStalls(2 * self._every_seconds)
         self._open = PartitionStalls(2 * self._every_seconds)
         self._noted: set[Incident] = set()
+        self._is_waited_for = True
         self._log = structlog.get_logger("trailhouse.worker")
 
-    def in_background(self) -> BackgroundQuery[GroupView]:
-        """Return the question, to be started: it is asked often enough for the watchdog."""
+    def in_background(self, moved: Callable[[], object] = object) -> BackgroundQuery[GroupView]:
+        """Return the question, to be started: it is asked often enough for the watchdog.
+
+        Less often while what *moved* returns stays the same, and nothing waits in any partition.
+        """
+        is_needed = SkipsWhileIdle(lambda: object() if self._is_waited_for else moved(), IDLE_TURNS)
         return BackgroundQuery(
             self.look,
             name="group",
             every_seconds=self._every_seconds,
             first_after_seconds=min(FIRST_AFTER_SECONDS, self._every_seconds),
+            is_needed=is_needed,
             max_age_seconds=MAX_AGE_LOOKS * self._every_seconds,
             on_answer=self.tell,
             # That Kafka is away is said on /health by whoever reads the topic.
@@ -114,6 +122,7 @@ class GroupCheck:
     def tell(self, view: GroupView) -> None:
         """Show what was seen as metrics, warn of what is wrong, and note transactions that stay open."""
         parts = view.partitions
+        self._is_waited_for = any(part.lag_records for part in parts.values())
         stalled = self._stalls.seconds(
             view.seen_at_seconds,
             {

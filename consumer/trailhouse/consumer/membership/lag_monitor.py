@@ -17,8 +17,11 @@ from trailhouse.consumer.monitoring.time_to_loss import TimeToLoss
 from trailhouse.schemas.errors import TrailhouseError
 
 CHECK_SECONDS = 2.0
+IDLE_CHECK_SECONDS = 15.0
+"""ClickHouse is asked so seldom when it answered last, nothing is stored, and nobody wants to know."""
 LAG_EVERY_SECONDS = 1.0
 STALLS_EVERY_SECONDS = 0.25
+IDLE_STALLS_EVERY_SECONDS = 1.0
 
 
 class LagMonitor:
@@ -61,7 +64,8 @@ class LagMonitor:
             on_answer=self._kafka_answers,
             on_failure=self._kafka_is_away,
         )
-        self._probe_due_at_seconds = 0.0
+        self._probed_at_seconds = -IDLE_CHECK_SECONDS
+        self._asked_times = 0
         self._check_due_at_seconds = 0.0
 
     def take(self, partitions: Sequence[int]) -> None:
@@ -85,6 +89,8 @@ class LagMonitor:
     def look(self, in_hand: tuple[Batch, ...], *, is_reading: bool, is_storing: bool) -> None:
         """Refresh the lag; ask after Kafka when librdkafka complains, after ClickHouse when idle.
 
+        Most of it is done at intervals, and less often while nothing waits and nobody asks.
+
         Args:
             in_hand: The batches that are not committed, the oldest first.
             is_reading: Whether the partitions are being read, so that there is a lag.
@@ -93,8 +99,10 @@ class LagMonitor:
         now = self._clock()
         self._is_reading = is_reading
         if now >= self._stalls_due_at_seconds:
-            self._stalls_due_at_seconds = now + STALLS_EVERY_SECONDS
             self._note_stalls(now, in_hand, is_storing=is_storing)
+            is_any = bool(self._heartbeat.stalled_seconds)
+            every_seconds = STALLS_EVERY_SECONDS if is_any else IDLE_STALLS_EVERY_SECONDS
+            self._stalls_due_at_seconds = now + every_seconds
         # librdkafka complains of each connection; whether Kafka is away is only known by asking.
         if self._source.complaint is not None and now >= self._check_due_at_seconds:
             self._check_due_at_seconds = now + CHECK_SECONDS
@@ -103,9 +111,16 @@ class LagMonitor:
             self._lag_due_at_seconds = now + LAG_EVERY_SECONDS
             self._note_lag(in_hand)
         # While something is being stored, its outcome tells whether ClickHouse is there.
-        elif not is_storing and now >= self._probe_due_at_seconds:
-            self._probe_due_at_seconds = now + CHECK_SECONDS
+        elif not is_storing and self._is_probe_due(now):
+            self._probed_at_seconds = now
+            self._asked_times = self._health.times_asked
             self._inserter.probe()
+
+    def _is_probe_due(self, now: float) -> bool:
+        """Whether to ask after ClickHouse: soon when it was away, or somebody wants to know; else now and then."""
+        is_soon = self._health.times_asked != self._asked_times or not self._health.is_ready
+        every_seconds = CHECK_SECONDS if is_soon else IDLE_CHECK_SECONDS
+        return now - self._probed_at_seconds >= every_seconds
 
     def _note_stalls(self, now: float, in_hand: tuple[Batch, ...], *, is_storing: bool) -> None:
         """Add up how long each partition stands still while the group was seen to have records wait.

@@ -72,8 +72,8 @@ class GroupSession:
         self._worker = worker
         self._writer = writer
         self._inserter = inserter
-        self._topic = topic.in_background()
-        self._group = group.in_background()
+        self._topic = topic.in_background(self._moved)
+        self._group = group.in_background(self._moved)
         self._missing = missing.in_background(
             lambda: 0 in self._source.partitions, worker.account_seconds
         )
@@ -206,6 +206,10 @@ class GroupSession:
             and not self._source.failing
             and not self._slow_batches.is_watching
         )
+
+    def _moved(self) -> object:
+        """Return what is another whenever anything was read, or other partitions are ours."""
+        return self._source.delivered_records, self._source.partitions
 
     def _next_offset(self, partition: int) -> int:
         """Return the offset after the last record of *partition* that is in hand or committed."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from trailhouse.broker.origin import Origin
 from trailhouse.broker.topic_identity import TopicIdentity
 from trailhouse.consumer.membership.group_warnings import topic_settings
-from trailhouse.consumer.monitoring.background_query import BackgroundQuery
+from trailhouse.consumer.monitoring.background_query import BackgroundQuery, SkipsWhileIdle
 from trailhouse.consumer.monitoring.health import Health
 from trailhouse.schemas.kafka_config import KafkaConfig
 
@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 FIRST_AFTER_SECONDS = 5.0
 """Not at once: whoever joined has just asked, and a worker that begins has records to read."""
 ID_EVERY_SECONDS = 10.0
+IDLE_TURNS = 6
+"""While nothing is read, nothing can come into the wrong topic's name: it is asked so many times less often."""
 SETTINGS_EVERY_SECONDS = 60.0
 
 
@@ -51,13 +53,14 @@ class TopicCheck:
         self._retention_seconds: float | None = None
         self._settings_due_at_seconds = clock()
 
-    def in_background(self) -> BackgroundQuery[TopicState]:
-        """Return the question, to be started."""
+    def in_background(self, moved: Callable[[], object] = object) -> BackgroundQuery[TopicState]:
+        """Return the question, to be started; it is asked less often while what *moved* returns stays the same."""
         return BackgroundQuery(
             self.look,
             name="topic",
             every_seconds=ID_EVERY_SECONDS,
             first_after_seconds=FIRST_AFTER_SECONDS,
+            is_needed=SkipsWhileIdle(moved, IDLE_TURNS),
             # Not said on /health: whoever reads the topic meets the same trouble and says it.
             on_failure=lambda error: log.debug("the topic cannot be asked after: %s", error),
         )

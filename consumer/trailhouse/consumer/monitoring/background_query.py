@@ -32,6 +32,7 @@ class BackgroundQuery(Generic[Answer]):
         retry: Backoff | None = None,
         every_seconds: float | None = None,
         first_after_seconds: float = 0.0,
+        is_needed: Callable[[], bool] = lambda: True,
         max_age_seconds: float = float("inf"),
         on_answer: Callable[[Answer], None] = lambda _: None,
         on_failure: OnFailure = lambda _: None,
@@ -45,6 +46,7 @@ class BackgroundQuery(Generic[Answer]):
             retry: How long to wait after a failure; without it as long as after an answer.
             every_seconds: How long to wait after an answer; None asks no more.
             first_after_seconds: How long to wait before the first question.
+            is_needed: Called before each question, once there has been an answer; False puts it off once more.
             max_age_seconds: An older answer says nothing any more.
             on_answer: Called in the thread with each answer, unless it was stopped meanwhile.
             on_failure: Called in the thread with each failure, unless it was stopped meanwhile.
@@ -55,6 +57,7 @@ class BackgroundQuery(Generic[Answer]):
         self._retry = retry
         self._every_seconds = every_seconds
         self._first_after_seconds = first_after_seconds
+        self._is_needed = is_needed
         self._max_age_seconds = max_age_seconds
         self._on_answer = on_answer
         self._on_failure = on_failure
@@ -115,7 +118,8 @@ class BackgroundQuery(Generic[Answer]):
         pause_seconds: float | None = self._first_after_seconds
         try:
             while pause_seconds is not None and not self._stopped.wait(pause_seconds):
-                pause_seconds = self._ask_once()
+                if self._last is None or self._is_needed():
+                    pause_seconds = self._ask_once()
         except BaseException as error:
             self._error = error
             if self._retry is None:
@@ -140,6 +144,29 @@ class BackgroundQuery(Generic[Answer]):
         if not self._stopped.is_set():
             self._on_answer(answer)
         return self._every_seconds
+
+
+class SkipsWhileIdle:
+    """Says that a question is needed when anything has moved since the last one, and else each n-th time.
+
+    For `BackgroundQuery`: an answer in which nothing can have changed costs Kafka as much as any.
+    """
+
+    def __init__(self, moved: Callable[[], object], idle_turns: int) -> None:
+        """Compare what *moved* returns from time to time; ask each *idle_turns*-th time all the same."""
+        self._moved = moved
+        self._idle_turns = idle_turns
+        self._seen: object = None
+        self._skipped = 0
+
+    def __call__(self) -> bool:
+        """Return whether to ask now."""
+        seen = self._moved()
+        if seen == self._seen and self._skipped + 1 < self._idle_turns:
+            self._skipped += 1
+            return False
+        self._seen, self._skipped = seen, 0
+        return True
 
 
 def ask_until_answered(

@@ -25,7 +25,13 @@ class Health:
         self._reasons: dict[Part, str | None] = dict.fromkeys(_PARTS, NOT_YET)
         self._said: dict[Part, str] = {}
         self._warnings: dict[WarningKind, str] = {}
+        self.times_asked = 0
+        """How often somebody outside has asked; it only grows."""
         self._log = structlog.get_logger("trailhouse.worker")
+
+    def note_asked(self) -> None:
+        """Note that somebody outside wants to know: what is only looked at now and then is looked at soon."""
+        self.times_asked += 1
 
     @property
     def is_ready(self) -> bool:

@@ -23,6 +23,7 @@ from trailhouse.schemas.errors import (
     BrokerUnavailableError,
     StorageUnavailableError,
 )
+from waiting import until
 
 
 def open_at(number: int, stable: int, end: int) -> PartitionLag:
@@ -33,14 +34,14 @@ def open_at(number: int, stable: int, end: int) -> PartitionLag:
 class Scene:
     """A group that is looked at every fifteen seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, watchdog_seconds: float = 600.0) -> None:
         self.kafka, self.ledger = FakeIdentity(), FakeLedger()
         self.health, self.metrics, self.clock = Health(), WorkerMetrics(), Clock()
         ledger: Ledger = self.ledger  # type: ignore[assignment]  # held against the real one by a test
         self.check = GroupCheck(
             ask_kafka=self.kafka.ask,
             group_id="g",
-            watchdog_seconds=600.0,
+            watchdog_seconds=watchdog_seconds,
             health=self.health,
             metrics=self.metrics,
             incidents=Incidents(ledger, ORIGIN, self.metrics, lambda: dt.datetime.now(dt.UTC)),
@@ -128,3 +129,21 @@ def test_a_group_that_may_not_be_described_is_said(scene: Scene) -> None:
     scene.kafka.raising = BrokerUnavailableError("away")
     with pytest.raises(BrokerUnavailableError):
         scene.check.look()
+
+
+def test_an_idle_group_is_looked_at_half_as_often() -> None:
+    """While nothing is read; but each time while records wait for anybody."""
+    scene, turns = Scene(watchdog_seconds=0.004), list[int]()
+    scene.kafka.parts = [lag(0, 9, 9)]
+    query = scene.check.in_background(lambda: turns.append(0))
+    query.start()
+    until(lambda: len(turns) >= 40, "some turns")
+    scene.kafka.parts = [lag(0, 8, 9)]
+    looked = scene.kafka.connections
+    assert 18 <= looked <= 3 + len(turns) / 2
+    until(lambda: scene.kafka.connections >= looked + 3, "the group to be looked at")
+    waited = len(turns)
+    until(lambda: scene.kafka.connections >= looked + 9, "the group to be looked at again")
+    query.stop()
+    query.join()
+    assert len(turns) <= waited + 1, "expected nobody to ask whether anything has moved"

@@ -1,6 +1,7 @@
 """What a turn of the ingest loop looks at: lag, standstills, and whether both parts are there."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 
@@ -10,7 +11,7 @@ from trailhouse.broker.offsets import PartitionLag
 from trailhouse.consumer.batch.batch import Batch
 from trailhouse.consumer.batch.inflight import BatchInserter
 from trailhouse.consumer.membership.group_check import GroupView
-from trailhouse.consumer.membership.lag_monitor import CHECK_SECONDS, LagMonitor
+from trailhouse.consumer.membership.lag_monitor import CHECK_SECONDS, IDLE_CHECK_SECONDS, LagMonitor
 from trailhouse.consumer.membership.source import Failure
 from trailhouse.consumer.membership.topic_check import TopicState
 from trailhouse.consumer.monitoring.background_query import BackgroundQuery
@@ -202,6 +203,29 @@ def test_clickhouse_is_asked_while_nothing_is_stored(scene: Scene) -> None:
     assert scene.pings == 0
     scene.turn(2 * CHECK_SECONDS, is_storing=False)
     until(lambda: scene.pings > 0, "a ping")
+
+
+def test_an_idle_worker_leaves_clickhouse_in_peace(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked four times a minute; more often while somebody wants to know, or it is away."""
+    probes: list[float] = []
+    monkeypatch.setattr(scene.inserter, "probe", lambda: probes.append(scene.clock.now_seconds))
+    scene.health.note_ready("kafka")
+    scene.health.note_ready("clickhouse")
+    scene.turn(60.0, is_storing=False)
+    assert len(probes) == 60 / IDLE_CHECK_SECONDS
+    for _ in range(30):
+        scene.health.note_asked()
+        scene.turn(1.0, is_storing=False)
+    assert len(probes) >= 4 + 30 / CHECK_SECONDS - 1, "expected a look for those who ask"
+    assert min(after - before for before, after in pairwise(probes)) >= 2.0
+    asked = len(probes)
+    scene.health.note_away("clickhouse", BrokerUnavailableError("away"))
+    scene.turn(20.0, is_storing=False)
+    assert len(probes) - asked >= 20 / CHECK_SECONDS - 1, (
+        "expected it to be seen soon that it is back"
+    )
 
 
 def test_the_time_to_loss_counts_from_the_oldest_record(scene: Scene) -> None:

@@ -81,6 +81,19 @@ def test_each_look_is_a_new_connection_and_may_fail() -> None:
         scene.check.look()
 
 
+def test_it_is_asked_less_often_while_nothing_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each sixth time."""
+    monkeypatch.setattr(topic_check, "FIRST_AFTER_SECONDS", 0.0)
+    monkeypatch.setattr(topic_check, "ID_EVERY_SECONDS", 0.001)
+    scene, turns = Scene(), list[int]()
+    query = scene.check.in_background(lambda: turns.append(0))
+    query.start()
+    until(lambda: len(turns) >= 60, "some turns")
+    query.stop()
+    query.join()
+    assert 10 <= scene.kafka.connections <= 2 + len(turns) / topic_check.IDLE_TURNS
+
+
 def test_in_the_background_a_failure_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor is it said on /health: whoever reads the topic says it."""
     monkeypatch.setattr(topic_check, "FIRST_AFTER_SECONDS", 0.0)

@@ -5,7 +5,11 @@ from collections.abc import Callable
 
 import pytest
 
-from trailhouse.consumer.monitoring.background_query import BackgroundQuery, ask_until_answered
+from trailhouse.consumer.monitoring.background_query import (
+    BackgroundQuery,
+    SkipsWhileIdle,
+    ask_until_answered,
+)
 from trailhouse.consumer.monitoring.health import Health
 from trailhouse.consumer.monitoring.heartbeat import Heartbeat
 from trailhouse.schemas.backoff import Backoff
@@ -109,6 +113,33 @@ def test_a_question_at_an_interval_outlasts_failures() -> None:
     query.stop()
     query.join()
     assert (answers[:2], len(failures), query.latest()) == ([1, 2], 1, 2)
+
+
+def test_a_question_that_is_not_needed_is_put_off() -> None:
+    """From turn to turn; the first is asked in any case."""
+    asked, turns = list[int](), list[bool]()
+
+    def is_needed() -> bool:
+        turns.append(len(turns) == 4)
+        return turns[-1]
+
+    query = BackgroundQuery(
+        lambda: asked.append(len(turns)), name="test", every_seconds=0.001, is_needed=is_needed
+    )
+    query.start()
+    eventually(lambda: len(turns) > 8, "some turns")
+    query.stop()
+    query.join()
+    assert asked == [0, 5]
+
+
+def test_while_nothing_moves_each_third_question_is_asked() -> None:
+    """What has moved is asked about at once."""
+    seen = [7]
+    skips = SkipsWhileIdle(lambda: seen[0], 3)
+    assert [skips() for _ in range(7)] == [True, False, False, True, False, False, True]
+    seen[0] = 8
+    assert [skips() for _ in range(3)] == [True, False, False]
 
 
 def test_an_old_answer_is_none() -> None:
