@@ -13,17 +13,11 @@ import uuid
 from collections.abc import Callable, Generator, Sequence
 from typing import NamedTuple, Protocol
 
-from trailhouse.consumer.config import WorkerConfig
 from trailhouse.devstack.ports import free_port
 from trailhouse.operate.setup import apply_init
 from trailhouse.schemas import KafkaConfig
 from trailhouse.store import ClickHouseConfig
 
-FRESHNESS_VARIABLE = (
-    "TRAILHOUSE_WORKER_FRESHNESS_SECONDS"
-    if "freshness_seconds" in WorkerConfig.__struct_fields__
-    else "TRAILHOUSE_WORKER_BATCH_AGE_SECONDS"
-)
 DEADLINE_SECONDS = 600.0
 LOOK_SECONDS = 0.02
 
@@ -127,7 +121,7 @@ def _started(stack: Stack, place: Pipe, freshness_seconds: float | None) -> Work
         "TRAILHOUSE_WORKER_GROUP_ID": place.group_id,
     }
     if freshness_seconds is not None:
-        environment[FRESHNESS_VARIABLE] = str(freshness_seconds)
+        environment["TRAILHOUSE_WORKER_FRESHNESS_SECONDS"] = str(freshness_seconds)
     command = [sys.executable, "-m", "trailhouse.cli", "worker"]
     quiet = subprocess.DEVNULL
     process = subprocess.Popen(command, env=os.environ | environment, stdout=quiet, stderr=quiet)
