@@ -32,11 +32,15 @@ def table(results: Results) -> str:
     """Return all aims as a Markdown table."""
     lines = ["| aim | measured | |", "|---|---|---|"]
     lines += [
-        f"| {aim.what} {aim.sign} {aim.bound:g}{aim.unit} | {aim.measured:.3g}{aim.unit}"
+        f"| {aim.what} {aim.sign} {aim.bound:,g}{aim.unit} | {_figure(aim.measured)}{aim.unit}"
         f" | {'met' if aim.is_met else '**not met**'} |"
         for aim in aims(results)
     ]
     return "\n".join(lines)
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.3g}"
 
 
 def aims(results: Results) -> Iterator[Aim]:

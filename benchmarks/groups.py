@@ -66,6 +66,8 @@ def _wait_assigned(place: Pipe, group: list[subprocess.Popen[bytes]]) -> None:
             [place.group_id], request_timeout=ASK_SECONDS
         ).values()
         held = [len(member.assignment.topic_partitions) for member in asked.result().members]
-        return sum(held) == place.kafka.partitions and len(held) - held.count(0) == len(group)
+        busy = len(held) - held.count(0)
+        partitions = place.kafka.partitions
+        return sum(held) == partitions and busy == min(len(group), partitions)
 
     wait_until(is_shared_out, f"{len(group)} consumers with partitions", every_seconds=0.5)

@@ -38,10 +38,11 @@ def events_of(stretches: Sequence[Stretch]) -> int:
 
 @contextlib.contextmanager
 def offered(
-    stack: Stack, place: Pipe, stretches: Sequence[Stretch]
+    stack: Stack, place: Pipe, stretches: Sequence[Stretch], sessions: int = SESSIONS
 ) -> Generator[subprocess.Popen[bytes]]:
-    """Log *stretches* in the background, and wait for their end when leaving."""
-    arguments = json.dumps([place.kafka.bootstrap_servers, place.kafka.topic, *stretches])
+    """Log *stretches* of *sessions* sessions in the background, and wait for their end when leaving."""
+    kafka = place.kafka
+    arguments = json.dumps([kafka.bootstrap_servers, kafka.topic, sessions, *stretches])
     command = [sys.executable, "-m", "benchmarks.offered", arguments]
     with subprocess.Popen(command, env=os.environ | stack.environment()) as process:
         try:
@@ -52,7 +53,7 @@ def offered(
             process.kill()
 
 
-def produce(servers: str, topic: str, *stretches: tuple[float, float]) -> None:
+def produce(servers: str, topic: str, sessions: int, *stretches: tuple[float, float]) -> None:
     """Log *stretches* one after the other, each at its steady rate."""
     kafka = KafkaConfig(bootstrap_servers=servers, topic=topic)
     with AuditLogger(ProducerConfig(kafka=kafka, service="bench")) as audit:
@@ -64,7 +65,7 @@ def produce(servers: str, topic: str, *stretches: tuple[float, float]) -> None:
                 _sleep_until(began + turn / stretch.events_per_second)
                 audit.log(
                     "message_sent",
-                    session_id=f"s{number % SESSIONS}",
+                    session_id=f"s{number % sessions}",
                     data={"content": "x" * 300, "n": number},
                 )
                 number += 1

@@ -4,6 +4,7 @@ Examples::
 
     python -m benchmarks.steady --rate 300 --workers 8
     python -m benchmarks.steady --rate 1000 --workers 12 --freshness 3 --derived 2 --seconds 60
+    python -m benchmarks.steady --workers 12 --sessions 1    one hot partition, eleven empty
 
 Engine, consumers and broker are measured while nobody reads; then a reader that asks again and again measures
 freshness. What the engine uses while nobody drains is measured before, and shown apart: it is in the figures.
@@ -20,7 +21,7 @@ from typing import NamedTuple
 from benchmarks.engine_counts import engine_counts
 from benchmarks.groups import Group, our_group
 from benchmarks.machine import cpu_percents, described
-from benchmarks.offered import Stretch, events_of, offered
+from benchmarks.offered import SESSIONS, Stretch, events_of, offered
 from benchmarks.visible import VIEW, delays_ms, quantiles_ms
 from benchmarks.worker import Pipe, new_place, wait_until
 from trailhouse.devstack import DevStack
@@ -37,6 +38,7 @@ class Case(NamedTuple):
     wait_seconds: float
     partitions: int = 12
     derived_tables: int = 0
+    sessions: int = SESSIONS
 
 
 class Times(NamedTuple):
@@ -56,7 +58,7 @@ def measured(
     stretch = Stretch(case.rate, warm_seconds + times.cpu_seconds + times.freshness_seconds)
     events = events_of([stretch])
     with group(stack, place) as pids, ClickHouse(place.clickhouse) as store:
-        with offered(stack, place, [stretch]):
+        with offered(stack, place, [stretch], case.sessions):
             wait_until(lambda: rows_of(store, table) > 0, "a first event", every_seconds=0.2)
             time.sleep(warm_seconds)
             used = window(stack, store, pids, times.cpu_seconds)
@@ -136,9 +138,17 @@ def main() -> None:
     options.add_argument("--freshness", type=float, default=1.0, help="seconds (default 1)")
     options.add_argument("--partitions", type=int, default=12, help="of the topic (default 12)")
     options.add_argument("--derived", type=int, default=0, help="further tables (default 0)")
+    options.add_argument("--sessions", type=int, default=SESSIONS, help="1: one hot partition")
     options.add_argument("--seconds", type=float, default=15.0, help="of each half (default 15)")
     given = options.parse_args()
-    case = Case(given.rate, given.workers, given.freshness, given.partitions, given.derived)
+    case = Case(
+        given.rate,
+        given.workers,
+        given.freshness,
+        given.partitions,
+        given.derived,
+        given.sessions,
+    )
     with (
         tempfile.TemporaryDirectory(prefix="trailhouse-steady-") as folder,
         DevStack(Path(folder), parts=("kafka", "clickhouse")) as stack,

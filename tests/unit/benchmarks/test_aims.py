@@ -3,7 +3,7 @@
 from typing import Any
 
 from benchmarks import asleep, pace, quiet
-from benchmarks.aims import aims
+from benchmarks.aims import aims, table
 from benchmarks.drain import OURS
 from benchmarks.steady import Case
 
@@ -71,3 +71,10 @@ def test_the_table_has_a_row_for_everybody_and_one_for_nobody() -> None:
     assert len(set(everybody)) == len(everybody)
     assert {name.split(":")[0] for name in everybody} == {OURS, *quiet.PEERS}
     assert "| 0.5 |" in rows[-1]
+
+
+def test_a_large_figure_is_written_out() -> None:
+    """Nobody reads 1.5e+03."""
+    late = dict.fromkeys(quiet.QUANTITIES, 1_499.6)
+    text = table({"quiet": {"rounds": [{quiet.name_of(quiet.ONE): late}]}})
+    assert "visible, p99 ≤ 1,000 ms | 1,500 ms | **not met** |" in text
