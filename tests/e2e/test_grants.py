@@ -20,6 +20,7 @@ from trailhouse.schemas.errors import StorageRejectedError
 from trailhouse.schemas.ranges import Range, Ranges
 from trailhouse.store import ClickHouse, ClickHouseConfig
 from trailhouse.store.migrate import check, migrate
+from trailhouse.store.parts import fullest_table
 from trailhouse.store.restore import restore
 from trailhouse.store.sequences import held_seqs, unnumbered
 
@@ -154,7 +155,7 @@ def test_the_worker_alone_writes_what_is_stored(config_of_role: ClickHouseConfig
 
 
 def test_a_worker_works_by_the_documented_grants(as_user: As) -> None:
-    """It writes its four tables, and asks its ledger, its incidents and for missing events."""
+    """It writes its four tables, and asks its ledger, its incidents, for missing events and for parts."""
     origin = Origin("cluster-1", "trailhouse.events", "topic-1")
     with as_user(WORKER) as config, ClickHouse(config) as clickhouse:
         for table in WRITTEN:
@@ -163,6 +164,7 @@ def test_a_worker_works_by_the_documented_grants(as_user: As) -> None:
         assert ledger.covered({0: (0, 9)}) == {0: Ranges()}
         assert ledger.noted(Incident("expired", 0, 0, 9)) == Ranges()
         assert missing_events(clickhouse) == 0
+        assert fullest_table(clickhouse).parts > 0
 
 
 def test_the_books_are_checked_by_the_documented_grants(as_user: As) -> None:

@@ -101,6 +101,8 @@ def test_every_series_agrees_with_what_was_sent(here: WorkerSite) -> None:
     changing = {
         "insert_seconds_sum",
         "batch_age_seconds",
+        "wanted_batch_age_seconds",
+        "parts_share",
         "last_commit_timestamp_seconds",
         "time_to_loss_seconds",
         "group_members",  # as it was when the group was looked at

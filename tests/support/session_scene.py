@@ -38,6 +38,7 @@ from trailhouse.schemas import AuditEvent
 from trailhouse.schemas.errors import StorageUnavailableError
 from trailhouse.schemas.kafka_config import KafkaConfig
 from trailhouse.schemas.ranges import Ranges
+from trailhouse.store.parts import NO_PARTS
 from waiting import DEADLINE_SECONDS
 
 EVENT = AuditEvent(type="a", session_id="s").record
@@ -90,6 +91,7 @@ class Scene:
         self.consumers: list[FakeConsumer] = []
         self.stop = threading.Event()
         self.freshness_seconds = 0.001
+        self.parts = NO_PARTS
         self._steps: list[Callable[[], bool]] = []
         monkeypatch.setattr(source_module, "Consumer", self._make)
 
@@ -153,6 +155,7 @@ class Scene:
                 metrics=self.metrics,
                 incidents=incidents,
             ),
+            ask_parts=lambda: self.parts,
             missing=MissingEvents(lambda *_: 0, self.metrics),
             ask_kafka=lambda: None,
             reporters=Reporters(self.health, self.metrics, Heartbeat()),

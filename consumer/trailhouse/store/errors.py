@@ -17,6 +17,7 @@ from clickhouse_connect.driver import exceptions as driver
 from trailhouse.schemas.errors import (
     StorageDataError,
     StorageError,
+    StorageOverloadedError,
     StorageRejectedError,
     StorageUnavailableError,
 )
@@ -77,6 +78,13 @@ REFUSAL_CODES = {
 Every other code, one that ClickHouse has not thought of yet too, may pass by itself: it is retried.
 """
 
+OVERLOAD_CODES = {
+    202: "TOO_MANY_SIMULTANEOUS_QUERIES",
+    252: "TOO_MANY_PARTS",
+    745: "SERVER_OVERLOADED",
+}
+"""Refusals of an insert for there being too many of them: fewer and larger ones help. 252 has a second meaning."""
+
 TRANSIENT_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 """HTTP answers without a code of ClickHouse, as a proxy in front of it gives them."""
 
@@ -94,6 +102,8 @@ _WAYS_OUT = {
     "MEMORY_LIMIT_EXCEEDED": "give it more memory or ask for less",
     "TOO_MANY_PARTS": "its merges lag behind; wait, or look at system.merges",
 }
+_PARTITIONS_OF_A_BLOCK = re.compile(r"Too many partitions\b")
+"""252 again, and not for there being too many parts: one block has rows of too many partitions, now and later."""
 _CODE = re.compile(r"\bCode:\s*(\d+)|\bcode: (\d+)")
 _NAME = re.compile(r"\(([A-Z][A-Z0-9_]{2,})\)")
 _STATUS = re.compile(r"HTTP status (\d{3})")
@@ -192,7 +202,9 @@ def _refusal(code: int, name: str, text: str, url: str) -> StorageError:
             code=code,
             name=name,
         )
-    return StorageUnavailableError(
+    is_overload = code in OVERLOAD_CODES and not _PARTITIONS_OF_A_BLOCK.search(text)
+    kind = StorageOverloadedError if is_overload else StorageUnavailableError
+    return kind(
         f"ClickHouse at {url} is not available: {name or 'error'} ({code}); {way_out or 'try again later'}"
     )
 

@@ -26,6 +26,7 @@
     │  └─ BreakerTrippedError        most of a batch are not events
     ├─ StorageError                  ClickHouse did not do what was asked
     │  ├─ StorageUnavailableError  ↻ ClickHouse is away or overloaded
+    │  │  └─ StorageOverloadedError ↻ … it answers, and refuses for now: too many parts, or too much at once
     │  ├─ SchemaMismatchError        the database is newer than this package, or of another make: install what made it
     │  └─ StorageRejectedError       ClickHouse refuses for good; carries its code and name
     │     └─ StorageDataError        … because of a value that was to be stored
@@ -221,6 +222,10 @@ class StorageUnavailableError(StorageError):
     """ClickHouse is away, overloaded or read-only. Retriable; a write's outcome is unknown."""
 
     retriable = True
+
+
+class StorageOverloadedError(StorageUnavailableError):
+    """ClickHouse answers, and refuses until it has less to do: too many parts, too many queries. Retriable."""
 
 
 class SchemaMismatchError(StorageError):

@@ -3,18 +3,31 @@
 import gc
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
 
 from trailhouse.consumer.batch.uncommitted import UncommittedBatches, Writes
 from trailhouse.consumer.monitoring.background_query import BackgroundQuery
 from trailhouse.consumer.monitoring.health import Health
 from trailhouse.consumer.monitoring.metrics import WorkerMetrics
 from trailhouse.schemas.backoff import Backoff
-from trailhouse.schemas.errors import StorageError, TrailhouseError
+from trailhouse.schemas.errors import StorageError, StorageOverloadedError, TrailhouseError
 
 FIRST_WAIT_SECONDS = 0.2
 LONGEST_WAIT_SECONDS = 5.0
+FIRST_WAIT_OVERLOADED_SECONDS = 1.0
+LONGEST_WAIT_OVERLOADED_SECONDS = 10.0
+"""The attempts of a wide group must not be what keeps ClickHouse from its merges."""
+KEPT_FAILURES = 100
+
+
+class FailedAttempt(NamedTuple):
+    """How long an attempt to store took until it failed, and whether ClickHouse refused it for there being too many."""
+
+    seconds: float
+    is_overload: bool
 
 
 class InflightBatches:
@@ -70,7 +83,9 @@ class BatchInserter:
         )
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="trailhouse-insert")
         self.outages = 0
-        """How often ClickHouse was found away or refusing; it only grows."""
+        """How often ClickHouse was found away, or refusing for no reason of load; it only grows."""
+        self.failures: deque[FailedAttempt] = deque(maxlen=KEPT_FAILURES)
+        """The attempts that failed, for whoever takes them out; safe from any thread."""
 
     def insert(
         self, batches: UncommittedBatches, writer: Writes, *, has_ledger: bool
@@ -116,12 +131,16 @@ class BatchInserter:
     ) -> float | None:
         """Write, and the same again after each failure: its outcome may be unknown."""
         backoff = Backoff(FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
+        relief = Backoff(FIRST_WAIT_OVERLOADED_SECONDS, LONGEST_WAIT_OVERLOADED_SECONDS)
         while True:
             began = self._clock()
             try:
                 write()
             except StorageError as error:
-                self.outages += 1
+                is_overload = isinstance(error, StorageOverloadedError)
+                # Whoever answers so has not been away: what is stored is stored, and not sent again.
+                self.outages += not is_overload
+                self.failures.append(FailedAttempt(self._clock() - began, is_overload))
                 self._metrics.insert_failed()
                 self._health.note_away("clickhouse", error)
             else:
@@ -131,5 +150,5 @@ class BatchInserter:
             # an outage would cost a batch's bytes at each attempt, until the collector comes by.
             gc.collect()
             # Given up between two attempts, never within one: its outcome would be unknown.
-            if no_repeat.wait(backoff.next_seconds()):
+            if no_repeat.wait((relief if is_overload else backoff).next_seconds()):
                 return None

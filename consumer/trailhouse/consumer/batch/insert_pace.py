@@ -1,10 +1,14 @@
-"""How long a batch may fill before it is stored: as few inserts as the wanted freshness allows. Pure.
+"""How long a batch may fill before it is stored: as few inserts as the wanted freshness allows, fewer where
+ClickHouse cannot bear them. Pure.
 
 An insert costs ClickHouse ten milliseconds and a part, whatever it holds, so that a group of workers which
 insert by the clock wear it out in a quiet hour.
 """
 
+import math
+import time
 from collections import deque
+from collections.abc import Callable
 from statistics import median_low
 
 from trailhouse.consumer.batch.batch import Batch
@@ -25,6 +29,14 @@ PAUSES_AN_INSERT = 2
 LONGEST_SECONDS = 30.0
 LAST_INSERTS = 3
 """Their median counts: a single slow one is no slow ClickHouse."""
+WIDENED_FROM_SHARE = 0.5
+"""From half the parts on at which ClickHouse slows inserts down, batches fill longer: the longest at that number."""
+REFUSAL_FACTOR = 2.0
+FORGOTTEN_FACTOR = 0.75
+"""A refusal is forgotten step by step, an insert a step: all workers at once would meet the next one."""
+REMEMBERED_SECONDS = 120.0
+"""What was seen before a pause of this length says nothing of how ClickHouse is now."""
+WORTH_A_WORD_SECONDS = 3.0
 COMMIT_AGES = 3
 """The ledger and the commit follow at every third batch: what is read again after a crash is one row to a reader."""
 LONGEST_TO_COMMIT_SECONDS = 20.0
@@ -32,10 +44,19 @@ LONGEST_TO_COMMIT_SECONDS = 20.0
 
 
 class InsertPace:
-    """The pace of one worker, which knows how many share the work and how long ClickHouse takes."""
+    """The pace of one worker, which knows how many share the work and what ClickHouse bears.
 
-    def __init__(self, freshness_seconds: float) -> None:
-        self._freshness_seconds = freshness_seconds
+    Every worker of a group sees the same ClickHouse, so that all of them leave it alone.
+    """
+
+    def __init__(
+        self, freshness_seconds: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.freshness_seconds = freshness_seconds
+        self._clock = clock
+        self._seen_at_seconds = 0.0
+        self._refusal_seconds = 0.0
+        self._parts_share = 0.0
         self._workers = 1.0
         self._last_seconds: deque[float] = deque(maxlen=LAST_INSERTS)
         self._insert_seconds = 0.0
@@ -45,21 +66,99 @@ class InsertPace:
         self._workers = max(1.0, partitions / max(1, assigned_partitions))
 
     def note_insert(self, seconds: float) -> None:
-        """Take in how long an insert took."""
+        """Take in how long an insert took, and that it was not refused."""
+        self._note_seconds(seconds)
+        self._refusal_seconds *= FORGOTTEN_FACTOR
+
+    def note_failure(self, seconds: float) -> None:
+        """Take in how long an insert took that failed: a quick failure says nothing of how quick ClickHouse is."""
+        if seconds > self.insert_seconds:
+            self._note_seconds(seconds)
+
+    def note_refusal(self) -> None:
+        """Take in that ClickHouse refused an insert, since there are too many: batches fill twice as long."""
+        self._forget_what_is_old()
+        self._refusal_seconds = min(LONGEST_SECONDS, REFUSAL_FACTOR * self.age_seconds)
+
+    def note_parts(self, share: float) -> None:
+        """Take in how near our tables are to the number of parts at which ClickHouse slows inserts down.
+
+        Args:
+            share: 1 at that number; 0 while it is not known.
+        """
+        self._parts_share = share
+
+    def _note_seconds(self, seconds: float) -> None:
+        self._forget_what_is_old()
         self._last_seconds.append(seconds)
         self._insert_seconds = median_low(self._last_seconds)
 
+    def _forget_what_is_old(self) -> None:
+        if not self._is_current:
+            self._last_seconds.clear()
+            self._insert_seconds = self._refusal_seconds = 0.0
+        self._seen_at_seconds = self._clock()
+
     @property
-    def age_seconds(self) -> float:
-        """How long a batch fills from its first record on, if it does not become worth an insert before."""
-        freshness_seconds, insert_seconds = self._freshness_seconds, self._insert_seconds
+    def _is_current(self) -> bool:
+        return self._clock() - self._seen_at_seconds < REMEMBERED_SECONDS
+
+    @property
+    def insert_seconds(self) -> float:
+        """How long an insert takes now; 0 while it is not known."""
+        return self._insert_seconds if self._is_current else 0.0
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether batches fill longer since ClickHouse refused one not long ago."""
+        return self._refused_seconds > self.wanted_seconds
+
+    @property
+    def has_many_parts(self) -> bool:
+        """Whether batches fill longer since our tables have many parts."""
+        return self._parts_share > WIDENED_FROM_SHARE
+
+    @property
+    def is_widened(self) -> bool:
+        """Whether batches fill so much longer than the wanted freshness allows that somebody should know."""
+        slow_seconds = max(2 * self.freshness_seconds, WORTH_A_WORD_SECONDS)
+        return self.is_refused or self.has_many_parts or self.age_seconds > slow_seconds
+
+    @property
+    def wanted_seconds(self) -> float:
+        """How long a batch would fill if ClickHouse bore it."""
+        freshness_seconds, insert_seconds = self.freshness_seconds, self.insert_seconds
         deadline_seconds = max(
             freshness_seconds * SMALLEST_DEADLINE_SHARE,
             freshness_seconds - DELIVERY_SECONDS - INSERTS_BEFORE_DEADLINE * insert_seconds,
         )
         shared_seconds = freshness_seconds * self._workers / LONE_SHARE
-        wanted_seconds = min(deadline_seconds, max(QUICKEST_SECONDS, shared_seconds))
-        return min(LONGEST_SECONDS, max(wanted_seconds, PAUSES_AN_INSERT * insert_seconds))
+        return min(deadline_seconds, max(QUICKEST_SECONDS, shared_seconds))
+
+    @property
+    def age_seconds(self) -> float:
+        """How long a batch fills from its first record on, if it does not become worth an insert before."""
+        return min(LONGEST_SECONDS, max(self.wanted_seconds, self._bearable_seconds))
+
+    @property
+    def _bearable_seconds(self) -> float:
+        """How long ClickHouse is to be left alone between two inserts."""
+        return max(
+            PAUSES_AN_INSERT * self.insert_seconds, self._refused_seconds, self._parts_seconds
+        )
+
+    @property
+    def _refused_seconds(self) -> float:
+        return self._refusal_seconds if self._is_current else 0.0
+
+    @property
+    def _parts_seconds(self) -> float:
+        if not self.has_many_parts:
+            return 0.0
+        # In even steps of a factor: as near as the parts are, so much longer than before.
+        exponent = (self._parts_share - WIDENED_FROM_SHARE) / (1 - WIDENED_FROM_SHARE)
+        wanted_seconds = self.wanted_seconds
+        return wanted_seconds * math.pow(LONGEST_SECONDS / wanted_seconds, min(1.0, exponent))
 
     def due_in_seconds(self, batch: Batch) -> float:
         """Return how long *batch* may fill on: 0 when it is to be stored now, endless while it holds nothing."""
@@ -69,7 +168,7 @@ class InsertPace:
             return 0.0
         seconds = self.age_seconds
         if len(batch) >= WORTH_ROWS:
-            seconds = min(seconds, max(QUICKEST_SECONDS, PAUSES_AN_INSERT * self._insert_seconds))
+            seconds = min(seconds, max(QUICKEST_SECONDS, self._bearable_seconds))
         return max(0.0, seconds - batch.age_seconds)
 
     def is_commit_due(self, uncommitted: UncommittedBatches) -> bool:

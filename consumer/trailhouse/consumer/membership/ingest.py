@@ -11,7 +11,7 @@ from functools import partial
 from trailhouse.broker.origin import Origin
 from trailhouse.broker.topic_identity import TopicIdentity
 from trailhouse.consumer.batch.incidents import Incidents
-from trailhouse.consumer.batch.inflight import BatchInserter
+from trailhouse.consumer.batch.inflight import LONGEST_WAIT_OVERLOADED_SECONDS, BatchInserter
 from trailhouse.consumer.batch.ledger import Ledger
 from trailhouse.consumer.batch.sender_times import SenderTimes
 from trailhouse.consumer.batch.watched_store import WatchedStore
@@ -33,6 +33,7 @@ from trailhouse.schemas.kafka_config import KafkaConfig
 from trailhouse.store.clickhouse import MAX_CONNECT_SECONDS, ClickHouse
 from trailhouse.store.config import ClickHouseConfig
 from trailhouse.store.migrate import check_with
+from trailhouse.store.parts import fullest_table
 
 CONNECT_SECONDS = 4.0
 PROBE_SECONDS = 1.0
@@ -65,7 +66,7 @@ class Ingest:
         attempt_seconds = (
             min(clickhouse.timeout_seconds, MAX_CONNECT_SECONDS)
             + clickhouse.timeout_seconds
-            + LONGEST_WAIT_SECONDS
+            + LONGEST_WAIT_OVERLOADED_SECONDS
         )
         self._reach_seconds = 3 * CONNECT_SECONDS + attempt_seconds
         self._watchdog = Watchdog(self._heartbeat, worker.watchdog_seconds, attempt_seconds)
@@ -190,6 +191,7 @@ class Ingest:
                     metrics=self._metrics,
                     incidents=incidents,
                 ),
+                ask_parts=partial(fullest_table, storage),
                 missing=MissingEvents(partial(missing_events, storage), self._metrics),
                 ask_kafka=self._ask_kafka,
                 reporters=Reporters(self._health, self._metrics, self._heartbeat),

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from trailhouse.consumer.batch.back_pressure import BackPressure
 from trailhouse.consumer.batch.batch import Batch, Limits, Span, next_offsets
 from trailhouse.consumer.batch.blocks import LONGEST_SPAN_RECORDS
 from trailhouse.consumer.batch.breaker import check_share
@@ -30,6 +31,7 @@ from trailhouse.consumer.monitoring.metrics import WorkerMetrics
 from trailhouse.consumer.monitoring.missing_events import MissingEvents
 from trailhouse.schemas.errors import BreakerTrippedError
 from trailhouse.schemas.kafka_config import KafkaConfig
+from trailhouse.store.parts import FullestTable
 
 READ_SECONDS = 0.05
 HOLD_AFTER_SECONDS = 1.0
@@ -64,6 +66,7 @@ class GroupSession:
         inspection: PoisonPillInspection,
         topic: TopicCheck,
         group: GroupCheck,
+        ask_parts: Callable[[], FullestTable],
         missing: MissingEvents,
         ask_kafka: Callable[[], None],
         reporters: Reporters,
@@ -80,7 +83,10 @@ class GroupSession:
         self._health, self._metrics, self._heartbeat = reporters
         self._clock = clock
         self._limits = Limits.of(worker)
-        self._pace = InsertPace(worker.freshness_seconds)
+        self._pace = InsertPace(worker.freshness_seconds, clock)
+        self._pressure = BackPressure(
+            self._pace, ask_parts, inserter.failures, self._health, self._metrics, clock
+        )
         self._next = Batch(self._limits, clock)
         self._uncommitted = UncommittedBatches(self._limits, clock)
         self._inflight: InflightBatches | None = None
@@ -150,7 +156,7 @@ class GroupSession:
             self._drain()
             raise
         finally:
-            for query in (self._topic, self._group, self._missing):
+            for query in (self._topic, self._group, self._missing, self._pressure):
                 query.stop()
             self._drop()
             self._guard.leave()
@@ -167,6 +173,7 @@ class GroupSession:
         self._slow_batches.step(self._next_offset, is_reading=not self._next.is_full)
         self._follow_guard()
         self._settle()
+        self._pressure.look()
         if self._inflight is None:
             self._launch_if_due()
         self._lag_monitor.look(
@@ -307,10 +314,9 @@ class GroupSession:
             self._inflight = None
             raise
         self._metrics.stored(seconds=seconds, rows=len(batch), size_bytes=batch.size_bytes)
-        self._pace.note_insert(seconds)
         if (view := self._group.latest()) is not None:
             self._pace.note_share(len(self._source.partitions), len(view.partitions))
-        self._metrics.batch_age(self._pace.age_seconds)
+        self._pressure.note_insert(seconds)
 
     def _land(self) -> None:
         self._inflight = None

@@ -10,7 +10,12 @@ from trailhouse.schemas.errors import BrokerRejectedError, StorageRejectedError,
 
 Part = Literal["kafka", "clickhouse"]
 WarningKind = Literal[
-    "open_transaction", "stalled_partition", "unknown_member", "topic_settings", "group_unknown"
+    "open_transaction",
+    "stalled_partition",
+    "unknown_member",
+    "topic_settings",
+    "group_unknown",
+    "back_pressure",
 ]
 WARNING_KINDS: tuple[WarningKind, ...] = get_args(WarningKind)
 NOT_YET = "not reached yet"

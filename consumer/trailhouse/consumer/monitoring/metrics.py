@@ -29,6 +29,8 @@ MetricName = Literal[
     "batch_rows",
     "batch_bytes",
     "batch_age_seconds",
+    "wanted_batch_age_seconds",
+    "parts_share",
     "last_commit_timestamp_seconds",
     "partitions",
     "ready",
@@ -96,7 +98,17 @@ METRICS = (
     Metric(
         "batch_age_seconds",
         "gauge",
-        "How long a batch may fill now: the more, the more workers share the load and the slower ClickHouse is.",
+        "How long a batch may fill now: the more, the more workers share the load and the less ClickHouse bears.",
+    ),
+    Metric(
+        "wanted_batch_age_seconds",
+        "gauge",
+        "How long a batch would fill if ClickHouse bore it; batch_age_seconds above it: back-pressure.",
+    ),
+    Metric(
+        "parts_share",
+        "gauge",
+        "Parts of our fullest table, where it slows inserts down: 1; from 0.5 on batches fill longer. NaN: unknown.",
     ),
     Metric(
         "last_commit_timestamp_seconds",
@@ -191,6 +203,7 @@ class WorkerMetrics:
             self._incidents.labels(kind)
         # 0 would mean "now": until it is known it is not a number.
         self._gauges["time_to_loss_seconds"].set(math.nan)
+        self._gauges["parts_share"].set(math.nan)
 
     def consumed(self, records: int) -> None:
         """Count records read."""
@@ -202,9 +215,11 @@ class WorkerMetrics:
         self._histograms["batch_rows"].observe(rows)
         self._histograms["batch_bytes"].observe(size_bytes)
 
-    def batch_age(self, seconds: float) -> None:
-        """Note how long a batch may fill from now on."""
-        self._gauges["batch_age_seconds"].set(seconds)
+    def pace(self, *, age_seconds: float, wanted_seconds: float, parts_share: float | None) -> None:
+        """Note how long a batch may fill from now on, and what ClickHouse has to do with it; None: unknown."""
+        self._gauges["batch_age_seconds"].set(age_seconds)
+        self._gauges["wanted_batch_age_seconds"].set(wanted_seconds)
+        self._gauges["parts_share"].set(math.nan if parts_share is None else parts_share)
 
     def insert_failed(self) -> None:
         """Count a failed attempt to store a batch."""

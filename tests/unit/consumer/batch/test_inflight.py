@@ -9,13 +9,18 @@ from contextlib import contextmanager
 import pytest
 
 from kafka_records import batch_of
+from trailhouse.consumer.batch import inflight as inflight_module
 from trailhouse.consumer.batch.batch import Batch, Limits
 from trailhouse.consumer.batch.inflight import BatchInserter
 from trailhouse.consumer.batch.uncommitted import UncommittedBatches
 from trailhouse.consumer.batch.writer import Stored
 from trailhouse.consumer.monitoring.health import Health
 from trailhouse.consumer.monitoring.metrics import WorkerMetrics
-from trailhouse.schemas.errors import StorageRejectedError, StorageUnavailableError
+from trailhouse.schemas.errors import (
+    StorageOverloadedError,
+    StorageRejectedError,
+    StorageUnavailableError,
+)
 
 DEADLINE_SECONDS = 120.0
 
@@ -129,6 +134,47 @@ def test_given_up_after_the_attempt_that_runs() -> None:
         go_on.set()
         assert inflight.wait(DEADLINE_SECONDS)
         assert inflight.outcome() is None
+
+
+def test_a_refusal_for_load_is_no_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is stored is not stored again when only the ledger's insert is refused: that would be load upon load."""
+    monkeypatch.setattr(inflight_module, "FIRST_WAIT_OVERLOADED_SECONDS", 0.01)
+    entered: list[int] = []
+
+    class Refusing(Writing):
+        def enter(self, batches: Sequence[Batch], stored: Sequence[Stored]) -> None:
+            entered.append(len(stored))
+            if len(entered) < 3:
+                raise StorageOverloadedError("too many parts")
+
+    writing = Refusing(lambda _number: None)
+    with inserter(Health()) as insert:
+        assert insert.insert(one_batch(), writing, has_ledger=True).wait(DEADLINE_SECONDS)
+        assert (writing.attempts, entered) == (1, [1, 1, 1])
+        assert insert.outages == 0
+        assert [failed.is_overload for failed in insert.failures] == [True, True]
+
+
+def test_how_long_a_failed_attempt_took_is_kept() -> None:
+    """A timeout is an insert that was slow, for whoever sets the pace."""
+    now = [0.0]
+
+    def attempt(number: int) -> None:
+        now[0] += 20.0
+        fail_before(2, number)
+
+    made = BatchInserter(Health(), WorkerMetrics(), lambda: None, lambda: now[0])
+    try:
+        assert made.insert(one_batch(), Writing(attempt), has_ledger=False).wait(DEADLINE_SECONDS)
+        assert list(made.failures) == [(20.0, False)]
+        assert made.outages == 1
+    finally:
+        made.close()
+
+
+def test_the_attempts_of_a_refused_batch_are_no_load_of_their_own() -> None:
+    """Sixteen workers that are refused for long make fewer than two attempts a second."""
+    assert 16 / inflight_module.LONGEST_WAIT_OVERLOADED_SECONDS < 2
 
 
 def test_a_mistake_of_the_program_reaches_the_caller() -> None:

@@ -1,12 +1,18 @@
 """The pace of inserts: by the wanted freshness, by how many share the work, by what ClickHouse bears."""
 
+import itertools
 from collections.abc import Sequence
 
 import pytest
 
 from kafka_records import Clock, Record, empty_batch
 from trailhouse.consumer.batch.batch import Batch, Limits
-from trailhouse.consumer.batch.insert_pace import WORTH_ROWS, InsertPace
+from trailhouse.consumer.batch.insert_pace import (
+    LONGEST_SECONDS,
+    REMEMBERED_SECONDS,
+    WORTH_ROWS,
+    InsertPace,
+)
 from trailhouse.consumer.batch.uncommitted import UncommittedBatches
 from trailhouse.schemas import AuditEvent
 
@@ -88,6 +94,88 @@ def test_one_slow_insert_is_not_taken_for_a_slow_clickhouse() -> None:
     pace = pace_of(0.3)
     pace.note_insert(20.0)
     assert pace.age_seconds < 0.3
+
+
+def test_an_attempt_that_fails_slowly_counts_as_a_slow_insert() -> None:
+    """A timeout leaves ClickHouse alone, and a refusal at once, or no server at all, hides no slow one."""
+    pace = pace_of(1.0)
+    for _ in range(2):
+        pace.note_failure(10.0)
+    assert pace.age_seconds == 20.0
+    for _ in range(5):
+        pace.note_failure(0.001)
+    assert pace.age_seconds == 20.0
+    assert pace.is_widened
+
+
+def test_each_refusal_doubles_how_long_a_batch_fills() -> None:
+    """At once, and up to half a minute: in a long overload a wide group makes few inserts."""
+    pace = pace_of(1.0, 12)
+    ages = [pace.age_seconds]
+    for _ in range(7):
+        pace.note_refusal()
+        ages.append(pace.age_seconds)
+    assert ages[1:5] == pytest.approx([2 * age for age in ages[:4]])
+    assert ages[-1] == LONGEST_SECONDS
+    assert pace.is_refused
+    assert pace.is_widened
+
+
+def test_refusals_are_forgotten_step_by_step() -> None:
+    """Each insert that is taken brings the pace nearer to what is wanted, and none all the way."""
+    pace = pace_of(1.0, 12)
+    wanted = pace.age_seconds
+    for _ in range(9):
+        pace.note_refusal()
+    ages: list[float] = []
+    while pace.is_refused:
+        pace.note_insert(INSERT_SECONDS)
+        ages.append(pace.age_seconds)
+    assert all(0.7 * before < after for before, after in itertools.pairwise(ages))
+    assert ages[-1] == wanted
+    assert 5 < len(ages) < 30
+    assert not pace.is_widened
+
+
+def test_a_batch_that_is_worth_an_insert_waits_for_a_clickhouse_that_has_enough() -> None:
+    """Only a full one does not: memory is bounded whatever ClickHouse says."""
+    pace = pace_of(1.0)
+    pace.note_refusal()
+    pace.note_refusal()
+    assert pace.due_in_seconds(filled(WORTH_ROWS, 0.2)) == pytest.approx(pace.age_seconds - 0.2)
+    assert pace.due_in_seconds(filled(16_000, 0.0)) == 0
+
+
+def test_the_nearer_the_parts_are_to_their_limit_the_longer_a_batch_fills() -> None:
+    """From half of it on, so that it need not come to a refusal; the longest where inserts are slowed down."""
+    pace = pace_of(1.0, 12)
+    wanted = pace.age_seconds
+    ages: list[float] = []
+    for share in (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 3.0):
+        pace.note_parts(share)
+        ages.append(pace.age_seconds)
+        assert pace.is_widened == (share > 0.5)
+    assert ages[:2] == [wanted, wanted]
+    assert ages[1:7] == sorted(set(ages[1:7])), (
+        "expected each step to be longer than the one before"
+    )
+    assert ages[6:] == pytest.approx([LONGEST_SECONDS, LONGEST_SECONDS])
+    pace.note_parts(0.0)
+    assert pace.age_seconds == wanted
+
+
+def test_what_was_before_a_long_pause_is_forgotten() -> None:
+    """The first record after an hour of nothing does not wait for what ClickHouse did not bear an hour ago."""
+    clock = Clock()
+    pace = InsertPace(1.0, clock)
+    wanted = pace.age_seconds
+    pace.note_insert(20.0)
+    pace.note_refusal()
+    assert pace.age_seconds == LONGEST_SECONDS
+    clock.now_seconds += REMEMBERED_SECONDS
+    assert (pace.age_seconds, pace.is_widened) == (wanted, False)
+    pace.note_insert(INSERT_SECONDS)
+    assert pace.age_seconds == wanted
 
 
 @pytest.mark.parametrize(

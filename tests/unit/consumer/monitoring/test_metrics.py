@@ -9,6 +9,7 @@ def test_every_metric_exists_from_the_start() -> None:
     samples = {
         "warnings": f'{PREFIX}warnings{{kind="open_transaction"}} 0.0',
         "time_to_loss_seconds": f"{PREFIX}time_to_loss_seconds NaN",
+        "parts_share": f"{PREFIX}parts_share NaN",
         "incidents_total": f'{PREFIX}incidents_total{{kind="expired"}} 0.0',
     }
     for metric in METRICS:
