@@ -18,6 +18,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 
 from benchmarks.engine_counts import EngineCounts, engine_counts, most_active_parts
@@ -25,7 +26,7 @@ from benchmarks.groups import our_group
 from benchmarks.machine import cpu_seconds, described
 from benchmarks.offered import Stretch, events_of, offered
 from benchmarks.steady import check_counted, derive, part_pid
-from benchmarks.visible import VIEW, delays_ms, quantiles_ms
+from benchmarks.visible import VIEW, quantiles_ms, watched
 from benchmarks.worker import Pipe, new_place
 from trailhouse.devstack import DevStack
 from trailhouse.store import ClickHouse
@@ -128,7 +129,7 @@ def measured(
     with our_group(workers, freshness_seconds)(stack, place) as group, _sampled(place) as samples:
         began, before = time.monotonic(), [cpu_seconds(pid) for pid in (*pids, *group)]
         with offered(stack, place, stretches):
-            delays = delays_ms(
+            shown = watched(
                 place,
                 events,
                 table=READ,
@@ -143,7 +144,8 @@ def measured(
     )
     return {
         "events, each counted once": events,
-        **_freshness(delays, day.burst),
+        **_freshness(shown.delays_ms, day.burst),
+        "a look takes, median: ms": median(shown.looks_ms),
         **counted(samples),
         "engine, % of a core, a reader's questions included": engine,
         "broker, % of a core": broker,

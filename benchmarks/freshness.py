@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.offered import Stretch, events_of, offered
 from benchmarks.plan import Plan
 from benchmarks.rounds import Rounds
-from benchmarks.visible import ASK_EVERY_SECONDS, delays_ms, quantiles_ms
+from benchmarks.visible import ASK_EVERY_SECONDS, quantiles_ms, watched
 from benchmarks.worker import new_place, wait_assigned, workers
 from trailhouse.devstack import DevStack
 
@@ -42,7 +42,7 @@ def _at(stack: DevStack, rate: int, seconds: float) -> dict[str, float]:
     with workers(stack, place, 1, ASKED_SECONDS) as group:
         wait_assigned(group, place)
         with offered(stack, place, [stretch]):
-            delays = delays_ms(place, events_of([stretch]))
+            delays = watched(place, events_of([stretch])).delays_ms
     delays.pop(0, None)  # the one that connected
     return quantiles_ms(delays.values())
 

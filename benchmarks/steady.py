@@ -16,13 +16,14 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 
 from benchmarks.engine_counts import engine_counts
 from benchmarks.groups import Group, our_group
 from benchmarks.machine import cpu_percents, described
 from benchmarks.offered import SESSIONS, Stretch, events_of, offered
-from benchmarks.visible import VIEW, delays_ms, quantiles_ms
+from benchmarks.visible import VIEW, quantiles_ms, watched
 from benchmarks.worker import Pipe, new_place, wait_until
 from trailhouse.devstack import DevStack
 from trailhouse.store import ClickHouse
@@ -62,10 +63,11 @@ def measured(
             wait_until(lambda: rows_of(store, table) > 0, "a first event", every_seconds=0.2)
             time.sleep(warm_seconds)
             used = window(stack, store, pids, times.cpu_seconds)
-            delays = delays_ms(place, events, table=table)
+            shown = watched(place, events, table=table)
         check_counted(store, table, events)
     used["engine_us_per_event"] = used["engine_percent"] / case.rate * 1e4
-    return used | quantiles_ms(delays.values())
+    used["look_ms"] = median(shown.looks_ms)
+    return used | quantiles_ms(shown.delays_ms.values())
 
 
 def window(

@@ -18,6 +18,9 @@ class Shown:
     def __init__(self, early: Iterable[int] = ()) -> None:
         self._early = set(early)
         self.delays_ms: dict[int, float] = {}
+        """How old each event was when it was first shown, by its number; early ones have no age."""
+        self.looks_ms: list[float] = []
+        """How long each look took: what is shown may be older by as much."""
         self.all_below = 0
         """Every event below this number was shown: nobody need ask for them again."""
         self._advance()
@@ -38,17 +41,17 @@ class Shown:
             self.all_below += 1
 
 
-def delays_ms(
+def watched(
     place: Pipe,
     events: int,
     *,
     table: str = VIEW,
     every_seconds: float = ASK_EVERY_SECONDS,
     within_seconds: float = END_SECONDS,
-) -> dict[int, float]:
-    """Return how old, in ms, each event was when *table* first showed it, by its number.
+) -> Shown:
+    """Look again and again, and return what was shown when.
 
-    What the first look shows had been there before it, and is not among them.
+    What the first look shows had been there before it, and has no age.
 
     Args:
         place: Where to look.
@@ -62,12 +65,14 @@ def delays_ms(
         shown = Shown(int(str(seq)) for (seq,) in store.query(f"SELECT seq FROM {table}").rows)
 
         def look() -> bool:
+            began = time.perf_counter()
             rows = store.query(new, {"below": shown.all_below}).rows
+            shown.looks_ms.append((time.perf_counter() - began) * 1e3)
             shown.add(rows, time.time_ns() / 1e3)
             return len(shown) >= events
 
         wait_until(look, f"{events} events in {table}", within_seconds, every_seconds)
-    return shown.delays_ms
+    return shown
 
 
 def quantiles_ms(delays: Iterable[float]) -> dict[str, float]:
