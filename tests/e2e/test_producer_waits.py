@@ -170,7 +170,11 @@ def test_a_coroutine_that_waits_for_room_goes_on_when_there_is_some(kafka: Kafka
 
     async def main() -> None:
         config = ProducerConfig(
-            kafka=kafka, mode="memory", queue_events=1, queue_timeout_seconds=DEADLINE_SECONDS
+            kafka=kafka,
+            mode="memory",
+            queue_events=1,
+            queue_timeout_seconds=DEADLINE_SECONDS,
+            linger_seconds=900,
         )
         async with AuditLogger(config) as audit:
             counting = asyncio.create_task(count())
@@ -182,6 +186,46 @@ def test_a_coroutine_that_waits_for_room_goes_on_when_there_is_some(kafka: Kafka
 
     asyncio.run(main())
     assert [event.data["n"] for event in events_of(kafka, 20)] == list(range(20))
+
+
+@pytest.mark.parametrize("mode", ["durable", "memory"])
+def test_who_waits_does_not_wait_for_the_linger(kafka: KafkaConfig, mode: str) -> None:
+    """However long a batch may fill: a call, a receipt, a coroutine and a flush that wait are answered before."""
+    config = ProducerConfig(kafka=kafka, mode=mode, linger_seconds=900)
+    audit = AuditLogger(config)
+
+    async def await_one() -> None:
+        await given(audit.log("awaited", session_id="s"))
+
+    assert given(audit.log("first", session_id="s", wait=True)).is_settled
+    assert given(audit.log("second", session_id="s", wait=True)).is_settled
+    given(audit.log("third", session_id="s")).result(DEADLINE_SECONDS)
+    asyncio.run(await_one())
+    unseen = given(audit.log("flushed", session_id="s"))
+    audit.flush(DEADLINE_SECONDS)
+    assert unseen.is_settled
+    audit.log("closed", session_id="s")
+    audit.close(DEADLINE_SECONDS)
+    assert len(events_of(kafka, 6)) == 6
+
+
+def test_a_logger_that_has_nothing_to_do_is_asleep(kafka: KafkaConfig) -> None:
+    """Once its events are acknowledged and on the disk, its thread is not run any more, until there is an event."""
+
+    def switches() -> list[str]:
+        [thread] = [each for each in threading.enumerate() if each.name == "trailhouse-producer"]
+        status = Path(f"/proc/self/task/{thread.native_id}/status").read_text()
+        return [line for line in status.splitlines() if "ctxt_switches" in line]
+
+    def is_asleep() -> bool:
+        before = switches()
+        return not threading.Event().wait(2.0) and switches() == before
+
+    with AuditLogger(ProducerConfig(kafka=kafka)) as audit:
+        given(audit.log("a", session_id="s")).result(DEADLINE_SECONDS)
+        eventually(is_asleep, "two seconds without a turn of the sender")
+        receipt = given(audit.log("b", session_id="s"))
+        eventually(lambda: receipt.is_settled, "an answer to what woke it")
 
 
 def test_every_wait_has_a_deadline(audit: AuditLogger) -> None:

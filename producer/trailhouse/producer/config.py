@@ -105,7 +105,11 @@ class ProducerConfig(msgspec.Struct, frozen=True, kw_only=True):
         kind=float,
     )
     linger_seconds: float = setting(
-        "producer", "linger_seconds", 0.005, "How long a batch to the broker may fill.", kind=float
+        "producer",
+        "linger_seconds",
+        0.25,
+        "Longest wait for others to share a batch to the broker; a call that waits for its answer cuts it short.",
+        kind=float,
     )
     close_timeout_seconds: float = setting(
         "producer",

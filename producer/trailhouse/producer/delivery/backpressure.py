@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from trailhouse.producer.receipt import waiting
 from trailhouse.producer.spool.journal import CLOSED
 from trailhouse.schemas.errors import ProducerClosedError, QueueFullError, SpoolFullError
 
@@ -25,7 +26,11 @@ def wait_for_room(queue: SendQueue, timeout_seconds: float) -> None:
         raise ProducerClosedError(CLOSED)
     if queue.has_room():
         return
-    if not queue.lock.wait_for(lambda: queue.has_room() or queue.is_closed, timeout_seconds):
+    with waiting(queue):  # for answers: they make room
+        has_changed = queue.lock.wait_for(
+            lambda: queue.has_room() or queue.is_closed, timeout_seconds
+        )
+    if not has_changed:
         queue.queue_full_total += 1
         raise _no_room(queue, timeout_seconds) from queue.trouble
     wait_for_room(queue, 0)
@@ -41,7 +46,8 @@ def wait_for_disk(queue: SendQueue, deadline_seconds: float) -> bool:
     if remaining <= 0:
         queue.queue_full_total += 1
         return False
-    queue.lock.wait(min(remaining, DISK_SECONDS))
+    with waiting(queue):  # for a turn of the sender: it makes space
+        queue.lock.wait(min(remaining, DISK_SECONDS))
     if queue.is_closed:
         raise ProducerClosedError(CLOSED)
     return True

@@ -7,6 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from trailhouse.producer.clock import SYSTEM_CLOCK, Clock
+from trailhouse.producer.delivery.linger import NEVER_BYTES
 from trailhouse.producer.delivery.wake_signal import WakeSignal
 from trailhouse.producer.spool.handle import settle_source
 from trailhouse.producer.spool.journal import Entry, Inbox, Journal
@@ -29,9 +30,9 @@ class SendQueue:
     Callers log to the `journal` and put events into its inbox; that alone may be interrupted at any
     instant. The sender takes them from there: `waiting` holds what the broker client does not have yet,
     `sent` what it has. `lock` guards all of it, and is what callers wait on; `mutex` is the same, and
-    quicker to take. The sender waits for the `wake_signal`, which is sent when something comes while it
-    `is_resting`, and when an answer is `awaited`. With a spool *on_disk*, each event is written there first, and those
-    that find no room in memory are read from there in their turn.
+    quicker to take. The sender sleeps until the `wake_signal`, which is sent when as much has arrived as it
+    wants to be woken for, and when an answer is `awaited`. With a spool *on_disk*, each event is written there
+    first, and those that find no room in memory are read from there in their turn.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class SendQueue:
         self.lock = threading.Condition(self.mutex)
         self.wake_signal = WakeSignal()
         self.awaited = 0
-        self.is_resting = False
+        self.wake_at_bytes = NEVER_BYTES
         self.waiting: deque[QueuedEvent] = deque()
         self.sent: deque[QueuedEvent] = deque()
         self.trouble: DeliveryRejectedError | None = None
@@ -63,6 +64,7 @@ class SendQueue:
         self._max_events = max_events
         self._max_bytes = max_bytes
         self._next_number = 0
+        self._is_read = False
         self._events = self._bytes = self._arrived_bytes = 0
         self._acknowledged = self._refused = 0
         self.queue_full_total = 0
@@ -136,10 +138,21 @@ class SendQueue:
 
     def note_arrival(self, size_bytes: int) -> None:
         """Let the sender know that an event of *size_bytes* has come."""
-        self._arrived_bytes += size_bytes  # an estimate, until the next turn of the sender
-        if self.is_resting:
-            self.is_resting = False
+        # An estimate, until the next turn of the sender.
+        self._arrived_bytes = arrived_bytes = self._arrived_bytes + size_bytes
+        if arrived_bytes >= self.wake_at_bytes:
+            self.wake_at_bytes = NEVER_BYTES
             self.wake_signal.send()
+
+    @property
+    def arrived_bytes(self) -> int | None:
+        """How much has arrived since the sender's last turn; None: nothing."""
+        return self._arrived_bytes if self._arrivals else None
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether there is more to hand over, or to read, than the sender's last turn has done."""
+        return bool(self.waiting) or not self._is_read
 
     def admit(self, *, at_once: bool = False) -> None:
         """Take what has arrived, in order: by the sender, under `lock`. Never by a caller of `log`.
@@ -189,9 +202,11 @@ class SendQueue:
         if on_disk is None:
             with self.lock:
                 self.admit()
+                self._is_read = True
             return
         wakers: list[Callable[[], object]] = []
         with self.lock:
+            self._is_read = False
             self.admit()
             while self._has_room() and on_disk.has_unread:
                 queued_events = on_disk.read(self._early)
@@ -202,6 +217,7 @@ class SendQueue:
                 wakers += self._refuse_damaged(*on_disk.take_damaged())
                 self.lock.notify_all()
                 self.admit()
+            self._is_read = not on_disk.has_unread
             on_disk.orphans.release_lease()
         for waker in wakers:
             waker()
@@ -228,12 +244,17 @@ class SendQueue:
             if not min_age_seconds:
                 orphans.wait_for_lease()
             has_adopted = orphans.line_up(found)
+            self._is_read &= not has_adopted
             orphans.release_lease()
             return has_adopted
 
     def has_orphans(self) -> bool:
         """Tell whether there are spools to adopt."""
         return self._on_disk is not None and self._on_disk.orphans.has_orphans()
+
+    def has_unsynced(self) -> bool:
+        """Whether something was spooled since `take_unsynced`; under `lock`."""
+        return self._on_disk is not None and self._on_disk.has_unsynced
 
     def take_unsynced(self) -> list[int]:
         """Return the spool's files that are to be forced to the disk, outside the lock."""

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import KafkaException, Producer
 
+from trailhouse.producer.delivery.linger import NEVER_BYTES, SHORTEST_SECONDS, Linger, Pause
+from trailhouse.producer.delivery.spool_care import SpoolCare
 from trailhouse.producer.spool.frame import MAX_RECORD_BYTES
-from trailhouse.producer.spool.orphans import SWEEP_AGE_SECONDS
 from trailhouse.producer.spool.queued_event import Delivery
-from trailhouse.producer.spool.writer import sync
 from trailhouse.schemas.backoff import Backoff
 from trailhouse.schemas.codec import decode_envelope
 from trailhouse.schemas.errors import (
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TURN_SECONDS = 0.005
-SHORTEST_SECONDS = 0.001
 IDLE_SECONDS = 0.1
-SWEEP_SECONDS = 30.0
+REST_SECONDS = 30.0
+"""How long the sleep of one that has nothing to do: what librdkafka tells meanwhile is not to pile up."""
 PURGE_SECONDS = 5.0
 FIRST_BACKOFF_SECONDS = 0.25
 LONGEST_BACKOFF_SECONDS = 5.0
@@ -53,8 +53,8 @@ def client_options(config: ProducerConfig) -> dict[str, Any]:
         "partitioner": "murmur2_random",  # as Java clients partition
         "message.timeout.ms": 0,
         "compression.type": "lz4",
-        # An event has waited for our turn already.
-        "linger.ms": max(SHORTEST_SECONDS, config.linger_seconds - TURN_SECONDS) * 1_000,
+        # An event has waited for our turn already; this is for those of one turn to come together.
+        "linger.ms": SHORTEST_SECONDS * 1_000,
         # The broker decides: what another logger has left may be larger than our own limit.
         "message.max.bytes": MAX_RECORD_BYTES + KAFKA_OVERHEAD_BYTES,
         "batch.size": config.max_event_bytes + KAFKA_OVERHEAD_BYTES,
@@ -72,9 +72,10 @@ def client_options(config: ProducerConfig) -> dict[str, Any]:
 class Sender:
     """Owns one librdkafka producer and the thread that serves it, in one process.
 
-    The thread takes turns: every few milliseconds it hands over what has come, and takes the answers.
-    So a caller pays for neither; and librdkafka's callbacks, one an event, each of which takes Python's
-    lock anew, do not do so against a caller, who waits for the send queue's lock meanwhile.
+    The thread takes turns: it hands over what has come, takes the answers to what it handed over before, and
+    sleeps until there is something to do; see `_pause`. So a caller pays for neither; and librdkafka's
+    callbacks, one an event, each of which takes Python's lock anew, do not do so against a caller, who
+    waits for the send queue's lock meanwhile.
     """
 
     def __init__(self, config: ProducerConfig, queue: SendQueue, *, adopts: bool = True) -> None:
@@ -92,10 +93,10 @@ class Sender:
         self._is_spool_away = False
         self._is_away = False
         self._stopping = threading.Event()
-        self._turn_seconds = max(SHORTEST_SECONDS, min(config.linger_seconds, TURN_SECONDS))
+        self._linger = Linger(config.linger_seconds, config.queue_events, config.queue_bytes)
+        self._turn_seconds = min(self._linger.seconds, TURN_SECONDS)
         self._pauses = Backoff(self._turn_seconds, IDLE_SECONDS)
-        self._sync_due_at_seconds = 0.0
-        self._sweep_due_at_seconds = self._clock.monotonic_seconds() + SWEEP_SECONDS
+        self._care = SpoolCare(config, queue, self._linger.seconds)
         self._backoff = Backoff(FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
         self._pid = os.getpid()
         self._producer: Producer | None = self._connect()
@@ -116,7 +117,7 @@ class Sender:
             return
         try:
             if self._adopts and not self._stopping.is_set():
-                self._adopt(0.0)
+                self._care.adopt(0.0)
                 with self._queue.lock:
                     self._queue.is_adopted = True
                     self._queue.lock.notify_all()
@@ -126,22 +127,19 @@ class Sender:
                 self._is_ended = True
                 self._queue.lock.notify_all()
 
-    def _adopt(self, min_age_seconds: float) -> None:
-        try:
-            self._queue.adopt(min_age_seconds=min_age_seconds)
-        except (DeliveryError, OSError) as error:
-            log.warning("%s", error)
-
     def send_waiting(self) -> None:
         """Hand over as much of `waiting` as librdkafka takes, up to `MOST_AT_ONCE`."""
-        if (producer := self._producer) is None or not self._queue.waiting:
+        queue = self._queue
+        if (producer := self._producer) is None or not queue.waiting:
             return
-        self._pauses.reset()
-        with self._queue.lock:
-            self._send_all(producer)
+        with queue.lock:
+            size_bytes = self._send_all(producer)
+        if size_bytes:
+            self._pauses.reset()
+            self._linger.note_sent(self._clock.monotonic_seconds(), size_bytes)
 
-    def _send_all(self, producer: Producer) -> None:
-        waiting, sent = self._queue.waiting, self._queue.sent
+    def _send_all(self, producer: Producer) -> int:
+        waiting, sent, size_bytes = self._queue.waiting, self._queue.sent, 0
         for _ in range(min(len(waiting), MOST_AT_ONCE)):
             queued = waiting[0]
             if queued.is_settled:  # taken back with those before it
@@ -155,16 +153,18 @@ class Sender:
                     on_delivery=partial(self._note_report, queued),
                 )
             except BufferError:
-                return  # until reports have made room
+                break  # until reports have made room
             except KafkaException as error:
                 if fault_of(error.args[0]) != "record":
                     self._errors.append(error.args[0])
                     self._is_refused = True
-                    return
+                    break
                 self._refusals.append(
                     (queued, error.args[0])
                 )  # it is this one, and no other's fault
+            size_bytes += len(queued.record)
             sent.append(waiting.popleft())
+        return size_bytes
 
     def stop(self) -> None:
         """End the thread; what is unsettled stays in the send queue."""
@@ -210,27 +210,48 @@ class Sender:
             with self._queue.lock:
                 producer.poll(0)
             self._settle()
-        self._look_after_spools()
+        # At each turn: a caller that found the disk full is waiting for just this.
+        self._queue.make_space()
         if self._is_refused:
             self._start_over(producer)
         else:
             self._refill()
             self.send_waiting()
+        self._care.look_after()  # while the broker is at work
         self._look_at_errors()
 
     def _pause(self) -> None:
-        """Wait for others to come with what waits; or for an answer; or, longer and longer, for anything."""
-        # An idle logger costs its program nothing: the turns grow longer while nothing comes.
+        """Sleep until the next turn: for a batch, for answers to the last one, or for somebody who waits."""
         queue, producer = self._queue, self._producer
-        with queue.lock:
-            if queue.waiting:
-                self._pauses.reset()
-            queue.is_resting = self._pauses.has_grown
-        if queue.awaited and producer is not None:
-            producer.poll(self._turn_seconds)  # whose callbacks come at once
-        elif queue.wake_signal.wait(self._pauses.seconds):
-            self._pauses.reset()
-        self._pauses.grow()
+        while not self._stopping.is_set():
+            with queue.lock:
+                now = self._clock.monotonic_seconds()
+                pause, is_awaited = self._next_pause(now), queue.awaited > 0
+                has_news = queue.arrived_bytes is not None and not queue.is_behind
+                due_in_seconds = self._care.due_in_seconds(now, is_told=not pause.is_lingering)
+                queue.wake_at_bytes = pause.wake_at_bytes
+            if is_awaited and producer is not None:
+                if not has_news:
+                    producer.poll(self._turn_seconds)  # whose callbacks come at once
+                break
+            if queue.wake_signal.wait(min(pause.seconds, due_in_seconds)):
+                continue
+            if not pause.is_lingering or pause.seconds <= due_in_seconds:
+                break  # a turn sees to the spools, too
+            self._care.look_after()
+        queue.wake_at_bytes = NEVER_BYTES
+
+    def _next_pause(self, now_seconds: float) -> Pause:
+        queue = self._queue
+        if queue.is_behind or self._is_refused:
+            return Pause(self._pauses.next_seconds(), NEVER_BYTES)
+        if (arrived_bytes := queue.arrived_bytes) is not None:
+            return self._linger.pause(now_seconds, arrived_bytes)
+        if not queue.sent:
+            return Pause(REST_SECONDS, 0)
+        # The answers are taken with the next batch; without one, when it would be due.
+        pause = self._linger.pause(now_seconds, 0)
+        return pause if pause.seconds else Pause(self._pauses.next_seconds(), 0)
 
     def _refill(self) -> None:
         try:
@@ -243,23 +264,6 @@ class Sender:
             self._stopping.wait(IDLE_SECONDS)
         else:
             self._is_spool_away = False
-
-    def _look_after_spools(self) -> None:
-        now = self._clock.monotonic_seconds()
-        # At each turn: a caller that found the disk full is waiting for just this.
-        self._queue.make_space()
-        if now >= self._sync_due_at_seconds:
-            self._sync_due_at_seconds = now + self._config.fsync_interval_seconds
-            try:
-                self._queue.renew_spool()
-                sync(self._queue.take_unsynced())
-            except OSError as error:
-                log.error("the spool cannot be forced to the disk (%s)", error.strerror)
-            except DeliveryError as error:
-                log.error("%s", error)
-        if now >= self._sweep_due_at_seconds:
-            self._sweep_due_at_seconds = now + SWEEP_SECONDS
-            self._adopt(SWEEP_AGE_SECONDS)
 
     def _settle(self) -> None:
         reports = self._reports

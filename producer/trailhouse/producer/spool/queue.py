@@ -211,6 +211,11 @@ class SpoolQueue:
         if (spool := self.open_spool) is not None and spool.wants_space:
             spool.make_space()
 
+    @property
+    def has_unsynced(self) -> bool:
+        """Whether our spool has something that `take_unsynced` has not seen."""
+        return (spool := self.open_spool) is not None and spool.has_unsynced
+
     def take_unsynced(self) -> list[int]:
         """Return the files to be given to `sync` without the lock."""
         return [] if (spool := self.open_spool) is None else spool.take_unsynced()

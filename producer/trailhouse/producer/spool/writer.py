@@ -218,6 +218,11 @@ class Spool(Journal):
         file = self.tail().file
         return file is not None and not self._is_closed and os.fstat(file.fd).st_nlink == 0
 
+    @property
+    def has_unsynced(self) -> bool:
+        """Whether something was written since `take_unsynced`."""
+        return not self._is_closed and self.end != self._synced
+
     def take_unsynced(self) -> list[int]:
         """Return descriptors to be given to `sync`, outside the lock; empty when all is on the disk.
 
@@ -232,6 +237,8 @@ class Spool(Journal):
         begin, self._synced = self._synced, end
         if not self._is_synced:
             return []
+        if split(begin)[0] == last.segment and last.file is not None:
+            return [os.dup(last.file.fd)]
         flags = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
         return [
             os.open(path, flags)

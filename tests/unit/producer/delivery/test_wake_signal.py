@@ -1,4 +1,4 @@
-"""What wakes the sender: something to send while it rests, and somebody who waits for an answer."""
+"""What wakes the sender: as much as it wants to be woken for, and somebody who waits for an answer."""
 
 import signal
 from types import FrameType
@@ -50,17 +50,28 @@ def test_a_signal_handler_may_ring_at_any_instant() -> None:
         signal.signal(signal.SIGALRM, before)
 
 
-def test_what_comes_while_the_sender_rests_wakes_it() -> None:
-    """An event sends one signal, and one that comes in the same turn does not."""
+def test_the_sender_is_woken_by_as_much_as_it_wants() -> None:
+    """The event that makes it enough sends one signal; those before it and behind it send none."""
     queue = SendQueue(10, 1_000)
     logged(queue)
-    assert not queue.wake_signal.wait(0), "expected no signal while the sender takes its turns"
+    assert not queue.wake_signal.wait(0), "expected no signal while the sender takes its turn"
 
-    queue.is_resting = True
+    queue.wake_at_bytes = 18
     logged(queue)
+    assert not queue.wake_signal.wait(0), "expected no signal before there is enough"
+    logged(queue)
+    assert queue.wake_signal.wait(0), "expected a signal for what makes it enough"
+    logged(queue)
+    assert not queue.wake_signal.wait(0), "expected one signal alone"
 
-    assert queue.wake_signal.wait(0), "expected a signal for what comes while the sender rests"
-    assert not queue.is_resting
+
+def test_any_event_wakes_a_sender_that_has_nothing_to_do() -> None:
+    """Nothing is enough for one that sleeps without end: an event that is on the disk alone wakes it, too."""
+    queue = SendQueue(10, 1_000)
+    queue.wake_at_bytes = 0
+    queue.note_arrival(0)
+
+    assert queue.wake_signal.wait(0), "expected a signal for the first event"
 
 
 def test_somebody_who_waits_is_counted_until_they_give_up() -> None:
