@@ -129,6 +129,36 @@ def test_settings_come_from_the_address_and_last_for_the_request(server: Server)
     assert server.text("SELECT getSetting('max_block_size')") != "17\n"
 
 
+@pytest.mark.parametrize("readonly", ["1", "2"])
+def test_what_one_request_may_not_the_next_may(server: Server, table: str, readonly: str) -> None:
+    """A request that may only read, twice over, takes nothing from those after it."""
+    for _ in range(2):
+        assert server.text("SELECT 1", readonly=readonly) == "1\n"
+        server.text(f"INSERT INTO {table} VALUES (1, 'a')")
+        reply = server.request(
+            "GET", "/?" + urlencode({"query": f"INSERT INTO {table} VALUES (1, 'a')"})
+        )
+        assert reply.code == 164
+    assert server.text(f"SELECT count() FROM {table}") == "2\n"
+
+
+def test_a_database_that_was_dropped_is_unknown(server: Server) -> None:
+    """What was asked of a database before says nothing of it after it was dropped."""
+    name = f"d{uuid.uuid4().hex[:8]}"
+    server.text(f"CREATE DATABASE {name}")
+    assert server.text("SELECT 1", database=name) == "1\n"
+    server.text(f"DROP DATABASE {name}")
+    assert server.ask("SELECT 1", database=name).code == 81
+
+
+def test_settings_of_an_insert_end_with_it(server: Server, table: str) -> None:
+    """Settings in an INSERT hold for that statement alone, whatever comes after it."""
+    for _ in range(2):
+        sql = f"INSERT INTO {table} SETTINGS max_block_size = 17 FORMAT CSV\n1,a\n"
+        assert server.ask(sql).status == 200
+        assert server.text("SELECT getSetting('max_block_size')") != "17\n"
+
+
 def test_the_settings_that_trailhouse_uses_are_known(server: Server, table: str) -> None:
     """The settings of the worker's inserts and the reader's queries are accepted."""
     server.text(

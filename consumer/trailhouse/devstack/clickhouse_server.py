@@ -23,6 +23,7 @@ from pathlib import Path
 from aiohttp import web
 
 from trailhouse.devstack.clickhouse import PASSWORD_VARIABLE
+from trailhouse.devstack.connections import Connections
 from trailhouse.devstack.engine import MEMORY_LIMIT_BYTES, Engine
 from trailhouse.devstack.engine_error import EngineError
 from trailhouse.devstack.http.request import check_source, check_user, digest, read_query
@@ -44,6 +45,7 @@ class ClickHouseServer:
 
     def __init__(self, engine: Engine, user: str, password_digest: bytes) -> None:
         self._engine = engine
+        self._connections = Connections(engine)
         self._user = user
         # Not the password: the engine's table function `Python` sees this process's variables.
         self._password_digest = password_digest
@@ -84,6 +86,7 @@ class ClickHouseServer:
 
     def close(self) -> None:
         """Close the engine."""
+        self._connections.close()
         self._engine.close()
 
     async def _ping(self, request: web.Request) -> web.Response:
@@ -104,7 +107,7 @@ class ClickHouseServer:
             query = read_query(values)
             answer = Answer(request, query, self._headers)
             body = await _read_if_short(request)
-            job = HttpJob(self._engine, request, query, answer, body)
+            job = HttpJob(self._engine, self._connections, request, query, answer, body)
         except EngineError as error:
             return self._refusal(error)
         await self._finish(job, answer)

@@ -83,8 +83,7 @@ def read_query(values: Mapping[str, str]) -> HttpQuery:
         query_id=query_id,
         database=values.get("database", ""),
         default_format=default_format,
-        # The engine gives statements its own ids; ours travels along so that KILL QUERY can find it.
-        settings=settings | {"log_comment": query_id},
+        settings=settings,
         params={
             name[len("param_") :]: text
             for name, text in values.items()

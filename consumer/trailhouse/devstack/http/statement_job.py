@@ -9,6 +9,7 @@ from tempfile import TemporaryFile
 
 from aiohttp import web
 
+from trailhouse.devstack.connections import Connections
 from trailhouse.devstack.engine import Engine, EngineConnection, quote_text
 from trailhouse.devstack.engine_error import EngineError
 from trailhouse.devstack.http.compression import Decompressor, decompressor
@@ -34,6 +35,7 @@ class HttpJob:
     def __init__(
         self,
         engine: Engine,
+        connections: Connections,
         request: web.Request,
         query: HttpQuery,
         answer: Answer,
@@ -41,6 +43,7 @@ class HttpJob:
     ) -> None:
         """Prepare to run *query*; *small_body* is the request's whole body where that was read already."""
         self._engine = engine
+        self._connections = connections
         self._query = query
         self._answer = answer
         self._content = request.content
@@ -91,17 +94,17 @@ class HttpJob:
                 "There are no sessions here: give settings with each request, or in the statement",
             )
         settings = dict(self._query.settings)
-        # GET changes nothing, however `readonly` is spelled: it is set last, and nothing takes it back.
-        last = (
-            {"readonly": "1" if settings.pop("readonly", "") == "1" else "2"}
-            if self._is_get
-            else {}
-        )
-        with self._engine.connect() as connection:
-            if self._query.database:
-                connection.use(self._query.database)
-            connection.set(settings)
-            connection.set(last)
+        if self._is_get:
+            # GET changes nothing, however `readonly` is spelled: it is set last, and nothing takes it back.
+            settings["readonly"] = "1" if settings.pop("readonly", "") == "1" else "2"
+        if statement.input_format is not None:
+            settings |= {f"param_{name}": text for name, text in self._query.params.items()}
+        with self._connections.prepared(
+            self._query.query_id,
+            self._query.database,
+            settings,
+            changes_nothing=statement.only_reads or statement.input_format is not None,
+        ) as connection:
             self._execute(connection, statement)
 
     def _execute(self, connection: EngineConnection, statement: Statement) -> None:
@@ -128,7 +131,6 @@ class HttpJob:
     def _insert(
         self, connection: EngineConnection, statement: Statement, input_format: str
     ) -> None:
-        connection.set({f"param_{name}": text for name, text in self._query.params.items()})
         with TemporaryFile() as rows:
             rows.write(statement.data)
             while not self._has_whole_body:

@@ -25,7 +25,7 @@ def test_names_that_are_not_the_interfaces_own_are_settings() -> None:
         "q",
         {"x": "1"},
     )
-    assert query.settings == {"max_threads": "2", "log_comment": "q"}
+    assert query.settings == {"max_threads": "2"}
 
 
 def test_native_block_compression_is_refused_by_name() -> None:
