@@ -23,8 +23,8 @@ pytestmark = pytest.mark.cluster
 
 DIE_BEFORE_THE_COMMIT = f"""
 import os, signal
-from trailhouse.consumer.membership import session
-session.GroupSession.commit = lambda self, offsets: os.kill(os.getpid(), signal.SIGKILL)
+from trailhouse.consumer.membership.committer import Committer
+Committer.commit = lambda self, offsets: os.kill(os.getpid(), signal.SIGKILL)
 {RUN_WORKER}
 """
 

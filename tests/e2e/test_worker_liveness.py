@@ -17,8 +17,8 @@ pytestmark = pytest.mark.cluster
 
 HANGS = f"""
 import threading
-from trailhouse.consumer.membership import session
-session.GroupSession.commit = lambda self, offsets: threading.Event().wait()
+from trailhouse.consumer.membership.committer import Committer
+Committer.commit = lambda self, offsets: threading.Event().wait()
 {RUN_WORKER}
 """
 
