@@ -1,4 +1,4 @@
-"""Freshness: how long after `log` an event is visible to readers, at several rates, by a worker that is asked for it.
+"""Freshness: how long after `log` an event is visible, at several rates, where worker and logger are asked for it.
 
 One process logs at a steady rate and notes when; another asks the view for what is new, every few
 milliseconds, and counts an event as visible when the answer that holds it is there. One worker drains.
@@ -16,7 +16,8 @@ from trailhouse.devstack import DevStack
 
 RATES = (100, 1_000, 10_000)
 ASKED_SECONDS = 0.3
-"""The freshness that the worker is asked for; quiet hours are measured at its default and above it."""
+ASKED_LINGER_SECONDS = 0.005
+"""What worker and logger are asked for; quiet hours are measured at their defaults and above them."""
 
 
 def measure(stack: DevStack, plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
@@ -31,6 +32,7 @@ def measure(stack: DevStack, plan: Plan, say: Callable[[str], None]) -> dict[str
             )
     return {
         "asked_seconds": ASKED_SECONDS,
+        "asked_linger_seconds": ASKED_LINGER_SECONDS,
         "offered_seconds": seconds,
         "ask_every_ms": ASK_EVERY_SECONDS * 1e3,
         "rounds": rounds.rounds,
@@ -41,7 +43,7 @@ def _at(stack: DevStack, rate: int, seconds: float) -> dict[str, float]:
     place, stretch = new_place(stack), Stretch(rate, seconds)
     with workers(stack, place, 1, ASKED_SECONDS) as group:
         wait_assigned(group, place)
-        with offered(stack, place, [stretch]):
+        with offered(stack, place, [stretch], linger_seconds=ASKED_LINGER_SECONDS):
             delays = watched(place, events_of([stretch])).delays_ms
     delays.pop(0, None)  # the one that connected
     return quantiles_ms(delays.values())

@@ -38,13 +38,29 @@ def events_of(stretches: Sequence[Stretch]) -> int:
 
 @contextlib.contextmanager
 def offered(
-    stack: Stack, place: Pipe, stretches: Sequence[Stretch], sessions: int = SESSIONS
+    stack: Stack,
+    place: Pipe,
+    stretches: Sequence[Stretch],
+    *,
+    sessions: int = SESSIONS,
+    linger_seconds: float | None = None,
 ) -> Generator[subprocess.Popen[bytes]]:
-    """Log *stretches* of *sessions* sessions in the background, and wait for their end when leaving."""
+    """Log in the background, and wait for the end when leaving.
+
+    Args:
+        stack: Where.
+        place: Into which topic.
+        stretches: How many events, when.
+        sessions: Of so many sessions, one after the other; by its session an event finds its partition.
+        linger_seconds: How long the logger lets events gather; its default without.
+    """
     kafka = place.kafka
     arguments = json.dumps([kafka.bootstrap_servers, kafka.topic, sessions, *stretches])
     command = [sys.executable, "-m", "benchmarks.offered", arguments]
-    with subprocess.Popen(command, env=os.environ | stack.environment()) as process:
+    environment = os.environ | stack.environment()
+    if linger_seconds is not None:
+        environment["TRAILHOUSE_PRODUCER_LINGER_SECONDS"] = str(linger_seconds)
+    with subprocess.Popen(command, env=environment) as process:
         try:
             yield process
             if process.wait(END_SECONDS):

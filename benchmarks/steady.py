@@ -4,6 +4,7 @@ Examples::
 
     python -m benchmarks.steady --rate 300 --workers 8
     python -m benchmarks.steady --rate 1000 --workers 12 --freshness 3 --derived 2 --seconds 60
+    python -m benchmarks.steady --rate 1000 --freshness 0.3 --linger 0.005
     python -m benchmarks.steady --workers 12 --sessions 1    one hot partition, eleven empty
 
 Engine, consumers and broker are measured while nobody reads; then a reader that asks again and again measures
@@ -40,6 +41,7 @@ class Case(NamedTuple):
     partitions: int = 12
     derived_tables: int = 0
     sessions: int = SESSIONS
+    linger_seconds: float | None = None
 
 
 class Times(NamedTuple):
@@ -59,7 +61,9 @@ def measured(
     stretch = Stretch(case.rate, warm_seconds + times.cpu_seconds + times.freshness_seconds)
     events = events_of([stretch])
     with group(stack, place) as pids, ClickHouse(place.clickhouse) as store:
-        with offered(stack, place, [stretch], case.sessions):
+        with offered(
+            stack, place, [stretch], sessions=case.sessions, linger_seconds=case.linger_seconds
+        ):
             wait_until(lambda: rows_of(store, table) > 0, "a first event", every_seconds=0.2)
             time.sleep(warm_seconds)
             used = window(stack, store, pids, times.cpu_seconds)
@@ -141,6 +145,7 @@ def main() -> None:
     options.add_argument("--partitions", type=int, default=12, help="of the topic (default 12)")
     options.add_argument("--derived", type=int, default=0, help="further tables (default 0)")
     options.add_argument("--sessions", type=int, default=SESSIONS, help="1: one hot partition")
+    options.add_argument("--linger", type=float, help="seconds of the logger (its default)")
     options.add_argument("--seconds", type=float, default=15.0, help="of each half (default 15)")
     given = options.parse_args()
     case = Case(
@@ -150,6 +155,7 @@ def main() -> None:
         given.partitions,
         given.derived,
         given.sessions,
+        given.linger,
     )
     with (
         tempfile.TemporaryDirectory(prefix="trailhouse-steady-") as folder,
