@@ -1,5 +1,6 @@
 """One ClickHouse over HTTP: run a statement, read rows, insert a block."""
 
+import contextlib
 import ipaddress
 import logging
 import math
@@ -15,7 +16,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.compression import get_compressor
 from clickhouse_connect.driver.httpclient import HttpClient
 
-from trailhouse.schemas.errors import StorageUnavailableError
+from trailhouse.schemas.errors import StorageRejectedError, StorageUnavailableError
 from trailhouse.store.block import Block
 from trailhouse.store.config import ClickHouseConfig
 from trailhouse.store.errors import translated
@@ -37,6 +38,14 @@ INSERT_SETTINGS = {
     "optimize_on_insert": "0",  # copies within a block are met like those of two: by readers, and by a merge
     "wait_end_of_query": "1",  # no early 200: the status is that of the finished insert
 }
+
+
+ASYNC_INSERT_SETTINGS = INSERT_SETTINGS | {
+    "async_insert": "1",
+    "wait_for_async_insert": "1",  # acknowledged means written and synced, not taken into memory
+    "deduplicate_insert": "disable",  # with asynchronous inserts it has lost rows: ClickHouse 111031
+}
+"""For a server that gathers what many workers send at about the same time: one part for them all."""
 
 
 class Result(NamedTuple):
@@ -162,6 +171,14 @@ class ClickHouse:
         if block.row_count == 0:
             return
         body = encode(block)
+        if self.config.async_insert:
+            # One refusal is the answer to all that were gathered, whoever's row it is about: ours are asked for alone.
+            with contextlib.suppress(StorageRejectedError):
+                self._insert(block, body, ASYNC_INSERT_SETTINGS)
+                return
+        self._insert(block, body, INSERT_SETTINGS)
+
+    def _insert(self, block: Block, body: bytes, how: Mapping[str, str]) -> None:
         with translated(self.config.url):
             client = self._connected()
             client.raw_insert(
@@ -170,7 +187,7 @@ class ClickHouse:
                 # A memoryview, not bytes: clickhouse-connect sends bytes again by itself when the
                 # connection breaks. To repeat is the caller's decision, and is counted there.
                 memoryview(get_compressor(client.write_compression).compress_block(body)),  # type: ignore[arg-type]  # urllib3 takes any buffer
-                settings=self._settings(in_database=True) | INSERT_SETTINGS,
+                settings={**self._settings(in_database=True), **how},
                 fmt="Native",
                 compression=client.write_compression,
             )

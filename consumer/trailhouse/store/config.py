@@ -34,6 +34,13 @@ class ClickHouseConfig(msgspec.Struct, frozen=True, kw_only=True):
     timeout_seconds: float = setting(
         "clickhouse", "timeout_seconds", 30.0, "Longest wait for one statement.", kind=float
     )
+    async_insert: bool = setting(
+        "clickhouse",
+        "async_insert",
+        False,
+        "`true`: the server gathers the inserts of all workers, and acknowledges them once they are on its disk.",
+        kind=bool,
+    )
     ssl_ca_location: str = setting(
         "clickhouse", "ssl_ca_location", "", "File of trusted certificates; empty for the system's."
     )

@@ -9,7 +9,7 @@ SETTING_KEYS: Mapping[str, tuple[str, ...]] = {
     section: tuple(keys.split())
     for section, keys in {
         "clickhouse": """
-            url user password database timeout_seconds ssl_ca_location ssl_certificate_location
+            url user password database timeout_seconds async_insert ssl_ca_location ssl_certificate_location
             ssl_key_location ssl_key_password allow_unencrypted_credentials""",
         "kafka": """
             bootstrap_servers topic partitions replication retention_hours security_protocol
