@@ -151,8 +151,10 @@ def bounded(timeout_seconds: float) -> float:
 def _wait_settled(queue: Queue, queued: QueuedEvent, timeout_seconds: float) -> Delivery:
     """See `Receipt.result`."""
     timeout = bounded(timeout_seconds)
-    with queue.lock, waiting(queue):
-        queue.lock.wait_for(lambda: queued.is_settled or queue.is_hopeless, timeout)
+    with queue.lock:
+        if not queued.is_settled:
+            with waiting(queue):
+                queue.lock.wait_for(lambda: queued.is_settled or queue.is_hopeless, timeout)
         return _outcome(queue, queued, timeout_seconds)
 
 

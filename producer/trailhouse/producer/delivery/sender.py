@@ -227,7 +227,9 @@ class Sender:
             with queue.lock:
                 now = self._clock.monotonic_seconds()
                 pause, is_awaited = self._next_pause(now), queue.awaited > 0
-                has_news = queue.arrived_bytes is not None and not queue.is_behind
+                # While something is on its way its answers set the pace, however quickly others log.
+                is_quiet = not queue.sent and not queue.is_behind
+                has_news = is_quiet and queue.arrived_bytes is not None
                 due_in_seconds = self._care.due_in_seconds(now, is_told=not pause.is_lingering)
                 queue.wake_at_bytes = pause.wake_at_bytes
             if is_awaited and producer is not None:
