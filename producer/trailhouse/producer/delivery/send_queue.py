@@ -141,7 +141,7 @@ class SendQueue:
         # An estimate, until the next turn of the sender.
         self._arrived_bytes = arrived_bytes = self._arrived_bytes + size_bytes
         if arrived_bytes >= self.wake_at_bytes:
-            self.wake_at_bytes = NEVER_BYTES
+            # Again and again, until the sender looks: who is interrupted in between must not be the only one.
             self.wake_signal.send()
 
     @property

@@ -35,8 +35,8 @@ log = logging.getLogger(__name__)
 
 TURN_SECONDS = 0.005
 IDLE_SECONDS = 0.1
-REST_SECONDS = 30.0
-"""How long the sleep of one that has nothing to do: what librdkafka tells meanwhile is not to pile up."""
+REST_SECONDS = 5.0
+"""How long one sleeps that has nothing to do: for what librdkafka tells, and a call of `log` that was broken off."""
 PURGE_SECONDS = 5.0
 FIRST_BACKOFF_SECONDS = 0.25
 LONGEST_BACKOFF_SECONDS = 5.0

@@ -13,8 +13,9 @@ class WakeSignal:
 
     def send(self) -> None:
         """End a `wait`: one that goes on, or the next."""
-        with contextlib.suppress(RuntimeError):  # it was sent before
-            self._unsent.release()
+        if self._unsent.locked():
+            with contextlib.suppress(RuntimeError):  # somebody else has sent it since
+                self._unsent.release()
 
     def wait(self, seconds: float) -> bool:
         """Wait for a signal, and tell whether there was one within *seconds*."""

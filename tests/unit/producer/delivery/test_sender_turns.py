@@ -194,7 +194,7 @@ def test_a_burst_does_not_wait_for_the_linger() -> None:
 
 
 def test_a_logger_with_nothing_to_do_sleeps(broker: type[AnsweringProducer]) -> None:
-    """When its event is acknowledged and on the disk, it looks up once in half a minute."""
+    """When its event is acknowledged and on the disk, it looks up every few seconds, and does nothing."""
     hour = 3_600.0
     day = Day(ProducerConfig(kafka=NOWHERE), iter([0.0]), hour).pass_by()
 

@@ -5,6 +5,7 @@ from types import FrameType
 
 import pytest
 
+from trailhouse.producer.delivery.linger import NEVER_BYTES
 from trailhouse.producer.delivery.send_queue import SendQueue
 from trailhouse.producer.delivery.wake_signal import WakeSignal
 from trailhouse.producer.receipt import Receipt
@@ -51,7 +52,7 @@ def test_a_signal_handler_may_ring_at_any_instant() -> None:
 
 
 def test_the_sender_is_woken_by_as_much_as_it_wants() -> None:
-    """The event that makes it enough sends one signal; those before it and behind it send none."""
+    """Those before the event that makes it enough send no signal; the sender sets anew what is enough."""
     queue = SendQueue(10, 1_000)
     logged(queue)
     assert not queue.wake_signal.wait(0), "expected no signal while the sender takes its turn"
@@ -61,8 +62,9 @@ def test_the_sender_is_woken_by_as_much_as_it_wants() -> None:
     assert not queue.wake_signal.wait(0), "expected no signal before there is enough"
     logged(queue)
     assert queue.wake_signal.wait(0), "expected a signal for what makes it enough"
+    queue.wake_at_bytes = NEVER_BYTES
     logged(queue)
-    assert not queue.wake_signal.wait(0), "expected one signal alone"
+    assert not queue.wake_signal.wait(0), "expected no signal that nobody wants"
 
 
 def test_any_event_wakes_a_sender_that_has_nothing_to_do() -> None:
