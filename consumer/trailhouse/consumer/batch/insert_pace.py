@@ -1,5 +1,4 @@
-"""How long a batch may fill before it is stored: as few inserts as the wanted freshness allows, fewer where
-ClickHouse cannot bear them. Pure.
+"""How long a batch may fill before it is stored: few inserts, fewer where ClickHouse is hard pressed. Pure.
 
 An insert costs ClickHouse ten milliseconds and a part, whatever it holds, so that a group of workers which
 insert by the clock wear it out in a quiet hour.
