@@ -29,7 +29,7 @@ test-fast: $(READY) ## run the tests that need no Kafka and no ClickHouse
 secure: $(READY) ## run every part as a user of its own, on three brokers with TLS, log-ins and ACLs
 	@$(BIN)/python -m pytest tests/secure
 
-faults: $(READY) ## run the 33 faults on a real broker and the real engine
+faults: $(READY) ## run the 36 faults on a real broker and the real engine
 	@$(BIN)/python -m pytest -n 2 tests/faults
 
 faults-red: $(READY) ## switch each guarding mechanism off, and see the faults that it guards from

@@ -51,6 +51,27 @@ def test_fault_02_kill_between_two_steps(stage: Scene, point: Failpoint) -> None
     assert stage.place.count("quarantine") == 30, "expected each bad record once"
 
 
+def test_fault_02_kill_while_a_stored_batch_waits_for_its_ledger(stage: Scene) -> None:
+    """Killed with rows stored that neither the ledger nor Kafka knows of: they come again and are seen once."""
+    doomed = stage.worker(
+        at("trailhouse.consumer.batch.uncommitted:UncommittedBatches.write", "after", "kill"),
+        worker_batch_rows=10_000,
+        worker_freshness_seconds=8,
+    )
+    doomed.wait_until_ready()
+    stage.emit(numbered(100))
+    assert doomed.process.wait(60) == KILLED
+    assert (stage.place.count("batch_ledger"), stage.committed()) == (0, 0)
+    stored = stage.place.count("event_log")
+    assert stored > 0, "expected rows that wait"
+    stage.command(
+        "SYSTEM STOP MERGES event_log"
+    )  # else the copies may be gone before they are counted
+    stage.worker()
+    stage.settle()
+    assert stage.place.count("event_log") == 100 + stored
+
+
 def test_fault_02_kill_between_two_years(stage: Scene) -> None:
     """Killed by ClickHouse's death in the middle of an insert of many years: all of them are there in the end."""
     events = [

@@ -13,6 +13,8 @@ import pytest
 
 import faulty_programs
 import mechanisms
+import weakened_producer
+import weakened_worker
 
 pytestmark = pytest.mark.packaging
 
@@ -94,7 +96,8 @@ def test_a_mechanism_can_be_switched_off(name: str, monkeypatch: pytest.MonkeyPa
         make(found(place))
         patched.append(place)
 
-    monkeypatch.setattr(mechanisms, "replace", look)
+    for module in (mechanisms, weakened_worker, weakened_producer):
+        monkeypatch.setattr(module, "replace", look)
     monkeypatch.setattr(atexit, "unregister", lambda function: patched.append(function.__name__))
     mechanism = mechanisms.MECHANISMS[name]
     mechanism.patch()

@@ -151,6 +151,11 @@ class Batch:
         return len(self) >= self._limits.rows or self.size_bytes >= self._limits.size_bytes
 
     @property
+    def room_rows(self) -> int:
+        """How many records it may still take in before it is full by its rows."""
+        return max(0, self._limits.rows - len(self))
+
+    @property
     def age_seconds(self) -> float:
         """How long ago its first record was read; 0 while it holds none."""
         return self._clock() - self._opened_at_seconds if len(self) else 0.0

@@ -28,13 +28,14 @@ class BatchReader:
         """How many records it has put into batches."""
 
     def read(self, batch: Batch, timeout_seconds: float) -> None:
-        """Read into *batch*, waiting so long for the first record.
+        """Read into *batch* no more than it has room for, waiting so long for the first record.
 
         Raises:
             BrokerError: As `KafkaSource.read`.
         """
-        received = self._source.read(self._records, timeout_seconds)
-        self._has_read_all = len(received) < self._records
+        records = max(1, min(self._records, batch.room_rows))
+        received = self._source.read(records, timeout_seconds)
+        self._has_read_all = len(received) < records
         if received:
             self._take(batch, received)
 

@@ -67,6 +67,15 @@ def test_a_read_brings_what_memory_bears(size_bytes: int, expected: int) -> None
     assert reader.taken_records == len(batch)
 
 
+def test_a_batch_never_holds_more_than_it_may() -> None:
+    """The last read of a burst brings what there is room for, so that no insert is larger than the limit."""
+    source = Source(waiting=10 * READ_RECORDS)
+    reader, (batch, _) = reader_of(source), empty_batch(rows=5_050, size_bytes=1 << 40)
+    while not batch.is_full:
+        reader.read(batch, 0.0)
+    assert len(batch) == 5_050
+
+
 def test_an_empty_batch_waits_for_its_first_record() -> None:
     """Which ends the read at once."""
     source, stop = Source(), Stop()
