@@ -141,7 +141,7 @@ def test_what_a_patch_asks_for_is_there() -> None:
     asked = {
         node.attr
         for module in (weakened_worker, weakened_producer)
-        for node in ast.walk(ast.parse(Path(module.__file__).read_text(encoding="utf-8")))
+        for node in ast.walk(ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8")))
         if isinstance(node, ast.Attribute) and is_private(node.attr)
     } - {"_exit"}
     ours = {
