@@ -18,11 +18,20 @@ from trailhouse.schemas.draft import EventDraft
 from trailhouse.schemas.errors import InvalidEventError
 from trailhouse.schemas.event import RecordedEvent
 from trailhouse.schemas.fast import new_record
-from trailhouse.schemas.record import Envelope
+from trailhouse.schemas.record import Envelope, renumbered
 
 # What looks like the time of a record, and like its key.
 confusing = st.sampled_from(
-    ["occurred_at", '"occurred_at":"', ',"occurred_at":"', "2026-01-01T00:00:00.000000Z", "00Z"]
+    [
+        "occurred_at",
+        "seq",
+        '"seq":1',
+        '"seq":',
+        '"occurred_at":"',
+        ',"occurred_at":"',
+        "2026-01-01T00:00:00.000000Z",
+        "00Z",
+    ]
 )
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=40) | confusing
 leaves = (
@@ -231,6 +240,24 @@ def test_a_quick_record_is_that_of_the_event(fields: dict[str, Any]) -> None:
     if quick is not None:
         event = AuditEvent(**fields, source=source)
         assert quick == (event.event_id, event.record)
+
+
+@given(given_fields, st.integers(0, 10**12), st.integers(0, 10**12), st.booleans())
+def test_a_record_is_numbered_anew_as_if_encoded_anew(
+    fields: dict[str, Any], seq: int, new_seq: int, has_service: bool
+) -> None:
+    """A record whose number another thread has taken is, with the next number, what encoding would have made."""
+    service = 'a "seq":1 service' if has_service else None
+    sources = [
+        Source(service=service, host="h", pid=1, producer_id="p", seq=each)
+        for each in (seq, new_seq)
+    ]
+    try:
+        before, after = (AuditEvent(**fields, source=source) for source in sources)
+    except InvalidEventError:
+        return
+
+    assert renumbered(before.record, seq, new_seq) == after.record
 
 
 @given(events)

@@ -84,6 +84,7 @@ encode_fields = _encoder_of_envelopes.encode
 encode_lines = _encoder_of_envelopes.encode_lines
 """Encodes several like that, a line feed behind each."""
 _decoder = msgspec.json.Decoder(dict[str, Any])
+_SEQ = b'"seq":'
 _TIME = b'"occurred_at":"'
 _TO_SECONDS = len(_TIME) + len("2026-01-01T00:00:00")
 
@@ -95,6 +96,13 @@ def with_six_digits(record: bytes, occurred_at: dt.datetime) -> bytes:
     # The last is the envelope's: after it stand texts and numbers, and a quote in a text is escaped.
     seconds_end = record.rindex(_TIME) + _TO_SECONDS
     return b"".join((record[:seconds_end], b".000000", record[seconds_end:]))
+
+
+def renumbered(record: bytes, seq: int, new_seq: int) -> bytes:
+    """Return *record*, whose source has the number *seq*, with *new_seq* in its place: as if encoded with that."""
+    # As in `with_six_digits`: the last is the source's.
+    begin = record.rindex(_SEQ) + len(_SEQ)
+    return b"".join((record[:begin], b"%d" % new_seq, record[begin + len(b"%d" % seq) :]))
 
 
 def without_six_zeros(lines: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
@@ -19,7 +20,7 @@ from trailhouse.producer.receipt import Receipt, bounded
 from trailhouse.producer.service_name import default_service
 from trailhouse.producer.spool.queue import SpoolQueue
 from trailhouse.producer.spool.root import check_root
-from trailhouse.schemas.draft import EventDraft, draft_of
+from trailhouse.schemas.draft import EventDraft
 from trailhouse.schemas.errors import (
     DeliveryRejectedError,
     EventTooLargeError,
@@ -28,7 +29,7 @@ from trailhouse.schemas.errors import (
 )
 from trailhouse.schemas.event import AuditEvent
 from trailhouse.schemas.fast import new_record
-from trailhouse.schemas.record import Source
+from trailhouse.schemas.record import Source, renumbered
 from trailhouse.schemas.topic import key_of
 from trailhouse.schemas.uuid7 import uuid7
 
@@ -37,11 +38,12 @@ if TYPE_CHECKING:
 
     from trailhouse.producer.config import ProducerConfig
     from trailhouse.producer.spool.journal import Entry
+    from trailhouse.producer.spool.queued_event import QueuedEvent
     from trailhouse.producer.stats import Stats
 
-    Made = tuple[str, bytes, bytes, Any, int]
-    """Id, key and record of an event; what makes the same again; and by how much `seq` grows."""
-    Make = Callable[["ProcessState", Any, int], Made]
+    Made = tuple[str, bytes, bytes, int | None]
+    """Id, key and record of an event; the `seq` that stands in it, if it is for us to give one."""
+    Make = Callable[["ProcessState", Any], Made]
 
 log = logging.getLogger(__name__)
 
@@ -105,91 +107,102 @@ class Dispatcher:
 
     def try_log(self, draft: EventDraft) -> Receipt | None:
         """Do what `log` does, or return None where that might wait: for room, or for the disk."""
-        if self._config.fsync == "always":
-            return None
         here = self._here
         queue = here.queue
-        with queue.mutex:
-            if not queue.has_room():
-                return None
-            try:
-                return self._append(here, self._encoded, draft)
-            except (SpoolFullError, ProducerClosedError):
-                return None  # `log` waits, begins anew, or says that it is closed
-            except Exception:
-                if self._here is here:
-                    raise
-                return None  # a signal handler has forked
+        if self._config.fsync == "always" or not queue.has_room():
+            return None
+        try:
+            queued = self._append(here, *self._encoded(here, draft))
+        except (SpoolFullError, ProducerClosedError):
+            return None  # `log` waits, begins anew, or says that it is closed
+        except Exception:
+            if self._here is here:
+                raise
+            return None  # a signal handler has forked
+        return Receipt(queue, queued)
 
     def emit(self, event: AuditEvent) -> Receipt:
         """Queue *event* as it is."""
         return self._deliver(_as_it_is, event)
 
-    def _deliver(self, make: Make, what: object) -> Receipt:
-        """Queue *what* under the send queue's lock."""
+    def _deliver(self, make: Make, what: Any) -> Receipt:
+        """Encode *what* and queue it; without a lock, unless there is no room."""
         here = self._here
         queue = here.queue
         try:
-            with queue.mutex:
-                if not queue.has_room():
-                    wait_for_room(queue, self._config.queue_timeout_seconds)
-                try:
-                    return self._append(here, make, what)
-                except SpoolFullError:
-                    pass
-                return self._append_when_there_is_room(here, make, what)
+            event_id, key, record, seq = make(here, what)
+            queued = None
+            if queue.has_room():
+                with contextlib.suppress(SpoolFullError):
+                    queued = self._append(here, event_id, key, record, seq)
+            if queued is None:
+                queued = self._append_when_there_is_room(here, event_id, key, record, seq)
+            return Receipt(queue, queued)
         except Exception as error:
             is_renewed = isinstance(error, ProducerClosedError) and not queue.is_closed
             if self._here is here and not is_renewed:
                 raise
         # A signal handler has forked, and left to the parent what this was about; or the spool was removed.
+        queue.wait_for_sender()
         return self._deliver(make, what)
 
-    def _append_when_there_is_room(self, here: ProcessState, make: Make, what: object) -> Receipt:
-        """Try again for as long as the disk may still get space."""
-        deadline_seconds = self._clock.monotonic_seconds() + self._config.queue_timeout_seconds
-        while True:
-            # The lock is let go of here: others may take the numbers that follow.
-            is_over = not wait_for_disk(here.queue, deadline_seconds)
-            try:
-                return self._append(here, make, what)
-            except SpoolFullError:
-                if is_over:
-                    raise
+    def _append_when_there_is_room(
+        self, here: ProcessState, event_id: str, key: bytes, record: bytes, seq: int | None
+    ) -> QueuedEvent:
+        """Wait for room, and try again for as long as the disk may still get space."""
+        queue, timeout_seconds = here.queue, self._config.queue_timeout_seconds
+        with queue.mutex:
+            wait_for_room(queue, timeout_seconds)
+            deadline_seconds = self._clock.monotonic_seconds() + timeout_seconds
+            is_over = False
+            while True:
+                try:
+                    return self._append(here, event_id, key, record, seq)
+                except SpoolFullError:
+                    if is_over:
+                        raise
+                # The lock is let go of here.
+                is_over = not wait_for_disk(queue, deadline_seconds)
 
-    def _append(self, here: ProcessState, make: Make, what: Any) -> Receipt:
-        """Append *what* to the journal; anew with the next `seq` when a signal handler was faster."""
+    def _append(
+        self, here: ProcessState, event_id: str, key: bytes, record: bytes, seq: int | None
+    ) -> QueuedEvent:
+        """Append *record* to the journal, with the next `seq` where another has taken the one that it has."""
         queue = here.queue
-        journal = queue.journal_if_open()
         newest: Entry | None = None
         try:
             while True:
-                if journal is not None:
-                    newest = journal.newest()
-                seq = 0 if newest is None else newest.seq
-                event_id, key, record, what, numbers = make(here, what, seq)
                 # Before anything is begun: a refused event leaves no number, no spool and no thread.
-                if (size_bytes := len(record)) > self._config.max_event_bytes:
-                    raise EventTooLargeError(size_bytes, self._config.max_event_bytes)
+                if len(record) > self._config.max_event_bytes:
+                    raise EventTooLargeError(len(record), self._config.max_event_bytes)
                 # Not when the logger is made: a program that logs nothing has no thread and no connection.
                 if here.sender is None:
-                    self._start(here)
-                if journal is None or newest is None:
-                    # Not before: there is no spool for an event that is refused.
-                    journal = queue.journal
-                    newest = journal.newest()
-                    if newest.seq != seq:
+                    with queue.mutex:  # one client to Kafka, and one spool, whoever comes first
+                        if here.sender is None:
+                            self._start(here)
+                if queue.is_busy:
+                    queue.wait_for_sender()
+                if (journal := queue.journal_if_open()) is None:
+                    with queue.mutex:
+                        journal = queue.journal
+                newest = journal.newest()
+                numbers = newest.seq
+                if seq is not None:
+                    if seq != numbers:
+                        record, seq = renumbered(record, seq, numbers), numbers
                         continue
-                is_kept = queue.keeps_in_memory(newest.events)
-                queued = journal.append(newest, seq + numbers, event_id, key, record, is_kept)
+                    numbers += 1
+                is_kept = queue.keeps_in_memory(newest)
+                queued = journal.append(newest, numbers, event_id, key, record, is_kept)
                 if queued is not None:
-                    queue.note_arrival(size_bytes if is_kept else 0)
-                    return Receipt(queue, queued)
+                    queue.note_arrival(len(record) if is_kept else 0)
+                    return queued
         finally:
             # An exception that somebody keeps holds this frame, and an entry holds all that come after it.
             newest = None
 
-    def _encoded(self, here: ProcessState, draft: EventDraft, seq: int) -> Made:
+    def _encoded(self, here: ProcessState, draft: EventDraft) -> Made:
+        seq = here.queue.expected_seq
         source = Source(
             host=self._host,
             pid=here.pid,
@@ -200,10 +213,9 @@ class Dispatcher:
         if (new := new_record(draft, source)) is None:
             given: dict[str, Any] = {"session_id": None, **draft.given()}
             event = AuditEvent(**given, source=source)
-            # Should it be made again, then without any code of the caller's.
-            return event.event_id, key_of(event), event.record, draft_of(event), 1
+            return event.event_id, key_of(event), event.record, seq
         event_id, record = new
-        return event_id, draft.session_id.encode(), record, draft, 1
+        return event_id, draft.session_id.encode(), record, seq
 
     def _start(self, here: ProcessState) -> None:
         """Have the sender run. Whatever interrupts this, or calls it in between, there is one that serves."""
@@ -281,5 +293,5 @@ class Dispatcher:
         self._here = ProcessState(self._make_queue())
 
 
-def _as_it_is(_here: ProcessState, event: AuditEvent, _seq: int) -> Made:
-    return event.event_id, key_of(event), event.record, event, 0
+def _as_it_is(_here: ProcessState, event: AuditEvent) -> Made:
+    return event.event_id, key_of(event), event.record, None

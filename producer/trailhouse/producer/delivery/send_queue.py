@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from trailhouse.producer.stats import Stats
 from trailhouse.schemas.errors import SpoolDamagedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
     from pathlib import Path
 
     from trailhouse.producer.spool.queue import SpoolQueue
@@ -24,15 +25,20 @@ if TYPE_CHECKING:
     from trailhouse.schemas.errors import DeliveryError, DeliveryRejectedError
 
 
+LATE_EVENTS = 4_096
+"""So many that have come are more than the sender takes in two turns."""
+
+
 class SendQueue:
     """All unsettled events, in the order in which they were logged. Safe for threads.
 
-    Callers log to the `journal` and put events into its inbox; that alone may be interrupted at any
-    instant. The sender takes them from there: `waiting` holds what the broker client does not have yet,
-    `sent` what it has. `lock` guards all of it, and is what callers wait on; `mutex` is the same, and
-    quicker to take. The sender sleeps until the `wake_signal`, which is sent when as much has arrived as it
-    wants to be woken for, and when an answer is `awaited`. With a spool *on_disk*, each event is written there
-    first, and those that find no room in memory are read from there in their turn.
+    Callers log to the `journal` and put events into its inbox, without a lock, and may be interrupted there
+    at any instant: what a thread that is switched out held, all others would wait for. The sender takes the
+    events from there: `waiting` holds what the broker client does not have yet, `sent` what it has. `lock`
+    guards these two, and all but the journal; it is what callers wait on who find no room, or the sender
+    `is_busy`. `mutex` is the same, and quicker to take. The sender sleeps until the `wake_signal`, which is sent
+    when as much has arrived as it wants to be woken for, and when an answer is `awaited`. With a spool *on_disk*,
+    each event is written there first, and those that find no room in memory are read from there in their turn.
     """
 
     def __init__(
@@ -48,6 +54,7 @@ class SendQueue:
         self.wake_signal = WakeSignal()
         self.awaited = 0
         self.wake_at_bytes = NEVER_BYTES
+        self.is_busy = False
         self.waiting: deque[QueuedEvent] = deque()
         self.sent: deque[QueuedEvent] = deque()
         self.trouble: DeliveryRejectedError | None = None
@@ -64,7 +71,7 @@ class SendQueue:
         self._max_events = max_events
         self._max_bytes = max_bytes
         self._next_number = 0
-        self._is_read = False
+        self._has_looked = False
         self._events = self._bytes = self._arrived_bytes = 0
         self._acknowledged = self._refused = 0
         self.queue_full_total = 0
@@ -84,6 +91,36 @@ class SendQueue:
         if (spools := self._spools) is None:
             return self._memory
         return spools[0] if spools else None
+
+    @contextlib.contextmanager
+    def held_off(self) -> Generator[None]:
+        """Have who logs wait until the end of the block: the sender needs Python's lock again and again in it."""
+        with self.lock:
+            self.is_busy = True
+            try:
+                yield
+            finally:
+                self.is_busy = False
+
+    def hold_off_if_late(self) -> None:
+        """Have who logs wait for `lock` until `is_busy` is reset, if so much has come that the sender lags behind.
+
+        Of nine threads that compute, Python gives it a ninth of the time.
+        """
+        self.is_busy = (
+            len(self._arrivals) > LATE_EVENTS or self._arrived_bytes > self._max_bytes // 4
+        )
+
+    def wait_for_sender(self) -> None:
+        """Return when the sender has left `held_off`."""
+        with self.mutex:
+            pass
+
+    @property
+    def expected_seq(self) -> int:
+        """The `seq` that the next event will have, unless another thread or a signal handler is faster."""
+        journal = self.journal_if_open()
+        return 0 if journal is None else journal.expected_seq
 
     @property
     def root(self) -> Path | None:
@@ -119,18 +156,13 @@ class SendQueue:
             return self._has_room()
         return not spools or ((spool := spools[0]) is not None and spool.has_room())
 
-    def keeps_in_memory(self, number: int) -> bool:
-        """Tell whether the event with *number*, the newest, is sent from memory; else it is read in its turn."""
+    def keeps_in_memory(self, newest: Entry) -> bool:
+        """Tell whether the event after *newest* is sent from memory; else it is read in its turn."""
         on_disk = self._on_disk
         if on_disk is None:
             return True
         # Else something before it is on the disk alone, and must be read before.
-        arrivals = len(self._arrivals)
-        return (
-            on_disk.next_number + arrivals == number
-            and self._events + arrivals < self._max_events
-            and self._bytes + self._arrived_bytes < self._max_bytes
-        )
+        return newest.left <= on_disk.next_number and self._has_room()
 
     def wake(self) -> None:
         """Have the sender look at once."""
@@ -152,7 +184,12 @@ class SendQueue:
     @property
     def is_behind(self) -> bool:
         """Whether there is more to hand over, or to read, than the sender's last turn has done."""
-        return bool(self.waiting) or not self._is_read
+        on_disk = self._on_disk
+        return (
+            bool(self.waiting)
+            or not self._has_looked
+            or (on_disk is not None and on_disk.has_unread(on_disk.tail()))
+        )
 
     def admit(self, *, at_once: bool = False) -> None:
         """Take what has arrived, in order: by the sender, under `lock`. Never by a caller of `log`.
@@ -161,6 +198,8 @@ class SendQueue:
         """
         arrivals, on_disk, early = self._arrivals, self._on_disk, self._early
         if not arrivals:
+            # A thread that was switched out may have set it back to what it was.
+            self._arrived_bytes = 0
             return
         if on_disk is not None and on_disk.orphans.has_unread and not at_once:
             return
@@ -198,26 +237,27 @@ class SendQueue:
         Raises:
             SpoolUnavailableError: The spool cannot be read. Retriable once that is mended.
         """
+        self._has_looked = True
         on_disk = self._on_disk
         if on_disk is None:
             with self.lock:
                 self.admit()
-                self._is_read = True
             return
         wakers: list[Callable[[], object]] = []
         with self.lock:
-            self._is_read = False
-            self.admit()
-            while self._has_room() and on_disk.has_unread:
-                queued_events = on_disk.read(self._early)
+            while True:
+                # Before what has come is taken: all that comes after it is left for the next look.
+                tail = on_disk.tail()
+                self.admit()
+                if not (self._has_room() and on_disk.has_unread(tail)):
+                    break
+                queued_events = on_disk.read(tail, self._early)
                 if queued_events is None:
                     break
                 for queued in queued_events:
                     self._queue(queued)
                 wakers += self._refuse_damaged(*on_disk.take_damaged())
                 self.lock.notify_all()
-                self.admit()
-            self._is_read = not on_disk.has_unread
             on_disk.orphans.release_lease()
         for waker in wakers:
             waker()
@@ -244,7 +284,6 @@ class SendQueue:
             if not min_age_seconds:
                 orphans.wait_for_lease()
             has_adopted = orphans.line_up(found)
-            self._is_read &= not has_adopted
             orphans.release_lease()
             return has_adopted
 
@@ -272,15 +311,17 @@ class SendQueue:
         if (on_disk := self._on_disk) is None:
             return
         with self.lock:
-            # To ask is to complete what a call has begun: not while that call, of another thread, goes on.
             if not on_disk.is_gone:
                 return
-            self.admit(at_once=True)
-            on_disk.renew([*self.sent, *self.waiting])
+            on_disk.renew(self._all_in_memory)
             wakers = self._refuse_damaged(*on_disk.take_damaged())
             self.lock.notify_all()
         for waker in wakers:
             waker()
+
+    def _all_in_memory(self) -> list[QueuedEvent]:
+        self.admit(at_once=True)
+        return [*self.sent, *self.waiting]
 
     def make_space(self) -> None:
         """Give back what the spool does not need, if a caller has found the disk full; by the sender."""
@@ -372,7 +413,9 @@ class SendQueue:
             waker()
 
     def _take_all_wakers(self) -> list[Callable[[], object]]:
-        left = [] if self._on_disk is None else list(self._on_disk.inbox.left.values())
+        # Others log meanwhile; the dictionary may not grow under an iteration.
+        refs = [] if self._on_disk is None else self._on_disk.inbox.left.valuerefs()
+        left = [queued for ref in refs if (queued := ref()) is not None]
         arrived = (*self._early.values(), *self._arrivals)
         return [
             waker
@@ -405,6 +448,12 @@ class SendQueue:
     def end_number(self) -> int:
         """The number that the next event will have."""
         return self._memory.tail().events if self._on_disk is None else self._on_disk.end_number
+
+    @property
+    def seen_number(self) -> int:
+        """The number after the newest event that a look shows: another than before, and something has come."""
+        seen = self._memory.seen if self._on_disk is None else self._on_disk.tail()
+        return 0 if seen is None else seen.events
 
     @property
     def unsettled_events(self) -> int:

@@ -75,7 +75,7 @@ class Sender:
     The thread takes turns: it hands over what has come, takes the answers to what it handed over before, and
     sleeps until there is something to do; see `_pause`. So a caller pays for neither; and librdkafka's
     callbacks, one an event, each of which takes Python's lock anew, do not do so against a caller, who
-    waits for the send queue's lock meanwhile.
+    is held off meanwhile.
     """
 
     def __init__(self, config: ProducerConfig, queue: SendQueue, *, adopts: bool = True) -> None:
@@ -207,7 +207,7 @@ class Sender:
         self._pause()
         producer = self._producer
         if producer is not None:
-            with self._queue.lock:
+            with self._queue.held_off():
                 producer.poll(0)
             self._settle()
         # At each turn: a caller that found the disk full is waiting for just this.
@@ -215,8 +215,10 @@ class Sender:
         if self._is_refused:
             self._start_over(producer)
         else:
+            self._queue.hold_off_if_late()
             self._refill()
             self.send_waiting()
+            self._queue.is_busy = False
         self._care.look_after()  # while the broker is at work
         self._look_at_errors()
 
@@ -225,6 +227,7 @@ class Sender:
         queue, producer = self._queue, self._producer
         while not self._stopping.is_set():
             with queue.lock:
+                seen_number = queue.seen_number
                 now = self._clock.monotonic_seconds()
                 pause, is_awaited = self._next_pause(now), queue.awaited > 0
                 # While something is on its way its answers set the pace, however quickly others log.
@@ -232,6 +235,8 @@ class Sender:
                 has_news = is_quiet and queue.arrived_bytes is not None
                 due_in_seconds = self._care.due_in_seconds(now, is_told=not pause.is_lingering)
                 queue.wake_at_bytes = pause.wake_at_bytes
+                if queue.seen_number != seen_number:
+                    continue  # who logs takes no lock, and may not have seen yet that we want to be woken
             if is_awaited and producer is not None:
                 if not has_news:
                     producer.poll(self._turn_seconds)  # whose callbacks come at once

@@ -1,15 +1,25 @@
-"""The journal: the order of events, which stays whole whatever interrupts the call that logs one.
+"""The journal: the order of events, which stays whole whatever interrupts the call that logs one. No lock.
 
 A signal handler may log, close, fork or raise between any two instructions of a call of `log`, in the same
-thread, past every lock. So nothing here is half changed at any instant. An entry is published by one step,
-the `append` to its predecessor's `followers`: the first one there is next, and its number, its place and
-its `seq` are nobody else's. Who comes by and finds an entry that is published and not complete, since the
-call that published it was interrupted, completes it in its place: the same bytes to the same place, which
-harms nothing when it is done twice. Who was overtaken before it published begins anew after the newer one.
+thread, past every lock; and another thread may log there, which must not wait for one that Python has
+switched out: with eight threads each call would be handed from one to the next, at several times its cost.
+
+So nothing here is half changed at any instant. An entry is published by one step, the `append` to its
+predecessor's `followers`: the first one there is next, and its number, its place and its `seq` are nobody
+else's. Who comes by and finds an entry that is published and not complete, since the call that published it
+was interrupted, completes it in its place: the same bytes to the same place, which harms nothing when it is
+done twice. Who was overtaken before it published begins anew after the newer one.
+
+An entry that cannot be completed is void, and its place is the next one's. Before that it is doomed: from
+then on nobody begins to help, and who helps already is waited for, since bytes that are late must not be
+written over those of the next one.
 """
 
 from __future__ import annotations
 
+import errno
+import os
+import time
 import weakref
 from collections import deque
 from typing import TYPE_CHECKING
@@ -23,6 +33,7 @@ if TYPE_CHECKING:
     from trailhouse.producer.spool.files import OpenFile
 
 CLOSED = "the audit logger is closed: make a new AuditLogger"
+LOOK_SECONDS = 0.001
 
 
 class Entry(msgspec.Struct, eq=False):
@@ -33,6 +44,8 @@ class Entry(msgspec.Struct, eq=False):
         seq: The `seq` of the next event that is numbered.
         segment, end, file: Where the next event is written.
         content: What is still to be written; None: the entry is complete.
+        left: The number after the newest event so far that is on the disk alone.
+        is_doomed: Whether nobody may begin to complete it any more.
         followers: What has been published after this; see `following`.
     """
 
@@ -44,6 +57,8 @@ class Entry(msgspec.Struct, eq=False):
     end: int = 0
     file: OpenFile | None = None
     content: bytes | None = None
+    left: int = 0
+    is_doomed: bool = False
     followers: list[Entry | Outcome | Seal] = msgspec.field(default_factory=list)
 
 
@@ -64,6 +79,8 @@ class Seal:
 def following(entry: Entry) -> Entry | Seal | None:
     """Return what comes after *entry*: of all that was published there, the first that is not void."""
     followers = entry.followers
+    if len(followers) == 1 and not isinstance(first := followers[0], Outcome):
+        return first
     void: set[int] = set()
     decided: set[int] = set()
     for each in followers:
@@ -95,6 +112,18 @@ class Journal:
         self._arrivals = inbox.arrivals
         self._left = inbox.left
         self._newest = first
+        self._helping: list[Entry] = []
+        """What is being completed by others than those who published it."""
+
+    @property
+    def expected_seq(self) -> int:
+        """The `seq` of the next event that is numbered, unless another is faster."""
+        return self._newest.seq
+
+    @property
+    def seen(self) -> Entry:
+        """An entry that is complete, as all before it: the newest, or one before it while a call goes on."""
+        return self._newest
 
     def newest(self) -> Entry:
         """Return the entry to append to: all before it, and itself, are complete.
@@ -114,7 +143,7 @@ class Journal:
         return entry
 
     def tail(self) -> Entry:
-        """Return the newest entry that is complete."""
+        """Return the newest entry that is complete, and complete what a call has begun."""
         try:
             return self._walk()[0]
         except OSError:
@@ -126,14 +155,45 @@ class Journal:
             after = following(entry)
             if after is None or isinstance(after, Seal):
                 return entry, after
-            self._help(entry, after)
-            entry = after
+            if after.content is None or self._help(entry, after):
+                self._pass_to(after)
+                entry = after
         return entry, None
 
-    def _help(self, before: Entry, entry: Entry) -> None:
-        self.complete(entry)
-        before.followers.append(Outcome(entry, is_void=False))
-        self._newest = entry
+    def _help(self, before: Entry, entry: Entry) -> bool:
+        """Complete *entry* for whoever published it; False: it is void.
+
+        Raises:
+            OSError: It can be neither completed nor declared void, as long as another tries.
+        """
+        helping = self._helping
+        try:
+            helping.append(entry)
+            if not entry.is_doomed:
+                self.complete(entry)
+            elif helping.count(entry) > 1:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        finally:
+            if entry in helping:
+                helping.remove(entry)
+        is_void = entry.content is not None
+        before.followers.append(Outcome(entry, is_void=is_void))
+        return not is_void
+
+    def _pass_to(self, entry: Entry) -> None:
+        # A thread that was switched out may come late; it is only where `newest` begins to look.
+        if self._newest.events < entry.events:
+            self._newest = entry
+
+    def _is_void(self, before: Entry, entry: Entry) -> bool:
+        """Declare *entry*, which the caller has published after *before*, void; False: a helper has completed it."""
+        entry.is_doomed = True
+        while entry in self._helping:  # by another thread: what this one has interrupted is older
+            time.sleep(LOOK_SECONDS)
+        if entry.content is None:
+            return False
+        before.followers.append(Outcome(entry, is_void=True))
+        return True
 
     def append(
         self,
@@ -151,7 +211,8 @@ class Journal:
         """
         number = newest.events
         queued = QueuedEvent(event_id, key, record if is_kept else b"", number)
-        entry = Entry(number + 1, seq, queued, content=record)
+        left = newest.left if is_kept else number + 1
+        entry = Entry(number + 1, seq, queued, content=record, left=left)
         return queued if self.publish(newest, entry) else None
 
     def publish(self, newest: Entry, entry: Entry) -> bool:
@@ -163,20 +224,20 @@ class Journal:
         """
         followers = newest.followers
         followers.append(entry)
-        if followers[0] is not entry and following(newest) is not entry:
-            followers.append(Outcome(entry, is_void=True))
+        if (
+            followers[0] is not entry
+            and following(newest) is not entry
+            and self._is_void(newest, entry)
+        ):
             return False
         try:
             self.complete(entry)
         except OSError:
-            followers.append(Outcome(entry, is_void=True))
-            if following(newest) is not entry:
+            if self._is_void(newest, entry):
                 raise
-            # A signal handler's call has completed it before it was void.
         if len(followers) > 1 and following(newest) is not entry:
             raise ProducerClosedError(CLOSED)  # a handler has closed, and could not complete it
-        # An interrupted call may set it back: it is only where `newest` begins to look.
-        self._newest = entry
+        self._pass_to(entry)
         return True
 
     def complete(self, entry: Entry) -> None:
@@ -191,10 +252,10 @@ class Journal:
         self.write(entry, content)
         queued = entry.queued
         if queued is not None:
-            if queued.record:
-                self._arrivals.append(queued)
-            else:
+            if entry.left == entry.events:
                 self._left[queued.number] = queued
+            else:
+                self._arrivals.append(queued)
         entry.content = None
 
     def write(self, entry: Entry, content: bytes) -> None:
@@ -212,4 +273,18 @@ class Journal:
                 try:
                     self._help(entry, after)
                 except OSError:
+                    # Nothing is written here any more, late bytes harm nobody.
                     entry.followers.append(Outcome(after, is_void=True))
+
+    def reopen(self, last: Entry) -> None:
+        """Undo `seal`, which returned *last*."""
+        self._newest = Entry(
+            last.events,
+            last.seq,
+            None,
+            last.segment,
+            last.begin,
+            last.end,
+            last.file,
+            left=last.left,
+        )

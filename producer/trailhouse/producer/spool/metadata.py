@@ -8,7 +8,7 @@ from zlib import crc32
 
 import msgspec
 
-from trailhouse.producer.spool.files import OpenFile, open_file, open_folder
+from trailhouse.producer.spool.files import open_file, open_folder
 
 MAX_DESTINATION_BYTES = 65_536
 NOTES = ("destination", "acked", "written", "lock")
@@ -87,11 +87,6 @@ def written_note(written: Written) -> bytes:
     """Return the content of ``written``, with a checksum."""
     head = _WRITTEN.pack(*written, 0)[:16]
     return head + crc32(head).to_bytes(4, "little")
-
-
-def note_written(file: OpenFile, place: int, events: int) -> None:
-    """Note that the spool holds *events* up to *place*: if it is cut off later, that is seen."""
-    os.pwrite(file.fd, written_note(Written(place, events)), 0)
 
 
 def checkpoint(place: int) -> bytes:

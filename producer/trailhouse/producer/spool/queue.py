@@ -8,6 +8,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from trailhouse.producer.clock import SYSTEM_CLOCK, Clock
+from trailhouse.producer.spool.folder import place_of
 from trailhouse.producer.spool.frame import Damage
 from trailhouse.producer.spool.handle import pass_over, put_on_its_way
 from trailhouse.producer.spool.journal import CLOSED, Inbox
@@ -21,9 +22,10 @@ from trailhouse.producer.spool.writer import Spool
 from trailhouse.schemas.errors import ProducerClosedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from trailhouse.producer.config import ProducerConfig
+    from trailhouse.producer.spool.journal import Entry
     from trailhouse.producer.spool.reader import Spooled
 
 log = logging.getLogger(__name__)
@@ -32,7 +34,8 @@ log = logging.getLogger(__name__)
 class SpoolQueue:
     """Makes the spool, and hands out in order what is to be read from one. Used under the send queue's lock.
 
-    What a caller of `log` calls here may be interrupted at any instant: `spool`, `close`, `forget`.
+    But callers of `log` look at `spools` and `next_number` without it, and what they call here may be
+    interrupted at any instant: `spool`, `close`, `forget`.
     """
 
     def __init__(self, config: ProducerConfig, service: str, clock: Clock = SYSTEM_CLOCK) -> None:
@@ -78,13 +81,13 @@ class SpoolQueue:
         """Our spool; None when there is none yet."""
         return self.spools[0] if self.spools else None
 
-    @property
-    def has_unread(self) -> bool:
-        """Whether something is spooled that is not in memory."""
-        if self.orphans.has_unread:
-            return True
-        spool = self.open_spool
-        return spool is not None and self.next_number < spool.tail().events
+    def tail(self) -> Entry | None:
+        """Return the newest entry of our spool that is seen to have come, with all before it; None: no spool yet."""
+        return None if (spool := self.open_spool) is None else spool.seen
+
+    def has_unread(self, tail: Entry | None) -> bool:
+        """Whether something up to *tail* is spooled that is not in memory, once what has come is admitted."""
+        return self.orphans.has_unread or (tail is not None and self.next_number < tail.left)
 
     @property
     def end_number(self) -> int:
@@ -103,8 +106,8 @@ class SpoolQueue:
         if queued.source is not None:
             queued.source.last = queued
 
-    def read(self, early: dict[int, QueuedEvent]) -> list[QueuedEvent] | None:
-        """Return some of the next events; None when nothing can be read before some are settled.
+    def read(self, tail: Entry | None, early: dict[int, QueuedEvent]) -> list[QueuedEvent] | None:
+        """Return some of the next events up to *tail*; None when nothing can be read before some are settled.
 
         What is in *early*, by number, is queued already.
 
@@ -114,9 +117,10 @@ class SpoolQueue:
         if self.orphans.has_unread:
             return self.orphans.read()
         spool = self.open_spool
-        if spool is None:
+        if spool is None or tail is None:
             return []
-        end, end_number = spool.end, spool.tail().events
+        # What came after it may be sent from memory, and wait in the inbox.
+        end, end_number = place_of(tail.segment, tail.end), tail.events
         reader = SpoolReader(spool.folder.path, self._place)
         items = reader.read(end)
         if not items and reader.place < end:
@@ -170,15 +174,25 @@ class SpoolQueue:
         """Whether somebody has removed our spool's files."""
         return self._is_gone or ((spool := self.open_spool) is not None and spool.is_gone)
 
-    def renew(self, in_memory: Iterable[QueuedEvent]) -> None:
+    def renew(self, in_memory: Callable[[], Iterable[QueuedEvent]]) -> None:
         """Begin a new spool with the events *in_memory*; those on the disk alone are lost, and counted.
+
+        Nobody logs meanwhile: the old one is sealed before *in_memory* is asked.
 
         Raises:
             SpoolFullError, SpoolUnavailableError: It cannot be made. Retriable.
         """
         if (old := self.open_spool) is None:
             return
-        last = old.tail()
+        last = old.seal()
+        try:
+            self._move(old, last, in_memory())
+        except BaseException:
+            old.reopen(last)
+            raise
+        old.forget()
+
+    def _move(self, old: Spool, last: Entry, in_memory: Iterable[QueuedEvent]) -> None:
         spool = Spool(
             self.root,
             self._destination,
@@ -197,9 +211,9 @@ class SpoolQueue:
         self._give_up(last.events, {})
         for queued, place in zip(ours, places, strict=True):
             put_on_its_way(queued, queued.number, spool, place)
-        self.spools[0], self._is_gone = spool, False
+        self._is_gone = False
         self._place, self.next_number = spool.end, spool.tail().events
-        old.forget()
+        self.spools[0] = spool
 
     def keep_refused(self, queued: QueuedEvent) -> None:
         """Set an event aside that the broker refuses for good: it must not stop those after it."""

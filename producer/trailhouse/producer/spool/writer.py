@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from trailhouse.producer.spool.folder import SpoolFolder, place_of, segments, split, sync_folder
 from trailhouse.producer.spool.frame import frame
-from trailhouse.producer.spool.journal import Entry, Journal, following
-from trailhouse.producer.spool.metadata import note_written
+from trailhouse.producer.spool.held_write import HeldWrite
+from trailhouse.producer.spool.journal import Entry, Journal
+from trailhouse.producer.spool.metadata import Written, written_note
 from trailhouse.producer.spool.queued_event import QueuedEvent
 from trailhouse.producer.spool.root import NO_SPACE, translated, unavailable
 
@@ -30,7 +31,7 @@ NOTED_EVENTS = 64
 
 
 class Spool(Journal):
-    """A journal in append-only files of frames, in segments. Used under its owner's lock.
+    """A journal in append-only files of frames, in segments. Logged to without a lock, the rest under its owner's.
 
     A frame stands at the place that its entry was published with, so it is written by offset.
     """
@@ -56,6 +57,7 @@ class Spool(Journal):
         self._acked = 0
         self._synced = place_of(1, 0)
         self._is_closed = False
+        self._held_write = HeldWrite()
         self.wants_space = False
         self.last: QueuedEvent | None = None
         try:
@@ -89,6 +91,8 @@ class Spool(Journal):
 
     def resolved(self) -> Entry:
         """See `Journal.resolved`; what the operating system refuses is our error."""
+        if not self._is_synced_always:  # else the disk is waited for each time
+            self._held_write.note_meeting()
         with translated(self.folder.path.parent):
             return super().resolved()
 
@@ -125,7 +129,8 @@ class Spool(Journal):
             end = begin + size
             kept = record if is_kept else b""
             queued = QueuedEvent(event_id, key, kept, number, place_of(segment, end), self)
-            entry = Entry(number + 1, seq, queued, segment, begin, end, file, content)
+            left = newest.left if is_kept else number + 1
+            entry = Entry(number + 1, seq, queued, segment, begin, end, file, content, left)
             return queued if self.publish(newest, entry) else None
         except OSError as error:
             self.wants_space |= error.errno in NO_SPACE
@@ -151,7 +156,7 @@ class Spool(Journal):
         """Write *entry*'s frame; see `Journal.complete`."""
         if (file := entry.file) is None:  # it begins a segment, and holds no event
             return
-        if os.pwrite(file.fd, content, entry.begin) != len(content):
+        if self._held_write.write(file.fd, content, entry.begin) != len(content):
             # A disk that fills up takes a part; the rest then fails with the reason.
             _write_all(file.fd, content, entry.begin)
         if self._is_synced_always:
@@ -167,8 +172,10 @@ class Spool(Journal):
             with contextlib.suppress(
                 OSError
             ):  # the event is in its file; only a cut would not be seen
-                place = place_of(entry.segment, entry.end)
-                note_written(file, place, entry.events - self.first_number)
+                written = Written(
+                    place_of(entry.segment, entry.end), entry.events - self.first_number
+                )
+                self._held_write.write(file.fd, written_note(written), 0)
 
     def _next_segment(self, number: int) -> OpenFile:
         file = self.folder.open_segment(number)
@@ -186,12 +193,11 @@ class Spool(Journal):
             return
         with contextlib.suppress(OSError):
             segment = last.segment + 1
-            entry = Entry(
-                last.events, last.seq, None, segment, 0, 0, self.folder.open_segment(segment)
-            )
-            last.followers.append(entry)
-            if following(last) is entry:
-                self._newest = entry
+            file = self.folder.open_segment(segment)
+            entry = Entry(last.events, last.seq, None, segment, 0, 0, file, left=last.left)
+            if self.publish(last, entry):
+                if self._newest is last:
+                    self._newest = entry
                 self.folder.free_before(segment)
                 self._first_segment = segment
                 self._acked = place_of(segment, 0)
@@ -221,7 +227,7 @@ class Spool(Journal):
     @property
     def has_unsynced(self) -> bool:
         """Whether something was written since `take_unsynced`."""
-        return not self._is_closed and self.end != self._synced
+        return not self._is_closed and place_of(self.seen.segment, self.seen.end) != self._synced
 
     def take_unsynced(self) -> list[int]:
         """Return descriptors to be given to `sync`, outside the lock; empty when all is on the disk.
@@ -273,7 +279,7 @@ class Spool(Journal):
     def _finish(self, last: Entry) -> None:
         self._is_closed = True
         # Without the file, which is closed when the last call that writes to it has left.
-        end = Entry(last.events, last.seq, None, last.segment, last.end, last.end)
+        end = Entry(last.events, last.seq, None, last.segment, last.end, last.end, left=last.left)
         end.followers = last.followers
         self._newest = end
 
