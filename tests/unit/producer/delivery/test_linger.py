@@ -10,7 +10,6 @@ from trailhouse.producer.delivery.linger import (
     NEVER_BYTES,
     SHORTEST_SECONDS,
     Linger,
-    Pause,
 )
 
 LINGER_SECONDS = 0.25
@@ -49,7 +48,7 @@ def test_the_more_has_come_the_sooner_it_goes(
 ) -> None:
     """A few events wait for the linger's end, a batch for the end of a short time, a full one for nothing."""
     pause = lingering().pause(100.01, arrived_bytes)
-    assert pause == pytest.approx(Pause(wait_seconds, wake_at_bytes))
+    assert tuple(pause) == pytest.approx((wait_seconds, wake_at_bytes))
 
 
 def test_a_short_linger_is_kept_by_large_batches_too() -> None:
@@ -70,5 +69,5 @@ def test_a_narrow_queue_is_emptied_long_before_it_is_full(linger: Linger) -> Non
 def test_in_a_stream_the_next_batch_is_expected() -> None:
     """After twice a batch the sender sleeps a short while, and is woken by a full one alone."""
     linger = lingering(sent_bytes=2 * BATCH_BYTES)
-    assert linger.pause(100.0, 0) == pytest.approx(Pause(BATCH_SECONDS, FULL_BYTES))
+    assert tuple(linger.pause(100.0, 0)) == pytest.approx((BATCH_SECONDS, FULL_BYTES))
     assert linger.pause(100.0 + BATCH_SECONDS, 1).wake_at_bytes == BATCH_BYTES
