@@ -99,6 +99,14 @@ def test_every_part_answers(dev: Dev) -> None:
     assert b"event_log" in dev.sql("SHOW TABLES FROM trailhouse")
 
 
+def test_the_engine_looks_at_its_memory_now_and_then(dev: Dev) -> None:
+    """Each second and not each 50 ms, at which an idle engine does little else."""
+    looks, seconds = dev.sql(
+        "SELECT sum(value), uptime() FROM system.events WHERE event = 'MemoryWorkerRun'"
+    ).split()
+    assert 0 < int(looks) < 5 * (int(seconds) + 1)
+
+
 def test_status_gives_another_terminal_the_stack(dev: Dev) -> None:
     """The line that `dev status` prints is all that a program needs, password included, and has no password in it."""
     said = dev.ask("status").stdout
