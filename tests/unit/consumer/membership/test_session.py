@@ -16,6 +16,7 @@ from trailhouse.consumer.membership.session import READ_SECONDS
 from trailhouse.consumer.monitoring.metrics import PREFIX
 from trailhouse.schemas.errors import BreakerTrippedError, OffsetGapError
 from trailhouse.schemas.ranges import Ranges
+from trailhouse.store.parts import FullestTable
 
 
 @pytest.fixture
@@ -60,6 +61,18 @@ def test_the_next_batch_is_read_while_one_is_stored(scene: Scene) -> None:
         scene.bring(1, 2), scene.has_read(3), release, scene.has_committed(p0=3),
     )  # fmt: skip
     assert scene.story == ["stored 0: 0-0", "stored 0: 1-2"]
+
+
+def test_what_clickhouse_bears_is_asked_and_said_beside_the_work(scene: Scene) -> None:
+    """Many parts widen the batches of a member that stores, and it says so while nothing has failed."""
+    scene.parts = FullestTable("event_log", 900, 1_000)
+    scene.run(
+        scene.assign, scene.is_reading, scene.bring(0),
+        lambda: "event_log has 900 parts" in scene.health.warnings.get("back_pressure", ""),
+        lambda: f"{PREFIX}parts_share 0.9" in scene.shown(),
+    )  # fmt: skip
+    assert scene.commits() == [{0: 1}]
+    assert scene.health.warnings == {}, "expected no word of a member that is gone"
 
 
 def test_an_end_lets_the_batch_on_its_way_land(scene: Scene) -> None:
