@@ -98,8 +98,8 @@ def measure(stack: DevStack, plan: Plan, say: Callable[[str], None]) -> dict[str
 
 
 QUANTITIES = (
-    "engine_percent", "engine_us_per_event", "consumers_percent", "broker_percent", "inserts a second",
-    "parts a second", "merges a second", "p50_ms", "p99_ms",
+    "engine_percent", "engine_us_per_event", "consumers_percent", "broker_percent", "rows a second",
+    "inserts a second", "parts a second", "merges a second", "p50_ms", "p99_ms",
 )  # fmt: skip
 
 
@@ -109,19 +109,19 @@ def table(section: dict[str, Any]) -> str:
     rounds.rounds = section["rounds"]
     lines = [
         "| who, under what | engine: % of a core, µs an event | consumers, broker: % of a core"
-        " | inserts, parts, merges a second | visible after: p50, p99 ms |",
+        " | rows, inserts, parts, merges a second | visible after: p50, p99 ms |",
         "|---|---|---|---|---|",
     ]
     for name in rounds.contestants:
-        engine, event, consumers, broker, inserts, parts, merges, p50, p99 = (
+        engine, event, consumers, broker, rows, inserts, parts, merges, p50, p99 = (
             rounds.spread(name, quantity).median for quantity in QUANTITIES
         )
         lines.append(
             f"| {name} | {engine:.1f}, {event:,.0f} | {consumers:.1f}, {broker:.1f} "
-            f"| {inserts:.1f}, {parts:.1f}, {merges:.1f} | {p50:,.0f}, {p99:,.0f} |"
+            f"| {rows:,.0f}, {inserts:.1f}, {parts:.1f}, {merges:.1f} | {p50:,.0f}, {p99:,.0f} |"
         )
     lines.append(
         f"| nobody, nothing (is in the figures above) | {idle['engine_percent']:.1f} "
-        f"| –, {idle['broker_percent']:.1f} | {idle['inserts a second']:.1f} | |"
+        f"| –, {idle['broker_percent']:.1f} | 0, {idle['inserts a second']:.1f} | |"
     )
     return "\n".join(lines)
