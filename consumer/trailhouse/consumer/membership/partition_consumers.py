@@ -164,14 +164,15 @@ class PartitionConsumers:
         self._reader_of(number).seek(number, offset)
 
     def known_ends(self, numbers: Iterable[int]) -> dict[int, int]:
-        """Return where each of *numbers* ended at the last answer that was fetched of it."""
+        """Return where each of *numbers* that is read ended at the last answer that was fetched of it."""
         known: dict[int, int] = {}
-        for number in numbers:
-            part = TopicPartition(self._topic, number)
-            # Set before the batches of an answer are opened.
-            _, end = self._reader_of(number).consumer.get_watermark_offsets(part, cached=True)
-            if end >= 0:
-                known[number] = end
+        for reader in self._consumers:
+            for number in reader.numbers.intersection(numbers):
+                part = TopicPartition(self._topic, number)
+                # Set before the batches of an answer are opened.
+                _, end = reader.consumer.get_watermark_offsets(part, cached=True)
+                if end >= 0:
+                    known[number] = end
         return known
 
     def close(self) -> None:
