@@ -119,8 +119,9 @@ class SendQueue:
     @property
     def expected_seq(self) -> int:
         """The `seq` that the next event will have, unless another thread or a signal handler is faster."""
-        journal = self.journal_if_open()
-        return 0 if journal is None else journal.expected_seq
+        if (spools := self._spools) is None:
+            return self._memory.seen.seq
+        return spool.seen.seq if spools and (spool := spools[0]) is not None else 0
 
     @property
     def root(self) -> Path | None:
@@ -162,7 +163,11 @@ class SendQueue:
         if on_disk is None:
             return True
         # Else something before it is on the disk alone, and must be read before.
-        return newest.left <= on_disk.next_number and self._has_room()
+        return (
+            newest.left <= on_disk.next_number
+            and self._events + len(self._arrivals) < self._max_events
+            and self._bytes + self._arrived_bytes < self._max_bytes
+        )
 
     def wake(self) -> None:
         """Have the sender look at once."""

@@ -33,14 +33,15 @@ class HeldWrite:
     def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
         self._now_seconds = clock.monotonic_seconds
         self._pwrite = c_pwrite()
-        self._left_writes = 0
+        self.left_writes = 0
+        """How many are still to be done by `write`; with none left, it is `os.pwrite`."""
         self._pause = 1
         self._not_before_seconds = 0.0
 
     def note_meeting(self) -> None:
         """Note that two calls want to write at once."""
         if self._pwrite is not None and self._now_seconds() >= self._not_before_seconds:
-            self._left_writes = SHARED_WRITES
+            self.left_writes = SHARED_WRITES
 
     def write(self, fd: int, content: bytes, offset: int) -> int:
         """Write *content* at *offset*, like `os.pwrite`; return how much of it was taken.
@@ -49,23 +50,23 @@ class HeldWrite:
             OSError: It cannot be written.
         """
         pwrite = self._pwrite
-        if self._left_writes <= 0 or pwrite is None:
+        if self.left_writes <= 0 or pwrite is None:
             return os.pwrite(fd, content, offset)
-        self._left_writes = left_writes = self._left_writes - 1
+        self.left_writes = left_writes = self.left_writes - 1
         began = self._now_seconds()
         written = pwrite(fd, content, len(content), offset)
         ended = self._now_seconds()
         # Unless this thread was switched out between two instructions, and others have written.
-        if ended - began > SLOW_SECONDS and self._left_writes == left_writes:
+        if ended - began > SLOW_SECONDS and self.left_writes == left_writes:
             self._rest(ended, ended - began)
         # The usual way says why, if it fails again.
         return written if written == len(content) else os.pwrite(fd, content, offset)
 
     def _rest(self, now_seconds: float, took_seconds: float) -> None:
-        is_first = SHARED_WRITES - self._left_writes > QUICK_WRITES
+        is_first = SHARED_WRITES - self.left_writes > QUICK_WRITES
         self._pause = 1 if is_first else min(2 * self._pause, LONGEST_PAUSE)
         self._not_before_seconds = now_seconds + self._pause * took_seconds
-        self._left_writes = 0
+        self.left_writes = 0
 
 
 def c_pwrite() -> Callable[[int, bytes, int, int], int] | None:

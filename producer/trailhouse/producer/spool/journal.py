@@ -116,11 +116,6 @@ class Journal:
         """What is being completed by others than those who published it."""
 
     @property
-    def expected_seq(self) -> int:
-        """The `seq` of the next event that is numbered, unless another is faster."""
-        return self._newest.seq
-
-    @property
     def seen(self) -> Entry:
         """An entry that is complete, as all before it: the newest, or one before it while a call goes on."""
         return self._newest
@@ -237,7 +232,8 @@ class Journal:
                 raise
         if len(followers) > 1 and following(newest) is not entry:
             raise ProducerClosedError(CLOSED)  # a handler has closed, and could not complete it
-        self._pass_to(entry)
+        if self._newest.events < entry.events:  # see `_pass_to`
+            self._newest = entry
         return True
 
     def complete(self, entry: Entry) -> None:

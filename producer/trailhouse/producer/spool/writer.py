@@ -156,7 +156,9 @@ class Spool(Journal):
         """Write *entry*'s frame; see `Journal.complete`."""
         if (file := entry.file) is None:  # it begins a segment, and holds no event
             return
-        if self._held_write.write(file.fd, content, entry.begin) != len(content):
+        held = self._held_write
+        write = held.write if held.left_writes > 0 else os.pwrite
+        if write(file.fd, content, entry.begin) != len(content):
             # A disk that fills up takes a part; the rest then fails with the reason.
             _write_all(file.fd, content, entry.begin)
         if self._is_synced_always:
@@ -221,7 +223,7 @@ class Spool(Journal):
     @property
     def is_gone(self) -> bool:
         """Whether somebody has removed the file that is being written: a kill would lose it."""
-        file = self.tail().file
+        file = self.seen.file
         return file is not None and not self._is_closed and os.fstat(file.fd).st_nlink == 0
 
     @property
@@ -235,7 +237,7 @@ class Spool(Journal):
         Raises:
             OSError: A file cannot be opened.
         """
-        last = self.tail()
+        last = self.seen  # what a call has begun is its own to complete, or the next call's
         end = place_of(last.segment, last.end)
         if end == self._synced or self._is_closed:
             return []
