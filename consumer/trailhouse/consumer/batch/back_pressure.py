@@ -13,7 +13,7 @@ from trailhouse.consumer.monitoring.background_query import BackgroundQuery
 from trailhouse.consumer.monitoring.health import Health
 from trailhouse.consumer.monitoring.metrics import WorkerMetrics
 from trailhouse.schemas.backoff import Backoff
-from trailhouse.schemas.errors import BrokerError, StorageError
+from trailhouse.schemas.errors import BrokerError, StorageError, StorageRejectedError
 from trailhouse.store.parts import FullestTable
 
 FIRST_LOOK_SECONDS = 5.0
@@ -44,7 +44,7 @@ class BackPressure:
         self._pause = Backoff(FIRST_LOOK_SECONDS, LONGEST_LOOK_SECONDS)
         self._look_due_at_seconds = -math.inf
         self._tell_due_at_seconds = -math.inf
-        self._has_failed = False
+        self._is_refused = False
         self._log = structlog.get_logger("trailhouse.worker")
         self._parts = BackgroundQuery(
             ask_parts,
@@ -104,10 +104,10 @@ class BackPressure:
         )
 
     def _note_no_answer(self, error: BrokerError | StorageError) -> None:
-        """Say once that the parts are not known: how long inserts take, and refusals, are."""
-        if not self._has_failed:
+        """Say once that we may not count the parts; that ClickHouse is away is said by whoever stores."""
+        if isinstance(error, StorageRejectedError) and not self._is_refused:
+            self._is_refused = True
             self._log.info("cannot count the parts of the tables", reason=str(error))
-        self._has_failed = True
 
 
 def widened_batches(pace: InsertPace, parts: FullestTable | None) -> str:
