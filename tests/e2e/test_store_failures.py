@@ -14,11 +14,12 @@ from stored import block_of, count, in_order, some_events
 from trailhouse.schemas import AuditEvent
 from trailhouse.schemas.errors import (
     StorageDataError,
+    StorageOverloadedError,
     StorageRejectedError,
     StorageUnavailableError,
 )
 from trailhouse.store import ClickHouse, ClickHouseConfig
-from trailhouse.store.errors import DATA_CODES, REFUSAL_CODES, storage_error
+from trailhouse.store.errors import DATA_CODES, OVERLOAD_CODES, REFUSAL_CODES, storage_error
 from trailhouse.store.migrate import migrate
 
 pytestmark = pytest.mark.cluster
@@ -175,9 +176,14 @@ def test_every_code_that_clickhouse_knows_is_decided(store: ClickHouse) -> None:
     for code, name in found:
         text = f"Received ClickHouse exception, code: {code}, server response: Code: {code}. DB::Exception: x ({name})"
         error = storage_error(DatabaseError(text, code=code, name=name), store.config.url)
-        known = StorageDataError if code in DATA_CODES else StorageRejectedError
         assert type(error) is (
-            known if code in DATA_CODES | REFUSAL_CODES else StorageUnavailableError
+            StorageDataError
+            if code in DATA_CODES
+            else StorageRejectedError
+            if code in REFUSAL_CODES
+            else StorageOverloadedError
+            if code in OVERLOAD_CODES
+            else StorageUnavailableError
         )
         assert f"{name} ({code})" in str(error)
 

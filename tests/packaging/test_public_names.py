@@ -35,8 +35,8 @@ NAMES = {
         InvalidEventError JournalError KafkaConfig OffsetGapError OffsetsExpiredError
         ProducerClosedError QueryError QueueFullError Run SchemaMismatchError Session Source
         SpoolDamagedError SpoolFullError SpoolUnavailableError StackError StorageDataError
-        StorageError StorageRejectedError StorageUnavailableError TrailhouseError
-        UnreadableBatchError WorkerStoppedError decode event_of""",
+        StorageError StorageOverloadedError StorageRejectedError StorageUnavailableError
+        TrailhouseError UnreadableBatchError WorkerStoppedError decode event_of""",
     "operate": """
         BrokerError BrokerRejectedError BrokerUnavailableError ConfigError DeliveryError KafkaState
         OffsetsExpiredError PipelineStatus QueryError Requeued SchemaMismatchError
