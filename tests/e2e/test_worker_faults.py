@@ -229,7 +229,7 @@ def test_breaker_stops_before_the_commit(here: WorkerSite) -> None:
     """When most of a batch is bad the worker stops with exit 1 and one line, and commits nothing."""
     here.send([b"noise %d" % number for number in range(60)])
     worker = here.start(
-        worker_max_bad_share=0.5, worker_max_bad_rows=50, worker_freshness_seconds=4
+        worker_max_bad_share=0.5, worker_max_bad_rows=50, worker_freshness_seconds=1
     )
     assert worker.process.wait(DEADLINE_SECONDS) == 1
     (line,) = [line for line in worker.log.splitlines() if "level=error" in line]
@@ -327,7 +327,7 @@ def test_a_row_that_clickhouse_refuses_is_found_and_quarantined(here: WorkerSite
         for name in ("one", "two", "seven", "nine", "ten")
     ]
     here.emit(events)
-    here.start(worker_freshness_seconds=4)
+    here.start(worker_freshness_seconds=1)
     eventually(lambda: here.count("quarantine") == 1, "the refused row in quarantine")
     eventually(lambda: here.count() == 4, "the other rows")
     ((record, reason),) = here.rows("SELECT record, reason FROM quarantine", "record")

@@ -85,7 +85,7 @@ def test_fault_14_nothing_but_poison(stage: Scene) -> None:
     """A deploy that writes nonsense only: the breaker stops the worker before the commit, and nothing is lost."""
     stage.place.send([b"nonsense %d" % number for number in range(300)])
     worker = stage.worker(
-        worker_freshness_seconds=4, worker_max_bad_share=0.5, worker_max_bad_rows=20
+        worker_freshness_seconds=2, worker_max_bad_share=0.5, worker_max_bad_rows=20
     )
     assert worker.process.wait(30) == 1, f"expected a worker that stops, log: {worker.log}"
     assert "TRAILHOUSE_WORKER_MAX_BAD_SHARE" in worker.log
@@ -143,7 +143,7 @@ def test_fault_16_wrong_clocks(stage: Scene) -> None:
         "ingest._now = lambda: now() + datetime.timedelta(days=3653)\n"
     )
     worker = stage.place.start(
-        program(ahead + RUN_SMALL), worker_batch_rows=200, worker_freshness_seconds=4
+        program(ahead + RUN_SMALL), worker_batch_rows=200, worker_freshness_seconds=2
     )
     stage.settle(has_order=False)
     assert worker.process.poll() is None

@@ -91,7 +91,7 @@ def test_fault_12_one_row_that_is_always_refused(stage: Scene) -> None:
     stage.command("ALTER TABLE event_log ADD CONSTRAINT no_seven CHECK run_id != 'seven'")
     bad = AuditEvent(type="message_sent", session_id="s1", run_id="seven", data={"n": -1})
     stage.emit([*numbered(100), bad, *numbered(100, start=101)])
-    stage.worker(worker_freshness_seconds=4)
+    stage.worker(worker_freshness_seconds=2)
     view = stage.settle()
     assert len(view) == 200, f"expected the other 200 events, got {len(view)}"
     assert stage.place.rows("SELECT record FROM quarantine", "record") == [(bad.record,)]

@@ -209,7 +209,7 @@ def test_fault_31_huge_records_are_split_by_bytes(stage: Scene) -> None:
     ]
     stage.emit(events)
     worker = stage.worker(
-        worker_batch_rows=100_000, worker_batch_bytes=8_000_000, worker_freshness_seconds=20
+        worker_batch_rows=100_000, worker_batch_bytes=8_000_000, worker_freshness_seconds=10
     )
     stage.oracle.wait_for_no_lag(90)
     stage.settle()

@@ -143,7 +143,7 @@ class WorkerSite:
             "worker_group_id": f"{self.kafka.topic}-group",
             "worker_web_port": free_port(),
             "worker_session_timeout_seconds": 6,
-            "worker_freshness_seconds": 0.2,
+            "worker_freshness_seconds": 0.1,
         }
         ours = {
             f"TRAILHOUSE_{name}".upper(): str(value) for name, value in (named | settings).items()

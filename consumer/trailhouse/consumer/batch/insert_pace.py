@@ -16,7 +16,7 @@ from trailhouse.consumer.batch.uncommitted import UncommittedBatches
 QUICKEST_SECONDS = 0.2
 WORTH_ROWS = 2_000
 """So many rows cost ClickHouse as much as the insert itself: to wait for more saves little."""
-LONE_SHARE = 4
+LONE_SHARE = 2
 """Alone a worker inserts so many times within the wanted freshness; from so many workers on each does once."""
 DELIVERY_SECONDS = 0.1
 """What a record takes to the worker, and a stored row to a reader."""
@@ -36,8 +36,8 @@ FORGOTTEN_FACTOR = 0.75
 REMEMBERED_SECONDS = 120.0
 """What was seen before a pause of this length says nothing of how ClickHouse is now."""
 WORTH_A_WORD_SECONDS = 3.0
-COMMIT_AGES = 3
-"""The ledger and the commit follow at every third batch: what is read again after a crash is one row to a reader."""
+COMMIT_AGES = 8
+"""The ledger and the commit follow at every eighth batch: what is read again after a crash is one row to a reader."""
 LONGEST_TO_COMMIT_SECONDS = 20.0
 """Well below what is called a standstill."""
 
