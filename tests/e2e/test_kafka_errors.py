@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from confluent_kafka import Producer
 
 from trailhouse.broker.admin import KafkaAdmin
 from trailhouse.broker.batch_headers import batch_at
@@ -61,6 +62,9 @@ def test_more_records_than_the_client_holds_are_all_sent(kafka: KafkaConfig) -> 
 @pytest.mark.cluster
 def test_an_offset_that_kafka_does_not_have_is_one_error(kafka: KafkaConfig) -> None:
     """By librdkafka or by a raw fetch: records that are gone are said to be gone."""
+    producer = Producer(kafka.client_options())
+    producer.produce(kafka.topic, b"{}", partition=0)  # acknowledged: the partition has its leader
+    assert producer.flush(60.0) == 0
     with pytest.raises(OffsetsExpiredError) as raw:
         batch_at(kafka, 0, 1_000_000, timeout_seconds=60.0)
     assert raw.value.code == "OFFSET_OUT_OF_RANGE"
