@@ -26,7 +26,8 @@ FORGED = {
     "session_id": "'forged'", "tenant_id": "'forged'", "event_id": "generateUUIDv4()", "type": "'forged'",
     "run_id": "'forged'", "parent_run_id": "'forged'", "agent_id": "'forged'", "occurred_us": "occurred_us + 1",
     "actor_type": "'forged'", "actor_id": "'forged'", "provider": "'forged'", "correlation_id": "'forged'",
-    "producer_id": "'forged'", "seq": "77", "model": "'forged'", "tool_name": "'forged'", "error_code": "'forged'",
+    "trace_id": "'forged'", "producer_id": "'forged'", "seq": "77", "model": "'forged'", "tool_name": "'forged'",
+    "tool_call_id": "'forged'", "error_code": "'forged'",
     "input_tokens": "1", "output_tokens": "NULL", "total_tokens": "1", "cost_usd": "0.5", "duration_ms": "1",
     "schema_version": "7",
 }  # fmt: skip
@@ -44,10 +45,10 @@ def records(count: int, session_id: str = "s") -> list[bytes]:
     return [
         AuditEvent(
             type="model_call_completed", session_id=session_id, tenant_id="t", run_id="r", parent_run_id="q",
-            agent_id="a", actor=Actor(type="user", id="u"), provider="p", correlation_id="c",
+            agent_id="a", actor=Actor(type="user", id="u"), provider="p", correlation_id="c", trace_id="t",
             source=Source(service="s", host="h", pid=1, producer_id="p", seq=number),
-            data={"model": "m", "tool_name": "t", "error_code": 404, "token_usage": {"input_tokens": number + 9,
-                  "output_tokens": 8, "total_tokens": 17}, "cost_usd": 0.1, "duration_ms": 12.5, "number": number},
+            data={"model": "m", "tool_name": "t", "tool_call_id": "c", "error_code": 404,
+                  "token_usage": {"input_tokens": number + 9, "output_tokens": 8, "total_tokens": 17}, "cost_usd": 0.1, "duration_ms": 12.5, "number": number},
         ).record
         for number in range(count)
     ]  # fmt: skip

@@ -14,8 +14,9 @@ from trailhouse.store.migrate import plan_with
 from trailhouse.store.tables import WRITTEN_TABLES
 
 _TARGET = re.compile(
-    r"(?:CREATE|CREATE OR REPLACE|ALTER) (TABLE|VIEW) (?:IF NOT EXISTS )?\{database\}\.(\w+)"
+    r"(?:CREATE|CREATE OR REPLACE|ALTER) (TABLE|VIEW|MATERIALIZED VIEW) (?:IF NOT EXISTS )?\{database\}\.(\w+)"
 )
+_KINDS = {"View": "view", "MaterializedView": "materialized view"}
 _ADDED = re.compile(r"ADD COLUMN IF NOT EXISTS (\w+)")
 
 
@@ -95,7 +96,7 @@ def _there(clickhouse: ClickHouse) -> Iterator[str]:
         in_database=False,
     ).rows
     for name, engine in tables:
-        yield f"{'view' if engine == 'View' else 'table'} {name}"
+        yield f"{_KINDS.get(engine, 'table')} {name}"
     columns = clickhouse.query(
         "SELECT table, name FROM system.columns WHERE database = {database:String}",
         database,

@@ -9,7 +9,8 @@ from typing import NamedTuple
 from trailhouse.schemas.event_type import EventType
 
 PROMOTED_COLUMNS = (
-    "model", "tool_name", "error_code", "input_tokens", "output_tokens", "total_tokens", "cost_usd", "duration_ms",
+    "model", "tool_name", "tool_call_id", "error_code", "input_tokens", "output_tokens", "total_tokens", "cost_usd",
+    "duration_ms",
 )  # fmt: skip
 """Keys of `data`, or of its `token_usage`, that fill the column of the same name."""
 

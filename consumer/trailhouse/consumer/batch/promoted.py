@@ -22,10 +22,12 @@ _is_plain_number = re.compile(
 ).fullmatch
 
 
-Promoted = tuple[str, str, str, int | None, int | None, int | None, Decimal | None, float | None]
-"""model, tool_name, error_code, input_tokens, output_tokens, total_tokens, cost_usd, duration_ms."""
+Promoted = tuple[
+    str, str, str, str, int | None, int | None, int | None, Decimal | None, float | None
+]
+"""model, tool_name, tool_call_id, error_code, input_tokens, output_tokens, total_tokens, cost_usd, duration_ms."""
 
-_NOTHING: Promoted = ("", "", "", None, None, None, None, None)
+_NOTHING: Promoted = ("", "", "", "", None, None, None, None, None)
 
 
 _has_none_of = frozenset({*PROMOTED_COLUMNS, "token_usage"}).isdisjoint
@@ -47,12 +49,18 @@ def promote(data: Mapping[str, Any]) -> Promoted:
     usage = data.get("token_usage")
     get = ({**usage, **data} if type(usage) is dict else data).get
     # Checked here before any call: in most events most of these are absent, and this is the hot path.
-    model, tool_name, code = get("model"), get("tool_name"), get("error_code")
+    model, tool_name, call, code = (
+        get("model"),
+        get("tool_name"),
+        get("tool_call_id"),
+        get("error_code"),
+    )
     tokens_in, tokens_out, tokens = get("input_tokens"), get("output_tokens"), get("total_tokens")
     cost, duration = get("cost_usd"), get("duration_ms")
     return (
         model if type(model) is str else "",
         tool_name if type(tool_name) is str else "",
+        call if type(call) is str else "",
         "" if code is None else _code(code),
         None if tokens_in is None else _tokens(tokens_in),
         None if tokens_out is None else _tokens(tokens_out),

@@ -19,8 +19,8 @@ MAX_SCHEMA_VERSION = 65_535
 MAX_SEQ = 2**64 - 1
 EVENT_COLUMNS = (
     "session_id", "tenant_id", "event_id", "record_key", "type", "run_id", "parent_run_id", "agent_id",
-    "occurred_us", "actor_type", "actor_id", "provider", "correlation_id", "producer_id", "seq",
-    "model", "tool_name", "error_code", "input_tokens", "output_tokens", "total_tokens", "cost_usd", "duration_ms",
+    "occurred_us", "actor_type", "actor_id", "provider", "correlation_id", "trace_id",
+    "producer_id", "seq", "model", "tool_name", "tool_call_id", "error_code", "input_tokens", "output_tokens", "total_tokens", "cost_usd", "duration_ms",
     "schema_version", "record", "kafka_partition", "kafka_offset", "appended_at",
 )  # fmt: skip
 QUARANTINE_COLUMNS = (
@@ -107,7 +107,7 @@ def event_columns(
         of["session_id"], _texts(of["tenant_id"]), of["event_id"], keys, of["type"], _texts(of["run_id"]),
         _texts(of["parent_run_id"]), _texts(of["agent_id"]), _microseconds(of["occurred_at"]),
         _parts(_actor_type, actors, ""), _parts(_actor_id, actors, ""),
-        _texts(of["provider"]), _texts(of["correlation_id"]),
+        _texts(of["provider"]), _texts(of["correlation_id"]), _texts(of["trace_id"]),
         _texts(_parts(_producer_id, sources, None)), _seqs(_parts(_seq, sources, None)),
         *promoted_columns(of["data"]), _versions(of["schema_version"]), records, *coordinates,
     ]  # fmt: skip

@@ -33,14 +33,17 @@ MAX_COPIES = 8
 MAX_RECORD_BYTES = 16_777_216
 
 _USAGE = (
-    "model String, tool_name String, error_code String, input_tokens Nullable(UInt64), output_tokens Nullable(UInt64),"
-    " total_tokens Nullable(UInt64), cost_usd Nullable(Float64), duration_ms Nullable(Float64)"
+    "model String, tool_name String, tool_call_id String, error_code String, input_tokens Nullable(UInt64),"
+    " output_tokens Nullable(UInt64), total_tokens Nullable(UInt64), cost_usd Nullable(Float64),"
+    " duration_ms Nullable(Float64)"
 )
 _SAID = (
     "JSONExtract(record, 'Tuple(session_id String, tenant_id String, event_id String, type String, run_id String,"
     " parent_run_id String, agent_id String, occurred_at String, provider String, correlation_id String,"
+    " trace_id String,"
     " schema_version UInt64, actor Tuple(type String, id String),"
-    f" source Tuple(producer_id String, seq Nullable(UInt64)), data Tuple({_USAGE}, token_usage Tuple({_USAGE})))')"
+    " source Tuple(producer_id String, seq Nullable(UInt64)),"
+    f" data Tuple({_USAGE}, token_usage Tuple({_USAGE})))')"
 )
 
 
@@ -64,13 +67,14 @@ _DOUBTS = " + ".join(f"({doubt})" for doubt in (
     "is_altered",
     *(f"{name} != said.{name}" for name in (
         "session_id", "tenant_id", "type", "run_id", "parent_run_id", "agent_id", "provider", "correlation_id",
+        "trace_id",
     )),
     "toString(event_id) != lower(said.event_id)",
     "occurred_us IS DISTINCT FROM toUnixTimestamp64Micro(parseDateTime64BestEffortOrNull(said.occurred_at, 6, 'UTC'))",
     "schema_version != said.schema_version",
     "actor_type != said.actor.type", "actor_id != said.actor.id",
     "producer_id != said.source.producer_id", "seq IS DISTINCT FROM said.source.seq",
-    *map(_text, ("model", "tool_name", "error_code")),
+    *map(_text, ("model", "tool_name", "tool_call_id", "error_code")),
     *map(_whole, ("input_tokens", "output_tokens", "total_tokens")),
     *map(_number, ("cost_usd", "duration_ms")),
 ))  # fmt: skip

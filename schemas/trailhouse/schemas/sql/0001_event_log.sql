@@ -27,8 +27,10 @@ CREATE TABLE IF NOT EXISTS {database}.event_log
     actor_id        String CODEC(ZSTD(1)),
     provider        LowCardinality(String) CODEC(ZSTD(1)),
     correlation_id  String CODEC(ZSTD(1)),
+    trace_id        String CODEC(ZSTD(1)),
     model           LowCardinality(String) CODEC(ZSTD(1)),
     tool_name       LowCardinality(String) CODEC(ZSTD(1)),
+    tool_call_id    String CODEC(ZSTD(1)),
     error_code      LowCardinality(String) CODEC(ZSTD(1)),
     input_tokens    Nullable(UInt64) CODEC(ZSTD(1)),
     output_tokens   Nullable(UInt64) CODEC(ZSTD(1)),
@@ -65,7 +67,7 @@ CREATE VIEW IF NOT EXISTS {database}.events
 DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
 SELECT
     session_id, tenant_id, event_id, type, run_id, parent_run_id, agent_id, occurred_at, occurred_us,
-    actor_type, actor_id, provider, correlation_id, model, tool_name, error_code,
+    actor_type, actor_id, provider, correlation_id, trace_id, model, tool_name, tool_call_id, error_code,
     input_tokens, output_tokens, total_tokens, cost_usd, duration_ms, schema_version, record, record_key,
     kafka_cluster, kafka_topic, kafka_topic_id, kafka_partition, kafka_offset, appended_at
 FROM {database}.event_log FINAL

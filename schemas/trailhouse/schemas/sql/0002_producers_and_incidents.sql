@@ -11,7 +11,7 @@ CREATE OR REPLACE VIEW {database}.events
 DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
 SELECT
     session_id, tenant_id, event_id, type, run_id, parent_run_id, agent_id, occurred_at, occurred_us,
-    actor_type, actor_id, provider, correlation_id, model, tool_name, error_code,
+    actor_type, actor_id, provider, correlation_id, trace_id, model, tool_name, tool_call_id, error_code,
     producer_id, seq,
     input_tokens, output_tokens, total_tokens, cost_usd, duration_ms, schema_version, record, record_key,
     kafka_cluster, kafka_topic, kafka_topic_id, kafka_partition, kafka_offset, appended_at

@@ -21,24 +21,24 @@ ANY_JSON = st.recursive(
     max_leaves=5,
 )
 NAMES = (
-    "model", "tool_name", "error_code", "input_tokens", "output_tokens", "total_tokens", "cost_usd", "duration_ms",
-    "token_usage",
+    "model", "tool_name", "tool_call_id", "error_code", "input_tokens", "output_tokens", "total_tokens", "cost_usd",
+    "duration_ms", "token_usage",
 )  # fmt: skip
 
 
 def test_each_column_comes_from_its_name() -> None:
     """Every promoted column is the value of its own name in data."""
     data = {
-        "model": "m", "tool_name": "t", "error_code": "e", "input_tokens": 0, "output_tokens": 2, "total_tokens": 3,
-        "cost_usd": 0.25, "duration_ms": 4,
+        "model": "m", "tool_name": "t", "tool_call_id": "c", "error_code": "e", "input_tokens": 0, "output_tokens": 2,
+        "total_tokens": 3, "cost_usd": 0.25, "duration_ms": 4,
     }  # fmt: skip
-    assert promote(data) == ("m", "t", "e", 0, 2, 3, Decimal("0.25"), 4.0)
+    assert promote(data) == ("m", "t", "c", "e", 0, 2, 3, Decimal("0.25"), 4.0)
 
 
 def test_token_usage_is_the_second_place() -> None:
     """What data does not name is taken from its token_usage; what it names goes first."""
     usage = {"input_tokens": 1, "output_tokens": 2, "cost_usd": "0.5"}
-    assert promote({"token_usage": usage, "output_tokens": 9})[3:7] == (1, 9, None, Decimal("0.5"))
+    assert promote({"token_usage": usage, "output_tokens": 9})[4:8] == (1, 9, None, Decimal("0.5"))
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_token_usage_is_the_second_place() -> None:
 )
 def test_absent_is_empty(data: dict[str, Any]) -> None:
     """Nothing given is empty text and no number."""
-    assert promote(data) == ("", "", "", None, None, None, None, None)
+    assert promote(data) == ("", "", "", "", None, None, None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -54,6 +54,7 @@ def test_absent_is_empty(data: dict[str, Any]) -> None:
     [
         ("model", 4, ""),
         ("model", ["m"], ""),
+        ("tool_call_id", 7, ""),
         ("error_code", 500, "500"),
         ("error_code", True, ""),
         pytest.param("error_code", 10**5_000, "", id="more digits than Python writes"),
