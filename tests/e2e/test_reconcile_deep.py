@@ -48,7 +48,8 @@ def records(count: int, session_id: str = "s") -> list[bytes]:
             agent_id="a", actor=Actor(type="user", id="u"), provider="p", correlation_id="c", trace_id="t",
             source=Source(service="s", host="h", pid=1, producer_id="p", seq=number),
             data={"model": "m", "tool_name": "t", "tool_call_id": "c", "error_code": 404,
-                  "token_usage": {"input_tokens": number + 9, "output_tokens": 8, "total_tokens": 17}, "cost_usd": 0.1, "duration_ms": 12.5, "number": number},
+                  "token_usage": {"input_tokens": number + 9, "output_tokens": 8, "total_tokens": 17},
+                  "cost_usd": 0.1, "duration_ms": 12.5, "number": number},
         ).record
         for number in range(count)
     ]  # fmt: skip

@@ -20,7 +20,8 @@ MAX_SEQ = 2**64 - 1
 EVENT_COLUMNS = (
     "session_id", "tenant_id", "event_id", "record_key", "type", "run_id", "parent_run_id", "agent_id",
     "occurred_us", "actor_type", "actor_id", "provider", "correlation_id", "trace_id",
-    "producer_id", "seq", "model", "tool_name", "tool_call_id", "error_code", "input_tokens", "output_tokens", "total_tokens", "cost_usd", "duration_ms",
+    "producer_id", "seq", "model", "tool_name", "tool_call_id", "error_code",
+    "input_tokens", "output_tokens", "total_tokens", "cost_usd", "duration_ms",
     "schema_version", "record", "kafka_partition", "kafka_offset", "appended_at",
 )  # fmt: skip
 QUARANTINE_COLUMNS = (
