@@ -1,7 +1,8 @@
-"""Fills a log as a fleet would over a month: recorded sessions again and again, in order of time, an insert each 16,000 events.
+"""Fills a log as a fleet would over a month: recorded sessions again and again, in order of time.
 
-The recorded runs go into a table of their own by the worker's steps, with costs added where the recording has none; copies
-of them, each with ids, times, agents and tenants of its own, are made within ClickHouse, record and columns alike.
+The recorded runs go into a table of their own by the worker's steps, with costs added where the recording has
+none. Copies of them, each with ids, times, agents and tenants of its own, are made within ClickHouse, record and
+columns alike, an insert for each 17,394 events.
 """
 
 import datetime as dt
