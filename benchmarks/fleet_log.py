@@ -77,7 +77,9 @@ def store_again(store: ClickHouse, share: int) -> None:
 
 
 def _load_base(store: ClickHouse) -> int:
-    store.command(f"CREATE TABLE {_BASE} ENGINE = MergeTree ORDER BY tuple() EMPTY AS SELECT * FROM event_log")
+    store.command(
+        f"CREATE TABLE {_BASE} ENGINE = MergeTree ORDER BY tuple() EMPTY AS SELECT * FROM event_log"
+    )
     batch = Batch(Limits(100_000, 1 << 30), time.monotonic)
     records = list(_records())
     batch.add([Loaded(0, number, record) for number, record in enumerate(records)])

@@ -20,10 +20,11 @@ NAMES = {
         StorageError StorageRejectedError StorageUnavailableError TrailhouseError
         UnreadableBatchError WorkerConfig WorkerStoppedError run_worker""",
     "query": """
-        AlteredEvent AuditReader ClickHouseConfig ConfigError Conflict DeliveryError
-        DeliveryRejectedError DeliveryTimeoutError EventQuarantinedError IntegrityError Overview
-        ProducerClosedError QueryError RecentSession SchemaMismatchError SessionOutline
-        SpoolDamagedError StorageError StorageRejectedError StorageUnavailableError TrailhouseError""",
+        AlteredEvent Answer AuditReader ClickHouseConfig Condition ConfigError Conflict DeliveryError FIELDS
+        DeliveryRejectedError DeliveryTimeoutError EventQuarantinedError IntegrityError LeftOut Overview
+        Page ProducerClosedError QueryError RecentSession SchemaMismatchError SearchFilter SessionOutline
+        SpoolDamagedError StorageError StorageRejectedError StorageUnavailableError TrailhouseError Words
+        parse render""",
     "store": """
         BATCH_LEDGER Block ClickHouse ClickHouseConfig ConfigError EVENT_LOG EVENT_QUARANTINE Result
         SchemaMismatchError StorageDataError StorageError StorageRejectedError

@@ -1,9 +1,12 @@
 """The query module: the audit log of a session, its conflicts, and totals over all."""
 
+from trailhouse.query.answer import Answer, LeftOut, Page
+from trailhouse.query.grammar import parse, render
 from trailhouse.query.outline import RecentSession, SessionOutline
 from trailhouse.query.overview import Overview
 from trailhouse.query.reader import AuditReader, Conflict
 from trailhouse.query.records import AlteredEvent
+from trailhouse.query.search_filter import FIELDS, Condition, SearchFilter, Words
 from trailhouse.schemas.errors import (
     ConfigError,
     DeliveryError,
@@ -23,9 +26,12 @@ from trailhouse.schemas.errors import (
 from trailhouse.store.config import ClickHouseConfig
 
 __all__ = [
+    "FIELDS",
     "AlteredEvent",
+    "Answer",
     "AuditReader",
     "ClickHouseConfig",
+    "Condition",
     "ConfigError",
     "Conflict",
     "DeliveryError",
@@ -33,15 +39,21 @@ __all__ = [
     "DeliveryTimeoutError",
     "EventQuarantinedError",
     "IntegrityError",
+    "LeftOut",
     "Overview",
+    "Page",
     "ProducerClosedError",
     "QueryError",
     "RecentSession",
     "SchemaMismatchError",
+    "SearchFilter",
     "SessionOutline",
     "SpoolDamagedError",
     "StorageError",
     "StorageRejectedError",
     "StorageUnavailableError",
     "TrailhouseError",
+    "Words",
+    "parse",
+    "render",
 ]

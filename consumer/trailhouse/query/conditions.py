@@ -1,8 +1,11 @@
 """Filters as SQL: names of ours in the statement, every value of a caller's a bound parameter. Pure."""
 
+from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
-from trailhouse.query.filters import EventFilter, FleetFilter, SessionFilter
+from trailhouse.query.filters import EventFilter, FleetFilter, SessionFilter, can_be_stored
+from trailhouse.query.search_filter import FIELDS, OUTCOMES, Condition, Field, SearchFilter
 
 _CONDITIONS = {
     "run_id": "run_id = {run_id:String}",
@@ -49,3 +52,71 @@ def fleet_parameters(wanted: FleetFilter) -> dict[str, Any]:
     """Return the values that `fleet_where` and `limit` name."""
     tenant = {} if wanted.tenant_id is None else {"tenant_id": wanted.tenant_id}
     return wanted.narrowing if wanted.is_hopeless else tenant | wanted.narrowing
+
+
+def where(
+    wanted: SearchFilter, *, tenant_id: str | None = None, prefix: str = "f"
+) -> tuple[str, dict[str, Any]]:
+    """Return the condition that holds what *wanted* asks of fields and time, and the values that it names.
+
+    Words in `data` are not of it: they need the record. What no event can carry, such as text without a UTF-8
+    form, is equal to nothing.
+
+    Args:
+        wanted: What is asked for.
+        tenant_id: The one tenant that the reader sees; None sees all.
+        prefix: What the names of the values begin with.
+    """
+    parts: list[str] = []
+    values: dict[str, Any] = {}
+
+    def bound(value: object, kind: str) -> str:
+        name = f"{prefix}{len(values)}"
+        values[name] = value
+        return f"{{{name}:{kind}}}"
+
+    if tenant_id is not None:
+        parts.append(
+            f"tenant_id = {bound(tenant_id, 'String')}" if can_be_stored(tenant_id) else "false"
+        )
+    if wanted.since_us is not None:
+        parts.append(f"occurred_us >= {bound(wanted.since_us, 'Int64')}")
+    if wanted.until_us is not None:
+        parts.append(f"occurred_us <= {bound(wanted.until_us, 'Int64')}")
+    parts += [_condition(each, bound) for each in wanted.conditions]
+    return " AND ".join(parts) or "true", values
+
+
+_NUMBERS = {"count": "UInt64", "cost_usd": "Decimal(38, 18)", "duration_ms": "Float64"}
+_OUTCOME = "extract(type, '[^_.]*$')"
+
+
+def _condition(each: Condition, bound: Callable[[object, str], str]) -> str:
+    field = FIELDS[each.field]
+    positive = (_number if field.kind in _NUMBERS else _text)(each, field, bound)
+    # Neither is ever NULL: an event without the field meets what is negated.
+    return f"NOT ({positive})" if each.negated else positive
+
+
+def _text(each: Condition, field: Field, bound: Callable[[object, str], str]) -> str:
+    if field.kind == "outcome":
+        values = list(OUTCOMES if each.operator == "has" else map(str, each.values))
+        return f"{_OUTCOME} IN {bound(values, 'Array(String)')}"
+    if each.operator == "has":
+        return f"{field.column} != ''"
+    # Without its field a column is empty, so an empty value would find the events that lack it.
+    values = [str(value) for value in each.values if can_be_stored(str(value))]
+    if len(values) == 1:
+        return f"{field.column} = {bound(values[0], 'String')}"
+    return f"{field.column} IN {bound(values, 'Array(String)')}" if values else "false"
+
+
+def _number(each: Condition, field: Field, bound: Callable[[object, str], str]) -> str:
+    if each.operator == "has":
+        return f"isNotNull({field.column})"
+    kind = _NUMBERS[field.kind]
+    amounts = [
+        f"{field.column} {each.operator} {bound(format(Decimal(value), 'f'), kind)}"
+        for value in each.values
+    ]
+    return f"ifNull({' OR '.join(amounts)}, false)"
