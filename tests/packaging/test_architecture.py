@@ -16,6 +16,7 @@ ROOMS = (
     "cli",
     "operate",
     "devstack",
+    "access",
     "consumer",
     "query",
     "store",

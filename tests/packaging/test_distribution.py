@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 PARTS = {
     "schemas": ["schemas"],
     "producer": ["producer"],
-    "consumer": ["cli", "consumer", "devstack", "operate", "query", "store"],
+    "consumer": ["access", "cli", "consumer", "devstack", "operate", "query", "store"],
 }
 
 

@@ -43,6 +43,8 @@ NAMES = {
         OffsetsExpiredError PipelineStatus QueryError Requeued SchemaMismatchError
         SpoolUnavailableError StorageError StorageRejectedError StorageUnavailableError StoreState
         TrailhouseError UnreadableBatchError pipeline_status requeue""",
+    "access": """
+        AccessConfig ConfigError Principal QueryError SCOPES Token TokenStore TrailhouseError""",
     "broker": "",
     "cli": "",
     "devstack": """

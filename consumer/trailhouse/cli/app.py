@@ -23,6 +23,7 @@ from trailhouse.cli.dev import dev_app
 from trailhouse.cli.emit import command as emit
 from trailhouse.cli.quarantine import quarantine_app
 from trailhouse.cli.spool import spool_app
+from trailhouse.cli.token import token_app
 
 app = typer.Typer(
     name="trailhouse",
@@ -75,4 +76,5 @@ _add(replay.replay, replay.EXAMPLES)
 _add(skip.skip, skip.EXAMPLES)
 _add(reconcile.reconcile, reconcile.EXAMPLES)
 _add(account.account, account.EXAMPLES)
+app.add_typer(token_app, name="token")
 _add(version.version, version.EXAMPLES)

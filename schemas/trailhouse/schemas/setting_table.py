@@ -25,6 +25,7 @@ SETTING_KEYS: Mapping[str, tuple[str, ...]] = {
             group_id batch_rows batch_bytes freshness_seconds max_record_bytes web_host web_port
             drain_seconds max_bad_share max_bad_rows session_timeout_seconds watchdog_seconds on_gap
             account_seconds""",
+        "access": "tokens_file",
     }.items()
 }
 """The keys of each section, in the order of the README."""

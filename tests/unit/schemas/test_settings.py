@@ -161,7 +161,7 @@ def test_a_file_of_the_working_directory_is_not_read(empty_folder: Path) -> None
 
 
 def test_every_setting_says_what_it_does() -> None:
-    """Every setting has a text for the documents, and a section of the four."""
+    """Every setting has a text for the documents, and a section of the table."""
     for name, setting in SETTINGS.items():
         assert setting.text.endswith((".", "…")), name
-        assert setting.section in ("kafka", "clickhouse", "producer", "worker"), name
+        assert setting.section in SETTING_KEYS, name
