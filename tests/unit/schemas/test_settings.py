@@ -9,6 +9,7 @@ from trailhouse.consumer import WorkerConfig
 from trailhouse.producer import ProducerConfig
 from trailhouse.schemas import KafkaConfig
 from trailhouse.schemas.errors import ConfigError
+from trailhouse.schemas.setting_table import SETTING_KEYS
 from trailhouse.schemas.settings import SETTINGS
 
 
