@@ -85,7 +85,17 @@ def test_a_reader_reads_by_the_documented_grants(as_user: As) -> None:
             assert reader.count_by_type() == {"message_sent": len(EVENTS)}
         with ClickHouse(config) as clickhouse:
             assert count(clickhouse, "quarantine") == 0
-            for table in ("event_log", "event_quarantine", "batch_ledger"):
+            assert count(clickhouse, "events") == count(clickhouse, "events_by_time") == len(EVENTS)
+            assert count(clickhouse, "sessions") == 2
+            for view in ("runs", "token_usage", "tool_calls", "approvals", "usage_by_time"):
+                assert count(clickhouse, view) == 0
+            for table in (
+                "event_log",
+                "event_index",
+                "event_usage",
+                "event_quarantine",
+                "batch_ledger",
+            ):
                 with pytest.raises(StorageRejectedError, match=r"ACCESS_DENIED \(497\)"):
                     count(clickhouse, table)
             with pytest.raises(StorageRejectedError):
@@ -109,6 +119,7 @@ def roles(*names: str) -> pytest.MarkDecorator:
 
 
 WRITTEN = ("event_log", "event_quarantine", "batch_ledger", "event_incidents")
+DERIVED = ("event_index", "event_usage")
 KEPT_FROM_ALL = (
     "ALTER TABLE {table} DELETE WHERE 1",
     "ALTER TABLE {table} UPDATE kafka_topic = 'x' WHERE 1",
@@ -128,7 +139,7 @@ def test_nobody_takes_back_what_is_stored(config_of_role: ClickHouseConfig) -> N
     """Whoever has a role's rights can neither change, delete, drop, empty, merge nor rename what is there."""
     with ClickHouse(config_of_role) as clickhouse:
         for statement in KEPT_FROM_ALL:
-            for table in WRITTEN:
+            for table in (*WRITTEN, *DERIVED):
                 with pytest.raises(StorageRejectedError, match=r"ACCESS_DENIED \(497\)"):
                     clickhouse.command(statement.format(table=table))
         with pytest.raises(StorageRejectedError, match=r"ACCESS_DENIED \(497\)"):
@@ -145,6 +156,15 @@ def test_init_alone_says_which_migrations_there_are(config_of_role: ClickHouseCo
     ):
         clickhouse.command(forged)
     check(config_of_role)
+
+
+@roles("worker", "reader", "auditor")
+def test_what_is_derived_is_written_with_the_log_alone(config_of_role: ClickHouseConfig) -> None:
+    """Nobody but `init`, whose rights the views have, can write a row that an answer would be made from."""
+    with ClickHouse(config_of_role) as clickhouse:
+        for table in DERIVED:
+            with pytest.raises(StorageRejectedError, match=r"ACCESS_DENIED \(497\)"):
+                clickhouse.command(f"INSERT INTO {table} (session_id) VALUES ('s')")
 
 
 @roles("reader", "auditor", "init")
