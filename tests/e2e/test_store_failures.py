@@ -14,12 +14,19 @@ from stored import block_of, count, in_order, some_events
 from trailhouse.schemas import AuditEvent
 from trailhouse.schemas.errors import (
     StorageDataError,
+    StorageLimitError,
     StorageOverloadedError,
     StorageRejectedError,
     StorageUnavailableError,
 )
 from trailhouse.store import ClickHouse, ClickHouseConfig
-from trailhouse.store.errors import DATA_CODES, OVERLOAD_CODES, REFUSAL_CODES, storage_error
+from trailhouse.store.errors import (
+    DATA_CODES,
+    LIMIT_CODES,
+    OVERLOAD_CODES,
+    REFUSAL_CODES,
+    storage_error,
+)
 from trailhouse.store.migrate import migrate
 
 pytestmark = pytest.mark.cluster
@@ -183,6 +190,8 @@ def test_every_code_that_clickhouse_knows_is_decided(store: ClickHouse) -> None:
             if code in REFUSAL_CODES
             else StorageOverloadedError
             if code in OVERLOAD_CODES
+            else StorageLimitError
+            if code in LIMIT_CODES
             else StorageUnavailableError
         )
         assert f"{name} ({code})" in str(error)

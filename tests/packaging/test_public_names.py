@@ -22,8 +22,8 @@ NAMES = {
     "query": """
         AlteredEvent Answer AuditReader ClickHouseConfig Condition ConfigError Conflict DeliveryError FIELDS
         DeliveryRejectedError DeliveryTimeoutError EventQuarantinedError IntegrityError LeftOut Overview
-        Page ProducerClosedError QueryError RecentSession SchemaMismatchError SearchFilter SessionOutline
-        SpoolDamagedError StorageError StorageRejectedError StorageUnavailableError TrailhouseError Words
+        Page ProducerClosedError QueryError ReadBudget ReaderConfig RecentSession SchemaMismatchError SearchFilter
+        SessionOutline SpoolDamagedError StorageError StorageRejectedError StorageUnavailableError TrailhouseError Words
         parse render""",
     "store": """
         BATCH_LEDGER Block ClickHouse ClickHouseConfig ConfigError EVENT_LOG EVENT_QUARANTINE Result
@@ -36,7 +36,7 @@ NAMES = {
         InvalidEventError JournalError KafkaConfig OffsetGapError OffsetsExpiredError
         ProducerClosedError QueryError QueueFullError Run SchemaMismatchError Session Source
         SpoolDamagedError SpoolFullError SpoolUnavailableError StackError StorageDataError
-        StorageError StorageOverloadedError StorageRejectedError StorageUnavailableError
+        StorageError StorageLimitError StorageOverloadedError StorageRejectedError StorageUnavailableError
         TrailhouseError UnreadableBatchError WorkerStoppedError decode event_of""",
     "operate": """
         BrokerError BrokerRejectedError BrokerUnavailableError ConfigError DeliveryError KafkaState

@@ -1,6 +1,8 @@
 """The query module: the audit log of a session, its conflicts, and totals over all."""
 
 from trailhouse.query.answer import Answer, LeftOut, Page
+from trailhouse.query.budget import ReadBudget
+from trailhouse.query.config import ReaderConfig
 from trailhouse.query.grammar import parse, render
 from trailhouse.query.outline import RecentSession, SessionOutline
 from trailhouse.query.overview import Overview
@@ -44,6 +46,8 @@ __all__ = [
     "Page",
     "ProducerClosedError",
     "QueryError",
+    "ReadBudget",
+    "ReaderConfig",
     "RecentSession",
     "SchemaMismatchError",
     "SearchFilter",

@@ -134,6 +134,7 @@ class ClickHouse:
         *,
         bytes_columns: Sequence[str] = (),
         in_database: bool = True,
+        settings: Mapping[str, str] | None = None,
     ) -> Result:
         """Return all rows of a SELECT. Times come back aware in UTC, a UUID as text, FixedString as bytes.
 
@@ -142,16 +143,18 @@ class ClickHouse:
             parameters: Those values; ClickHouse binds them.
             bytes_columns: String columns to return as exact ``bytes`` and not as text.
             in_database: Whether names are looked up in our database; False while there is none.
+            settings: Settings of ClickHouse for this statement, such as its limits.
 
         Raises:
-            StorageUnavailableError: Retriable.
+            StorageUnavailableError: Retriable; a `StorageLimitError` where the statement met a limit of its
+                settings or of the server.
             StorageRejectedError: Permanent.
         """
         with translated(self.config.url):
             answer = self._connected().query(
                 sql,
                 dict(parameters or {}),
-                settings=self._settings(in_database),
+                settings={**self._settings(in_database), **(settings or {})},
                 query_formats={"UUID": "string"},
                 column_formats=dict.fromkeys(bytes_columns, "bytes"),
             )

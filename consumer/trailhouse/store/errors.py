@@ -17,6 +17,7 @@ from clickhouse_connect.driver import exceptions as driver
 from trailhouse.schemas.errors import (
     StorageDataError,
     StorageError,
+    StorageLimitError,
     StorageOverloadedError,
     StorageRejectedError,
     StorageUnavailableError,
@@ -84,6 +85,15 @@ OVERLOAD_CODES = {
     745: "SERVER_OVERLOADED",
 }
 """Refusals of an insert for there being too many of them: fewer and larger ones help. 252 has a second meaning."""
+
+LIMIT_CODES = {
+    158: "TOO_MANY_ROWS",
+    159: "TIMEOUT_EXCEEDED",
+    241: "MEMORY_LIMIT_EXCEEDED",
+    307: "TOO_MANY_BYTES",
+    396: "TOO_MANY_ROWS_OR_BYTES",
+}
+"""A statement that was given up at a limit of its own or of the server: one that asks for less may pass."""
 
 TRANSIENT_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 """HTTP answers without a code of ClickHouse, as a proxy in front of it gives them."""
@@ -202,11 +212,16 @@ def _refusal(code: int, name: str, text: str, url: str) -> StorageError:
             code=code,
             name=name,
         )
-    is_overload = code in OVERLOAD_CODES and not _PARTITIONS_OF_A_BLOCK.search(text)
-    kind = StorageOverloadedError if is_overload else StorageUnavailableError
-    return kind(
+    return _passing_kind(code, text)(
         f"ClickHouse at {url} is not available: {name or 'error'} ({code}); {way_out or 'try again later'}"
     )
+
+
+def _passing_kind(code: int, text: str) -> type[StorageUnavailableError]:
+    if code in LIMIT_CODES:
+        return StorageLimitError
+    is_overload = code in OVERLOAD_CODES and not _PARTITIONS_OF_A_BLOCK.search(text)
+    return StorageOverloadedError if is_overload else StorageUnavailableError
 
 
 def _code_and_name(error: BaseException) -> tuple[int, str]:

@@ -26,7 +26,8 @@
     │  └─ BreakerTrippedError        most of a batch are not events
     ├─ StorageError                  ClickHouse did not do what was asked
     │  ├─ StorageUnavailableError  ↻ ClickHouse is away or overloaded
-    │  │  └─ StorageOverloadedError ↻ … it answers, and refuses for now: too many parts, or too much at once
+    │  │  ├─ StorageOverloadedError ↻ … it answers, and refuses for now: too many parts, or too much at once
+    │  │  └─ StorageLimitError     ↻ … it gave a statement up that took too long, or too many rows, bytes or memory
     │  ├─ SchemaMismatchError        the database is newer than this package, or of another make: install what made it
     │  └─ StorageRejectedError       ClickHouse refuses for good; carries its code and name
     │     └─ StorageDataError        … because of a value that was to be stored
@@ -226,6 +227,10 @@ class StorageUnavailableError(StorageError):
 
 class StorageOverloadedError(StorageUnavailableError):
     """ClickHouse answers, and refuses until it has less to do: too many parts, too many queries. Retriable."""
+
+
+class StorageLimitError(StorageUnavailableError):
+    """ClickHouse gave a statement up that needed more time, rows, bytes or memory than it may have. Retriable."""
 
 
 class SchemaMismatchError(StorageError):

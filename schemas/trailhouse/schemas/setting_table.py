@@ -25,6 +25,7 @@ SETTING_KEYS: Mapping[str, tuple[str, ...]] = {
             group_id batch_rows batch_bytes freshness_seconds max_record_bytes web_host web_port
             drain_seconds max_bad_share max_bad_rows session_timeout_seconds watchdog_seconds on_gap
             account_seconds""",
+        "reader": "budget_seconds cursor_secret",
         "access": "tokens_file",
     }.items()
 }
@@ -36,5 +37,6 @@ SECRET_KEYS = frozenset({
     ("kafka", "sasl_oauthbearer_client_secret"),
     ("kafka", "sasl_password"),
     ("kafka", "ssl_key_password"),
+    ("reader", "cursor_secret"),
 })  # fmt: skip
 """Section and key of each secret: it may be read from a file that a variable of its own names."""

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.pretty import pretty_repr
 
 from trailhouse.producer import ProducerConfig
+from trailhouse.query import ReaderConfig
 from trailhouse.schemas import KafkaConfig
 from trailhouse.schemas.errors import ConfigError
 from trailhouse.schemas.secret_destinations import is_loopback
@@ -21,7 +22,8 @@ from trailhouse.schemas.settings import SETTINGS
 from trailhouse.store import ClickHouseConfig
 
 SECRETS = [declared for declared in SETTINGS.values() if declared.is_secret]
-PARTS = {"kafka": KafkaConfig, "clickhouse": ClickHouseConfig}
+PARTS = {"kafka": KafkaConfig, "clickhouse": ClickHouseConfig, "reader": ReaderConfig}
+LONG = "a" * 32
 SASL: dict[str, Any] = {
     "security_protocol": "sasl_ssl",
     "sasl_mechanism": "PLAIN",
@@ -47,7 +49,8 @@ def test_every_secret_is_known() -> None:
 
 @pytest.mark.parametrize("declared", SECRETS, ids=lambda each: each.variable)
 @pytest.mark.parametrize(
-    ("content", "secret"), [("a b\n", "a b"), ("a\r\n", "a"), ("a\n\n", "a\n")]
+    ("content", "secret"),
+    [(f"{LONG} b\n", f"{LONG} b"), (f"{LONG}\r\n", LONG), (f"{LONG}\n\n", f"{LONG}\n")],
 )
 def test_a_secret_is_read_from_its_file(
     declared: Any, content: str, secret: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -137,8 +140,13 @@ def test_secrets_are_never_shown() -> None:
 def test_errors_do_not_show_a_secret(declared: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A wrong setting beside a secret is told without it."""
     monkeypatch.setenv(declared.variable, "hunter2")
-    wrong = {"kafka": "TRAILHOUSE_KAFKA_TOPIC", "clickhouse": "TRAILHOUSE_CLICKHOUSE_DATABASE"}
-    monkeypatch.setenv(wrong[declared.section], "not a name")
+    wrong = {
+        "kafka": ("TOPIC", "not a name"),
+        "clickhouse": ("DATABASE", "not a name"),
+        "reader": ("BUDGET_SECONDS", "0"),
+    }
+    name, value = wrong[declared.section]
+    monkeypatch.setenv(f"TRAILHOUSE_{declared.section.upper()}_{name}", value)
     with pytest.raises(ConfigError) as caught:
         PARTS[declared.section]()
 

@@ -1,0 +1,81 @@
+"""What a read may cost, and what is left of it: time for the whole read, rows and bytes for each of its statements."""
+
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from trailhouse.schemas.errors import QueryError
+from trailhouse.schemas.settings import LONGEST_WAIT_SECONDS
+
+DEFAULT_SECONDS = 10.0
+LEAST_SECONDS = 0.05
+"""What a statement is given at least: with less, ClickHouse would not even begin."""
+BUDGET_WAY_OUT = "go on with the cursor, ask for less, or give it a larger budget"
+
+
+class ReadBudget(msgspec.Struct, frozen=True, kw_only=True):
+    """What one read may cost; a spent one gives what was found so far, and says so.
+
+    Attributes:
+        seconds: Longest time for the whole read.
+        rows: Most rows that one statement of it may look at; None for any number. A read that would need more is
+            split into statements over shorter times, as far as the seconds reach.
+        bytes: Most bytes, likewise.
+
+    Raises:
+        QueryError: A number is not above 0, or not a number. Permanent.
+    """
+
+    seconds: float = DEFAULT_SECONDS
+    rows: int | None = None
+    bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        _check("seconds", self.seconds, (int, float), LONGEST_WAIT_SECONDS)
+        for name, value in (("rows", self.rows), ("bytes", self.bytes)):
+            if value is not None:
+                _check(name, value, (int,), 2**63 - 1)
+
+
+class Meter:
+    """How much of a budget is left while a read runs.
+
+    Args:
+        budget: What the read may cost.
+        clock: Seconds of a clock that only goes forward.
+    """
+
+    def __init__(self, budget: ReadBudget, clock: Callable[[], float] = time.monotonic) -> None:
+        self.budget = budget
+        self._clock = clock
+        self._deadline = clock() + budget.seconds
+
+    @property
+    def seconds_left(self) -> float:
+        """Seconds until the budget is spent; 0 when it is."""
+        return max(0.0, self._deadline - self._clock())
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether there is no time for another statement."""
+        return self.seconds_left < LEAST_SECONDS
+
+    def settings(self, share: float = 1.0) -> dict[str, str]:
+        """Return the settings of a statement that may take *share* of the time that is left.
+
+        A statement at its limit fails as a whole: ClickHouse's ``break`` would leave out rows in the middle.
+        """
+        seconds = max(self.seconds_left * share, LEAST_SECONDS)
+        limits = {"max_execution_time": f"{seconds:.3f}", "timeout_overflow_mode": "throw"}
+        if self.budget.rows is not None:
+            limits |= {"max_rows_to_read": str(self.budget.rows), "read_overflow_mode": "throw"}
+        if self.budget.bytes is not None:
+            limits |= {"max_bytes_to_read": str(self.budget.bytes), "read_overflow_mode": "throw"}
+        return limits
+
+
+def _check(name: str, value: object, kinds: tuple[type, ...], most: float) -> None:
+    # True is an int to Python; as an amount it is a mistake. NaN is above nothing.
+    if isinstance(value, bool) or not isinstance(value, kinds) or not 0 < value <= most:  # type: ignore[operator]
+        raise QueryError(f"budget.{name}: must be a number above 0, at most {most:g}")
