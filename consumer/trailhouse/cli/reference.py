@@ -12,6 +12,7 @@ PARTS = (
     "trailhouse.schemas.kafka_config",
     "trailhouse.producer.config",
     "trailhouse.consumer.config",
+    "trailhouse.query.config",
     "trailhouse.access.config",
 )
 """Where each part declares its settings."""
