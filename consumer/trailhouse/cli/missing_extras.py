@@ -4,6 +4,7 @@ _EXTRA_OF = {
     "typer": "cli",
     "rich": "cli",
     "structlog": "cli",
+    "sqlglot": "sql",
     "clickhouse_connect": "query",
     "faust": "worker",
     "mode": "worker",

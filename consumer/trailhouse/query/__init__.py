@@ -9,6 +9,7 @@ from trailhouse.query.overview import Overview
 from trailhouse.query.reader import AuditReader, Conflict
 from trailhouse.query.records import AlteredEvent
 from trailhouse.query.search_filter import FIELDS, Condition, SearchFilter, Words
+from trailhouse.query.sql import SqlAnswer
 from trailhouse.schemas.errors import (
     ConfigError,
     DeliveryError,
@@ -53,6 +54,7 @@ __all__ = [
     "SearchFilter",
     "SessionOutline",
     "SpoolDamagedError",
+    "SqlAnswer",
     "StorageError",
     "StorageRejectedError",
     "StorageUnavailableError",

@@ -9,6 +9,7 @@ from typing import Literal, Self, overload
 import msgspec
 
 from trailhouse.query.append_order import Key, keys_in_append_order
+from trailhouse.query.budget import ReadBudget
 from trailhouse.query.filters import (
     SessionFilter,
     fleet_filter,
@@ -24,6 +25,7 @@ from trailhouse.query.outline import (
 )
 from trailhouse.query.overview import Overview, count_by_type, read_overview
 from trailhouse.query.records import AlteredEvent, fetch_events, fetch_session
+from trailhouse.query.sql import SHOWN_ROWS, SqlAnswer, prepared, read_sql
 from trailhouse.query.wait_stored import STORED_TIMEOUT_SECONDS, Receipt, wait_stored
 from trailhouse.schemas import AuditEvent
 from trailhouse.schemas.errors import IntegrityError, QueryError
@@ -242,6 +244,33 @@ class AuditReader:
             StorageError, ConfigError: As for `get_audit_log`.
         """
         return count_by_type(self._ready(), fleet_filter(tenant_id=self.tenant_id))
+
+    def sql(
+        self, statement: str, *, limit: int = SHOWN_ROWS, budget: ReadBudget | None = None
+    ) -> SqlAnswer:
+        """Return what one SELECT on our views finds: events, runs, sessions, token_usage, tool_calls, approvals.
+
+        It is checked before it is sent: tables and functions that are not listed, settings and formats are refused.
+        A reader of one tenant sees the rows of that tenant alone, whatever the statement says.
+
+        Args:
+            statement: ClickHouse's SQL.
+            limit: At most so many rows, up to 10,000; that there are more is said.
+            budget: What it may cost. A statement that would cost more has no rows, and that is said.
+
+        Raises:
+            QueryError: It is refused, or ClickHouse cannot make sense of it; names the place. Permanent.
+            StorageError, ConfigError: As for `get_audit_log`.
+            ImportError: The package sqlglot is missing: it comes with trailhouse[sql].
+        """
+        guarded = prepared(statement, limit, self.tenant_id)
+        return read_sql(
+            self._ready(),
+            guarded,
+            limit,
+            budget or ReadBudget(),
+            is_bound=self.tenant_id is not None,
+        )
 
     def _fetch(self, wanted: SessionFilter) -> list[AuditEvent | AlteredEvent]:
         if wanted.is_hopeless:

@@ -1,0 +1,118 @@
+"""A reader's own SQL against the real ClickHouse engine: what it finds, and what it can never see."""
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from cluster import Cluster
+from stored import event, in_order, store
+from trailhouse.query import AuditReader, QueryError, ReadBudget
+from trailhouse.query.sql import settings_of
+from trailhouse.query.sql_words import VIEWS
+from trailhouse.store import ClickHouse, ClickHouseConfig, StorageError
+from trailhouse.store.migrate import migrate
+
+pytestmark = pytest.mark.cluster
+EVENTS = [
+    event("s", tenant_id=tenant, run_id=f"run-of-{tenant}", data={"n": {"x": number}})
+    for number, tenant in enumerate(("acme", "other", "other"))
+]
+
+
+@pytest.fixture(scope="module")
+def stored(cluster: Cluster) -> ClickHouseConfig:
+    """Return a database with three events of two tenants, each stored twice."""
+    config = cluster.clickhouse_config(f"trailhouse_{uuid.uuid4().hex[:12]}")
+    migrate(config)
+    for _ in range(2):
+        store(config, in_order(EVENTS))
+    return config
+
+
+@pytest.fixture
+def everything(stored: ClickHouseConfig) -> Iterator[AuditReader]:
+    """Return a reader who sees all tenants."""
+    with AuditReader(config=stored) as reader:
+        yield reader
+
+
+@pytest.fixture
+def acme(stored: ClickHouseConfig) -> Iterator[AuditReader]:
+    """Return a reader of one tenant."""
+    with AuditReader("acme", config=stored) as reader:
+        yield reader
+
+
+def test_a_question_is_answered(everything: AuditReader) -> None:
+    """Texts as parameters, paths into data, subqueries and expressions of WITH work as ClickHouse has them."""
+    found = everything.sql(
+        "WITH mine AS (SELECT * FROM events WHERE type IN ('message_sent', 'x')) SELECT tenant_id AS tenant,"
+        " count() AS events, max(JSONExtractInt(data, 'n', 'x')) FROM mine WHERE run_id IN (SELECT run_id FROM events"
+        " WHERE run_id LIKE 'run-of-%') AND occurred_at > now() - INTERVAL 1 DAY GROUP BY tenant ORDER BY tenant"
+    )
+    assert found.columns[:2] == ("tenant", "events")
+    assert found.rows == (("acme", 1, 0), ("other", 2, 2))
+    assert found.complete
+
+
+def test_what_is_left_out_is_said(everything: AuditReader) -> None:
+    """Beyond the limit there are further rows; beyond the budget there are none, and both are named."""
+    found = everything.sql("SELECT event_id FROM events", limit=2)
+    assert (len(found.rows), found.complete, found.left_out[0].what) == (2, False, "further rows")
+    spent = everything.sql("SELECT event_id FROM events", budget=ReadBudget(rows=1))
+    assert (spent.rows, spent.complete, spent.left_out[0].what) == ((), False, "every row")
+    with pytest.raises(QueryError, match="limit: must be at most 10,000"):
+        everything.sql("SELECT event_id FROM events", limit=10_001)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        *(f"SELECT DISTINCT tenant_id FROM {view}" for view in VIEWS),
+        "SELECT DISTINCT tenant_id FROM events WHERE tenant_id = 'other' OR 1",
+        "SELECT DISTINCT tenant_id FROM events AS a CROSS JOIN events AS b",
+        "SELECT DISTINCT b.tenant_id FROM events AS a LEFT JOIN events AS b ON a.session_id = b.session_id",
+        "SELECT tenant_id FROM (SELECT 'acme' AS t, tenant_id FROM events)",
+        "WITH a AS (SELECT tenant_id FROM events) SELECT (SELECT max(tenant_id) FROM a) FROM a",
+        "SELECT max(tenant_id) FROM events WHERE 'other' IN (SELECT tenant_id FROM events) OR 1",
+    ],
+)
+def test_a_reader_of_one_tenant_sees_nothing_of_others(acme: AuditReader, statement: str) -> None:
+    """Whatever the statement says, every row that it reads is the tenant's."""
+    assert {row[0] for row in acme.sql(statement).rows} <= {"acme"}
+
+
+def test_no_failure_tells_of_rows_of_others(acme: AuditReader) -> None:
+    """Rows of others do not make a division or a comparison fail, and no message holds a value."""
+    assert acme.sql(
+        "SELECT 1 / (tenant_id = 'acme') FROM events WHERE 1 % (tenant_id = 'acme') = 0"
+    ).rows
+    with pytest.raises(QueryError, match="ILLEGAL_TYPE_OF_ARGUMENT") as raised:
+        acme.sql("SELECT toDate(run_id) FROM events")
+    assert "run-of" not in str(raised.value)
+
+
+def test_a_mistake_is_named(everything: AuditReader) -> None:
+    """A column that is not there is named; what ClickHouse quotes of rows is not."""
+    with pytest.raises(QueryError, match="there is no column nothing"):
+        everything.sql("SELECT nothing FROM events")
+    with pytest.raises(QueryError, match=r"CANNOT_PARSE\w+ \(\d+\)$"):
+        everything.sql("SELECT toUInt64(run_id) FROM events")
+
+
+def test_a_statement_may_only_read(stored: ClickHouseConfig) -> None:
+    """The settings of a statement forbid to write even to a user who may."""
+    with ClickHouse(stored) as clickhouse, pytest.raises(StorageError, match="may only read"):
+        clickhouse.query("TRUNCATE TABLE event_log", settings=settings_of(1, is_bound=True))
+
+
+def test_rows_that_are_too_large_together_are_said_to_be_left_out(everything: AuditReader) -> None:
+    """An answer beyond the bound of bytes has no rows rather than some, and that is named."""
+    wide = " , ".join(["arrayStringConcat(splitByString('', record), '0123456789')"] * 12)
+    spent = everything.sql(
+        f"SELECT {wide} FROM events AS a CROSS JOIN events AS b CROSS JOIN events AS c CROSS JOIN events AS d"
+        " CROSS JOIN events AS e CROSS JOIN events AS f CROSS JOIN events AS g CROSS JOIN events AS h",
+        limit=10_000,
+    )
+    assert (spent.rows, spent.complete, spent.left_out[0].what) == ((), False, "every row")
