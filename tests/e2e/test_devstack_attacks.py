@@ -1,6 +1,7 @@
 """What hostile SQL and hostile requests reach through the dev stack's ClickHouse: nothing of its owner's."""
 
 import base64
+import contextlib
 import shutil
 import socket
 import threading
@@ -26,6 +27,7 @@ class AttackedStack(NamedTuple):
     data_dir: Path
     callers: list[object]
     port: int
+    pid: int
 
     @property
     def secret_file(self) -> Path:
@@ -37,11 +39,20 @@ class AttackedStack(NamedTuple):
         names = {"OUT": self.home / "out", "IN": self.secret_file, "HOME": self.home}
         for name, path in names.items():
             sql = sql.replace(f"<{name}>", str(path))
-        return self.server.ask(sql.replace("<PORT>", str(self.port)), **values)
+        sql = sql.replace("<PORT>", str(self.port)).replace("<PID>", str(self.pid))
+        return self.server.ask(sql, **values)
 
     def files(self) -> dict[Path, bytes]:
         """Everything in the owner's folder with its content."""
         return {path: path.read_bytes() if path.is_file() else b"" for path in self.home.rglob("*")}
+
+
+@contextlib.contextmanager
+def with_secret_in_environment() -> Generator[None]:
+    """Start what is started here with a secret of the owner's in its environment."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OWNERS_TOKEN", SECRET)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +66,11 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Generator[AttackedStac
     callers: list[object] = []
     with (
         socket.create_server(("127.0.0.1", 0)) as listener,
+        with_secret_in_environment(),
         DevStack(data_dir, parts=("clickhouse",)) as stack,
     ):
+        [pid] = [part.pid for part in stack.status() if part.name == "clickhouse"]
+        assert pid is not None
 
         def accept() -> None:
             while True:
@@ -86,7 +100,7 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Generator[AttackedStac
         server.text("CREATE TABLE d.ep (a UInt64) ENGINE = ExecutablePool('script.sh', 'CSV')")
         upwards = "../" * 12 + str(script)
         server.text(f"CREATE TABLE d.ex (a UInt64) ENGINE = Executable('{upwards}', 'CSV')")
-        yield AttackedStack(server, home, data_dir, callers, listener.getsockname()[1])
+        yield AttackedStack(server, home, data_dir, callers, listener.getsockname()[1], pid)
         listener.shutdown(socket.SHUT_RDWR)
 
 
@@ -112,6 +126,14 @@ SELECT * FROM file('../../../../../../../../../..<IN>', 'LineAsString')
 SELECT file('<IN>')
 SELECT arrayMap(x -> file(x), ['<IN>'])
 SELECT file('/proc/self/environ')
+SELECT file('/proc/<PID>/environ')
+SELECT file('/proc/<PID>/task/<PID>/environ')
+INSERT INTO d.t FROM INFILE '/proc/<PID>/task/<PID>/environ' FORMAT LineAsString
+SELECT * FROM file('/proc/<PID>/task/<PID>/environ', 'LineAsString')
+SELECT file('/proc/<PID>/task/<PID>/mem')
+INSERT INTO d.t (b) FROM INFILE '/proc/<PID>/task/<PID>/mem' FORMAT LineAsString
+SELECT file('/proc/<PID>/task/<PID>/root<IN>')
+SELECT file('/proc/<PID>/task/<PID>/cwd/pyproject.toml')
 SELECT file('/etc/passwd')
 SELECT * FROM '<IN>'
 SELECT * FROM `<IN>`
@@ -184,6 +206,9 @@ SYSTEM DROP DNS CACHE
 SELECT addressToLine(1)
 """
 MAY_ANSWER = (
+    "FROM INFILE '/proc/<PID>/task/<PID>/mem'",  # no row: memory has none at its beginning
+    "file('/proc/<PID>/task/<PID>/environ', 'Line",  # zeros: what the process was started with is erased
+    "SELECT file('/proc/<PID>/task/<PID>/",  # nothing: by its size, which it goes by, such a file is empty
     "SETTINGS format_schema",  # the format of this answer has no schema
     "FROM INFILE '<HOME>/*.csv'",  # it finds no file, and stores no row
     "filesystem(",  # name, size and times of a path, as `ls -d` gives them; no content and no list

@@ -30,6 +30,7 @@ from trailhouse.devstack.http.request import check_source, check_user, digest, r
 from trailhouse.devstack.http.response import Answer
 from trailhouse.devstack.http.statement_job import HttpJob
 from trailhouse.devstack.landlock import confine
+from trailhouse.devstack.start_environment import erase_start_environment
 from trailhouse.schemas.errors import StackError, TrailhouseError
 
 logger = logging.getLogger(__name__)
@@ -204,13 +205,17 @@ def hold_folder(data_dir: Path) -> int:
 
 
 def start_engine(data_dir: Path, memory_bytes: int, config_file: Path) -> Engine:
-    """Confine this process to its own part of *data_dir*, then start the engine there."""
+    """Confine this process to its own part of *data_dir*, then start the engine there.
+
+    A thread's folder in ``/proc``, which the engine may read, shows what the process was started with: that is erased.
+    """
     store, temporary = data_dir / "store", data_dir / "tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     for folder in (store, temporary):
         folder.mkdir(mode=0o700, exist_ok=True)
     # The variable is for the engine, which makes a folder of its own there as soon as it is imported.
     os.environ["TMPDIR"] = tempfile.tempdir = str(temporary)
+    erase_start_environment()
     if not confine([store, temporary], [config_file.parent]):
         logger.warning("this system has no Landlock: SQL reaches the files of this process's owner")
     return Engine(store, memory_bytes, config_file)

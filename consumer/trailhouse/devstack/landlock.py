@@ -38,6 +38,9 @@ _SYSTEM_FILES = (
     # Where the kernel's own library is. Without this file the engine takes whatever lies after the
     # environment in memory for its content, and once in a while that is a signal 11 at each start.
     "/proc/self/auxv",
+    # What a thread used, by which the engine counts a statement's CPU. It looks there as each thread joins a statement,
+    # and throws and catches an exception where it may not: twenty for an insert, a quarter of what the insert costs.
+    "/proc/self/task",
     "/proc/self/maps",  # where the main thread's stack ends; glibc looks there
     "/proc/stat",
     "/proc/sys/vm/overcommit_memory",
@@ -84,6 +87,8 @@ def confine(writable: Iterable[Path], readable: Iterable[Path] = ()) -> bool:
             _allow(ruleset, path, _CHANGE & handled)
         for path in {*readable, *_python(), *map(Path, _SYSTEM_FILES)}:
             _allow(ruleset, path, _READ)
+        # For good: a rule is of the folder that was found, and the kernel makes another once nobody holds it.
+        os.open("/proc/self/task", os.O_PATH | os.O_CLOEXEC)
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
             raise OSError(ctypes.get_errno(), "prctl(PR_SET_NO_NEW_PRIVS)")
