@@ -175,3 +175,19 @@ def test_log_keeps_one_line_a_record(settings: dict[str, str], database: ClickHo
     assert json.loads(second) == json.loads(event.record)
     assert result.stderr.startswith(b"records with line breaks")
     assert result.stderr.endswith(b"blanks: 1\n")
+
+
+def test_what_is_asked_is_shown(settings: dict[str, str], database: ClickHouseConfig) -> None:
+    """`--show-sql` shows statements with places for values, the values apart, and none of it in the result."""
+    event = AuditEvent(type="a", session_id="s'; DROP", data={"n": 1})
+    store(database, in_order([event]))
+    plain, shown = (
+        run_here("log", event.session_id, "--format", "jsonl", *option, settings=settings)
+        for option in ((), ("--show-sql",))
+    )
+    assert (plain.stdout, plain.stderr) == (shown.stdout, b"")
+    lines = shown.stderr.decode().splitlines()
+    assert any("{session_id:String}" in line for line in lines)
+    assert '-- session_id = "s\'; DROP"' in lines
+    assert not any("DROP" in line for line in lines if not line.startswith("--"))
+    assert run_here("log", event.session_id, settings=settings).stderr == b""

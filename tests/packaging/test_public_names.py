@@ -23,7 +23,8 @@ NAMES = {
         AlteredEvent Answer AuditReader ClickHouseConfig Condition ConfigError Conflict DeliveryError FIELDS
         DeliveryRejectedError DeliveryTimeoutError EventQuarantinedError IntegrityError LeftOut Overview
         Page ProducerClosedError QueryError ReadBudget ReaderConfig RecentSession SchemaMismatchError SearchFilter
-        SessionOutline SpoolDamagedError StorageError StorageRejectedError StorageUnavailableError TrailhouseError Words
+        SessionOutline SpoolDamagedError SqlAnswer StorageError StorageRejectedError StorageUnavailableError
+        TrailhouseError Words
         parse render""",
     "store": """
         BATCH_LEDGER Block ClickHouse ClickHouseConfig ConfigError EVENT_LOG EVENT_QUARANTINE Result

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trailhouse.cli.output.console import say, say_json, tell, tell_step
+from trailhouse.cli.output.console import say, tell, tell_step
 from trailhouse.cli.output.formats import Format, FormatOption
 from trailhouse.cli.output.printable import counted
+from trailhouse.cli.output.written import written
 from trailhouse.cli.times_and_offsets import EXAMPLES as TIMES
 from trailhouse.cli.times_and_offsets import since as since_of
 
@@ -64,8 +65,8 @@ def account(
             scope=Scope(since=since, session_id=session),
             report=tell_step,
         )
-    show = say_json if format is Format.JSON else _print
-    show(found)
+    if not written(format, found):
+        _print(found)
     is_unknown = session is not None and not (found.emitted or found.unnumbered)
     if is_unknown:
         tell(f"no events of session {session!r}; `trailhouse sessions` lists the last ones")

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from trailhouse.cli.output.console import say, say_json, tell
+from trailhouse.cli.output.console import say, tell
 from trailhouse.cli.output.formats import Format, FormatOption
+from trailhouse.cli.output.written import written
 
 if TYPE_CHECKING:
     from trailhouse.devstack import DevStack, PartName
@@ -128,8 +129,7 @@ def dev(
 def status(data_dir: StackDir = None, format: FormatOption = Format.TABLE) -> None:
     """Show the parts of the running stack."""
     answer = _ask(data_dir, "status")
-    if format is Format.JSON:
-        say_json(answer)
+    if written(format, answer):
         return
     say(f"stack on {answer['data_dir']}, pid {answer['pid']}")
     settings = shlex.quote(answer["settings_file"])

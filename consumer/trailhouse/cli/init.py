@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
-from trailhouse.cli.output.console import say, say_json
+from trailhouse.cli.output.console import say
 from trailhouse.cli.output.formats import Format, FormatOption
+from trailhouse.cli.output.written import written
 
 EXAMPLES = ("trailhouse init --dry-run", "trailhouse init")
 
@@ -23,8 +24,7 @@ def init(
 
     kafka, clickhouse = KafkaConfig(), ClickHouseConfig()
     steps = plan_init(kafka, clickhouse) if dry_run else apply_init(kafka, clickhouse)
-    if format is Format.JSON:
-        say_json(steps)
+    if written(format, steps):
         return
     words = {
         "create": "would create" if dry_run else "created",

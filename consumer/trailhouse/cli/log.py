@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trailhouse.cli.output.console import say, tell, write_records
-from trailhouse.cli.output.formats import EventFormat, one_line
+from trailhouse.cli.output.formats import Format, FormatOption, one_line
 from trailhouse.cli.output.printable import counted
+from trailhouse.cli.output.statements import ShowSqlOption
 from trailhouse.cli.times_and_offsets import SINCE_HELP, UNTIL_HELP
 from trailhouse.cli.times_and_offsets import since as since_of
 from trailhouse.cli.times_and_offsets import until as until_of
@@ -44,12 +45,8 @@ def log(
         int | None, typer.Option(min=1, help="At most this many events, from the start.")
     ] = None,
     tenant: Annotated[str | None, typer.Option(help="Only events of this tenant.")] = None,
-    format: Annotated[
-        EventFormat,
-        typer.Option(
-            help="A table; one JSON array; the exact records, one a line; or CSV for a spreadsheet."
-        ),
-    ] = EventFormat.TABLE,
+    format: FormatOption = Format.TABLE,
+    show_sql: ShowSqlOption = False,
 ) -> None:
     """Print a session's audit log, in the order it was appended.
 
@@ -90,19 +87,19 @@ def _found(
         return found
 
 
-def _write(found: Sequence["AuditEvent | AlteredEvent"], format: EventFormat) -> None:
+def _write(found: Sequence["AuditEvent | AlteredEvent"], format: Format) -> None:
     """Write what was found, and name what was altered; exits with 1 if anything was."""
     from trailhouse.query import AlteredEvent
 
     events = [each for each in found if not isinstance(each, AlteredEvent)]
     match format:
-        case EventFormat.TABLE:
+        case Format.TABLE:
             _print_table(found)
-        case EventFormat.JSON:
+        case Format.JSON:
             write_records(b"[" + b",\n".join(event.record for event in events) + b"]\n")
-        case EventFormat.JSONL:
+        case Format.JSONL:
             _write_lines(events)
-        case EventFormat.CSV:
+        case Format.CSV:
             from trailhouse.cli.output.csv_rows import csv_lines
 
             for line in csv_lines(events):

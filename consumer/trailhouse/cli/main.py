@@ -1,11 +1,12 @@
 """The entry point: runs a command, turns what goes wrong into one line and an exit code.
 
-Exit codes: 0, 1 for a failure, 2 for wrong use, 130 after Ctrl-C. A reader of our output that leaves,
+Exit codes: 0, 1 for a failure or nothing found, 2 for wrong use, 130 after Ctrl-C. A reader of our output that leaves,
 such as `head`, is not a failure. This module imports nothing but
 the standard library and the error tree, since the script also exists where the extra `cli` is not
 installed.
 """
 
+import contextvars
 import io
 import logging
 import os
@@ -16,9 +17,10 @@ from collections.abc import Sequence
 from trailhouse.cli.missing_extras import way_out
 from trailhouse.cli.output.console import discard_output, tell
 from trailhouse.cli.usage_errors import in_our_words
-from trailhouse.schemas.errors import TrailhouseError
+from trailhouse.schemas.errors import QueryError, TrailhouseError
 
 FAILURE = 1
+WRONG_USE = 2
 INTERRUPTED = 130
 
 
@@ -28,7 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     is_verbose, rest = split_verbose(given)
     _prepare_streams()
     try:
-        return _flushed(_run(rest))
+        # In a context of its own: what a command switches on, such as --show-sql, ends with it.
+        return _flushed(contextvars.copy_context().run(_run, rest))
+    except QueryError as error:
+        return _fail(str(error), is_verbose, WRONG_USE)
     except TrailhouseError as error:
         return _fail(str(error), is_verbose)
     except ImportError as error:
@@ -86,14 +91,14 @@ def _run(arguments: list[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _fail(message: str, is_verbose: bool) -> int:
+def _fail(message: str, is_verbose: bool, code: int = FAILURE) -> int:
     _write_or_discard()
     if is_verbose:
         for line in traceback.format_exc().splitlines():
             tell(line)
     # One line, however many the message had: scripts and logs go by lines.
     tell(f"error: {' '.join(message.split())}")
-    return FAILURE
+    return code
 
 
 def _unexpected(error: Exception) -> str:

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trailhouse.cli.output.console import say, say_json, tell
+from trailhouse.cli.output.console import say, tell
 from trailhouse.cli.output.formats import Format, FormatOption
 from trailhouse.cli.output.printable import counted
+from trailhouse.cli.output.written import written
 from trailhouse.cli.times_and_offsets import EXAMPLES as TIMES
 from trailhouse.cli.times_and_offsets import place as place_of
 from trailhouse.cli.times_and_offsets import since as since_of
@@ -77,9 +78,7 @@ def list_records(
         # The bytes of no more than a few records are in memory at a time.
         rows = [_summary(record) for record in records.fetch(places)]
         is_empty = not rows and not records.find(limit=1)
-    if format is Format.JSON:
-        say_json(rows)
-    elif rows:
+    if not written(format, rows) and rows:
         from trailhouse.cli.output.console import results
         from trailhouse.cli.output.table import print_table
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trailhouse.cli.output.console import say, say_json, tell_step
+from trailhouse.cli.output.console import say, tell_step
 from trailhouse.cli.output.formats import Format, FormatOption
 from trailhouse.cli.output.printable import counted
+from trailhouse.cli.output.written import written
 from trailhouse.cli.times_and_offsets import EXAMPLES as TIMES
 from trailhouse.cli.times_and_offsets import since as since_of
 
@@ -65,9 +66,7 @@ def reconcile(
         _check_hashes(format)
         return
     found = _compared(since, partition or (), is_deep=deep)
-    if format is Format.JSON:
-        say_json(found)
-    else:
+    if not written(format, found):
         _print(found)
     if not found.is_sound:
         raise typer.Exit(1)
@@ -108,9 +107,7 @@ def _check_hashes(format: Format) -> None:
     with ClickHouse(msgspec.structs.replace(config, timeout_seconds=patient)) as storage:
         check_with(storage)
         found = check_hashes(storage, tell_step)
-    if format is Format.JSON:
-        say_json(found)
-    else:
+    if not written(format, found):
         _print_false(found.named, found.contradictions)
         say(f"{counted(found.rows, 'row')} hashed, {counted(found.contradictions, 'false row')}")
     if found.contradictions:

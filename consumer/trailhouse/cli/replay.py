@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trailhouse.cli.output.console import say, say_json
+from trailhouse.cli.output.console import say
 from trailhouse.cli.output.formats import Format, FormatOption
 from trailhouse.cli.output.printable import counted
+from trailhouse.cli.output.written import written
 from trailhouse.cli.times_and_offsets import EXAMPLES as TIMES
 from trailhouse.cli.times_and_offsets import first_bound, last_bound
 
@@ -78,8 +79,7 @@ def _replayed(begin: Any, end: Any, partition: int | None) -> "Replayed":
 
 
 def _print(done: "Replayed", format: Format) -> None:
-    if format is Format.JSON:
-        say_json(done)
+    if written(format, done):
         return
     say(
         f"{counted(done.records, 'record')} replayed: {counted(done.events, 'event')} ({done.new_events} were not"

@@ -5,8 +5,10 @@ from typing import Annotated
 
 import typer
 
-from trailhouse.cli.output.console import say_json, tell
+from trailhouse.cli.output.console import tell
 from trailhouse.cli.output.formats import Format, FormatOption
+from trailhouse.cli.output.statements import ShowSqlOption
+from trailhouse.cli.output.written import written
 from trailhouse.cli.times_and_offsets import SINCE_HELP
 from trailhouse.cli.times_and_offsets import since as since_of
 
@@ -21,6 +23,7 @@ def sessions(
     limit: Annotated[int, typer.Option(min=1, help="At most this many sessions.")] = 20,
     tenant: Annotated[str | None, typer.Option(help="Only events of this tenant.")] = None,
     format: FormatOption = Format.TABLE,
+    show_sql: ShowSqlOption = False,
 ) -> None:
     """List the sessions that events were appended to last, the latest first.
 
@@ -30,9 +33,7 @@ def sessions(
 
     with AuditReader(tenant) as reader:
         found = reader.recent_sessions(since=since, limit=limit)
-    if format is Format.JSON:
-        say_json(found)
-    elif found:
+    if not written(format, found) and found:
         from trailhouse.cli.output.console import results
         from trailhouse.cli.output.table import print_table
         from trailhouse.schemas.json_form import rfc3339

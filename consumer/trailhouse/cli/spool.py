@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trailhouse.cli.output.console import say, say_json, tell, tell_step, write_records
+from trailhouse.cli.output.console import say, tell, tell_step, write_records
 from trailhouse.cli.output.formats import Format, FormatOption
+from trailhouse.cli.output.written import written
 
 if TYPE_CHECKING:
     from trailhouse.producer.spool.status import SpoolsStatus
@@ -37,9 +38,7 @@ def status(spool_dir: SpoolDir = None, format: FormatOption = Format.TABLE) -> N
     from trailhouse.producer.spool.status import spools_status
 
     found = spools_status(_root(spool_dir))
-    if format is Format.JSON:
-        say_json(found)
-    else:
+    if not written(format, found):
         _print(found)
 
 
@@ -115,9 +114,9 @@ def drain(
     found = send(config, timeout_seconds=timeout_seconds, any_destination=any_destination)
     left = [each for each in spools_status(root_of(config)).spools if each.state == "orphan"]
     waiting = sum(each.events for each in left)
-    if format is Format.JSON:
-        counts = {"acknowledged": found.acknowledged_total, "refused": found.refused_total}
-        say_json(counts | {"left_events": waiting, "left_spools": [each.spool for each in left]})
+    counts = {"acknowledged": found.acknowledged_total, "refused": found.refused_total}
+    left_over = {"left_events": waiting, "left_spools": [each.spool for each in left]}
+    if written(format, counts | left_over):
         raise typer.Exit(1 if found.refused_total or left else 0)
     refused = f", {found.refused_total} refused and set aside" if found.refused_total else ""
     say(f"{counted(found.acknowledged_total, 'event')} acknowledged{refused}")

@@ -4,9 +4,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from trailhouse.cli.output.console import say, say_json
+from trailhouse.cli.output.console import say
 from trailhouse.cli.output.formats import Format, FormatOption
 from trailhouse.cli.output.printable import counted
+from trailhouse.cli.output.statements import ShowSqlOption
+from trailhouse.cli.output.written import written
 
 if TYPE_CHECKING:
     from trailhouse.operate import KafkaState, PipelineStatus, StoreState
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 EXAMPLES = ("trailhouse status", "trailhouse status --format json")
 
 
-def status(format: FormatOption = Format.TABLE) -> None:
+def status(format: FormatOption = Format.TABLE, show_sql: ShowSqlOption = False) -> None:
     """Print lag, members, open transactions, stored and quarantined counts, incidents, and versions.
 
     The exit code is 1 when Kafka or ClickHouse does not answer; the other is told all the same.
@@ -25,9 +27,7 @@ def status(format: FormatOption = Format.TABLE) -> None:
     from trailhouse.store.config import ClickHouseConfig
 
     found = pipeline_status(KafkaConfig(), ClickHouseConfig(), WorkerConfig())
-    if format is Format.JSON:
-        say_json(found)
-    else:
+    if not written(format, found):
         for line in status_lines(found):
             say(line)
     # For scripts: that a part is away must not look like a pipeline at rest.

@@ -2,55 +2,48 @@
 
 import datetime as dt
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
     from trailhouse.operate.replay.plan import Bound, OffsetRef
 
-EXAMPLES = "2h, yesterday, 2026-11-28, 2026-11-28 14:00 or RFC 3339"
-"""What a time may look like, for the help of an option."""
+EXAMPLES = "2h, yesterday, 2026-11-28 or RFC 3339 such as 2026-11-28T14:00:00Z"
+"""What a time may look like, for the help of an option: `ALLOWED` of the module that reads them, imported late."""
 
-SINCE_HELP = f"Not before this time: {EXAMPLES}; UTC unless it names a zone."
+SINCE_HELP = f"Not before this time: {EXAMPLES}; a day is UTC's."
 UNTIL_HELP = f"Not after this time: {EXAMPLES}; a day means its end."
 
-_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
-_DAYS_AGO = {"today": 0, "yesterday": 1}
-_LAST_INSTANT = dt.time(23, 59, 59, 999_999, tzinfo=dt.UTC)
-_is_while = re.compile(r"([0-9]{1,9})([smhdw])").fullmatch
-_is_day = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}").fullmatch
 _is_place = re.compile(r"([0-9]{1,5}):([0-9]{1,18})").fullmatch
 
 
 def since(text: str) -> dt.datetime:
-    """Return the time that *text* names; a day means its start, and no zone means UTC."""
-    return _moment(text, dt.time.min.replace(tzinfo=dt.UTC))
+    """Return the time that *text* names; a day means its start in UTC."""
+    return _moment(text, is_end=False)
 
 
 def until(text: str) -> dt.datetime:
-    """Return the time that *text* names; a day means its last microsecond, and no zone means UTC."""
-    return _moment(text, _LAST_INSTANT)
+    """Return the time that *text* names; a day means its last microsecond in UTC."""
+    return _moment(text, is_end=True)
 
 
-def _moment(text: str, of_day: dt.time) -> dt.datetime:
-    word = text.strip().lower()
-    now = dt.datetime.now(dt.UTC)
-    if word == "now":
-        return now
+SinceOption = Annotated[
+    dt.datetime | None, typer.Option("--since", parser=since, metavar="TIME", help=SINCE_HELP)
+]
+UntilOption = Annotated[
+    dt.datetime | None, typer.Option("--until", parser=until, metavar="TIME", help=UNTIL_HELP)
+]
+
+
+def _moment(text: str, *, is_end: bool) -> dt.datetime:
+    from trailhouse.schemas.errors import QueryError
+    from trailhouse.schemas.time_text import first_moment, last_moment
+
     try:
-        if word in _DAYS_AGO:
-            return dt.datetime.combine(now.date() - dt.timedelta(_DAYS_AGO[word]), of_day)
-        if found := _is_while(word):
-            return now - dt.timedelta(seconds=int(found[1]) * _SECONDS[found[2]])
-        if _is_day(word):
-            return dt.datetime.combine(dt.date.fromisoformat(word), of_day)
-        moment = dt.datetime.fromisoformat(text.strip())
-    except OverflowError:
-        raise typer.BadParameter(f"{text!r} is before the year 1") from None
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a time such as {EXAMPLES}") from None
-    return moment if moment.utcoffset() is not None else moment.replace(tzinfo=dt.UTC)
+        return (last_moment if is_end else first_moment)(text, dt.datetime.now(dt.UTC))
+    except QueryError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def place(text: str) -> "OffsetRef":

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trailhouse.cli.output.console import say, say_json, tell
+from trailhouse.cli.output.console import say, tell
 from trailhouse.cli.output.formats import Format, FormatOption
+from trailhouse.cli.output.written import written
 
 if TYPE_CHECKING:
     from trailhouse.access import Token
@@ -85,9 +86,7 @@ def list_tokens(format: FormatOption = Format.TABLE) -> None:
     from trailhouse.access.tokens import default_store
 
     found = default_store().tokens()
-    if format is Format.JSON:
-        say_json([_shown(each) for each in found])
-    elif found:
+    if not written(format, [_shown(each) for each in found]) and found:
         from trailhouse.cli.output.console import results
         from trailhouse.cli.output.table import print_table
 

@@ -3,8 +3,9 @@
 import platform
 from importlib import metadata
 
-from trailhouse.cli.output.console import say, say_json
+from trailhouse.cli.output.console import say
 from trailhouse.cli.output.formats import Format, FormatOption
+from trailhouse.cli.output.written import written
 
 EXAMPLES = ("trailhouse version",)
 _PACKAGES = ("msgspec", "confluent-kafka", "clickhouse-connect", "faust-streaming", "chdb")
@@ -13,8 +14,7 @@ _PACKAGES = ("msgspec", "confluent-kafka", "clickhouse-connect", "faust-streamin
 def version(format: FormatOption = Format.TABLE) -> None:
     """Print the versions of Trailhouse and of what it runs on."""
     found = versions()
-    if format is Format.JSON:
-        say_json(found)
+    if written(format, found):
         return
     for name, number in found.items():
         say(f"{name} {number}")

@@ -22,6 +22,7 @@ from trailhouse.store.config import ClickHouseConfig
 from trailhouse.store.errors import translated
 from trailhouse.store.http_pool import HttpPool
 from trailhouse.store.native_format import encode
+from trailhouse.store.watched_statements import show_statement
 
 # It warns of each failure that it also raises, and we raise on: without this, Python would print
 # those warnings in programs that configure no logging. Where logging is configured they still show.
@@ -150,6 +151,7 @@ class ClickHouse:
                 settings or of the server.
             StorageRejectedError: Permanent.
         """
+        show_statement(sql, parameters)
         with translated(self.config.url):
             answer = self._connected().query(
                 sql,

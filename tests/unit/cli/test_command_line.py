@@ -25,12 +25,13 @@ from trailhouse.schemas.settings import PROCESS_VARIABLES, setting_variables
 COMMANDS = dict(commands())
 EXPECTED = {
     *("init", "emit", "worker", "log", "skip", "status", "dev", "demo", "version", "spool"),
-    *("replay", "reconcile", "account", "quarantine", "sessions"),
+    *("replay", "reconcile", "account", "quarantine", "sessions", "token"),
 }
 BELOW = {
     *("dev status", "dev stop", "dev start"),
     *("spool status", "spool drain", "spool inspect", "spool discard"),
     *("quarantine list", "quarantine show", "quarantine requeue"),
+    *("token create", "token list", "token revoke"),
 }
 
 
@@ -130,6 +131,7 @@ def test_every_command_that_reports_takes_a_format() -> None:
             "spool inspect",
         ),
         *("quarantine", "quarantine show", "quarantine requeue", "skip"),
+        *("token", "token create", "token revoke"),
     }
     assert not any(has_option(command, "--json") for command in COMMANDS.values())
 

@@ -79,5 +79,5 @@ def test_list_shows_all_and_no_secret(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_a_token_that_nobody_made_cannot_be_revoked(capsys: pytest.CaptureFixture[str]) -> None:
     """A mistyped name is an error: whoever revokes must not believe that it is done."""
-    assert main(["token", "revoke", "nobody"]) == 1
+    assert main(["token", "revoke", "nobody"]) == 2
     assert "trailhouse token list" in capsys.readouterr().err

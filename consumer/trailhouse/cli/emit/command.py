@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, cast
 
 import typer
 
-from trailhouse.cli.output.console import say, say_json, tell
+from trailhouse.cli.output.console import say, tell
 from trailhouse.cli.output.formats import Format, FormatOption
 from trailhouse.cli.output.printable import counted
+from trailhouse.cli.output.written import written
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -86,9 +87,7 @@ def emit(
     began = time.perf_counter()
     with _opened(file) as stream:
         outcome = _emit_all(stream, file, config, timeout_seconds, is_anew=again)
-    if format is Format.JSON:
-        say_json(outcome)
-    else:
+    if not written(format, outcome):
         _print(outcome, time.perf_counter() - began)
     # All others were sent; the exit code says that not every line became an event.
     if outcome.refused_lines:

@@ -18,19 +18,22 @@ _BEGINS_FORMULA = ("=", "+", "-", "@")
 
 def csv_lines(events: Iterable[AuditEvent]) -> Iterator[str]:
     """Yield the header and a line an event; the exact record is what the other formats are for."""
-    yield _line(COLUMNS)
+    yield csv_line(COLUMNS)
     for event in events:
         actor = event.actor
-        yield _line((
+        yield csv_line((
             event.event_id, rfc3339(event.occurred_at), event.type, event.session_id, event.run_id or "",
             event.agent_id or "", event.tenant_id or "", actor.type if actor else "", actor.id if actor else "",
             json.dumps(event.data),
         ))  # fmt: skip
 
 
-def _line(cells: Iterable[str]) -> str:
+def csv_line(cells: Iterable[str | float]) -> str:
+    """Return one line of CSV whose cells no spreadsheet runs."""
     written = io.StringIO()
-    csv.writer(written, lineterminator="").writerow([_harmless(cell) for cell in cells])
+    csv.writer(written, lineterminator="").writerow(
+        [_harmless(cell) if isinstance(cell, str) else cell for cell in cells]
+    )
     return written.getvalue()
 
 

@@ -7,14 +7,7 @@ import typer
 
 
 class Format(StrEnum):
-    """For one result."""
-
-    TABLE = "table"
-    JSON = "json"
-
-
-class EventFormat(StrEnum):
-    """For events, of which there may be many."""
+    """For people, or for programs."""
 
     TABLE = "table"
     JSON = "json"
@@ -22,7 +15,12 @@ class EventFormat(StrEnum):
     CSV = "csv"
 
 
-FormatOption = Annotated[Format, typer.Option("--format", help="Lines for people, or JSON.")]
+FormatOption = Annotated[
+    Format,
+    typer.Option(
+        "--format", help="A table for people; JSON; JSON, one line each; or CSV for a spreadsheet."
+    ),
+]
 
 
 def one_line(record: bytes) -> bytes:
