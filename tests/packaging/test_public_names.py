@@ -21,11 +21,11 @@ NAMES = {
         UnreadableBatchError WorkerConfig WorkerStoppedError run_worker""",
     "query": """
         AlteredEvent Answer AuditReader ClickHouseConfig Condition ConfigError Conflict DeliveryError FIELDS
-        DeliveryRejectedError DeliveryTimeoutError EventQuarantinedError IntegrityError LeftOut Overview
+        Followed Follower DeliveryRejectedError DeliveryTimeoutError EventQuarantinedError IntegrityError
+        LeftOut Overview
         Page ProducerClosedError QueryError ReadBudget ReaderConfig RecentSession SchemaMismatchError SearchFilter
-        SessionOutline SpoolDamagedError SqlAnswer StorageError StorageRejectedError StorageUnavailableError
-        TrailhouseError Words
-        parse render""",
+        SessionOutline SlowFollowerError SpoolDamagedError SqlAnswer StorageError StorageRejectedError
+        StorageUnavailableError TrailhouseError Words parse render""",
     "store": """
         BATCH_LEDGER Block ClickHouse ClickHouseConfig ConfigError EVENT_LOG EVENT_QUARANTINE Result
         SchemaMismatchError StorageDataError StorageError StorageRejectedError
@@ -35,7 +35,7 @@ NAMES = {
         ComparisonError ConfigError DeliveryError DeliveryRejectedError DeliveryTimeoutError
         EventError EventQuarantinedError EventTooLargeError EventType IntegrityError
         InvalidEventError JournalError KafkaConfig OffsetGapError OffsetsExpiredError
-        ProducerClosedError QueryError QueueFullError Run SchemaMismatchError Session Source
+        ProducerClosedError QueryError QueueFullError Run SchemaMismatchError Session SlowFollowerError Source
         SpoolDamagedError SpoolFullError SpoolUnavailableError StackError StorageDataError
         StorageError StorageLimitError StorageOverloadedError StorageRejectedError StorageUnavailableError
         TrailhouseError UnreadableBatchError WorkerStoppedError decode event_of""",

@@ -3,6 +3,7 @@
 from trailhouse.query.answer import Answer, LeftOut, Page
 from trailhouse.query.budget import ReadBudget
 from trailhouse.query.config import ReaderConfig
+from trailhouse.query.follow.follower import Followed, Follower
 from trailhouse.query.grammar import parse, render
 from trailhouse.query.outline import RecentSession, SessionOutline
 from trailhouse.query.overview import Overview
@@ -20,6 +21,7 @@ from trailhouse.schemas.errors import (
     ProducerClosedError,
     QueryError,
     SchemaMismatchError,
+    SlowFollowerError,
     SpoolDamagedError,
     StorageError,
     StorageRejectedError,
@@ -41,6 +43,8 @@ __all__ = [
     "DeliveryRejectedError",
     "DeliveryTimeoutError",
     "EventQuarantinedError",
+    "Followed",
+    "Follower",
     "IntegrityError",
     "LeftOut",
     "Overview",
@@ -53,6 +57,7 @@ __all__ = [
     "SchemaMismatchError",
     "SearchFilter",
     "SessionOutline",
+    "SlowFollowerError",
     "SpoolDamagedError",
     "SqlAnswer",
     "StorageError",

@@ -10,12 +10,15 @@ import msgspec
 
 from trailhouse.query.append_order import Key, keys_in_append_order
 from trailhouse.query.budget import ReadBudget
+from trailhouse.query.config import ReaderConfig
 from trailhouse.query.filters import (
     SessionFilter,
     fleet_filter,
     session_filter,
     tenant,
 )
+from trailhouse.query.follow.follower import Follower
+from trailhouse.query.grammar import as_filter
 from trailhouse.query.outline import (
     EMPTY,
     RecentSession,
@@ -25,6 +28,7 @@ from trailhouse.query.outline import (
 )
 from trailhouse.query.overview import Overview, count_by_type, read_overview
 from trailhouse.query.records import AlteredEvent, fetch_events, fetch_session
+from trailhouse.query.search_filter import SearchFilter
 from trailhouse.query.sql import SHOWN_ROWS, SqlAnswer, prepared, read_sql
 from trailhouse.query.wait_stored import STORED_TIMEOUT_SECONDS, Receipt, wait_stored
 from trailhouse.schemas import AuditEvent
@@ -270,6 +274,45 @@ class AuditReader:
             limit,
             budget or ReadBudget(),
             is_bound=self.tenant_id is not None,
+        )
+
+    # --- events as they come ---
+
+    def follow(
+        self,
+        filter: SearchFilter | str | None = None,
+        *,
+        token: str | None = None,
+        from_start: bool = False,
+        principal: str = "",
+    ) -> Follower:
+        """Return what gives events as they are stored, each once, in append order within a session.
+
+        All followers of a process share one poll of ClickHouse. What this returns is a context manager: close it.
+
+        Args:
+            filter: Which events, as a filter or its text; None for all.
+            token: Where to go on: that of a `Follower` with the same filter, of the same reader and principal.
+            from_start: Begin with the first event there is, and not with the next one; a token goes before it.
+            principal: On whose behalf, for the token.
+
+        Raises:
+            QueryError: The filter is not understood, asks for words in `data`, or the token is not one for this.
+                Permanent.
+            StorageError, ConfigError: As for `get_audit_log`.
+        """
+        wanted = as_filter(filter)
+        if wanted.words:
+            raise QueryError("words in data cannot be followed: leave them out, or use search")
+        return Follower(
+            self._ready(),
+            self._clickhouse.config,
+            wanted,
+            tenant_id=self.tenant_id,
+            principal=principal,
+            secret=ReaderConfig().cursor_secret,
+            token=token,
+            from_start=from_start,
         )
 
     def _fetch(self, wanted: SessionFilter) -> list[AuditEvent | AlteredEvent]:

@@ -34,6 +34,7 @@
     ├─ IntegrityError                stored bytes contradict their hash, or a row its bytes: somebody altered them
     ├─ ComparisonError               what was read back is not what was logged
     ├─ QueryError                    a filter, limit or name that cannot be answered
+    ├─ SlowFollowerError           ↻ a follower was cut off, since it reads too slowly; it holds the token to go on with
     ├─ JournalError                ↻ the journal of `trailhouse emit` is in use, or cannot be used
     └─ StackError                    the local Kafka or ClickHouse cannot be started or stopped
 
@@ -260,6 +261,23 @@ class StorageDataError(StorageRejectedError):
 
 class QueryError(TrailhouseError):
     """A filter, limit or name cannot be answered. Permanent; nothing was read."""
+
+
+class SlowFollowerError(TrailhouseError):
+    """A follower reads more slowly than events are stored, and was cut off. Retriable: follow again with the token.
+
+    Attributes:
+        token: Goes on after the last event that the follower returned.
+    """
+
+    retriable = True
+
+    def __init__(self, message: str, token: str) -> None:
+        super().__init__(message)
+        self.token = token
+
+    def __reduce__(self) -> tuple[type["SlowFollowerError"], tuple[str, str]]:
+        return type(self), (str(self), self.token)
 
 
 class JournalError(TrailhouseError):

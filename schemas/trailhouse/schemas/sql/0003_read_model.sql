@@ -105,3 +105,9 @@ SELECT
     input_tokens, output_tokens, total_tokens, cost_usd, duration_ms, schema_version, record, record_key,
     kafka_cluster, kafka_topic, kafka_topic_id, kafka_partition, kafka_offset, appended_at
 FROM {database}.event_log;
+
+-- Which offsets are in the tables, every record of theirs: by this a follower tells what is late from what never was.
+CREATE VIEW IF NOT EXISTS {database}.stored_batches
+DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
+SELECT kafka_cluster, kafka_topic, kafka_topic_id, kafka_partition, first_offset, last_offset, stored_rows, quarantined_rows, written_at
+FROM {database}.batch_ledger;

@@ -1,0 +1,1 @@
+"""`AuditReader.follow`: events as they are stored, each once, from wherever a token says."""
