@@ -14,6 +14,7 @@ from trailhouse.cli import (
     replay,
     sessions,
     skip,
+    sql,
     status,
     version,
     worker,
@@ -70,6 +71,7 @@ app.add_typer(spool_app, name="spool")
 _add(worker.worker, worker.EXAMPLES)
 _add(log.log, log.EXAMPLES)
 _add(sessions.sessions, sessions.EXAMPLES)
+_add(sql.sql, sql.EXAMPLES)
 _add(status.status, status.EXAMPLES)
 app.add_typer(quarantine_app, name="quarantine")
 _add(replay.replay, replay.EXAMPLES)

@@ -33,6 +33,9 @@ _STEPS = (
 _LEFT_OUT = ("run", "content", "#", "brokers", "service", "pid", "elsewhere", "checked", "log")
 """What is left out, and said to be, where all that does not help: time, type and what stay."""
 
+_OTHERS = (40, 24, 16)
+"""Down to how many cells the rest gives way, from the right, before a column is left out."""
+
 _NARROWEST = 4
 _GAP = "  "
 
@@ -106,6 +109,9 @@ def fitted_widths(widths: Mapping[str, int], width: int) -> dict[str, int]:
     fitted = dict(widths)
     for name, narrowest in _STEPS:
         _narrow(fitted, name, narrowest, width)
+    for narrowest in _OTHERS:
+        for name in reversed(fitted):
+            _narrow(fitted, name, narrowest, width)
     for name in _LEFT_OUT:
         # The last column stays, whatever it is: a line without anything says less than one that is cut.
         if _excess(fitted, width) > 0 and name in fitted and len(fitted) > 1:

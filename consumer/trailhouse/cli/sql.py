@@ -1,0 +1,71 @@
+"""`trailhouse sql`: one SELECT on the views, checked before it is sent."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from trailhouse.cli.asking import LimitOption, TenantOption
+from trailhouse.cli.output.formats import Format, FormatOption
+from trailhouse.cli.output.statements import ShowSqlOption
+from trailhouse.cli.output.whole import tell_whole
+from trailhouse.cli.output.written import written
+
+if TYPE_CHECKING:
+    from trailhouse.query import SqlAnswer
+
+EXAMPLES = (
+    "trailhouse sql \"SELECT agent_id, count() FROM runs WHERE status = 'failed' GROUP BY agent_id\"",
+    "trailhouse sql 'SELECT * FROM approvals WHERE ran_ungranted ORDER BY requested_at DESC' --format csv",
+    "trailhouse sql - --tenant acme < question.sql",
+)
+MAX_INPUT_CHARACTERS = 100_000
+
+
+def sql(
+    statement: Annotated[
+        str,
+        typer.Argument(
+            metavar="SELECT", help="The statement; - for standard input.", show_default=False
+        ),
+    ],
+    limit: LimitOption = 1_000,
+    tenant: TenantOption = None,
+    format: FormatOption = Format.TABLE,
+    show_sql: ShowSqlOption = False,
+) -> None:
+    """Run one SELECT on the views: events, runs, sessions, token_usage, tool_calls, approvals.
+
+    It is checked before it is sent: other tables, functions that are not listed, settings and formats are refused,
+    with the place. `SELECT * FROM runs LIMIT 1` shows the columns of a view. With --tenant it sees the rows of
+    that tenant alone. The exit code is 1 when nothing is found.
+    """
+    from trailhouse.query import AuditReader
+
+    text = sys.stdin.read(MAX_INPUT_CHARACTERS) if statement == "-" else statement
+    with AuditReader(tenant) as reader:
+        found = reader.sql(text, limit=limit)
+    if not written(format, found, items=_objects(found)):
+        _print(found)
+    tell_whole(found, len(found.rows), "row")
+    if not found.rows:
+        raise typer.Exit(1)
+
+
+def _objects(found: "SqlAnswer") -> list[dict[str, Any]]:
+    """Return each row by column; of two columns of one name the second gets its place behind it."""
+    names: list[str] = []
+    for place, name in enumerate(found.columns, 1):
+        names.append(f"{name}_{place}" if name in names else name)
+    return [dict(zip(names, row, strict=True)) for row in found.rows]
+
+
+def _print(found: "SqlAnswer") -> None:
+    from trailhouse.cli.output.cells import cell
+    from trailhouse.cli.output.console import results
+    from trailhouse.cli.output.table import print_table
+
+    if found.rows:
+        # A name may come twice, and a table's columns are told apart by theirs.
+        columns = list(_objects(found)[0])
+        print_table(results(), columns, [tuple(map(cell, row)) for row in found.rows])
