@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 ROOMS = (
     "cli",
+    "api",
     "operate",
     "devstack",
     "access",

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 PARTS = {
     "schemas": ["schemas"],
     "producer": ["producer"],
-    "consumer": ["access", "cli", "consumer", "devstack", "operate", "query", "store"],
+    "consumer": ["access", "api", "cli", "consumer", "devstack", "operate", "query", "store"],
 }
 
 
@@ -137,8 +137,10 @@ def test_the_metadata_says_what_is_needed() -> None:
     assert sorted(entry.split(">")[0].strip() for entry in base) == ["confluent-kafka", "msgspec"]
     assert set(metadata.get_all("Provides-Extra") or []) == {
         "all",
+        "api",
         "cli",
         "devstack",
+        "mcp",
         "query",
         "worker",
     }

@@ -45,7 +45,9 @@ NAMES = {
         SpoolUnavailableError StorageError StorageRejectedError StorageUnavailableError StoreState
         TrailhouseError UnreadableBatchError pipeline_status requeue""",
     "access": """
-        AccessConfig ConfigError Principal QueryError SCOPES Token TokenStore TrailhouseError""",
+        AccessConfig ConfigError DeliveryError Principal QueryError Read ReadAudit SCOPES SpoolFullError
+        SpoolUnavailableError Token TokenStore TrailhouseError""",
+    "api": "",
     "broker": "",
     "cli": "",
     "devstack": """

@@ -1,4 +1,4 @@
-"""The settings of access: where the tokens are."""
+"""The settings of access: where the tokens are, and whether reads are audited."""
 
 import os
 from pathlib import Path
@@ -18,6 +18,13 @@ class AccessConfig(msgspec.Struct, frozen=True, kw_only=True):
         "tokens_file",
         "",
         "File of the tokens' hashes; empty for `trailhouse/tokens.json` under `$XDG_STATE_HOME` or `~/.local/state`.",
+    )
+    audit_reads: bool = setting(
+        "access",
+        "audit_reads",
+        True,
+        "Each read through the HTTP API, MCP or `trailhouse sql` is an event `audit_read`; `false`: none is.",
+        kind=bool,
     )
 
     def __post_init__(self) -> None:

@@ -1,5 +1,7 @@
 """Who reads: a token, a user of this machine, or whoever reaches a server that asks for no token."""
 
+import getpass
+import os
 from typing import Literal
 
 import msgspec
@@ -29,3 +31,20 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     def key(self) -> str:
         """What limits are counted by, and what cursors are bound to."""
         return f"{self.kind}:{self.token_id or self.name}"
+
+
+def this_user(tenant_id: str | None) -> Principal:
+    """Return the user of the operating system that this process runs as."""
+    return Principal(name=_user_name(), kind="user", tenant_id=tenant_id, scopes=frozenset(SCOPES))
+
+
+def anybody_here() -> Principal:
+    """Return whoever reaches a server on this machine that asks for no token."""
+    return Principal(name="local", kind="local", tenant_id=None, scopes=frozenset(SCOPES))
+
+
+def _user_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # which of them depends on Python's version
+        return f"uid {os.geteuid()}"

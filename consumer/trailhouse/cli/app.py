@@ -12,6 +12,7 @@ from trailhouse.cli import (
     log,
     reconcile,
     replay,
+    serve,
     sessions,
     skip,
     sql,
@@ -78,5 +79,6 @@ _add(replay.replay, replay.EXAMPLES)
 _add(skip.skip, skip.EXAMPLES)
 _add(reconcile.reconcile, reconcile.EXAMPLES)
 _add(account.account, account.EXAMPLES)
+_add(serve.serve, serve.EXAMPLES)
 app.add_typer(token_app, name="token")
 _add(version.version, version.EXAMPLES)

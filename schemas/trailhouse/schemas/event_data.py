@@ -196,6 +196,18 @@ DATA_KEYS: dict[EventType, tuple[DataKey, ...]] = {
     ),
     EventType.AUDIT_ENABLED: _SWITCHED,
     EventType.AUDIT_DISABLED: _SWITCHED,
+    EventType.AUDIT_READ: (
+        DataKey("door", "string", "`api`, `mcp` or `sql`: where it was read"),
+        DataKey("principal", "string", "who read, as in `actor`: the token's name, or the user's"),
+        DataKey("token_id", "string", "which token, where one vouches for the name"),
+        DataKey("operation", "string", "what was asked, such as `log` or `search`"),
+        DataKey("filter", "object", "the filter and what else narrowed it, as it was given"),
+        DataKey("rows", "integer", "how many rows were answered"),
+        DataKey("complete", "boolean", "whether the answer held all that was asked for"),
+        DataKey("stage", "string", "`page`; of a stream, `opened` and `closed`"),
+        DataKey("failed", "string", "the kind of error that ended it"),
+        _DURATION,
+    ),
 }
 """The keys of each known type, what identifies it first."""
 

@@ -47,6 +47,7 @@ class EventType(StrEnum):
     TOOL_APPROVAL_DENIED = "tool_approval_denied"
     AUDIT_ENABLED = "audit_enabled"
     AUDIT_DISABLED = "audit_disabled"
+    AUDIT_READ = "audit_read"
 
 
 def is_type_name(name: str) -> bool:

@@ -26,7 +26,10 @@ SETTING_KEYS: Mapping[str, tuple[str, ...]] = {
             drain_seconds max_bad_share max_bad_rows session_timeout_seconds watchdog_seconds on_gap
             account_seconds""",
         "reader": "budget_seconds cursor_secret",
-        "access": "tokens_file",
+        "access": "tokens_file audit_reads",
+        "api": """
+            host port ssl_certificate_location ssl_key_location requests_per_minute concurrent_requests
+            bytes_per_minute""",
     }.items()
 }
 """The keys of each section, in the order of the README."""

@@ -1,0 +1,41 @@
+"""Where the API may listen: beyond this machine only with tokens, and encrypted."""
+
+from pathlib import Path
+
+import pytest
+
+from trailhouse.api.config import ApiConfig, check_reach
+from trailhouse.schemas.errors import ConfigError
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.1.2.3"])
+def test_this_machine_needs_nothing(host: str) -> None:
+    """A loopback address starts without a token and without TLS."""
+    check_reach(ApiConfig(host=host), behind_proxy=False, has_tokens=False)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "trailhouse.example", "127.0.0.1.example"])  # fmt: skip  # noqa: S104 - refused
+def test_other_machines_need_tokens_and_tls(host: str, tmp_path: Path) -> None:
+    """Without a token, or in clear text, it does not start, and one line says the way out."""
+    file = tmp_path / "pem"
+    file.touch()
+    plain = ApiConfig(host=host)
+    encrypted = ApiConfig(host=host, ssl_certificate_location=str(file), ssl_key_location=str(file))
+
+    for config, behind_proxy in ((plain, True), (encrypted, False)):
+        with pytest.raises(ConfigError, match="trailhouse token create"):
+            check_reach(config, behind_proxy=behind_proxy, has_tokens=False)
+        check_reach(config, behind_proxy=behind_proxy, has_tokens=True)
+    with pytest.raises(ConfigError, match="--behind-proxy") as caught:
+        check_reach(plain, behind_proxy=False, has_tokens=True)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_certificate_needs_its_key(tmp_path: Path) -> None:
+    """One without the other, or a file that is not there, is a mistake of the settings."""
+    file = tmp_path / "pem"
+    file.touch()
+    with pytest.raises(ConfigError, match="together"):
+        ApiConfig(ssl_certificate_location=str(file))
+    with pytest.raises(ConfigError, match="can be read"):
+        ApiConfig(ssl_certificate_location="/nowhere", ssl_key_location="/nowhere")
