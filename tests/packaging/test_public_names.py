@@ -20,9 +20,9 @@ NAMES = {
         StorageError StorageRejectedError StorageUnavailableError TrailhouseError
         UnreadableBatchError WorkerConfig WorkerStoppedError run_worker""",
     "query": """
-        AlteredEvent Answer AuditReader ClickHouseConfig Condition ConfigError Conflict DeliveryError FIELDS
-        Followed Follower DeliveryRejectedError DeliveryTimeoutError EventQuarantinedError IntegrityError
-        LeftOut Overview
+        AlteredEvent Answer AuditReader Book BookCosts Books ClickHouseConfig Condition ConfigError Conflict Cost
+        CostReport DeliveryError Difference FIELDS Followed Follower RunSummary SessionSummary Usage UsageGroup
+        UsageReport DeliveryRejectedError DeliveryTimeoutError EventQuarantinedError IntegrityError LeftOut Overview
         Page ProducerClosedError QueryError ReadBudget ReaderConfig RecentSession SchemaMismatchError SearchFilter
         SessionOutline SlowFollowerError SpoolDamagedError SqlAnswer StorageError StorageRejectedError
         StorageUnavailableError TrailhouseError Words parse render""",

@@ -1,6 +1,7 @@
 """The query module: the audit log of a session, its conflicts, and totals over all."""
 
 from trailhouse.query.answer import Answer, LeftOut, Page
+from trailhouse.query.books import Book, Books, Difference
 from trailhouse.query.budget import ReadBudget
 from trailhouse.query.config import ReaderConfig
 from trailhouse.query.follow.follower import Followed, Follower
@@ -9,8 +10,11 @@ from trailhouse.query.outline import RecentSession, SessionOutline
 from trailhouse.query.overview import Overview
 from trailhouse.query.reader import AuditReader, Conflict
 from trailhouse.query.records import AlteredEvent
+from trailhouse.query.runs import RunSummary
 from trailhouse.query.search_filter import FIELDS, Condition, SearchFilter, Words
+from trailhouse.query.sessions import SessionSummary
 from trailhouse.query.sql import SqlAnswer
+from trailhouse.query.usage import BookCosts, Cost, CostReport, Usage, UsageGroup, UsageReport
 from trailhouse.schemas.errors import (
     ConfigError,
     DeliveryError,
@@ -35,13 +39,19 @@ __all__ = [
     "AlteredEvent",
     "Answer",
     "AuditReader",
+    "Book",
+    "BookCosts",
+    "Books",
     "ClickHouseConfig",
     "Condition",
     "ConfigError",
     "Conflict",
+    "Cost",
+    "CostReport",
     "DeliveryError",
     "DeliveryRejectedError",
     "DeliveryTimeoutError",
+    "Difference",
     "EventQuarantinedError",
     "Followed",
     "Follower",
@@ -54,9 +64,11 @@ __all__ = [
     "ReadBudget",
     "ReaderConfig",
     "RecentSession",
+    "RunSummary",
     "SchemaMismatchError",
     "SearchFilter",
     "SessionOutline",
+    "SessionSummary",
     "SlowFollowerError",
     "SpoolDamagedError",
     "SqlAnswer",
@@ -64,6 +76,9 @@ __all__ = [
     "StorageRejectedError",
     "StorageUnavailableError",
     "TrailhouseError",
+    "Usage",
+    "UsageGroup",
+    "UsageReport",
     "Words",
     "parse",
     "render",

@@ -11,6 +11,7 @@ import msgspec
 from trailhouse.query.append_order import Key, keys_in_append_order
 from trailhouse.query.budget import ReadBudget
 from trailhouse.query.config import ReaderConfig
+from trailhouse.query.cursor import Cursors
 from trailhouse.query.filters import (
     SessionFilter,
     fleet_filter,
@@ -28,6 +29,7 @@ from trailhouse.query.outline import (
 )
 from trailhouse.query.overview import Overview, count_by_type, read_overview
 from trailhouse.query.records import AlteredEvent, fetch_events, fetch_session
+from trailhouse.query.run_reads import RunReads
 from trailhouse.query.search_filter import SearchFilter
 from trailhouse.query.sql import SHOWN_ROWS, SqlAnswer, prepared, read_sql
 from trailhouse.query.wait_stored import STORED_TIMEOUT_SECONDS, Receipt, wait_stored
@@ -50,7 +52,7 @@ class Conflict(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[AuditEvent, ...]
 
 
-class AuditReader:
+class AuditReader(RunReads):
     """Reads what was stored, each event once; safe to share between threads.
 
     Making one does no I/O; the first question connects, and refuses a database that this version
@@ -64,6 +66,8 @@ class AuditReader:
         tenant_id: The one tenant whose events this reader sees; None sees all, those without a
             tenant too.
         config: Where ClickHouse is; from the settings if None.
+        reads: What a read may cost and what cursors are sealed with; from the settings if None.
+        principal: On whose behalf is read: cursors are bound to it.
 
     Raises:
         ConfigError: A setting is wrong. Permanent.
@@ -71,9 +75,17 @@ class AuditReader:
     """
 
     def __init__(
-        self, tenant_id: str | None = None, *, config: ClickHouseConfig | None = None
+        self,
+        tenant_id: str | None = None,
+        *,
+        config: ClickHouseConfig | None = None,
+        reads: ReaderConfig | None = None,
+        principal: str = "",
     ) -> None:
         self.tenant_id = tenant(tenant_id)
+        self.principal = principal
+        self._reads = ReaderConfig() if reads is None else reads
+        self._cursors = Cursors(self._reads.cursor_secret)
         self._clickhouse = ClickHouse(ClickHouseConfig() if config is None else config)
         self._is_checked = False
         self._lock = threading.Lock()

@@ -69,7 +69,7 @@ CREATE OR REPLACE VIEW {database}.runs
     error_code      LowCardinality(String) COMMENT 'of that ending event; empty without one',
     events          UInt64 COMMENT 'its events, each once',
     tool_calls      UInt64 COMMENT 'of these: tool_call_started',
-    updated_input_tokens    Nullable(UInt128) COMMENT 'first book, token_usage_updated: the sum; NULL where none says',
+    updated_input_tokens    Nullable(UInt128) COMMENT 'first book, token_usage_updated and model calls: the sum; NULL where none says',
     updated_output_tokens   Nullable(UInt128) COMMENT 'first book, likewise',
     updated_cost_usd        Nullable(Decimal(76, 18)) COMMENT 'first book, likewise: US dollars, exact',
     updated_unpriced        UInt64 COMMENT 'first book: its events without a cost',
@@ -81,6 +81,8 @@ CREATE OR REPLACE VIEW {database}.runs
 DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
 WITH
     us -> fromUnixTimestamp64Micro(least(greatest(us, -2208988800000000), 10413791999999999), 'UTC') AS time_of,
+    type = 'token_usage_updated' OR (type IN ('model_call_completed', 'model_call_failed')
+        AND (isNotNull(input_tokens) OR isNotNull(output_tokens) OR isNotNull(total_tokens) OR isNotNull(cost_usd))) AS is_update,
     ['run_completed', 'run_failed', 'run_cancelled', 'run_timeout', 'run_abandoned'] AS endings,
     ['completed', 'failed', 'cancelled', 'timeout', 'abandoned'] AS outcomes,
     has(endings, type) AS is_ending,
@@ -96,10 +98,10 @@ SELECT
     CAST(tupleElement(ending, 2), 'LowCardinality(String)') AS error_code,
     count() AS events,
     countIf(type = 'tool_call_started') AS tool_calls,
-    sumIf(toUInt128(input_tokens), type = 'token_usage_updated') AS updated_input_tokens,
-    sumIf(toUInt128(output_tokens), type = 'token_usage_updated') AS updated_output_tokens,
-    sumIf(toDecimal256(cost_usd, 18), type = 'token_usage_updated') AS updated_cost_usd,
-    countIf(type = 'token_usage_updated' AND isNull(cost_usd)) AS updated_unpriced,
+    sumIf(toUInt128(input_tokens), is_update) AS updated_input_tokens,
+    sumIf(toUInt128(output_tokens), is_update) AS updated_output_tokens,
+    sumIf(toDecimal256(cost_usd, 18), is_update) AS updated_cost_usd,
+    countIf(is_update AND isNull(cost_usd)) AS updated_unpriced,
     sumIf(toUInt128(input_tokens), type = 'run_completed') AS completed_input_tokens,
     sumIf(toUInt128(output_tokens), type = 'run_completed') AS completed_output_tokens,
     sumIf(toDecimal256(cost_usd, 18), type = 'run_completed') AS completed_cost_usd,
@@ -123,7 +125,7 @@ CREATE OR REPLACE VIEW {database}.sessions
     events          UInt64 COMMENT 'its events, each once',
     tool_calls      UInt64 COMMENT 'of these: tool_call_started',
     errors          UInt64 COMMENT 'of these: error_occurred, and every type that ends in _failed',
-    updated_cost_usd        Nullable(Decimal(76, 18)) COMMENT 'first book, token_usage_updated: US dollars, exact; NULL where none says',
+    updated_cost_usd        Nullable(Decimal(76, 18)) COMMENT 'first book, token_usage_updated and model calls: US dollars, exact; NULL where none says',
     updated_unpriced        UInt64 COMMENT 'first book: its events without a cost',
     completed_cost_usd      Nullable(Decimal(76, 18)) COMMENT 'second book, what run_completed repeats: never add it to the first',
     completed_unpriced      UInt64 COMMENT 'second book: its events without a cost'
@@ -131,6 +133,8 @@ CREATE OR REPLACE VIEW {database}.sessions
 DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
 WITH
     us -> fromUnixTimestamp64Micro(least(greatest(us, -2208988800000000), 10413791999999999), 'UTC') AS time_of,
+    type = 'token_usage_updated' OR (type IN ('model_call_completed', 'model_call_failed')
+        AND (isNotNull(input_tokens) OR isNotNull(output_tokens) OR isNotNull(total_tokens) OR isNotNull(cost_usd))) AS is_update,
     ['session_created', 'session_started', 'session_paused', 'session_resumed', 'session_completed', 'session_failed',
         'session_cancelled'] AS changes,
     argMaxIf(toString(type), (occurred_us, record_key), has(changes, type)) AS last_change
@@ -144,8 +148,8 @@ SELECT
     count() AS events,
     countIf(type = 'tool_call_started') AS tool_calls,
     countIf(type = 'error_occurred' OR endsWith(type, '_failed')) AS errors,
-    sumIf(toDecimal256(cost_usd, 18), type = 'token_usage_updated') AS updated_cost_usd,
-    countIf(type = 'token_usage_updated' AND isNull(cost_usd)) AS updated_unpriced,
+    sumIf(toDecimal256(cost_usd, 18), is_update) AS updated_cost_usd,
+    countIf(is_update AND isNull(cost_usd)) AS updated_unpriced,
     sumIf(toDecimal256(cost_usd, 18), type = 'run_completed') AS completed_cost_usd,
     countIf(type = 'run_completed' AND isNull(cost_usd)) AS completed_unpriced
 FROM {database}.event_index AS event FINAL
@@ -165,7 +169,7 @@ CREATE OR REPLACE VIEW {database}.token_usage
     actor_type      LowCardinality(String) COMMENT 'person, agent or service on whose behalf; empty without one',
     actor_id        String COMMENT 'who that is; empty without one',
     type            LowCardinality(String) COMMENT 'of the event',
-    book            LowCardinality(String) COMMENT 'updated: token_usage_updated; completed: what run_completed repeats; other: neither. Sum one book, never two',
+    book            LowCardinality(String) COMMENT 'updated: token_usage_updated and model calls; completed: what run_completed repeats; other: neither. Sum one book, never two',
     provider        LowCardinality(String) COMMENT 'of the model; empty without one',
     model           LowCardinality(String) COMMENT 'the model; empty without one',
     input_tokens    Nullable(UInt64) COMMENT 'tokens read; NULL is unknown, never 0',
@@ -179,7 +183,8 @@ DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
 SELECT
     fromUnixTimestamp64Micro(least(greatest(occurred_us, -2208988800000000), 10413791999999999), 'UTC') AS occurred_at,
     occurred_us, tenant_id, session_id, run_id, agent_id, actor_type, actor_id, type,
-    CAST(transform(toString(type), ['token_usage_updated', 'run_completed'], ['updated', 'completed'], 'other'),
+    CAST(transform(toString(type), ['token_usage_updated', 'model_call_completed', 'model_call_failed', 'run_completed'],
+        ['updated', 'updated', 'updated', 'completed'], 'other'),
         'LowCardinality(String)') AS book,
     provider, model, input_tokens, output_tokens, total_tokens, cost_usd, duration_ms, record_key
 FROM {database}.event_usage FINAL

@@ -1,0 +1,154 @@
+"""A filter asked of runs or sessions: what docs/reads.md says a run or a session meets, as SQL. Pure.
+
+A condition on a field of the event is met by whatever has an event that meets it; negated, by what has none.
+"""
+
+from collections.abc import Callable
+from decimal import Decimal
+
+import msgspec
+
+from trailhouse.query.books import IN_INCREMENTS, IN_TOTALS
+from trailhouse.query.conditions import where
+from trailhouse.query.newest_first import Grouping
+from trailhouse.query.run_status import ENDED_US, ENDS_RUN, RUN_STATUS
+from trailhouse.query.search_filter import FIELDS, Condition, SearchFilter
+from trailhouse.schemas.errors import QueryError
+
+AMOUNTS = {
+    "cost": ("cost_usd", "Decimal(76, 18)"),
+    "tokens": ("total_tokens", "UInt128"),
+    "input_tokens": ("input_tokens", "UInt128"),
+    "output_tokens": ("output_tokens", "UInt128"),
+}
+"""Fields that are sums of one or the other book, with their column and how they are added."""
+_RUN_OUTCOMES = ("completed", "failed", "cancelled", "timeout", "abandoned")
+
+Bound = Callable[[object, str], str]
+
+
+def run_grouping(every: Grouping, wanted: SearchFilter, tenant_id: str | None) -> Grouping:
+    """Return *every* run narrowed to what *wanted* asks of runs; times are asked of by the walk.
+
+    Raises:
+        QueryError: It asks what cannot be asked of runs. Permanent.
+    """
+    return _narrowed(every, wanted, tenant_id, _of_run)
+
+
+def session_grouping(every: Grouping, wanted: SearchFilter, tenant_id: str | None) -> Grouping:
+    """Return *every* session narrowed to what *wanted* asks of sessions, likewise.
+
+    Raises:
+        QueryError: It asks what cannot be asked of sessions. Permanent.
+    """
+    return _narrowed(every, wanted, tenant_id, _of_session)
+
+
+def with_status(grouping: Grouping, status_sql: str, statuses: tuple[str, ...]) -> Grouping:
+    """Return *grouping* narrowed to what has one of *statuses* by the aggregate *status_sql*."""
+    if not statuses:
+        return grouping
+    return msgspec.structs.replace(
+        grouping,
+        having=(*grouping.having, f"{status_sql} IN {{statuses:Array(String)}}"),
+        parameters=grouping.parameters | {"statuses": list(statuses)},
+    )
+
+
+def _narrowed(
+    every: Grouping,
+    wanted: SearchFilter,
+    tenant_id: str | None,
+    asked: Callable[[Condition, Bound], str | None],
+) -> Grouping:
+    if wanted.words:
+        raise QueryError(
+            "text: runs and sessions are not searched for words; search for events, and take their runs"
+        )
+    scope, values = where(SearchFilter(), tenant_id=tenant_id, prefix="tenant")
+    of_each, having, sessions = [*every.of_each, *([] if tenant_id is None else [scope])], [], []
+
+    def bound(value: object, kind: str) -> str:
+        name = f"group_{len(values)}"
+        values[name] = value
+        return f"{{{name}:{kind}}}"
+
+    by_session = any(_names_sessions(each) for each in wanted.conditions)
+    for place, each in enumerate(wanted.conditions):
+        of_event, named = where(SearchFilter(conditions=(_positive(each),)), prefix=f"any_{place}_")
+        if FIELDS[each.field].column in every.key:
+            of_each.append(_negated(each, of_event))
+            values |= named
+        elif (of_all := asked(each, bound)) is not None:
+            having.append(of_all)
+        else:
+            having.append(f"countIf({of_event}) {'=' if each.negated else '>'} 0")
+            values |= named
+            if not each.negated and not by_session:
+                sessions.append(_witnesses(scope, of_event))
+    return Grouping(
+        key=every.key,
+        of_each=tuple(of_each),
+        having=tuple(having),
+        sessions=tuple(sessions),
+        needs_once=any(each.field in AMOUNTS for each in wanted.conditions),
+        by_session=by_session,
+        parameters=values,
+    )
+
+
+def _witnesses(scope: str, of_event: str) -> str:
+    """Return a select of the sessions that have such an event: in no other can there be what is wanted."""
+    return f"SELECT session_id FROM events_by_time_as_stored WHERE {scope} AND {of_event}"  # noqa: S608 - names of ours
+
+
+def _positive(each: Condition) -> Condition:
+    return msgspec.structs.replace(each, negated=False)
+
+
+def _names_sessions(each: Condition) -> bool:
+    return each.field == "session" and each.operator == "=" and not each.negated
+
+
+def _of_run(each: Condition, bound: Bound) -> str | None:
+    if each.field == "duration":
+        lasted = f"if(countIf({ENDS_RUN}) = 0, NULL, ({ENDED_US} - min(occurred_us)) / 1000)"
+        return _compared(each, [lasted], "Float64", bound)
+    if each.field == "outcome":
+        statuses = list(_RUN_OUTCOMES if each.operator == "has" else map(str, each.values))
+        return _negated(each, f"{RUN_STATUS} IN {bound(statuses, 'Array(String)')}")
+    return _amount(each, bound)
+
+
+def _of_session(each: Condition, bound: Bound) -> str | None:
+    if each.field == "duration":
+        lasted = "(max(occurred_us) - min(occurred_us)) / 1000"
+        return _compared(each, [lasted], "Float64", bound)
+    return _amount(each, bound)
+
+
+def _amount(each: Condition, bound: Bound) -> str | None:
+    if each.field not in AMOUNTS:
+        return None
+    column, kind = AMOUNTS[each.field]
+    added = f"toDecimal256({column}, 18)" if each.field == "cost" else f"toUInt128({column})"
+    return _compared(
+        each, [f"sumIf({added}, {IN_INCREMENTS})", f"sumIf({added}, {IN_TOTALS})"], kind, bound
+    )
+
+
+def _compared(each: Condition, sums: list[str], kind: str, bound: Bound) -> str:
+    """Return that one of *sums* is as *each* asks; one that is unknown is not."""
+    if each.operator == "has":
+        return _negated(each, " OR ".join(f"isNotNull({one})" for one in sums))
+    found = [
+        f"ifNull({one} {each.operator} {value}, false)"
+        for value in (bound(format(Decimal(amount), "f"), kind) for amount in each.values)
+        for one in sums
+    ]
+    return _negated(each, " OR ".join(found))
+
+
+def _negated(each: Condition, sql: str) -> str:
+    return f"NOT ({sql})" if each.negated else f"({sql})"
