@@ -20,7 +20,7 @@ _VERSION = b"\x01"
 _KEY_BYTES, _BINDING_BYTES, _MAC_BYTES = 4, 8, 16
 _PROCESS_SECRET = secrets.token_bytes(32)
 _AGAIN = "begin again without a cursor"
-Place = TypeVar("Place")
+PositionT = TypeVar("PositionT")
 
 
 class Walk(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +56,7 @@ class Cursors:
         content = _VERSION + self._key_id + self._bindings(walk) + msgspec.msgpack.encode(place)
         return base64.urlsafe_b64encode(content + self._mac(content)).decode().rstrip("=")
 
-    def open(self, cursor: object, walk: Walk, kind: type[Place]) -> Place:
+    def open(self, cursor: object, walk: Walk, kind: type[PositionT]) -> PositionT:
         """Return the place, a *kind*, behind which *walk* goes on.
 
         Raises:

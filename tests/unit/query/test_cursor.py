@@ -12,7 +12,7 @@ from trailhouse.query.cursor import MAX_CURSOR_CHARACTERS, Cursors, Walk
 from trailhouse.schemas.errors import QueryError
 
 
-class Place(NamedTuple):
+class Position(NamedTuple):
     """The place of an answer, as reads have it."""
 
     number: int
@@ -20,7 +20,7 @@ class Place(NamedTuple):
     content: bytes
 
 
-PLACE = Place(1_770_000_000_000_000, "session of somebody", b"\xff\x00")
+PLACE = Position(1_770_000_000_000_000, "session of somebody", b"\xff\x00")
 SECRET = "a secret of 32 characters or more"
 WALK = Walk(query="type:run_failed", order="newest first", tenant_id="a", principal="reader-1")
 texts = st.text(st.characters(), max_size=30)
@@ -34,11 +34,11 @@ walks = st.builds(Walk, query=texts, order=texts, tenant_id=st.none() | texts, p
     walks,
     texts,
 )
-def test_a_cursor_gives_its_place_back(place: Place, walk: Walk, secret: str) -> None:
+def test_a_cursor_gives_its_place_back(place: Position, walk: Walk, secret: str) -> None:
     """Any place of any walk comes back as it was, with the same secret, in another process too."""
     secret = secret.encode("utf-8", "replace").decode()
     sealed = Cursors(secret).seal(place, walk)
-    assert Cursors(secret).open(sealed, walk, Place) == place
+    assert Cursors(secret).open(sealed, walk, Position) == place
     assert sealed.isascii()
 
 
@@ -47,12 +47,12 @@ def test_a_cursor_is_good_for_its_own_walk_alone(walk: Walk, other: Walk) -> Non
     """Two different walks never share a cursor."""
     sealed = Cursors(SECRET).seal(PLACE, walk)
     if walk == other:
-        assert Cursors(SECRET).open(sealed, other, Place) == PLACE
+        assert Cursors(SECRET).open(sealed, other, Position) == PLACE
     else:
         with pytest.raises(
             QueryError, match=r"cursor: is of another (tenant|principal|query|order)"
         ):
-            Cursors(SECRET).open(sealed, other, Place)
+            Cursors(SECRET).open(sealed, other, Position)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_the_error_says_what_differs(change: dict[str, Any], named: str) -> None
     sealed = Cursors(SECRET).seal(PLACE, WALK)
     other = msgspec.structs.replace(WALK, **change)
     with pytest.raises(QueryError) as caught:
-        Cursors(SECRET).open(sealed, other, Place)
+        Cursors(SECRET).open(sealed, other, Position)
     assert str(caught.value) == f"cursor: is of another {named}; begin again without a cursor"
 
 
@@ -80,8 +80,8 @@ def test_a_cursor_of_another_secret_is_refused() -> None:
     sealed = Cursors(SECRET).seal(PLACE, WALK)
     for other in (Cursors(SECRET + "!"), Cursors()):
         with pytest.raises(QueryError, match="cursor: was made with another secret"):
-            other.open(sealed, WALK, Place)
-    assert Cursors().open(Cursors().seal(PLACE, WALK), WALK, Place) == PLACE
+            other.open(sealed, WALK, Position)
+    assert Cursors().open(Cursors().seal(PLACE, WALK), WALK, Position) == PLACE
 
 
 def test_every_altered_bit_is_noticed() -> None:
@@ -93,7 +93,7 @@ def test_every_altered_bit_is_noticed() -> None:
         changed[bit // 8] ^= 1 << bit % 8
         text = base64.urlsafe_b64encode(bytes(changed)).decode().rstrip("=")
         with pytest.raises(QueryError, match=r"altered|another secret"):
-            Cursors(SECRET).open(text, WALK, Place)
+            Cursors(SECRET).open(text, WALK, Position)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_every_altered_bit_is_noticed() -> None:
 def test_what_is_no_cursor_is_refused(text: object) -> None:
     """Anything at all may be presented."""
     with pytest.raises(QueryError, match=r"^cursor: "):
-        Cursors(SECRET).open(text, WALK, Place)
+        Cursors(SECRET).open(text, WALK, Position)
 
 
 def test_another_spelling_of_a_cursor_is_refused() -> None:
@@ -111,11 +111,11 @@ def test_another_spelling_of_a_cursor_is_refused() -> None:
     sealed = Cursors(SECRET).seal((1,), WALK)
     for text in (sealed + "=", sealed + "==", sealed + "\n", " " + sealed):
         with pytest.raises(QueryError, match="altered"):
-            Cursors(SECRET).open(text, WALK, Place)
+            Cursors(SECRET).open(text, WALK, Position)
 
 
 def test_a_place_of_another_kind_is_refused() -> None:
     """A cursor of ours in the wrong read is an error of the query, not of the program."""
     sealed = Cursors(SECRET).seal(("text",), WALK)
     with pytest.raises(QueryError, match="another query"):
-        Cursors(SECRET).open(sealed, WALK, Place)
+        Cursors(SECRET).open(sealed, WALK, Position)
