@@ -6,7 +6,7 @@ import json
 import pytest
 
 from balancing import run_here
-from command_line import run_command, settings_of
+from command_line import settings_of
 from stored import in_order, store
 from trailhouse.schemas import AuditEvent, KafkaConfig, decode
 from trailhouse.store import ClickHouse, ClickHouseConfig
@@ -107,38 +107,6 @@ def test_a_filter_that_matches_nothing_says_what_there_is(
     for line in [*told("--tenant", "acme", "--type", "x"), *unknown]:
         assert "secret" not in line
         assert "other" not in line
-
-
-def test_sessions_are_listed_the_latest_first(
-    settings: dict[str, str], database: ClickHouseConfig
-) -> None:
-    """`sessions` names those that were appended to last, of one tenant where it is named; 1 where there is none."""
-    events = [
-        AuditEvent(type=f"type_{number}", session_id=session, tenant_id=tenant)
-        for number, (session, tenant) in enumerate(
-            [("a", "t"), ("b", "t"), ("c", "other"), ("a", "t")]
-        )
-    ]
-    store(database, in_order(events))
-
-    def listed(*options: str) -> list[tuple[str, int, str]]:
-        result = run_here("sessions", "--format", "json", *options, settings=settings)
-        found = json.loads(result.stdout)
-        assert result.returncode == (0 if found else 1), result
-        return [(each["session_id"], each["events"], each["last_type"]) for each in found]
-
-    last, older, oldest = ("a", 2, "type_3"), ("c", 1, "type_2"), ("b", 1, "type_1")
-    assert listed() == [last, older, oldest]
-    assert listed("--limit", "1") == [last]
-    assert listed("--tenant", "t") == [last, oldest]
-    assert listed("--tenant", "nobody") == []
-    none = run_here("sessions", "--tenant", "nobody", "--since", "2026-01-02", settings=settings)
-    assert none.stderr.startswith(
-        b"no events for tenant 'nobody' appended since 2026-01-02T00:00:00.000000Z; "
-    )
-    assert listed("--since", "1h") == [last, older, oldest]
-    table = run_command("sessions", settings=settings).stdout.decode().splitlines()
-    assert [line.split()[0] for line in table] == ["session", "a", "c", "b"]
 
 
 @pytest.mark.parametrize("form", ["table", "json", "jsonl"])

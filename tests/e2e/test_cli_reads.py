@@ -1,12 +1,14 @@
 """The commands that ask the log, on a fleet's log in the real ClickHouse engine; a third of it is stored twice."""
 
 import csv
+import datetime as dt
 import io
 import json
 import subprocess
 import sys
 import uuid
 from collections import Counter
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -102,3 +104,95 @@ def test_completion_knows_commands_and_options() -> None:
 
     assert {"sessions", "sql"} <= set(completed("trailhouse s"))
     assert completed("trailhouse log --form") == ["--format"]
+
+
+def test_runs_that_failed_and_why(settings: dict[str, str]) -> None:
+    """`runs` finds runs by how they ended and when they started; each names its error, and the next page its cursor."""
+    failed = {event.run_id: event for event in fleet() if event.type == "run_failed"}
+    day = ("--since", "2026-10-02", "--until", "2026-10-02")
+    wanted = {
+        run for run in failed
+        if min(e.occurred_at for e in fleet() if e.run_id == run).date() == dt.date(2026, 10, 2)
+    }  # fmt: skip
+    result = run_here("runs", "--status", "failed", *day, "--format", "jsonl", settings=settings)
+    rows = list(map(json.loads, result.stdout.splitlines()))
+    assert {row["run_id"] for row in rows} == wanted
+    assert {row["ending_error_code"] for row in rows} == {
+        failed[run].data["error_code"] for run in wanted if run
+    }
+    assert told(result) == [f"{len(wanted)} runs; complete"]
+    table = (
+        run_here("runs", "--status", "failed", *day, settings=settings).stdout.decode().splitlines()
+    )
+    assert table[0].split()[:6] == ["started", "session", "run", "agent", "status", "error"]
+    assert {line.split()[2] for line in table[1:]} == wanted
+    met, more = [], ["--limit", "7"]
+    while more:
+        page = run_here(
+            "runs", "outcome:failed", *day, *more, "--format", "jsonl", settings=settings
+        )
+        met += [json.loads(line)["run_id"] for line in page.stdout.splitlines()]
+        last = told(page)[-1]
+        more = ["--limit", "7", "--cursor", last.split()[-1]] if "--cursor" in last else []
+    assert sorted(met) == sorted(run for run in wanted if run)
+
+
+def test_what_an_agent_cost(settings: dict[str, str]) -> None:
+    """`usage` sums each event once, by both books, in groups and in all."""
+    updates = [event for event in fleet() if event.type == "token_usage_updated"]
+    priced = [Decimal(str(e.data["cost_usd"])) for e in updates if "cost_usd" in e.data]
+    asked = ("usage", "agent:airline-gpt-4o", "--since", "2026-10-01", "--by", "day")
+    answer = json.loads(run_here(*asked, "--format", "json", settings=settings).stdout)["value"]
+    assert answer["total"]["increments"]["events"] == len(updates)
+    assert Decimal(answer["total"]["increments"]["cost_usd"]) == sum(priced)
+    result = run_here(*asked, settings=settings)
+    header, *days, total = result.stdout.decode().splitlines()
+    assert header.split() == [
+        "day",
+        "input",
+        "output",
+        "increments",
+        "totals",
+        "unpriced",
+        "differ",
+    ]
+    assert [line.split()[0] for line in days] == ["2026-10-03", "2026-10-02", "2026-10-01"]
+    assert f"${sum(priced)}".rstrip("0") in total.split()
+    assert told(result)[0] == "3 groups; complete"
+    nothing = run_here("usage", "agent:nobody", settings=settings)
+    assert (nothing.returncode, told(nothing)[-1]) == (1, "no event carries tokens or a cost")
+
+
+def test_sessions_are_listed_the_latest_first(settings: dict[str, str]) -> None:
+    """`sessions` names those that started last first, of one tenant where it is named; 1 where there is none."""
+    started: dict[str, dt.datetime] = {}
+    for event in fleet():
+        if event.tenant_id == "acme":
+            at = started.get(event.session_id, event.occurred_at)
+            started[event.session_id] = min(at, event.occurred_at)
+    latest = sorted(started, key=lambda session: started[session], reverse=True)[:5]
+    asked = ("sessions", "--tenant", "acme", "--limit", "5")
+    rows = json.loads(run_here(*asked, "--format", "json", settings=settings).stdout)["items"]
+    assert [row["session_id"] for row in rows] == latest
+    table = run_here(*asked, settings=settings).stdout.decode().splitlines()
+    assert [line.split()[1] for line in table] == ["session", *latest]
+    none = run_here("sessions", "--tenant", "nobody", settings=settings)
+    assert (none.returncode, none.stdout, told(none)[0]) == (1, b"", "0 sessions; complete")
+
+
+@pytest.mark.parametrize("command", ["runs", "sessions", "usage"])
+def test_what_is_not_understood_is_wrong_use(settings: dict[str, str], command: str) -> None:
+    """Code 2 and one line that shows the place, or what is allowed."""
+    for arguments, expected in (
+        (("agnt:x",), "error: filter, character 1: "),
+        (("type:(a OR",), "error: filter, "),
+        (("--since", "2026-10-01 14:00"), "error: --since: '2026-10-01 14:00' names no zone; "),
+        (
+            ("--since", "2026-10-02", "--until", "2026-10-01"),
+            "error: since: must not be after until",
+        ),
+    ):
+        result = run_here(command, *arguments, settings=settings)
+        [line] = told(result)
+        assert (result.returncode, result.stdout) == (2, b"")
+        assert line.startswith(expected)

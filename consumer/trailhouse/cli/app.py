@@ -12,11 +12,13 @@ from trailhouse.cli import (
     log,
     reconcile,
     replay,
+    runs,
     serve,
     sessions,
     skip,
     sql,
     status,
+    usage,
     version,
     worker,
 )
@@ -72,6 +74,8 @@ app.add_typer(spool_app, name="spool")
 _add(worker.worker, worker.EXAMPLES)
 _add(log.log, log.EXAMPLES)
 _add(sessions.sessions, sessions.EXAMPLES)
+_add(runs.runs, runs.EXAMPLES)
+_add(usage.usage, usage.EXAMPLES)
 _add(sql.sql, sql.EXAMPLES)
 _add(status.status, status.EXAMPLES)
 app.add_typer(quarantine_app, name="quarantine")

@@ -1,55 +1,80 @@
-"""`trailhouse sessions`: the sessions that events were appended to last."""
+"""`trailhouse sessions`: how sessions stand, what ran in them, and what they cost."""
 
-import datetime as dt
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trailhouse.cli.output.console import tell
+from trailhouse.cli.asking import (
+    CursorOption,
+    FilterArgument,
+    LimitOption,
+    TenantOption,
+    filter_of,
+)
+from trailhouse.cli.output.cells import dollars, time_cell
 from trailhouse.cli.output.formats import Format, FormatOption
+from trailhouse.cli.output.pages import show_page
 from trailhouse.cli.output.statements import ShowSqlOption
-from trailhouse.cli.output.written import written
-from trailhouse.cli.times_and_offsets import SINCE_HELP
-from trailhouse.cli.times_and_offsets import since as since_of
+from trailhouse.cli.times_and_offsets import SinceOption, UntilOption
 
-EXAMPLES = ("trailhouse sessions", "trailhouse sessions --since 24h --tenant acme --format json")
-COLUMNS = ("session", "events", "appended", "type")
+if TYPE_CHECKING:
+    from trailhouse.query.sessions import SessionSummary
+
+EXAMPLES = (
+    "trailhouse sessions",
+    "trailhouse sessions 'agent:planner outcome:failed' --since 24h --tenant acme",
+    "trailhouse sessions --status failed --format json",
+)
+COLUMNS = (
+    "started", "session", "status", "last", "events", "runs", "failed", "agents", "increments", "totals",
+)  # fmt: skip
 
 
 def sessions(
-    since: Annotated[
-        dt.datetime | None, typer.Option(parser=since_of, metavar="TIME", help=SINCE_HELP)
+    filter: FilterArgument = None,
+    status: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Only sessions whose last session event says so: completed, failed, …; may be repeated."
+        ),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most this many sessions.")] = 20,
-    tenant: Annotated[str | None, typer.Option(help="Only events of this tenant.")] = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    tenant: TenantOption = None,
+    limit: LimitOption = 20,
+    cursor: CursorOption = None,
     format: FormatOption = Format.TABLE,
     show_sql: ShowSqlOption = False,
 ) -> None:
-    """List the sessions that events were appended to last, the latest first.
+    """List sessions, the one that started last first: their runs, their agents, and what they cost.
 
-    The type is that of a session's last event. The exit code is 1 when there is no session.
+    A session is found by any of its events; --since and --until are of its start. Costs stand in two books, which
+    are never added. `trailhouse timeline SESSION` shows one step by step, `trailhouse log SESSION` every event.
+    The exit code is 1 when there is none.
     """
     from trailhouse.query import AuditReader
 
     with AuditReader(tenant) as reader:
-        found = reader.recent_sessions(since=since, limit=limit)
-    if not written(format, found) and found:
-        from trailhouse.cli.output.console import results
-        from trailhouse.cli.output.table import print_table
-        from trailhouse.schemas.json_form import rfc3339
-
-        rows = [
-            (each.session_id, str(each.events), rfc3339(each.last_appended_at), each.last_type)
-            for each in found
-        ]
-        print_table(results(), COLUMNS, rows)
-    if not found:
-        tell(f"no events{_wanted(tenant, since)}; `trailhouse status` says how far the worker is")
-        raise typer.Exit(1)
+        page = reader.sessions(
+            filter_of(filter, since, until),
+            status=tuple(status or ()),  # type: ignore[arg-type]  # any word: a wrong one is told what is allowed
+            cursor=cursor,
+            limit=limit,
+        )
+    show_page(page, format, "session", COLUMNS, session_cells)
 
 
-def _wanted(tenant: str | None, since: dt.datetime | None) -> str:
-    from trailhouse.schemas.json_form import rfc3339
-
-    whose = "" if tenant is None else f" for tenant {tenant!r}"
-    return whose + ("" if since is None else f" appended since {rfc3339(since.astimezone(dt.UTC))}")
+def session_cells(session: "SessionSummary") -> tuple[str, ...]:
+    """Return one session as a row of the table."""
+    return (
+        time_cell(session.started_at),
+        session.session_id,
+        session.status or "",
+        time_cell(session.last_event_at),
+        str(session.events),
+        str(session.runs),
+        str(session.runs_by_status.get("failed", 0)),
+        ", ".join(session.agents),
+        dollars(session.books.increments.cost_usd),
+        dollars(session.books.totals.cost_usd),
+    )

@@ -85,9 +85,10 @@ class AuditReader(RunReads, SearchReads):
     ) -> None:
         self.tenant_id = tenant(tenant_id)
         self.principal = principal
+        # First: a misspelt setting of ClickHouse is an error here, and only a warning to the next.
+        self._clickhouse = ClickHouse(ClickHouseConfig() if config is None else config)
         self._reads = ReaderConfig() if reads is None else reads
         self._cursors = Cursors(self._reads.cursor_secret)
-        self._clickhouse = ClickHouse(ClickHouseConfig() if config is None else config)
         self._is_checked = False
         self._lock = threading.Lock()
 

@@ -25,7 +25,7 @@ from trailhouse.schemas.settings import PROCESS_VARIABLES, setting_variables
 COMMANDS = dict(commands())
 EXPECTED = {
     *("init", "emit", "worker", "log", "skip", "status", "dev", "demo", "version", "spool"),
-    *("replay", "reconcile", "account", "quarantine", "sessions", "token", "sql"),
+    *("replay", "reconcile", "account", "quarantine", "sessions", "token", "sql", "runs", "usage"),
     "serve",
 }
 BELOW = {

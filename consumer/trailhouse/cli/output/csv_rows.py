@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator
+from decimal import Decimal
 
 from trailhouse.cli.output.printable import printable
 from trailhouse.schemas.event import AuditEvent
@@ -28,13 +29,17 @@ def csv_lines(events: Iterable[AuditEvent]) -> Iterator[str]:
         ))  # fmt: skip
 
 
-def csv_line(cells: Iterable[str | float]) -> str:
+def csv_line(cells: Iterable[str | float | Decimal]) -> str:
     """Return one line of CSV whose cells no spreadsheet runs."""
     written = io.StringIO()
-    csv.writer(written, lineterminator="").writerow(
-        [_harmless(cell) if isinstance(cell, str) else cell for cell in cells]
-    )
+    csv.writer(written, lineterminator="").writerow([_cell(cell) for cell in cells])
     return written.getvalue()
+
+
+def _cell(cell: str | float | Decimal) -> str:
+    if isinstance(cell, Decimal):
+        return format(cell, "f")
+    return _harmless(cell) if isinstance(cell, str) else str(cell)
 
 
 def _harmless(cell: str) -> str:

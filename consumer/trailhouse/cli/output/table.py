@@ -17,20 +17,29 @@ if TYPE_CHECKING:
     from trailhouse.query import AlteredEvent
 
 EVENT_COLUMNS = ("#", "time", "type", "run", "what", "content")
-_NUMBERS = frozenset({"#", "events", "runs", "bytes", "pid", "partition", "checked", "gaps"})
-_TIMES = frozenset({"time", "appended"})
-_IDS = frozenset({"run", "session", "spool", "topic", "brokers", "service", "group"})
+_NUMBERS = frozenset((
+    "#", "events", "runs", "bytes", "pid", "partition", "checked", "gaps", "failed", "tools", "took", "after", "input",
+    "output", "increments", "totals", "unpriced", "turn", "tokens", "cost", "count",
+))  # fmt: skip
+_TIMES = frozenset({"time", "appended", "started", "last"})
+_IDS = frozenset(
+    {"run", "session", "spool", "topic", "brokers", "service", "group", "call", "event"}
+)
 """Shortened in the middle: the start of an id is often the same, and its end tells."""
 
 _STEPS = (
-    ("content", 24), ("reason", 24), ("time", 20), ("appended", 20), ("run", 12), ("session", 24),
+    ("content", 24), ("error", 24), ("reason", 24), ("time", 20), ("appended", 20), ("started", 20), ("last", 20),
+    ("step", 40), ("run", 12), ("session", 24), ("agents", 16), ("agent", 16), ("call", 12), ("last", 14),
     ("brokers", 21), ("topic", 16), ("what", 24), ("type", 20), ("service", 12), ("content", 12), ("time", 14),
-    ("appended", 14), ("spool", 13), ("session", 12), ("run", 9), ("type", 14), ("what", 12), ("reason", 14),
-    ("topic", 9), ("brokers", 13), ("service", 6),
+    ("appended", 14), ("started", 14), ("step", 24), ("error", 12), ("tool", 12), ("spool", 13), ("session", 12),
+    ("run", 9), ("type", 14), ("what", 12), ("reason", 14), ("topic", 9), ("brokers", 13), ("service", 6),
 )  # fmt: skip
 """Which column gives way on a narrow terminal, and down to how many cells, one step after the other."""
 
-_LEFT_OUT = ("run", "content", "#", "brokers", "service", "pid", "elsewhere", "checked", "log")
+_LEFT_OUT = (
+    *("turn", "tokens", "last", "tools", "events", "agents", "call", "totals"),
+    *("run", "content", "#", "brokers", "service", "pid", "elsewhere", "checked", "log"),
+)
 """What is left out, and said to be, where all that does not help: time, type and what stay."""
 
 _OTHERS = (40, 24, 16)

@@ -1,6 +1,7 @@
 """A result as programs read it: JSON, JSON lines or CSV, made of the same values."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from trailhouse.cli.output.console import say, say_json
@@ -47,7 +48,8 @@ def csv_of(rows: Sequence[Any]) -> Iterator[str]:
 def _plain(value: Any) -> Any:
     import msgspec
 
-    return msgspec.json.decode(msgspec.json.encode(value))
+    # Exact numbers stay numbers: a text that begins with a sign would be guarded from being run.
+    return msgspec.to_builtins(value, builtin_types=(Decimal,), str_keys=True)
 
 
 def _json(value: Any) -> str:
@@ -58,7 +60,7 @@ def _json(value: Any) -> str:
     return printable_json(msgspec.json.encode(value).decode())
 
 
-def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str | float]]:
+def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str | float | Decimal]]:
     if isinstance(value, Mapping) and value:
         for name, inner in value.items():
             yield from _flat(inner, f"{path}.{name}" if path else str(name))
@@ -66,8 +68,9 @@ def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str | float]]:
         yield path or "value", _cell(value)
 
 
-def _cell(value: Any) -> str | float:
+def _cell(value: Any) -> str | float | Decimal:
     if value is None or value == {}:
         return ""
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return value if is_number or isinstance(value, str) else _json(value)
+    if isinstance(value, (str, int, float, Decimal)) and not isinstance(value, bool):
+        return value
+    return _json(value)

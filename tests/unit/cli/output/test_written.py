@@ -13,7 +13,7 @@ from trailhouse.cli.output.written import written
 ROWS: list[dict[str, Any]] = [
     {
         "id": "a\x1b[2J\n\u202e",
-        "cost": Decimal("0.10"),
+        "cost": Decimal("-0.10"),
         "tokens": {"input": 1, "by": {}},
         "list": [1, "x"],
     },
@@ -51,6 +51,6 @@ def test_csv_has_a_column_for_each_value(capsys: pytest.CaptureFixture[str]) -> 
     lines = output(Format.CSV, {"items": ROWS}, capsys, items=ROWS).splitlines()
     header, first, second = list(csv.reader(lines))
     assert header == ["id", "cost", "tokens.input", "tokens.by", "list", "more", "tokens.by.a.b"]
-    assert first == ["a\\x1b[2J\\n\\u202e", "0.10", "1", "", '[1,"x"]', "", ""]
+    assert first == ["a\\x1b[2J\\n\\u202e", "-0.10", "1", "", '[1,"x"]', "", ""]
     assert second == ["'=cmd|'/c calc'!A0", "", "-2", "", "", "", "true"]
     assert output(Format.CSV, [], capsys) == ""

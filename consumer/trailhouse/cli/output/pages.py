@@ -1,0 +1,49 @@
+"""A page of answers: in the format that was asked for, and on standard error whether it is all."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+import typer
+
+from trailhouse.cli.output.console import tell
+from trailhouse.cli.output.formats import Format
+from trailhouse.cli.output.whole import tell_whole
+from trailhouse.cli.output.written import written
+
+if TYPE_CHECKING:
+    from trailhouse.query import Page
+
+T = TypeVar("T")
+
+
+def show_page(
+    page: "Page[T]",
+    format: Format,
+    noun: str,
+    columns: Sequence[str],
+    cells: Callable[[T], tuple[str, ...]],
+) -> None:
+    """Write the items of *page*, and say what is missing; exits with 1 if there are none.
+
+    Args:
+        page: The answer; JSON is all of it, JSON lines and CSV its items.
+        format: What was asked for.
+        noun: What one item is.
+        columns: The head of the table.
+        cells: Makes a row of an item.
+    """
+    if not written(format, page, items=page.items):
+        show_rows(columns, list(map(cells, page.items)))
+    tell_whole(page, len(page.items), noun)
+    if not page.items:
+        tell("nothing matches; `trailhouse status` says how far the worker is")
+        raise typer.Exit(1)
+
+
+def show_rows(columns: Sequence[str], rows: Sequence[tuple[str, ...]]) -> None:
+    """Print a table, unless there are no rows."""
+    from trailhouse.cli.output.console import results
+    from trailhouse.cli.output.table import print_table
+
+    if rows:
+        print_table(results(), columns, rows)
