@@ -14,6 +14,7 @@ from trailhouse.broker.origin import Origin
 from trailhouse.consumer.batch.ledger import Ledger
 from trailhouse.consumer.monitoring.incident import Incident
 from trailhouse.consumer.monitoring.missing_events import missing_events
+from trailhouse.operate.rebuild import rebuild
 from trailhouse.operate.stored_offsets import expired, held
 from trailhouse.query import AuditReader
 from trailhouse.schemas.errors import StorageRejectedError
@@ -241,6 +242,13 @@ def test_init_restores_a_view_by_its_documented_grants(as_user: As) -> None:
     with as_user(INIT) as config:
         assert restore(config) == ("view events",)
         assert restore(config) == ()
+
+
+def test_what_follows_from_the_log_is_made_anew_by_the_grants_of_init(as_user: As) -> None:
+    """Made beside and exchanged, with the rights that made it and no others."""
+    with as_user(INIT) as config, ClickHouse(config) as clickhouse:
+        assert [each.action for each in rebuild(clickhouse, is_anew=True)] == ["remade", "remade"]
+        assert count(clickhouse, "events_by_time") == len(EVENTS)
 
 
 def test_a_profile_that_forbids_a_time_limit_is_named(as_user: As) -> None:

@@ -230,46 +230,45 @@ def told(
         return clickhouse.query(statement).rows
 
 
-def test_odd_calls_and_answers_are_shown_as_they_are(database: ClickHouseConfig) -> None:
-    """An end without a start, an answer without a request, a change of mind, and events without an id."""
+def of_run(kind: str, seconds: int, **data: Any) -> AuditEvent:
+    """Return an event of a run of tenant a, at a moment."""
+    actor = Actor(type="user", id="eve")
+    return event(
+        "s", kind, run_id="r", tenant_id="a", occurred_at=at(seconds), actor=actor, data=data
+    )
 
-    def of_run(type: str, seconds: int, **data: Any) -> AuditEvent:
-        actor = Actor(type="user", id="eve")
-        return event(
-            "s", type, run_id="r", tenant_id="a", occurred_at=at(seconds), actor=actor, data=data
-        )
 
+def test_odd_tool_calls_are_shown_as_they_are(database: ClickHouseConfig) -> None:
+    """An end without a start, events without an id, and an end at the moment of its start."""
     events = [
         of_run("tool_call_completed", 1, tool_call_id="end"),
         of_run("tool_call_started", 2, tool_name="x"),
         of_run("tool_call_completed", 3, tool_name="x"),
         of_run("tool_call_started", 4, tool_call_id="both"),
         of_run("tool_call_failed", 4, tool_call_id="both", error_code=7),
-        of_run("tool_approval_granted", 1, approval_id="mind", tool_call_id="both"),
-        of_run("tool_approval_denied", 3, approval_id="mind"),
-        of_run("tool_approval_requested", 9),
-        of_run("tool_approval_requested", 9, policy_name="p"),
     ]
-    calls = told(
-        database,
-        events,
-        "SELECT tool_call_id, status, started_at, ended_at, elapsed_ms, error_code, events"
-        " FROM tool_calls ORDER BY first_us",
-    )
-    assert calls == [
+    columns = "tool_call_id, status, started_at, ended_at, elapsed_ms, error_code, events"
+    assert told(database, events, f"SELECT {columns} FROM tool_calls ORDER BY first_us") == [
         ("end", "completed", None, at(1), None, "", 1),
         ("", "open", at(2), None, None, "", 1),
         ("", "completed", None, at(3), None, "", 1),
         ("both", "failed", at(4), at(4), 0.0, "7", 2),
     ]
-    approvals = told(
-        database,
-        [],
-        "SELECT approval_id, tool_call_id, status, requested_at, answered_at, answered_by, answers, called_at,"
-        " ran_ungranted FROM approvals ORDER BY first_us, policy_name SETTINGS join_use_nulls = 1",
-    )
-    assert approvals == [
-        ("mind", "both", "denied", None, at(3), "eve", 2, at(4), True),
+
+
+def test_odd_answers_are_shown_as_they_are(database: ClickHouseConfig) -> None:
+    """An answer without a request, a change of mind, requests without an id; the reader's settings change nothing."""
+    events = [
+        of_run("tool_call_started", 4, tool_call_id="call"),
+        of_run("tool_approval_granted", 1, approval_id="mind", tool_call_id="call"),
+        of_run("tool_approval_denied", 3, approval_id="mind"),
+        of_run("tool_approval_requested", 9),
+        of_run("tool_approval_requested", 9, policy_name="p"),
+    ]
+    columns = "approval_id, tool_call_id, status, requested_at, answered_at, answered_by, answers, called_at, ran_ungranted"
+    asked = f"SELECT {columns} FROM approvals ORDER BY first_us, policy_name SETTINGS join_use_nulls = 1"
+    assert told(database, events, asked) == [
+        ("mind", "call", "denied", None, at(3), "eve", 2, at(4), True),
         ("", "", "open", at(9), None, "", 0, None, False),
         ("", "", "open", at(9), None, "", 0, None, False),
     ]

@@ -10,6 +10,7 @@ from trailhouse.cli import (
     account,
     init,
     log,
+    rebuild,
     reconcile,
     replay,
     runs,
@@ -82,6 +83,7 @@ app.add_typer(quarantine_app, name="quarantine")
 _add(replay.replay, replay.EXAMPLES)
 _add(skip.skip, skip.EXAMPLES)
 _add(reconcile.reconcile, reconcile.EXAMPLES)
+_add(rebuild.rebuild, rebuild.EXAMPLES)
 _add(account.account, account.EXAMPLES)
 _add(serve.serve, serve.EXAMPLES)
 app.add_typer(token_app, name="token")

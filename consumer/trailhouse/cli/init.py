@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from trailhouse.cli.output.console import say
+from trailhouse.cli.output.console import say, tell_step
 from trailhouse.cli.output.formats import Format, FormatOption
 from trailhouse.cli.output.written import written
 
@@ -23,7 +23,7 @@ def init(
     from trailhouse.store.config import ClickHouseConfig
 
     kafka, clickhouse = KafkaConfig(), ClickHouseConfig()
-    steps = plan_init(kafka, clickhouse) if dry_run else apply_init(kafka, clickhouse)
+    steps = plan_init(kafka, clickhouse) if dry_run else apply_init(kafka, clickhouse, tell_step)
     if written(format, steps):
         return
     words = {

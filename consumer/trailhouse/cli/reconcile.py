@@ -14,6 +14,7 @@ from trailhouse.cli.times_and_offsets import EXAMPLES as TIMES
 from trailhouse.cli.times_and_offsets import since as since_of
 
 if TYPE_CHECKING:
+    from trailhouse.operate.derived_rows import DerivedRows
     from trailhouse.operate.reconcile.comparison import Reconciliation
     from trailhouse.operate.reconcile.deep import Deep
     from trailhouse.operate.reconcile.derived_columns import Contradiction
@@ -76,12 +77,13 @@ def _compared(
     since: dt.datetime | None, partitions: Sequence[int], *, is_deep: bool
 ) -> "Reconciliation":
     from trailhouse.consumer.config import WorkerConfig
+    from trailhouse.operate.derived_rows import patient
     from trailhouse.operate.reconcile.comparison import reconcile as compare
     from trailhouse.schemas.kafka_config import KafkaConfig
     from trailhouse.store import ClickHouse, ClickHouseConfig
     from trailhouse.store.migrate import check_with
 
-    kafka, clickhouse, worker = KafkaConfig(), ClickHouseConfig(), WorkerConfig()
+    kafka, clickhouse, worker = KafkaConfig(), patient(ClickHouseConfig()), WorkerConfig()
     with ClickHouse(clickhouse) as storage:
         check_with(storage)
         return compare(
@@ -137,11 +139,26 @@ def _print(found: "Reconciliation") -> None:
             f"gap: partition {gap.partition}, offsets {gap.first_offset} to {gap.last_offset}: {gap.why};"
             f" {gap.way_out}"
         )
+    for table in found.derived:
+        _print_derived(table)
     for note in found.notes:
         say(f"note: {note}")
     if found.deep is not None:
         _print_deep(found.deep)
     say(f"{counted(len(found.gaps), 'gap')} in topic {found.topic}, group {found.group_id}")
+
+
+def _print_derived(found: "DerivedRows") -> None:
+    for each in found.differing[:SHOWN]:
+        say(
+            f"{each.table}, {each.date}: lacks {each.missing} of {counted(each.rows, 'row')}, has {each.extra}"
+            f" too many, {each.altered} say otherwise than the log; `trailhouse rebuild` mends it"
+        )
+    days = len(found.differing) + found.unchecked_days
+    if days > SHOWN:
+        say(f"{found.table}: … and {days - SHOWN} more days; `trailhouse rebuild` mends them")
+    if not days:
+        say(f"{found.table} follows from the log: {counted(found.rows, 'row')}")
 
 
 def _print_deep(found: "Deep") -> None:

@@ -1,16 +1,25 @@
 """Make what the pipeline needs, the topic and the tables; running it again mends what is missing."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Literal, Protocol
 
 import msgspec
 
 from trailhouse.broker.admin import KafkaAdmin, Topic
+from trailhouse.operate.derived_rows import patient
+from trailhouse.operate.rebuild import RebuildTakenError, rebuild_table, unfilled
+from trailhouse.schemas.errors import StorageRejectedError
 from trailhouse.schemas.kafka_config import KafkaConfig
+from trailhouse.schemas.migrations import migrations
 from trailhouse.schemas.topic import topic_options
+from trailhouse.store.clickhouse import ClickHouse
 from trailhouse.store.config import ClickHouseConfig
+from trailhouse.store.derived_tables import DerivedTable
 from trailhouse.store.migrate import migrate, plan
-from trailhouse.store.restore import lacking_columns, missing_objects, restore
+from trailhouse.store.restore import lacking_columns, missing_objects, objects_of, restore
+
+Action = Literal["create", "keep", "differs"]
+Report = Callable[[str], None]
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,7 +30,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     subject: str
-    action: Literal["create", "keep", "differs"]
+    action: Action
     detail: str
 
 
@@ -35,11 +44,19 @@ def plan_init(kafka: KafkaConfig, clickhouse: ClickHouseConfig) -> tuple[Step, .
     """
     pending, missing = plan(clickhouse), missing_objects(clickhouse)
     found = KafkaAdmin(kafka).topic()
-    return (_topic_step(kafka, found), *_table_steps(clickhouse, pending, missing))
+    return (
+        _topic_step(kafka, found),
+        *_table_steps(clickhouse, pending, missing),
+        *_planned_fill(clickhouse, pending, missing),
+    )
 
 
-def apply_init(kafka: KafkaConfig, clickhouse: ClickHouseConfig) -> tuple[Step, ...]:
+def apply_init(
+    kafka: KafkaConfig, clickhouse: ClickHouseConfig, report: Report = lambda step: None
+) -> tuple[Step, ...]:
     """Make what is missing and return what was done; safe to run again and from two processes.
+
+    A table that follows from the log is filled from it where it was made just now, which may take long.
 
     Raises:
         BrokerError: Kafka does not answer (retriable) or refuses (permanent).
@@ -53,7 +70,11 @@ def apply_init(kafka: KafkaConfig, clickhouse: ClickHouseConfig) -> tuple[Step, 
     applied = migrate(clickhouse)
     # After the migrations: what the newest of them makes is not missing.
     restored = restore(clickhouse)
-    return (_topic_step(kafka, found), *_table_steps(clickhouse, applied, restored))
+    return (
+        _topic_step(kafka, found),
+        *_table_steps(clickhouse, applied, restored),
+        *fill_derived_tables(clickhouse, applied, restored, report),
+    )
 
 
 def _topic_step(config: KafkaConfig, found: Topic | None) -> Step:
@@ -92,6 +113,60 @@ class _Numbered(Protocol):
     def number(self) -> int: ...
     @property
     def name(self) -> str: ...
+
+
+def _planned_fill(
+    config: ClickHouseConfig, pending: Iterable[_Numbered], missing: Iterable[str]
+) -> tuple[Step, ...]:
+    with ClickHouse(config) as storage:
+        try:
+            tables = unfilled(storage, _made(pending, missing))
+        except StorageRejectedError as error:
+            # Without a log, or without any database, there is nothing that a table could be filled with.
+            if error.name not in {"UNKNOWN_TABLE", "UNKNOWN_DATABASE"}:
+                raise
+            return ()
+    return tuple(_fill_step(config, table, "create", "from the log") for table in tables)
+
+
+def fill_derived_tables(
+    config: ClickHouseConfig,
+    applied: Iterable[_Numbered],
+    restored: Iterable[str],
+    report: Report,
+) -> tuple[Step, ...]:
+    """Fill from the log what these migrations made, or what was restored, and follows from it; return what was done.
+
+    Raises:
+        StorageError: ClickHouse does not answer (retriable) or refuses (permanent).
+    """
+    steps: list[Step] = []
+    with ClickHouse(patient(config)) as storage:
+        for table in unfilled(storage, _made(applied, restored)):
+            try:
+                rows = rebuild_table(storage, table, report=report).rows
+            except RebuildTakenError as error:
+                steps.append(_fill_step(config, table, "differs", str(error)))
+            else:
+                steps.append(_fill_step(config, table, "create", f"{rows} rows from the log"))
+    return tuple(steps)
+
+
+def _fill_step(config: ClickHouseConfig, table: DerivedTable, action: Action, detail: str) -> Step:
+    return Step(subject=f"rows of {table.name} in {config.database}", action=action, detail=detail)
+
+
+def _made(changes: Iterable[_Numbered], objects: Iterable[str]) -> set[str]:
+    """Return the names of the tables and views that these migrations made, and of these objects."""
+    numbers = {change.number for change in changes}
+    made = [
+        name
+        for migration in migrations()
+        if migration.number in numbers
+        for statement in migration.statements
+        for name in objects_of(statement)
+    ]
+    return {name.rpartition(" ")[2] for name in (*made, *objects)}
 
 
 def _table_steps(

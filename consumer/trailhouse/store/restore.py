@@ -44,7 +44,7 @@ def restore(config: ClickHouseConfig, known: Sequence[Migration] | None = None) 
         # In their order: a later one changes what an earlier one made.
         for migration in applied if missing else ():
             for statement in migration.statements:
-                if not set(missing).isdisjoint(_objects(statement)):
+                if not set(missing).isdisjoint(objects_of(statement)):
                     clickhouse.command(statement.replace("{database}", f"`{config.database}`"))
     return missing
 
@@ -80,7 +80,7 @@ def _missing(clickhouse: ClickHouse, applied: Iterable[Migration]) -> tuple[str,
         name
         for migration in applied
         for statement in migration.statements
-        for name in _objects(statement)
+        for name in objects_of(statement)
     )
     if not wanted:
         return ()
@@ -106,8 +106,8 @@ def _there(clickhouse: ClickHouse) -> Iterator[str]:
         yield f"column {table}.{name}"
 
 
-def _objects(statement: str) -> list[str]:
-    """Return what *statement* makes: a table or a view, or columns of one."""
+def objects_of(statement: str) -> list[str]:
+    """Return what *statement* makes: a table or a view, or columns of one, such as ``view events``."""
     if (found := _TARGET.match(statement)) is None:
         return []
     kind, name = found[1].lower(), found[2]

@@ -11,6 +11,7 @@ from trailhouse.broker.origin import Origin
 from trailhouse.broker.topic_identity import TopicIdentity
 from trailhouse.broker.topic_reader import TopicReader
 from trailhouse.consumer.batch.ledger import Ledger
+from trailhouse.operate.derived_rows import DerivedRows, compare_derived
 from trailhouse.operate.ledger_coverage import LedgerCoverage
 from trailhouse.operate.reconcile.deep import Deep, DeepComparison
 from trailhouse.operate.reconcile.rowless_records import MAX_READ_RECORDS, spans, unaccounted
@@ -59,7 +60,8 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
 class Reconciliation(msgspec.Struct, frozen=True, kw_only=True):
     """What a comparison found; there is a gap to mend unless `gaps` is empty. `notes` are not gaps.
 
-    `deep` is what a comparison of bytes found, where it was asked for.
+    `deep` is what a comparison of bytes found, where it was asked for; `derived` what the tables that follow
+    from the log lack or have too much, empty where only a part of the log was asked for.
     """
 
     cluster: str
@@ -70,11 +72,13 @@ class Reconciliation(msgspec.Struct, frozen=True, kw_only=True):
     gaps: tuple[Gap, ...]
     notes: tuple[str, ...]
     deep: Deep | None = None
+    derived: tuple[DerivedRows, ...] = ()
 
     @property
     def is_sound(self) -> bool:
         """Whether nothing is to be mended."""
-        return not self.gaps and (self.deep is None or not self.deep.contradictions)
+        is_whole = self.deep is None or not self.deep.contradictions
+        return not self.gaps and is_whole and all(table.is_sound for table in self.derived)
 
 
 def reconcile(
@@ -94,11 +98,12 @@ def reconcile(
     3. No record expired in Kafka before it was stored.
     4. Neither the group's offsets nor the ledger goes beyond the end of Kafka's log.
     5. No earlier topic of this name is in the ledger, whose records cannot be compared any more.
-    6. With *is_deep*, each record's bytes are those of its row: what `deep` establishes.
+    6. The tables that follow from the log hold its rows and no others, unless *since* or *partitions* leave some out.
+    7. With *is_deep*, each record's bytes are those of its row: what `deep` establishes.
 
     A worker may run meanwhile: the committed offsets are asked for first, and what is below them
-    must be there. It costs ClickHouse one pass over two small columns, and Kafka the records of
-    those offsets that have no row of their own.
+    must be there. It costs ClickHouse a pass over the small columns of its tables, a microsecond an event,
+    and Kafka the records of those offsets that have no row of their own.
 
     Args:
         since: Only records that Kafka took then or later, and what was noticed since; None for all.
@@ -123,9 +128,11 @@ def reconcile(
             storage, origin, wanted, reader, since, report, lambda: admin.lag(group_id)
         )
         found = comparison.result(group_id)
+        if since is None and not partitions:
+            found = msgspec.structs.replace(found, derived=compare_derived(storage, report))  # 6
         if not is_deep:
             return found
-        deep = DeepComparison(storage, origin, reader, report)  # 6
+        deep = DeepComparison(storage, origin, reader, report)  # 7
         ends = {mark.partition: mark.end_offset for mark in marks}
         others = ends.keys() - {mark.partition for mark in wanted}
         deep.find_impossible_rows(ends, lambda: list(admin.lag(group_id)), others)
