@@ -25,7 +25,9 @@ NAMES = {
         UsageReport DeliveryRejectedError DeliveryTimeoutError EventQuarantinedError IntegrityError LeftOut Overview
         Page ProducerClosedError QueryError ReadBudget ReaderConfig RecentSession SchemaMismatchError SearchFilter
         SessionOutline SlowFollowerError SpoolDamagedError SqlAnswer StorageError StorageRejectedError
-        StorageUnavailableError TrailhouseError Words parse render""",
+        StorageUnavailableError TrailhouseError Words parse render
+        Anomaly AnomalyReport AnomalyThresholds Approval ApprovalReport UnaskedCall AlignedStep Comparison
+        RunSide Step Timeline TimelineRun Turn""",
     "store": """
         BATCH_LEDGER Block ClickHouse ClickHouseConfig ConfigError EVENT_LOG EVENT_QUARANTINE Result
         SchemaMismatchError StorageDataError StorageError StorageRejectedError

@@ -1,8 +1,11 @@
 """The query module: the audit log of a session, its conflicts, and totals over all."""
 
+from trailhouse.query.anomalies import Anomaly, AnomalyReport, AnomalyThresholds
 from trailhouse.query.answer import Answer, LeftOut, Page
+from trailhouse.query.approvals import Approval, ApprovalReport, UnaskedCall
 from trailhouse.query.books import Book, Books, Difference
 from trailhouse.query.budget import ReadBudget
+from trailhouse.query.compare import AlignedStep, Comparison, RunSide
 from trailhouse.query.config import ReaderConfig
 from trailhouse.query.follow.follower import Followed, Follower
 from trailhouse.query.grammar import parse, render
@@ -14,6 +17,7 @@ from trailhouse.query.runs import RunSummary
 from trailhouse.query.search_filter import FIELDS, Condition, SearchFilter, Words
 from trailhouse.query.sessions import SessionSummary
 from trailhouse.query.sql import SqlAnswer
+from trailhouse.query.timeline import Step, Timeline, TimelineRun, Turn
 from trailhouse.query.usage import BookCosts, Cost, CostReport, Usage, UsageGroup, UsageReport
 from trailhouse.schemas.errors import (
     ConfigError,
@@ -36,13 +40,20 @@ from trailhouse.store.config import ClickHouseConfig
 
 __all__ = [
     "FIELDS",
+    "AlignedStep",
     "AlteredEvent",
+    "Anomaly",
+    "AnomalyReport",
+    "AnomalyThresholds",
     "Answer",
+    "Approval",
+    "ApprovalReport",
     "AuditReader",
     "Book",
     "BookCosts",
     "Books",
     "ClickHouseConfig",
+    "Comparison",
     "Condition",
     "ConfigError",
     "Conflict",
@@ -64,6 +75,7 @@ __all__ = [
     "ReadBudget",
     "ReaderConfig",
     "RecentSession",
+    "RunSide",
     "RunSummary",
     "SchemaMismatchError",
     "SearchFilter",
@@ -72,10 +84,15 @@ __all__ = [
     "SlowFollowerError",
     "SpoolDamagedError",
     "SqlAnswer",
+    "Step",
     "StorageError",
     "StorageRejectedError",
     "StorageUnavailableError",
+    "Timeline",
+    "TimelineRun",
     "TrailhouseError",
+    "Turn",
+    "UnaskedCall",
     "Usage",
     "UsageGroup",
     "UsageReport",

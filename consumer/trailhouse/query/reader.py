@@ -33,6 +33,7 @@ from trailhouse.query.run_reads import RunReads
 from trailhouse.query.search_filter import SearchFilter
 from trailhouse.query.search_reads import SearchReads
 from trailhouse.query.sql import SHOWN_ROWS, SqlAnswer, prepared, read_sql
+from trailhouse.query.step_reads import StepReads
 from trailhouse.query.wait_stored import STORED_TIMEOUT_SECONDS, Receipt, wait_stored
 from trailhouse.schemas import AuditEvent
 from trailhouse.schemas.errors import IntegrityError, QueryError
@@ -53,7 +54,7 @@ class Conflict(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[AuditEvent, ...]
 
 
-class AuditReader(RunReads, SearchReads):
+class AuditReader(RunReads, SearchReads, StepReads):
     """Reads what was stored, each event once; safe to share between threads.
 
     Making one does no I/O; the first question connects, and refuses a database that this version

@@ -57,10 +57,15 @@ class GapFinder:
     """Finds the holes, again and again: of a producer of whom nothing has come since, it knows them.
 
     A row is not taken back, so as many numbers in each bucket as before are the same numbers.
+
+    Args:
+        storage: Where to ask.
+        sequenced_sql: The SELECT of all numbers; another one for who may see views alone.
     """
 
-    def __init__(self, storage: ClickHouse) -> None:
+    def __init__(self, storage: ClickHouse, sequenced_sql: str = SEQUENCED) -> None:
         self._storage = storage
+        self._sequenced = sequenced_sql
         self._known: dict[str, tuple[Range, _Counted, Holes]] = {}
 
     def holes(self, between: Mapping[str, Range]) -> dict[str, Holes]:
@@ -69,26 +74,29 @@ class GapFinder:
         Raises:
             StorageError: ClickHouse is away (retriable) or refuses (permanent).
         """
-        counted = _counted(self._storage, between)
+        counted = _counted(self._storage, self._sequenced, between)
         same = {
             name: known[2]
             for name, known in self._known.items()
             if name in between and known[:2] == (between[name], counted[name])
         }
         new = {name: found for name, found in counted.items() if name not in same}
-        found = same | _holes(self._storage, between, new)
+        found = same | _holes(self._storage, self._sequenced, between, new)
         self._known = {name: (between[name], counted[name], found[name]) for name in between}
         return found
 
 
 def _holes(
-    storage: ClickHouse, between: Mapping[str, Range], counted: Mapping[str, _Counted]
+    storage: ClickHouse,
+    sequenced_sql: str,
+    between: Mapping[str, Range],
+    counted: Mapping[str, _Counted],
 ) -> dict[str, Holes]:
     # Those with the fewest holes first: what is left of the work is for the others.
     ids = sorted(counted, key=lambda name: (len(counted[name].partial), name))
     looked_into = {name: counted[name].partial[:MAX_BUCKETS_PER_PRODUCER] for name in ids}
     wanted = [(name, bucket) for name in ids for bucket in looked_into[name]][:MAX_BUCKETS]
-    stretches, ends = _stretches(storage, wanted)
+    stretches, ends = _stretches(storage, sequenced_sql, wanted)
     found: dict[str, Holes] = {}
     reached = _reached(wanted)
     for name in ids:
@@ -120,7 +128,9 @@ def _holes_of(
     return Holes(Ranges([(within.first, cut)]) - below, beyond, max(0, beyond.size - above))
 
 
-def _counted(storage: ClickHouse, between: Mapping[str, Range]) -> dict[str, _Counted]:
+def _counted(
+    storage: ClickHouse, sequenced_sql: str, between: Mapping[str, Range]
+) -> dict[str, _Counted]:
     """Count the different numbers in each bucket: one pass, a bitmap a bucket."""
     found = {name: _Counted([], [], 0) for name in between}
     ids = sorted(between)
@@ -129,7 +139,7 @@ def _counted(storage: ClickHouse, between: Mapping[str, Range]) -> dict[str, _Co
             f"""
             SELECT producer_id, intDiv(number, {BUCKET_SEQS}) AS bucket,
                 groupBitmap(toUInt32(number % {BUCKET_SEQS}))
-            FROM ({SEQUENCED}) WHERE producer_id IN {{ids:Array(String)}}
+            FROM ({sequenced_sql}) WHERE producer_id IN {{ids:Array(String)}}
             GROUP BY producer_id, bucket ORDER BY producer_id, bucket
             """,  # noqa: S608 - names of ours; every value is a bound parameter
             {"ids": ids[begin : begin + PRODUCERS_PER_QUERY]},
@@ -152,7 +162,7 @@ def _with(counted: _Counted, bucket: int, numbers: int) -> _Counted:
 
 
 def _stretches(
-    storage: ClickHouse, wanted: Sequence[tuple[str, int]]
+    storage: ClickHouse, sequenced_sql: str, wanted: Sequence[tuple[str, int]]
 ) -> tuple[dict[str, list[Range]], dict[str, int]]:
     """Return the numbers in *wanted* buckets as ranges, and up to where for those that have too many."""
     found: dict[str, list[Range]] = {}
@@ -164,7 +174,7 @@ def _stretches(
             for name, bucket in part:
                 ends.setdefault(name, bucket * BUCKET_SEQS - 1)
         elif part:
-            rows = _stretches_in(storage, part, left)
+            rows = _stretches_in(storage, sequenced_sql, part, left)
             for name, stretches in rows.items():
                 here = found.setdefault(name, [])
                 here += stretches
@@ -181,7 +191,7 @@ def _stretches(
 
 
 def _stretches_in(
-    storage: ClickHouse, part: Sequence[tuple[str, int]], limit: int
+    storage: ClickHouse, sequenced_sql: str, part: Sequence[tuple[str, int]], limit: int
 ) -> dict[str, list[Range]]:
     """Return them of each producer, in the order of *part*; *limit* of all together."""
     rows = storage.query(
@@ -193,7 +203,7 @@ def _stretches_in(
                 SELECT producer_id, number,
                     toInt64(number) - row_number() OVER (PARTITION BY producer_id ORDER BY number) AS stretch
                 FROM (
-                    SELECT DISTINCT producer_id, number FROM ({SEQUENCED})
+                    SELECT DISTINCT producer_id, number FROM ({sequenced_sql})
                     WHERE producer_id IN {{ids:Array(String)}} AND intDiv(number, {BUCKET_SEQS}) IN
                         {{buckets:Array(UInt64)}} AND (producer_id, intDiv(number, {BUCKET_SEQS})) IN
                         arrayZip({{ids:Array(String)}}, {{buckets:Array(UInt64)}})

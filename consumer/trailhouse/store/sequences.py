@@ -22,18 +22,25 @@ def _sql(pattern: str) -> str:
     return pattern.replace("\\", "\\\\")
 
 
-SEQUENCED = f"""
+def sequenced(events: str, quarantine: str) -> str:
+    """Return the SELECT of every number that is in these two, each a table of ours or a view of it."""
+    return f"""
     SELECT producer_id, assumeNotNull(seq) AS number, appended_at, 0 AS is_bad, session_id
-    FROM event_log WHERE producer_id != '' AND isNotNull(seq)
+    FROM {events} WHERE producer_id != '' AND isNotNull(seq)
     UNION ALL
     SELECT found[1] AS producer_id, toUInt64OrZero(found[2]) AS number, appended_at, 1 AS is_bad, session_id
     FROM (
         SELECT extractGroups(ifNull(record, ''), '{_sql(SEQ_PATTERN)}') AS found, appended_at,
             extract(ifNull(record, ''), '{_sql(SESSION_PATTERN)}') AS session_id
-        FROM event_quarantine
+        FROM {quarantine}
     )
     WHERE notEmpty(found)
-"""  # noqa: S608 - no value in it
+    """  # noqa: S608 - no value in it
+
+
+SEQUENCED = sequenced("event_log", "event_quarantine")
+SEQUENCED_FOR_READERS = sequenced("events_as_stored", "quarantine")
+"""The same from what a reader may see: copies are of the same number."""
 
 
 class Held(NamedTuple):
@@ -87,7 +94,11 @@ def held_seqs(
 
 
 def settled_ranges(
-    storage: ClickHouse, *, since_seconds: float, settle_seconds: float
+    storage: ClickHouse,
+    *,
+    since_seconds: float,
+    settle_seconds: float,
+    sequenced_sql: str = SEQUENCED,
 ) -> dict[str, Range]:
     """Return the numbers between which something is missing, of what Kafka took not long ago.
 
@@ -101,7 +112,7 @@ def settled_ranges(
         f"""
         SELECT producer_id, min(number) AS first, maxIf(number, appended_at <= settled) AS last
         FROM (
-            SELECT *, now64(3) - toIntervalMillisecond({{settle_ms:Int64}}) AS settled FROM ({SEQUENCED})
+            SELECT *, now64(3) - toIntervalMillisecond({{settle_ms:Int64}}) AS settled FROM ({sequenced_sql})
             WHERE appended_at >= now64(3) - toIntervalMillisecond({{since_ms:Int64}})
         )
         GROUP BY producer_id

@@ -1,0 +1,68 @@
+"""Read two runs, each by itself, and compare them."""
+
+from trailhouse.query.answer import Answer, LeftOut
+from trailhouse.query.compare import Comparison, Side, comparison_of
+from trailhouse.query.positions import stored_positions
+from trailhouse.query.read_timeline import RunFacts, read_run_facts
+from trailhouse.schemas.errors import QueryError
+from trailhouse.store import ClickHouse
+
+
+def read_comparison(
+    clickhouse: ClickHouse,
+    *,
+    tenant_id: str | None,
+    run_a: str,
+    run_b: str,
+    session_a: str | None,
+    session_b: str | None,
+) -> Answer[Comparison]:
+    """Return how two runs differ; one that the reader does not see is a run without events.
+
+    Raises:
+        QueryError: Several sessions or tenants have a run of that id. Permanent.
+        StorageError: ClickHouse is away (retriable) or refuses (permanent).
+    """
+    as_of = stored_positions(clickhouse)
+    found = [
+        _one_tenants(
+            name,
+            read_run_facts(
+                clickhouse,
+                tenant_id=tenant_id,
+                session_id=session_id,
+                run_id=run_id,
+                with_children=False,
+            ),
+        )
+        for name, run_id, session_id in (("run_a", run_a, session_a), ("run_b", run_b, session_b))
+    ]
+    a, b = (
+        Side(session_id=each.session_id, run_id=run_id, events=each.facts.events)
+        for run_id, each in ((run_a, found[0]), (run_b, found[1]))
+    )
+    comparison, is_longest = comparison_of(a, b)
+    left_out = [each for side in found for each in side.left_out]
+    if not is_longest:
+        left_out.append(
+            LeftOut(
+                what="a perhaps better alignment",
+                why="the runs differ in so much that the search for the most steps in common was cut short",
+            )
+        )
+    return Answer(
+        value=comparison,
+        exact=not left_out,
+        complete=not left_out,
+        left_out=tuple(left_out),
+        as_of=as_of,
+    )
+
+
+def _one_tenants(name: str, found: RunFacts) -> RunFacts:
+    tenants = {each.tenant_id for each in found.facts.events}
+    if len(tenants) > 1:
+        raise QueryError(
+            f"{name}: {len(tenants)} tenants have a run of this id in this session; bind the reader to one"
+        )
+    return found
