@@ -1,0 +1,154 @@
+"""Reads over a month of a fleet's events: a page, a count, a page of runs, usage and facets, as `AuditReader` answers.
+
+Examples::
+
+    python -m benchmarks.fleet                     10 million events, minutes
+    python -m benchmarks.fleet --events 1000000 --questions 10
+
+Each question is asked with other values each time, so that no answer is remembered. Parts are as inserts leave them;
+then a fifth of the sessions is stored again, and all is asked anew before that is merged: no sum may move.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import msgspec
+
+from benchmarks.fleet_log import ACTORS, AGENTS, TENANTS, Fleet, load_fleet, store_again
+from benchmarks.machine import described
+from trailhouse.devstack import DevStack
+from trailhouse.query import AuditReader
+from trailhouse.store import ClickHouse, ClickHouseConfig
+from trailhouse.store.migrate import migrate
+
+AGAIN_SHARE = 5
+AIMS_MS = {"search": 300, "count": 200, "runs": 400, "usage": 1_000, "facets": 600}
+SUMS_AGAIN_MS = 2_000
+_SEARCHES = (
+    "",
+    "agent:agent-{agent}",
+    "agent:agent-{agent} type:tool_call_failed",
+    "tenant:tenant-{tenant} type:run_failed",
+    "actor:user-{actor}",
+    "actor:user-{actor} type:run_failed",
+    "tool:cancel_reservation agent:agent-{agent}",
+    "session:airline-07-{turn}-1",
+    "run:airline-07-trial-1-{turn}-1",
+    "type:(run_failed OR run_completed) -agent:agent-{agent}",
+    "cost:>0.02 tenant:tenant-{tenant}",
+    "model:gpt-4o agent:agent-{agent}",
+    "error:task_not_solved tenant:tenant-{tenant}",
+    "type:run_failed tool:think",
+)
+
+
+def asked(fleet: Fleet, questions: int) -> Iterator[str]:
+    """Yield each search in turn, with other values each time."""
+    for number in range(questions):
+        for search in _SEARCHES:
+            yield search.format(
+                agent=number * 7 % AGENTS,
+                tenant=number * 3 % TENANTS,
+                actor=number * 13 % ACTORS,
+                turn=number * 17 % fleet.inserts,
+            )
+
+
+def measured(
+    reader: AuditReader, fleet: Fleet, questions: int
+) -> tuple[dict[str, list[float]], dict[str, object]]:
+    """Return the times of each kind of question in ms, and what the sums were."""
+    times: dict[str, list[float]] = {}
+    sums: dict[str, object] = {}
+
+    def clock(kind: str, ask: Callable[[], Any]) -> Any:
+        began = time.perf_counter()
+        answer = ask()
+        times.setdefault(kind, []).append((time.perf_counter() - began) * 1e3)
+        return answer
+
+    for search in asked(fleet, questions):
+        page = clock("search", lambda search=search: reader.search(search, limit=100))
+        if not page.complete:
+            raise SystemExit(f"benchmarks: the page of {search!r} is not complete")
+        clock(f"  {_kind(search)}", lambda search=search: reader.search(search, limit=100))
+        sums[f"count {search}"] = clock("count", lambda search=search: reader.count(search)).value
+    for number in range(questions):
+        clock("runs", lambda number=number: reader.runs(f"agent:agent-{number * 7 % AGENTS}"))
+        clock("runs", reader.runs)
+        sums["usage"] = clock("usage", lambda: reader.usage(by=("agent", "day"))).value
+        clock("facets", lambda: reader.facets(("type", "agent", "tool", "tenant")))
+    return times, sums
+
+
+def _kind(search: str) -> str:
+    return " ".join(part.split(":")[0] + ":…" for part in search.split()) or "(everything)"
+
+
+def main() -> None:
+    """Load, ask, store a fifth again, ask again; print a table."""
+    options = argparse.ArgumentParser(
+        prog="python -m benchmarks.fleet",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    options.add_argument("--events", type=int, default=10_000_000)
+    options.add_argument("--questions", type=int, default=20, help="times each is asked")
+    given = options.parse_args()
+    print(described())
+    with (
+        tempfile.TemporaryDirectory(prefix="trailhouse-fleet-") as folder,
+        DevStack(Path(folder), parts=("clickhouse",)) as stack,
+    ):
+        environment = stack.environment()
+        config = ClickHouseConfig(
+            url=environment["TRAILHOUSE_CLICKHOUSE_URL"],
+            user=environment["TRAILHOUSE_CLICKHOUSE_USER"],
+            password=environment["TRAILHOUSE_CLICKHOUSE_PASSWORD"],
+        )
+        migrate(config)
+        patient = msgspec.structs.replace(config, timeout_seconds=600.0)
+        with ClickHouse(patient) as store, AuditReader(config=config) as reader:
+            fleet = load_fleet(store, given.events, _say)
+            print(f"{fleet.events:,} events; parts: {_parts(store)}")
+            times, sums = measured(reader, fleet, given.questions)
+            _print(times)
+            store_again(store, AGAIN_SHARE)
+            print(f"a fifth stored again; parts: {_parts(store)}")
+            times, sums_again = measured(reader, fleet, given.questions)
+            _print(times)
+            if moved := [name for name, value in sums.items() if sums_again[name] != value]:
+                raise SystemExit(f"benchmarks: storing events again has moved {moved}")
+
+
+def _parts(store: ClickHouse) -> str:
+    found = store.query(
+        "SELECT table, count(), round(sum(bytes_on_disk) / max(total), 1) FROM system.parts,"
+        " (SELECT count() AS total FROM events_by_time) AS of"
+        " WHERE database = currentDatabase() AND active AND startsWith(table, 'event_') GROUP BY table ORDER BY table"
+    ).rows
+    return ", ".join(f"{table} {count} ({size} bytes an event)" for table, count, size in found)
+
+
+def _print(times: dict[str, list[float]]) -> None:
+    print("| question | asked | p50 ms | p95 ms | most ms | aim, p95 |\n|---|---|---|---|---|---|")
+    for kind, taken in times.items():
+        ordered = sorted(taken)
+        p95 = ordered[len(ordered) * 95 // 100]
+        print(
+            f"| {kind} | {len(taken)} | {median(taken):.0f} | {p95:.0f} | {ordered[-1]:.0f} | {AIMS_MS.get(kind, '')} |"
+        )
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
