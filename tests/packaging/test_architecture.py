@@ -15,6 +15,7 @@ TEXT = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 ROOMS = (
     "cli",
     "api",
+    "mcp",
     "operate",
     "devstack",
     "access",

@@ -18,7 +18,17 @@ ROOT = Path(__file__).parents[2]
 PARTS = {
     "schemas": ["schemas"],
     "producer": ["producer"],
-    "consumer": ["access", "api", "cli", "consumer", "devstack", "operate", "query", "store"],
+    "consumer": [
+        "access",
+        "api",
+        "cli",
+        "consumer",
+        "devstack",
+        "mcp",
+        "operate",
+        "query",
+        "store",
+    ],
 }
 
 

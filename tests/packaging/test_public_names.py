@@ -51,6 +51,7 @@ NAMES = {
         SpoolUnavailableError Token TokenStore TrailhouseError""",
     "api": "",
     "broker": "",
+    "mcp": "",
     "cli": "",
     "devstack": """
         DevStack PART_NAMES PartName PartState PartStatus Ports StackError TrailhouseError ask_stack

@@ -34,7 +34,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
         scope: What a principal needs for it.
         path: Where it is asked in the HTTP API, with its parameters in braces; its name if empty.
         lines: Yields all that was asked for, item by item, for JSON lines; None where there is one answer.
-        follows: Yields what is appended from now on, and None while there is nothing; ends when it is told to.
+        is_stream: Whether it goes on without end; it is no tool then, and `ask` is None.
+        within_session: Whether it can be held to one session: `values["own_session"]`, or its parameter `session`.
         can_be_missing: Whether what is asked for may not be there at all: 404, and not an empty answer.
     """
 
@@ -43,11 +44,12 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     meaning: str
     parameters: tuple[Parameter, ...]
     answer: Any
-    ask: Callable[[AuditReader, Values], Any]
+    ask: Callable[[AuditReader, Values], Any] | None
     scope: Scope = "read"
     path: str = ""
     lines: Callable[[AuditReader, Values], Iterator[Any]] | None = None
-    follows: Callable[[AuditReader, Values], Iterator[Any]] | None = None
+    is_stream: bool = False
+    within_session: bool = False
     can_be_missing: bool = False
 
 
@@ -106,10 +108,25 @@ LOG = Operation(
     answer=Page[AuditEvent | AlteredEvent],
     ask=_log,
     lines=_log_lines,
+    within_session=True,
     can_be_missing=True,
 )  # fmt: skip
 
-OPERATIONS: tuple[Operation, ...] = (LOG,)
+FOLLOW = Operation(
+    name="follow",
+    title="What is stored from now on",
+    meaning="Events as they are stored, each once, in append order within a session, without end.",
+    parameters=(
+        Parameter("q", "filter", "Which events; on fields, not on words.", example="type:run_failed"),
+        Parameter("token", "cursor", "Goes on behind the event that came with it; as the header Last-Event-ID."),
+        Parameter("from_start", "flag", "Begin with the first event there is.", default=False),
+    ),
+    answer=AuditEvent | AlteredEvent,
+    ask=None,
+    is_stream=True,
+)  # fmt: skip
+
+OPERATIONS: tuple[Operation, ...] = (LOG, FOLLOW)
 
 
 def rows_of(answer: object) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from trailhouse.access.principal import Principal
-from trailhouse.schemas import EventType
+from trailhouse.schemas import AuditEvent, EventType
 from trailhouse.schemas.event import MAX_ID_CHARACTERS
 
 if TYPE_CHECKING:
@@ -66,10 +66,9 @@ class ReadAudit:
         self._logger = logger
         self._now = now
 
-    @property
-    def is_on(self) -> bool:
-        """Whether anything is written."""
-        return self._logger is not None
+    def at(self, door: Door) -> "ReadAudit":
+        """Return what writes down the reads through another door of the same process."""
+        return ReadAudit(door, self._logger, now=self._now)
 
     def note(self, principal: Principal, read: Read) -> None:
         """Write down that *principal* has read this.
@@ -133,6 +132,17 @@ def open_read_audit(door: Door) -> ReadAudit:
         enabled=True, mode="durable", service=f"trailhouse-{door}", tenant_id=""
     )
     return ReadAudit(door, AuditLogger(config))
+
+
+def is_read_of(item: object, principal: Principal, operation: str) -> bool:
+    """Tell whether *item* is the `audit_read` of that operation by that principal."""
+    return (
+        isinstance(item, AuditEvent)
+        and item.type == EventType.AUDIT_READ
+        and item.actor is not None
+        and (item.actor.type, item.actor.id) == (principal.kind, principal.name)
+        and item.data.get("operation") == operation
+    )
 
 
 def _id_or_none(text: str | None) -> str | None:

@@ -4,34 +4,44 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib import metadata
+from typing import Any, cast
 
 import msgspec
+from mcp.server.context import ServerRequestContext
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from trailhouse.access import ReadAudit, TokenStore
-from trailhouse.access.operations import OPERATIONS
+from trailhouse.access import Principal, ReadAudit, TokenStore
+from trailhouse.access.operations import FOLLOW, OPERATIONS
 from trailhouse.api.asked import Endpoint
 from trailhouse.api.config import ApiConfig
-from trailhouse.api.door import ROUTE, Door
+from trailhouse.api.door import MAX_BODY_BYTES, PRINCIPAL, ROUTE, Door
+from trailhouse.api.follow import Follow
 from trailhouse.api.health import Health
 from trailhouse.api.limits import Limits
 from trailhouse.api.metrics import Metrics
 from trailhouse.api.openapi import openapi, path_of
 from trailhouse.api.problem import ProblemError, problem, problem_of, problem_response
 from trailhouse.api.readers import Readers
+from trailhouse.mcp.server import Tools
 from trailhouse.schemas.errors import TrailhouseError
 
 _log = logging.getLogger(__name__)
 
 
 def make_app(
-    config: ApiConfig, *, tokens: TokenStore, readers: Readers, health: Health, audit: ReadAudit
+    config: ApiConfig,
+    *,
+    tokens: TokenStore,
+    readers: Readers,
+    health: Health,
+    audit: ReadAudit,
 ) -> ASGIApp:
     """Return the application; `trailhouse serve` runs it. It closes what it is given when it ends.
 
@@ -43,22 +53,21 @@ def make_app(
         audit: Where it is written down who asked.
     """
     metrics = Metrics()
+    sessions = _mcp(readers, audit.at("mcp"))
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        yield
+        async with sessions.run():
+            yield
         for close in (readers.close, health.close, audit.close):
             await run_in_threadpool(close)
 
-    routes = [
-        *_beside(health, metrics),
-        *(
-            Route(path_of(each), Endpoint(each, readers, audit).__call__, methods=["GET"])
-            for each in OPERATIONS
-        ),
-    ]
     app = Starlette(
-        routes=routes,
+        routes=[
+            *_beside(health, metrics),
+            *_reads(readers, audit),
+            Route("/mcp", _Noted(sessions.handle_request, "/mcp")),
+        ],
         lifespan=lifespan,
         exception_handlers=dict.fromkeys(
             (HTTPException, ProblemError, TrailhouseError, Exception), _answer_error
@@ -73,6 +82,46 @@ def make_app(
     return Door(
         app, tokens=tokens, limits=limits, metrics=metrics, is_open=config.is_on_this_machine
     )
+
+
+def _reads(readers: Readers, audit: ReadAudit) -> list[Route]:
+    """Return a route for each operation."""
+    return [
+        *(
+            Route(path_of(each), Endpoint(each, readers, audit).__call__, methods=["GET"])
+            for each in OPERATIONS
+            if each.ask is not None
+        ),
+        Route(path_of(FOLLOW), Follow(readers, audit).__call__, methods=["GET"]),
+    ]
+
+
+def _mcp(readers: Readers, audit: ReadAudit) -> StreamableHTTPSessionManager:
+    """Return the tools over HTTP: each request by itself, for the principal that the door has let in."""
+
+    def principal_of(context: ServerRequestContext[Any, Request]) -> Principal:
+        request = cast(Request, context.request)  # over HTTP there is always one
+        principal: Principal = request.scope[PRINCIPAL]
+        return principal
+
+    return StreamableHTTPSessionManager(
+        Tools(principal_of, readers.of, audit).server(),
+        json_response=True,
+        stateless=True,
+        max_request_body_size=MAX_BODY_BYTES,
+    )
+
+
+class _Noted:
+    """An application that notes its route."""
+
+    def __init__(self, app: ASGIApp, route: str) -> None:
+        self._app = app
+        self._route = route
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope[ROUTE] = self._route
+        await self._app(scope, receive, send)
 
 
 def _beside(health: Health, metrics: Metrics) -> list[Route]:

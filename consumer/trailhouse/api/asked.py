@@ -3,7 +3,6 @@
 import itertools
 import time
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping
-from urllib.parse import parse_qsl
 
 import anyio
 from starlette.concurrency import run_in_threadpool
@@ -15,16 +14,16 @@ from trailhouse.access.json_form import encoded, encoded_line
 from trailhouse.access.operations import NothingFoundError, Operation, Values, rows_of
 from trailhouse.access.parameters import values_of
 from trailhouse.access.read_audit import Stage
+from trailhouse.api.address import given_in
 from trailhouse.api.door import PRINCIPAL, ROUTE
 from trailhouse.api.openapi import path_of
 from trailhouse.api.problem import ProblemError, problem_of
 from trailhouse.api.readers import Readers
 from trailhouse.query import AuditReader
-from trailhouse.schemas.errors import QueryError, TrailhouseError
+from trailhouse.schemas.errors import TrailhouseError
 
 JSON = "application/json"
 JSON_LINES = "application/x-ndjson"
-MAX_FIELDS = 200
 LINES_BYTES = 65_536
 """Lines go out in pieces of about so many bytes: each piece is a step between threads."""
 
@@ -56,8 +55,9 @@ class Endpoint:
             raise ProblemError(
                 403, "forbidden-scope", f"this needs the scope {self._operation.scope}"
             )
-        given = _given(request, self._operation)
+        given = given_in(request, self._operation)
         values = values_of(self._operation.parameters, given)
+        values |= {"principal": principal.key, "own_session": None}
         reader = self._readers.of(principal)
         if self._operation.lines and _wants_lines(request.headers.get("accept", "")):
             items = self._operation.lines(reader, values)
@@ -70,8 +70,10 @@ class Endpoint:
         self, principal: Principal, reader: AuditReader, values: Values, given: Mapping[str, object]
     ) -> bytes:
         started = time.monotonic()
+        if (ask := self._operation.ask) is None:
+            raise NothingFoundError
         try:
-            answer = self._operation.ask(reader, values)
+            answer = ask(reader, values)
         except NothingFoundError:
             self._note(principal, given, started, rows=0, complete=True)
             raise ProblemError(
@@ -155,39 +157,6 @@ async def _stepped(pieces: Generator[bytes]) -> AsyncIterator[bytes]:
         # Whoever was asked may have left: what ends here must not be cut off by that.
         with anyio.CancelScope(shield=True):
             await run_in_threadpool(pieces.close)
-
-
-def _given(request: Request, operation: Operation) -> dict[str, object]:
-    """Return what stands in the address, by name.
-
-    Raises:
-        QueryError: It cannot be read, or a parameter of one value is given twice. Permanent.
-    """
-    try:
-        pairs = parse_qsl(
-            request.scope["query_string"].decode("ascii"),
-            keep_blank_values=True,
-            errors="strict",
-            max_num_fields=MAX_FIELDS,
-        )
-    except (UnicodeDecodeError, ValueError):
-        raise QueryError(
-            f"the address: must be UTF-8 in per cent signs, with at most {MAX_FIELDS} parameters"
-        ) from None
-    many = {each.name for each in operation.parameters if each.is_many}
-    given: dict[str, object] = dict(request.path_params)
-    for name, value in pairs:
-        if name in many:
-            given[name] = [*_list(given.get(name)), value]
-        elif name in given:
-            raise QueryError(f"{ascii(name[:40])[1:-1]}: is given twice")
-        else:
-            given[name] = value
-    return given
-
-
-def _list(found: object) -> list[object]:
-    return found if isinstance(found, list) else []
 
 
 def _wants_lines(accept: str) -> bool:

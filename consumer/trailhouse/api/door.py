@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
@@ -16,6 +17,8 @@ from trailhouse.schemas.errors import TrailhouseError
 
 PRINCIPAL = "trailhouse.principal"
 ROUTE = "trailhouse.route"
+STILL_GOOD = "trailhouse.still_good"
+"""Tells whether who asked may still read: a stream outlives the question."""
 MAX_BODY_BYTES = 262_144
 MAX_HEADERS = 100
 _NAMES_OF_THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -69,6 +72,7 @@ class Door:
                 principal = await run_in_threadpool(self._principal, Headers(scope=scope))
                 self._begin(principal)
                 scope[PRINCIPAL], meter.key = principal, principal.key
+                scope[STILL_GOOD] = partial(self._is_still, principal, Headers(scope=scope))
         except (ProblemError, TrailhouseError) as error:
             found = error.problem if isinstance(error, ProblemError) else problem_of(error)
             headers = {"WWW-Authenticate": "Bearer"} if found.status == 401 else {}
@@ -81,6 +85,12 @@ class Door:
         finally:
             if meter.key is not None:
                 self._limits.end(meter.key)
+
+    def _is_still(self, principal: Principal, headers: Headers) -> bool:
+        try:
+            return self._principal(headers) == principal
+        except (ProblemError, TrailhouseError):
+            return False
 
     def _begin(self, principal: Principal) -> None:
         if (refusal := self._limits.begin(principal.key)) is not None:

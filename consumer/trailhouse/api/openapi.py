@@ -56,7 +56,7 @@ def _operation(operation: Operation, schemas: Schemas, problem: dict[str, Any]) 
     content: dict[str, Any] = {"application/json": {"schema": schemas.of(operation.answer)}}
     if operation.lines is not None:
         content["application/x-ndjson"] = {"schema": {"type": "string"}}
-    if operation.follows is not None:
+    if operation.is_stream:
         content = {"text/event-stream": {"schema": {"type": "string"}}}
     return {
         "operationId": operation.name,

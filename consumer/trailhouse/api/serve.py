@@ -1,8 +1,10 @@
 """Run the HTTP API until it is told to end."""
 
+import contextlib
 import logging
+import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 import uvicorn
 
@@ -70,7 +72,21 @@ def serve(
         tell(f"listening at {scheme}://{host}:{listener.getsockname()[1]}/api/v1")
         if not has_tokens:
             tell("there is no token: everybody on this machine may read; `trailhouse token create`")
-        uvicorn.Server(settings).run(sockets=[listener])
+        with _signals_are_no_end():
+            uvicorn.Server(settings).run(sockets=[listener])
+
+
+@contextlib.contextmanager
+def _signals_are_no_end() -> Generator[None]:
+    """Have nothing done with a signal that uvicorn raises again once it has drained: the exit code is 0."""
+    before = {
+        number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _listening(config: ApiConfig) -> socket.socket:

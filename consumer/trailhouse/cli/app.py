@@ -10,6 +10,7 @@ from trailhouse.cli import (
     account,
     init,
     log,
+    mcp,
     rebuild,
     reconcile,
     replay,
@@ -86,5 +87,6 @@ _add(reconcile.reconcile, reconcile.EXAMPLES)
 _add(rebuild.rebuild, rebuild.EXAMPLES)
 _add(account.account, account.EXAMPLES)
 _add(serve.serve, serve.EXAMPLES)
+_add(mcp.mcp, mcp.EXAMPLES)
 app.add_typer(token_app, name="token")
 _add(version.version, version.EXAMPLES)

@@ -14,7 +14,7 @@ def test_this_machine_needs_nothing(host: str) -> None:
     check_reach(ApiConfig(host=host), behind_proxy=False, has_tokens=False)
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "trailhouse.example", "127.0.0.1.example"])  # fmt: skip  # noqa: S104 - refused
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "trailhouse.example", "127.0.0.1.example"])  # fmt: skip
 def test_other_machines_need_tokens_and_tls(host: str, tmp_path: Path) -> None:
     """Without a token, or in clear text, it does not start, and one line says the way out."""
     file = tmp_path / "pem"

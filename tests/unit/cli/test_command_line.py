@@ -26,7 +26,7 @@ COMMANDS = dict(commands())
 EXPECTED = {
     *("init", "emit", "worker", "log", "skip", "status", "dev", "demo", "version", "spool"),
     *("replay", "reconcile", "account", "quarantine", "sessions", "token", "sql", "runs", "usage"),
-    "serve",
+    *("serve", "mcp"),
 }
 BELOW = {
     *("dev status", "dev stop", "dev start"),
@@ -132,7 +132,7 @@ def test_every_command_that_reports_takes_a_format() -> None:
             "spool inspect",
         ),
         *("quarantine", "quarantine show", "quarantine requeue", "skip"),
-        *("serve", "token", "token create", "token revoke"),
+        *("serve", "mcp", "token", "token create", "token revoke"),
     }
     assert not any(has_option(command, "--json") for command in COMMANDS.values())
 
