@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from airline_fleet import fleet, store_fleet, store_records
+from airline_fleet import by_run, calls_of, fleet, store_fleet, store_records
 from cluster import Cluster
 from stored import event
 from trailhouse.consumer.batch.promoted import promote
@@ -41,14 +41,6 @@ def rows(clickhouse: ClickHouse, statement: str) -> list[dict[str, Any]]:
     """Return the rows of *statement* by column."""
     found = clickhouse.query(statement)
     return [dict(zip(found.names, row, strict=True)) for row in found.rows]
-
-
-def by_run() -> dict[tuple[str, str, str], list[AuditEvent]]:
-    """Return the fleet's events by run, in order of time."""
-    found: dict[tuple[str, str, str], list[AuditEvent]] = defaultdict(list)
-    for each in sorted(fleet(), key=lambda each: each.occurred_at):
-        found[each.tenant_id or "", each.session_id, each.run_id or ""].append(each)
-    return found
 
 
 def total(values: list[Any]) -> Any:
@@ -133,20 +125,6 @@ def test_usage_is_one_row_an_event_in_its_book(sql: ClickHouse) -> None:
         "SELECT session_id, run_id, book, input_tokens, output_tokens, total_tokens, cost_usd FROM token_usage"
     ).rows
     assert sorted(found) == expected
-
-
-def calls_of(
-    events: list[AuditEvent], id_key: str, opening: str, prefix: str
-) -> list[list[AuditEvent]]:
-    """Return what belongs together of *events*, in order of time: an end stands with the last start before it."""
-    found: dict[str, list[list[AuditEvent]]] = defaultdict(list)
-    for each in events:
-        of_id = found[each.data.get(id_key, "")]
-        if each.type == opening or not of_id:
-            of_id.append([])
-        if each.type.startswith(prefix):
-            of_id[-1].append(each)
-    return [call for calls in found.values() for call in calls if call]
 
 
 def test_a_tool_call_is_its_start_and_its_end(sql: ClickHouse) -> None:

@@ -7,6 +7,7 @@ import datetime as dt
 import json
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from functools import cache
@@ -36,6 +37,28 @@ def fleet() -> tuple[AuditEvent, ...]:
     return tuple(
         event for number, run in enumerate(_recorded_runs()) for event in _run(number, run)
     )
+
+
+def by_run() -> dict[tuple[str, str, str], list[AuditEvent]]:
+    """Return the fleet's events by run, in order of time."""
+    found: dict[tuple[str, str, str], list[AuditEvent]] = defaultdict(list)
+    for each in sorted(fleet(), key=lambda each: each.occurred_at):
+        found[each.tenant_id or "", each.session_id, each.run_id or ""].append(each)
+    return found
+
+
+def calls_of(
+    events: Sequence[AuditEvent], id_key: str, opening: str, prefix: str
+) -> list[list[AuditEvent]]:
+    """Return what belongs together of *events*, in order of time: an end stands with the last start before it."""
+    found: dict[str, list[list[AuditEvent]]] = defaultdict(list)
+    for each in events:
+        of_id = found[each.data.get(id_key, "")]
+        if each.type == opening or not of_id:
+            of_id.append([])
+        if each.type.startswith(prefix):
+            of_id[-1].append(each)
+    return [call for calls in found.values() for call in calls if call]
 
 
 def store_fleet(config: ClickHouseConfig, events: Sequence[AuditEvent]) -> None:
