@@ -180,7 +180,136 @@ def test_sessions_are_listed_the_latest_first(settings: dict[str, str]) -> None:
     assert (none.returncode, none.stdout, told(none)[0]) == (1, b"", "0 sessions; complete")
 
 
-@pytest.mark.parametrize("command", ["runs", "sessions", "usage"])
+def test_search_walks_all_that_matches(settings: dict[str, str]) -> None:
+    """Every page says how to go on, with the times that it asked for; the walk meets each event once."""
+    expected = {
+        e.event_id
+        for e in fleet()
+        if e.type in ("run_failed", "run_timeout") and e.tenant_id == "acme"
+    }
+    asked = (
+        "search",
+        "type:(run_failed OR run_timeout)",
+        "tenant:acme",
+        "--since",
+        "5000d",
+        "--limit",
+        "9",
+    )
+    met: list[str] = []
+    more: list[str] = []
+    while True:
+        page = run_here(*asked, *more, "--format", "jsonl", settings=settings)
+        met += [json.loads(line)["event_id"] for line in page.stdout.splitlines()]
+        last = told(page)[-1]
+        if "--cursor" not in last:
+            break
+        more = last.partition("with ")[2].split()
+    assert len(met) == len(expected) > 9
+    assert set(met) == expected
+    rows = list(
+        csv.DictReader(
+            io.StringIO(run_here(*asked, "--format", "csv", settings=settings).stdout.decode())
+        )
+    )
+    assert [row["event_id"] for row in rows] == met[:9]
+    table = run_here(*asked, settings=settings).stdout.decode().splitlines()
+    assert [line.split()[-1] for line in table] == ["event", *met[:9]]
+    words = run_here("search", '"no such words anywhere"', settings=settings)
+    assert (words.returncode, told(words)[0]) == (1, "0 events; complete")
+
+
+def test_a_timeline_shows_what_a_run_did(settings: dict[str, str]) -> None:
+    """Each call of a tool is a step below its run, in every format; an unknown session is said to be none."""
+    session = "airline-07"
+    events = [event for event in fleet() if event.session_id == session]
+    calls = Counter(e.data["tool_name"] for e in events if e.type == "tool_call_started")
+    result = run_here("timeline", session, settings=settings)
+    lines = result.stdout.decode().splitlines()
+    for tool, count in calls.items():
+        assert sum(f"tool call {tool} " in line for line in lines) == count
+    for run in {event.run_id for event in events}:
+        assert sum(f"run {run} (" in line for line in lines) == 1
+    assert told(result) == [f"{len(events)} events; complete"]
+    answer = json.loads(run_here("timeline", session, "--format", "json", settings=settings).stdout)
+    assert answer["value"]["events"] == len(events)
+    one = run_here(
+        "timeline", "--run", "airline-07-trial-1", "--format", "jsonl", settings=settings
+    )
+    assert [json.loads(line)["run_id"] for line in one.stdout.splitlines()] == [
+        "airline-07-trial-1"
+    ]
+    nobody = run_here("timeline", "nobody", settings=settings)
+    assert (nobody.returncode, nobody.stdout, told(nobody)[0]) == (1, b"", "0 events; complete")
+    assert run_here("timeline", session, "--tenant", "nobody", settings=settings).returncode == 1
+    assert run_here("timeline", settings=settings).returncode == 2
+
+
+def test_who_approved_a_call(settings: dict[str, str]) -> None:
+    """`approvals` names who answered, by call, and marks what ran without a grant."""
+    granted = [event for event in fleet() if event.type == "tool_approval_granted"]
+    call = granted[0].data["tool_call_id"]
+    result = run_here("approvals", f"tool_call:{call}", "--format", "json", settings=settings)
+    for found in json.loads(result.stdout)["value"]["approvals"]:
+        [answer] = [
+            e
+            for e in fleet()
+            if e.run_id == found["run_id"]
+            and e.event_id in found["event_ids"]
+            and e.type in ("tool_approval_granted", "tool_approval_denied")
+        ]
+        assert found["tool_call_id"] == call
+        assert found["status"] == answer.type.rpartition("_")[2]
+    table = run_here("approvals", f"run:{granted[0].run_id}", settings=settings)
+    header, *rows = table.stdout.decode().splitlines()
+    assert header.split() == [
+        "time",
+        "session",
+        "run",
+        "tool",
+        "call",
+        "status",
+        "by",
+        "after",
+        "ran",
+        "reason",
+    ]
+    assert any(call in row and "granted" in row and "user:supervisor" in row for row in rows)
+    assert run_here("approvals", "agent:nobody", settings=settings).returncode == 1
+
+
+def test_how_two_runs_differ(settings: dict[str, str]) -> None:
+    """`compare` shows both ends and the steps that differ; a run against itself has none."""
+    a, b = "airline-07-trial-0", "airline-07-trial-1"
+    result = run_here("compare", a, b, settings=settings)
+    lines = result.stdout.decode().splitlines()
+    assert next(line.split() for line in lines if line.startswith("run ")) == ["run", a, b]
+    assert any("tool call" in line and "only a" in line for line in lines)
+    assert any(line.startswith("first difference: step ") for line in told(result))
+    same = run_here("compare", a, a, "--format", "json", settings=settings)
+    answer = json.loads(same.stdout)["value"]
+    assert (answer["first_difference"], answer["changed_steps"], answer["only_a"]) == (None, 0, 0)
+    unknown = run_here("compare", a, "nope\x1b", settings=settings)
+    assert unknown.returncode == 1
+    assert told(unknown)[-1].startswith("no events of run 'nope\\x1b'")
+
+
+def test_what_does_not_fit_is_counted(settings: dict[str, str]) -> None:
+    """`anomalies` counts runs that never ended, and says so with its exit code."""
+    ends = ("run_completed", "run_failed", "run_cancelled", "run_timeout", "run_abandoned")
+    open_runs = {e.run_id for e in fleet()} - {e.run_id for e in fleet() if e.type in ends}
+    result = run_here("anomalies", "--limit", "2", "--format", "json", settings=settings)
+    answer = json.loads(result.stdout)["value"]
+    assert answer["counts"]["run_without_end"] == len(open_runs)
+    assert result.returncode == 1
+    table = run_here("anomalies", "--limit", "2", settings=settings)
+    assert sum(b" run_without_end " in line for line in table.stdout.splitlines()) == 2
+    assert run_here("anomalies", "agent:nobody", settings=settings).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "command", ["search", "runs", "sessions", "usage", "approvals", "anomalies"]
+)
 def test_what_is_not_understood_is_wrong_use(settings: dict[str, str], command: str) -> None:
     """Code 2 and one line that shows the place, or what is allowed."""
     for arguments, expected in (

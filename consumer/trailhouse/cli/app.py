@@ -8,6 +8,9 @@ import typer
 
 from trailhouse.cli import (
     account,
+    anomalies,
+    approvals,
+    compare,
     init,
     log,
     mcp,
@@ -15,11 +18,13 @@ from trailhouse.cli import (
     reconcile,
     replay,
     runs,
+    search,
     serve,
     sessions,
     skip,
     sql,
     status,
+    timeline,
     usage,
     version,
     worker,
@@ -75,9 +80,14 @@ _add(emit.emit, emit.EXAMPLES)
 app.add_typer(spool_app, name="spool")
 _add(worker.worker, worker.EXAMPLES)
 _add(log.log, log.EXAMPLES)
+_add(search.search, search.EXAMPLES)
 _add(sessions.sessions, sessions.EXAMPLES)
 _add(runs.runs, runs.EXAMPLES)
+_add(timeline.timeline, timeline.EXAMPLES)
+_add(compare.compare, compare.EXAMPLES)
 _add(usage.usage, usage.EXAMPLES)
+_add(approvals.approvals, approvals.EXAMPLES)
+_add(anomalies.anomalies, anomalies.EXAMPLES)
 _add(sql.sql, sql.EXAMPLES)
 _add(status.status, status.EXAMPLES)
 app.add_typer(quarantine_app, name="quarantine")

@@ -61,7 +61,7 @@ def runs(
             cursor=cursor,
             limit=limit,
         )
-    show_page(page, format, "run", COLUMNS, run_cells)
+    show_page(page, format, "run", COLUMNS, run_cells, (since, until))
 
 
 def run_cells(run: "RunSummary") -> tuple[str, ...]:

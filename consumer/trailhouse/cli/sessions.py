@@ -61,7 +61,7 @@ def sessions(
             cursor=cursor,
             limit=limit,
         )
-    show_page(page, format, "session", COLUMNS, session_cells)
+    show_page(page, format, "session", COLUMNS, session_cells, (since, until))
 
 
 def session_cells(session: "SessionSummary") -> tuple[str, ...]:

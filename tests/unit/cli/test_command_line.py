@@ -25,7 +25,8 @@ from trailhouse.schemas.settings import PROCESS_VARIABLES, setting_variables
 COMMANDS = dict(commands())
 EXPECTED = {
     *("init", "emit", "worker", "log", "skip", "status", "dev", "demo", "version", "spool"),
-    *("replay", "reconcile", "account", "quarantine", "sessions", "token", "sql", "runs", "usage"),
+    *("replay", "reconcile", "account", "quarantine", "sessions", "token", "sql", "rebuild"),
+    *("search", "runs", "usage", "timeline", "compare", "approvals", "anomalies"),
     *("serve", "mcp"),
 }
 BELOW = {

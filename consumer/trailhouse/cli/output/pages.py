@@ -7,7 +7,7 @@ import typer
 
 from trailhouse.cli.output.console import tell
 from trailhouse.cli.output.formats import Format
-from trailhouse.cli.output.whole import tell_whole
+from trailhouse.cli.output.whole import NO_TIME, Within, tell_whole
 from trailhouse.cli.output.written import written
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ def show_page(
     noun: str,
     columns: Sequence[str],
     cells: Callable[[T], tuple[str, ...]],
+    within: Within = NO_TIME,
 ) -> None:
     """Write the items of *page*, and say what is missing; exits with 1 if there are none.
 
@@ -31,10 +32,11 @@ def show_page(
         noun: What one item is.
         columns: The head of the table.
         cells: Makes a row of an item.
+        within: Since and until when was asked.
     """
     if not written(format, page, items=page.items):
         show_rows(columns, list(map(cells, page.items)))
-    tell_whole(page, len(page.items), noun)
+    tell_whole(page, len(page.items), noun, within)
     if not page.items:
         tell("nothing matches; `trailhouse status` says how far the worker is")
         raise typer.Exit(1)

@@ -22,9 +22,7 @@ _NUMBERS = frozenset((
     "output", "increments", "totals", "unpriced", "turn", "tokens", "cost", "count",
 ))  # fmt: skip
 _TIMES = frozenset({"time", "appended", "started", "last"})
-_IDS = frozenset(
-    {"run", "session", "spool", "topic", "brokers", "service", "group", "call", "event"}
-)
+_IDS = frozenset({"run", "session", "spool", "topic", "brokers", "service", "group", "call"})
 """Shortened in the middle: the start of an id is often the same, and its end tells."""
 
 _STEPS = (
@@ -41,6 +39,9 @@ _LEFT_OUT = (
     *("run", "content", "#", "brokers", "service", "pid", "elsewhere", "checked", "log"),
 )
 """What is left out, and said to be, where all that does not help: time, type and what stay."""
+
+_WHOLE = ("event",)
+"""What is of use only to the last character, and is left out before it would be cut."""
 
 _OTHERS = (40, 24, 16)
 """Down to how many cells the rest gives way, from the right, before a column is left out."""
@@ -118,6 +119,9 @@ def fitted_widths(widths: Mapping[str, int], width: int) -> dict[str, int]:
     fitted = dict(widths)
     for name, narrowest in _STEPS:
         _narrow(fitted, name, narrowest, width)
+    for name in _WHOLE:
+        if _excess(fitted, width) > 0 and name in fitted and len(fitted) > 1:
+            del fitted[name]
     for narrowest in _OTHERS:
         for name in reversed(fitted):
             _narrow(fitted, name, narrowest, width)
