@@ -12,7 +12,7 @@ from cluster import Cluster
 from fleet import ENDINGS, RunKey, books, fleet, run_key, runs_of, status_of
 from projected import fleet_database, store_projected
 from stored import event, in_order
-from trailhouse.query import AuditReader
+from trailhouse.query import AuditReader, ReadBudget
 from trailhouse.query.books import Book
 from trailhouse.query.run_status import RUN_STATUSES
 from trailhouse.query.runs import RunSummary
@@ -335,6 +335,21 @@ def test_copies_and_merges_move_no_run(config: ClickHouseConfig, reader: AuditRe
         for table in ("event_log", "event_index", "event_usage"):
             clickhouse.command(f"OPTIMIZE TABLE {table} FINAL")
     assert answers() == before
+
+
+def test_a_spent_budget_gives_what_was_found_and_how_to_go_on(reader: AuditReader) -> None:
+    """A page that would cost too much holds what was found, says what it lacks, and its cursor misses nothing."""
+    wanted = f"{FAR} cost:>0.5"
+    expected = [key_of(run) for run in all_runs(reader, wanted)]
+    nothing = reader.runs(wanted, budget=ReadBudget(rows=1))
+    assert (nothing.items, nothing.complete) == ((), False)
+    assert nothing.searched_back_to is not None
+    assert "cursor" in nothing.left_out[0].why
+    page, met = nothing, []
+    while page.next is not None:
+        page = reader.runs(wanted, cursor=page.next, limit=9)
+        met += [key_of(run) for run in page.items]
+    assert met == expected
 
 
 def test_runs_that_start_ahead_of_the_clock_are_counted_apart(database: ClickHouseConfig) -> None:

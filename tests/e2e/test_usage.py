@@ -13,11 +13,13 @@ from cluster import Cluster
 from fleet import INCREMENTS, amount, books, exact_sum, fleet
 from projected import fleet_database, store_projected
 from stored import event, in_order
-from trailhouse.query import AuditReader
+from trailhouse.query import AuditReader, ReadBudget, SearchFilter
 from trailhouse.query.books import Books
-from trailhouse.query.usage import Usage
+from trailhouse.query.budget import Meter
+from trailhouse.query.usage import Usage, read_costs, read_usage
+from trailhouse.query.usage_sql import UsageQuestion
 from trailhouse.schemas import AuditEvent
-from trailhouse.schemas.errors import QueryError
+from trailhouse.schemas.errors import QueryError, StorageLimitError
 from trailhouse.store import ClickHouse, ClickHouseConfig
 
 pytestmark = pytest.mark.cluster
@@ -270,19 +272,26 @@ def test_what_cannot_be_asked_is_an_error(
 
 
 def test_what_is_cut_is_said_and_the_total_is_of_all(
-    config: ClickHouseConfig, reader: AuditReader, monkeypatch: pytest.MonkeyPatch
+    config: ClickHouseConfig, reader: AuditReader
 ) -> None:
     """More groups than an answer holds are left out by name; the total counts them."""
-    from trailhouse.query.search_filter import SearchFilter
-    from trailhouse.query.usage import read_costs, read_usage
-
+    question = UsageQuestion(SearchFilter(), None, ("agent", "day"), "UTC")
+    meter = Meter(ReadBudget())
     with ClickHouse(config) as clickhouse:
-        usage = read_usage(clickhouse, SearchFilter(), None, ("agent", "day"), "UTC", limit=3)
-        costs = read_costs(clickhouse, SearchFilter(), None, ("agent", "day"), "UTC", limit=3)
+        usage = read_usage(clickhouse, question, meter, limit=3)
+        costs = read_costs(clickhouse, question, meter, limit=3)
     assert (len(usage.value.groups), usage.complete, usage.left_out[0].what) == (3, False, "groups")
     assert usage.value.total == reader.usage(by=("agent", "day")).value.total
     assert (len(costs.value.groups), costs.complete) == (3, False)
     assert costs.value.total == reader.costs().value.total
+
+
+def test_a_sum_that_would_cost_too_much_is_an_error_to_try_again(reader: AuditReader) -> None:
+    """No part of a sum could stand for it: a spent budget is a retriable error."""
+    for ask in (reader.usage, reader.costs):
+        with pytest.raises(StorageLimitError) as caught:
+            ask(by="agent", budget=ReadBudget(rows=1))
+        assert caught.value.retriable
 
 
 def test_nothing_is_an_answer_too(database: ClickHouseConfig) -> None:

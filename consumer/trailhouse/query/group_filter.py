@@ -10,7 +10,7 @@ import msgspec
 
 from trailhouse.query.books import IN_INCREMENTS, IN_TOTALS
 from trailhouse.query.conditions import where
-from trailhouse.query.newest_first import Grouping
+from trailhouse.query.newest_first import Grouping, Witness
 from trailhouse.query.run_status import ENDED_US, ENDS_RUN, RUN_STATUS
 from trailhouse.query.search_filter import FIELDS, Condition, SearchFilter
 from trailhouse.schemas.errors import QueryError
@@ -45,14 +45,31 @@ def session_grouping(every: Grouping, wanted: SearchFilter, tenant_id: str | Non
     return _narrowed(every, wanted, tenant_id, _of_session)
 
 
-def with_status(grouping: Grouping, status_sql: str, statuses: tuple[str, ...]) -> Grouping:
-    """Return *grouping* narrowed to what has one of *statuses* by the aggregate *status_sql*."""
+def with_status(
+    grouping: Grouping, status_sql: str, says_status: str, statuses: tuple[str, ...]
+) -> Grouping:
+    """Return *grouping* narrowed to what has one of *statuses* by the aggregate *status_sql*.
+
+    Args:
+        grouping: What it is of.
+        status_sql: The aggregate.
+        says_status: What types of events say a status begin with.
+        statuses: The statuses that are wanted; none: all.
+    """
     if not statuses:
         return grouping
+    types = [f"{says_status}{status}" for status in statuses]
+    if statuses == ("running",):
+        return msgspec.structs.replace(
+            grouping, having=(*grouping.having, f"countIf({ENDS_RUN}) = 0")
+        )
+    # No event says that a run is running.
+    witness = () if "running" in statuses else (Witness("type IN {status_types:Array(String)}", 4),)
     return msgspec.structs.replace(
         grouping,
         having=(*grouping.having, f"{status_sql} IN {{statuses:Array(String)}}"),
-        parameters=grouping.parameters | {"statuses": list(statuses)},
+        witnesses=(*grouping.witnesses, *witness),
+        parameters=grouping.parameters | {"statuses": list(statuses), "status_types": types},
     )
 
 
@@ -67,7 +84,8 @@ def _narrowed(
             "text: runs and sessions are not searched for words; search for events, and take their runs"
         )
     scope, values = where(SearchFilter(), tenant_id=tenant_id, prefix="tenant")
-    of_each, having, sessions = [*every.of_each, *([] if tenant_id is None else [scope])], [], []
+    of_each, having = [*every.of_each, *([] if tenant_id is None else [scope])], []
+    witnesses, sessions = [], []
 
     def bound(value: object, kind: str) -> str:
         name = f"group_{len(values)}"
@@ -82,15 +100,20 @@ def _narrowed(
             values |= named
         elif (of_all := asked(each, bound)) is not None:
             having.append(of_all)
+            if each.field in AMOUNTS and not each.negated:
+                sessions.append(_spenders(every.key, scope, of_all))
         else:
             having.append(f"countIf({of_event}) {'=' if each.negated else '>'} 0")
             values |= named
-            if not each.negated and not by_session:
-                sessions.append(_witnesses(scope, of_event))
+            if not each.negated:
+                witnesses.append(Witness(of_event, every.events_of_each))
+                sessions.append(_sessions_with(scope, of_event))
     return Grouping(
         key=every.key,
+        events_of_each=every.events_of_each,
         of_each=tuple(of_each),
         having=tuple(having),
+        witnesses=tuple(witnesses),
         sessions=tuple(sessions),
         needs_once=any(each.field in AMOUNTS for each in wanted.conditions),
         by_session=by_session,
@@ -98,9 +121,20 @@ def _narrowed(
     )
 
 
-def _witnesses(scope: str, of_event: str) -> str:
+def _sessions_with(scope: str, of_event: str) -> str:
     """Return a select of the sessions that have such an event: in no other can there be what is wanted."""
-    return f"SELECT session_id FROM events_by_time_as_stored WHERE {scope} AND {of_event}"  # noqa: S608 - names of ours
+    return f"""
+        SELECT session_id FROM events_by_time_as_stored
+        WHERE {scope} AND occurred_us >= {{low_us:Int64}} AND {of_event}
+    """  # noqa: S608 - names of ours
+
+
+def _spenders(key: tuple[str, ...], scope: str, of_all: str) -> str:
+    """Return a select of the sessions that have what spent so much: the small table has both books."""
+    return f"""
+        SELECT session_id FROM usage_by_time WHERE {scope} AND occurred_us >= {{low_us:Int64}}
+        GROUP BY {", ".join(key)} HAVING {of_all}
+    """  # noqa: S608 - names of ours
 
 
 def _positive(each: Condition) -> Condition:

@@ -6,19 +6,23 @@ from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
 from trailhouse.query.answer import LeftOut, Page
+from trailhouse.query.budget import BUDGET_WAY_OUT, Meter, ReadBudget
 from trailhouse.query.cursor import Cursors, Walk
 from trailhouse.query.filters import whole_number
 from trailhouse.query.grammar import render
-from trailhouse.query.newest_first import Grouping, Position, walk
+from trailhouse.query.local_time import time_of
+from trailhouse.query.newest_first import Grouping, Position, Walker
 from trailhouse.query.search_filter import SearchFilter
-from trailhouse.schemas.errors import QueryError
+from trailhouse.schemas.errors import QueryError, StorageLimitError
 from trailhouse.store import ClickHouse
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 1_000
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 Row = TypeVar("Row")
-Fetch = Callable[[ClickHouse, Sequence[tuple[str, ...]]], dict[tuple[str, ...], tuple[int, Row]]]
+Fetch = Callable[
+    [ClickHouse, Sequence[tuple[str, ...]], Meter], dict[tuple[str, ...], tuple[int, Row]]
+]
 
 
 class Asked(NamedTuple):
@@ -32,6 +36,7 @@ class Asked(NamedTuple):
         principal: On whose behalf.
         cursor: Where to go on; None from the newest.
         limit: At most so many.
+        budget: What it may cost.
     """
 
     what: str
@@ -41,6 +46,7 @@ class Asked(NamedTuple):
     principal: str
     cursor: str | None
     limit: int
+    budget: ReadBudget
 
 
 def read_page(
@@ -64,30 +70,43 @@ def read_page(
         tenant_id=asked.tenant_id,
         principal=asked.principal,
     )
+    meter = Meter(asked.budget)
     start = _start(grouping, asked, cursors, bound, now)
-    found = list(
-        islice(
-            walk(
-                clickhouse,
-                grouping,
-                start,
-                asked.wanted.since_us,
-                lambda keys: fetch(clickhouse, keys),
-                limit + 1,
-            ),
-            limit + 1,
-        )
-    )
+    walker = Walker(clickhouse, grouping, start, asked.wanted.since_us, meter)
+    found: list[tuple[Position, Row]] = []
+    left_out: list[LeftOut] = []
+    try:
+        met = walker.met(lambda keys: fetch(clickhouse, keys, meter), limit + 1)
+        found.extend(islice(met, limit + 1))
+        if asked.cursor is None and asked.wanted.until is None:
+            left_out += _ahead(clickhouse, grouping, asked, _us(now), meter)
+    except StorageLimitError:
+        if len(found) <= limit:
+            return _partial(asked, found, walker.position, _sealer(cursors, bound))
+        left_out.append(LeftOut(what=f"{asked.what} ahead of the clock", why=BUDGET_WAY_OUT))
     items = found[:limit]
-    is_last = len(found) <= limit
-    left_out: tuple[LeftOut, ...] = ()
-    if asked.cursor is None and asked.wanted.until is None:
-        left_out = _ahead(clickhouse, grouping, asked.what, _us(now))
     return Page(
         items=tuple(row for _, row in items),
         complete=not left_out,
-        left_out=left_out,
-        next=None if is_last else _sealed(items[-1][0], cursors, bound),
+        left_out=tuple(left_out),
+        next=_sealer(cursors, bound)(items[-1][0]) if len(found) > limit else None,
+    )
+
+
+def _partial(
+    asked: Asked,
+    found: list[tuple[Position, Row]],
+    reached: Position,
+    sealed: Callable[[Position], str],
+) -> Page[Row]:
+    """Return what was found before the budget was spent, and how to go on from there."""
+    position = min([reached, *(position for position, _ in found)])
+    return Page(
+        items=tuple(row for _, row in found),
+        complete=False,
+        left_out=(LeftOut(what=f"older {asked.what}", why=BUDGET_WAY_OUT),),
+        searched_back_to=time_of(position.start_us),
+        next=sealed(position),
     )
 
 
@@ -126,28 +145,33 @@ def _start(
     return Position(place[0], tuple(place[1:]))
 
 
-def _sealed(position: Position, cursors: Cursors, bound: Walk) -> str:
-    return cursors.seal([position.start_us, *position.key], bound)
+def _sealer(cursors: Cursors, bound: Walk) -> Callable[[Position], str]:
+    return lambda position: cursors.seal([position.start_us, *position.key], bound)
 
 
 def _ahead(
-    clickhouse: ClickHouse, grouping: Grouping, what: str, now_us: int
-) -> tuple[LeftOut, ...]:
+    clickhouse: ClickHouse, grouping: Grouping, asked: Asked, now_us: int, meter: Meter
+) -> list[LeftOut]:
     """Return how many of them start later than now: their clocks are ahead, and they are on no page."""
-    key = ", ".join(grouping.key)
-    of_each = " AND ".join(grouping.of_each) or "true"
-    ahead = f"SELECT session_id FROM events_by_time_as_stored WHERE occurred_us > {{now_us:Int64}} AND {of_each}"  # noqa: S608 - names of ours
+    ahead = f"""
+        SELECT session_id FROM events_by_time_as_stored
+        WHERE occurred_us > {{now_us:Int64}} AND {grouping.scope}
+    """  # noqa: S608 - names of ours
     sql = f"""
         SELECT count() FROM (
-            SELECT 1 FROM events WHERE session_id IN ({ahead}) AND {of_each}
-            GROUP BY {key} HAVING min(occurred_us) > {{now_us:Int64}}
+            SELECT 1 FROM events WHERE session_id IN ({ahead}) AND {grouping.scope}
+            GROUP BY {", ".join(grouping.key)} HAVING min(occurred_us) > {{now_us:Int64}}
         )
     """  # noqa: S608 - names of ours; every value is a bound parameter
-    [[count]] = clickhouse.query(sql, grouping.parameters | {"now_us": now_us}).rows
+    values = grouping.parameters | {"now_us": now_us}
+    [[count]] = clickhouse.query(sql, values, settings=meter.settings()).rows
     if not count:
-        return ()
-    why = f"they start later than now by their own clocks; ask with until:9999-12-31T00:00:00Z to see these {what} too"
-    return (LeftOut(what=f"{what} ahead of the clock", how_many=int(count), why=why),)
+        return []
+    why = (
+        "they start later than now by their own clocks; ask with until:9999-12-31T00:00:00Z to see"
+        f" these {asked.what} too"
+    )
+    return [LeftOut(what=f"{asked.what} ahead of the clock", how_many=int(count), why=why)]
 
 
 def _us(moment: dt.datetime) -> int:

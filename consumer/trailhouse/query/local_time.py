@@ -34,6 +34,11 @@ class Offsets(NamedTuple):
         return self.offsets_us[max(bisect_right(self.starts_us, moment_us) - 1, 0)]
 
 
+def time_of(microseconds: int) -> dt.datetime:
+    """Return the time that is so many microseconds from 1970 UTC; what Python has no date for is its first or last."""
+    return _clamped(microseconds)
+
+
 def zone_named(name: str) -> dt.tzinfo:
     """Return the time zone of the IANA name *name*.
 

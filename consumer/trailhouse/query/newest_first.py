@@ -3,6 +3,9 @@
 Something starts with its earliest event. Within a window every event from its lower end on is looked at, so
 what starts in the window is known to, and what started before it shows when its row is read: it then belongs to
 a window further back. So a page needs neither a table of runs nor an event that says that a run started.
+
+How far the first window reaches is asked of what must be there: if every run that is wanted has an event of
+agent X, then back to the agent's two thousandth. Where there are few such events at all, they name the sessions.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -10,17 +13,22 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from trailhouse.query.budget import Meter
 from trailhouse.store import ClickHouse
 
 FIRST_WINDOW_ROWS = 20_000
 """Some hundreds of recorded runs: most pages need no second window."""
-_WIDER = 8
+FEW_SESSIONS = 100
+"""So many are read from the log by its key, which costs some milliseconds each, and not by a scan of the index."""
+_WIDER = 6
+_LEAST_WIDTH_US = 1_000_000
 _WINDOWS_BY_TIME = 3
 EARLIEST_US = -(2**62)
 """Before the year 1, with room to count down from."""
 
 
 Row = TypeVar("Row")
+Fetch = Callable[[Sequence[tuple[str, ...]]], dict[tuple[str, ...], tuple[int, Row]]]
 
 
 class Position(NamedTuple):
@@ -30,22 +38,33 @@ class Position(NamedTuple):
     key: tuple[str, ...]
 
 
+class Witness(NamedTuple):
+    """A condition on an event that everything wanted has one of, and how many of them to expect of each."""
+
+    condition: str
+    of_each: int
+
+
 class Grouping(msgspec.Struct, frozen=True, kw_only=True):
     """What is walked over, and which of it is wanted; conditions are SQL, their values in `parameters`.
 
     Attributes:
         key: Columns that tell one from another.
+        events_of_each: How many events one is likely to have.
         of_each: Conditions that hold for all events of one or for none: what else has them is not looked at.
         having: Conditions on all events of one, as aggregates.
-        sessions: Selects of session ids: what is wanted lies in a session of each of them.
+        witnesses: What everything wanted has an event of.
+        sessions: Selects of session ids from `low_us` on: what is wanted lies in a session of each of them.
         needs_once: Whether a copy of an event would change what `having` says.
         by_session: Whether the sessions are named, so that the log is read by its key and not the index.
         parameters: The values that the conditions name.
     """
 
     key: tuple[str, ...]
+    events_of_each: int
     of_each: tuple[str, ...] = ()
     having: tuple[str, ...] = ()
+    witnesses: tuple[Witness, ...] = ()
     sessions: tuple[str, ...] = ()
     needs_once: bool = False
     by_session: bool = False
@@ -58,6 +77,11 @@ class Grouping(msgspec.Struct, frozen=True, kw_only=True):
             return "events"
         return "events_by_time" if self.needs_once else "events_by_time_as_stored"
 
+    @property
+    def scope(self) -> str:
+        """The conditions on every event."""
+        return " AND ".join(self.of_each) or "true"
+
 
 class Window(NamedTuple):
     """What starts from `low_us` to `high_us`, both included."""
@@ -66,98 +90,136 @@ class Window(NamedTuple):
     high_us: int
 
 
-def walk(
-    clickhouse: ClickHouse,
-    grouping: Grouping,
-    start: Position,
-    since_us: int | None,
-    fetch: Callable[[Sequence[tuple[str, ...]]], dict[tuple[str, ...], tuple[int, Row]]],
-    at_once: int,
-) -> Iterator[tuple[Position, Row]]:
-    """Yield what lies behind *start*, newest first, each with its position.
+class Walker:
+    """Walks over what a grouping wants, and knows how far it has come.
 
     Args:
         clickhouse: Where it is.
         grouping: What is wanted.
-        start: Where to begin; what stands there itself is not yielded again.
+        start: Where to begin; what stands there itself is not met again.
         since_us: What started before is not wanted.
-        fetch: Returns for keys their earliest event's time and their row; one that is gone is left out.
-        at_once: How many keys to look for at a time.
-
-    Raises:
-        StorageError: ClickHouse is away (retriable) or refuses (permanent).
+        meter: What is left of the budget.
     """
-    position = start
-    for window in _windows(clickhouse, grouping, start.start_us, since_us):
-        while True:
-            found = _keys(clickhouse, grouping, window, position, at_once)
-            rows = fetch([each.key for each in found])
-            for each in found:
-                # What has events before the window started before it.
-                if each.key in rows and rows[each.key][0] >= window.low_us:
-                    yield each, rows[each.key][1]
-            if len(found) < at_once:
-                break
-            position = found[-1]
 
+    def __init__(
+        self,
+        clickhouse: ClickHouse,
+        grouping: Grouping,
+        start: Position,
+        since_us: int | None,
+        meter: Meter,
+    ) -> None:
+        self._clickhouse = clickhouse
+        self._grouping = grouping
+        self._bottom = EARLIEST_US if since_us is None else since_us
+        self._meter = meter
+        self.position = start
+        """Everything before it, newest first, was met or is not wanted."""
 
-def _windows(
-    clickhouse: ClickHouse, grouping: Grouping, high_us: int, since_us: int | None
-) -> Iterator[Window]:
-    """Yield windows back to the first event, or to *since_us*: first by rows, then wider and wider, then all."""
-    bottom = EARLIEST_US if since_us is None else since_us
-    if grouping.by_session:
-        yield Window(bottom, high_us)
-        return
-    low = max(_low_us(clickhouse, grouping, bottom, high_us), bottom)
-    width = high_us - low
-    for _ in range(_WINDOWS_BY_TIME):
-        yield Window(low, high_us)
-        if low == bottom:
+    def met(self, fetch: "Fetch[Row]", at_once: int) -> Iterator[tuple[Position, Row]]:
+        """Yield what lies behind the start, newest first, each with its position.
+
+        Args:
+            fetch: Returns for keys their earliest event's time and their row; one that is gone is left out.
+            at_once: How many keys to look for at a time.
+
+        Raises:
+            StorageLimitError: The budget is spent; `position` says how far it was enough. Retriable.
+            StorageError: ClickHouse is away (retriable) or refuses (permanent).
+        """
+        for window in self._windows(at_once):
+            while True:
+                found = self._keys(window, at_once)
+                rows = fetch([each.key for each in found])
+                for each in found:
+                    # What has events before the window started before it.
+                    if each.key in rows and rows[each.key][0] >= window.low_us:
+                        yield each, rows[each.key][1]
+                if len(found) < at_once:
+                    break
+                self.position = found[-1]
+            self.position = Position(window.low_us, ("",) * len(self._grouping.key))
+
+    def _windows(self, at_once: int) -> Iterator[Window]:
+        """Yield windows back to the first event: first as far as is likely to do, then wider and wider, then all."""
+        bottom, high_us = self._bottom, self.position.start_us
+        if self._grouping.by_session:
+            yield Window(bottom, high_us)
             return
-        high_us, width = low - 1, width * _WIDER
-        low = max(high_us - width, bottom)
-    yield Window(bottom, high_us)
+        witnesses = self._grouping.witnesses
+        # The more is asked for together, the fewer of each have it all.
+        lows = [
+            self._low_us(each.condition, each.of_each * at_once * len(witnesses), high_us)
+            for each in witnesses
+        ] or [self._low_us("true", FIRST_WINDOW_ROWS, high_us)]
+        low = min(lows)
+        width = max(high_us - low, _LEAST_WIDTH_US)
+        for _ in range(_WINDOWS_BY_TIME):
+            yield Window(low, high_us)
+            if low == bottom:
+                return
+            high_us, width = low - 1, width * _WIDER
+            low = max(high_us - width, bottom)
+        yield Window(bottom, high_us)
+
+    def _low_us(self, condition: str, rows: int, high_us: int) -> int:
+        """Return the time of the event so many back that meets *condition*; the bottom if there are not so many."""
+        low_us, found, sessions = self._count_back(condition, rows, high_us)
+        if found >= rows:
+            return low_us
+        # What must be there may come after what starts in time: the few must be all of them.
+        if self._grouping.having:
+            _, found, sessions = self._count_back(condition, rows, -EARLIEST_US)
+        if found < rows and len(sessions) <= FEW_SESSIONS and not self._grouping.by_session:
+            self._grouping = _within(self._grouping, sessions)
+        return self._bottom
+
+    def _count_back(self, condition: str, rows: int, high_us: int) -> tuple[int, int, list[str]]:
+        sql = f"""
+            SELECT min(occurred_us), count(), groupUniqArray({FEW_SESSIONS + 1})(session_id) FROM (
+                SELECT occurred_us, session_id FROM events_by_time_as_stored
+                WHERE {self._grouping.scope} AND {condition}
+                    AND occurred_us BETWEEN {{low_us:Int64}} AND {{high_us:Int64}}
+                ORDER BY occurred_us DESC LIMIT {rows}
+            )
+        """  # noqa: S608 - names of ours; every value is a bound parameter
+        values = self._grouping.parameters | {"low_us": self._bottom, "high_us": high_us}
+        [(low_us, found, sessions)] = self._query(sql, values)
+        return int(low_us), int(found), sessions
+
+    def _keys(self, window: Window, at_once: int) -> list[Position]:
+        sql, parameters = keys_sql(self._grouping, window, self.position)
+        rows = self._query(sql, parameters | {"at_once": at_once})
+        return [Position(row[0], tuple(row[1:])) for row in rows]
+
+    def _query(self, sql: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+        return self._clickhouse.query(sql, parameters, settings=self._meter.settings()).rows
 
 
-def _low_us(clickhouse: ClickHouse, grouping: Grouping, bottom: int, high_us: int) -> int:
-    conditions = " AND ".join(
-        [*grouping.of_each, "occurred_us BETWEEN {low_us:Int64} AND {high_us:Int64}"]
+def _within(grouping: Grouping, sessions: list[str]) -> Grouping:
+    """Return *grouping*, all of which lies in these few sessions."""
+    return msgspec.structs.replace(
+        grouping,
+        of_each=(*grouping.of_each, "session_id IN {few_sessions:Array(String)}"),
+        sessions=(),
+        by_session=True,
+        parameters=grouping.parameters | {"few_sessions": sessions},
     )
-    sql = f"""
-        SELECT min(occurred_us), count() FROM (
-            SELECT occurred_us FROM events_by_time_as_stored WHERE {conditions}
-            ORDER BY occurred_us DESC LIMIT {FIRST_WINDOW_ROWS}
-        )
-    """  # noqa: S608 - names of ours; every value is a bound parameter
-    low, rows = clickhouse.query(
-        sql, grouping.parameters | {"low_us": bottom, "high_us": high_us}
-    ).rows[0]
-    return int(low) if rows == FIRST_WINDOW_ROWS else bottom
-
-
-def _keys(
-    clickhouse: ClickHouse, grouping: Grouping, window: Window, before: Position, at_once: int
-) -> list[Position]:
-    sql, parameters = keys_sql(grouping, window, before)
-    rows = clickhouse.query(sql, parameters | {"at_once": at_once}).rows
-    return [Position(row[0], tuple(row[1:])) for row in rows]
 
 
 def keys_sql(grouping: Grouping, window: Window, before: Position) -> tuple[str, dict[str, Any]]:
     """Return the SELECT for starts and keys of a window behind *before*, and its values, `at_once` aside."""
     key = ", ".join(grouping.key)
-    here = " AND ".join([*grouping.of_each, "occurred_us >= {low_us:Int64}"])
+    here = f"{grouping.scope} AND occurred_us >= {{low_us:Int64}}"
     within = f"{here} AND occurred_us <= {{high_us:Int64}}"
-    rows = within
+    rows = [within]
     if grouping.having:
         # All events of what may start here count, those after the window too.
-        behind = f"session_id IN (SELECT session_id FROM events_by_time_as_stored WHERE {within})"  # noqa: S608 - names of ours
-        rows = " AND ".join(
-            [here]
-            + ([] if grouping.by_session else [f"(occurred_us <= {{high_us:Int64}} OR {behind})"])
-            + [f"session_id IN ({select})" for select in grouping.sessions]
-        )
+        rows = [here]
+        if not grouping.by_session:
+            behind = f"SELECT session_id FROM events_by_time_as_stored WHERE {within}"  # noqa: S608 - names of ours
+            rows.append(f"(occurred_us <= {{high_us:Int64}} OR session_id IN ({behind}))")
+            rows += [f"session_id IN ({select})" for select in grouping.sessions]
     names = {f"before_{place}": value for place, value in enumerate(before.key)}
     position = ", ".join(["{before_us:Int64}", *(f"{{{name}:String}}" for name in names)])
     having = " AND ".join(
@@ -166,7 +228,7 @@ def keys_sql(grouping: Grouping, window: Window, before: Position) -> tuple[str,
     order = ", ".join(f"{name} DESC" for name in ("start_us", *grouping.key))
     sql = f"""
         SELECT min(occurred_us) AS start_us, {key} FROM {grouping.source}
-        WHERE {rows} GROUP BY {key} HAVING {having}
+        WHERE {" AND ".join(rows)} GROUP BY {key} HAVING {having}
         ORDER BY {order} LIMIT {{at_once:UInt32}}
     """  # noqa: S608 - names of ours; every value is a bound parameter
     values = {"low_us": window.low_us, "high_us": window.high_us, "before_us": before.start_us}

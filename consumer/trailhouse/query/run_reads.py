@@ -5,6 +5,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 
 from trailhouse.query.answer import Answer, Page
+from trailhouse.query.budget import Meter, ReadBudget
+from trailhouse.query.config import ReaderConfig
 from trailhouse.query.cursor import Cursors
 from trailhouse.query.grammar import as_filter
 from trailhouse.query.group_page import DEFAULT_LIMIT, Asked, statuses_of
@@ -13,7 +15,7 @@ from trailhouse.query.runs import RunSummary, read_runs
 from trailhouse.query.search_filter import SearchFilter
 from trailhouse.query.sessions import SessionSummary, read_sessions
 from trailhouse.query.usage import CostReport, UsageReport, read_costs, read_usage
-from trailhouse.query.usage_sql import UsageKey, usage_keys
+from trailhouse.query.usage_sql import UsageKey, UsageQuestion, usage_keys
 from trailhouse.store import ClickHouse
 
 
@@ -28,6 +30,7 @@ class RunReads(ABC):
     tenant_id: str | None
     principal: str
     _cursors: Cursors
+    _reads: ReaderConfig
 
     @abstractmethod
     def _ready(self) -> ClickHouse: ...
@@ -39,6 +42,7 @@ class RunReads(ABC):
         status: RunStatus | Iterable[RunStatus] = (),
         cursor: str | None = None,
         limit: int = DEFAULT_LIMIT,
+        budget: ReadBudget | None = None,
     ) -> Page[RunSummary]:
         """Return a page of runs, the one that started last first; docs/reads.md says what a run is.
 
@@ -50,6 +54,7 @@ class RunReads(ABC):
             status: Only runs with this status, or with one of these.
             cursor: `next` of the page before; None for the first page.
             limit: At most so many, 1,000 or fewer.
+            budget: What it may cost; what was found until it is spent is the page, and says so.
 
         Raises:
             QueryError: The filter, status, cursor or limit is wrong. Permanent.
@@ -63,6 +68,7 @@ class RunReads(ABC):
             principal=self.principal,
             cursor=cursor,
             limit=limit,
+            budget=budget or self._reads.budget,
         )
         return read_runs(self._ready(), asked, self._cursors, dt.datetime.now(dt.UTC))
 
@@ -73,6 +79,7 @@ class RunReads(ABC):
         status: SessionStatus | Iterable[SessionStatus] = (),
         cursor: str | None = None,
         limit: int = DEFAULT_LIMIT,
+        budget: ReadBudget | None = None,
     ) -> Page[SessionSummary]:
         """Return a page of sessions, the one that started last first; `recent_sessions` is by append.
 
@@ -82,6 +89,7 @@ class RunReads(ABC):
             status: Only sessions with this status, or with one of these.
             cursor: `next` of the page before; None for the first page.
             limit: At most so many, 1,000 or fewer.
+            budget: What it may cost; what was found until it is spent is the page, and says so.
 
         Raises:
             QueryError: The filter, status, cursor or limit is wrong. Permanent.
@@ -95,6 +103,7 @@ class RunReads(ABC):
             principal=self.principal,
             cursor=cursor,
             limit=limit,
+            budget=budget or self._reads.budget,
         )
         return read_sessions(self._ready(), asked, self._cursors, dt.datetime.now(dt.UTC))
 
@@ -104,6 +113,7 @@ class RunReads(ABC):
         *,
         by: UsageKey | Sequence[UsageKey] = (),
         zone: str = "UTC",
+        budget: ReadBudget | None = None,
     ) -> Answer[UsageReport]:
         """Return tokens and cost by both books, which are never added, of all events that are wanted.
 
@@ -111,12 +121,15 @@ class RunReads(ABC):
             wanted: Which events, as a filter or its text.
             by: What to group by: any of agent, provider, model, tenant, actor, and one of hour, day, month.
             zone: The IANA name of the time zone whose hours, days and months are meant.
+            budget: What it may cost. A sum has no part that could stand for it: a spent budget is an error.
 
         Raises:
             QueryError: The filter, a key or the zone is wrong. Permanent.
+            StorageLimitError: The budget is spent. Retriable, with a larger one or a narrower question.
             StorageError, ConfigError: As for `get_audit_log`.
         """
-        return read_usage(self._ready(), as_filter(wanted), self.tenant_id, usage_keys(by), zone)
+        question = UsageQuestion(as_filter(wanted), self.tenant_id, usage_keys(by), zone)
+        return read_usage(self._ready(), question, Meter(budget or self._reads.budget))
 
     def costs(
         self,
@@ -124,10 +137,12 @@ class RunReads(ABC):
         *,
         by: UsageKey | Sequence[UsageKey] = (),
         zone: str = "UTC",
+        budget: ReadBudget | None = None,
     ) -> Answer[CostReport]:
         """Return costs by both books, events without a price, and runs without any: the rest as `usage`.
 
         Raises:
             QueryError, StorageError, ConfigError: As for `usage`.
         """
-        return read_costs(self._ready(), as_filter(wanted), self.tenant_id, usage_keys(by), zone)
+        question = UsageQuestion(as_filter(wanted), self.tenant_id, usage_keys(by), zone)
+        return read_costs(self._ready(), question, Meter(budget or self._reads.budget))

@@ -8,9 +8,11 @@ import msgspec
 
 from trailhouse.query.answer import Page
 from trailhouse.query.books import BOOKS_SQL, Books, books_of
+from trailhouse.query.budget import Meter
 from trailhouse.query.cursor import Cursors
 from trailhouse.query.group_filter import run_grouping, with_status
 from trailhouse.query.group_page import Asked, read_page
+from trailhouse.query.local_time import time_of
 from trailhouse.query.newest_first import Grouping
 from trailhouse.query.run_status import (
     ENDED_US,
@@ -24,9 +26,9 @@ from trailhouse.store import ClickHouse
 
 RUN_KEY = ("session_id", "tenant_id", "run_id")
 SHOWN_ERRORS = 20
+_EVENTS_OF_A_RUN = 40
 _KEYS_PER_QUERY_BYTES = 60_000
 """A statement's values travel in its address, which servers bound."""
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,7 +103,7 @@ _RUN_SQL = (
 
 
 def fetch_runs(
-    clickhouse: ClickHouse, keys: Sequence[tuple[str, ...]]
+    clickhouse: ClickHouse, keys: Sequence[tuple[str, ...]], meter: Meter
 ) -> dict[tuple[str, ...], tuple[int, RunSummary]]:
     """Return the runs of *keys* (session, tenant, run) as they are now, each with its start in microseconds.
 
@@ -110,7 +112,9 @@ def fetch_runs(
     """
     found: dict[tuple[str, ...], tuple[int, RunSummary]] = {}
     for some in in_portions(keys):
-        for row in clickhouse.query(runs_sql(), key_parameters(RUN_KEY, some)).rows:
+        for row in clickhouse.query(
+            runs_sql(), key_parameters(RUN_KEY, some), settings=meter.settings()
+        ).rows:
             run = _run(row)
             found[tuple(row[:3])] = (row[3], run)
     return found
@@ -152,11 +156,6 @@ def in_portions(keys: Sequence[tuple[str, ...]]) -> list[list[tuple[str, ...]]]:
     return portions
 
 
-def time_of(microseconds: int) -> dt.datetime:
-    """Return the time that is so many microseconds from 1970 UTC."""
-    return _EPOCH + dt.timedelta(microseconds=microseconds)
-
-
 def _run(row: Sequence[Any]) -> RunSummary:
     session_id, tenant_id, run_id, first_us, last_us, ended_us, agent_id, parent, status, *rest = (
         row
@@ -194,7 +193,7 @@ def read_runs(
         QueryError: The filter, the cursor or the limit is wrong. Permanent.
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
-    every = Grouping(key=RUN_KEY, of_each=("run_id != ''",))
+    every = Grouping(key=RUN_KEY, events_of_each=_EVENTS_OF_A_RUN, of_each=("run_id != ''",))
     narrowed = run_grouping(every, asked.wanted, asked.tenant_id)
-    grouping = with_status(narrowed, RUN_STATUS, asked.statuses)
+    grouping = with_status(narrowed, RUN_STATUS, "run_", asked.statuses)
     return read_page(clickhouse, grouping, fetch_runs, asked, cursors, now)

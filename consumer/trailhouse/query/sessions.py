@@ -8,9 +8,11 @@ import msgspec
 
 from trailhouse.query.answer import Page
 from trailhouse.query.books import BOOKS_SQL, Books, books_of
+from trailhouse.query.budget import Meter
 from trailhouse.query.cursor import Cursors
 from trailhouse.query.group_filter import session_grouping, with_status
 from trailhouse.query.group_page import Asked, read_page
+from trailhouse.query.local_time import time_of
 from trailhouse.query.newest_first import Grouping
 from trailhouse.query.run_status import (
     IS_ERROR,
@@ -19,11 +21,12 @@ from trailhouse.query.run_status import (
     SESSION_STATUS,
     SessionStatus,
 )
-from trailhouse.query.runs import RUN_KEY, in_portions, key_parameters, keys_condition, time_of
+from trailhouse.query.runs import RUN_KEY, in_portions, key_parameters, keys_condition
 from trailhouse.store import ClickHouse
 
 SESSION_KEY = ("session_id", "tenant_id")
 SHOWN_NAMES = 20
+_EVENTS_OF_A_SESSION = 200
 
 
 class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,7 +86,7 @@ _SESSION_SQL = (
 
 
 def fetch_sessions(
-    clickhouse: ClickHouse, keys: Sequence[tuple[str, ...]]
+    clickhouse: ClickHouse, keys: Sequence[tuple[str, ...]], meter: Meter
 ) -> dict[tuple[str, ...], tuple[int, SessionSummary]]:
     """Return the sessions of *keys* (session, tenant) as they are now, each with its start in microseconds.
 
@@ -94,9 +97,11 @@ def fetch_sessions(
     for some in in_portions(keys):
         values = key_parameters(SESSION_KEY, some)
         runs: dict[tuple[str, ...], dict[str, int]] = {}
-        for session_id, tenant_id, status, count in clickhouse.query(statuses_sql(), values).rows:
+        for session_id, tenant_id, status, count in clickhouse.query(
+            statuses_sql(), values, settings=meter.settings()
+        ).rows:
             runs.setdefault((session_id, tenant_id), {})[status] = count
-        for row in clickhouse.query(sessions_sql(), values).rows:
+        for row in clickhouse.query(sessions_sql(), values, settings=meter.settings()).rows:
             key = tuple(row[:2])
             found[key] = (row[2], _session(row, runs.get(key, {})))
     return found
@@ -149,6 +154,10 @@ def read_sessions(
         QueryError: The filter, the cursor or the limit is wrong. Permanent.
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
-    narrowed = session_grouping(Grouping(key=SESSION_KEY), asked.wanted, asked.tenant_id)
-    grouping = with_status(narrowed, SESSION_STATUS, asked.statuses)
+    narrowed = session_grouping(
+        Grouping(key=SESSION_KEY, events_of_each=_EVENTS_OF_A_SESSION),
+        asked.wanted,
+        asked.tenant_id,
+    )
+    grouping = with_status(narrowed, SESSION_STATUS, "session_", asked.statuses)
     return read_page(clickhouse, grouping, fetch_sessions, asked, cursors, now)

@@ -9,12 +9,13 @@ import msgspec
 
 from trailhouse.query.answer import Answer, LeftOut
 from trailhouse.query.books import Books, added, books_of, exact, less
+from trailhouse.query.budget import Meter
 from trailhouse.query.local_time import start_of
-from trailhouse.query.search_filter import SearchFilter
 from trailhouse.query.usage_sql import (
     COLUMNS,
     Plan,
     UsageKey,
+    UsageQuestion,
     costs_sql,
     plan_of,
     usage_sql,
@@ -126,57 +127,54 @@ class CostReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_usage(
-    clickhouse: ClickHouse,
-    wanted: SearchFilter,
-    tenant_id: str | None,
-    by: Sequence[UsageKey],
-    zone: str,
-    limit: int = MAX_GROUPS,
+    clickhouse: ClickHouse, question: UsageQuestion, meter: Meter, limit: int = MAX_GROUPS
 ) -> Answer[UsageReport]:
-    """Return tokens and cost of the events that *wanted* selects.
+    """Return tokens and cost of the events that *question* is of.
 
     Raises:
         QueryError: A key, the zone or the filter cannot be asked for. Permanent.
+        StorageLimitError: The budget is spent. Retriable.
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
-    plan = plan_of(clickhouse, wanted, tenant_id, by, zone)
-    rows = clickhouse.query(*usage_sql(plan, limit + 1)).rows
+    plan = plan_of(clickhouse, question, meter)
+    rows = _rows(clickhouse, usage_sql(plan, limit + 1), meter)
     width = len(plan.group_by)
     groups = [
         Usage(group=_group(plan, row[:width]), books=books_of(row[width:])) for row in rows[:limit]
     ]
     if len(rows) > limit:
-        [total] = clickhouse.query(*usage_sql(plan._replace(group_by={}), 1)).rows
+        [total] = _rows(clickhouse, usage_sql(plan._replace(group_by={}), 1), meter)
         books = books_of(total)
     else:
         books = added(each.books for each in groups)
-    report = UsageReport(by=plan.by, zone=zone, groups=tuple(groups), total=books)
+    report = UsageReport(by=plan.by, zone=question.zone, groups=tuple(groups), total=books)
     return _answer(report, is_cut=len(rows) > limit, limit=limit)
 
 
 def read_costs(
-    clickhouse: ClickHouse,
-    wanted: SearchFilter,
-    tenant_id: str | None,
-    by: Sequence[UsageKey],
-    zone: str,
-    limit: int = MAX_GROUPS,
+    clickhouse: ClickHouse, question: UsageQuestion, meter: Meter, limit: int = MAX_GROUPS
 ) -> Answer[CostReport]:
-    """Return the cost of the events that *wanted* selects, and how many runs have none.
+    """Return the cost of the events that *question* is of, and how many runs have none.
 
     Raises:
         QueryError, StorageError: As for `read_usage`.
     """
-    plan = plan_of(clickhouse, wanted, tenant_id, by, zone)
-    rows = clickhouse.query(*costs_sql(plan, limit + 1)).rows
+    plan = plan_of(clickhouse, question, meter)
+    rows = _rows(clickhouse, costs_sql(plan, limit + 1), meter)
     width = len(plan.group_by)
     groups = [
         Cost(group=_group(plan, row[:width]), costs=_costs(row[width:])) for row in rows[:limit]
     ]
     # Not a sum of the groups: a run may be in several.
-    [total] = clickhouse.query(*costs_sql(plan._replace(group_by={}), 1)).rows
-    report = CostReport(by=plan.by, zone=zone, groups=tuple(groups), total=_costs(total))
+    [total] = _rows(clickhouse, costs_sql(plan._replace(group_by={}), 1), meter)
+    report = CostReport(by=plan.by, zone=question.zone, groups=tuple(groups), total=_costs(total))
     return _answer(report, is_cut=len(rows) > limit, limit=limit)
+
+
+def _rows(
+    clickhouse: ClickHouse, asked: tuple[str, dict[str, Any]], meter: Meter
+) -> list[tuple[Any, ...]]:
+    return clickhouse.query(*asked, settings=meter.settings()).rows
 
 
 def _group(plan: Plan, values: Sequence[Any]) -> UsageGroup:

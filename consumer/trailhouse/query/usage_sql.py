@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 from trailhouse.query.books import BOOKS_SQL, CARRIES_USAGE, IN_INCREMENTS, IN_TOTALS
+from trailhouse.query.budget import Meter
 from trailhouse.query.conditions import where
 from trailhouse.query.local_time import (
     DAY_US,
@@ -37,6 +38,15 @@ _IN_USAGE = {
 }  # fmt: skip
 
 
+class UsageQuestion(NamedTuple):
+    """What is asked: the filter, the one tenant that the reader sees (None: all), what to group by, and the zone."""
+
+    wanted: SearchFilter
+    tenant_id: str | None
+    by: Sequence[UsageKey]
+    zone: str
+
+
 class Plan(NamedTuple):
     """A question as SQL: what to read, what to group by, and how to read a group back."""
 
@@ -65,19 +75,19 @@ def usage_keys(by: object) -> tuple[UsageKey, ...]:
     return names
 
 
-def plan_of(
-    clickhouse: ClickHouse,
-    wanted: SearchFilter,
-    tenant_id: str | None,
-    by: Sequence[UsageKey],
-    zone_name: str,
-) -> Plan:
+def plan_of(clickhouse: ClickHouse, question: UsageQuestion, meter: Meter) -> Plan:
+    """Return how *question* is asked.
+
+    Raises:
+        QueryError: A key, the zone or the filter cannot be asked for. Permanent.
+        StorageError: ClickHouse is away (retriable) or refuses (permanent).
+    """
+    wanted, keys, zone = question.wanted, usage_keys(question.by), zone_named(question.zone)
     if wanted.words:
         raise QueryError(
             "text: usage is not searched for words; narrow it by fields, or search for events"
         )
-    keys, zone = usage_keys(by), zone_named(zone_name)
-    condition, parameters = where(wanted, tenant_id=tenant_id)
+    condition, parameters = where(wanted, tenant_id=question.tenant_id)
     columns = {FIELDS[each.field].column for each in wanted.conditions}
     in_books = f"({IN_INCREMENTS} OR {IN_TOTALS} OR {CARRIES_USAGE})"
     # The small table holds these events and no others; what it has no column for is asked of the larger one.
@@ -90,16 +100,16 @@ def plan_of(
     plan = Plan(keys, unit, zone, source, condition, {}, parameters)
     group_by = {column: column for key in keys for column in COLUMNS.get(key, ())}
     if unit is not None:
-        periods, values = _period_sql(clickhouse, plan, unit)
+        periods, values = _period_sql(clickhouse, plan, unit, meter)
         group_by, parameters = periods | group_by, parameters | values
     return plan._replace(group_by=group_by, parameters=parameters)
 
 
 def _period_sql(
-    clickhouse: ClickHouse, plan: Plan, unit: Unit
+    clickhouse: ClickHouse, plan: Plan, unit: Unit, meter: Meter
 ) -> tuple[dict[str, str], dict[str, Any]]:
     """Return what to group by to group by *unit* of the zone, and the values that it names."""
-    days = [] if plan.zone is dt.UTC and unit != "month" else _days(clickhouse, plan)
+    days = [] if plan.zone is dt.UTC and unit != "month" else _days(clickhouse, plan, meter)
     offsets = offsets_within(plan.zone, days)
     months = sorted({month_of(day + step) for day in days for step in (-1, 0, 1)})
     if len(offsets.starts_us) > _MAX_ZONE_ENTRIES or (
@@ -131,11 +141,13 @@ def _offset_sql(offsets: Offsets) -> tuple[str, dict[str, Any]]:
     )
 
 
-def _days(clickhouse: ClickHouse, plan: Plan) -> list[int]:
+def _days(clickhouse: ClickHouse, plan: Plan, meter: Meter) -> list[int]:
     """Return the UTC days, counted from 1970, on which something is wanted."""
     day = f"intDiv(occurred_us - positiveModulo(occurred_us, {DAY_US}), {DAY_US})"
     sql = f"SELECT DISTINCT {day} FROM {plan.source} WHERE {plan.condition}"  # noqa: S608 - names of ours
-    return [row[0] for row in clickhouse.query(sql, plan.parameters).rows]
+    return [
+        row[0] for row in clickhouse.query(sql, plan.parameters, settings=meter.settings()).rows
+    ]
 
 
 def usage_sql(plan: Plan, limit: int) -> tuple[str, dict[str, Any]]:
