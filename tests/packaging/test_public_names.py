@@ -20,14 +20,15 @@ NAMES = {
         StorageError StorageRejectedError StorageUnavailableError TrailhouseError
         UnreadableBatchError WorkerConfig WorkerStoppedError run_worker""",
     "query": """
-        AlteredEvent Answer AuditReader Book BookCosts Books ClickHouseConfig Condition ConfigError Conflict Cost
-        CostReport DeliveryError Difference FIELDS Followed Follower RunSummary SessionSummary Usage UsageGroup
-        UsageReport DeliveryRejectedError DeliveryTimeoutError EventQuarantinedError IntegrityError LeftOut Overview
-        Page ProducerClosedError QueryError ReadBudget ReaderConfig RecentSession SchemaMismatchError SearchFilter
-        SessionOutline SlowFollowerError SpoolDamagedError SqlAnswer StorageError StorageRejectedError
-        StorageUnavailableError TrailhouseError Words parse render
-        Anomaly AnomalyReport AnomalyThresholds Approval ApprovalReport UnaskedCall AlignedStep Comparison
-        RunSide Step Timeline TimelineRun Turn""",
+        AlignedStep AlteredEvent Anomaly AnomalyReport AnomalyThresholds Answer Approval ApprovalReport
+        AuditReader Book BookCosts Books Bucket ClickHouseConfig Comparison Condition ConfigError
+        Conflict Cost CostReport DeliveryError DeliveryRejectedError DeliveryTimeoutError Difference
+        EventQuarantinedError Facet FacetValue FIELDS Followed Follower FoundEvent IntegrityError
+        LeftOut Overview Page ProducerClosedError QueryError ReadBudget ReaderConfig RecentSession
+        RunSide RunSummary SchemaMismatchError SearchFilter SessionOutline SessionSummary
+        SlowFollowerError SpoolDamagedError SqlAnswer Step StorageError StorageRejectedError
+        StorageUnavailableError Timeline TimelineRun TrailhouseError Turn UnaskedCall Usage UsageGroup
+        UsageReport Words parse render""",
     "store": """
         BATCH_LEDGER Block ClickHouse ClickHouseConfig ConfigError EVENT_LOG EVENT_QUARANTINE Result
         SchemaMismatchError StorageDataError StorageError StorageRejectedError

@@ -7,7 +7,9 @@ from trailhouse.query.books import Book, Books, Difference
 from trailhouse.query.budget import ReadBudget
 from trailhouse.query.compare import AlignedStep, Comparison, RunSide
 from trailhouse.query.config import ReaderConfig
+from trailhouse.query.facets import Facet, FacetValue
 from trailhouse.query.follow.follower import Followed, Follower
+from trailhouse.query.found import FoundEvent
 from trailhouse.query.grammar import parse, render
 from trailhouse.query.outline import RecentSession, SessionOutline
 from trailhouse.query.overview import Overview
@@ -18,6 +20,7 @@ from trailhouse.query.search_filter import FIELDS, Condition, SearchFilter, Word
 from trailhouse.query.sessions import SessionSummary
 from trailhouse.query.sql import SqlAnswer
 from trailhouse.query.timeline import Step, Timeline, TimelineRun, Turn
+from trailhouse.query.totals import Bucket
 from trailhouse.query.usage import BookCosts, Cost, CostReport, Usage, UsageGroup, UsageReport
 from trailhouse.schemas.errors import (
     ConfigError,
@@ -52,6 +55,7 @@ __all__ = [
     "Book",
     "BookCosts",
     "Books",
+    "Bucket",
     "ClickHouseConfig",
     "Comparison",
     "Condition",
@@ -64,8 +68,11 @@ __all__ = [
     "DeliveryTimeoutError",
     "Difference",
     "EventQuarantinedError",
+    "Facet",
+    "FacetValue",
     "Followed",
     "Follower",
+    "FoundEvent",
     "IntegrityError",
     "LeftOut",
     "Overview",

@@ -88,7 +88,7 @@ def where(
 
 
 _NUMBERS = {"count": "UInt64", "cost_usd": "Decimal(38, 18)", "duration_ms": "Float64"}
-_OUTCOME = "extract(type, '[^_.]*$')"
+OUTCOME = "extract(type, '[^_.]*$')"
 
 
 def _condition(each: Condition, bound: Callable[[object, str], str]) -> str:
@@ -101,7 +101,7 @@ def _condition(each: Condition, bound: Callable[[object, str], str]) -> str:
 def _text(each: Condition, field: Field, bound: Callable[[object, str], str]) -> str:
     if field.kind == "outcome":
         values = list(OUTCOMES if each.operator == "has" else map(str, each.values))
-        return f"{_OUTCOME} IN {bound(values, 'Array(String)')}"
+        return f"{OUTCOME} IN {bound(values, 'Array(String)')}"
     if each.operator == "has":
         return f"{field.column} != ''"
     # Without its field a column is empty, so an empty value would find the events that lack it.

@@ -13,7 +13,7 @@ from trailhouse.query.conditions import where
 from trailhouse.query.cursor import Cursors, Walk
 from trailhouse.query.found import KEY, LOG_COLUMNS, SMALL_COLUMNS, Row
 from trailhouse.query.search import SearchRequest
-from trailhouse.query.slices import FIRST_US, LAST_US, Span, go_through
+from trailhouse.query.slices import FIRST_US, LAST_US, Span, go_through, trimmed
 from trailhouse.query.words import words_where
 from trailhouse.store import ClickHouse
 
@@ -39,6 +39,7 @@ class TimeFinder:
     ) -> None:
         self.rows: list[Row] = []
         self._clickhouse, self._asked, self._place = clickhouse, asked, place
+        self._now_us = now_us
         self._condition, self._values = where(asked.wanted, tenant_id=asked.tenant_id)
         first, last = asked.wanted.since_us, asked.wanted.until_us
         first = FIRST_US if first is None else first
@@ -55,9 +56,10 @@ class TimeFinder:
 
     def find(self, meter: Meter) -> int | None:
         """As `Finder.find`."""
-        has_words = bool(self._asked.wanted.words)
-        look = self._look_for_words if has_words else self._look
-        return go_through(meter, self._span, look, whole_first=not has_words)
+        if not self._asked.wanted.words:
+            return go_through(meter, self._span, self._look, now_us=self._now_us)
+        span, now = trimmed(self._clickhouse, self._span, self._now_us)
+        return go_through(meter, span, self._look_for_words, whole_first=False, now_us=now)
 
     def seal(self, cursors: Cursors, walk: Walk, taken: int, reached: int | None) -> str:
         """As `Finder.seal`."""
