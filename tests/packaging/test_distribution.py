@@ -148,9 +148,12 @@ def test_the_metadata_says_what_is_needed() -> None:
     assert set(metadata.get_all("Provides-Extra") or []) == {
         "all",
         "api",
+        "arrow",
         "cli",
         "devstack",
         "mcp",
+        "pandas",
+        "polars",
         "query",
         "worker",
     }

@@ -28,7 +28,8 @@ NAMES = {
         RunSide RunSummary SchemaMismatchError SearchFilter SessionOutline SessionSummary
         SlowFollowerError SpoolDamagedError SqlAnswer Step StorageError StorageRejectedError
         StorageUnavailableError Timeline TimelineRun TrailhouseError Turn UnaskedCall Usage UsageGroup
-        UsageReport Words parse render""",
+        UsageReport Words parse render
+        ExportCheck ExportError ExportFormat ExportedFile Manifest check_export to_arrow to_pandas to_polars""",
     "store": """
         BATCH_LEDGER Block ClickHouse ClickHouseConfig ConfigError EVENT_LOG EVENT_QUARANTINE Result
         SchemaMismatchError StorageDataError StorageError StorageRejectedError
@@ -36,7 +37,7 @@ NAMES = {
     "schemas": """
         Actor AuditEvent BreakerTrippedError BrokerError BrokerRejectedError BrokerUnavailableError
         ComparisonError ConfigError DeliveryError DeliveryRejectedError DeliveryTimeoutError
-        EventError EventQuarantinedError EventTooLargeError EventType IntegrityError
+        EventError EventQuarantinedError EventTooLargeError EventType ExportError IntegrityError
         InvalidEventError JournalError KafkaConfig OffsetGapError OffsetsExpiredError
         ProducerClosedError QueryError QueueFullError Run SchemaMismatchError Session SlowFollowerError Source
         SpoolDamagedError SpoolFullError SpoolUnavailableError StackError StorageDataError

@@ -7,9 +7,12 @@ from trailhouse.query.books import Book, Books, Difference
 from trailhouse.query.budget import ReadBudget
 from trailhouse.query.compare import AlignedStep, Comparison, RunSide
 from trailhouse.query.config import ReaderConfig
+from trailhouse.query.export.formats import ExportFormat
+from trailhouse.query.export.manifest import ExportCheck, ExportedFile, Manifest, check_export
 from trailhouse.query.facets import Facet, FacetValue
 from trailhouse.query.follow.follower import Followed, Follower
 from trailhouse.query.found import FoundEvent
+from trailhouse.query.frames import to_arrow, to_pandas, to_polars
 from trailhouse.query.grammar import parse, render
 from trailhouse.query.outline import RecentSession, SessionOutline
 from trailhouse.query.overview import Overview
@@ -28,6 +31,7 @@ from trailhouse.schemas.errors import (
     DeliveryRejectedError,
     DeliveryTimeoutError,
     EventQuarantinedError,
+    ExportError,
     IntegrityError,
     ProducerClosedError,
     QueryError,
@@ -68,6 +72,10 @@ __all__ = [
     "DeliveryTimeoutError",
     "Difference",
     "EventQuarantinedError",
+    "ExportCheck",
+    "ExportError",
+    "ExportFormat",
+    "ExportedFile",
     "Facet",
     "FacetValue",
     "Followed",
@@ -75,6 +83,7 @@ __all__ = [
     "FoundEvent",
     "IntegrityError",
     "LeftOut",
+    "Manifest",
     "Overview",
     "Page",
     "ProducerClosedError",
@@ -104,6 +113,10 @@ __all__ = [
     "UsageGroup",
     "UsageReport",
     "Words",
+    "check_export",
     "parse",
     "render",
+    "to_arrow",
+    "to_pandas",
+    "to_polars",
 ]

@@ -18,8 +18,6 @@ from trailhouse.query.filters import (
     session_filter,
     tenant,
 )
-from trailhouse.query.follow.follower import Follower
-from trailhouse.query.grammar import as_filter
 from trailhouse.query.outline import (
     EMPTY,
     RecentSession,
@@ -30,10 +28,10 @@ from trailhouse.query.outline import (
 from trailhouse.query.overview import Overview, count_by_type, read_overview
 from trailhouse.query.records import AlteredEvent, fetch_events, fetch_session
 from trailhouse.query.run_reads import RunReads
-from trailhouse.query.search_filter import SearchFilter
 from trailhouse.query.search_reads import SearchReads
 from trailhouse.query.sql import SHOWN_ROWS, SqlAnswer, prepared, read_sql
 from trailhouse.query.step_reads import StepReads
+from trailhouse.query.stream_reads import StreamReads
 from trailhouse.query.wait_stored import STORED_TIMEOUT_SECONDS, Receipt, wait_stored
 from trailhouse.schemas import AuditEvent
 from trailhouse.schemas.errors import IntegrityError, QueryError
@@ -54,7 +52,7 @@ class Conflict(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[AuditEvent, ...]
 
 
-class AuditReader(RunReads, SearchReads, StepReads):
+class AuditReader(RunReads, SearchReads, StepReads, StreamReads):
     """Reads what was stored, each event once; safe to share between threads.
 
     Making one does no I/O; the first question connects, and refuses a database that this version
@@ -289,45 +287,6 @@ class AuditReader(RunReads, SearchReads, StepReads):
             limit,
             budget or ReadBudget(),
             is_bound=self.tenant_id is not None,
-        )
-
-    # --- events as they come ---
-
-    def follow(
-        self,
-        filter: SearchFilter | str | None = None,
-        *,
-        token: str | None = None,
-        from_start: bool = False,
-        principal: str = "",
-    ) -> Follower:
-        """Return what gives events as they are stored, each once, in append order within a session.
-
-        All followers of a process share one poll of ClickHouse. What this returns is a context manager: close it.
-
-        Args:
-            filter: Which events, as a filter or its text; None for all.
-            token: Where to go on: that of a `Follower` with the same filter, of the same reader and principal.
-            from_start: Begin with the first event there is, and not with the next one; a token goes before it.
-            principal: On whose behalf, for the token.
-
-        Raises:
-            QueryError: The filter is not understood, asks for words in `data`, or the token is not one for this.
-                Permanent.
-            StorageError, ConfigError: As for `get_audit_log`.
-        """
-        wanted = as_filter(filter)
-        if wanted.words:
-            raise QueryError("words in data cannot be followed: leave them out, or use search")
-        return Follower(
-            self._ready(),
-            self._clickhouse.config,
-            wanted,
-            tenant_id=self.tenant_id,
-            principal=principal,
-            secret=ReaderConfig().cursor_secret,
-            token=token,
-            from_start=from_start,
         )
 
     def _fetch(self, wanted: SessionFilter) -> list[AuditEvent | AlteredEvent]:

@@ -5,7 +5,7 @@ import ipaddress
 import logging
 import math
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
@@ -22,6 +22,7 @@ from trailhouse.store.config import ClickHouseConfig
 from trailhouse.store.errors import translated
 from trailhouse.store.http_pool import HttpPool
 from trailhouse.store.native_format import encode
+from trailhouse.store.streamed import without_exception
 from trailhouse.store.watched_statements import show_statement
 
 # It warns of each failure that it also raises, and we raise on: without this, Python would print
@@ -29,6 +30,7 @@ from trailhouse.store.watched_statements import show_statement
 logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())
 
 MAX_CONNECT_SECONDS = 10.0
+STREAM_BYTES = 1_048_576
 SERVER_SHARE_OF_TIMEOUT = 0.8
 """A statement ends in ClickHouse before we stop waiting, so that none goes on behind our back."""
 
@@ -161,6 +163,41 @@ class ClickHouse:
                 column_formats=dict.fromkeys(bytes_columns, "bytes"),
             )
             return Result(tuple(answer.column_names), [tuple(row) for row in answer.result_rows])
+
+    def stream(
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        format: str,
+        settings: Mapping[str, str] | None = None,
+    ) -> Iterator[bytes]:
+        """Yield the answer of a SELECT as ClickHouse writes it in *format*, piece by piece, of any length.
+
+        It may take as long as it takes: only silence of `timeout_seconds` ends it.
+
+        Raises:
+            StorageError: As for `query`, also after some of it: what was yielded until then is no whole answer.
+        """
+        show_statement(sql, parameters)
+        with translated(self.config.url):
+            answer: Any = self._connected().raw_stream(
+                sql,
+                dict(parameters or {}),
+                settings={
+                    **self._settings(in_database=True),
+                    "max_execution_time": "0",
+                    **(settings or {}),
+                },
+                fmt=format,
+            )
+            try:
+                tag = answer.headers.get("X-ClickHouse-Exception-Tag", "")
+                yield from without_exception(answer.stream(STREAM_BYTES, decode_content=True), tag)
+            finally:
+                # One that was read to its end goes back to the pool; one that was not must not be used again.
+                answer.close()
+                answer.release_conn()
 
     def insert(self, block: Block) -> None:
         """Store *block*; when this returns, ClickHouse has written every row of it.

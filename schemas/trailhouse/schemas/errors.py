@@ -35,6 +35,7 @@
     ├─ ComparisonError               what was read back is not what was logged
     ├─ QueryError                    a filter, limit or name that cannot be answered
     ├─ SlowFollowerError           ↻ a follower was cut off, since it reads too slowly; it holds the token to go on with
+    ├─ ExportError                 ↻ an export was cut off, as by a full disk: the same one goes on from what is whole
     ├─ JournalError                ↻ the journal of `trailhouse emit` is in use, or cannot be used
     └─ StackError                    the local Kafka or ClickHouse cannot be started or stopped
 
@@ -278,6 +279,12 @@ class SlowFollowerError(TrailhouseError):
 
     def __reduce__(self) -> tuple[type["SlowFollowerError"], tuple[str, str]]:
         return type(self), (str(self), self.token)
+
+
+class ExportError(TrailhouseError):
+    """An export was cut off, or is not whole. Retriable: the same export goes on from the files that are whole."""
+
+    retriable = True
 
 
 class JournalError(TrailhouseError):

@@ -21,7 +21,18 @@ logger = logging.getLogger(__name__)
 
 MAX_STATEMENT_BYTES = 1_048_576
 # Blocks of these formats may simply follow one another; every other format is made as a whole.
-_STREAMED_FORMATS = frozenset({"Native", "TabSeparated", "TSV", "CSV", "RowBinary", "JSONEachRow"})
+_STREAMED_FORMATS = frozenset(
+    {
+        "Native",
+        "TabSeparated",
+        "TSV",
+        "TabSeparatedRaw",
+        "TSVRaw",
+        "CSV",
+        "RowBinary",
+        "JSONEachRow",
+    }
+)
 _STREAMED_VERBS = frozenset({"SELECT", "WITH", "FROM", "("})
 
 

@@ -10,10 +10,9 @@ from typing import NamedTuple, Self
 
 import msgspec
 
-from trailhouse.query.conditions import where
 from trailhouse.query.cursor import Cursors, Walk
 from trailhouse.query.follow.hub import (
-    BehindError,
+    Behind,
     Hub,
     Shared,
     apply,
@@ -27,6 +26,7 @@ from trailhouse.query.follow.position import Home, Position, Token
 from trailhouse.query.follow.walk import Step
 from trailhouse.query.follow.walk import Walk as Steps
 from trailhouse.query.grammar import render
+from trailhouse.query.log_where import log_where
 from trailhouse.query.records import AlteredEvent
 from trailhouse.query.search_filter import SearchFilter
 from trailhouse.schemas import AuditEvent
@@ -75,7 +75,6 @@ class Follower:
     def __init__(
         self,
         clickhouse: ClickHouse,
-        config: ClickHouseConfig,
         wanted: SearchFilter,
         *,
         tenant_id: str | None,
@@ -87,10 +86,10 @@ class Follower:
     ) -> None:
         self._polling = Polling(clickhouse)
         self._own = Steps(self._polling, clock)
-        self._config = config
+        self._config = config = clickhouse.config
         self._tenant_id = tenant_id
         self._filter = render(wanted)
-        self._condition, self._values = where(wanted, tenant_id=tenant_id)
+        self._condition, self._values = log_where(wanted, tenant_id)
         self._walk = Walk(
             query=f"follow {self._filter}", order="append", tenant_id=tenant_id, principal=principal
         )
@@ -175,11 +174,10 @@ class Follower:
         if self._hub is None:
             return False
         self._finish()
-        try:
-            shared = self._hub.next(self._position, deadline_seconds)
-        except BehindError as error:
-            if self._is_live and error.is_forgotten:
-                raise self._too_slow() from None
+        shared = self._hub.next(self._position, deadline_seconds)
+        if isinstance(shared, Behind):
+            if self._is_live and shared.is_forgotten:
+                raise self._too_slow()
             return self._take_own_step(deadline_seconds)
         self._is_live = True
         if shared is not None:

@@ -36,6 +36,16 @@ class Shared(NamedTuple):
         return sum(len(row.record) for row in (*self.step.rows, *self.step.late))
 
 
+class Behind(NamedTuple):
+    """A follower is where the shared poll was long ago, or is on its way there: it asks by itself.
+
+    Attributes:
+        is_forgotten: Whether what it needs was kept for a while, and is no more.
+    """
+
+    is_forgotten: bool
+
+
 class Hub:
     """One poll of one database, made by whichever follower waits; safe to use from many threads.
 
@@ -58,11 +68,10 @@ class Hub:
         self.polls = 0
         """How often ClickHouse was polled for all."""
 
-    def next(self, at: Position, deadline_seconds: float) -> Shared | None:
-        """Return the next step for a follower at *at*; None when nothing came by then.
+    def next(self, at: Position, deadline_seconds: float) -> Shared | Behind | None:
+        """Return the next step for a follower at *at*, or that it is not kept; None when nothing came by then.
 
         Raises:
-            BehindError: The follower must ask by itself, since what it needs is not kept.
             StorageError: As `ClickHouse.query`.
         """
         while True:
@@ -71,7 +80,7 @@ class Hub:
                 if (found := self._found(at)) is not None:
                     return found
                 if not at.is_at_least(self._newest):
-                    raise BehindError(is_forgotten=not at.is_at_least(self._forgotten))
+                    return Behind(is_forgotten=not at.is_at_least(self._forgotten))
                 wait_seconds = self._due_seconds()
                 left_seconds = deadline_seconds - self._clock()
                 if left_seconds <= 0:
@@ -141,18 +150,6 @@ class Hub:
             self._forgotten = old.after
             self._kept_rows -= len(old.step.rows) + len(old.step.late)
             self._kept_bytes -= old.size_bytes
-
-
-class BehindError(Exception):
-    """A follower is where the shared poll was long ago, or is on its way there: it asks by itself.
-
-    Attributes:
-        is_forgotten: Whether what it needs was kept for a while, and is no more.
-    """
-
-    def __init__(self, *, is_forgotten: bool) -> None:
-        super().__init__()
-        self.is_forgotten = is_forgotten
 
 
 def apply(step: Step, position: Position) -> None:

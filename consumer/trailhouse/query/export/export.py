@@ -1,0 +1,239 @@
+"""Write what a filter finds into files, slice by slice: bounded in memory, and to be taken up where it was cut off."""
+
+import datetime as dt
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from trailhouse.query.export.folder import ExportFolder
+from trailhouse.query.export.formats import ALTERED, RESPELLED, ExportFormat, header_of
+from trailhouse.query.export.manifest import ExportedFile, Manifest, sum_of, with_zeros
+from trailhouse.query.export.slices import Slice, Slices
+from trailhouse.query.follow.polling import Polling
+from trailhouse.query.follow.position import Home, Position
+from trailhouse.query.follow.walk import Walk
+from trailhouse.query.grammar import render
+from trailhouse.query.log_where import log_where
+from trailhouse.query.search_filter import SearchFilter
+from trailhouse.schemas.errors import ExportError, QueryError
+from trailhouse.store import ClickHouse
+
+ROWS_PER_FILE = 250_000
+_ATTEMPTS = 3
+Progress = Callable[[int], None]
+
+
+class Export:
+    """One export: what is asked, of whom, in which format."""
+
+    def __init__(
+        self,
+        clickhouse: ClickHouse,
+        wanted: SearchFilter,
+        *,
+        tenant_id: str | None,
+        principal: str,
+        format: ExportFormat,
+        rows_per_file: int,
+        on_progress: Progress,
+    ) -> None:
+        self._clickhouse = clickhouse
+        self._condition, self._values = log_where(wanted, tenant_id)
+        self._format = format
+        self._rows_per_file = rows_per_file
+        self._on_progress = on_progress
+        self._asked = Manifest(
+            query=render(wanted),
+            tenant_id=tenant_id,
+            principal=principal,
+            format=str(format),
+            as_of={},
+            began_at=dt.datetime.now(dt.UTC),
+            ended_at=None,
+            rows=0,
+            days={},
+            has_all_zeros=True,
+            guarded_cells=format is ExportFormat.CSV,
+            respelled=0,
+            altered=0,
+            files=(),
+        )
+
+    def to_folder(self, path: Path) -> Manifest:
+        """Write the files and the manifest into *path*, or go on where that was cut off."""
+        with ExportFolder(path) as folder:
+            done = folder.begun() or self._begun()
+            if _question(done) != _question(self._asked):
+                raise QueryError(
+                    f"{path} holds an unfinished export of another question: finish that, or take another folder"
+                )
+            slices = self._slices(done)
+            is_over = bool(done.files) and done.files[-1].last_session is None
+            while not is_over:
+                part = slices.after(
+                    done.files[-1].last_session if done.files else None, self._rows_per_file
+                )
+                name = f"events-{len(done.files) + 1:05d}.{self._format}"
+                written = self._write(folder, name, slices, part)
+                done = msgspec.structs.replace(done, files=(*done.files, written))
+                folder.note(done)
+                self._on_progress(sum(each.rows for each in done.files))
+                is_over = part.last is None
+            manifest = _summed(done)
+            folder.finish(manifest)
+            return manifest
+
+    def to_stream(self, stream: BinaryIO) -> Manifest:
+        """Write all to *stream*; its manifest has one file, named ``-``."""
+        done = self._begun()
+        slices = self._slices(done)
+        counted = _Counted()
+        days: dict[str, int] = {}
+
+        def put(piece: bytes) -> None:
+            counted.take(piece)
+            stream.write(piece)
+
+        put(header_of(self._format))
+        # A file of columns has one end: it is written in one piece, and in no order.
+        is_whole = self._format in (ExportFormat.PARQUET, ExportFormat.ARROW)
+        for part in [Slice(None, None)] if is_whole else self._parts(slices):
+            for day, rows in slices.days(part).items():
+                days[day] = days.get(day, 0) + rows
+            pieces = slices.pieces(part, self._format, is_ordered=not is_whole)
+            for piece in self._lines(pieces, counted):
+                put(piece)
+            self._on_progress(sum(days.values()))
+            if self._is_jsonl and counted.rows + counted.altered != sum(days.values()):
+                raise ExportError("events came late while they were written: export again")
+        stream.flush()
+        written = ExportedFile(
+            name="-",
+            rows=counted.rows if self._is_jsonl else sum(days.values()),
+            size_bytes=counted.size_bytes,
+            sha256=counted.sha256,
+            days=days,
+            respelled=counted.respelled,
+            altered=counted.altered if self._is_jsonl else None,
+        )
+        return _summed(msgspec.structs.replace(done, files=(written,)))
+
+    @property
+    def _is_jsonl(self) -> bool:
+        return self._format is ExportFormat.JSONL
+
+    def _parts(self, slices: Slices) -> Iterator[Slice]:
+        part = slices.after(None, self._rows_per_file)
+        yield part
+        while part.last is not None:
+            part = slices.after(part.last, self._rows_per_file)
+            yield part
+
+    def _begun(self) -> Manifest:
+        now = Walk(Polling(self._clickhouse)).now()
+        return msgspec.structs.replace(self._asked, as_of=now.as_of)
+
+    def _slices(self, done: Manifest) -> Slices:
+        next_offsets = {_home(name): last + 1 for name, last in done.as_of.items()}
+        return Slices(self._clickhouse, self._condition, self._values, Position(next_offsets))
+
+    def _write(self, folder: ExportFolder, name: str, slices: Slices, part: Slice) -> ExportedFile:
+        """Write one slice; again when rows of it came late meanwhile."""
+        for _ in range(_ATTEMPTS):
+            days = slices.days(part)
+            counted = _Counted()
+            pieces = slices.pieces(part, self._format, is_ordered=True)
+            size_bytes, sha256 = folder.write(name, self._with_header(self._lines(pieces, counted)))
+            found = counted.rows + counted.altered
+            if found == sum(days.values()) if self._is_jsonl else slices.days(part) == days:
+                return ExportedFile(
+                    name=name,
+                    rows=counted.rows if self._is_jsonl else sum(days.values()),
+                    size_bytes=size_bytes,
+                    sha256=sha256,
+                    days=days,
+                    last_session=part.last,
+                    respelled=counted.respelled,
+                    altered=counted.altered if self._is_jsonl else None,
+                )
+        raise ExportError(
+            f"rows of {name} came late while it was written: the same export goes on from there"
+        )
+
+    def _with_header(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        if header := header_of(self._format):
+            yield header
+        yield from pieces
+
+    def _lines(self, pieces: Iterable[bytes], counted: "_Counted") -> Iterator[bytes]:
+        """Pass *pieces* on; of lines, what is no record is taken out, and what is respelled is counted."""
+        if not self._is_jsonl:
+            yield from pieces
+            return
+        rest = b""
+        for piece in pieces:
+            block = rest + piece
+            end = block.rfind(b"\n") + 1
+            whole, rest = block[:end], block[end:]
+            if ALTERED in whole or RESPELLED in whole:
+                whole = counted.clean(whole)
+            counted.rows += whole.count(b"\n")
+            yield whole
+        yield rest
+
+
+class _Counted:
+    """What was written: rows, bytes, and their hash."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+        self.rows = self.size_bytes = self.respelled = self.altered = 0
+
+    @property
+    def sha256(self) -> str:
+        """Of all bytes until now, in hexadecimal."""
+        return self._digest.hexdigest()
+
+    def take(self, piece: bytes) -> None:
+        """Take in what is written."""
+        self._digest.update(piece)
+        self.size_bytes += len(piece)
+
+    def clean(self, lines: bytes) -> bytes:
+        """Return *lines* without those of altered rows, and without the marks of respelled ones."""
+        kept: list[bytes] = []
+        for line in lines.splitlines(keepends=True):
+            if line.startswith(ALTERED):
+                self.altered += 1
+                continue
+            if line.startswith(RESPELLED):
+                self.respelled += 1
+                line = line[1:]
+            kept.append(line)
+        return b"".join(kept)
+
+
+def _home(name: str) -> Home:
+    topic, _, partition = name.rpartition(":")
+    return Home(topic, int(partition))
+
+
+def _question(asked: Manifest) -> tuple[str, str | None, str, str]:
+    return asked.query, asked.tenant_id, asked.principal, asked.format
+
+
+def _summed(done: Manifest) -> Manifest:
+    days, has_all_zeros = with_zeros(sum_of(done.files))
+    altered = [each.altered for each in done.files]
+    return msgspec.structs.replace(
+        done,
+        ended_at=dt.datetime.now(dt.UTC),
+        rows=sum(each.rows for each in done.files),
+        days=days,
+        has_all_zeros=has_all_zeros,
+        respelled=sum(each.respelled for each in done.files),
+        altered=None if None in altered else sum(each or 0 for each in altered),
+    )
