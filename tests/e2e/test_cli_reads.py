@@ -2,6 +2,7 @@
 
 import csv
 import datetime as dt
+import hashlib
 import io
 import json
 import subprocess
@@ -217,6 +218,31 @@ def test_search_walks_all_that_matches(settings: dict[str, str]) -> None:
     assert [line.split()[-1] for line in table] == ["event", *met[:9]]
     words = run_here("search", '"no such words anywhere"', settings=settings)
     assert (words.returncode, told(words)[0]) == (1, "0 events; complete")
+
+
+def test_one_event_is_shown_whole(settings: dict[str, str]) -> None:
+    """`show` has the fields, the digest and the record; an id of nothing and of another tenant's are the same."""
+    event = next(event for event in fleet() if event.tenant_id == "acme")
+    result = run_here("show", event.event_id, settings=settings)
+    text = result.stdout.decode()
+    facts, _, record = text.partition("{")
+    assert f"event_id         {event.event_id}" in facts.splitlines()
+    assert hashlib.sha256(event.record).hexdigest() in facts
+    assert json.loads("{" + record) == json.loads(event.record)
+    assert told(result) == ["1 event; complete"]
+    [item] = json.loads(
+        run_here("show", event.event_id, "--format", "json", settings=settings).stdout
+    )["items"]
+    assert item["event"]["data"] == json.loads(event.record)["data"]
+    answers = {
+        (each.returncode, each.stdout, each.stderr)
+        for each in (
+            run_here("show", event.event_id, "--tenant", "globex", settings=settings),
+            run_here("show", str(uuid.uuid4()), "--tenant", "globex", settings=settings),
+            run_here("show", "no id", "--tenant", "globex", settings=settings),
+        )
+    }
+    assert answers == {(1, b"", b"0 events; complete\n")}
 
 
 def test_a_timeline_shows_what_a_run_did(settings: dict[str, str]) -> None:

@@ -21,6 +21,7 @@ from trailhouse.cli import (
     search,
     serve,
     sessions,
+    show,
     skip,
     sql,
     status,
@@ -81,6 +82,7 @@ app.add_typer(spool_app, name="spool")
 _add(worker.worker, worker.EXAMPLES)
 _add(log.log, log.EXAMPLES)
 _add(search.search, search.EXAMPLES)
+_add(show.show, show.EXAMPLES)
 _add(sessions.sessions, sessions.EXAMPLES)
 _add(runs.runs, runs.EXAMPLES)
 _add(timeline.timeline, timeline.EXAMPLES)

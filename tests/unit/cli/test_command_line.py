@@ -26,7 +26,7 @@ COMMANDS = dict(commands())
 EXPECTED = {
     *("init", "emit", "worker", "log", "skip", "status", "dev", "demo", "version", "spool"),
     *("replay", "reconcile", "account", "quarantine", "sessions", "token", "sql", "rebuild"),
-    *("search", "runs", "usage", "timeline", "compare", "approvals", "anomalies"),
+    *("search", "show", "runs", "usage", "timeline", "compare", "approvals", "anomalies"),
     *("serve", "mcp"),
 }
 BELOW = {
