@@ -294,6 +294,18 @@ def test_a_sum_that_would_cost_too_much_is_an_error_to_try_again(reader: AuditRe
         assert caught.value.retriable
 
 
+def test_an_answer_says_up_to_where_it_is_whole(database: ClickHouseConfig) -> None:
+    """Runs, sessions, usage and costs say the last stored offset of each partition, read before they begin."""
+    with ClickHouse(database) as clickhouse:
+        clickhouse.command(
+            "INSERT INTO batch_ledger (kafka_topic_id, kafka_partition, first_offset, last_offset)"
+            " VALUES ('topic-1', 3, 0, 41)"
+        )
+    with AuditReader(config=database) as reader:
+        answers = (reader.runs(), reader.sessions(), reader.usage(by="agent"), reader.costs())
+        assert [each.as_of for each in answers] == [{"topic-1:3": 41}] * 4
+
+
 def test_nothing_is_an_answer_too(database: ClickHouseConfig) -> None:
     """Without events, or with none that is in a book, there are no groups and every sum is unknown."""
     with AuditReader(config=database) as reader:

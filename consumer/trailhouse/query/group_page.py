@@ -12,6 +12,7 @@ from trailhouse.query.filters import whole_number
 from trailhouse.query.grammar import render
 from trailhouse.query.local_time import time_of
 from trailhouse.query.newest_first import Grouping, Position, Walker
+from trailhouse.query.positions import stored_positions
 from trailhouse.query.search_filter import SearchFilter
 from trailhouse.schemas.errors import QueryError, StorageLimitError
 from trailhouse.store import ClickHouse
@@ -70,6 +71,7 @@ def read_page(
         tenant_id=asked.tenant_id,
         principal=asked.principal,
     )
+    as_of = stored_positions(clickhouse)
     meter = Meter(asked.budget)
     start = _start(grouping, asked, cursors, bound, now)
     walker = Walker(clickhouse, grouping, start, asked.wanted.since_us, meter)
@@ -82,13 +84,14 @@ def read_page(
             left_out += _ahead(clickhouse, grouping, asked, _us(now), meter)
     except StorageLimitError:
         if len(found) <= limit:
-            return _partial(asked, found, walker.position, _sealer(cursors, bound))
+            return _partial(asked, found, walker.position, _sealer(cursors, bound), as_of)
         left_out.append(LeftOut(what=f"{asked.what} ahead of the clock", why=BUDGET_WAY_OUT))
     items = found[:limit]
     return Page(
         items=tuple(row for _, row in items),
         complete=not left_out,
         left_out=tuple(left_out),
+        as_of=as_of,
         next=_sealer(cursors, bound)(items[-1][0]) if len(found) > limit else None,
     )
 
@@ -98,6 +101,7 @@ def _partial(
     found: list[tuple[Position, Row]],
     reached: Position,
     sealed: Callable[[Position], str],
+    as_of: dict[str, int],
 ) -> Page[Row]:
     """Return what was found before the budget was spent, and how to go on from there."""
     position = min([reached, *(position for position, _ in found)])
@@ -106,6 +110,7 @@ def _partial(
         complete=False,
         left_out=(LeftOut(what=f"older {asked.what}", why=BUDGET_WAY_OUT),),
         searched_back_to=time_of(position.start_us),
+        as_of=as_of,
         next=sealed(position),
     )
 

@@ -11,6 +11,7 @@ from trailhouse.query.answer import Answer, LeftOut
 from trailhouse.query.books import Books, added, books_of, exact, less
 from trailhouse.query.budget import Meter
 from trailhouse.query.local_time import start_of
+from trailhouse.query.positions import stored_positions
 from trailhouse.query.usage_sql import (
     COLUMNS,
     Plan,
@@ -136,6 +137,7 @@ def read_usage(
         StorageLimitError: The budget is spent. Retriable.
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
+    as_of = stored_positions(clickhouse)
     plan = plan_of(clickhouse, question, meter)
     rows = _rows(clickhouse, usage_sql(plan, limit + 1), meter)
     width = len(plan.group_by)
@@ -148,7 +150,7 @@ def read_usage(
     else:
         books = added(each.books for each in groups)
     report = UsageReport(by=plan.by, zone=question.zone, groups=tuple(groups), total=books)
-    return _answer(report, is_cut=len(rows) > limit, limit=limit)
+    return _answer(report, is_cut=len(rows) > limit, limit=limit, as_of=as_of)
 
 
 def read_costs(
@@ -159,6 +161,7 @@ def read_costs(
     Raises:
         QueryError, StorageError: As for `read_usage`.
     """
+    as_of = stored_positions(clickhouse)
     plan = plan_of(clickhouse, question, meter)
     rows = _rows(clickhouse, costs_sql(plan, limit + 1), meter)
     width = len(plan.group_by)
@@ -168,7 +171,7 @@ def read_costs(
     # Not a sum of the groups: a run may be in several.
     [total] = _rows(clickhouse, costs_sql(plan._replace(group_by={}), 1), meter)
     report = CostReport(by=plan.by, zone=question.zone, groups=tuple(groups), total=_costs(total))
-    return _answer(report, is_cut=len(rows) > limit, limit=limit)
+    return _answer(report, is_cut=len(rows) > limit, limit=limit, as_of=as_of)
 
 
 def _rows(
@@ -204,11 +207,11 @@ def _costs(values: Sequence[Any]) -> BookCosts:
     )
 
 
-def _answer(report: Report, *, is_cut: bool, limit: int) -> Answer[Report]:
+def _answer(report: Report, *, is_cut: bool, limit: int, as_of: dict[str, int]) -> Answer[Report]:
     if not is_cut:
-        return Answer(value=report)
+        return Answer(value=report, as_of=as_of)
     left_out = LeftOut(
         what="groups",
         why=f"there are more than {limit}; the total counts all; narrow by since, until or a field, or group by less",
     )
-    return Answer(value=report, complete=False, left_out=(left_out,))
+    return Answer(value=report, complete=False, left_out=(left_out,), as_of=as_of)
