@@ -9,10 +9,10 @@ import pytest
 from airline_fleet import fleet, store_fleet, store_records
 from trailhouse.operate import rebuild as rebuild_module
 from trailhouse.operate.derived_rows import DerivedRows, compare_derived, compare_table
-from trailhouse.operate.rebuild import RebuildTakenError, Rebuilt, rebuild
+from trailhouse.operate.rebuild import TAKEN, Rebuilt, rebuild
 from trailhouse.operate.setup import fill_derived_tables
 from trailhouse.schemas import AuditEvent
-from trailhouse.schemas.errors import StorageUnavailableError
+from trailhouse.schemas.errors import StorageRejectedError, StorageUnavailableError
 from trailhouse.schemas.migrations import migrations
 from trailhouse.store import ClickHouse, ClickHouseConfig
 from trailhouse.store.derived_tables import DerivedTable, derived_tables
@@ -198,7 +198,9 @@ def test_whatever_cuts_it_off_the_next_call_ends_in_the_same(
     assert counts(storage) == before
     store_records(storage, [fleet()[900].record], 300_000)
     if leftovers(storage):
-        with pytest.raises(RebuildTakenError, match="`trailhouse rebuild --take-over` begins anew"):
+        with pytest.raises(
+            StorageRejectedError, match="`trailhouse rebuild --take-over` begins anew"
+        ):
             rebuild(storage)
     assert [each.action for each in rebuild(storage, takes_over=True)] == ["kept", "kept"]
     assert counts(storage)[0] == before[0] + 1
@@ -223,7 +225,7 @@ def test_who_lost_the_table_to_another_call_exchanges_nothing(
         return found
 
     monkeypatch.setattr(rebuild_module, "compare_table", taken_over)
-    with pytest.raises(RebuildTakenError, match="has taken over"):
+    with pytest.raises(StorageRejectedError, match="has taken over"):
         rebuild(storage, is_anew=True)
     assert counts(storage)[0] == len(EVENTS)
     assert leftovers(storage) == ["event_index_rebuilt"]
@@ -265,7 +267,8 @@ def test_two_at_a_time_do_no_harm(storage: ClickHouse, database: ClickHouseConfi
         with ClickHouse(database) as own:
             try:
                 return ",".join(each.action for each in rebuild(own, is_anew=True))
-            except RebuildTakenError:
+            except StorageRejectedError as error:
+                assert error.name == TAKEN, error
                 return "taken"
 
     with ThreadPoolExecutor(2) as threads:

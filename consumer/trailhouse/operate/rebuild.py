@@ -23,13 +23,11 @@ from trailhouse.store.derived_tables import DerivedTable, derived_tables
 
 MENDED_DAYS = 10
 """To add what a day lacks reads the log's small columns once; to make all rows costs about ten such readings."""
+TAKEN = "TABLE_ALREADY_EXISTS"
+"""The name of the error where another call makes the same table anew."""
 ROUNDS = 5
 """Who inserts so much at once that a table never comes to agree with the log in so many looks has another trouble."""
 Report = Callable[[str], None]
-
-
-class RebuildTakenError(StorageRejectedError):
-    """Another call makes the table anew, or was killed while it did. Permanent; says the way out."""
 
 
 class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,8 +62,8 @@ def rebuild(
         report: Told what is being done.
 
     Raises:
-        RebuildTakenError: Another call makes the same table anew, or was killed meanwhile. Permanent.
-        StorageRejectedError: ClickHouse refuses. Permanent.
+        StorageRejectedError: Another call makes the same table anew, or was killed meanwhile; or ClickHouse
+            refuses. Permanent; says the way out.
         StorageUnavailableError: Retriable; what was done stays, and the next call goes on.
     """
     return tuple(
@@ -157,7 +155,7 @@ def _make_beside(storage: ClickHouse, table: DerivedTable, report: Report) -> No
         # The table is the lock: of two calls at a time only one makes it.
         _run(storage, create_table)
     except StorageRejectedError as error:
-        if error.name != "TABLE_ALREADY_EXISTS":
+        if error.name != TAKEN:
             raise
         raise _taken(table) from error
     ours = _uuid(storage, beside)
@@ -214,7 +212,9 @@ def _clear(storage: ClickHouse, table: DerivedTable) -> None:
 
 def _require(storage: ClickHouse, beside: str, ours: str) -> None:
     if _uuid(storage, beside) != ours:
-        raise RebuildTakenError(f"another `trailhouse rebuild` has taken over {beside}")
+        raise StorageRejectedError(
+            f"another `trailhouse rebuild` has taken over {beside}", name=TAKEN
+        )
 
 
 def _uuid(storage: ClickHouse, name: str) -> str:
@@ -249,8 +249,9 @@ def _result(
     )
 
 
-def _taken(table: DerivedTable) -> RebuildTakenError:
-    return RebuildTakenError(
+def _taken(table: DerivedTable) -> StorageRejectedError:
+    return StorageRejectedError(
         f"the table {_beside(table)[0]} is there: another `trailhouse rebuild` is running, or was killed;"
-        " when it is not running any more, `trailhouse rebuild --take-over` begins anew"
+        " when it is not running any more, `trailhouse rebuild --take-over` begins anew",
+        name=TAKEN,
     )

@@ -7,7 +7,7 @@ import msgspec
 
 from trailhouse.broker.admin import KafkaAdmin, Topic
 from trailhouse.operate.derived_rows import patient
-from trailhouse.operate.rebuild import RebuildTakenError, rebuild_table, unfilled
+from trailhouse.operate.rebuild import TAKEN, rebuild_table, unfilled
 from trailhouse.schemas.errors import StorageRejectedError
 from trailhouse.schemas.kafka_config import KafkaConfig
 from trailhouse.schemas.migrations import migrations
@@ -145,7 +145,9 @@ def fill_derived_tables(
         for table in unfilled(storage, _made(applied, restored)):
             try:
                 rows = rebuild_table(storage, table, report=report).rows
-            except RebuildTakenError as error:
+            except StorageRejectedError as error:
+                if error.name != TAKEN:
+                    raise
                 steps.append(_fill_step(config, table, "differs", str(error)))
             else:
                 steps.append(_fill_step(config, table, "create", f"{rows} rows from the log"))

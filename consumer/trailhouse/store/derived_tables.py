@@ -7,6 +7,7 @@ import re
 from functools import cache
 from typing import NamedTuple
 
+from trailhouse.schemas.ddl import TableDefinition, table_definitions
 from trailhouse.schemas.migrations import migrations
 
 _VIEW = re.compile(
@@ -14,8 +15,6 @@ _VIEW = re.compile(
     r"SELECT\s+(?P<values>.*?)\s+FROM \{database\}\.event_log(?:\s+WHERE (?P<condition>.*))?",
     re.DOTALL,
 )
-_NULLABLE = re.compile(r"^\s+(\w+)\s+Nullable\(", re.MULTILINE)
-_KEY = re.compile(r"^ORDER BY \((.*)\)$", re.MULTILINE)
 
 
 class DerivedTable(NamedTuple):
@@ -32,7 +31,7 @@ class DerivedTable(NamedTuple):
     """The columns that tell its rows apart."""
     nullable: frozenset[str]
     """Its columns of numbers that may be NULL."""
-    create_table: str
+    definition: TableDefinition
     create_view: str
 
     @property
@@ -42,37 +41,30 @@ class DerivedTable(NamedTuple):
 
     def beside(self, name: str, view: str) -> tuple[str, str]:
         """Return the statements that make the same table, and what fills it, under other names."""
-        table = self.create_table.replace(f"{{database}}.{self.name}", f"{{database}}.{name}")
         filled = self.create_view.replace(f"{{database}}.{self.view} TO", f"{{database}}.{view} TO")
         filled = filled.replace(f"TO {{database}}.{self.name}", f"TO {{database}}.{name}")
         # Whoever finds it there already is not the one who makes it.
-        return table.replace(" IF NOT EXISTS", ""), filled.replace(" IF NOT EXISTS", "")
+        return self.definition.statement(name), filled.replace(" IF NOT EXISTS", "")
 
 
 @cache
 def derived_tables() -> tuple[DerivedTable, ...]:
     """Return all of them, as the migrations make them."""
     statements = [text for migration in migrations() for text in migration.statements]
-    return tuple(
-        _derived(view, statements) for text in statements if (view := _VIEW.fullmatch(text))
-    )
+    return tuple(_derived(view) for text in statements if (view := _VIEW.fullmatch(text)))
 
 
-def _derived(view: re.Match[str], statements: list[str]) -> DerivedTable:
-    name = view["table"]
-    [table] = [
-        text
-        for text in statements
-        if text.startswith(f"CREATE TABLE IF NOT EXISTS {{database}}.{name}\n")
-    ]
-    [key] = _KEY.findall(table)
+def _derived(view: re.Match[str]) -> DerivedTable:
+    definition = table_definitions()[view["table"]]
     return DerivedTable(
-        name=name,
+        name=definition.name,
         view=view["view"],
         values=tuple(re.split(r",\s+", view["values"])),
         condition=view["condition"] or "true",
-        key=key,
-        nullable=frozenset(_NULLABLE.findall(table)),
-        create_table=table,
+        key=definition.key,
+        nullable=frozenset(
+            column.name for column in definition.columns if column.type.startswith("Nullable(")
+        ),
+        definition=definition,
         create_view=view[0],
     )
