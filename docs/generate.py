@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from trailhouse.api import openapi
 from trailhouse.cli import reference
 from trailhouse.consumer.monitoring import metrics
 from trailhouse.schemas import errors, event_data, json_schema
@@ -22,6 +23,7 @@ def made() -> dict[Path, dict[str, str]]:
             "commands": reference.render(),
             "settings": reference.render_settings(),
         },
+        ROOT / "docs" / "api.md": {"operations": openapi.render()},
         ROOT / "docs" / "architecture.md": {"rooms": rooms(), "layers": layers()},
         ROOT / "docs" / "cluster.md": {"metrics": metrics.render()},
         ROOT / "docs" / "errors.md": {"tree": error_tree()},

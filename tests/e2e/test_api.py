@@ -76,7 +76,7 @@ def test_a_session_is_read_as_it_was_emitted(api: Api, events: list[AuditEvent])
 
 
 def test_filters_are_those_of_the_reader(api: Api, events: list[AuditEvent]) -> None:
-    """Run, several types and times narrow together; what is beyond the limit is said to be left out."""
+    """Run, several types and times narrow together; a cursor goes on behind each page."""
     everything = {"session": SESSION, "run": "run-0", "type": ["run_failed", "nothing"]}
     times = {"since": "2026-10-31T10:00:05+02:00", "until": "2026-10-31T08:00:20.000000Z"}
     wanted = [
@@ -88,9 +88,14 @@ def test_filters_are_those_of_the_reader(api: Api, events: list[AuditEvent]) -> 
 
     answer = api.client.get(LOG, params={**everything, **times}, headers=header)
     assert records(answer.content) == [each.record for each in wanted]
-    first = api.client.get(LOG, params={"session": SESSION, "limit": 3}, headers=header).json()
-    assert [each["data"]["place"] for each in first["items"]] == [0, 1, 2]
-    assert (first["complete"], len(first["left_out"])) == (False, 1)
+    asked, places = {"session": SESSION, "limit": "7"}, []
+    while True:
+        page = api.client.get(LOG, params=asked, headers=header).json()
+        places += [each["data"]["place"] for each in page["items"]]
+        if page["next"] is None:
+            break
+        asked["cursor"] = page["next"]
+    assert places == list(range(30))
 
 
 def test_lines_are_the_same_events_and_end_with_their_number(
@@ -103,7 +108,9 @@ def test_lines_are_the_same_events_and_end_with_their_number(
 
     assert answer.headers["content-type"] == "application/x-ndjson"
     assert lines == [each.record for each in events]
-    assert msgspec.json.decode(end) == {"end": {"complete": True, "rows": 30}}
+    assert msgspec.json.decode(end) == {
+        "end": {"complete": True, "rows": 30, "left_out": [], "as_of": {}}
+    }
     assert [each.data["stage"] for each in api.reads()] == ["opened", "closed"]
 
 
@@ -154,6 +161,32 @@ def test_a_bad_parameter_is_named_with_its_rule(api: Api, query: str, names: str
     assert answer.json()["type"] == "urn:trailhouse:problem:bad-question"
     assert names in answer.json()["detail"]
     assert api.reads() == []
+
+
+def test_a_cursor_is_good_for_its_question_and_principal_alone(
+    api: Api, events: list[AuditEvent]
+) -> None:
+    """Altered, or presented with another question or token, it is 400, and says which."""
+    assert events
+    one, two = api.token("one"), api.token("two")
+    asked = {"session": SESSION, "limit": "5"}
+    cursor = api.client.get(LOG, params=asked, headers=one).json()["next"]
+    middle = len(cursor) // 2
+    altered = cursor[:middle] + ("A" if cursor[middle] != "A" else "B") + cursor[middle + 1 :]
+    for header, more, says in (
+        (one, {"cursor": altered}, "altered"),
+        (one, {"cursor": "x"}, "not a cursor"),
+        (two, {"cursor": cursor}, "principal"),
+        (one, {"cursor": cursor, "run": "run-1"}, "query"),
+        (one, {"cursor": cursor, "session": "other"}, "query"),
+        (api.token("three", "acme"), {"cursor": cursor}, "tenant"),
+    ):
+        answer = api.client.get(LOG, params={**asked, **more}, headers=header)
+        assert (answer.status_code, answer.json()["type"]) == (
+            400,
+            "urn:trailhouse:problem:bad-cursor",
+        )
+        assert says in answer.json()["detail"]
 
 
 @pytest.mark.parametrize(
@@ -324,6 +357,6 @@ def test_the_document_says_what_there_is(api: Api) -> None:
     names = [each["name"] for each in document["paths"][LOG]["get"]["parameters"]]
     references = set(msgspec.json.encode(document).decode().split('"#/components/schemas/')[1:])
 
-    assert names == ["session", "run", "type", "since", "until", "limit"]
+    assert names == ["session", "run", "type", "since", "until", "cursor", "limit"]
     assert {each.partition('"')[0] for each in references} <= set(document["components"]["schemas"])
     assert api.client.get("/docs").status_code == 404

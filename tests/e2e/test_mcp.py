@@ -69,7 +69,9 @@ def reader(
 ) -> Iterator[AuditReader]:
     """Return a reader of tenant acme."""
     assert events
-    with AuditReader("acme", config=clickhouse_of_module) as opened:
+    with AuditReader(
+        "acme", config=clickhouse_of_module, principal=this_user("acme").key
+    ) as opened:
         yield opened
 
 
@@ -153,11 +155,12 @@ def test_pages_are_small(reader: AuditReader, audit: InMemoryAuditLogger) -> Non
     made = tools(reader, audit)
     page = called(made, "log", session="ours")
     assert places(page) == list(range(20))
-    assert page.structured_content["answer"]["complete"] is False
+    cursor = page.structured_content["answer"]["next"]
+    assert places(called(made, "log", session="ours", cursor=cursor)) == list(range(20, 30))
     heavy = called(made, "log", session="heavy")
     assert 1 <= len(heavy.structured_content["answer"]["items"]) <= 3
     assert len(heavy.content[0].text) <= MAX_ANSWER_BYTES + 1_000
-    assert heavy.structured_content["answer"]["complete"] is False
+    assert heavy.structured_content["answer"]["next"] is not None
     refused = called(made, "log", session="ours", limit=101)
     assert (refused.is_error, refused.content[0].text) == (True, "limit: must be from 1 to 100")
 

@@ -49,7 +49,9 @@ def an_api(
     app = make_app(
         ApiConfig(**settings),
         tokens=tokens,
-        readers=Readers(lambda tenant_id: AuditReader(tenant_id, config=clickhouse)),
+        readers=Readers(
+            lambda who: AuditReader(who.tenant_id, config=clickhouse, principal=who.key)
+        ),
         health=Health(clickhouse),
         audit=ReadAudit("api", audit),
     )

@@ -33,7 +33,7 @@ class Parameter(msgspec.Struct, frozen=True):
         is_required: Whether there is no answer without it.
         default: What counts where it is not given.
         choices: The values there are, of a choice.
-        least, most: Bounds of a count.
+        least, most: Bounds of a count; of several values, how many at most.
         example: A value that can be asked for.
     """
 
@@ -60,8 +60,9 @@ class Parameter(msgspec.Struct, frozen=True):
         """
         if self.is_many:
             several = [given] if isinstance(given, str) else given
-            if not isinstance(several, Sequence) or not 0 < len(several) <= MAX_VALUES:
-                raise QueryError(f"{self.name}: must be 1 to {MAX_VALUES} values")
+            most = self.most or MAX_VALUES
+            if not isinstance(several, Sequence) or not 0 < len(several) <= most:
+                raise QueryError(f"{self.name}: must be 1 to {most} values")
             return tuple(self._one(each) for each in several)
         return self._one(given)
 
@@ -108,7 +109,7 @@ class Parameter(msgspec.Struct, frozen=True):
             one["default"] = self.default
         if not self.is_many:
             return one
-        return {"type": "array", "items": one, "minItems": 1, "maxItems": MAX_VALUES}
+        return {"type": "array", "items": one, "minItems": 1, "maxItems": self.most or MAX_VALUES}
 
     def _schema_of_one(self) -> dict[str, object]:
         match self.kind:

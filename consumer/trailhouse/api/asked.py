@@ -3,6 +3,7 @@
 import itertools
 import time
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping
+from typing import Any
 
 import anyio
 from starlette.concurrency import run_in_threadpool
@@ -17,9 +18,10 @@ from trailhouse.access.read_audit import Stage
 from trailhouse.api.address import given_in
 from trailhouse.api.door import PRINCIPAL, ROUTE
 from trailhouse.api.openapi import path_of
-from trailhouse.api.problem import ProblemError, problem_of
+from trailhouse.api.problem import Problem, ProblemError, problem_of
 from trailhouse.api.readers import Readers
 from trailhouse.query import AuditReader
+from trailhouse.query.answer import LeftOut, Page
 from trailhouse.schemas.errors import TrailhouseError
 
 JSON = "application/json"
@@ -59,9 +61,9 @@ class Endpoint:
         values = values_of(self._operation.parameters, given)
         values |= {"principal": principal.key, "own_session": None}
         reader = self._readers.of(principal)
-        if self._operation.lines and _wants_lines(request.headers.get("accept", "")):
-            items = self._operation.lines(reader, values)
-            pieces = await run_in_threadpool(self._opened, principal, items, given)
+        if self._operation.pages and _wants_lines(request.headers.get("accept", "")):
+            pages = self._operation.pages(reader, values)
+            pieces = await run_in_threadpool(self._opened, principal, pages, given)
             return StreamingResponse(_stepped(pieces), media_type=JSON_LINES)
         body = await run_in_threadpool(self._answer, principal, reader, values, given)
         return Response(body, media_type=JSON)
@@ -76,9 +78,7 @@ class Endpoint:
             answer = ask(reader, values)
         except NothingFoundError:
             self._note(principal, given, started, rows=0, complete=True)
-            raise ProblemError(
-                404, "not-found", "there is nothing of this name, or it is not yours to read"
-            ) from None
+            raise _not_found() from None
         self._note(
             principal, given, started,
             rows=rows_of(answer), complete=bool(getattr(answer, "complete", True)),
@@ -86,42 +86,46 @@ class Endpoint:
         return encoded(answer)
 
     def _opened(
-        self, principal: Principal, items: Iterator[object], given: Mapping[str, object]
+        self, principal: Principal, pages: Iterator[Page[Any]], given: Mapping[str, object]
     ) -> Generator[bytes]:
         """Return the stream once it has begun: what is wrong by then can still be a status."""
         started = time.monotonic()
-        first = list(itertools.islice(items, 1))
+        try:
+            first = list(itertools.islice(pages, 1))
+        except NothingFoundError:
+            self._note(principal, given, started, rows=0, complete=True)
+            raise _not_found() from None
         self._note(principal, given, started, rows=0, complete=None, stage="opened")
-        return self._pieces(principal, itertools.chain(first, items), given, started)
+        return self._pieces(principal, itertools.chain(first, pages), given, started)
 
     def _pieces(
         self,
         principal: Principal,
-        items: Iterator[object],
+        pages: Iterator[Page[Any]],
         given: Mapping[str, object],
         started: float,
     ) -> Generator[bytes]:
-        rows, piece = 0, bytearray()
-        failed: str | None = "left by its reader"
+        end = _End()
+        piece = bytearray()
         try:
-            for item in items:
-                piece += encoded_line(item)
-                rows += 1
-                if len(piece) >= LINES_BYTES:
-                    yield bytes(piece)
-                    piece.clear()
-            failed = None
-            yield bytes(piece) + encoded_line({"end": {"complete": True, "rows": rows}})
+            for page in pages:
+                for item in page.items:
+                    piece += encoded_line(item)
+                    end.rows += 1
+                    if len(piece) >= LINES_BYTES:
+                        yield bytes(piece)
+                        piece.clear()
+                end.take(page)
+            end.failed = None
         except TrailhouseError as error:
             # The status has gone out: what is wrong can only be the last line.
-            failed = type(error).__name__
-            end = {"complete": False, "rows": rows, "problem": problem_of(error)}
-            yield bytes(piece) + encoded_line({"end": end})
+            end.failed, end.problem = type(error).__name__, problem_of(error)
         finally:
             self._note(
                 principal, given, started,
-                rows=rows, complete=failed is None, stage="closed", failed=failed,
+                rows=end.rows, complete=end.complete, stage="closed", failed=end.failed,
             )  # fmt: skip
+        yield bytes(piece) + encoded_line({"end": end.line()})
 
     def _note(
         self,
@@ -146,6 +150,45 @@ class Endpoint:
             failed=failed,
         )
         self._audit.note(principal, read)
+
+
+class _End:
+    """What the last line of a stream says: what came, and what did not."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.failed: str | None = "left by its reader"
+        self.problem: Problem | None = None
+        self._left_out: dict[str, LeftOut] = {}
+        self._as_of: Mapping[str, int] = {}
+
+    def take(self, page: Page[Any]) -> None:
+        """Note what a page leaves out, but for what the next one holds."""
+        self._as_of = self._as_of or page.as_of
+        for each in page.left_out:
+            if page.next is None or each.how_many is not None:
+                self._left_out[each.what] = each
+
+    @property
+    def complete(self) -> bool:
+        """Whether all came that was asked for."""
+        return self.failed is None and not self._left_out
+
+    def line(self) -> dict[str, object]:
+        """Return the line."""
+        made: dict[str, object] = {
+            "complete": self.complete,
+            "rows": self.rows,
+            "left_out": tuple(self._left_out.values()),
+            "as_of": self._as_of,
+        }
+        return made if self.problem is None else {**made, "problem": self.problem}
+
+
+def _not_found() -> ProblemError:
+    return ProblemError(
+        404, "not-found", "there is nothing of this name, or it is not yours to read"
+    )
 
 
 async def _stepped(pieces: Generator[bytes]) -> AsyncIterator[bytes]:

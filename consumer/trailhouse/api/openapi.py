@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from trailhouse.access.json_schema import Schemas
-from trailhouse.access.operations import Operation
+from trailhouse.access.operations import OPERATIONS, Operation
 from trailhouse.access.parameters import Parameter
 from trailhouse.api.problem import Problem
 
@@ -47,6 +47,17 @@ def openapi(operations: Sequence[Operation], version: str) -> dict[str, Any]:
     }
 
 
+def render() -> str:
+    """Return every operation as Markdown: where it is asked, with what, for which answer."""
+    lines = ["| Path | Parameters | What is answered |", "|---|---|---|"]
+    for each in OPERATIONS:
+        names = ", ".join(
+            f"**`{one.name}`**" if one.is_required else f"`{one.name}`" for one in each.parameters
+        )
+        lines.append(f"| `{path_of(each)}` | {names} | {each.meaning} |")
+    return "\n".join(lines) + "\n"
+
+
 def path_of(operation: Operation) -> str:
     """Return where a question is asked."""
     return f"{BASE}/{operation.path or operation.name}"
@@ -54,7 +65,7 @@ def path_of(operation: Operation) -> str:
 
 def _operation(operation: Operation, schemas: Schemas, problem: dict[str, Any]) -> dict[str, Any]:
     content: dict[str, Any] = {"application/json": {"schema": schemas.of(operation.answer)}}
-    if operation.lines is not None:
+    if operation.pages is not None:
         content["application/x-ndjson"] = {"schema": {"type": "string"}}
     if operation.is_stream:
         content = {"text/event-stream": {"schema": {"type": "string"}}}

@@ -1,4 +1,4 @@
-"""A reader for each tenant that asks: bound to it, and kept while it is used."""
+"""A reader for each principal that asks: bound to its tenant, and kept while it is used."""
 
 import threading
 from collections import OrderedDict
@@ -11,22 +11,22 @@ MAX_READERS = 64
 
 
 class Readers:
-    """Gives each principal the reader of its tenant; safe to share between threads.
+    """Gives each principal its reader; safe to share between threads.
 
     Args:
-        make: Makes the reader of a tenant, or of all.
+        make: Makes the reader of a principal.
     """
 
-    def __init__(self, make: Callable[[str | None], AuditReader]) -> None:
+    def __init__(self, make: Callable[[Principal], AuditReader]) -> None:
         self._make = make
         self._lock = threading.Lock()
-        self._readers: OrderedDict[str | None, AuditReader] = OrderedDict()
+        self._readers: OrderedDict[Principal, AuditReader] = OrderedDict()
 
     def of(self, principal: Principal) -> AuditReader:
         """Return the reader that sees what *principal* may."""
         with self._lock:
-            reader = self._readers.pop(principal.tenant_id, None) or self._make(principal.tenant_id)
-            self._readers[principal.tenant_id] = reader
+            reader = self._readers.pop(principal, None) or self._make(principal)
+            self._readers[principal] = reader
             oldest = None
             if len(self._readers) > MAX_READERS:
                 _, oldest = self._readers.popitem(last=False)

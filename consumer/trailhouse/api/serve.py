@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Generator
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from trailhouse.access.read_audit import open_read_audit
 from trailhouse.access.tokens import default_store
@@ -44,11 +45,25 @@ def serve(
     app = make_app(
         config,
         tokens=tokens,
-        readers=Readers(lambda tenant_id: AuditReader(tenant_id, config=clickhouse)),
+        readers=Readers(
+            lambda who: AuditReader(who.tenant_id, config=clickhouse, principal=who.key)
+        ),
         health=Health(clickhouse),
         audit=open_read_audit("api"),
     )
-    settings = uvicorn.Config(
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    with _listening(config) as listener:
+        scheme = "https" if config.is_encrypted else "http"
+        host = f"[{config.host}]" if ":" in config.host else config.host
+        tell(f"listening at {scheme}://{host}:{listener.getsockname()[1]}/api/v1")
+        if not has_tokens:
+            tell("there is no token: everybody on this machine may read; `trailhouse token create`")
+        with _signals_are_no_end():
+            uvicorn.Server(_settings(app, config)).run(sockets=[listener])
+
+
+def _settings(app: ASGIApp, config: ApiConfig) -> uvicorn.Config:
+    return uvicorn.Config(
         app,
         http="h11",
         ws="none",
@@ -65,15 +80,6 @@ def serve(
         ssl_certfile=config.ssl_certificate_location or None,
         ssl_keyfile=config.ssl_key_location or None,
     )
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    with _listening(config) as listener:
-        scheme = "https" if config.is_encrypted else "http"
-        host = f"[{config.host}]" if ":" in config.host else config.host
-        tell(f"listening at {scheme}://{host}:{listener.getsockname()[1]}/api/v1")
-        if not has_tokens:
-            tell("there is no token: everybody on this machine may read; `trailhouse token create`")
-        with _signals_are_no_end():
-            uvicorn.Server(settings).run(sockets=[listener])
 
 
 @contextlib.contextmanager

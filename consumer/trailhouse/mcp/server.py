@@ -148,12 +148,13 @@ def _fitting(
         body = encoded(answer)
         if len(body) <= MAX_ANSWER_BYTES:
             return answer, body
-        if values.get("limit", 1) == 1 or rows_of(answer) <= 1:
+        if values.get("limit", 1) == 1:
             raise QueryError(
                 f"the answer has {len(body)} bytes, and a tool gives {MAX_ANSWER_BYTES} at most: ask for less,"
                 " or read it by the command line or the HTTP API"
             )
-        values["limit"] = max(1, min(values["limit"], rows_of(answer)) // 2)
+        came = rows_of(answer)
+        values["limit"] = max(1, min(values["limit"], came if came > 1 else values["limit"]) // 2)
 
 
 def _refused(why: str) -> types.CallToolResult:

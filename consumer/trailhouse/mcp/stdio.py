@@ -21,7 +21,7 @@ def serve_stdio(tenant_id: str | None, own_session: str | None) -> None:
     """
     principal = this_user(tenant_id)
     audit = open_read_audit("mcp")
-    with AuditReader(tenant_id) as reader:
+    with AuditReader(tenant_id, principal=principal.key) as reader:
         tools = Tools(lambda _: principal, lambda _: reader, audit, own_session=own_session)
         server = tools.server()
 

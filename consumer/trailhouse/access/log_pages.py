@@ -1,0 +1,102 @@
+"""The log of a session in pages: a cursor goes on behind the last event, whatever is stored meanwhile."""
+
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+
+import msgspec
+
+from trailhouse.access.operation import NothingFoundError, Values
+from trailhouse.query import AuditReader
+from trailhouse.query.answer import Page
+from trailhouse.query.config import ReaderConfig
+from trailhouse.query.cursor import Cursors, Walk
+from trailhouse.query.records import AlteredEvent
+from trailhouse.schemas import AuditEvent
+from trailhouse.schemas.errors import QueryError
+
+LogEntry = AuditEvent | AlteredEvent
+_NARROWING = ("session", "run", "type", "since", "until")
+
+
+class _Behind(msgspec.Struct, array_like=True):
+    """The last event of a page: which, and how many of the same bytes came before it."""
+
+    digest: bytes
+
+
+def log_page(reader: AuditReader, values: Values) -> Page[LogEntry]:
+    """Return a page of a session's log, in append order.
+
+    Raises:
+        NothingFoundError: This reader sees no such session.
+        QueryError: The cursor is not one for this, or an argument is wrong. Permanent.
+        StorageError: As for `AuditReader.get_audit_log`.
+    """
+    limit: int = values["limit"]
+    if values["cursor"] is None:
+        found = _log(reader, values, limit + 1)
+        return _page(reader, values, found, limit)
+    # Found by its digest, and not by its number: an event may yet be stored before it.
+    behind = _cursors().open(values["cursor"], _walk(reader, values), _Behind)
+    found = _log(reader, values, None)
+    places = [place for place, each in enumerate(found) if _digest(each) == behind.digest]
+    if not places:
+        raise QueryError(
+            "cursor: the event that it stands behind is not there; begin again without a cursor"
+        )
+    return _page(reader, values, found[places[0] + 1 :], limit)
+
+
+def log_pages(reader: AuditReader, values: Values) -> Iterator[Page[LogEntry]]:
+    """Yield the whole log of a session, or what is behind a cursor, as one page.
+
+    Raises:
+        NothingFoundError, QueryError, StorageError: As for `log_page`. Permanent or retriable as they are.
+    """
+    yield log_page(reader, {**values, "limit": 2**62})
+
+
+def _log(reader: AuditReader, values: Values, limit: int | None) -> Sequence[LogEntry]:
+    found: Sequence[LogEntry] = reader.get_audit_log(
+        values["session"],
+        run_id=values["run"],
+        type=values["type"],
+        since=values["since"],
+        until=values["until"],
+        limit=limit,
+        on_altered="mark",
+    )
+    if not found and reader.outline(values["session"]).events == 0:
+        raise NothingFoundError
+    return found
+
+
+def _page(
+    reader: AuditReader, values: Values, found: Sequence[LogEntry], limit: int
+) -> Page[LogEntry]:
+    items = tuple(found[:limit])
+    goes_on = len(found) > limit
+    place = [_digest(items[-1])] if goes_on else []
+    return Page(
+        items=items,
+        next=_cursors().seal(place, _walk(reader, values)) if goes_on else None,
+    )
+
+
+def _walk(reader: AuditReader, values: Values) -> Walk:
+    asked = {name: values[name] for name in _NARROWING}
+    return Walk(
+        query=f"log {msgspec.json.encode(asked, order='deterministic').decode()}",
+        order="append",
+        tenant_id=reader.tenant_id,
+        principal=values["principal"],
+    )
+
+
+def _cursors() -> Cursors:
+    return Cursors(ReaderConfig().cursor_secret)
+
+
+def _digest(entry: LogEntry) -> bytes:
+    # Of two tenants the same bytes cannot be: the tenant stands in them.
+    return sha256(entry.record).digest()
