@@ -40,6 +40,7 @@ class TimeFinder:
         self.rows: list[Row] = []
         self._clickhouse, self._asked, self._place = clickhouse, asked, place
         self._now_us = now_us
+        self._times: list[int] = []
         self._condition, self._values = where(asked.wanted, tenant_id=asked.tenant_id)
         first, last = asked.wanted.since_us, asked.wanted.until_us
         first = FIRST_US if first is None else first
@@ -83,8 +84,10 @@ class TimeFinder:
             has_all = len(times) < missing
             edge = times[-1][0]
             newest = self._asked.newest_first
-            near = (edge, last) if newest else (first, edge)
-            self._take("events_by_time_as_stored", SMALL_COLUMNS, near, "", settings)
+            # By the times themselves: the key leads to their granules, and no other is looked at again.
+            self._times = list(dict.fromkeys(time for (time,) in times))
+            at = "AND occurred_us IN {times:Array(Int64)}"
+            self._take("events_by_time_as_stored", SMALL_COLUMNS, (first, last), at, settings)
             if len(self.rows) > self._asked.limit:
                 return True
             if has_all:
@@ -138,6 +141,7 @@ class TimeFinder:
             **words_where(self._asked.wanted.words)[1],
             "first_us": between[0],
             "last_us": between[1],
+            "times": self._times,
             "place_us": place.occurred_us,
             "place_session": place.session_id or "",
             "place_tenant": place.tenant_id,
