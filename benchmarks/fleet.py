@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -74,16 +75,16 @@ def measured(
         return answer
 
     for search in asked(fleet, questions):
-        page = clock("search", lambda search=search: reader.search(search, limit=100))
+        page = clock("search", partial(reader.search, search, limit=100))
         if not page.complete:
             raise SystemExit(f"benchmarks: the page of {search!r} is not complete")
-        clock(f"  {_kind(search)}", lambda search=search: reader.search(search, limit=100))
-        sums[f"count {search}"] = clock("count", lambda search=search: reader.count(search)).value
+        clock(f"  {_kind(search)}", partial(reader.search, search, limit=100))
+        sums[f"count {search}"] = clock("count", partial(reader.count, search)).value
     for number in range(questions):
-        clock("runs", lambda number=number: reader.runs(f"agent:agent-{number * 7 % AGENTS}"))
+        clock("runs", partial(reader.runs, f"agent:agent-{number * 7 % AGENTS}"))
         clock("runs", reader.runs)
         sums["usage"] = clock("usage", lambda: reader.usage(by=("agent", "day"))).value
-        clock("facets", lambda: reader.facets(("type", "agent", "tool", "tenant")))
+        clock("facets", partial(reader.facets, fields=("type", "agent", "tool", "tenant")))
     return times, sums
 
 
