@@ -193,9 +193,14 @@ def test_a_spent_budget_is_named_by_kind(reader: AuditReader) -> None:
 
 def test_what_cannot_be_asked_is_refused(reader: AuditReader) -> None:
     """Words, a limit of 0 or of too many, a threshold that is no number of seconds."""
-    for asked in ({"wanted": '"x"'}, {"limit": 0}, {"limit": 1_001},
-                  {"thresholds": AnomalyThresholds(idle_seconds=-1)},
-                  {"thresholds": AnomalyThresholds(late_seconds=float("nan"))}):  # fmt: skip
+    mistakes: list[dict[str, Any]] = [
+        {"wanted": '"x"'},
+        {"limit": 0},
+        {"limit": 1_001},
+        {"thresholds": AnomalyThresholds(idle_seconds=-1)},
+        {"thresholds": AnomalyThresholds(late_seconds=float("nan"))},
+    ]
+    for asked in mistakes:
         with pytest.raises(QueryError):
             reader.anomalies(**asked)
 

@@ -3,6 +3,8 @@
 from trailhouse.query.anomalies import Anomaly, AnomalyReport, AnomalyThresholds
 from trailhouse.query.answer import Answer, LeftOut, Page
 from trailhouse.query.approvals import Approval, ApprovalReport, UnaskedCall
+from trailhouse.query.async_follower import AsyncFollower
+from trailhouse.query.async_reader import AsyncAuditReader
 from trailhouse.query.books import Book, Books, Difference
 from trailhouse.query.budget import ReadBudget
 from trailhouse.query.compare import AlignedStep, Comparison, RunSide
@@ -55,6 +57,8 @@ __all__ = [
     "Answer",
     "Approval",
     "ApprovalReport",
+    "AsyncAuditReader",
+    "AsyncFollower",
     "AuditReader",
     "Book",
     "BookCosts",

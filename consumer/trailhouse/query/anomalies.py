@@ -211,9 +211,10 @@ def _span(hole: Holes) -> Range:
 
 def report_of(found: Mapping[AnomalyKind, tuple[int, Sequence[Anomaly]]]) -> AnomalyReport:
     """Return the report of what was *found*: of each kind how many there are, and some of them."""
-    kinds = [kind for kind in ANOMALY_KINDS if kind in found]
+    kinds: list[AnomalyKind] = [kind for kind in ANOMALY_KINDS if kind in found]
+    counts: dict[AnomalyKind, int] = {kind: found[kind][0] for kind in kinds}
     return AnomalyReport(
-        counts={kind: found[kind][0] for kind in kinds},
+        counts=counts,
         anomalies=tuple(each for kind in kinds for each in found[kind][1]),
     )
 

@@ -32,7 +32,7 @@ _SOURCES = {
     "record_bytes": "length(record) AS record_bytes",
     "appended_ms": "toUnixTimestamp64Milli(appended_at) AS appended_ms",
 }
-_Place = tuple[str, str, int, bytes]
+_RowKey = tuple[str, str, int, bytes]
 """What finds a record in the log: session, tenant, time, and its own key."""
 _SELECTED = ", ".join(_SOURCES.get(name, name) for name in _COLUMNS)
 
@@ -219,7 +219,7 @@ def with_data(
     )
     events, altered = [], 0
     for each in found:
-        record = records.get(_place(each))
+        record = records.get(_row_key(each))
         data = None if record is None else _data_of(each, record)
         altered += record is not None and data is None
         events.append(each if data is None else msgspec.structs.replace(each, data=data))
@@ -237,13 +237,13 @@ def _light(found: Sequence[EventFacts]) -> list[EventFacts]:
     return ordered
 
 
-def _place(event: EventFacts) -> _Place:
+def _row_key(event: EventFacts) -> _RowKey:
     return event.session_id, event.tenant_id, event.occurred_us, event.record_key
 
 
 def _records_where(
     clickhouse: ClickHouse, chosen: Sequence[EventFacts], where: str, values: Mapping[str, Any]
-) -> dict[_Place, bytes]:
+) -> dict[_RowKey, bytes]:
     if not chosen:
         return {}
     heaviest = max(each.record_bytes for each in chosen)
@@ -254,10 +254,10 @@ def _records_where(
     )
 
 
-def _records_by_key(clickhouse: ClickHouse, chosen: Sequence[EventFacts]) -> dict[_Place, bytes]:
-    found: dict[_Place, bytes] = {}
+def _records_by_key(clickhouse: ClickHouse, chosen: Sequence[EventFacts]) -> dict[_RowKey, bytes]:
+    found: dict[_RowKey, bytes] = {}
     # Neighbours share granules: by session and time, a statement reads few of them.
-    ordered = sorted(chosen, key=_place)
+    ordered = sorted(chosen, key=_row_key)
     for part in _parts(ordered):
         found |= _records(
             clickhouse,
@@ -276,11 +276,11 @@ def _records_by_key(clickhouse: ClickHouse, chosen: Sequence[EventFacts]) -> dic
 def _parts(ordered: Sequence[EventFacts]) -> Iterator[list[EventFacts]]:
     """Cut *ordered* so that each part's keys and sessions fit the address of a statement."""
     part: list[EventFacts] = []
-    size, session = 0, None
+    size, session = 0, ""
     for each in ordered:
         if part and (len(part) == RECORDS_PER_QUERY or size > MAX_FILTER_BYTES // 2):
             yield part
-            part, size, session = [], 0, None
+            part, size, session = [], 0, ""
         part.append(each)
         if each.session_id != session:
             session = each.session_id
@@ -289,7 +289,7 @@ def _parts(ordered: Sequence[EventFacts]) -> Iterator[list[EventFacts]]:
         yield part
 
 
-def _records(clickhouse: ClickHouse, where: str, values: Mapping[str, Any]) -> dict[_Place, bytes]:
+def _records(clickhouse: ClickHouse, where: str, values: Mapping[str, Any]) -> dict[_RowKey, bytes]:
     sql = f"SELECT session_id, tenant_id, occurred_us, record_key, record FROM events WHERE {where}"  # noqa: S608 - as above
     rows = clickhouse.query(sql, values, bytes_columns=("record",)).rows
     return {(session, tenant, us, key): record for session, tenant, us, key, record in rows}

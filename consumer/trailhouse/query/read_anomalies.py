@@ -73,6 +73,14 @@ class _Search(NamedTuple):
         return self.now_us - round(self.thresholds.idle_seconds * 1_000_000)
 
 
+_Part = tuple[str, Callable[[_Search], _Found]]
+_NUMBERS_UNKNOWN = LeftOut(
+    what="missing numbers",
+    why="a producer numbers the events of all tenants, sessions and runs: ask without a filter, with a reader of"
+    " all tenants",
+)
+
+
 def read_anomalies(
     clickhouse: ClickHouse,
     wanted: SearchFilter,
@@ -89,12 +97,7 @@ def read_anomalies(
         QueryError: The filter asks for words, or a number is wrong. Permanent.
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
-    limit = whole_number(limit)
-    if limit > MAX_ANOMALIES:
-        raise QueryError(f"limit: must be at most {MAX_ANOMALIES}")
-    if wanted.words:
-        raise QueryError("text: anomalies are not searched for words; search for events")
-    check_thresholds(thresholds)
+    limit = _checked(wanted, thresholds, limit)
     condition, values = where(wanted, tenant_id=tenant_id)
     scope, scoped = where(SearchFilter(), tenant_id=tenant_id, prefix="s")
     search = _Search(
@@ -109,29 +112,30 @@ def read_anomalies(
         now_us=(now - _EPOCH) // dt.timedelta(microseconds=1),
         limit=limit,
     )
-    parts: list[tuple[str, Callable[[_Search], _Found]]] = [
+    parts: list[_Part] = [
         ("runs", _runs),
         ("tool calls", _calls),
         ("clocks and late arrivals", _clocks),
         ("conflicts", _conflicts),
     ]
-    left_out: list[LeftOut] = []
-    if tenant_id is None and not wanted.conditions:
-        parts.append(("missing numbers", _missing))
-    else:
-        left_out.append(
-            LeftOut(
-                what="missing numbers",
-                why="a producer numbers the events of all tenants, sessions and runs: ask without a filter,"
-                " with a reader of all tenants",
-            )
-        )
-    return _answer(search, parts, left_out)
+    if tenant_id is not None or wanted.conditions:
+        return _answer(search, parts, [_NUMBERS_UNKNOWN])
+    return _answer(search, [*parts, ("missing numbers", _missing)], [])
+
+
+def _checked(wanted: SearchFilter, thresholds: AnomalyThresholds, limit: int) -> int:
+    limit = whole_number(limit)
+    if limit > MAX_ANOMALIES:
+        raise QueryError(f"limit: must be at most {MAX_ANOMALIES}")
+    if wanted.words:
+        raise QueryError("text: anomalies are not searched for words; search for events")
+    check_thresholds(thresholds)
+    return limit
 
 
 def _answer(
     search: _Search,
-    parts: Sequence[tuple[str, Callable[[_Search], _Found]]],
+    parts: Sequence[_Part],
     left_out: list[LeftOut],
 ) -> Answer[AnomalyReport]:
     as_of = stored_positions(search.clickhouse)

@@ -7,6 +7,11 @@ from trailhouse.query.read_timeline import RunFacts, read_run_facts
 from trailhouse.schemas.errors import QueryError
 from trailhouse.store import ClickHouse
 
+_OTHER_ALIGNMENT = LeftOut(
+    what="a perhaps better alignment",
+    why="the runs differ in so much that the search for the most steps in common was cut short",
+)
+
 
 def read_comparison(
     clickhouse: ClickHouse,
@@ -24,32 +29,22 @@ def read_comparison(
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
     as_of = stored_positions(clickhouse)
-    found = [
-        _one_tenants(
-            name,
-            read_run_facts(
-                clickhouse,
-                tenant_id=tenant_id,
-                session_id=session_id,
-                run_id=run_id,
-                with_children=False,
-            ),
+    sides: list[Side] = []
+    left_out: list[LeftOut] = []
+    for name, run_id, session_id in (("run_a", run_a, session_a), ("run_b", run_b, session_b)):
+        found = read_run_facts(
+            clickhouse,
+            tenant_id=tenant_id,
+            session_id=session_id,
+            run_id=run_id,
+            with_children=False,
         )
-        for name, run_id, session_id in (("run_a", run_a, session_a), ("run_b", run_b, session_b))
-    ]
-    a, b = (
-        Side(session_id=each.session_id, run_id=run_id, events=each.facts.events)
-        for run_id, each in ((run_a, found[0]), (run_b, found[1]))
-    )
-    comparison, is_longest = comparison_of(a, b)
-    left_out = [each for side in found for each in side.left_out]
+        _check_one_tenant(name, found)
+        sides.append(Side(session_id=found.session_id, run_id=run_id, events=found.facts.events))
+        left_out += found.left_out
+    comparison, is_longest = comparison_of(*sides)
     if not is_longest:
-        left_out.append(
-            LeftOut(
-                what="a perhaps better alignment",
-                why="the runs differ in so much that the search for the most steps in common was cut short",
-            )
-        )
+        left_out.append(_OTHER_ALIGNMENT)
     return Answer(
         value=comparison,
         exact=not left_out,
@@ -59,10 +54,9 @@ def read_comparison(
     )
 
 
-def _one_tenants(name: str, found: RunFacts) -> RunFacts:
+def _check_one_tenant(name: str, found: RunFacts) -> None:
     tenants = {each.tenant_id for each in found.facts.events}
     if len(tenants) > 1:
         raise QueryError(
             f"{name}: {len(tenants)} tenants have a run of this id in this session; bind the reader to one"
         )
-    return found

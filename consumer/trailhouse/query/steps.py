@@ -71,7 +71,7 @@ class Paired(NamedTuple):
 
 
 def paired(events: Sequence[EventFacts]) -> list[Paired]:
-    """Return the steps that *events*, in occurrence order, make: each event in exactly one, in the order of their first.
+    """Return the steps that *events*, in occurrence order, make: each event is in exactly one.
 
     As the views `tool_calls` and `approvals` have it: the events of one call share its id within tenant, session
     and run; where the id is used again, an end belongs to the last start before it by the producer's clock. A

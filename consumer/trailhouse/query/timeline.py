@@ -209,7 +209,9 @@ def _tree(
     ordered: list[tuple[_RunKey, ParentState, int]] = []
     seen: set[_RunKey] = set()
     # What no root leads to is in a circle, or below one: it begins at the run that came first.
-    for root, state in [*roots, *((key, "circle") for key in by_run)]:
+    begins: list[tuple[_RunKey, ParentState]] = list(roots)
+    begins.extend((key, "circle") for key in by_run)
+    for root, state in begins:
         # A list and not recursion: a producer may nest runs deeper than Python calls.
         stack: list[tuple[_RunKey, ParentState, int]] = [(root, state, 0)]
         while stack:
@@ -219,7 +221,7 @@ def _tree(
             seen.add(key)
             ordered.append((key, parent_state, depth))
             below = children.get(key, ())
-            stack += [(child, "shown", depth + 1) for child in reversed(below)]
+            stack.extend((child, "shown", depth + 1) for child in reversed(below))
     return ordered
 
 
