@@ -83,42 +83,60 @@ def _narrowed(
         raise QueryError(
             "text: runs and sessions are not searched for words; search for events, and take their runs"
         )
-    scope, values = where(SearchFilter(), tenant_id=tenant_id, prefix="tenant")
-    of_each, having = [*every.of_each, *([] if tenant_id is None else [scope])], []
-    witnesses, sessions = [], []
-
-    def bound(value: object, kind: str) -> str:
-        name = f"group_{len(values)}"
-        values[name] = value
-        return f"{{{name}:{kind}}}"
-
-    by_session = any(_names_sessions(each) for each in wanted.conditions)
+    parts = _Parts(every, tenant_id, asked)
     for place, each in enumerate(wanted.conditions):
-        of_event, named = where(SearchFilter(conditions=(_positive(each),)), prefix=f"any_{place}_")
-        if FIELDS[each.field].column in every.key:
-            of_each.append(_negated(each, of_event))
-            values |= named
-        elif (of_all := asked(each, bound)) is not None:
-            having.append(of_all)
-            if each.field in AMOUNTS and not each.negated:
-                sessions.append(_spenders(every.key, scope, of_all))
-        else:
-            having.append(f"countIf({of_event}) {'=' if each.negated else '>'} 0")
-            values |= named
-            if not each.negated:
-                witnesses.append(Witness(of_event, every.events_of_each))
-                sessions.append(_sessions_with(scope, of_event))
+        parts.add(place, each)
     return Grouping(
         key=every.key,
         events_of_each=every.events_of_each,
-        of_each=tuple(of_each),
-        having=tuple(having),
-        witnesses=tuple(witnesses),
-        sessions=tuple(sessions),
+        of_each=tuple(parts.of_each),
+        having=tuple(parts.having),
+        witnesses=tuple(parts.witnesses),
+        sessions=tuple(parts.sessions),
         needs_once=any(each.field in AMOUNTS for each in wanted.conditions),
-        by_session=by_session,
-        parameters=values,
+        by_session=any(_names_sessions(each) for each in wanted.conditions),
+        parameters=parts.values,
     )
+
+
+class _Parts:
+    """The parts of a grouping, as one condition after the other is added to it."""
+
+    def __init__(
+        self,
+        every: Grouping,
+        tenant_id: str | None,
+        asked: Callable[[Condition, Bound], str | None],
+    ) -> None:
+        self._every = every
+        self._asked = asked
+        self._scope, self.values = where(SearchFilter(), tenant_id=tenant_id, prefix="tenant")
+        self.of_each = [*every.of_each, *([] if tenant_id is None else [self._scope])]
+        self.having: list[str] = []
+        self.witnesses: list[Witness] = []
+        self.sessions: list[str] = []
+
+    def add(self, place: int, each: Condition) -> None:
+        """Add one condition, the one at *place*."""
+        of_event, named = where(SearchFilter(conditions=(_positive(each),)), prefix=f"any_{place}_")
+        if FIELDS[each.field].column in self._every.key:
+            self.of_each.append(_negated(each, of_event))
+            self.values |= named
+        elif (of_all := self._asked(each, self._bound)) is not None:
+            self.having.append(of_all)
+            if each.field in AMOUNTS and not each.negated:
+                self.sessions.append(_spenders(self._every.key, self._scope, of_all))
+        else:
+            self.having.append(f"countIf({of_event}) {'=' if each.negated else '>'} 0")
+            self.values |= named
+            if not each.negated:
+                self.witnesses.append(Witness(of_event, self._every.events_of_each))
+                self.sessions.append(_sessions_with(self._scope, of_event))
+
+    def _bound(self, value: object, kind: str) -> str:
+        name = f"group_{len(self.values)}"
+        self.values[name] = value
+        return f"{{{name}:{kind}}}"
 
 
 def _sessions_with(scope: str, of_event: str) -> str:

@@ -162,10 +162,11 @@ def _ahead(
         SELECT session_id FROM events_by_time_as_stored
         WHERE occurred_us > {{now_us:Int64}} AND {grouping.scope}
     """  # noqa: S608 - names of ours
+    having = ["min(occurred_us) > {now_us:Int64}", *grouping.having]
     sql = f"""
         SELECT count() FROM (
             SELECT 1 FROM events WHERE session_id IN ({ahead}) AND {grouping.scope}
-            GROUP BY {", ".join(grouping.key)} HAVING min(occurred_us) > {{now_us:Int64}}
+            GROUP BY {", ".join(grouping.key)} HAVING {" AND ".join(having)}
         )
     """  # noqa: S608 - names of ours; every value is a bound parameter
     values = grouping.parameters | {"now_us": now_us}
