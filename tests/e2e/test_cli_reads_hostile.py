@@ -11,7 +11,7 @@ import pytest
 from airline_fleet import store_records
 from balancing import run_here
 from trailhouse.query import Condition, SearchFilter, render
-from trailhouse.schemas import AuditEvent
+from trailhouse.schemas import Actor, AuditEvent
 from trailhouse.store import ClickHouse, ClickHouseConfig
 
 pytestmark = pytest.mark.cluster
@@ -30,7 +30,7 @@ TYPES = (
 )
 EVENTS = [
     AuditEvent(
-        type=kind, session_id=HOSTILE, run_id=HOSTILE, agent_id=HOSTILE, actor={"type": HOSTILE, "id": HOSTILE},
+        type=kind, session_id=HOSTILE, run_id=HOSTILE, agent_id=HOSTILE, actor=Actor(type=HOSTILE, id=HOSTILE),
         data={
             "content": HOSTILE, "tool_name": HOSTILE, "tool_call_id": HOSTILE, "error_code": HOSTILE, "model": HOSTILE,
             "error_message": HOSTILE, "reason": HOSTILE, HOSTILE: HOSTILE, "cost_usd": 0.5, "input_tokens": 3,

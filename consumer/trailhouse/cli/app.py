@@ -42,7 +42,18 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     invoke_without_command=True,
-    epilog="Example:\n\ntrailhouse demo",
+    epilog="\n\n".join(
+        (
+            "Examples:",
+            "trailhouse demo",
+            "trailhouse timeline SESSION  (what a session did)",
+            "trailhouse runs --status failed --since yesterday  (which runs failed, and why)",
+            "trailhouse usage agent:planner --since 7d  (what an agent cost)",
+            "trailhouse approvals tool_call:CALL  (who approved a call)",
+            "trailhouse compare RUN_A RUN_B  (how two runs differ)",
+            "trailhouse search type:audit_read correlation:SESSION  (who read a session)",
+        )
+    ),
 )
 
 
@@ -66,39 +77,46 @@ def root(
         raise typer.Exit(2)
 
 
-def _add(function: Callable[..., None], examples: Sequence[str]) -> None:
+ASK = "Ask the log"
+RUN = "Run the pipeline"
+OPERATE = "Check and mend"
+DOORS = "Let others read"
+
+
+def _add(function: Callable[..., None], examples: Sequence[str], panel: str) -> None:
     paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
     app.command(
         help="\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs),
         epilog="\n\n".join(["Examples:", *examples]),
+        rich_help_panel=panel,
     )(function)
 
 
-_add(demo.demo, demo.EXAMPLES)
-app.add_typer(dev_app, name="dev")
-_add(init.init, init.EXAMPLES)
-_add(emit.emit, emit.EXAMPLES)
-app.add_typer(spool_app, name="spool")
-_add(worker.worker, worker.EXAMPLES)
-_add(log.log, log.EXAMPLES)
-_add(search.search, search.EXAMPLES)
-_add(show.show, show.EXAMPLES)
-_add(sessions.sessions, sessions.EXAMPLES)
-_add(runs.runs, runs.EXAMPLES)
-_add(timeline.timeline, timeline.EXAMPLES)
-_add(compare.compare, compare.EXAMPLES)
-_add(usage.usage, usage.EXAMPLES)
-_add(approvals.approvals, approvals.EXAMPLES)
-_add(anomalies.anomalies, anomalies.EXAMPLES)
-_add(sql.sql, sql.EXAMPLES)
-_add(status.status, status.EXAMPLES)
-app.add_typer(quarantine_app, name="quarantine")
-_add(replay.replay, replay.EXAMPLES)
-_add(skip.skip, skip.EXAMPLES)
-_add(reconcile.reconcile, reconcile.EXAMPLES)
-_add(rebuild.rebuild, rebuild.EXAMPLES)
-_add(account.account, account.EXAMPLES)
-_add(serve.serve, serve.EXAMPLES)
-_add(mcp.mcp, mcp.EXAMPLES)
-app.add_typer(token_app, name="token")
-_add(version.version, version.EXAMPLES)
+_add(log.log, log.EXAMPLES, ASK)
+_add(search.search, search.EXAMPLES, ASK)
+_add(show.show, show.EXAMPLES, ASK)
+_add(sessions.sessions, sessions.EXAMPLES, ASK)
+_add(runs.runs, runs.EXAMPLES, ASK)
+_add(timeline.timeline, timeline.EXAMPLES, ASK)
+_add(compare.compare, compare.EXAMPLES, ASK)
+_add(usage.usage, usage.EXAMPLES, ASK)
+_add(approvals.approvals, approvals.EXAMPLES, ASK)
+_add(anomalies.anomalies, anomalies.EXAMPLES, ASK)
+_add(sql.sql, sql.EXAMPLES, ASK)
+_add(demo.demo, demo.EXAMPLES, RUN)
+app.add_typer(dev_app, name="dev", rich_help_panel=RUN)
+_add(init.init, init.EXAMPLES, RUN)
+_add(emit.emit, emit.EXAMPLES, RUN)
+app.add_typer(spool_app, name="spool", rich_help_panel=RUN)
+_add(worker.worker, worker.EXAMPLES, RUN)
+_add(status.status, status.EXAMPLES, RUN)
+_add(version.version, version.EXAMPLES, RUN)
+app.add_typer(quarantine_app, name="quarantine", rich_help_panel=OPERATE)
+_add(replay.replay, replay.EXAMPLES, OPERATE)
+_add(skip.skip, skip.EXAMPLES, OPERATE)
+_add(reconcile.reconcile, reconcile.EXAMPLES, OPERATE)
+_add(rebuild.rebuild, rebuild.EXAMPLES, OPERATE)
+_add(account.account, account.EXAMPLES, OPERATE)
+_add(serve.serve, serve.EXAMPLES, DOORS)
+_add(mcp.mcp, mcp.EXAMPLES, DOORS)
+app.add_typer(token_app, name="token", rich_help_panel=DOORS)

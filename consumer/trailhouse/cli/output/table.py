@@ -16,6 +16,11 @@ from trailhouse.schemas.json_form import rfc3339
 if TYPE_CHECKING:
     from trailhouse.query import AlteredEvent
 
+_STYLES = {
+    **dict.fromkeys(("ALTERED", "UNGRANTED", "UNASKED", "failed", "timeout", "denied"), "red"),
+    **dict.fromkeys(("running", "open", "abandoned", "cancelled", "TOO LARGE"), "yellow"),
+}
+
 EVENT_COLUMNS = ("#", "time", "type", "run", "what", "content")
 _NUMBERS = frozenset((
     "#", "events", "runs", "bytes", "pid", "partition", "checked", "gaps", "failed", "tools", "took", "after", "input",
@@ -84,12 +89,18 @@ def print_table(console: Console, columns: Sequence[str], rows: Sequence[Sequenc
     width = console.width if console.is_terminal else None
     header, *lines = table_lines(columns, safe_rows, width)
     console.print(Text(header, style="bold"), soft_wrap=True)
-    for line in lines:
-        console.print(Text(line), soft_wrap=True)
+    for row, line in zip(safe_rows, lines, strict=True):
+        # Only a terminal gets colours: rich knows whether it is one.
+        console.print(Text(line, style=_style(row)), soft_wrap=True)
     if width is not None and (left_out := _left_out(columns, safe_rows, width)):
         tell(
             f"no room for {', '.join(left_out)}: take a wider terminal, or write to a file or a pipe"
         )
+
+
+def _style(row: Sequence[str]) -> str:
+    """Return the colour of a row in which a cell is such a word; a text that only holds it colours nothing."""
+    return next((style for word, style in _STYLES.items() if word in row), "")
 
 
 def table_lines(
