@@ -67,7 +67,7 @@ class Requeuer:
             raise settings_error(error.args[0]) from error
 
     def send(self, originals: Sequence[tuple[Original, str]]) -> list[Sent]:
-        """Send records, each with the place it stood at, and return what became of each, in order.
+        """Send records, each with the place it stood at (empty for none), and return what became of each, in order.
 
         Delivery:
             Those without a refusal are in the topic. When it raises, some may be.
@@ -91,7 +91,8 @@ class Requeuer:
         """Hand over one record; False when librdkafka has no room for it yet."""
         # The original ones first, in their order; ours is added, and a second requeue adds another.
         headers: list[tuple[str, str | bytes | None]] = [*original.headers]
-        headers.append((HEADER, stood_at.encode()))
+        if stood_at:
+            headers.append((HEADER, stood_at.encode()))
         try:
             self._producer.produce(
                 self._topic, original.record, original.key, headers=headers, on_delivery=note

@@ -11,6 +11,9 @@ from trailhouse.cli import (
     anomalies,
     approvals,
     compare,
+    export,
+    follow,
+    import_records,
     init,
     log,
     mcp,
@@ -83,9 +86,12 @@ OPERATE = "Check and mend"
 DOORS = "Let others read"
 
 
-def _add(function: Callable[..., None], examples: Sequence[str], panel: str) -> None:
+def _add(
+    function: Callable[..., None], examples: Sequence[str], panel: str, name: str | None = None
+) -> None:
     paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
     app.command(
+        name,
         help="\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs),
         epilog="\n\n".join(["Examples:", *examples]),
         rich_help_panel=panel,
@@ -103,10 +109,13 @@ _add(usage.usage, usage.EXAMPLES, ASK)
 _add(approvals.approvals, approvals.EXAMPLES, ASK)
 _add(anomalies.anomalies, anomalies.EXAMPLES, ASK)
 _add(sql.sql, sql.EXAMPLES, ASK)
+_add(follow.follow, follow.EXAMPLES, ASK)
+_add(export.export, export.EXAMPLES, ASK)
 _add(demo.demo, demo.EXAMPLES, RUN)
 app.add_typer(dev_app, name="dev", rich_help_panel=RUN)
 _add(init.init, init.EXAMPLES, RUN)
 _add(emit.emit, emit.EXAMPLES, RUN)
+_add(import_records.import_records, import_records.EXAMPLES, RUN, "import")
 app.add_typer(spool_app, name="spool", rich_help_panel=RUN)
 _add(worker.worker, worker.EXAMPLES, RUN)
 _add(status.status, status.EXAMPLES, RUN)

@@ -15,6 +15,22 @@ class Format(StrEnum):
     CSV = "csv"
 
 
+class FileFormat(StrEnum):
+    """For files of an export."""
+
+    JSONL = "jsonl"
+    CSV = "csv"
+    PARQUET = "parquet"
+    ARROW = "arrow"
+
+
+class EndlessFormat(StrEnum):
+    """For what has no end."""
+
+    TABLE = "table"
+    JSONL = "jsonl"
+
+
 FormatOption = Annotated[
     Format,
     typer.Option(
