@@ -52,8 +52,8 @@ def test_what_is_exported_is_checked_and_imported_to_the_byte(
     for _ in range(2):
         _, said, _ = run("import", str(folder), "--format", "json", settings=offline)
         assert json.loads(said) == {"sent_events": 60, "refused_lines": 0}
-    records = [message.value() for message in read_topic(kafka)]
-    assert sorted(map(bytes, records)) == sorted([each.record for each in EVENTS] * 2)
+    records = [message.value() or b"" for message in read_topic(kafka)]
+    assert sorted(records) == sorted([each.record for each in EVENTS] * 2)
     [first, *_] = sorted(folder.glob("events-*.jsonl"))
     first.write_bytes(first.read_bytes().replace(b'"n":', b'"m":', 1))
     for command in (("export", "--check"), ("import",)):

@@ -4,7 +4,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 
 import msgspec
@@ -97,7 +97,7 @@ class ExportFolder:
 
 
 @contextlib.contextmanager
-def _made(path: Path) -> Iterator[Callable[[bytes], object]]:
+def _made(path: Path) -> Generator[Callable[[bytes], object]]:
     """Give what writes to a new file that nobody else can read; it is on the disk in the end."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     with os.fdopen(os.open(path, flags, 0o600), "wb") as stream:
@@ -107,7 +107,7 @@ def _made(path: Path) -> Iterator[Callable[[bytes], object]]:
 
 
 @contextlib.contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _told(path: Path) -> Generator[None]:
     try:
         yield
     except OSError as error:
