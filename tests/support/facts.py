@@ -51,10 +51,14 @@ _ENVELOPE = frozenset(AuditEvent.__struct_fields__)
 
 def an_event(second: float, type: str, **fields: Any) -> AuditEvent:
     """Return an event of session "s" at that second; what is no field of an event goes into its `data`."""
+    return AuditEvent(type=type, **_as_fields(second, fields))
+
+
+def _as_fields(second: float, fields: dict[str, Any]) -> dict[str, Any]:
+    at = dt.datetime(2026, 10, 1, tzinfo=dt.UTC) + dt.timedelta(seconds=second)
     envelope = {name: value for name, value in fields.items() if name in _ENVELOPE}
     data = {name: value for name, value in fields.items() if name not in _ENVELOPE}
-    at = dt.datetime(2026, 10, 1, tzinfo=dt.UTC) + dt.timedelta(seconds=second)
-    return AuditEvent(**{"session_id": "s", "occurred_at": at, "data": data, **envelope}, type=type)
+    return {"session_id": "s", "occurred_at": at, "data": data} | envelope
 
 
 def in_time(events: Iterable[AuditEvent]) -> list[EventFacts]:
