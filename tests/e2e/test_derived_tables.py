@@ -1,5 +1,6 @@
 """What follows from the log: found where it does not, filled on an upgrade, made anew while others write and read."""
 
+import json
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -7,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from airline_fleet import fleet, store_fleet, store_records
+from command_line import run_command, settings_of
 from trailhouse.operate import rebuild as rebuild_module
 from trailhouse.operate.derived_rows import DerivedRows, compare_derived, compare_table
 from trailhouse.operate.rebuild import TAKEN, Rebuilt, rebuild
 from trailhouse.operate.setup import fill_derived_tables
-from trailhouse.schemas import AuditEvent
+from trailhouse.schemas import AuditEvent, KafkaConfig
 from trailhouse.schemas.errors import StorageRejectedError, StorageUnavailableError
 from trailhouse.schemas.migrations import migrations
 from trailhouse.store import ClickHouse, ClickHouseConfig
@@ -44,9 +46,14 @@ def counts(storage: ClickHouse) -> tuple[int, int, str]:
 def faults(found: Sequence[DerivedRows]) -> list[tuple[str, int, int, int]]:
     """Return by table what is missing, too much and altered."""
     return [
-        (table.table, *(sum(getattr(day, kind) for day in table.differing) for kind in ("missing", "extra", "altered")))
+        (
+            table.table,
+            sum(day.missing for day in table.differing),
+            sum(day.extra for day in table.differing),
+            sum(day.altered for day in table.differing),
+        )
         for table in found
-    ]  # fmt: skip
+    ]
 
 
 def lose(storage: ClickHouse, table: str, condition: str) -> None:
@@ -277,3 +284,31 @@ def test_two_at_a_time_do_no_harm(storage: ClickHouse, database: ClickHouseConfi
     assert "remade,remade" in results
     assert counts(storage) == before
     assert leftovers(storage) == []
+
+
+def test_a_shell_is_told_what_lacks_and_mends_it(
+    kafka: KafkaConfig, storage: ClickHouse, database: ClickHouseConfig
+) -> None:
+    """`reconcile` names table, day and count and exits with 1, `rebuild` says what it did, and then all is in order."""
+    settings = settings_of(kafka, database)
+    lose(storage, "event_index", "run_id = 'airline-01-trial-0'")
+    gone = sum(event.run_id == "airline-01-trial-0" for event in EVENTS)
+    on_day = sum(f"{event.occurred_at:%F}" == "2026-10-01" for event in EVENTS)
+    told = run_command("reconcile", settings=settings)
+    assert told.returncode == 1, told
+    assert (
+        f"event_index, 2026-10-01: lacks {gone} of {on_day} rows, has 0 too many, 0 say".encode()
+        in told.stdout
+    )
+    assert f"event_usage follows from the log: {BOOKED} rows".encode() in told.stdout
+    mended = run_command("rebuild", settings=settings)
+    assert mended.returncode == 0, mended
+    assert mended.stdout.decode().splitlines() == [
+        f"event_index: added {gone} rows that it lacked; {len(EVENTS)} rows",
+        f"event_usage: follows from the log, nothing was done; {BOOKED} rows",
+    ]
+    again = run_command("reconcile", settings=settings)
+    assert again.returncode == 0, again
+    assert f"event_index follows from the log: {len(EVENTS)} rows".encode() in again.stdout
+    anew = run_command("rebuild", "--anew", "--format", "json", settings=settings)
+    assert [each["action"] for each in json.loads(anew.stdout)] == ["remade", "remade"]
