@@ -155,6 +155,7 @@ def test_the_metadata_says_what_is_needed() -> None:
         "pandas",
         "polars",
         "query",
+        "sql",
         "worker",
     }
 

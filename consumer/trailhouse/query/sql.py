@@ -117,7 +117,7 @@ def _code(error: StorageError) -> int:
     return code if isinstance(code, int) else 0
 
 
-def prepared(statement: str, limit: int, tenant_id: str | None) -> GuardedStatement:
+def prepared(statement: object, limit: object, tenant_id: str | None) -> GuardedStatement:
     """Return what would be sent for *statement*.
 
     Raises:
