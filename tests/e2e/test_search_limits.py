@@ -2,11 +2,15 @@
 
 import datetime as dt
 import hashlib
+from decimal import Decimal
 
+import msgspec
 import pytest
 
 from stored import Placed, a_session, event, store
-from trailhouse.query import AuditReader, ReadBudget
+from trailhouse.query import AuditReader, Condition, ReadBudget, SearchFilter, Words
+from trailhouse.query.search_filter import MAX_CONDITIONS
+from trailhouse.schemas.errors import StorageLimitError
 from trailhouse.store import ClickHouse, ClickHouseConfig
 
 pytestmark = pytest.mark.cluster
@@ -92,3 +96,39 @@ def test_a_spent_budget_gives_a_part_and_the_way_on(database: ClickHouseConfig) 
     assert [each.what for each in spent.left_out] == ["older events"]
     assert spent.searched_back_to is not None
     assert spent.next is not None
+
+
+def test_a_statement_never_outlasts_the_wait_for_it(database: ClickHouseConfig) -> None:
+    """A budget above the wait for a statement is cut to it: ClickHouse gives up, and says so, before we do."""
+    patient = msgspec.structs.replace(database, timeout_seconds=1.0)
+    with (
+        ClickHouse(patient) as clickhouse,
+        pytest.raises(StorageLimitError, match="TIMEOUT_EXCEEDED"),
+    ):
+        clickhouse.query(
+            "SELECT count() FROM numbers(100000000000) WHERE cityHash64(number) = 0",
+            settings={"max_execution_time": "60"},
+        )
+
+
+def test_the_largest_filter_is_answered_or_cut_off_by_its_budget(
+    database: ClickHouseConfig,
+) -> None:
+    """What a filter may hold at most travels to ClickHouse, whatever an address makes of it."""
+    store(database, [Placed(event(a_session(), agent_id="é" * 80), 0, 0)])
+    agents = tuple(f"{number:03}{'é' * 70}" for number in range(114))
+    filters = (
+        SearchFilter(conditions=(Condition(field="agent", values=agents, negated=True),)),
+        SearchFilter(words=(Words(text="\n\x01" * 8_000, whole=True, negated=True),)),
+        SearchFilter(
+            conditions=tuple(
+                Condition(field="cost", operator=">", values=(Decimal(number),), negated=True)
+                for number in range(MAX_CONDITIONS)
+            )
+        ),
+    )
+    with AuditReader(config=database) as reader:
+        for wanted in filters:
+            assert len(reader.search(wanted, limit=1_000).items) == 1
+            assert reader.count(wanted).value == 1
+            assert len(reader.search(wanted, by="append").items) == 1

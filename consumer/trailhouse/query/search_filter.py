@@ -22,6 +22,9 @@ OUTCOMES = (
 """An event's outcome is the last word of its type, where that is one of these; else it has none."""
 MAX_FILTER_BYTES = 16_384
 """Of all values together: a statement's values travel in its address, which servers and proxies bound."""
+MAX_CONDITIONS = 50
+MAX_NUMBERS = 100
+"""Of one condition: ClickHouse takes longer to read a statement with more than to answer it."""
 _MAX_COUNT = 2**64 - 1
 _MAX_COST = Decimal(10) ** 20
 _COST_DIGITS = 18
@@ -103,6 +106,8 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
             raise QueryError(f"{self.field}: must be given a value, or none with has")
         if self.operator not in ("=", "has") and len(values) > 1:
             raise QueryError(f"{self.field}: {self.operator} takes one value")
+        if kind not in ("text", "outcome") and len(values) > MAX_NUMBERS:
+            raise QueryError(f"{self.field}: must be at most {MAX_NUMBERS} numbers")
         force_setattr(self, "values", values)
         force_setattr(self, "negated", bool(self.negated))
 
@@ -153,6 +158,8 @@ class SearchFilter(msgspec.Struct, frozen=True, kw_only=True):
                 microseconds(getattr(self, name), name)
         if self.since is not None and self.until is not None and self.since > self.until:
             raise QueryError("since: must not be after until")
+        if len(self.conditions) + len(self.words) > MAX_CONDITIONS:
+            raise QueryError(f"filter: must be at most {MAX_CONDITIONS} conditions and words")
         if self.size_bytes > MAX_FILTER_BYTES:
             raise QueryError(
                 f"filter: its values must be at most {MAX_FILTER_BYTES} bytes together, got {self.size_bytes}"

@@ -158,7 +158,7 @@ class ClickHouse:
             answer = self._connected().query(
                 sql,
                 dict(parameters or {}),
-                settings={**self._settings(in_database), **(settings or {})},
+                settings=self._limited(settings or {}, in_database),
                 query_formats={"UUID": "string"},
                 column_formats=dict.fromkeys(bytes_columns, "bytes"),
             )
@@ -233,6 +233,19 @@ class ClickHouse:
                 fmt="Native",
                 compression=client.write_compression,
             )
+
+    def _limited(self, settings: Mapping[str, str], in_database: bool) -> dict[str, str]:
+        """Return *settings* beside ours: no statement may take longer than this process waits."""
+        ours = self._settings(in_database)
+        longest = min(
+            (
+                each["max_execution_time"]
+                for each in (ours, settings)
+                if "max_execution_time" in each
+            ),
+            key=float,
+        )
+        return {**ours, **settings, "max_execution_time": longest}
 
     def _settings(self, in_database: bool) -> dict[str, str]:
         database = {"database": self.config.database} if in_database else {}

@@ -224,6 +224,10 @@ def test_a_filter_is_bounded_and_its_times_are_checked() -> None:
         )
     with pytest.raises(QueryError, match="at most 16384 bytes"):
         SearchFilter(words=(Words(text="x" * 16_385),))
+    with pytest.raises(QueryError, match="at most 50 conditions and words"):
+        parse("agent:x " * 51)
+    with pytest.raises(QueryError, match="tokens: must be at most 100 numbers"):
+        Condition(field="tokens", values=tuple(map(Decimal, range(101))))
     with pytest.raises(QueryError, match="at most 20000 characters"):
         parse("x" * 20_001)
     narrowed = SearchFilter(since=dt.datetime(2026, 1, 1, tzinfo=UTC)).narrowed(

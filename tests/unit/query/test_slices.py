@@ -59,7 +59,7 @@ def test_every_time_is_seen_once_while_the_budget_lasts(
 ) -> None:
     """Whatever a statement can bear, and wherever events lie: none is missed, and none is seen twice."""
     first, last = span
-    times = sorted({first + int(share * (last - first)) for share in shares})
+    times = sorted({min(last, first + int(share * (last - first))) for share in shares})
     scene = Scene(times, most, 0.0)
     meter = Meter(ReadBudget(seconds=1_000), clock=scene.clock)
     reached = go_through(
