@@ -12,6 +12,8 @@ STEP_ROWS = 4_000
 LEAST_ROWS = 64
 PATIENCE_SECONDS = 10.0
 """How long a gap is waited for that the ledger has overtaken: whoever stored what is after it will not fill it."""
+LONGEST_SECONDS = 60.0
+"""How long any gap is waited for: a follower must not stand still, and what comes after all comes late."""
 LOOK_SECONDS = 1.0
 """How often partitions that are not known yet are looked for, and entries of the ledger for holes."""
 
@@ -141,9 +143,10 @@ class Walk:
         known, since = self._gaps.setdefault(home, (gap, self._clock()))
         if known != gap:
             self._gaps[home] = known, since = gap, self._clock()
-        last = next(offset for offset in offsets if offset > gap) - 1
-        has_waited = self._clock() - since >= PATIENCE_SECONDS
-        return last if has_waited and self._ends.get(home, -1) > last else -1
+        waited_seconds, last = self._clock() - since, offsets[-1] - 1
+        if waited_seconds >= LONGEST_SECONDS:
+            return last
+        return min(last, self._ends.get(home, -1)) if waited_seconds >= PATIENCE_SECONDS else -1
 
     def _bounded(
         self,
