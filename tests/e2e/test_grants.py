@@ -84,6 +84,10 @@ def test_a_reader_reads_by_the_documented_grants(as_user: As) -> None:
             assert reader.get_audit_log("s") == EVENTS
             assert reader.overview().stored == len(EVENTS)
             assert reader.count_by_type() == {"message_sent": len(EVENTS)}
+            assert reader.timeline("s").value.events == len(EVENTS)
+            assert reader.compare("no", "such runs").value.a.events == 0
+            assert reader.approvals().value.approvals == ()
+            assert reader.anomalies().complete
         with ClickHouse(config) as clickhouse:
             assert count(clickhouse, "quarantine") == 0
             assert count(clickhouse, "events") == count(clickhouse, "events_by_time") == len(EVENTS)
