@@ -243,7 +243,10 @@ def test_odd_answers_are_shown_as_they_are(database: ClickHouseConfig) -> None:
         of_run("tool_approval_requested", 9),
         of_run("tool_approval_requested", 9, policy_name="p"),
     ]
-    columns = "approval_id, tool_call_id, status, requested_at, answered_at, answered_by, answers, called_at, ran_ungranted"
+    columns = (
+        "approval_id, tool_call_id, status, requested_at, answered_at, answered_by, answers,"
+        " called_at, ran_ungranted"
+    )
     asked = f"SELECT {columns} FROM approvals ORDER BY first_us, policy_name SETTINGS join_use_nulls = 1"
     assert told(database, events, asked) == [
         ("mind", "call", "denied", None, at(3), "eve", 2, at(4), True),

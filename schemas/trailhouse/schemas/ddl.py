@@ -127,7 +127,7 @@ def _column(text: str) -> Column:
 
 
 def _clauses(text: str, words: tuple[str, ...]) -> dict[str, str]:
-    """Return by word what follows it, up to the next of these words that stands neither in parentheses nor in quotes."""
+    """Return by word what follows it, up to the next of them that stands neither in parentheses nor in quotes."""
     found: dict[str, str] = {}
     word = ""
     pattern = re.compile("|".join(map(re.escape, sorted(words, key=len, reverse=True))))
