@@ -103,9 +103,11 @@ class EventFacts(msgspec.Struct, frozen=True, kw_only=True):
         return value[:longest] if isinstance(value, str) else ""
 
     def number(self, name: str) -> int | None:
-        """Return the whole number that its data has under *name*, None for anything else."""
+        """Return the whole number of 64 bits that its data has under *name*, None for anything else."""
         value = None if self.data is None else self.data.get(name)
-        return value if isinstance(value, int) and not isinstance(value, bool) else None
+        if not isinstance(value, int) or isinstance(value, bool):
+            return None
+        return value if -(2**63) <= value < 2**63 else None
 
 
 class Facts(NamedTuple):

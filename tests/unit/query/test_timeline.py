@@ -203,6 +203,13 @@ def test_turns_lie_between_their_ends() -> None:
     assert ended.steps[-1].turn is None
 
 
+def test_a_turn_whose_number_is_none_is_counted() -> None:
+    """A number beyond 64 bits, a text or a truth value is no number of a turn."""
+    for odd in (10**30, "7", True, 1.5, None):
+        (turn,) = only_run(happened((1, "turn_completed", {"run_id": "r", "turn": odd}))).turns
+        assert turn.turn == 1
+
+
 def test_the_two_books_stand_side_by_side() -> None:
     """What run_completed repeats is not added to what was counted step by step."""
     books = timeline(
