@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help demo test test-fast secure faults faults-red kills soak outage check format bench bench-full docs constraints clean
+.PHONY: help demo test test-fast secure schemathesis faults faults-red kills soak outage check format bench bench-full docs constraints clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ faults-red: $(READY) ## switch each guarding mechanism off, and see the faults t
 kills: $(READY) ## kill producers 500 times and workers 200 times, and send 200,000 hostile records
 	@KILLS=500 WORKER_KILLS=200 RECORDS=200000 $(BIN)/python -m pytest tests/faults/test_kills.py \
 		tests/faults/test_faults_producer.py tests/faults/test_adversarial_records.py -k "kill or killed or adversarial"
+
+schemathesis: $(READY) ## ask the HTTP API whatever its own description allows and forbids: make schemathesis SECONDS=600
+	@SECONDS_OF_FUZZING=$(or $(SECONDS),600) $(BIN)/python -m pytest -s tests/fuzz
 
 soak: $(READY) ## break things at random: make soak MINUTES=10 SEED=1
 	@MINUTES=$(MINUTES) SEED=$(SEED) $(BIN)/python -m pytest -s tests/faults/soak.py

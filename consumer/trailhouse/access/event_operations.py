@@ -154,7 +154,7 @@ FOLLOW = Operation(
     title="What is stored from now on",
     meaning="Events as they are stored, each once, in append order within a session, without end.",
     parameters=(
-        Parameter("q", "filter", "Which events; on fields, not on words.", example="type:run_failed"),
+        FILTER,
         Parameter("token", "cursor", "Goes on behind the event that came with it; as the header Last-Event-ID."),
         Parameter("from_start", "flag", "Begin with the first event there is.", default=False),
     ),
