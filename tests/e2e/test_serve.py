@@ -80,6 +80,20 @@ def test_reads_go_on_while_kafka_is_away_and_wait_in_the_spool(
     assert run_command("spool", "status", settings=settings).stdout.count(b"trailhouse-api") == 1
 
 
+def test_sql_at_the_command_line_is_written_down_too(
+    settings: dict[str, str], tmp_path: Path
+) -> None:
+    """Its statement is in the spool while Kafka is away; where reads are not audited, nothing is."""
+    statement = "SELECT count() AS asked_by_somebody FROM events"
+    silent = settings | {"TRAILHOUSE_ACCESS_AUDIT_READS": "false"}
+    for given, is_written in ((silent, False), (settings, True)):
+        done = run_command("sql", statement, settings=given)
+        spooled = b"".join(each.read_bytes() for each in tmp_path.rglob("*") if each.is_file())
+        assert done.returncode == 0, done.stderr
+        assert (b"asked_by_somebody" in spooled) is is_written
+        assert (b'"door":"sql"' in spooled) is is_written
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

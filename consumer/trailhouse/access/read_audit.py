@@ -93,10 +93,14 @@ class ReadAudit:
             data=self._data(principal, read),
         )
 
-    def close(self) -> None:
-        """Wait for what was written to reach Kafka, for a moment; what has not stays in the spool."""
+    def close(self, timeout_seconds: float | None = None) -> None:
+        """Wait for what was written to reach Kafka, for a moment; what has not stays in the spool.
+
+        Args:
+            timeout_seconds: How long; as the producer's settings say if None.
+        """
         if self._logger is not None:
-            self._logger.close()
+            self._logger.close(timeout_seconds)
 
     def _data(self, principal: Principal, read: Read) -> dict[str, object]:
         known = {

@@ -1,6 +1,7 @@
 """`trailhouse sql`: one SELECT on the views, checked before it is sent."""
 
 import sys
+import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,6 +21,8 @@ EXAMPLES = (
     "trailhouse sql - --tenant acme < question.sql",
 )
 MAX_INPUT_CHARACTERS = 100_000
+LONGEST_FAREWELL_SECONDS = 1.0
+"""For the broker to take what was written down; later it goes from the spool."""
 
 
 def sql(
@@ -38,18 +41,40 @@ def sql(
 
     It is checked before it is sent: other tables, functions that are not listed, settings and formats are refused,
     with the place. `SELECT * FROM runs LIMIT 1` shows the columns of a view. With --tenant it sees the rows of
-    that tenant alone. The exit code is 1 when nothing is found.
+    that tenant alone. That it was asked is itself an event, `audit_read`. The exit code is 1 when nothing is found.
     """
-    from trailhouse.query import AuditReader
-
     text = sys.stdin.read(MAX_INPUT_CHARACTERS) if statement == "-" else statement
-    with AuditReader(tenant) as reader:
-        found = reader.sql(text, limit=limit)
+    found = _audited(text, limit, tenant)
     if not written(format, found, items=_objects(found)):
         _print(found)
     tell_whole(found, len(found.rows), "row")
     if not found.rows:
         raise typer.Exit(1)
+
+
+def _audited(statement: str, limit: int, tenant: str | None) -> "SqlAnswer":
+    """Return what the statement finds, once it is written down who asked it."""
+    from trailhouse.access import Read
+    from trailhouse.access.principal import this_user
+    from trailhouse.access.read_audit import open_read_audit
+    from trailhouse.query import AuditReader
+
+    audit = open_read_audit("sql")
+    try:
+        started = time.monotonic()
+        with AuditReader(tenant) as reader:
+            found = reader.sql(statement, limit=limit)
+        read = Read(
+            operation="sql",
+            asked={"statement": statement, "limit": limit},
+            rows=len(found.rows),
+            complete=found.complete,
+            duration_seconds=time.monotonic() - started,
+        )
+        audit.note(this_user(tenant), read)
+        return found
+    finally:
+        audit.close(LONGEST_FAREWELL_SECONDS)
 
 
 def _objects(found: "SqlAnswer") -> list[dict[str, Any]]:
