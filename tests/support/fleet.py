@@ -73,8 +73,13 @@ def _usage(chance: random.Random) -> dict[str, Any]:
 def one(type: str, seconds: float = 0, /, **fields: Any) -> AuditEvent:
     """Return a crafted event, so many seconds after their first."""
     at = dt.datetime(2026, 2, 1, 12, tzinfo=dt.UTC) + dt.timedelta(seconds=seconds)
-    known = {"session_id": "odd", "tenant_id": "tenant-odd", "agent_id": "odd-agent"}
-    return AuditEvent(type=type, **({"occurred_at": at} | known | fields))
+    known: dict[str, Any] = {
+        "session_id": "odd",
+        "tenant_id": "tenant-odd",
+        "agent_id": "odd-agent",
+    }
+    known["occurred_at"] = at
+    return AuditEvent(type=type, **(known | fields))
 
 
 def _odd_runs() -> Iterable[AuditEvent]:

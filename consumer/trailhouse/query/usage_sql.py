@@ -65,7 +65,8 @@ def usage_keys(by: object) -> tuple[UsageKey, ...]:
     Raises:
         QueryError: One is unknown or there twice, or there are two periods. Permanent.
     """
-    names = (by,) if isinstance(by, str) else tuple(by) if isinstance(by, (list, tuple)) else None
+    several: object = (by,) if isinstance(by, str) else by
+    names: tuple[Any, ...] | None = tuple(several) if isinstance(several, (list, tuple)) else None
     if names is None or any(name not in USAGE_KEYS for name in names):
         raise QueryError(f"by: must be of {', '.join(USAGE_KEYS)}")
     if len(set(names)) != len(names):
