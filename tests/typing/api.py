@@ -13,7 +13,16 @@ from trailhouse.producer import (
     telemetry,
 )
 from trailhouse.producer.testing import InMemoryAuditLogger
-from trailhouse.query import AlteredEvent, AuditReader
+from trailhouse.query import (
+    AlteredEvent,
+    Answer,
+    AuditReader,
+    Bucket,
+    Facet,
+    FoundEvent,
+    Page,
+    SearchFilter,
+)
 from trailhouse.schemas import AuditEvent, EventType, Run, Session
 from trailhouse.schemas.errors import SpoolFullError
 
@@ -74,3 +83,10 @@ def read() -> None:
         reader.wait_stored(AuditLogger().log("a", session_id="s"))
         marked = reader.get_audit_log("s", on_altered="mark")
         assert_type(marked, list[AuditEvent | AlteredEvent])
+        page = reader.search("type:run_failed", newest_first=False, by="append", limit=5)
+        assert_type(page, Page[FoundEvent])
+        assert_type(page.next, str | None)
+        assert_type(reader.count(SearchFilter(since=since)), Answer[int])
+        assert_type(reader.histogram(by="day").value, tuple[Bucket, ...])
+        assert_type(reader.facets(fields=["agent"]).value, tuple[Facet, ...])
+        assert_type(reader.get_event("id").items, tuple[FoundEvent, ...])

@@ -47,11 +47,7 @@ def parse(text: str) -> SearchFilter:
     Raises:
         QueryError: It is not understood; the message shows the place, with a caret below it. Permanent.
     """
-    if not isinstance(text, str):
-        raise QueryError(f"filter: must be text, got {type(text).__name__}")
-    if len(text) > MAX_TEXT_CHARACTERS:
-        raise QueryError(f"filter: must be at most {MAX_TEXT_CHARACTERS} characters")
-    return _Parser(text).filter()
+    return _Parser(_checked(text)).filter()
 
 
 def render(wanted: SearchFilter) -> str:
@@ -73,6 +69,14 @@ def as_filter(wanted: "SearchFilter | str | None") -> SearchFilter:
     if wanted is None:
         return SearchFilter()
     return wanted if isinstance(wanted, SearchFilter) else parse(wanted)
+
+
+def _checked(text: object) -> str:
+    if not isinstance(text, str):
+        raise QueryError(f"filter: must be text, got {type(text).__name__}")
+    if len(text) > MAX_TEXT_CHARACTERS:
+        raise QueryError(f"filter: must be at most {MAX_TEXT_CHARACTERS} characters")
+    return str.__str__(text)
 
 
 class _Parser:

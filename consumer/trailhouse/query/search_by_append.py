@@ -11,7 +11,7 @@ from trailhouse.query.budget import Meter
 from trailhouse.query.conditions import where
 from trailhouse.query.cursor import Cursors, Walk
 from trailhouse.query.found import KEY, LOG_COLUMNS, EventKey, Row, by_value_bytes
-from trailhouse.query.search import SearchRequest
+from trailhouse.query.search_request import SearchRequest
 from trailhouse.query.slices import Span, go_through
 from trailhouse.query.words import words_where
 from trailhouse.store import ClickHouse

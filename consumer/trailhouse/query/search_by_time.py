@@ -12,7 +12,7 @@ from trailhouse.query.budget import Meter
 from trailhouse.query.conditions import where
 from trailhouse.query.cursor import Cursors, Walk
 from trailhouse.query.found import KEY, LOG_COLUMNS, SMALL_COLUMNS, Row
-from trailhouse.query.search import SearchRequest
+from trailhouse.query.search_request import SearchRequest
 from trailhouse.query.slices import FIRST_US, LAST_US, Span, go_through, trimmed
 from trailhouse.query.words import words_where
 from trailhouse.store import ClickHouse

@@ -11,8 +11,9 @@ from trailhouse.query.facets import DEFAULT_FIELDS, DEFAULT_VALUES, Facet, facet
 from trailhouse.query.found import FoundEvent
 from trailhouse.query.grammar import as_filter
 from trailhouse.query.one_event import get_event
-from trailhouse.query.search import DEFAULT_LIMIT, Order, question, search
+from trailhouse.query.search import search
 from trailhouse.query.search_filter import SearchFilter
+from trailhouse.query.search_request import DEFAULT_LIMIT, Order, question
 from trailhouse.query.totals import Bucket, BucketSize, count, histogram
 from trailhouse.store import ClickHouse
 
