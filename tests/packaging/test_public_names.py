@@ -44,6 +44,7 @@ NAMES = {
         StorageError StorageLimitError StorageOverloadedError StorageRejectedError StorageUnavailableError
         TrailhouseError UnreadableBatchError WorkerStoppedError decode event_of""",
     "operate": """
+        ExportError IntegrityError
         BrokerError BrokerRejectedError BrokerUnavailableError ConfigError DeliveryError KafkaState
         OffsetsExpiredError PipelineStatus QueryError Requeued SchemaMismatchError
         SpoolUnavailableError StorageError StorageRejectedError StorageUnavailableError StoreState

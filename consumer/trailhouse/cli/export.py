@@ -24,28 +24,34 @@ EXAMPLES = (
 )
 
 
+To = Annotated[
+    str | None,
+    typer.Option(metavar="FOLDER|-", help="A folder of its own; - is standard output, as one."),
+]
+ExportFormat = Annotated[
+    FileFormat, typer.Option(help="The records, one a line; CSV for a spreadsheet; or columns.")
+]
+RowsPerFile = Annotated[
+    int, typer.Option(min=1, help="About so many events a file; a session is never split.")
+]
+Check = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Only check this export against its manifest; needs no connection.",
+    ),
+]
+
+
 def export(
     filter: FilterArgument = None,
-    to: Annotated[
-        str | None,
-        typer.Option(metavar="FOLDER|-", help="A folder of its own; - is standard output, as one."),
-    ] = None,
-    format: Annotated[
-        FileFormat, typer.Option(help="The records, one a line; CSV for a spreadsheet; or columns.")
-    ] = FileFormat.JSONL,
+    to: To = None,
+    format: ExportFormat = FileFormat.JSONL,
     since: SinceOption = None,
     until: UntilOption = None,
     tenant: TenantOption = None,
-    rows_per_file: Annotated[
-        int, typer.Option(min=1, help="About so many events a file; a session is never split.")
-    ] = 250_000,
-    check: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="Only check this export against its manifest; needs no connection.",
-        ),
-    ] = None,
+    rows_per_file: RowsPerFile = 250_000,
+    check: Check = None,
     show_sql: ShowSqlOption = False,
 ) -> None:
     """Export all events that a filter finds, each once, with a manifest that says what was asked and what there is.

@@ -21,32 +21,40 @@ EXAMPLES = (
 )
 
 
+FromStart = Annotated[
+    bool, typer.Option("--from-start", help="Begin with the first event, not with the next.")
+]
+TokenOption = Annotated[
+    str | None, typer.Option(metavar="TOKEN", help="Go on where this was left off.")
+]
+TokenFile = Annotated[
+    Path | None,
+    typer.Option(help="Go on from the token in this file, if there is one, and keep it there."),
+]
+WithToken = Annotated[
+    bool,
+    typer.Option(
+        "--with-token",
+        help='Write {"token": …, "event": …}: what goes on right after each event.',
+    ),
+]
+Count = Annotated[
+    int | None, typer.Option(min=1, help="End after so many events.", show_default=False)
+]
+FollowFormat = Annotated[
+    EndlessFormat, typer.Option(help="A line for people, or the exact record, one a line.")
+]
+
+
 def follow(
     filter: FilterArgument = None,
-    from_start: Annotated[
-        bool, typer.Option("--from-start", help="Begin with the first event, not with the next.")
-    ] = False,
-    token: Annotated[
-        str | None, typer.Option(metavar="TOKEN", help="Go on where this was left off.")
-    ] = None,
-    token_file: Annotated[
-        Path | None,
-        typer.Option(help="Go on from the token in this file, if there is one, and keep it there."),
-    ] = None,
+    from_start: FromStart = False,
+    token: TokenOption = None,
+    token_file: TokenFile = None,
     tenant: TenantOption = None,
-    with_token: Annotated[
-        bool,
-        typer.Option(
-            "--with-token",
-            help='Write {"token": …, "event": …}: what goes on right after each event.',
-        ),
-    ] = False,
-    count: Annotated[
-        int | None, typer.Option(min=1, help="End after so many events.", show_default=False)
-    ] = None,
-    format: Annotated[
-        EndlessFormat, typer.Option(help="A line for people, or the exact record, one a line.")
-    ] = EndlessFormat.TABLE,
+    with_token: WithToken = False,
+    count: Count = None,
+    format: FollowFormat = EndlessFormat.TABLE,
     show_sql: ShowSqlOption = False,
 ) -> None:
     """Print events as they are stored, each once whatever is replayed or late, until Ctrl-C.
