@@ -67,11 +67,10 @@ class Parameter(msgspec.Struct, frozen=True):
         return self._one(given)
 
     def _one(self, given: object) -> object:
-        match self.kind:
-            case "count":
-                return self._count(given)
-            case "flag":
-                return self._flag(given)
+        if self.kind == "count":
+            return self._count(given)
+        if self.kind == "flag":
+            return self._flag(given)
         if not isinstance(given, str):
             raise QueryError(f"{self.name}: must be text")
         if len(given) > (MAX_TEXT_CHARACTERS if self.kind == "filter" else MAX_VALUE_CHARACTERS):
@@ -83,7 +82,8 @@ class Parameter(msgspec.Struct, frozen=True):
                 raise QueryError(f"{self.name}: must be a UUID")
             case "choice" | "choices" if given not in self.choices:
                 raise QueryError(f"{self.name}: must be one of {', '.join(self.choices)}")
-        return given
+            case _:
+                return given
 
     def _count(self, given: object) -> int:
         if isinstance(given, str) and _is_count(given):

@@ -1,7 +1,7 @@
 """The application: a route for each question, health, metrics and the OpenAPI document, behind the door."""
 
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from importlib import metadata
 from typing import Any, cast
@@ -56,7 +56,7 @@ def make_app(
     sessions = _mcp(readers, audit.at("mcp"))
 
     @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+    async def lifespan(_: Starlette) -> AsyncGenerator[None]:
         async with sessions.run():
             yield
         for close in (readers.close, health.close, audit.close):
