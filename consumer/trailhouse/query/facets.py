@@ -81,11 +81,7 @@ def facets(
     scope = Scope(wanted, tenant_id, now_us())
     selected, values = counted_rows(scope)
     groups = _groups_sql(names, selected)
-    top = f"""
-        SELECT place, value, events, count() OVER of_field, sum(events) OVER of_field FROM ({groups})
-        WINDOW of_field AS (PARTITION BY place)
-        ORDER BY place, events DESC, value LIMIT {limit} BY place
-    """  # noqa: S608 - no value in it
+    top = _top_sql(groups, limit)
     found: list[_Found] = []
     parts: dict[int, Counter[str]] = defaultdict(Counter)
 
@@ -133,6 +129,15 @@ def _groups_sql(names: Sequence[str], selected: str) -> str:
         SELECT multiIf({place} -1) AS place, [{value}][place + 1] AS value, count() AS events
         FROM (SELECT {inner} FROM {selected})
         GROUP BY GROUPING SETS ({sets})
+    """  # noqa: S608 - no value in it
+
+
+def _top_sql(groups: str, limit: int) -> str:
+    """Return the SELECT of the most frequent values of each field, with how many there are in all."""
+    return f"""
+        SELECT place, value, events, count() OVER of_field, sum(events) OVER of_field FROM ({groups})
+        WINDOW of_field AS (PARTITION BY place)
+        ORDER BY place, events DESC, value LIMIT {limit} BY place
     """  # noqa: S608 - no value in it
 
 
