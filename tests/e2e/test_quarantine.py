@@ -104,7 +104,7 @@ def test_show_gives_the_exact_bytes(pipe: Pipe) -> None:
     null = run_here("quarantine", "show", "1:1", "--raw", settings=settings)
     assert (null.returncode, null.stdout, null.stderr) == (0, b"", b"the record has no value\n")
     missing = run_here("quarantine", "show", "1:7", settings=settings)
-    assert missing.returncode == 1
+    assert missing.returncode == 2
     assert b"has no record in quarantine from partition 1, offset 7" in missing.stderr
 
 
@@ -151,5 +151,5 @@ def test_wrong_use_and_a_missing_topic_are_one_line(pipe: Pipe) -> None:
         assert (wrong.returncode, len(wrong.stderr.splitlines())) == (2, 1), wrong
     away = settings | {"TRAILHOUSE_KAFKA_TOPIC": "missing"}
     result = run_here("quarantine", "requeue", "1:2", settings=away)
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert b"error: topic missing has no record in quarantine" in result.stderr
