@@ -43,6 +43,7 @@ def variables(config: ClickHouseConfig) -> dict[str, str]:
         "TRAILHOUSE_CLICKHOUSE_USER": config.user,
         "TRAILHOUSE_CLICKHOUSE_PASSWORD": config.password,
         "TRAILHOUSE_CLICKHOUSE_DATABASE": config.database,
+        "TRAILHOUSE_ACCESS_AUDIT_READS": "false",  # there is no Kafka here, which it would say
     }
 
 

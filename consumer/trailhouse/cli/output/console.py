@@ -74,11 +74,12 @@ def tell_step(step: str) -> None:
 
 
 def say_json(value: Any) -> None:
-    """Print *value* as indented JSON, with nothing in it that could steer a terminal."""
+    """Print *value* as indented JSON, as every door writes it, with nothing in it that could steer a terminal."""
     import msgspec
 
-    encoded = msgspec.json.format(msgspec.json.encode(value), indent=2)
-    _write(printable_json(encoded.decode()) + "\n")
+    from trailhouse.access.json_form import encoded
+
+    _write(printable_json(msgspec.json.format(encoded(value), indent=2).decode()) + "\n")
 
 
 def write_records(content: bytes) -> None:

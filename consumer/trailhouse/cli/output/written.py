@@ -53,11 +53,10 @@ def _plain(value: Any) -> Any:
 
 
 def _json(value: Any) -> str:
-    import msgspec
-
+    from trailhouse.access.json_form import encoded_line
     from trailhouse.cli.output.printable import printable_json
 
-    return printable_json(msgspec.json.encode(value).decode())
+    return printable_json(encoded_line(value).decode().rstrip())
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str | float | Decimal]]:

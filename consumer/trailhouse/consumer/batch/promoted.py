@@ -86,7 +86,7 @@ def cost_usd(value: object) -> Decimal | None:
 
 
 def _fitted(amount: Decimal) -> Decimal | None:
-    return _COST_CONTEXT.quantize(amount, _COST_STEP) if abs(amount) < _MAX_COST else None
+    return _COST_CONTEXT.quantize(amount, _COST_STEP) if amount.copy_abs() < _MAX_COST else None
 
 
 def _code(value: object) -> str:

@@ -88,6 +88,7 @@ def test_odd_values_leave_the_column_empty(name: str, value: object, expected: o
         ("0.0000000000000000005", "0"),
         ("0.0000000000000000015", "2e-18"),
         ("99999999999999999999", "99999999999999999999"),
+        ("99999999999999999999.999999999999999999", "99999999999999999999.999999999999999999"),
     ],
 )
 def test_costs_are_exact_to_eighteen_digits(value: object, expected: str) -> None:
