@@ -7,7 +7,7 @@ import pytest
 
 from cluster import Cluster
 from stored import event, in_order, store
-from trailhouse.query import AuditReader, QueryError, ReadBudget
+from trailhouse.query import AuditReader, QueryError, ReadBudget, sql_guard
 from trailhouse.query.sql import settings_of
 from trailhouse.query.sql_words import VIEWS
 from trailhouse.store import ClickHouse, ClickHouseConfig, StorageError
@@ -18,6 +18,14 @@ EVENTS = [
     event("s", tenant_id=tenant, run_id=f"run-of-{tenant}", data={"n": {"x": number}})
     for number, tenant in enumerate(("acme", "other", "other"))
 ]
+SECRET = [
+    event(
+        "payroll-q3", kind, tenant_id="other", run_id="run-of-other",
+        data={"tool_call_id": f"{number}", "approval_id": f"{number}", "cost_usd": "1"},
+    )
+    for kind in ("tool_call_started", "tool_approval_requested", "token_usage_updated")
+    for number in range(3)
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +34,7 @@ def stored(cluster: Cluster) -> ClickHouseConfig:
     config = cluster.clickhouse_config(f"trailhouse_{uuid.uuid4().hex[:12]}")
     migrate(config)
     for _ in range(2):
-        store(config, in_order(EVENTS))
+        store(config, in_order(EVENTS + SECRET))
     return config
 
 
@@ -93,12 +101,86 @@ def test_no_failure_tells_of_rows_of_others(acme: AuditReader) -> None:
     assert "run-of" not in str(raised.value)
 
 
+# Each fails for the rows of which `{}` is true.
+_FAILING = (
+    "arrayCount((x, y) -> 1, if({}, [1, 2], [1]), [1]) = 1",
+    "arrayUniq(if({}, [1, 2], [1]), [1]) = 1",
+    "toInt8OrZero(if({}, '-128', '1')) % -1 = 0",
+    "arraySlice([1, 2], 1, toInt64OrZero(if({}, '-9223372036854775808', '1'))) = [1]",
+    "intDiv(1, if({}, 0, 1)) = 1",
+    "toUInt8(if({}, 'x', '1')) = 1",
+)
+_OF_OTHERS = (
+    "position(session_id, 'pay') = 1",
+    "startsWith(session_id, 'payroll')",
+    "tenant_id != 'acme'",
+    "toString(tenant_id) = 'other'",
+)
+_OF_OTHER_EVENTS = ("occurred_us > 0 AND session_id != 's'", "position(record, 'run-of-other') > 0")
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("failing", _FAILING)
+def test_no_expression_meets_a_row_of_others(
+    stored: ClickHouseConfig, monkeypatch: pytest.MonkeyPatch, view: str, failing: str
+) -> None:
+    """What fails for a row fails for rows of the reader's tenant alone, wherever it stands and whatever is refused."""
+    # Beside the list of functions that are refused, which can never be whole.
+    monkeypatch.setattr(sql_guard, "check_failures", lambda _: None)
+    own = "session_id = 's'"
+    with AuditReader("acme", config=stored) as acme:
+        for told in (*_OF_OTHERS, *(_OF_OTHER_EVENTS if view == "events" else ())):
+            condition = failing.format(told)
+            acme.sql(f"SELECT count() FROM {view} WHERE {condition}")
+            acme.sql(f"SELECT count() FROM {view} WHERE {own} AND {condition}")
+        condition = failing.format("v.session_id != 's'")
+        joined = f"FROM {view} AS v JOIN {view} AS w ON v.session_id = w.session_id"
+        acme.sql(f"SELECT count() {joined} AND {condition}")
+        acme.sql(f"SELECT count() {joined} WHERE {condition}")
+        acme.sql(f"SELECT v.session_id FROM {view} AS v GROUP BY v.session_id HAVING {condition}")
+        acme.sql(
+            f"SELECT * FROM (SELECT session_id FROM {view}) AS v WHERE {condition} ORDER BY 1 LIMIT 1"
+        )
+        if view not in ("token_usage", "approvals", "tool_calls"):
+            with pytest.raises(QueryError, match="ClickHouse cannot run it"):
+                acme.sql(f"SELECT count() FROM {view} WHERE {failing.format(own)}")
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "arrayUniq([1], [2, length(run_id)])",
+        "arraySlice([1], 1, length(run_id))",
+    ],
+)
+def test_what_fails_for_some_values_is_refused_besides(acme: AuditReader, expression: str) -> None:
+    """A function that is known to fail for some values takes values of the statement alone."""
+    with pytest.raises(QueryError, match="fails for"):
+        acme.sql(f"SELECT {expression} FROM events")
+
+
 def test_a_mistake_is_named(everything: AuditReader) -> None:
     """A column that is not there is named; what ClickHouse quotes of rows is not."""
     with pytest.raises(QueryError, match="there is no column nothing"):
         everything.sql("SELECT nothing FROM events")
     with pytest.raises(QueryError, match=r"CANNOT_PARSE\w+ \(\d+\)$"):
         everything.sql("SELECT toUInt64(run_id) FROM events")
+
+
+@pytest.mark.parametrize(
+    ("statement", "name"),
+    [
+        ("SELECT 1 AS one FROM events LIMIT 1 WITH TIES", "WITH_TIES_WITHOUT_ORDER_BY"),
+        (f"SELECT seq{'+1' * 1_200} AS far FROM events", "TOO_DEEP_AST"),
+        ("SELECT count() FROM events WHERE session_id LIKE '\\\\'", "CANNOT_PARSE_ESCAPE_SEQUENCE"),
+    ],
+)
+def test_what_can_never_run_is_the_statements_fault(
+    everything: AuditReader, statement: str, name: str
+) -> None:
+    """Whatever ClickHouse refuses of a statement is permanent: nobody is told to try the same again."""
+    with pytest.raises(QueryError, match=name):
+        everything.sql(statement)
 
 
 def test_a_statement_may_only_read(stored: ClickHouseConfig) -> None:

@@ -11,7 +11,7 @@ from trailhouse.query.filters import whole_number
 from trailhouse.query.sql_guard import GuardedStatement, guard
 from trailhouse.schemas.errors import QueryError, StorageError, StorageLimitError
 from trailhouse.store import ClickHouse
-from trailhouse.store.errors import DATA_CODES
+from trailhouse.store.errors import LIMIT_CODES, OVERLOAD_CODES
 
 MAX_ROWS = 10_000
 SHOWN_ROWS = 1_000
@@ -92,17 +92,22 @@ def settings_of(limit: int, *, is_bound: bool) -> dict[str, str]:
     }
 
 
-_MISTAKES = frozenset(
-    {*DATA_CODES, 36, 42, 43, 44, 47, 59, 62, 153, 179, 184, 207, 215, 352, 386, 403, 427, 457}
-)
-"""Codes that mean the statement and not the server, such as UNKNOWN_IDENTIFIER (47)."""
+_NO_MISTAKES = frozenset({
+    *LIMIT_CODES, *OVERLOAD_CODES,
+    3, 23, 24, 32, 33, 74, 75, 76, 88, 107, 228, 243, 271, 499, 586, 650,  # its disks and files
+    95, 96, 198, 203, 209, 210, 216, 279, 373, 425,  # its network, and connections
+    173, 201, 236, 394, 439, 473, 735, 1000, 1001, 1002,  # memory, quotas, threads; given up from outside
+    218, 225, 242, 244, 254, 319, 722, 999,  # tables on their way, and Keeper
+    57, 60, 81, 115, 164, 192, 193, 194, 452, 497, 516,  # tables, settings and rights
+})  # fmt: skip
+"""Codes that mean the server, or its user. Whatever else ClickHouse says is about the statement, now and later."""
 _UNKNOWN = re.compile(r"[Uu]nknown expression(?: or function)? identifier [`']([\w.]{1,200})[`']")
 
 
 def _mistake(error: StorageError) -> QueryError | None:
     """Return what was wrong in the statement: never ClickHouse's own text, which quotes values of rows."""
     code = _code(error)
-    if code not in _MISTAKES:
+    if not code or code in _NO_MISTAKES:
         return None
     if found := _UNKNOWN.search(str(error.__cause__)):
         return QueryError(

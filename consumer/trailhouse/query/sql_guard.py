@@ -5,9 +5,9 @@ table one of our views, and the tree is rendered anew: names quoted, texts as bo
 is not listed in `sql_words`. So a difference between this parser and ClickHouse's cannot open a door: what both read
 is the same few words.
 
-For a reader who is bound to a tenant each view is replaced by its rows of that tenant, and functions that fail for
-some values, such as `intDiv`, are refused: the failure would tell of rows which ClickHouse looked at before it applied
-the tenant's condition.
+For a reader who is bound to a tenant each view is replaced by its rows of that tenant, behind a LIMIT below which
+ClickHouse moves nothing of the statement: no expression of a reader's meets a row of another's, and so none can fail by
+one. Functions that fail for some values, such as `intDiv`, are refused or replaced besides.
 """
 
 import re
@@ -63,7 +63,7 @@ def guard(statement: str, tenant_id: str | None) -> GuardedStatement:
     parameters = _bind_texts(tree)
     _quote_names(tree)
     if tenant_id is not None:
-        bind_tenant(tree)
+        bind_tenant(tree, parameters)
         parameters[f"{RESERVED}tenant"] = tenant_id
     sql = tree.sql(dialect=ReaderSql, comments=False)
     _check_words(sql)

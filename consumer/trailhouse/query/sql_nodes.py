@@ -159,6 +159,8 @@ def _check_function(node: "exp.Expr") -> None:
         raise refused(node, f"{name} fails for 0: use {DIVIDING[name]}")
     if name in TAKING_PLACES and any(_has_column(each) for each in arguments[1:]):
         raise refused(node, f"{name} fails for some values: write how many in the statement")
+    if name == "arrayuniq" and len(arguments) > 1:
+        raise refused(node, "arrayUniq fails for arrays of different lengths: give it one")
     if name in WITH_PATTERN and any(_has_column(each) for each in arguments[1:2]):
         raise refused(node, "a pattern must be a text of the statement")
     if name == "todate" and any(map(_has_column, arguments)):

@@ -1,7 +1,8 @@
 """Every word that a statement of a reader's may consist of, beside names and values: what is not here is refused.
 
-A function is here if it reads nothing but its arguments, and fails for no value of theirs: a failure that depends
-on a value would tell a reader of one tenant about rows of another, whichever condition ClickHouse tries first.
+A function is here if it reads nothing but its arguments. Those known to fail for some values are marked: a reader of
+one tenant uses them with values of the statement alone. What shields the rows of others is not this list, which can
+never be whole, but the LIMIT of `sql_tables.bind_tenant`.
 """
 
 VIEWS = ("events", "runs", "sessions", "token_usage", "tool_calls", "approvals")
@@ -81,7 +82,7 @@ DIVIDING = {"intdiv": "intDivOrZero", "modulo": "moduloOrZero"}
 """They fail for a divisor of 0; what stands for them."""
 
 TAKING_PLACES = _set(
-    "round floor ceil ceiling trunc truncate substring substr substringutf8 left right leftutf8 rightutf8"
+    "round floor ceil ceiling trunc truncate substring substr substringutf8 left right leftutf8 rightutf8 arrayslice"
 )
 """They fail for some numbers of places or characters: how many must stand in the statement."""
 

@@ -203,10 +203,52 @@ def test_a_view_is_the_rows_of_the_tenant(view: str) -> None:
         tenant,
     )
     own = '"trailhouse_rows"."tenant_id" = {trailhouse_tenant: String}'
-    rows = f'(SELECT * FROM "{view}" AS "trailhouse_rows" WHERE {own})'
+    rows = f'(SELECT * FROM "{view}" AS "trailhouse_rows" WHERE {own} LIMIT {2**63 - 1})'
     assert sent.sql.count(rows) == sent.sql.count(f'FROM "{view}"') == 6
     assert not re.search(rf'(FROM|JOIN|,) "{view}" AS "(?!trailhouse_rows)', sent.sql)
     assert sent.parameters == {"trailhouse_tenant": tenant}
+
+
+BY_KEY = (
+    "session_id = 's'", "session_id IN ('s', 't')", "run_id = 'r'", "occurred_us >= 1700000000000000",
+    "events.occurred_at > now() - INTERVAL 7 DAY", "occurred_at < '2026-01-02 03:04:05.678'",
+)  # fmt: skip
+NOT_BY_KEY = (
+    "upper(session_id) = 'S'", "session_id = run_id", "session_id IN (SELECT session_id FROM runs)", "session_id = 1",
+    "session_id IN ('s', upper('t'))", "occurred_us > 'x'", "occurred_us > 1.5", "occurred_us > 1 + 1",
+    "occurred_at > 'nonsense'", "occurred_at > '2026-02-30 00:00:00'", "occurred_at > now64(9)",
+    "occurred_at > now() - INTERVAL (SELECT 1 FROM runs) DAY", "session_id = 's' OR 1", "NOT session_id = 's'",
+    "other.session_id = 's'", "type = 'x'",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("condition", BY_KEY + NOT_BY_KEY)
+def test_only_what_fails_for_no_row_stands_before_the_limit(condition: str) -> None:
+    """A plain comparison by which rows are found quickly is asked of the table too; no other condition ever is."""
+    sent = guard(f"SELECT 1 AS one FROM events WHERE ({condition}) AND seq = 2", "acme").sql
+    inner, outer = sent.split(" LIMIT ", 1)
+    own = inner.split("WHERE ", 1)[1]
+    assert "seq" not in own
+    assert (" AND " in own) is (condition in BY_KEY)
+    assert "WHERE" in outer
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT 'x' AS session_id FROM events WHERE session_id = 's'",
+        "SELECT 1 AS one FROM events AS a LEFT JOIN runs AS b ON a.run_id = b.run_id WHERE session_id = 's'",
+        "SELECT 1 AS one FROM (SELECT * FROM events) WHERE session_id = 's'",
+        "SELECT 1 AS one FROM events HAVING session_id = 's'",
+        "SELECT 1 AS one FROM sessions WHERE run_id = 's'",
+    ],
+)
+def test_a_condition_on_something_else_stays_where_it_is(statement: str) -> None:
+    """What means an alias, one of several tables or a subquery's column is not asked of a view."""
+    assert (
+        "{trailhouse_p0: String}"
+        not in guard(statement, "acme").sql.split(" LIMIT ")[0].split('WHERE "trail')[1]
+    )
 
 
 def test_a_division_by_zero_tells_nothing() -> None:
