@@ -338,14 +338,15 @@ def test_copies_and_merges_move_no_run(config: ClickHouseConfig, reader: AuditRe
 
 
 def test_a_spent_budget_gives_what_was_found_and_how_to_go_on(reader: AuditReader) -> None:
-    """A page that would cost too much holds what was found, says what it lacks, and its cursor misses nothing."""
+    """A page that could not begin has no cursor to go in circles with, and says which budget would do."""
     wanted = f"{FAR} cost:>0.5"
     expected = [key_of(run) for run in all_runs(reader, wanted)]
     nothing = reader.runs(wanted, budget=ReadBudget(rows=1))
     assert (nothing.items, nothing.complete) == ((), False)
     assert nothing.searched_back_to is not None
-    assert "cursor" in nothing.left_out[0].why
-    page, met = nothing, []
+    assert (nothing.next, "rows=10" in nothing.left_out[0].why) == (None, True)
+    page = reader.runs(wanted, limit=9)
+    met = [key_of(run) for run in page.items]
     while page.next is not None:
         page = reader.runs(wanted, cursor=page.next, limit=9)
         met += [key_of(run) for run in page.items]

@@ -95,7 +95,7 @@ def test_a_spent_budget_gives_a_part_and_the_way_on(database: ClickHouseConfig) 
     assert (spent.items, spent.complete) == ((), False)
     assert [each.what for each in spent.left_out] == ["older events"]
     assert spent.searched_back_to is not None
-    assert spent.next is not None
+    assert (spent.next, "rows=10" in spent.left_out[0].why) == (None, True)
 
 
 def test_a_statement_never_outlasts_the_wait_for_it(database: ClickHouseConfig) -> None:

@@ -31,6 +31,17 @@ class ReadBudget(msgspec.Struct, frozen=True, kw_only=True):
     rows: int | None = None
     bytes: int | None = None
 
+    @property
+    def larger(self) -> str:
+        """What to say where not even a first step was possible with it: a cursor would lead to the same place."""
+        amounts = [f"seconds={10 * self.seconds:g}"]
+        amounts += [
+            f"{name}={10 * value}"
+            for name, value in (("rows", self.rows), ("bytes", self.bytes))
+            if value is not None
+        ]
+        return f"it does not suffice for a single step: give it ten times as much ({', '.join(amounts)})"
+
     def __post_init__(self) -> None:
         _check("seconds", self.seconds, (int, float), LONGEST_WAIT_SECONDS)
         for name, value in (("rows", self.rows), ("bytes", self.bytes)):

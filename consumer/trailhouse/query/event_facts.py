@@ -263,10 +263,12 @@ def _records_by_key(clickhouse: ClickHouse, chosen: Sequence[EventFacts]) -> dic
     for part in _parts(ordered):
         found |= _records(
             clickhouse,
-            "session_id IN {sessions:Array(String)} AND occurred_us >= {first_us:Int64}"
+            "session_id IN {sessions:Array(String)} AND tenant_id IN {tenants:Array(String)}"
+            " AND occurred_us >= {first_us:Int64}"
             " AND occurred_us <= {last_us:Int64} AND hex(record_key) IN {keys:Array(String)}",
             {
                 "sessions": list({each.session_id for each in part}),
+                "tenants": list({each.tenant_id for each in part}),
                 "first_us": min(each.occurred_us for each in part),
                 "last_us": max(each.occurred_us for each in part),
                 "keys": list({each.record_key.hex().upper() for each in part}),
@@ -278,15 +280,15 @@ def _records_by_key(clickhouse: ClickHouse, chosen: Sequence[EventFacts]) -> dic
 def _parts(ordered: Sequence[EventFacts]) -> Iterator[list[EventFacts]]:
     """Cut *ordered* so that each part's keys and sessions fit the address of a statement."""
     part: list[EventFacts] = []
-    size, session = 0, ""
+    size, named = 0, ("", "")
     for each in ordered:
         if part and (len(part) == RECORDS_PER_QUERY or size > MAX_FILTER_BYTES // 2):
             yield part
-            part, size, session = [], 0, ""
+            part, size, named = [], 0, ("", "")
         part.append(each)
-        if each.session_id != session:
-            session = each.session_id
-            size += len(session.encode())
+        if (each.session_id, each.tenant_id) != named:
+            named = each.session_id, each.tenant_id
+            size += len("".join(named).encode())
     if part:
         yield part
 

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from trailhouse.query.budget import Meter
 from trailhouse.schemas import AuditEvent
 from trailhouse.schemas.codec import decode_events
-from trailhouse.schemas.errors import InvalidEventError
+from trailhouse.schemas.errors import InvalidEventError, StorageLimitError
 from trailhouse.schemas.record_hash import record_key
 from trailhouse.store import ClickHouse
 
@@ -156,17 +157,31 @@ def moment_of(microseconds: int) -> dt.datetime:
 def with_records(
     clickhouse: ClickHouse,
     rows: Sequence[Row],
+    meter: Meter,
     heavy_bytes: int = HEAVY_RECORD_BYTES,
 ) -> list[FoundEvent]:
     """Return what *rows* are, in their order, each with its event: checked against its key and its columns.
+
+    They are fewer than *rows*, the first of them, where the budget did not suffice for more.
 
     Raises:
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
     kept: dict[EventKey, _Kept] = {}
-    for part in by_value_bytes(rows, lambda row: row.session_id):
-        kept |= _fetch(clickhouse, part, heavy_bytes)
-    return [_found(row, kept.get(row.key), heavy_bytes) for row in rows]
+    done = 0
+    pending = [*by_value_bytes(rows, lambda row: row.key)][::-1]
+    while pending:
+        part = pending.pop()
+        try:
+            kept |= _fetch(clickhouse, part, meter, heavy_bytes)
+        except StorageLimitError:
+            if len(part) == 1 or meter.is_spent:
+                break
+            half = len(part) // 2
+            pending += [part[half:], part[:half]]
+        else:
+            done += len(part)
+    return [_found(row, kept.get(row.key), heavy_bytes) for row in rows[:done]]
 
 
 def light(rows: Sequence[Row]) -> list[Row]:
@@ -181,30 +196,46 @@ def light(rows: Sequence[Row]) -> list[Row]:
 
 
 def _fetch(
-    clickhouse: ClickHouse, rows: Sequence[Row], heavy_bytes: int
+    clickhouse: ClickHouse, rows: Sequence[Row], meter: Meter, heavy_bytes: int
 ) -> Mapping[EventKey, _Kept]:
-    # By the columns that lead the log's key; the rest of each key is told apart here.
-    sql = f"""
-        SELECT {KEY}, {_KEPT_COLUMNS} FROM events
-        WHERE session_id IN {{sessions:Array(String)}} AND occurred_us IN {{times:Array(Int64)}}
-    """  # noqa: S608 - no value in it
-    values = {
-        "sessions": list(dict.fromkeys(row.session_id for row in rows)),
-        "times": list(dict.fromkeys(row.occurred_us for row in rows)),
-        "heavy": heavy_bytes,
-    }
+    condition, values = keys_where([row.key for row in rows])
+    sql = f"SELECT {KEY}, {_KEPT_COLUMNS} FROM events WHERE {condition}"  # noqa: S608 - no value in it
     wanted = {row.key for row in rows}
-    found = clickhouse.query(sql, values, bytes_columns=("small_record",)).rows
+    found = clickhouse.query(
+        sql,
+        values | {"heavy": heavy_bytes},
+        bytes_columns=("small_record",),
+        settings=meter.settings(),
+    ).rows
     by_key = ((EventKey(*row[:4]), _Kept(*row[4:])) for row in found)
     return {key: kept for key, kept in by_key if key in wanted}
 
 
-def by_value_bytes(rows: Sequence[T], session_of: Callable[[T], str]) -> Iterator[Sequence[T]]:
-    """Yield *rows* in parts whose sessions and times fit into the address of one statement."""
+def keys_where(keys: Sequence[EventKey]) -> tuple[str, dict[str, Any]]:
+    """Return a condition on `events` that holds the rows of *keys* and hardly any others, and its values.
+
+    The columns that lead the log's key come first. The rest keeps out what another tenant, or anybody, put at the
+    same time into a session of that id: its records would be read, and sent, for nothing.
+    """
+    condition = (
+        "session_id IN {sessions:Array(String)} AND tenant_id IN {tenants:Array(String)}"
+        " AND occurred_us IN {times:Array(Int64)} AND hex(record_key) IN {keys:Array(String)}"
+    )
+    return condition, {
+        "sessions": list(dict.fromkeys(key.session_id for key in keys)),
+        "tenants": list(dict.fromkeys(key.tenant_id for key in keys)),
+        "times": list(dict.fromkeys(key.occurred_us for key in keys)),
+        "keys": list(dict.fromkeys(key.record_key.hex().upper() for key in keys)),
+    }
+
+
+def by_value_bytes(rows: Sequence[T], key_of: Callable[[T], EventKey]) -> Iterator[Sequence[T]]:
+    """Yield *rows* in parts whose keys fit into the address of one statement."""
     start, size_bytes = 0, 0
     for place, row in enumerate(rows):
-        # What an address does to it: three signs for each byte that is not plain, and a time.
-        size_bytes += 3 * len(session_of(row).encode()) + 25
+        # What an address does to it: three signs for each byte that is not plain, and a time and a key.
+        key = key_of(row)
+        size_bytes += 3 * len((key.session_id + key.tenant_id).encode()) + 75
         if size_bytes > _VALUE_BYTES_PER_QUERY:
             yield rows[start : place + 1]
             start, size_bytes = place + 1, 0

@@ -84,7 +84,9 @@ def read_page(
             left_out += _ahead(clickhouse, grouping, asked, _us(now), meter)
     except StorageLimitError:
         if len(found) <= limit:
-            return _partial(asked, found, walker.position, _sealer(cursors, bound), as_of)
+            reached = min([walker.position, *(position for position, _ in found)])
+            cursor = None if reached == start else _sealer(cursors, bound)(reached)
+            return _partial(asked, found, reached, cursor, as_of)
         left_out.append(LeftOut(what=f"{asked.what} ahead of the clock", why=BUDGET_WAY_OUT))
     items = found[:limit]
     return Page(
@@ -100,18 +102,18 @@ def _partial(
     asked: Asked,
     found: list[tuple[Position, Row]],
     reached: Position,
-    sealed: Callable[[Position], str],
+    cursor: str | None,
     as_of: dict[str, int],
 ) -> Page[Row]:
-    """Return what was found before the budget was spent, and how to go on from there."""
-    position = min([reached, *(position for position, _ in found)])
+    """Return what was found before the budget was spent, and how to go on from there, if it leads on."""
+    why = f"the budget was spent; {BUDGET_WAY_OUT}" if cursor else asked.budget.larger
     return Page(
         items=tuple(row for _, row in found),
         complete=False,
-        left_out=(LeftOut(what=f"older {asked.what}", why=BUDGET_WAY_OUT),),
-        searched_back_to=time_of(position.start_us),
+        left_out=(LeftOut(what=f"older {asked.what}", why=why),),
+        searched_back_to=time_of(reached.start_us),
         as_of=as_of,
-        next=sealed(position),
+        next=cursor,
     )
 
 

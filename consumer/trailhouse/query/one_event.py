@@ -3,6 +3,8 @@
 import uuid
 from typing import Any
 
+import msgspec
+
 from trailhouse.query.answer import LeftOut, Page
 from trailhouse.query.budget import Meter, ReadBudget
 from trailhouse.query.found import LOG_COLUMNS, FoundEvent, Row, with_records
@@ -13,6 +15,9 @@ from trailhouse.store import ClickHouse
 AROUND_US = 2_000_000
 """How far an event may lie from the time in its id, to be found quickly: the id is drawn when the event is made."""
 _ANY_SIZE = 2**62
+_WAY_OUT = (
+    "the budget was spent before every id was looked at; give it a larger one, or search by session"
+)
 
 
 def get_event(
@@ -32,17 +37,23 @@ def get_event(
     scope, values = "", {"event_id": str(wanted)}
     if tenant_id is not None:
         scope, values = "AND tenant_id = {tenant:String}", {**values, "tenant": tenant_id}
+    spent = Page[FoundEvent](
+        items=(),
+        complete=False,
+        left_out=(LeftOut(what="events", why=_WAY_OUT),),
+        as_of=as_of,
+    )
     try:
         sessions = _near(clickhouse, wanted, scope, values, meter) or _anywhere(
             clickhouse, scope, values, meter
         )
+        rows = _in_sessions(clickhouse, sessions, scope, values, meter) if sessions else []
     except StorageLimitError:
-        why = "the budget was spent before every id was looked at; give it a larger one, or search by session"
-        return Page(
-            items=(), complete=False, left_out=(LeftOut(what="events", why=why),), as_of=as_of
-        )
-    rows = _in_sessions(clickhouse, sessions, scope, values) if sessions else []
-    return Page(items=tuple(with_records(clickhouse, rows, _ANY_SIZE)), as_of=as_of)
+        return spent
+    items = tuple(with_records(clickhouse, rows, meter, _ANY_SIZE))
+    if len(items) < len(rows):
+        return msgspec.structs.replace(spent, items=items)
+    return Page(items=items, as_of=as_of)
 
 
 def _uuid(event_id: object) -> uuid.UUID | None:
@@ -82,7 +93,7 @@ def _anywhere(
 
 
 def _in_sessions(
-    clickhouse: ClickHouse, sessions: list[str], scope: str, values: dict[str, Any]
+    clickhouse: ClickHouse, sessions: list[str], scope: str, values: dict[str, Any], meter: Meter
 ) -> list[Row]:
     """Return every content that came under that id in these sessions, the first appended first."""
     sql = f"""
@@ -90,5 +101,5 @@ def _in_sessions(
         WHERE session_id IN {{sessions:Array(String)}} AND event_id = {{event_id:UUID}} {scope}
         ORDER BY appended_at, kafka_topic_id, kafka_partition, kafka_offset
     """  # noqa: S608 - no value in it
-    rows = clickhouse.query(sql, {**values, "sessions": sessions}).rows
+    rows = clickhouse.query(sql, {**values, "sessions": sessions}, settings=meter.settings()).rows
     return [Row(*row) for row in rows]

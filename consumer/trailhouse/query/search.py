@@ -47,21 +47,30 @@ def search(
         finder = AppendFinder(clickhouse, asked, behind)
     as_of = stored_positions(clickhouse)
     reached = finder.find(meter)
-    left_out = [] if reached is None else [_unseen(asked)]
+    left_out: list[LeftOut] = []
     if cursor is None and asked.begins_at_now:
         left_out += events_ahead(clickhouse, asked.wanted, asked.tenant_id, meter, now_us)
     taken = light(finder.rows[: asked.limit])
     has_more = reached is not None or len(taken) < len(finder.rows)
     if len(taken) < len(finder.rows):
         reached = None
-    items = with_records(clickhouse, taken)
+    found = len(taken)
+    items = with_records(clickhouse, taken, meter)
+    if len(items) < len(taken):
+        # They come with the next page.
+        taken, reached, has_more = taken[: len(items)], None, True
+    is_stuck = has_more and not finder.has_advanced(len(taken), reached)
+    if reached is not None or is_stuck or len(items) < found:
+        left_out.insert(0, _unseen(asked, meter, is_stuck=is_stuck))
     return Page(
         items=tuple(items),
         complete=not left_out,
         left_out=tuple(left_out),
         searched_back_to=_searched_to(taken, reached, asked) if has_more else None,
         as_of=as_of,
-        next=finder.seal(cursors, asked.walk, len(taken), reached) if has_more else None,
+        next=finder.seal(cursors, asked.walk, len(taken), reached)
+        if has_more and not is_stuck
+        else None,
     )
 
 
@@ -101,9 +110,10 @@ def events_ahead(
     ]
 
 
-def _unseen(asked: SearchRequest) -> LeftOut:
+def _unseen(asked: SearchRequest, meter: Meter, *, is_stuck: bool) -> LeftOut:
     what = "older events" if asked.newest_first else "newer events"
-    return LeftOut(what=what, why=f"the budget was spent before they were looked at; {GO_ON}")
+    way_out = meter.budget.larger if is_stuck else GO_ON
+    return LeftOut(what=what, why=f"the budget was spent before they were looked at; {way_out}")
 
 
 def _searched_to(taken: list[Row], reached: int | None, asked: SearchRequest) -> dt.datetime | None:

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from trailhouse.query.budget import Meter
 from trailhouse.query.conditions import where
 from trailhouse.query.cursor import Cursors, Walk
-from trailhouse.query.found import KEY, LOG_COLUMNS, EventKey, Row, by_value_bytes
+from trailhouse.query.found import KEY, LOG_COLUMNS, EventKey, Row, by_value_bytes, keys_where
 from trailhouse.query.search_request import SearchRequest
-from trailhouse.query.slices import Span, go_through
+from trailhouse.query.slices import Span, go_through, is_far
 from trailhouse.query.words import words_where
 from trailhouse.store import ClickHouse
 from trailhouse.store.tables import LATEST_MS
@@ -47,7 +47,7 @@ class AppendFinder:
         self.rows: list[Row] = []
         self._places: list[AppendPosition] = []
         self._clickhouse, self._asked = clickhouse, asked
-        self._behind = place
+        self._behind = self._start = place
         self._direction = "DESC" if asked.newest_first else "ASC"
         self._condition, self._values = where(asked.wanted, tenant_id=asked.tenant_id)
         self._text, words = words_where(asked.wanted.words)
@@ -63,6 +63,13 @@ class AppendFinder:
         """As `Finder.find`."""
         return go_through(meter, self._span, self._look)
 
+    def has_advanced(self, taken: int, reached: int | None) -> bool:
+        """As `Finder.has_advanced`."""
+        # Copies that were looked at are behind it as well.
+        return taken > 0 or (
+            reached is not None and (self._behind != self._start or is_far(self._span, reached))
+        )
+
     def seal(self, cursors: Cursors, walk: Walk, taken: int, reached: int | None) -> str:
         """As `Finder.seal`."""
         if reached is None:
@@ -77,7 +84,7 @@ class AppendFinder:
         while True:
             missing = self._asked.limit + 1 - len(self.rows)
             found = self._candidates(first, last, missing, settings)
-            for part in by_value_bytes(found, lambda each: each.key.session_id):
+            for part in by_value_bytes(found, lambda each: each.key):
                 self._take_firsts(part, settings)
             if len(self.rows) > self._asked.limit:
                 return True
@@ -124,14 +131,8 @@ class AppendFinder:
 
     def _take_firsts(self, part: Sequence[_Candidate], settings: Mapping[str, str]) -> None:
         """Add those of *part* that are the first of their event's copies."""
-        values = {
-            "sessions": list(dict.fromkeys(each.key.session_id for each in part)),
-            "times": list(dict.fromkeys(each.key.occurred_us for each in part)),
-        }
-        sql = f"""
-            SELECT {LOG_COLUMNS}, {_COORDINATES} FROM events
-            WHERE session_id IN {{sessions:Array(String)}} AND occurred_us IN {{times:Array(Int64)}}
-        """  # noqa: S608 - no value in it
+        condition, values = keys_where([each.key for each in part])
+        sql = f"SELECT {LOG_COLUMNS}, {_COORDINATES} FROM events WHERE {condition}"  # noqa: S608 - no value in it
         width = len(Row._fields)
         firsts: dict[tuple[EventKey, AppendPosition], Row] = {}
         for found in self._clickhouse.query(sql, values, settings=settings).rows:

@@ -13,7 +13,7 @@ from trailhouse.query.conditions import where
 from trailhouse.query.cursor import Cursors, Walk
 from trailhouse.query.found import KEY, LOG_COLUMNS, SMALL_COLUMNS, Row
 from trailhouse.query.search_request import SearchRequest
-from trailhouse.query.slices import FIRST_US, LAST_US, Span, go_through, trimmed
+from trailhouse.query.slices import FIRST_US, LAST_US, Span, Trimmed, go_through, is_far, trimmed
 from trailhouse.query.words import words_where
 from trailhouse.store import ClickHouse
 
@@ -58,9 +58,22 @@ class TimeFinder:
     def find(self, meter: Meter) -> int | None:
         """As `Finder.find`."""
         if not self._asked.wanted.words:
-            return go_through(meter, self._span, self._look, now_us=self._now_us)
-        span, now = trimmed(self._clickhouse, self._span, self._now_us)
-        return go_through(meter, span, self._look_for_words, whole_first=False, now_us=now)
+            return go_through(
+                meter, self._span, self._look, now_us=self._now_us, trim=self._trimmed
+            )
+        self._trimmed()
+        return go_through(
+            meter, self._span, self._look_for_words, whole_first=False, now_us=self._now_us
+        )
+
+    def _trimmed(self) -> Trimmed:
+        trim = trimmed(self._clickhouse, self._span, self._now_us)
+        self._span, self._now_us = trim
+        return trim
+
+    def has_advanced(self, taken: int, reached: int | None) -> bool:
+        """As `Finder.has_advanced`."""
+        return taken > 0 or (reached is not None and is_far(self._span, reached))
 
     def seal(self, cursors: Cursors, walk: Walk, taken: int, reached: int | None) -> str:
         """As `Finder.seal`."""

@@ -51,6 +51,10 @@ class Finder(Protocol):
         """Find them; return the first time that was not looked at for want of budget, None otherwise."""
         ...
 
+    def has_advanced(self, taken: int, reached: int | None) -> bool:
+        """Tell whether the cursor of `seal` would lead on, and far enough for a walk to come to its end."""
+        ...
+
     def seal(self, cursors: Cursors, walk: Walk, taken: int, reached: int | None) -> str:
         """Return the cursor that goes on behind the first *taken* rows, or from the time *reached*."""
         ...

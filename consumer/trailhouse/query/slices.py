@@ -12,6 +12,8 @@ LEAST_SLICE = 1_000
 _GROWTH, _SHRINK = 4, 16
 _WHOLE_SHARE, _SLICE_SHARE = 0.5, 0.4
 _QUICK_SHARE = 0.1
+_STEPS_OF_A_WALK = 10_000
+"""A page that found nothing and came less far than this part of the rest leads nowhere in sensible time."""
 FIRST_US = -62_135_596_800_000_000
 """The start of the year 1, in microseconds since 1970 UTC."""
 LAST_US = 253_402_300_799_999_999
@@ -36,6 +38,7 @@ def go_through(
     *,
     whole_first: bool = True,
     now_us: int | None = None,
+    trim: "Callable[[], Trimmed] | None" = None,
 ) -> int | None:
     """Let *look* see all of *span*; return the first time that it did not see, None if it saw all or had enough.
 
@@ -46,6 +49,7 @@ def go_through(
         span: What to look at.
         look: Looks at one slice; what it saw of one that failed, it keeps or forgets by itself.
         whole_first: Whether to try all at once before going in slices.
+        trim: Where all at once was too much, gives the span without the empty time at its ends.
         now_us: What lies ahead of this time is hardly anything, and is of the first slice.
 
     Raises:
@@ -60,6 +64,8 @@ def go_through(
             pass
         else:
             return None
+        if trim is not None and not meter.is_spent:
+            span, now_us = trim()
     length = span.last - span.first + 1
     done, width = 0, FIRST_SLICE
     ahead = max(0, span.last - now_us) if now_us is not None and span.newest_first else 0
@@ -81,6 +87,12 @@ def go_through(
         if before - meter.seconds_left < _QUICK_SHARE * before:
             width *= _GROWTH
     return None
+
+
+def is_far(span: Span, reached: int) -> bool:
+    """Tell whether from the beginning of *span* to *reached* is a step with which a walk comes to its end."""
+    length = span.last - span.first + 1
+    return abs(reached - _at(span, 0)) * _STEPS_OF_A_WALK >= length
 
 
 class Trimmed(NamedTuple):
