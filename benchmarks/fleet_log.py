@@ -112,14 +112,15 @@ def _records() -> Iterator[bytes]:
 
 def _priced(data: object, chance: random.Random) -> dict[str, object]:
     tokens_in, tokens_out = chance.randint(800, 9_000), chance.randint(50, 900)
-    usage = {
+    usage: dict[str, object] = {
         "model": "gpt-4o",
         "input_tokens": tokens_in,
         "output_tokens": tokens_out,
         "total_tokens": tokens_in + tokens_out,
         "cost_usd": round(tokens_in * 2.5e-6 + tokens_out * 1e-5, 6),
     }
-    return (data if isinstance(data, dict) else {}) | usage
+    given: dict[str, object] = data if isinstance(data, dict) else {}
+    return given | usage
 
 
 _NEW = {

@@ -31,7 +31,7 @@ BEGAN = "2020-01-01T00:00:00Z"
 Ask = Callable[[AuditReader], Any]
 
 
-class Question(NamedTuple):
+class Asked(NamedTuple):
     """One question in the words of each door; SQL's answer is that of `same` on any other's."""
 
     operation: str
@@ -48,48 +48,48 @@ def ids(answer: Any) -> list[list[Any]]:
 
 
 QUESTIONS = {
-    "what a session did": Question(
+    "what a session did": Asked(
         "log", {"session": SESSION, "limit": 100}, ("log", SESSION),
         lambda reader: {"items": reader.get_audit_log(SESSION)},
         f"SELECT toString(event_id) FROM events WHERE session_id = '{SESSION}' ORDER BY kafka_offset",
         lambda answer: [[each["event_id"]] for each in answer["items"]],
     ),
-    "which runs failed": Question(
+    "which runs failed": Asked(
         "search", {"q": "type:run_failed", "since": BEGAN, "limit": 100},
         ("search", "type:run_failed", "--since", BEGAN, "--limit", "100"),
         lambda reader: reader.search(f"type:run_failed since:{BEGAN}", limit=100),
         "SELECT toString(event_id) FROM events WHERE type = 'run_failed' ORDER BY toString(event_id)",
         ids,
     ),
-    "events of a tool that failed, by text": Question(
+    "events of a tool that failed, by text": Asked(
         "search", {"q": 'type:tool_call_failed "error"', "since": BEGAN, "limit": 100},
         ("search", "type:tool_call_failed", '"error"', "--since", BEGAN, "--limit", "100"),
         lambda reader: reader.search(f'type:tool_call_failed "error" since:{BEGAN}', limit=100),
     ),
-    "runs that failed": Question(
+    "runs that failed": Asked(
         "runs", {"status": "failed", "limit": 100}, ("runs", "--status", "failed", "--limit", "100"),
         lambda reader: reader.runs(status="failed", limit=100),
         "SELECT run_id FROM runs WHERE status = 'failed' ORDER BY run_id",
         lambda answer: sorted([each["run_id"]] for each in answer["items"]),
     ),
-    "sessions": Question(
+    "sessions": Asked(
         "sessions", {"limit": 100}, ("sessions", "--limit", "100"), lambda reader: reader.sessions(limit=100),
         "SELECT tenant_id, session_id FROM sessions ORDER BY tenant_id, session_id",
         lambda answer: sorted([each["tenant_id"] or "", each["session_id"]] for each in answer["items"]),
     ),
-    "what agents cost": Question(
+    "what agents cost": Asked(
         "usage", {"by": ["agent", "model"]}, ("usage", "--by", "agent", "--by", "model"),
         lambda reader: reader.usage(by=["agent", "model"]),
     ),
-    "steps of a session": Question(
+    "steps of a session": Asked(
         "timeline", {"session": SESSION, "limit": 500}, ("timeline", SESSION, "--limit", "500"),
         lambda reader: reader.timeline(SESSION, limit=500),
     ),
-    "how two runs differ": Question(
+    "how two runs differ": Asked(
         "compare", {"run_a": RUNS[0], "run_b": RUNS[1]}, ("compare", RUNS[0], RUNS[1]),
         lambda reader: reader.compare(RUNS[0], RUNS[1]),
     ),
-    "who approved what": Question(
+    "who approved what": Asked(
         "approvals", {"limit": 100}, ("approvals", "--limit", "100"), lambda reader: reader.approvals(limit=100)
     ),
 }  # fmt: skip
@@ -102,7 +102,7 @@ class Doors(NamedTuple):
     api: Api
     tools: Tools
 
-    def answers(self, question: Question) -> dict[str, Any]:
+    def answers(self, question: Asked) -> dict[str, Any]:
         """Return what each door but SQL answers, without what differs by right: the cursor, sealed for a principal."""
         with AuditReader(config=self.config) as reader:
             python = json.loads(encoded(question.ask(reader)))
@@ -118,7 +118,7 @@ class Doors(NamedTuple):
             name: answer.get("items", answer.get("value")) for name, answer in answers.items()
         } | {"whole": python}
 
-    async def _called(self, question: Question) -> Any:
+    async def _called(self, question: Asked) -> Any:
         async with Client(self.tools.server()) as client:
             result = await client.call_tool(question.operation, question.parameters)
         assert not result.is_error, result.content

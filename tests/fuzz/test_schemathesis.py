@@ -35,7 +35,7 @@ def test_schemathesis_finds_nothing(database: ClickHouseConfig, tmp_path: Path) 
     }
     with running_api(settings=settings) as address:
         command = [
-            *(Path(sys.executable).with_name("schemathesis"), "--config-file", ROOT / "schemathesis.toml"),
+            *(str(Path(sys.executable).with_name("schemathesis")), "--config-file", str(ROOT / "schemathesis.toml")),
             *("run", f"{address}/openapi.json", "--header", f"Authorization: Bearer {secret}"),
             *("--phases", "examples,coverage,fuzzing,stateful", "--checks", "all"),
             *("--max-time", str(SECONDS), "--request-timeout", "30", "--continue-on-failure"),

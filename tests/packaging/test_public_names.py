@@ -21,7 +21,8 @@ NAMES = {
         UnreadableBatchError WorkerConfig WorkerStoppedError run_worker""",
     "query": """
         AlignedStep AlteredEvent Anomaly AnomalyReport AnomalyThresholds Answer Approval ApprovalReport
-        AsyncAuditReader AsyncFollower AuditReader Book BookCosts Books Bucket ClickHouseConfig Comparison Condition ConfigError
+        AsyncAuditReader AsyncFollower AuditReader Book BookCosts Books Bucket ClickHouseConfig Comparison Condition
+        ConfigError
         Conflict Cost CostReport DeliveryError DeliveryRejectedError DeliveryTimeoutError Difference
         EventQuarantinedError Facet FacetValue FIELDS Followed Follower FoundEvent IntegrityError
         LeftOut Overview Page ProducerClosedError QueryError ReadBudget ReaderConfig RecentSession
