@@ -8,12 +8,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from airline_fleet import store_records
 from api_scene import Api, an_api
 from cluster import Cluster
 from stored import event, in_order, store
 from trailhouse.schemas import AuditEvent
 from trailhouse.schemas.errors import SpoolFullError
-from trailhouse.store import ClickHouseConfig
+from trailhouse.store import ClickHouse, ClickHouseConfig
 from trailhouse.store.migrate import migrate
 
 pytestmark = pytest.mark.cluster
@@ -160,7 +161,7 @@ def test_a_bad_parameter_is_named_with_its_rule(api: Api, query: str, names: str
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["type"] == "urn:trailhouse:problem:bad-question"
     assert names in answer.json()["detail"]
-    assert api.reads() == []
+    assert [each.data["failed"] for each in api.reads()] == ["QueryError"]
 
 
 def test_a_cursor_is_good_for_its_question_and_principal_alone(
@@ -231,7 +232,8 @@ def test_a_token_without_the_scope_opens_nothing(api: Api) -> None:
     )
     assert answer.status_code == 403
     assert "scope read" in answer.json()["detail"]
-    assert api.reads() == []
+    [refused] = api.reads()
+    assert (refused.data["failed"], refused.data["rows"]) == ("forbidden-scope", 0)
 
 
 def test_without_any_token_this_machine_alone_may_read(api: Api) -> None:
@@ -299,6 +301,64 @@ def test_a_read_is_written_down(api: Api, events: list[AuditEvent]) -> None:
     assert (missing.correlation_id, missing.data["rows"]) == ("unknown", 0)
 
 
+@pytest.mark.parametrize(
+    ("path", "asked", "failed"),
+    [
+        ("log", {"session": SESSION, "limit": "0"}, "QueryError"),
+        ("log", {"session": SESSION, "colour": "red"}, "QueryError"),
+        ("log", {"session": SESSION, "cursor": "x"}, "QueryError"),
+        ("search", {"q": "type:("}, "QueryError"),
+        ("search", {"q": "x" * 20_000}, "QueryError"),
+        ("sql", {"statement": "SELECT secret FROM nowhere"}, "forbidden-scope"),
+        ("follow", {"q": "type:("}, "QueryError"),
+        ("follow", {"token": "x"}, "QueryError"),
+    ],
+)
+def test_a_read_that_fails_is_written_down_once_by_its_kind(
+    api: Api, path: str, asked: dict[str, str], failed: str
+) -> None:
+    """Whoever was let in and got nothing stands there with what was asked for, and no word of the error."""
+    answer = api.client.get(f"/api/v1/{path}", params=asked, headers=api.token("grafana", "acme"))
+    assert answer.status_code in (400, 403, 422)
+    [read] = api.reads()
+    assert (read.data["failed"], read.data["rows"], read.data["complete"]) == (failed, 0, False)
+    assert set(read.data["filter"]) == set(asked)
+    assert answer.json()["detail"] not in msgspec.json.encode(read.data).decode()
+    assert read.correlation_id == asked.get("session")
+
+
+def test_who_has_read_a_session_is_one_search(
+    clickhouse_of_module: ClickHouseConfig, tmp_path: Path
+) -> None:
+    """Pages, streams, filters and failed reads of it by every principal, and nobody who read another."""
+    with an_api(clickhouse_of_module, tmp_path) as api:
+        lines = {"Accept": "application/x-ndjson"}
+        read = f"read-{uuid.uuid4()}"
+        store(clickhouse_of_module, in_order([event(read, tenant_id="acme")], 5_000))
+        for name, path, asked, headers in (
+            ("paged", "log", {"session": read}, {}),
+            ("streamed", "log", {"session": read}, lines),
+            ("searched", "search", {"q": f"session:{read} type:message_sent"}, {}),
+            ("failed", "timeline", {"session": read, "limit": "0"}, {}),
+            ("elsewhere", "log", {"session": f"{read}-2"}, {}),
+            ("excluded", "search", {"q": f"-session:{read}"}, {}),
+        ):
+            api.client.get(
+                f"/api/v1/{path}", params=asked, headers={**api.token(name, "acme"), **headers}
+            )
+        with ClickHouse(clickhouse_of_module) as worker:
+            store_records(worker, api.audit.records, 6_000)
+        found = api.client.get(
+            "/api/v1/search",
+            params={"q": f"type:audit_read correlation:{read}", "order": "oldest"},
+            headers=api.token("auditor", "acme"),
+        ).json()
+    assert [each["event"]["actor"]["id"] for each in found["items"]] == [
+        "paged", "streamed", "streamed", "searched", "failed",
+    ]  # fmt: skip
+    assert found["complete"]
+
+
 def test_a_read_that_cannot_be_written_down_is_not_given(
     api: Api, events: list[AuditEvent]
 ) -> None:
@@ -336,7 +396,7 @@ def test_clickhouse_away_is_said_as_such(tmp_path: Path) -> None:
             assert answer.status_code == 503
             assert int(answer.headers["retry-after"]) >= 1
             assert "127.0.0.1" not in answer.text
-        assert api.reads() == []
+        assert [each.data["failed"] for each in api.reads()] == ["StorageUnavailableError"]
 
 
 def test_what_is_too_large_is_refused(api: Api) -> None:

@@ -83,8 +83,8 @@ CASES: dict[str, tuple[Callable[[list[tuple[str, str]]], dict[str, Any]], Ask]] 
         lambda reader, _: reader.histogram(by="day", zone="Asia/Tokyo"),
     ),
     "facets": (
-        lambda _: {"field": ["type", "agent"], "limit": 3},
-        lambda reader, _: reader.facets(fields=["type", "agent"], limit=3),
+        lambda _: {"field": ["type", "outcome"], "limit": 3},
+        lambda reader, _: reader.facets(fields=["type", "outcome"], limit=3),
     ),
     "search/oldest": (
         lambda _: {"order": "oldest", "by": "append", "limit": 10},

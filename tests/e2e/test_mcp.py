@@ -16,12 +16,14 @@ from cluster import Cluster
 from command_line import PROGRAM, environment
 from stored import event, in_order, store
 from trailhouse.access import ReadAudit
+from trailhouse.access.operations import OPERATIONS
 from trailhouse.access.principal import Principal, this_user
 from trailhouse.mcp.server import MAX_ANSWER_BYTES, Tools
 from trailhouse.mcp.tools import NOTICE
 from trailhouse.producer.testing import InMemoryAuditLogger
 from trailhouse.query import AuditReader
 from trailhouse.schemas import AuditEvent
+from trailhouse.schemas.errors import QueryError
 from trailhouse.store import ClickHouseConfig
 from trailhouse.store.migrate import migrate
 
@@ -179,11 +181,13 @@ def test_pages_are_small(reader: AuditReader, audit: InMemoryAuditLogger) -> Non
 def test_a_bad_call_says_the_rule(
     reader: AuditReader, audit: InMemoryAuditLogger, name: str, arguments: dict[str, Any], says: str
 ) -> None:
-    """The model is told what to mend, and nothing is written down as read."""
+    """The model is told what to mend; what was asked of a tool that there is has failed, and that is kept."""
     result = called(tools(reader, audit), name, **arguments)
     assert result.is_error
     assert says in result.content[0].text
-    assert audit.events == []
+    failed = [(each.data["operation"], each.data["failed"]) for each in audit.events]
+    assert failed == ([("log", "QueryError")] if name == "log" else [])
+    assert all(each.data["filter"] == arguments for each in audit.events)
 
 
 def test_nothing_of_another_tenant_is_there(
@@ -208,7 +212,7 @@ def test_an_agent_can_be_held_to_its_own_session(
     assert places(called(made, "log", session="ours", limit=2)) == [0, 1]
     assert called(made, "log", session="second").is_error
     assert all("session" not in each.input_schema["properties"] for each in listed)
-    assert [each.correlation_id for each in audit.events] == ["ours", "ours"]
+    assert [each.correlation_id for each in audit.events] == ["ours", "ours", "second"]
 
 
 def test_a_principal_without_the_scope_is_offered_nothing(
@@ -219,7 +223,8 @@ def test_a_principal_without_the_scope_is_offered_nothing(
     made = tools(reader, audit, principal=who)
     assert asked(made, lambda client: client.list_tools()).tools == []
     assert called(made, "log", session="ours").is_error
-    assert audit.events == []
+    [refused] = audit.events
+    assert (refused.data["failed"], refused.correlation_id) == ("forbidden-scope", "ours")
 
 
 def test_each_call_is_written_down(reader: AuditReader, audit: InMemoryAuditLogger) -> None:
@@ -230,6 +235,23 @@ def test_each_call_is_written_down(reader: AuditReader, audit: InMemoryAuditLogg
     assert (read.type, read.actor.type, read.tenant_id) == ("audit_read", "user", "acme")
     assert (read.data["door"], read.data["operation"], read.data["rows"]) == ("mcp", "log", 5)
     assert read.data["filter"] == {"session": "ours", "limit": 5}
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [{"session": ["x" * 9_000] * 1_000}, {"session": 10**400}, {"session": 1e400}, {"\ud800" * 99: {"a": "\ud800"}},
+     {f"name-{place}": 1 for place in range(5_000)}],
+)  # fmt: skip
+def test_a_call_of_any_size_is_written_down(
+    reader: AuditReader, audit: InMemoryAuditLogger, hostile: dict[str, Any]
+) -> None:
+    """Whatever a client sends, that it failed is one event, and a small one."""
+    [log] = [each for each in OPERATIONS if each.name == "log"]
+    with pytest.raises(QueryError):
+        tools(reader, audit)._answer(this_user("acme"), log, hostile)
+    [read] = audit.events
+    assert read.data["failed"] == "QueryError"
+    assert len(audit.records[0]) < 600_000
 
 
 def variables(clickhouse: ClickHouseConfig, folder: Path) -> dict[str, str]:

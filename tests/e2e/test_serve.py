@@ -3,6 +3,7 @@
 import asyncio
 import json
 import ssl
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -92,6 +93,38 @@ def test_sql_at_the_command_line_is_written_down_too(
         assert done.returncode == 0, done.stderr
         assert (b"asked_by_somebody" in spooled) is is_written
         assert (b'"door":"sql"' in spooled) is is_written
+
+
+def test_sql_that_is_refused_is_written_down_too(settings: dict[str, str], tmp_path: Path) -> None:
+    """A statement that may not be asked, and one that finds no server, by the kind of the error."""
+    away = settings | {"TRAILHOUSE_CLICKHOUSE_URL": "http://127.0.0.1:1"}
+    for given, statement, kind in (
+        (settings, "DROP TABLE events", b"QueryError"),
+        (away, "SELECT 1 FROM events", b"StorageUnavailableError"),
+    ):
+        assert run_command("sql", statement, settings=given).returncode != 0
+        spooled = b"".join(each.read_bytes() for each in tmp_path.rglob("*") if each.is_file())
+        assert b'"failed":"' + kind in spooled
+        assert statement.encode() in spooled
+
+
+def test_who_asks_too_much_at_a_time_is_told_when_to_come_again(
+    settings: dict[str, str], header: dict[str, str]
+) -> None:
+    """A stream counts while it lasts: the next request is 429 with Retry-After, and is let in once it has ended."""
+    few = settings | {"TRAILHOUSE_API_CONCURRENT_REQUESTS": "1"}
+    with running_api(settings=few) as address:
+        url = f"{address}/api/v1/log?session=s"
+        with httpx2.stream("GET", f"{address}/api/v1/follow", headers=header) as stream:
+            assert stream.status_code == 200
+            refused = httpx2.get(url, headers=header)
+            assert refused.status_code == 429
+            assert "concurrent_requests" in refused.json()["detail"]
+            assert int(refused.headers["retry-after"]) == refused.json()["retry_after_seconds"] >= 1
+        deadline = time.monotonic() + 30
+        while (answer := httpx2.get(url, headers=header)).status_code == 429:
+            assert time.monotonic() < deadline
+        assert answer.status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -22,13 +22,16 @@ from trailhouse.access.operation import (
 from trailhouse.access.parameters import Parameter
 from trailhouse.query import AuditReader
 from trailhouse.query.answer import Answer, Page
-from trailhouse.query.facets import DEFAULT_FIELDS, DEFAULT_VALUES, MAX_FIELDS, Facet
+from trailhouse.query.facets import (
+    DEFAULT_FIELDS,
+    DEFAULT_VALUES,
+    FACET_FIELDS,
+    MAX_FIELDS,
+    Facet,
+)
 from trailhouse.query.found import FoundEvent
-from trailhouse.query.search_filter import FIELDS
 from trailhouse.query.sql import SqlAnswer
 from trailhouse.query.totals import Bucket, BucketSize
-
-FACET_FIELDS = tuple(name for name, field in FIELDS.items() if field.kind == "text")
 
 
 def _search(reader: AuditReader, values: Values) -> Page[FoundEvent]:

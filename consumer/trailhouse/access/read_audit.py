@@ -1,6 +1,8 @@
 """Access is audited: each read through a door is an event `audit_read`, by our own spooled producer."""
 
 import datetime as dt
+import itertools
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Literal
 
@@ -17,6 +19,10 @@ Door = Literal["api", "mcp", "sql"]
 Stage = Literal["page", "opened", "closed"]
 MAX_TEXT_CHARACTERS = 8_192
 """Of what was asked; whatever a door lets in is shorter, so that nothing is cut."""
+MAX_NAME_CHARACTERS, MAX_NAMES = 64, 100
+MAX_FILTER_BYTES = 500_000
+"""What is refused may be of any size: of what is larger than this, the size alone is written down."""
+_MAX_INTEGER = 2**63
 
 
 class Read(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,7 +114,7 @@ class ReadAudit:
             "principal": principal.name,
             "token_id": principal.token_id,
             "operation": read.operation,
-            "filter": {name: _bounded(value) for name, value in read.asked.items()},
+            "filter": _filter(read.asked),
             "rows": read.rows,
             "complete": read.complete,
             "duration_ms": round(read.duration_seconds * 1_000, 3),
@@ -164,13 +170,26 @@ def _is_writable(text: str) -> bool:
     return True
 
 
+def _filter(asked: Mapping[str, object]) -> dict[str, object]:
+    kept = {
+        str(_bounded(name))[:MAX_NAME_CHARACTERS]: _bounded(value)
+        for name, value in itertools.islice(asked.items(), MAX_NAMES)
+    }
+    size_bytes = len(msgspec.json.encode(kept))
+    return kept if size_bytes <= MAX_FILTER_BYTES else {"too_large_bytes": size_bytes}
+
+
 def _bounded(value: object) -> object:
     if isinstance(value, dt.datetime):
         return value.isoformat()
     if isinstance(value, str):
         return value.encode(errors="backslashreplace").decode()[:MAX_TEXT_CHARACTERS]
-    if isinstance(value, (bool, int, float)) or value is None:
+    if isinstance(value, bool) or value is None:
         return value
+    if isinstance(value, int):
+        return value if -_MAX_INTEGER <= value < _MAX_INTEGER else "a number of many digits"
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
     if isinstance(value, (list, tuple)):
         return [_bounded(each) for each in value[:1_000]]
     return str(value)[:MAX_TEXT_CHARACTERS]

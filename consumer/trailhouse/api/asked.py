@@ -1,7 +1,6 @@
 """One question of the API: its parameters out of the address, its answer as JSON or as a stream."""
 
 import itertools
-import time
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 from typing import Any
 
@@ -10,11 +9,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from trailhouse.access import Principal, Read, ReadAudit
+from trailhouse.access import Principal, ReadAudit
 from trailhouse.access.json_form import encoded, encoded_line
 from trailhouse.access.operations import NothingFoundError, Operation, Values, rows_of
 from trailhouse.access.parameters import values_of
-from trailhouse.access.read_audit import Stage
+from trailhouse.access.reading import FORBIDDEN_SCOPE, Reading, kind_of
 from trailhouse.api.address import given_in
 from trailhouse.api.door import PRINCIPAL, ROUTE
 from trailhouse.api.openapi import path_of
@@ -53,58 +52,48 @@ class Endpoint:
         """
         request.scope[ROUTE] = path_of(self._operation)
         principal: Principal = request.scope[PRINCIPAL]
-        if self._operation.scope not in principal.scopes:
-            raise ProblemError(
-                403, "forbidden-scope", f"this needs the scope {self._operation.scope}"
-            )
-        given = given_in(request, self._operation)
-        values = values_of(self._operation.parameters, given)
-        values |= {"principal": principal.key, "own_session": None}
-        reader = self._readers.of(principal)
-        if self._operation.pages and _wants_lines(request.headers.get("accept", "")):
-            pages = self._operation.pages(reader, values)
-            pieces = await run_in_threadpool(self._opened, principal, pages, given)
-            return StreamingResponse(_stepped(pieces), media_type=JSON_LINES)
-        body = await run_in_threadpool(self._answer, principal, reader, values, given)
-        return Response(body, media_type=JSON)
+        reading = Reading(self._audit, principal, self._operation.name, {})
+        answer = await run_in_threadpool(self._ask, request, principal, reading)
+        if isinstance(answer, bytes):
+            return Response(answer, media_type=JSON)
+        return StreamingResponse(_stepped(answer), media_type=JSON_LINES)
 
-    def _answer(
-        self, principal: Principal, reader: AuditReader, values: Values, given: Mapping[str, object]
-    ) -> bytes:
-        started = time.monotonic()
+    def _ask(
+        self, request: Request, principal: Principal, reading: Reading
+    ) -> bytes | Generator[bytes]:
+        with reading.noted_if_it_fails():
+            # What was asked is written down also where it is refused.
+            reading.asked = given = given_in(request, self._operation)
+            if self._operation.scope not in principal.scopes:
+                raise ProblemError(
+                    403, FORBIDDEN_SCOPE, f"this needs the scope {self._operation.scope}"
+                )
+            values = values_of(self._operation.parameters, given)
+            values |= {"principal": principal.key, "own_session": None}
+            reader = self._readers.of(principal)
+            try:
+                if self._operation.pages and _wants_lines(request.headers.get("accept", "")):
+                    return self._opened(self._operation.pages(reader, values), reading)
+                return self._answer(reader, values, reading)
+            except NothingFoundError:
+                reading.note(0, complete=True)
+                raise _not_found() from None
+
+    def _answer(self, reader: AuditReader, values: Values, reading: Reading) -> bytes:
         if (ask := self._operation.ask) is None:
             raise NothingFoundError
-        try:
-            answer = ask(reader, values)
-        except NothingFoundError:
-            self._note(principal, given, started, rows=0, complete=True)
-            raise _not_found() from None
-        self._note(
-            principal, given, started,
-            rows=rows_of(answer), complete=bool(getattr(answer, "complete", True)),
-        )  # fmt: skip
-        return encoded(answer)
+        answer = ask(reader, values)
+        body = encoded(answer)
+        reading.note(rows_of(answer), complete=bool(getattr(answer, "complete", True)))
+        return body
 
-    def _opened(
-        self, principal: Principal, pages: Iterator[Page[Any]], given: Mapping[str, object]
-    ) -> Generator[bytes]:
+    def _opened(self, pages: Iterator[Page[Any]], reading: Reading) -> Generator[bytes]:
         """Return the stream once it has begun: what is wrong by then can still be a status."""
-        started = time.monotonic()
-        try:
-            first = list(itertools.islice(pages, 1))
-        except NothingFoundError:
-            self._note(principal, given, started, rows=0, complete=True)
-            raise _not_found() from None
-        self._note(principal, given, started, rows=0, complete=None, stage="opened")
-        return self._pieces(principal, itertools.chain(first, pages), given, started)
+        first = list(itertools.islice(pages, 1))
+        reading.note(0, complete=None, stage="opened")
+        return self._pieces(itertools.chain(first, pages), reading)
 
-    def _pieces(
-        self,
-        principal: Principal,
-        pages: Iterator[Page[Any]],
-        given: Mapping[str, object],
-        started: float,
-    ) -> Generator[bytes]:
+    def _pieces(self, pages: Iterator[Page[Any]], reading: Reading) -> Generator[bytes]:
         end = _End()
         piece = bytearray()
         try:
@@ -119,37 +108,10 @@ class Endpoint:
             end.failed = None
         except TrailhouseError as error:
             # The status has gone out: what is wrong can only be the last line.
-            end.failed, end.problem = type(error).__name__, problem_of(error)
+            end.failed, end.problem = kind_of(error), problem_of(error)
         finally:
-            self._note(
-                principal, given, started,
-                rows=end.rows, complete=end.complete, stage="closed", failed=end.failed,
-            )  # fmt: skip
+            reading.note(end.rows, complete=end.complete, stage="closed", failed=end.failed)
         yield bytes(piece) + encoded_line({"end": end.line()})
-
-    def _note(
-        self,
-        principal: Principal,
-        given: Mapping[str, object],
-        started: float,
-        *,
-        rows: int,
-        complete: bool | None,
-        stage: Stage = "page",
-        failed: str | None = None,
-    ) -> None:
-        session = given.get("session")
-        read = Read(
-            operation=self._operation.name,
-            asked=given,
-            rows=rows,
-            complete=complete,
-            duration_seconds=time.monotonic() - started,
-            session_id=session if isinstance(session, str) else None,
-            stage=stage,
-            failed=failed,
-        )
-        self._audit.note(principal, read)
 
 
 class _End:

@@ -9,11 +9,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from trailhouse.access import Principal, Read, ReadAudit
+from trailhouse.access import Principal, ReadAudit
 from trailhouse.access.json_form import encoded_line
 from trailhouse.access.operations import FOLLOW, Values
 from trailhouse.access.parameters import values_of
-from trailhouse.access.read_audit import Stage, is_read_of
+from trailhouse.access.read_audit import is_read_of
+from trailhouse.access.reading import FORBIDDEN_SCOPE, Reading
 from trailhouse.api.address import given_in
 from trailhouse.api.door import PRINCIPAL, ROUTE, STILL_GOOD
 from trailhouse.api.openapi import path_of
@@ -58,24 +59,33 @@ class Follow:
         """
         request.scope[ROUTE] = path_of(FOLLOW)
         principal: Principal = request.scope[PRINCIPAL]
-        if FOLLOW.scope not in principal.scopes:
-            raise ProblemError(403, "forbidden-scope", f"this needs the scope {FOLLOW.scope}")
-        given = given_in(request, FOLLOW)
-        if (last := request.headers.get("last-event-id")) is not None:
-            given["token"] = last  # a browser that comes again keeps the address it began with
-        values = values_of(FOLLOW.parameters, given)
-        if self._running >= MAX_FOLLOWERS:
-            raise ProblemError(503, "unavailable", f"at most {MAX_FOLLOWERS} follow at a time", 10)
+        reading = Reading(self._audit, principal, FOLLOW.name, {}, now=self._now)
+        has_room = self._running < MAX_FOLLOWERS
         self._running += 1
         try:
-            follower = await run_in_threadpool(self._follower, principal, values)
-            stream = _Stream(follower, self._audit, principal, given, self._now)
-            await run_in_threadpool(stream.note_opened)
+            stream = await run_in_threadpool(self._opened, request, principal, reading, has_room)
         except BaseException:
             self._running -= 1
             raise
         frames = self._frames(stream, request.scope[STILL_GOOD])
         return StreamingResponse(frames, media_type="text/event-stream")
+
+    def _opened(
+        self, request: Request, principal: Principal, reading: Reading, has_room: bool
+    ) -> "_Stream":
+        with reading.noted_if_it_fails():
+            reading.asked = given = given_in(request, FOLLOW)
+            if FOLLOW.scope not in principal.scopes:
+                raise ProblemError(403, FORBIDDEN_SCOPE, f"this needs the scope {FOLLOW.scope}")
+            if (last := request.headers.get("last-event-id")) is not None:
+                given["token"] = last  # a browser that comes again keeps the address it began with
+            values = values_of(FOLLOW.parameters, given)
+            if not has_room:
+                detail = f"at most {MAX_FOLLOWERS} follow at a time"
+                raise ProblemError(503, "unavailable", detail, 10)
+            stream = _Stream(self._follower(principal, values), principal, reading, self._now)
+            stream.note_opened()
+        return stream
 
     def _follower(self, principal: Principal, values: Values) -> Follower:
         return self._readers.of(principal).follow(
@@ -107,17 +117,15 @@ class _Stream:
     def __init__(
         self,
         follower: Follower,
-        audit: ReadAudit,
         principal: Principal,
-        given: dict[str, object],
+        reading: Reading,
         now: Callable[[], float],
     ) -> None:
         self._follower = follower
-        self._audit = audit
         self._principal = principal
-        self._given = given
+        self._reading = reading
         self._now = now
-        self._started = self._said_at = now()
+        self._said_at = now()
         self._rows = 0
         self._failed: str | None = None
         self.is_over = False
@@ -125,7 +133,7 @@ class _Stream:
     def note_opened(self) -> None:
         """Write down that it begins; where that cannot be written, it does not begin."""
         try:
-            self._note("opened")
+            self._reading.note(0, complete=None, stage="opened")
         except BaseException:
             self._follower.close()
             raise
@@ -154,7 +162,9 @@ class _Stream:
     def close(self) -> None:
         """End it, and write that down."""
         self._follower.close()
-        self._note("closed")
+        self._reading.note(
+            self._rows, complete=self._failed is None, stage="closed", failed=self._failed
+        )
 
     def _come(self) -> bytes:
         frames = bytearray()
@@ -169,18 +179,6 @@ class _Stream:
             self._rows += 1
             frames += _frame("event", item, found.token)
         return bytes(frames)
-
-    def _note(self, stage: Stage) -> None:
-        read = Read(
-            operation=FOLLOW.name,
-            asked=self._given,
-            rows=self._rows,
-            complete=None if stage == "opened" else self._failed is None,
-            duration_seconds=self._now() - self._started,
-            stage=stage,
-            failed=self._failed,
-        )
-        self._audit.note(self._principal, read)
 
 
 def _frame(kind: str, content: object, token: str) -> bytes:

@@ -55,12 +55,13 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ProblemError(Exception):
-    """Ends a request with a problem."""
+    """Ends a request with a problem; `kind` is its name in the table."""
 
     def __init__(
         self, status: int, kind: str, detail: str, wait_seconds: float | None = None
     ) -> None:
         super().__init__(detail)
+        self.kind = kind
         self.problem = problem(status, kind, detail, wait_seconds)
 
 

@@ -1,7 +1,6 @@
 """`trailhouse sql`: one SELECT on the views, checked before it is sent."""
 
 import sys
-import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -54,24 +53,18 @@ def sql(
 
 def _audited(statement: str, limit: int, tenant: str | None) -> "SqlAnswer":
     """Return what the statement finds, once it is written down who asked it."""
-    from trailhouse.access import Read
     from trailhouse.access.principal import this_user
     from trailhouse.access.read_audit import open_read_audit
+    from trailhouse.access.reading import Reading
     from trailhouse.query import AuditReader
 
     audit = open_read_audit("sql")
     try:
-        started = time.monotonic()
-        with AuditReader(tenant) as reader:
+        asked = {"statement": statement, "limit": limit}
+        reading = Reading(audit, this_user(tenant), "sql", asked)
+        with reading.noted_if_it_fails(), AuditReader(tenant) as reader:
             found = reader.sql(statement, limit=limit)
-        read = Read(
-            operation="sql",
-            asked={"statement": statement, "limit": limit},
-            rows=len(found.rows),
-            complete=found.complete,
-            duration_seconds=time.monotonic() - started,
-        )
-        audit.note(this_user(tenant), read)
+            reading.note(len(found.rows), complete=found.complete)
         return found
     finally:
         audit.close(LONGEST_FAREWELL_SECONDS)

@@ -1,6 +1,5 @@
 """The MCP server: lists the tools, calls the reader, writes down who has read."""
 
-import time
 from collections.abc import Callable, Mapping
 from importlib import metadata
 from typing import Any
@@ -11,10 +10,11 @@ import msgspec
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 
-from trailhouse.access import Principal, Read, ReadAudit
+from trailhouse.access import Principal, ReadAudit
 from trailhouse.access.json_form import encoded
-from trailhouse.access.operations import NothingFoundError, Operation, rows_of
+from trailhouse.access.operations import OPERATIONS, NothingFoundError, Operation, rows_of
 from trailhouse.access.parameters import values_of
+from trailhouse.access.reading import FORBIDDEN_SCOPE, Reading
 from trailhouse.mcp.tools import INSTRUCTIONS, NOTICE, offered, parameters_of, tool
 from trailhouse.mcp.visible import visible
 from trailhouse.query import AuditReader
@@ -75,6 +75,7 @@ class Tools:
         try:
             [operation] = [each for each in self._offered(context) if each.name == params.name]
         except ValueError:
+            await anyio.to_thread.run_sync(self._note_closed, principal, params.name, given)
             return _refused("there is no such tool")
         try:
             return await anyio.to_thread.run_sync(self._answer, principal, operation, given)
@@ -94,29 +95,35 @@ class Tools:
     def _answer(
         self, principal: Principal, operation: Operation, given: dict[str, Any]
     ) -> types.CallToolResult:
-        started = time.monotonic()
-        values: dict[str, Any] = values_of(parameters_of(operation), self._bound(operation, given))
-        values |= {"principal": principal.key, "own_session": self._own_session}
-        session = values.get("session", self._own_session)
-
-        def note(rows: int, *, complete: bool) -> None:
-            seconds = time.monotonic() - started
-            read = Read(
-                operation=operation.name, asked=given, rows=rows, complete=complete,
-                duration_seconds=seconds, session_id=session,
-            )  # fmt: skip
-            self._audit.note(principal, read)
-
-        try:
-            answer, body = _fitting(operation, self._reader_of(principal), values)
-        except NothingFoundError:
-            note(0, complete=True)
-            raise
-        note(rows_of(answer), complete=bool(getattr(answer, "complete", True)))
+        reading = Reading(
+            self._audit, principal, operation.name, given, session_id=self._session(given)
+        )
+        with reading.noted_if_it_fails():
+            try:
+                bound = self._bound(operation, given)
+                values: dict[str, Any] = values_of(parameters_of(operation), bound)
+                values |= {"principal": principal.key, "own_session": self._own_session}
+                answer, body = _fitting(operation, self._reader_of(principal), values)
+            except NothingFoundError:
+                reading.note(0, complete=True)
+                raise
+            reading.note(rows_of(answer), complete=bool(getattr(answer, "complete", True)))
         return types.CallToolResult(
             content=[types.TextContent(type="text", text=f"{NOTICE}\n{visible(body.decode())}")],
             structured_content={"notice": NOTICE, "answer": msgspec.json.decode(body)},
         )
+
+    def _note_closed(self, principal: Principal, name: str, given: dict[str, Any]) -> None:
+        """Write down who called a tool that there is, and that is not open to them."""
+        for each in OPERATIONS:
+            if each.name == name and each.ask is not None:
+                session = self._session(given)
+                reading = Reading(self._audit, principal, name, given, session_id=session)
+                reading.note(0, complete=False, failed=FORBIDDEN_SCOPE)
+
+    def _session(self, given: Mapping[str, Any]) -> str | None:
+        session = given.get("session", self._own_session)
+        return session if isinstance(session, str) else None
 
     def _bound(self, operation: Operation, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return what was asked for, within the session that is open.

@@ -17,6 +17,8 @@ from trailhouse.query.totals import answer, now_us
 from trailhouse.schemas.errors import QueryError
 from trailhouse.store import ClickHouse
 
+FACET_FIELDS = tuple(name for name, field in FIELDS.items() if field.kind in ("text", "outcome"))
+"""The fields that have facets: all but numbers."""
 DEFAULT_FIELDS = ("type", "agent", "tool", "tenant")
 MAX_FIELDS = 10
 DEFAULT_VALUES, MAX_VALUES = 10, 1_000
@@ -110,10 +112,10 @@ def _field_names(fields: Sequence[str]) -> list[str]:
     if not 0 < len(names) <= MAX_FIELDS:
         raise QueryError(f"fields: must be 1 to {MAX_FIELDS} fields")
     for name in names:
-        if field_named(name).kind not in ("text", "outcome"):
-            allowed = [each for each, field in FIELDS.items() if field.kind in ("text", "outcome")]
+        field_named(name)  # an unknown one is refused as such
+        if name not in FACET_FIELDS:
             raise QueryError(
-                f"{name}: is a number and has no facets; these have: {', '.join(allowed)}"
+                f"{name}: is a number and has no facets; these have: {', '.join(FACET_FIELDS)}"
             )
     return names
 
