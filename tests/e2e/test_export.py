@@ -23,7 +23,18 @@ from trailhouse.store.migrate import migrate
 
 pytestmark = pytest.mark.cluster
 
-FORMULAS = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", " =cmd|' /C calc'!A0", "＝1", "\r=1")
+FORMULAS = (
+    "=1+1",
+    "+1",
+    "-1",
+    "@SUM(A1)",
+    "\t=1",
+    " =cmd|' /C calc'!A0",
+    "＝1",
+    "\r=1",
+    "\u3000=1",
+    "\xa0-1",
+)
 ODD = ("plain", "with,comma", 'with"quote', "line\nbreak", "nul\x00", "\x02\x01", "雪", *FORMULAS)
 
 

@@ -11,6 +11,7 @@ import msgspec
 
 from trailhouse.query.answer import Answer, Page
 from trailhouse.query.records import AlteredEvent
+from trailhouse.query.sql import SqlAnswer
 from trailhouse.schemas import AuditEvent
 from trailhouse.schemas.errors import ConfigError, QueryError
 
@@ -27,20 +28,23 @@ _EVENT_FIELDS = (
 )  # fmt: skip
 
 
-def to_arrow(found: Page[Any] | Answer[Any] | Iterable[Any]) -> "pyarrow.Table":
+def to_arrow(found: Page[Any] | Answer[Any] | SqlAnswer | Iterable[Any]) -> "pyarrow.Table":
     """Return what a read found as an Arrow table, a row for each event, run, or sum.
 
     Costs stay exact decimals, times are UTC to the microsecond. What is nested (`data`, lists, maps) is JSON text; an
     event has its record beside its fields.
 
     Args:
-        found: A page, an answer that holds several, or any of their items, such as a list of events.
+        found: A page, an answer that holds several, any of their items, such as a list of events, or what a
+            statement in SQL found.
 
     Raises:
-        QueryError: It holds something that has no columns. Permanent.
+        QueryError: It holds something that has no columns, or two columns of one name. Permanent.
         ConfigError: pyarrow is missing: ``pip install 'trailhouse[arrow]'``. Permanent.
     """
     arrow = _imported("pyarrow")
+    if isinstance(found, SqlAnswer):
+        return _table_of(arrow, found)
     rows = [_row(each) for each in _items(found)]
     names = list(dict.fromkeys(name for row in rows for name in row))
     columns = {name: _column(arrow, [row.get(name) for row in rows]) for name in names}
@@ -48,7 +52,21 @@ def to_arrow(found: Page[Any] | Answer[Any] | Iterable[Any]) -> "pyarrow.Table":
     return table
 
 
-def to_pandas(found: Page[Any] | Answer[Any] | Iterable[Any]) -> "pandas.DataFrame":
+def _table_of(arrow: Any, found: SqlAnswer) -> "pyarrow.Table":
+    """Return the rows and columns of *found*, which has them where it has no rows, too."""
+    if twice := [name for name in found.columns if found.columns.count(name) > 1]:
+        raise QueryError(f"two columns are named {twice[0]}: give one of them another name with AS")
+    columns = zip(*found.rows, strict=True) if found.rows else ((),) * len(found.columns)
+    table: pyarrow.Table = arrow.table(
+        {
+            name: _column(arrow, [_cell(value) for value in values])
+            for name, values in zip(found.columns, columns, strict=True)
+        }
+    )
+    return table
+
+
+def to_pandas(found: Page[Any] | Answer[Any] | SqlAnswer | Iterable[Any]) -> "pandas.DataFrame":
     """Return what a read found as a pandas data frame, with the types of Arrow, so that decimals stay exact.
 
     Raises:
@@ -59,7 +77,7 @@ def to_pandas(found: Page[Any] | Answer[Any] | Iterable[Any]) -> "pandas.DataFra
     return frame
 
 
-def to_polars(found: Page[Any] | Answer[Any] | Iterable[Any]) -> "polars.DataFrame":
+def to_polars(found: Page[Any] | Answer[Any] | SqlAnswer | Iterable[Any]) -> "polars.DataFrame":
     """Return what a read found as a polars data frame.
 
     Raises:

@@ -9,6 +9,7 @@ import pytest
 
 from trailhouse.query import Answer, ConfigError, Page, QueryError
 from trailhouse.query.frames import to_arrow, to_pandas, to_polars
+from trailhouse.query.sql import SqlAnswer
 from trailhouse.schemas import Actor, AuditEvent
 
 DAY = dt.datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=dt.UTC)
@@ -65,6 +66,25 @@ def test_events_have_their_records() -> None:
     ]
     assert table["actor_id"].to_pylist() == ["u"] * 3
     assert table["run_id"].to_pylist() == [None] * 3
+
+
+def test_an_answer_in_sql_is_its_rows_and_columns() -> None:
+    """A row a row and a column a column, exact, without rows too; two columns of one name are refused."""
+    columns = ("agent", "cost", "at", "agents")
+    rows: tuple[tuple[object, ...], ...] = (
+        ("a", Decimal("0.000000000000000001"), DAY, ["a", "b"]),
+        ("b", None, DAY, []),
+    )
+    table = to_arrow(SqlAnswer(columns=columns, rows=rows))
+    assert table.to_pylist() == [
+        {"agent": "a", "cost": Decimal("0.000000000000000001"), "at": DAY, "agents": '["a", "b"]'},
+        {"agent": "b", "cost": None, "at": DAY, "agents": "[]"},
+    ]
+    empty = to_arrow(SqlAnswer(columns=columns, rows=()))
+    assert (tuple(empty.column_names), empty.num_rows) == (columns, 0)
+    assert len(to_pandas(SqlAnswer(columns=columns, rows=rows))) == len(rows)
+    with pytest.raises(QueryError, match=r"two columns are named agent: .* AS"):
+        to_arrow(SqlAnswer(columns=("agent", "agent"), rows=(("a", "b"),)))
 
 
 def test_a_data_frame_is_the_same_table() -> None:

@@ -3,10 +3,12 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
 from trailhouse.cli.output.printable import printable
+from trailhouse.query.export.formats import FORMULA
 from trailhouse.schemas.event import AuditEvent
 from trailhouse.schemas.json_form import rfc3339
 
@@ -14,7 +16,7 @@ COLUMNS = (
     *("event_id", "occurred_at", "type", "session_id", "run_id", "agent_id", "tenant_id", "actor_type", "actor_id"),
     "data",
 )  # fmt: skip
-_BEGINS_FORMULA = ("=", "+", "-", "@")
+_is_formula = re.compile(FORMULA).match
 
 
 def csv_lines(events: Iterable[AuditEvent]) -> Iterator[str]:
@@ -46,4 +48,4 @@ def _harmless(cell: str) -> str:
     """Return *cell* on one line, so that a spreadsheet shows it: what begins like a formula gets an apostrophe."""
     # First this: a tab or a return before the sign would be skipped by a spreadsheet, and is an escape now.
     shown = printable(cell)
-    return f"'{shown}" if shown.startswith(_BEGINS_FORMULA) else shown
+    return f"'{shown}" if _is_formula(shown) else shown

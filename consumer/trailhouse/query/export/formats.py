@@ -25,13 +25,20 @@ _TEXTS = (
 )  # fmt: skip
 _NUMBERS = ("input_tokens", "output_tokens", "total_tokens", "cost_usd", "duration_ms")
 CSV_COLUMNS = ("event_id", "occurred_at", *_TEXTS, *_NUMBERS, "data")
-_FORMULA = r"^[\\s\\x00-\\x1f]*[=+\\-@＝＋－＠]"
-"""What a spreadsheet would run; it skips white space, and takes the wide signs for the narrow ones."""
+_BLANKS = r"\x00-\x20\x7f-\xa0" + "".join(
+    f"{first}-{last}"
+    for first, last in (
+        *(("\u1680", "\u1680"), ("\u2000", "\u200f"), ("\u2028", "\u202f"), ("\u205f", "\u2064")),
+        *(("\u3000", "\u3000"), ("\ufeff", "\ufeff")),
+    )
+)
+FORMULA = rf"^([\t\r]|[{_BLANKS}]*[=+\-@＝＋－＠])"
+"""What a spreadsheet would run: it skips blanks, and takes wide signs for narrow ones. For Python and for RE2."""
 
 
 def _guarded(column: str, name: str) -> str:
-    is_formula = f"match({column}, '{_FORMULA}') OR match({column}, '^[\\\\t\\\\r]')"
-    return f"if({is_formula}, concat('\\'', {column}), {column}) AS {name}"
+    pattern = FORMULA.replace("\\", "\\\\")
+    return f"if(match({column}, '{pattern}'), concat('\\'', {column}), {column}) AS {name}"
 
 
 _COLUMNS = {

@@ -10,7 +10,21 @@ from trailhouse.cli.output.csv_rows import COLUMNS, csv_lines
 from trailhouse.schemas import Actor, AuditEvent
 
 
-@pytest.mark.parametrize("cell", ["=cmd|'/c calc'!A0", "+1", "-1", "@SUM(A1)"])
+_SIGNS = (
+    "=cmd|'/c calc'!A0",
+    "+1",
+    "-1",
+    "@SUM(A1)",
+    " =1+1",
+    "  -1",
+    "＝1+1",
+    " ＋1",
+    "－1",
+    "＠A1",
+)
+
+
+@pytest.mark.parametrize("cell", _SIGNS)
 def test_no_cell_is_a_formula(cell: str) -> None:
     """A spreadsheet shows what begins like a formula, and does not run it."""
     event = AuditEvent(type="a", session_id=cell, run_id=cell, actor=Actor(type=cell, id=cell))
