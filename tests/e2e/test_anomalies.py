@@ -113,7 +113,9 @@ def test_runs_without_an_end_or_a_start(reader: AuditReader) -> None:
     """A run that has both is none of them; one that may be running still is not idle."""
     (endless,) = of(reader, "run_without_end")
     assert (endless.run_id, endless.session_id, endless.tenant_id) == ("no end", "odd", "odd")
-    assert endless.seconds is not None
+    assert endless.seconds is None
+    assert endless.last_at is not None
+    assert reader.anomalies().value.looked_at > endless.last_at
     assert [each.run_id for each in of(reader, "run_without_start")] == ["no start"]
     patient = AnomalyThresholds(idle_seconds=3_000_000_000)
     assert reader.anomalies(thresholds=patient).value.counts["run_without_end"] == 0

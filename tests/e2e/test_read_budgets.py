@@ -11,6 +11,7 @@ from cluster import Cluster
 from stored import in_order, store
 from trailhouse.query import AuditReader, Page, ReadBudget
 from trailhouse.schemas import Actor, AuditEvent
+from trailhouse.schemas.errors import StorageLimitError
 from trailhouse.store import ClickHouse, ClickHouseConfig
 from trailhouse.store.clickhouse import Result
 from trailhouse.store.migrate import migrate
@@ -124,3 +125,87 @@ def test_a_walk_with_any_budget_ends(filled: ClickHouseConfig, walk: str, budget
     assert len(met) == len(set(met))
     if not page.complete:
         assert any("ten times" in each.why for each in page.left_out), page.left_out
+
+
+@pytest.mark.parametrize("rows", [1, 100, 8_000])
+@pytest.mark.parametrize("ask", ["search", "count", "runs", "sessions"])
+def test_an_id_of_another_tenant_costs_what_nobodys_does(
+    filled: ClickHouseConfig, ask: str, rows: int
+) -> None:
+    """A budget of rows does not tell a bound reader whether another tenant has a run or an actor of that id."""
+    with AuditReader("acme", config=filled) as reader:
+        for field in ("run", "actor"):
+            foreign, unknown = (
+                getattr(reader, ask)(f"{field}:{name}", budget=ReadBudget(rows=rows)).complete
+                for name in ("other-300", "nobody-300")
+            )
+            assert foreign == unknown
+        theirs = reader.timeline(run_id="other-300", budget=ReadBudget(rows=rows))
+        assert theirs.value.events == 0
+
+
+READS: dict[str, Callable[..., object]] = {
+    "timeline": lambda reader, **how: reader.timeline("s300", **how),
+    "compare": lambda reader, **how: reader.compare("acme-300", "acme-301", **how),
+    "approvals": lambda reader, **how: reader.approvals("type:message_sent", **how),
+    "usage": lambda reader, **how: reader.usage(by="agent", **how),
+    "costs": lambda reader, **how: reader.costs(**how),
+}
+
+
+@pytest.mark.parametrize("read", ["timeline", "compare"])
+def test_what_has_no_part_names_the_spent_budget(filled: ClickHouseConfig, read: str) -> None:
+    """A read that cannot be given in part says that its budget was spent, and not that ClickHouse is away."""
+    with AuditReader("acme", config=filled) as reader:
+        READS[read](reader)
+        for spent in (ReadBudget(rows=1), ReadBudget(seconds=0.01)):
+            with pytest.raises(StorageLimitError, match=r"^budget: it was spent before"):
+                READS[read](reader, budget=spent)
+
+
+@pytest.mark.parametrize("read", ["approvals", "usage", "costs"])
+def test_a_sum_names_the_spent_budget(filled: ClickHouseConfig, read: str) -> None:
+    """So do approvals, tokens and costs."""
+    with AuditReader("acme", config=filled) as reader:
+        store(
+            filled,
+            in_order(
+                [
+                    AuditEvent(
+                        type=name,
+                        session_id="asked",
+                        tenant_id="acme",
+                        run_id="asked",
+                        occurred_at=AT - dt.timedelta(days=400),
+                        data={"tool_call_id": "c", "tool_name": "pay", "cost_usd": 1},
+                    )
+                    for name in ("tool_approval_requested", "tool_call_started", "run_completed")
+                ],
+                900_000,
+            ),
+        )
+        READS[read](reader)
+        with pytest.raises(StorageLimitError, match=r"^budget: it was spent before"):
+            READS[read](reader, budget=ReadBudget(rows=1))
+
+
+def test_what_is_ahead_of_the_clock_meets_the_filter(database: ClickHouseConfig) -> None:
+    """Runs that start before the filter's time are not counted as ahead of the clock."""
+    ahead = dt.datetime(2200, 1, 1, tzinfo=dt.UTC)
+    store(
+        database,
+        in_order(
+            [
+                AuditEvent(
+                    type="run_started",
+                    session_id="s",
+                    run_id=str(day),
+                    occurred_at=ahead + dt.timedelta(days=day),
+                )
+                for day in range(5)
+            ]
+        ),
+    )
+    with AuditReader(config=database) as reader:
+        (left_out,) = reader.runs("since:2200-01-04T00:00:00Z").left_out
+    assert left_out.how_many == 2

@@ -1,5 +1,6 @@
 """`trailhouse anomalies`: what does not fit in the log."""
 
+import datetime as dt
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -60,7 +61,7 @@ def anomalies(
         )
     report = answer.value
     if not written(format, answer, items=report.anomalies):
-        show_rows(COLUMNS, list(map(anomaly_cells, report.anomalies)))
+        show_rows(COLUMNS, [anomaly_cells(each, report.looked_at) for each in report.anomalies])
     tell_whole(answer, len(report.anomalies), "example")
     _tell_counts(report)
     if any(report.counts.values()):
@@ -72,8 +73,11 @@ def _tell_counts(report: "AnomalyReport") -> None:
     tell(f"counted: {counts or 'nothing was looked for'}")
 
 
-def anomaly_cells(found: "Anomaly") -> tuple[str, ...]:
-    """Return one anomaly as a row of the table."""
+def anomaly_cells(found: "Anomaly", looked_at: dt.datetime) -> tuple[str, ...]:
+    """Return one anomaly as a row of the table; *looked_at* is when all of them were looked for."""
+    off = found.seconds
+    if found.kind == "run_without_end" and found.last_at is not None:
+        off = (looked_at - found.last_at).total_seconds()
     numbers = (
         f"numbers {found.first_seq} to {found.last_seq}" if found.first_seq is not None else ""
     )
@@ -90,6 +94,6 @@ def anomaly_cells(found: "Anomaly") -> tuple[str, ...]:
         found.session_id or "",
         found.run_id or "",
         str(found.count),
-        seconds(found.seconds),
+        seconds(off),
         " ".join([*(f"{name} {value}" for name, value in named if value), numbers]).strip(),
     )

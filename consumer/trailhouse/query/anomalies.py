@@ -62,7 +62,7 @@ class Anomaly(msgspec.Struct, frozen=True, kw_only=True):
         event_id: The id in conflict.
         producer_id: The producer.
         count: Of how many events, different contents or missing numbers.
-        seconds: How long nothing came, or how far off the clock, or how late at most (``clock_behind``: at least).
+        seconds: How far off the clock is, or how late at most (``clock_behind``: at least).
         first_at: When the first of its events happened.
         last_at: When the last did.
         first_seq: The first number that is missing.
@@ -92,10 +92,12 @@ class AnomalyReport(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         counts: How many anomalies of each kind there are: every kind that was looked for, zeros included.
         anomalies: Some of them, the latest of each kind first.
+        looked_at: When they were looked for: until then nothing came, since the `last_at` of a run without an end.
     """
 
     counts: dict[AnomalyKind, int]
     anomalies: tuple[Anomaly, ...]
+    looked_at: dt.datetime
 
 
 class RunState(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,7 +148,6 @@ def run_anomaly(run: RunState, now_us: int, thresholds: AnomalyThresholds) -> An
         session_id=run.session_id,
         run_id=run.run_id,
         agent_id=run.agent_id or None,
-        seconds=idle_seconds if kind == "run_without_end" else None,
         first_at=moment(run.first_us),
         last_at=moment(run.last_us),
     )
@@ -209,13 +210,16 @@ def _span(hole: Holes) -> Range:
     return Range(parts[0].first, parts[-1].last)
 
 
-def report_of(found: Mapping[AnomalyKind, tuple[int, Sequence[Anomaly]]]) -> AnomalyReport:
-    """Return the report of what was *found*: of each kind how many there are, and some of them."""
+def report_of(
+    found: Mapping[AnomalyKind, tuple[int, Sequence[Anomaly]]], looked_at: dt.datetime
+) -> AnomalyReport:
+    """Return the report of what was *found* then: of each kind how many there are, and some of them."""
     kinds: list[AnomalyKind] = [kind for kind in ANOMALY_KINDS if kind in found]
     counts: dict[AnomalyKind, int] = {kind: found[kind][0] for kind in kinds}
     return AnomalyReport(
         counts=counts,
         anomalies=tuple(each for kind in kinds for each in found[kind][1]),
+        looked_at=looked_at,
     )
 
 

@@ -1,12 +1,16 @@
 """What a read may cost, and what is left of it: time for the whole read, rows and bytes for each of its statements."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
 
 import msgspec
 
-from trailhouse.schemas.errors import QueryError
+from trailhouse.schemas.errors import QueryError, StorageLimitError
 from trailhouse.schemas.settings import LONGEST_WAIT_SECONDS
+from trailhouse.store import ClickHouse
+from trailhouse.store.clickhouse import Result
 
 DEFAULT_SECONDS = 10.0
 LEAST_SECONDS = 0.05
@@ -84,6 +88,61 @@ class Meter:
         if self.budget.bytes is not None:
             limits |= {"max_bytes_to_read": str(self.budget.bytes), "read_overflow_mode": "throw"}
         return limits
+
+
+class Asks(Protocol):
+    """What can be asked: ClickHouse itself, or within a budget."""
+
+    def query(
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        bytes_columns: Sequence[str] = (),
+    ) -> Result:
+        """As `ClickHouse.query`."""
+        ...
+
+
+class Metered:
+    """ClickHouse within what is left of a budget: a statement that finds it spent fails like one that meets it."""
+
+    def __init__(self, clickhouse: ClickHouse, meter: Meter) -> None:
+        self._clickhouse, self._meter = clickhouse, meter
+
+    def query(
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        bytes_columns: Sequence[str] = (),
+    ) -> Result:
+        """As `ClickHouse.query`.
+
+        Raises:
+            StorageLimitError: The budget is spent. Retriable.
+            StorageError: ClickHouse is away (retriable) or refuses (permanent).
+        """
+        if self._meter.is_spent:
+            raise StorageLimitError("the budget is spent")
+        return self._clickhouse.query(
+            sql, parameters, bytes_columns=bytes_columns, settings=self._meter.settings()
+        )
+
+
+@contextmanager
+def naming_budget(what: str) -> Generator[None]:
+    """Say of a limit that is met inside that it is the budget's: *what* has no part that could stand for it.
+
+    Raises:
+        StorageLimitError: The budget is spent. Retriable, with a larger one or a narrower question.
+    """
+    try:
+        yield
+    except StorageLimitError as error:
+        raise StorageLimitError(
+            f"budget: it was spent before {what} was read; ask for less, or give it a larger budget"
+        ) from error
 
 
 def _check(name: str, value: object, kinds: tuple[type, ...], most: float) -> None:

@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from trailhouse.query.budget import Asks
 from trailhouse.query.conditions import narrowing, scope, scope_parameters
 from trailhouse.query.filters import SessionFilter
 from trailhouse.query.search_filter import MAX_FILTER_BYTES
 from trailhouse.schemas.codec import decode_envelope
 from trailhouse.schemas.errors import InvalidEventError
 from trailhouse.schemas.record_hash import record_key
-from trailhouse.store import ClickHouse
 from trailhouse.store.tables import LATEST_MS
 
 MAX_FACTS = 20_000
@@ -128,7 +128,7 @@ def moment(microseconds: int) -> dt.datetime:
 
 
 def read_session_facts(
-    clickhouse: ClickHouse,
+    clickhouse: Asks,
     wanted: SessionFilter,
     most: int = MAX_FACTS,
     runs: Sequence[str] | None = None,
@@ -166,7 +166,7 @@ def read_session_facts(
 
 
 def read_facts(
-    clickhouse: ClickHouse, where: str, values: Mapping[str, Any], most: int = MAX_FACTS
+    clickhouse: Asks, where: str, values: Mapping[str, Any], most: int = MAX_FACTS
 ) -> Facts:
     """Return the first *most* events that *where*, a condition on `events`, selects, each once: by session and time.
 
@@ -178,7 +178,7 @@ def read_facts(
 
 
 def read_columns(
-    clickhouse: ClickHouse, where: str, values: Mapping[str, Any], most: int
+    clickhouse: Asks, where: str, values: Mapping[str, Any], most: int
 ) -> list[EventFacts]:
     """Return the same without their `data`.
 
@@ -201,7 +201,7 @@ def facts_of_row(row: Sequence[Any]) -> EventFacts:
 
 
 def with_data(
-    clickhouse: ClickHouse,
+    clickhouse: Asks,
     found: Sequence[EventFacts],
     where: str,
     values: Mapping[str, Any],
@@ -244,7 +244,7 @@ def _row_key(event: EventFacts) -> _RowKey:
 
 
 def _records_where(
-    clickhouse: ClickHouse, chosen: Sequence[EventFacts], where: str, values: Mapping[str, Any]
+    clickhouse: Asks, chosen: Sequence[EventFacts], where: str, values: Mapping[str, Any]
 ) -> dict[_RowKey, bytes]:
     if not chosen:
         return {}
@@ -256,7 +256,7 @@ def _records_where(
     )
 
 
-def _records_by_key(clickhouse: ClickHouse, chosen: Sequence[EventFacts]) -> dict[_RowKey, bytes]:
+def _records_by_key(clickhouse: Asks, chosen: Sequence[EventFacts]) -> dict[_RowKey, bytes]:
     found: dict[_RowKey, bytes] = {}
     # Neighbours share granules: by session and time, a statement reads few of them.
     ordered = sorted(chosen, key=_row_key)
@@ -293,7 +293,7 @@ def _parts(ordered: Sequence[EventFacts]) -> Iterator[list[EventFacts]]:
         yield part
 
 
-def _records(clickhouse: ClickHouse, where: str, values: Mapping[str, Any]) -> dict[_RowKey, bytes]:
+def _records(clickhouse: Asks, where: str, values: Mapping[str, Any]) -> dict[_RowKey, bytes]:
     sql = f"SELECT session_id, tenant_id, occurred_us, record_key, record FROM events WHERE {where}"  # noqa: S608 - as above
     rows = clickhouse.query(sql, values, bytes_columns=("record",)).rows
     return {(session, tenant, us, key): record for session, tenant, us, key, record in rows}

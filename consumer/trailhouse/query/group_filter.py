@@ -110,6 +110,7 @@ class _Parts:
     ) -> None:
         self._every = every
         self._asked = asked
+        self._tenant_id = tenant_id
         self._scope, self.values = where(SearchFilter(), tenant_id=tenant_id, prefix="tenant")
         self.of_each = [*every.of_each, *([] if tenant_id is None else [self._scope])]
         self.having: list[str] = []
@@ -118,7 +119,11 @@ class _Parts:
 
     def add(self, place: int, each: Condition) -> None:
         """Add one condition, the one at *place*."""
-        of_event, named = where(SearchFilter(conditions=(_positive(each),)), prefix=f"any_{place}_")
+        of_event, named = where(
+            SearchFilter(conditions=(_positive(each),)),
+            tenant_id=self._tenant_id,
+            prefix=f"any_{place}_",
+        )
         if FIELDS[each.field].column in self._every.key:
             self.of_each.append(_negated(each, of_event))
             self.values |= named

@@ -171,7 +171,11 @@ def _ahead(
             GROUP BY {", ".join(grouping.key)} HAVING {" AND ".join(having)}
         )
     """  # noqa: S608 - names of ours; every value is a bound parameter
-    values = grouping.parameters | {"now_us": now_us}
+    since_us = asked.wanted.since_us
+    values = grouping.parameters | {
+        "now_us": now_us if since_us is None else max(now_us, since_us - 1)
+    }
+    # What starts before the filter's time is not wanted, were it ahead of the clock or not.
     [[count]] = clickhouse.query(sql, values, settings=meter.settings()).rows
     if not count:
         return []

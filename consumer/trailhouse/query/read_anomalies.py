@@ -151,7 +151,7 @@ def _answer(
             found |= part
     left_out += _cut(found)
     return Answer(
-        value=report_of(found),
+        value=report_of(found, moment(search.now_us)),
         exact=not left_out,
         complete=not left_out,
         left_out=tuple(left_out),

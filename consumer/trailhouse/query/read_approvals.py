@@ -12,6 +12,7 @@ from trailhouse.query.approvals import (
     approvals_of,
     named_calls,
 )
+from trailhouse.query.budget import Asks, Meter, Metered
 from trailhouse.query.conditions import where
 from trailhouse.query.event_facts import (
     MAX_FACTS,
@@ -48,7 +49,12 @@ class _Found(NamedTuple):
 
 
 def read_approvals(
-    clickhouse: ClickHouse, wanted: SearchFilter, *, tenant_id: str | None, limit: int
+    clickhouse: ClickHouse,
+    meter: Meter,
+    wanted: SearchFilter,
+    *,
+    tenant_id: str | None,
+    limit: int,
 ) -> Answer[ApprovalReport]:
     """Return the latest approvals of which an event meets *wanted*, and the latest calls without one.
 
@@ -66,15 +72,16 @@ def read_approvals(
     as_of = stored_positions(clickhouse)
     condition, values = where(wanted, tenant_id=tenant_id)
     scope, scoped = _tenant(tenant_id)
-    found = _found(clickhouse, condition, values, limit * _EVENTS_OF_AN_APPROVAL)
-    asked = _with_calls(clickhouse, scope, scoped, found.sessions)
+    asks = Metered(clickhouse, meter)
+    found = _found(asks, condition, values, limit * _EVENTS_OF_AN_APPROVAL)
+    asked = _with_calls(asks, scope, scoped, found.sessions)
     met = {
         each.event_id
         for each in asked.events
         if (each.session_id, each.tenant_id, each.occurred_us, each.record_key) in found.keys
     }
     approvals = [each for each in approvals_of(asked.events) if not met.isdisjoint(each.event_ids)]
-    unasked, more_unasked = _unasked(clickhouse, condition, values, (scope, scoped), limit)
+    unasked, more_unasked = _unasked(asks, condition, values, (scope, scoped), limit)
     left_out = [
         *_older_approvals(approvals, limit, has_more=found.has_more),
         *_older_calls(unasked, more_unasked),
@@ -97,7 +104,7 @@ def _tenant(tenant_id: str | None) -> tuple[str, dict[str, Any]]:
     }
 
 
-def _found(clickhouse: ClickHouse, condition: str, values: Mapping[str, Any], most: int) -> _Found:
+def _found(clickhouse: Asks, condition: str, values: Mapping[str, Any], most: int) -> _Found:
     # Read in order, from the end, without merging: copies are cut afterwards.
     rows = clickhouse.query(
         f"""
@@ -116,7 +123,7 @@ def _found(clickhouse: ClickHouse, condition: str, values: Mapping[str, Any], mo
 
 
 def _with_calls(
-    clickhouse: ClickHouse, scope: str, scoped: Mapping[str, Any], sessions: Sequence[str]
+    clickhouse: Asks, scope: str, scoped: Mapping[str, Any], sessions: Sequence[str]
 ) -> Facts:
     """Return every approval event of *sessions* with its data, and the starts of the calls that they are about."""
     found: list[EventFacts] = []
@@ -140,7 +147,7 @@ def _with_calls(
 
 
 def _unasked(
-    clickhouse: ClickHouse,
+    clickhouse: Asks,
     condition: str,
     values: Mapping[str, Any],
     scoped: tuple[str, Mapping[str, Any]],
@@ -177,7 +184,7 @@ def _unasked(
 
 
 def _named(
-    clickhouse: ClickHouse, scoped: tuple[str, Mapping[str, Any]], sessions: Collection[str]
+    clickhouse: Asks, scoped: tuple[str, Mapping[str, Any]], sessions: Collection[str]
 ) -> set[tuple[str, str, str, str]]:
     found: set[tuple[str, str, str, str]] = set()
     for part in _parts(sorted(sessions)):

@@ -1,6 +1,7 @@
 """Read two runs, each by itself, and compare them."""
 
 from trailhouse.query.answer import Answer, LeftOut
+from trailhouse.query.budget import Meter, Metered
 from trailhouse.query.compare import Comparison, Side, comparison_of
 from trailhouse.query.positions import stored_positions
 from trailhouse.query.read_timeline import RunFacts, read_run_facts
@@ -15,6 +16,7 @@ _OTHER_ALIGNMENT = LeftOut(
 
 def read_comparison(
     clickhouse: ClickHouse,
+    meter: Meter,
     *,
     tenant_id: str | None,
     run_a: str,
@@ -26,6 +28,7 @@ def read_comparison(
 
     Raises:
         QueryError: Several sessions or tenants have a run of that id. Permanent.
+        StorageLimitError: The budget is spent. Retriable.
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
     as_of = stored_positions(clickhouse)
@@ -33,7 +36,7 @@ def read_comparison(
     left_out: list[LeftOut] = []
     for name, run_id, session_id in (("run_a", run_a, session_a), ("run_b", run_b, session_b)):
         found = read_run_facts(
-            clickhouse,
+            Metered(clickhouse, meter),
             tenant_id=tenant_id,
             session_id=session_id,
             run_id=run_id,

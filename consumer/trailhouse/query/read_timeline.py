@@ -9,6 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from trailhouse.query.answer import Answer, LeftOut
+from trailhouse.query.budget import Asks, Meter, Metered
 from trailhouse.query.event_facts import MAX_FACTS, Facts, moment, read_session_facts
 from trailhouse.query.filters import SessionFilter, session_filter
 from trailhouse.query.positions import stored_positions
@@ -35,6 +36,7 @@ NOTHING = Facts([], 0, 0, 0)
 
 def read_timeline(
     clickhouse: ClickHouse,
+    meter: Meter,
     *,
     tenant_id: str | None,
     session_id: str | None,
@@ -47,11 +49,12 @@ def read_timeline(
 
     Raises:
         QueryError: Neither is named, or several sessions have that run. Permanent.
+        StorageLimitError: The budget is spent. Retriable.
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
     as_of = stored_positions(clickhouse)
     found = read_run_facts(
-        clickhouse,
+        Metered(clickhouse, meter),
         tenant_id=tenant_id,
         session_id=session_id,
         run_id=run_id,
@@ -70,7 +73,7 @@ def read_timeline(
 
 
 def read_run_facts(
-    clickhouse: ClickHouse,
+    clickhouse: Asks,
     *,
     tenant_id: str | None,
     session_id: str | None,
@@ -153,7 +156,7 @@ def left_out_of(facts: Facts, more_runs: int = 0) -> tuple[LeftOut, ...]:
     return tuple(found)
 
 
-def _session_of_run(clickhouse: ClickHouse, wanted: SessionFilter) -> str | None:
+def _session_of_run(clickhouse: Asks, wanted: SessionFilter) -> str | None:
     """Return the one session that has a run of this id, None without.
 
     Raises:
@@ -161,11 +164,21 @@ def _session_of_run(clickhouse: ClickHouse, wanted: SessionFilter) -> str | None
     """
     if msgspec.structs.replace(wanted, session_id="-").is_hopeless:
         return None
-    of_tenant = "" if wanted.tenant_id is None else " AND tenant_id = {tenant_id:String}"
+    of_tenant, tenant = "", {}
+    if wanted.tenant_id is not None:
+        # With the tenant in one, for the index: a run of another tenant costs what one of nobody does.
+        of_tenant = (
+            " AND tenant_id = {tenant_id:String}"
+            " AND concat(tenant_id, '/', run_id) = {tenant_run:String}"
+        )
+        tenant = {
+            "tenant_id": wanted.tenant_id,
+            "tenant_run": f"{wanted.tenant_id}/{wanted.run_id}",
+        }
     rows = clickhouse.query(
         "SELECT DISTINCT session_id FROM events_by_time_as_stored WHERE run_id = {run_id:String}"  # noqa: S608 - no value in it
         f"{of_tenant} LIMIT {MAX_SESSIONS_OF_A_RUN}",
-        {"run_id": wanted.run_id, "tenant_id": wanted.tenant_id},
+        {"run_id": wanted.run_id, **tenant},
     ).rows
     if len(rows) > 1:
         raise QueryError(
@@ -175,7 +188,7 @@ def _session_of_run(clickhouse: ClickHouse, wanted: SessionFilter) -> str | None
 
 
 def _with_descendants(
-    clickhouse: ClickHouse, wanted: SessionFilter, run_id: str
+    clickhouse: Asks, wanted: SessionFilter, run_id: str
 ) -> tuple[list[str], int]:
     """Return *run_id* and the runs of its session that it started, and they; how many more there are."""
     of_tenant = "" if wanted.tenant_id is None else " AND tenant_id = {tenant_id:String}"

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 
 from trailhouse.query.answer import Answer, Page
-from trailhouse.query.budget import Meter, ReadBudget
+from trailhouse.query.budget import Meter, ReadBudget, naming_budget
 from trailhouse.query.config import ReaderConfig
 from trailhouse.query.cursor import Cursors
 from trailhouse.query.grammar import as_filter
@@ -129,7 +129,8 @@ class RunReads(ABC):
             StorageError, ConfigError: As for `get_audit_log`.
         """
         question = UsageQuestion(as_filter(wanted), self.tenant_id, usage_keys(by), zone)
-        return read_usage(self._ready(), question, Meter(budget or self._reads.budget))
+        with naming_budget("usage"):
+            return read_usage(self._ready(), question, Meter(budget or self._reads.budget))
 
     def costs(
         self,
@@ -145,4 +146,5 @@ class RunReads(ABC):
             QueryError, StorageError, ConfigError: As for `usage`.
         """
         question = UsageQuestion(as_filter(wanted), self.tenant_id, usage_keys(by), zone)
-        return read_costs(self._ready(), question, Meter(budget or self._reads.budget))
+        with naming_budget("costs"):
+            return read_costs(self._ready(), question, Meter(budget or self._reads.budget))

@@ -6,8 +6,9 @@ from abc import ABC, abstractmethod
 from trailhouse.query.anomalies import AnomalyReport, AnomalyThresholds
 from trailhouse.query.answer import Answer
 from trailhouse.query.approvals import ApprovalReport
-from trailhouse.query.budget import ReadBudget
+from trailhouse.query.budget import Meter, ReadBudget, naming_budget
 from trailhouse.query.compare import Comparison
+from trailhouse.query.config import ReaderConfig
 from trailhouse.query.grammar import as_filter
 from trailhouse.query.read_anomalies import DEFAULT_ANOMALIES, read_anomalies
 from trailhouse.query.read_approvals import DEFAULT_APPROVALS, read_approvals
@@ -26,6 +27,7 @@ class StepReads(ABC):
     """
 
     tenant_id: str | None
+    _reads: ReaderConfig
 
     @abstractmethod
     def _ready(self) -> ClickHouse: ...
@@ -38,6 +40,7 @@ class StepReads(ABC):
         since: dt.datetime | None = None,
         until: dt.datetime | None = None,
         limit: int | None = None,
+        budget: ReadBudget | None = None,
     ) -> Answer[Timeline]:
         """Return what happened in a session, or in a run and the runs that it started, step by step.
 
@@ -50,20 +53,24 @@ class StepReads(ABC):
             until: Only events that occurred then or earlier.
             limit: At most so many events, the first in time; never more than 20,000. The answer says how
                 many were left out, and how to go on.
+            budget: What it may cost. Steps are told from the first on: a spent budget is an error.
 
         Raises:
             QueryError: Neither is named, several sessions have that run, or as for `get_audit_log`. Permanent.
+            StorageLimitError: The budget is spent. Retriable, with a larger one or a narrower question.
             StorageError, ConfigError: As for `get_audit_log`.
         """
-        return read_timeline(
-            self._ready(),
-            tenant_id=self.tenant_id,
-            session_id=session_id,
-            run_id=run_id,
-            since=since,
-            until=until,
-            limit=limit,
-        )
+        with naming_budget("the timeline"):
+            return read_timeline(
+                self._ready(),
+                Meter(budget or self._reads.budget),
+                tenant_id=self.tenant_id,
+                session_id=session_id,
+                run_id=run_id,
+                since=since,
+                until=until,
+                limit=limit,
+            )
 
     def compare(
         self,
@@ -72,6 +79,7 @@ class StepReads(ABC):
         *,
         session_a: str | None = None,
         session_b: str | None = None,
+        budget: ReadBudget | None = None,
     ) -> Answer[Comparison]:
         """Return two runs side by side: steps aligned, the first difference, what each did else, costs and tokens.
 
@@ -82,22 +90,30 @@ class StepReads(ABC):
             run_b: The second run.
             session_a: Its session; may be left out where one session alone has the run.
             session_b: Likewise, of the second run.
+            budget: What both together may cost; a spent one is an error.
 
         Raises:
             QueryError: Several sessions or tenants have that run. Permanent.
+            StorageLimitError: As for `timeline`.
             StorageError, ConfigError: As for `get_audit_log`.
         """
-        return read_comparison(
-            self._ready(),
-            tenant_id=self.tenant_id,
-            run_a=run_a,
-            run_b=run_b,
-            session_a=session_a,
-            session_b=session_b,
-        )
+        with naming_budget("both runs"):
+            return read_comparison(
+                self._ready(),
+                Meter(budget or self._reads.budget),
+                tenant_id=self.tenant_id,
+                run_a=run_a,
+                run_b=run_b,
+                session_a=session_a,
+                session_b=session_b,
+            )
 
     def approvals(
-        self, wanted: SearchFilter | str | None = None, *, limit: int = DEFAULT_APPROVALS
+        self,
+        wanted: SearchFilter | str | None = None,
+        *,
+        limit: int = DEFAULT_APPROVALS,
+        budget: ReadBudget | None = None,
     ) -> Answer[ApprovalReport]:
         """Return what was asked before tools ran, who answered, how quickly, and whether the call ran anyway.
 
@@ -106,14 +122,21 @@ class StepReads(ABC):
         Args:
             wanted: A filter or its text: approvals of which an event meets it, and calls whose start meets it.
             limit: At most so many of each, the latest; 1,000 or fewer.
+            budget: What it may cost; a spent one is an error.
 
         Raises:
             QueryError: The filter asks for words or is wrong, or the limit is. Permanent.
+            StorageLimitError: As for `timeline`.
             StorageError, ConfigError: As for `get_audit_log`.
         """
-        return read_approvals(
-            self._ready(), as_filter(wanted), tenant_id=self.tenant_id, limit=limit
-        )
+        with naming_budget("approvals"):
+            return read_approvals(
+                self._ready(),
+                Meter(budget or self._reads.budget),
+                as_filter(wanted),
+                tenant_id=self.tenant_id,
+                limit=limit,
+            )
 
     def anomalies(
         self,
@@ -142,6 +165,6 @@ class StepReads(ABC):
             tenant_id=self.tenant_id,
             thresholds=thresholds or AnomalyThresholds(),
             limit=limit,
-            budget=budget or ReadBudget(),
+            budget=budget or self._reads.budget,
             now=dt.datetime.now(dt.UTC),
         )
