@@ -9,6 +9,7 @@ from cluster import Cluster
 from stored import event, in_order, store
 from trailhouse.query import AuditReader, QueryError, ReadBudget, sql_guard
 from trailhouse.query.sql import settings_of
+from trailhouse.query.sql_guard import guard
 from trailhouse.query.sql_words import VIEWS
 from trailhouse.store import ClickHouse, ClickHouseConfig, StorageError
 from trailhouse.store.migrate import migrate
@@ -120,30 +121,72 @@ _OF_OTHER_EVENTS = ("occurred_us > 0 AND session_id != 's'", "position(record, '
 
 
 @pytest.mark.parametrize("view", VIEWS)
-@pytest.mark.parametrize("failing", _FAILING)
 def test_no_expression_meets_a_row_of_others(
-    stored: ClickHouseConfig, monkeypatch: pytest.MonkeyPatch, view: str, failing: str
+    stored: ClickHouseConfig, monkeypatch: pytest.MonkeyPatch, view: str
 ) -> None:
     """What fails for a row fails for rows of the reader's tenant alone, wherever it stands and whatever is refused."""
     # Beside the list of functions that are refused, which can never be whole.
     monkeypatch.setattr(sql_guard, "check_failures", lambda _: None)
+    told = (*_OF_OTHERS, *(_OF_OTHER_EVENTS if view == "events" else ()))
+    joined = f"FROM {view} AS v JOIN {view} AS w ON v.session_id = w.session_id"
     own = "session_id = 's'"
+    failing = _FAILING[0].format("v.session_id != 's'")
     with AuditReader("acme", config=stored) as acme:
-        for told in (*_OF_OTHERS, *(_OF_OTHER_EVENTS if view == "events" else ())):
-            condition = failing.format(told)
-            acme.sql(f"SELECT count() FROM {view} WHERE {condition}")
-            acme.sql(f"SELECT count() FROM {view} WHERE {own} AND {condition}")
-        condition = failing.format("v.session_id != 's'")
-        joined = f"FROM {view} AS v JOIN {view} AS w ON v.session_id = w.session_id"
-        acme.sql(f"SELECT count() {joined} AND {condition}")
-        acme.sql(f"SELECT count() {joined} WHERE {condition}")
-        acme.sql(f"SELECT v.session_id FROM {view} AS v GROUP BY v.session_id HAVING {condition}")
-        acme.sql(
-            f"SELECT * FROM (SELECT session_id FROM {view}) AS v WHERE {condition} ORDER BY 1 LIMIT 1"
-        )
-        if view not in ("token_usage", "approvals", "tool_calls"):
-            with pytest.raises(QueryError, match="ClickHouse cannot run it"):
-                acme.sql(f"SELECT count() FROM {view} WHERE {failing.format(own)}")
+        for form in _FAILING:
+            acme.sql(f"SELECT count() FROM {view} WHERE {form.format(told[0])}")
+        for each in told[1:]:
+            acme.sql(f"SELECT count() FROM {view} WHERE {_FAILING[0].format(each)}")
+        acme.sql(f"SELECT count() FROM {view} AS v WHERE v.{own} AND {failing}")
+        acme.sql(f"SELECT count() {joined} AND {failing}")
+        acme.sql(f"SELECT v.session_id FROM {view} AS v GROUP BY v.session_id HAVING {failing}")
+    if view in ("events", "runs", "sessions"):
+        with AuditReader("acme", config=stored) as acme:
+            for form in _FAILING:
+                with pytest.raises(QueryError, match="ClickHouse cannot run it"):
+                    acme.sql(f"SELECT count() FROM {view} WHERE {form.format(own)}")
+
+
+_MARKED = "modulo(cityHash64(v.session_id), 424242) != 7"
+_SHAPES = (
+    "SELECT count() FROM {view} AS v WHERE {marked}",
+    "SELECT v.session_id FROM {view} AS v WHERE v.session_id = 's' AND {marked} ORDER BY v.session_id",
+    "SELECT count() FROM {view} AS v JOIN {view} AS w ON v.session_id = w.session_id AND {marked}",
+    "SELECT count() FROM {view} AS w LEFT JOIN {view} AS v ON v.session_id = w.session_id WHERE {marked}",
+    "SELECT count() FROM {view} AS w, {view} AS v WHERE v.session_id = w.session_id AND {marked}",
+    "SELECT v.session_id FROM {view} AS v GROUP BY v.session_id HAVING {marked}",
+    "SELECT DISTINCT v.session_id FROM {view} AS v WHERE v.session_id IN (SELECT session_id FROM {view}) AND {marked}",
+    "SELECT * FROM (SELECT session_id, count() OVER (PARTITION BY session_id) AS n FROM {view}) AS v WHERE {marked}",
+    "WITH v AS (SELECT session_id FROM {view}) SELECT count() FROM v WHERE {marked}",
+    "SELECT count() FROM {view} AS w WHERE w.session_id IN (SELECT v.session_id FROM {view} AS v WHERE {marked})",
+)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_nothing_of_a_statement_is_moved_to_the_table(stored: ClickHouseConfig, view: str) -> None:
+    """In ClickHouse's plan every table is read below the LIMIT, and no expression of the reader's stands there."""
+    with ClickHouse(stored) as clickhouse:
+        for shape in _SHAPES:
+            sent = guard(shape.format(view=view, marked=_MARKED), "acme")
+            asked = f"EXPLAIN PLAN indexes = 1, actions = 1 {sent.sql}"
+            settings = settings_of(1_000, is_bound=True)
+            plan = [
+                row[0] for row in clickhouse.query(asked, sent.parameters, settings=settings).rows
+            ]
+            assert any("424242" in line for line in plan), shape
+            for line, steps in _below(plan):
+                is_shielded = any(step.startswith("Limit") for step in steps)
+                assert is_shielded or "ReadFromMergeTree" not in line, (shape, plan)
+                assert not (is_shielded and "424242" in line), (shape, plan)
+            assert any("tenant_id = 'acme'" in line for line in plan), shape
+
+
+def _below(plan: list[str]) -> Iterator[tuple[str, list[str]]]:
+    """Yield each line of *plan* with the steps that it belongs to, from the last to the first."""
+    steps: list[tuple[int, str]] = []
+    for line in plan:
+        if (place := line.find("──")) >= 0:
+            steps = [step for step in steps if step[0] < place] + [(place, line[place + 2 :])]
+        yield line, [name for _, name in steps]
 
 
 @pytest.mark.parametrize(

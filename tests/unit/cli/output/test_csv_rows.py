@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from trailhouse.cli.output.csv_rows import COLUMNS, csv_lines
 from trailhouse.schemas import Actor, AuditEvent
 
-
 _SIGNS = (
     "=cmd|'/c calc'!A0",
     "+1",
