@@ -169,7 +169,7 @@ def test_an_event_is_found_by_its_id_and_anothers_is_not(
 def test_every_operation_is_asked_here() -> None:
     """One more is one more case."""
     asked = {name.partition("/")[0] for name in CASES}
-    assert asked | {"log", "follow", "event"} == {each.name for each in OPERATIONS}
+    assert asked | {"log", "follow", "export", "event"} == {each.name for each in OPERATIONS}
 
 
 @pytest.mark.parametrize("name", ["search", "runs", "sessions"])

@@ -165,6 +165,15 @@ FOLLOW = Operation(
     ask=None,
     is_stream=True,
 )  # fmt: skip
+EXPORT = Operation(
+    name="export",
+    title="Records as a file",
+    meaning="The records of all events that meet the filter, each once, as they were emitted, as JSON lines.",
+    parameters=(FILTER, SINCE, UNTIL),
+    answer=LogEntry,
+    ask=None,
+    scope="export",
+)
 SQL = Operation(
     name="sql",
     title="One SELECT",
@@ -179,5 +188,5 @@ SQL = Operation(
     scope="sql",
 )  # fmt: skip
 EVENT_OPERATIONS: tuple[Operation, ...] = (
-    LOG, SEARCH, EVENT, COUNT, HISTOGRAM, FACETS, FOLLOW, SQL,
+    LOG, SEARCH, EVENT, COUNT, HISTOGRAM, FACETS, FOLLOW, EXPORT, SQL,
 )  # fmt: skip

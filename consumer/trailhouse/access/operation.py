@@ -30,11 +30,11 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
         meaning: What is answered.
         parameters: What it takes.
         answer: The type of what `ask` returns.
-        ask: Asks a reader; gets a value for each parameter.
+        ask: Asks a reader; gets a value for each parameter. None where it is a stream alone, and no tool.
         scope: What a principal needs for it.
         path: Where it is asked in the HTTP API, with its parameters in braces; its name if empty.
         pages: Yields all that was asked for, page by page, for JSON lines; None where there is one answer.
-        is_stream: Whether it goes on without end; it is no tool then, and `ask` is None.
+        is_stream: Whether it goes on without end.
         within_session: Whether it can be held to one session: `values["own_session"]`, or its parameter `session`.
         can_be_missing: Whether what is asked for may not be there at all: 404, and not an empty answer.
     """

@@ -18,10 +18,11 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from trailhouse.access import Principal, ReadAudit, TokenStore
-from trailhouse.access.operations import FOLLOW, OPERATIONS
+from trailhouse.access.operations import EXPORT, FOLLOW, OPERATIONS
 from trailhouse.api.asked import Endpoint
 from trailhouse.api.config import ApiConfig
 from trailhouse.api.door import MAX_BODY_BYTES, PRINCIPAL, ROUTE, Door
+from trailhouse.api.export import ExportLines
 from trailhouse.api.follow import Follow
 from trailhouse.api.health import Health
 from trailhouse.api.limits import Limits
@@ -92,6 +93,7 @@ def _reads(readers: Readers, audit: ReadAudit) -> list[Route]:
             for each in OPERATIONS
             if each.ask is not None
         ),
+        Route(path_of(EXPORT), ExportLines(readers, audit).__call__, methods=["GET"]),
         Route(path_of(FOLLOW), Follow(readers, audit).__call__, methods=["GET"]),
     ]
 

@@ -56,7 +56,7 @@ class Endpoint:
         answer = await run_in_threadpool(self._ask, request, principal, reading)
         if isinstance(answer, bytes):
             return Response(answer, media_type=JSON)
-        return StreamingResponse(_stepped(answer), media_type=JSON_LINES)
+        return StreamingResponse(stepped(answer), media_type=JSON_LINES)
 
     def _ask(
         self, request: Request, principal: Principal, reading: Reading
@@ -153,7 +153,7 @@ def _not_found() -> ProblemError:
     )
 
 
-async def _stepped(pieces: Generator[bytes]) -> AsyncIterator[bytes]:
+async def stepped(pieces: Generator[bytes]) -> AsyncIterator[bytes]:
     """Yield *pieces*, each made in a thread of its own; what they hold is let go however it ends."""
     try:
         while (piece := await run_in_threadpool(next, pieces, None)) is not None:

@@ -70,8 +70,10 @@ def path_of(operation: Operation) -> str:
 
 
 def _operation(operation: Operation, schemas: Schemas, problem: dict[str, Any]) -> dict[str, Any]:
-    content: dict[str, Any] = {"application/json": {"schema": schemas.of(operation.answer)}}
-    if operation.pages is not None:
+    content: dict[str, Any] = {}
+    if operation.ask is not None:
+        content["application/json"] = {"schema": schemas.of(operation.answer)}
+    if operation.ask is None or operation.pages is not None:
         content["application/x-ndjson"] = {"schema": {"type": "string"}}
     return {
         "operationId": operation.name,

@@ -161,6 +161,7 @@ class AsyncAuditReader(OffLoop):
     anomalies = in_thread(AuditReader.anomalies)
 
     export = in_thread(AuditReader.export)
+    export_pieces = in_thread(AuditReader.export_pieces)
 
     def follow(
         self,

@@ -1,7 +1,7 @@
 """What a reader is asked for all at once, as files or as it comes: the part of `AuditReader` that hands it on."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -92,9 +92,32 @@ class StreamReads(ABC):
             ExportError: The disk is full, or something else cut it off. Retriable: it goes on from what is whole.
             StorageError, ConfigError: As for `get_audit_log`; retriable ones likewise.
         """
+        export = self._export(wanted, format, rows_per_file, on_progress)
+        return export.to_folder(to) if isinstance(to, Path) else export.to_stream(to)
+
+    def export_pieces(
+        self, wanted: SearchFilter | str | None = None
+    ) -> Generator[bytes, None, Manifest]:
+        """Return what yields the records that *wanted* describes as JSON lines, and returns what it yielded.
+
+        A piece is any number of bytes, and each may be waited for, also where an `AsyncAuditReader` gives them. Pieces
+        without their end are no whole export.
+
+        Raises:
+            QueryError, ExportError, StorageError, ConfigError: As for `export`, also after some of it.
+        """
+        return self._export(wanted).pieces()
+
+    def _export(
+        self,
+        wanted: SearchFilter | str | None,
+        format: ExportFormat | str = ExportFormat.JSONL,
+        rows_per_file: int = ROWS_PER_FILE,
+        on_progress: Callable[[int], None] = lambda rows: None,
+    ) -> Export:
         if format not in set(ExportFormat):
             raise QueryError(f"format: must be one of {', '.join(ExportFormat)}")
-        export = Export(
+        return Export(
             self._ready(),
             as_filter(wanted),
             tenant_id=self.tenant_id,
@@ -103,4 +126,3 @@ class StreamReads(ABC):
             rows_per_file=whole_number(rows_per_file),
             on_progress=on_progress,
         )
-        return export.to_folder(to) if isinstance(to, Path) else export.to_stream(to)

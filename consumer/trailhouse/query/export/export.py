@@ -2,7 +2,7 @@
 
 import datetime as dt
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -88,16 +88,27 @@ class Export:
 
     def to_stream(self, stream: BinaryIO) -> Manifest:
         """Write all to *stream*; its manifest has one file, named ``-``."""
+        pieces = self.pieces()
+        while True:
+            try:
+                stream.write(next(pieces))
+            except StopIteration as end:
+                stream.flush()
+                manifest: Manifest = end.value
+                return manifest
+
+    def pieces(self) -> Generator[bytes, None, Manifest]:
+        """Yield all, piece by piece, and return the manifest: one file, named ``-``."""
         done = self._begun()
         slices = self._slices(done)
         counted = _Counted()
         days: dict[str, int] = {}
 
-        def put(piece: bytes) -> None:
+        def taken(piece: bytes) -> bytes:
             counted.take(piece)
-            stream.write(piece)
+            return piece
 
-        put(header_of(self._format))
+        yield taken(header_of(self._format))
         # A file of columns has one end: it is written in one piece, and in no order.
         is_whole = self._format in (ExportFormat.PARQUET, ExportFormat.ARROW)
         for part in [Slice(None, None)] if is_whole else self._parts(slices):
@@ -105,11 +116,10 @@ class Export:
                 days[day] = days.get(day, 0) + rows
             pieces = slices.pieces(part, self._format, is_ordered=not is_whole)
             for piece in self._lines(pieces, counted):
-                put(piece)
+                yield taken(piece)
             self._on_progress(sum(days.values()))
             if self._is_jsonl and counted.rows + counted.altered != sum(days.values()):
                 raise ExportError("events came late while they were written: export again")
-        stream.flush()
         written = ExportedFile(
             name="-",
             rows=counted.rows if self._is_jsonl else sum(days.values()),
