@@ -67,4 +67,5 @@ def test_the_readmes_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         "program3.py",
         "program4.py",
         "program5.py",
+        "program6.py",
     ], "running the programs left files in the folder"
