@@ -112,6 +112,7 @@ def test_a_walk_with_any_budget_ends(filled: ClickHouseConfig, walk: str, budget
     met: list[str] = []
     with AuditReader("acme", config=filled) as reader:
         cursor = None
+        page: Page[Any] = Page(items=())
         for _ in range(MOST_PAGES):
             page = WALKS[walk](reader, cursor=cursor, budget=BUDGETS[budget])
             met += [
