@@ -36,7 +36,7 @@ from trailhouse.producer.spool.journal import Inbox
 from trailhouse.producer.spool.metadata import Destination
 from trailhouse.producer.spool.writer import Spool
 from trailhouse.query import AuditReader
-from trailhouse.query.append_order import STORED_COLUMNS
+from trailhouse.query.session_log.append_order import STORED_COLUMNS
 from trailhouse.schemas import Source, decode
 from trailhouse.schemas.codec import RECORDS_AT_ONCE, decode_all
 from trailhouse.schemas.draft import EventDraft

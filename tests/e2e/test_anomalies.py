@@ -12,8 +12,8 @@ from cluster import Cluster
 from facts import an_event
 from stored import START_MS, Placed
 from trailhouse.query import AuditReader, QueryError
-from trailhouse.query.anomalies import ANOMALY_KINDS, Anomaly, AnomalyKind, AnomalyThresholds
 from trailhouse.query.budget import ReadBudget
+from trailhouse.query.steps.anomalies import ANOMALY_KINDS, Anomaly, AnomalyKind, AnomalyThresholds
 from trailhouse.schemas import AuditEvent, Source
 from trailhouse.store import ClickHouse, ClickHouseConfig
 from trailhouse.store.migrate import migrate

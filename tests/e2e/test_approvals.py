@@ -7,7 +7,7 @@ import pytest
 from airline_fleet import GUARDED, START, fleet, store_fleet, store_records
 from cluster import Cluster
 from trailhouse.query import AuditReader, QueryError
-from trailhouse.query.approvals import Approval
+from trailhouse.query.steps.approvals import Approval
 from trailhouse.schemas import AuditEvent
 from trailhouse.store import ClickHouse, ClickHouseConfig
 from trailhouse.store.migrate import migrate

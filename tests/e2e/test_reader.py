@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from stored import START_MS, a_session, event, in_order, store
 from trailhouse.query import AuditReader
-from trailhouse.query.append_order import keys_sql
-from trailhouse.query.conditions import scope_parameters
-from trailhouse.query.filters import session_filter
+from trailhouse.query.filtering.conditions import scope_parameters
+from trailhouse.query.filtering.filters import session_filter
+from trailhouse.query.session_log.append_order import keys_sql
 from trailhouse.schemas import Actor, AuditEvent, EventType, decode
 from trailhouse.schemas.errors import (
     ConfigError,

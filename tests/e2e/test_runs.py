@@ -15,7 +15,7 @@ from stored import in_order
 from trailhouse.query import AuditReader, ReadBudget
 from trailhouse.query.books import Book
 from trailhouse.query.run_status import RUN_STATUSES
-from trailhouse.query.runs import RunSummary
+from trailhouse.query.runs.runs import RunSummary
 from trailhouse.schemas import AuditEvent
 from trailhouse.schemas.errors import QueryError
 from trailhouse.store import ClickHouse, ClickHouseConfig

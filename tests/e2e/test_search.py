@@ -31,7 +31,7 @@ from trailhouse.query import (
     Words,
     parse,
 )
-from trailhouse.query.search_filter import COMPARISONS, FIELDS
+from trailhouse.query.filtering.search_filter import COMPARISONS, FIELDS
 from trailhouse.schemas.errors import QueryError
 from trailhouse.store import ClickHouse, ClickHouseConfig
 from trailhouse.store.migrate import migrate

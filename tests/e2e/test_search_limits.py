@@ -9,7 +9,7 @@ import pytest
 
 from stored import Placed, a_session, event, store
 from trailhouse.query import AuditReader, Condition, ReadBudget, SearchFilter, Words
-from trailhouse.query.search_filter import MAX_CONDITIONS
+from trailhouse.query.filtering.search_filter import MAX_CONDITIONS
 from trailhouse.schemas.errors import StorageLimitError
 from trailhouse.store import ClickHouse, ClickHouseConfig
 

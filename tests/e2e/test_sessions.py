@@ -10,7 +10,7 @@ from fleet import books, fleet, runs_of, status_of
 from projected import fleet_database
 from trailhouse.query import AuditReader
 from trailhouse.query.run_status import RUN_STATUSES
-from trailhouse.query.sessions import SessionSummary
+from trailhouse.query.runs.sessions import SessionSummary
 from trailhouse.schemas import AuditEvent
 from trailhouse.store import ClickHouseConfig
 

@@ -8,9 +8,9 @@ import pytest
 from cluster import Cluster
 from stored import event, in_order, store
 from trailhouse.query import AuditReader, QueryError, ReadBudget, sql_guard
-from trailhouse.query.sql import settings_of
-from trailhouse.query.sql_guard import guard
-from trailhouse.query.sql_words import VIEWS
+from trailhouse.query.sql.guard import guard
+from trailhouse.query.sql.statement import settings_of
+from trailhouse.query.sql.words import VIEWS
 from trailhouse.store import ClickHouse, ClickHouseConfig, StorageError
 from trailhouse.store.migrate import migrate
 

@@ -11,8 +11,8 @@ from cluster import Cluster
 from facts import in_time
 from trailhouse.query import AuditReader, QueryError
 from trailhouse.query import event_facts as limits
-from trailhouse.query.compare import Side, comparison_of
-from trailhouse.query.timeline import timeline_of
+from trailhouse.query.steps.compare import Side, comparison_of
+from trailhouse.query.steps.timeline import timeline_of
 from trailhouse.schemas import AuditEvent
 from trailhouse.store import ClickHouse, ClickHouseConfig
 from trailhouse.store.migrate import migrate

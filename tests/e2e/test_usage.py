@@ -16,8 +16,8 @@ from stored import event, in_order
 from trailhouse.query import AuditReader, ReadBudget, SearchFilter
 from trailhouse.query.books import Books
 from trailhouse.query.budget import Meter
-from trailhouse.query.usage import Usage, read_costs, read_usage
-from trailhouse.query.usage_sql import UsageQuestion
+from trailhouse.query.runs.usage import Usage, read_costs, read_usage
+from trailhouse.query.runs.usage_sql import UsageQuestion
 from trailhouse.schemas import AuditEvent
 from trailhouse.schemas.errors import QueryError, StorageLimitError
 from trailhouse.store import ClickHouse, ClickHouseConfig

@@ -27,7 +27,7 @@ NAMES = {
         EventQuarantinedError Facet FacetValue FIELDS Followed Follower FoundEvent IntegrityError
         LeftOut Overview Page ProducerClosedError QueryError ReadBudget ReaderConfig RecentSession
         RunSide RunSummary SchemaMismatchError SearchFilter SessionOutline SessionSummary
-        SlowFollowerError SpoolDamagedError SqlAnswer Step StorageError StorageRejectedError
+        SlowFollowerError SpoolDamagedError SqlAnswer Step StorageError StorageLimitError StorageRejectedError
         StorageUnavailableError Timeline TimelineRun TrailhouseError Turn UnaskedCall Usage UsageGroup
         UsageReport Words parse render
         ExportCheck ExportError ExportFormat ExportedFile Manifest check_export to_arrow to_pandas to_polars""",
@@ -52,7 +52,8 @@ NAMES = {
         TrailhouseError UnreadableBatchError pipeline_status requeue""",
     "access": """
         AccessConfig ConfigError DeliveryError Principal QueryError Read ReadAudit SCOPES SpoolFullError
-        SpoolUnavailableError Token TokenStore TrailhouseError""",
+        SpoolUnavailableError StorageError StorageLimitError StorageUnavailableError
+        Token TokenStore TrailhouseError""",
     "api": "",
     "broker": "",
     "mcp": "",

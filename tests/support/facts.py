@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from trailhouse.consumer.batch.promoted import promote
-from trailhouse.query.event_facts import EventFacts
+from trailhouse.query.steps.event_facts import EventFacts
 from trailhouse.schemas import AuditEvent
 from trailhouse.schemas.record_hash import record_key
 

@@ -12,8 +12,8 @@ from airline_fleet import fleet
 from stored import event
 from trailhouse.consumer.batch.promoted import promote
 from trailhouse.query import AuditReader, Condition, Page, SearchFilter, Words
-from trailhouse.query.found import FoundEvent
-from trailhouse.query.search_filter import FIELDS, OUTCOMES
+from trailhouse.query.filtering.search_filter import FIELDS, OUTCOMES
+from trailhouse.query.search.found import FoundEvent
 from trailhouse.schemas import Actor, AuditEvent, decode
 from trailhouse.schemas.record_hash import record_key
 

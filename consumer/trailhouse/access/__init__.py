@@ -10,6 +10,9 @@ from trailhouse.schemas.errors import (
     QueryError,
     SpoolFullError,
     SpoolUnavailableError,
+    StorageError,
+    StorageLimitError,
+    StorageUnavailableError,
     TrailhouseError,
 )
 
@@ -24,6 +27,9 @@ __all__ = [
     "ReadAudit",
     "SpoolFullError",
     "SpoolUnavailableError",
+    "StorageError",
+    "StorageLimitError",
+    "StorageUnavailableError",
     "Token",
     "TokenStore",
     "TrailhouseError",

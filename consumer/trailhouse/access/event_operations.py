@@ -22,16 +22,16 @@ from trailhouse.access.operation import (
 from trailhouse.access.parameters import Parameter
 from trailhouse.query import AuditReader
 from trailhouse.query.answer import Answer, Page
-from trailhouse.query.facets import (
+from trailhouse.query.search.facets import (
     DEFAULT_FIELDS,
     DEFAULT_VALUES,
     FACET_FIELDS,
     MAX_FIELDS,
     Facet,
 )
-from trailhouse.query.found import FoundEvent
-from trailhouse.query.sql import SqlAnswer
-from trailhouse.query.totals import Bucket, BucketSize
+from trailhouse.query.search.found import FoundEvent
+from trailhouse.query.search.totals import Bucket, BucketSize
+from trailhouse.query.sql.statement import SqlAnswer
 
 
 def _search(reader: AuditReader, values: Values) -> Page[FoundEvent]:

@@ -6,7 +6,7 @@ from decimal import Decimal
 import msgspec
 from msgspec.structs import fields
 
-from trailhouse.query.records import AlteredEvent
+from trailhouse.query.session_log.records import AlteredEvent
 from trailhouse.schemas import AuditEvent
 
 

@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 import msgspec
 
-from trailhouse.query.records import AlteredEvent
+from trailhouse.query.session_log.records import AlteredEvent
 from trailhouse.schemas import AuditEvent, json_schema
 
 Schema = dict[str, Any]

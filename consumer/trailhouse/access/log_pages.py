@@ -10,7 +10,7 @@ from trailhouse.query import AuditReader
 from trailhouse.query.answer import Page
 from trailhouse.query.config import ReaderConfig
 from trailhouse.query.cursor import Cursors, Walk
-from trailhouse.query.records import AlteredEvent
+from trailhouse.query.session_log.records import AlteredEvent
 from trailhouse.schemas import AuditEvent
 from trailhouse.schemas.errors import QueryError
 
@@ -25,10 +25,9 @@ class _Behind(msgspec.Struct, array_like=True):
 
 
 def log_page(reader: AuditReader, values: Values) -> Page[LogEntry]:
-    """Return a page of a session's log, in append order.
+    """Return a page of a session's log, in append order; `NothingFoundError` where this reader sees no such session.
 
     Raises:
-        NothingFoundError: This reader sees no such session.
         QueryError: The cursor is not one for this, or an argument is wrong. Permanent.
         StorageError: As for `AuditReader.get_audit_log`.
     """
@@ -51,7 +50,7 @@ def log_pages(reader: AuditReader, values: Values) -> Iterator[Page[LogEntry]]:
     """Yield the whole log of a session, or what is behind a cursor, as one page.
 
     Raises:
-        NothingFoundError, QueryError, StorageError: As for `log_page`. Permanent or retriable as they are.
+        QueryError, StorageError: As for `log_page`. Permanent or retriable as they are.
     """
     yield log_page(reader, {**values, "limit": 2**62})
 

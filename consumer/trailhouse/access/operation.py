@@ -9,9 +9,9 @@ from trailhouse.access.parameters import Parameter
 from trailhouse.access.principal import Scope
 from trailhouse.query import AuditReader
 from trailhouse.query.answer import Answer, Page
-from trailhouse.query.grammar import as_filter
-from trailhouse.query.search_filter import Condition, SearchFilter
-from trailhouse.query.sql import SqlAnswer
+from trailhouse.query.filtering.grammar import as_filter
+from trailhouse.query.filtering.search_filter import Condition, SearchFilter
+from trailhouse.query.sql.statement import SqlAnswer
 
 Values = Mapping[str, Any]
 """A value for each parameter, and who asks: `principal`, and `own_session` where one alone is open to them."""

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from trailhouse.query.grammar import MAX_TEXT_CHARACTERS
+from trailhouse.query.filtering.grammar import MAX_TEXT_CHARACTERS
 from trailhouse.schemas.errors import QueryError
 
 Kind = Literal[

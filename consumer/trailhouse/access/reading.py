@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from trailhouse.access.principal import Principal
 from trailhouse.access.read_audit import Read, ReadAudit, Stage
-from trailhouse.query.grammar import MAX_TEXT_CHARACTERS, as_filter
+from trailhouse.query.filtering.grammar import MAX_TEXT_CHARACTERS, as_filter
 from trailhouse.schemas.errors import QueryError
 
 FORBIDDEN_SCOPE = "forbidden-scope"

@@ -15,16 +15,16 @@ from trailhouse.access.operation import (
 )
 from trailhouse.access.parameters import Parameter
 from trailhouse.query import AuditReader
-from trailhouse.query.anomalies import AnomalyReport
 from trailhouse.query.answer import Answer, Page
-from trailhouse.query.approvals import ApprovalReport
-from trailhouse.query.compare import Comparison
 from trailhouse.query.run_status import RUN_STATUSES, SESSION_STATUSES
-from trailhouse.query.runs import RunSummary
-from trailhouse.query.sessions import SessionSummary
-from trailhouse.query.timeline import Timeline
-from trailhouse.query.usage import CostReport, UsageReport
-from trailhouse.query.usage_sql import USAGE_KEYS
+from trailhouse.query.runs.runs import RunSummary
+from trailhouse.query.runs.sessions import SessionSummary
+from trailhouse.query.runs.usage import CostReport, UsageReport
+from trailhouse.query.runs.usage_sql import USAGE_KEYS
+from trailhouse.query.steps.anomalies import AnomalyReport
+from trailhouse.query.steps.approvals import ApprovalReport
+from trailhouse.query.steps.compare import Comparison
+from trailhouse.query.steps.timeline import Timeline
 
 _GROUPS = Parameter(
     "by", "choices", "What to group by; may be repeated.", default=(), choices=USAGE_KEYS

@@ -16,7 +16,7 @@ from trailhouse.cli.output.written import written
 from trailhouse.cli.times_and_offsets import SinceOption, UntilOption
 
 if TYPE_CHECKING:
-    from trailhouse.query.anomalies import Anomaly, AnomalyReport
+    from trailhouse.query.steps.anomalies import Anomaly, AnomalyReport
 
 EXAMPLES = (
     "trailhouse anomalies --since 7d",
@@ -49,7 +49,7 @@ def anomalies(
     All are counted; of each kind the latest are shown. The exit code is 1 when there is any.
     """
     from trailhouse.query import AuditReader
-    from trailhouse.query.anomalies import AnomalyThresholds
+    from trailhouse.query.steps.anomalies import AnomalyThresholds
 
     given = {"idle_seconds": idle_seconds, "late_seconds": late_seconds}
     thresholds = AnomalyThresholds(

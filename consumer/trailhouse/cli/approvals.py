@@ -16,7 +16,7 @@ from trailhouse.cli.output.written import written
 from trailhouse.cli.times_and_offsets import SinceOption, UntilOption
 
 if TYPE_CHECKING:
-    from trailhouse.query.approvals import Approval, UnaskedCall
+    from trailhouse.query.steps.approvals import Approval, UnaskedCall
 
 EXAMPLES = (
     "trailhouse approvals tool_call:call-17",

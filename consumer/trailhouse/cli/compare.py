@@ -16,8 +16,8 @@ from trailhouse.cli.output.written import written
 from trailhouse.cli.timeline import step_name
 
 if TYPE_CHECKING:
-    from trailhouse.query.compare import AlignedStep, Comparison, RunSide
-    from trailhouse.query.timeline import Step
+    from trailhouse.query.steps.compare import AlignedStep, Comparison, RunSide
+    from trailhouse.query.steps.timeline import Step
 
 EXAMPLES = (
     "trailhouse compare airline-07-trial-0 airline-07-trial-1",

@@ -18,7 +18,7 @@ from trailhouse.cli.output.statements import ShowSqlOption
 from trailhouse.cli.times_and_offsets import SinceOption, UntilOption
 
 if TYPE_CHECKING:
-    from trailhouse.query.runs import RunSummary
+    from trailhouse.query.runs.runs import RunSummary
 
 EXAMPLES = (
     "trailhouse runs --status failed --status timeout --since yesterday --until yesterday",

@@ -17,7 +17,7 @@ from trailhouse.cli.output.statements import ShowSqlOption
 from trailhouse.cli.times_and_offsets import SinceOption, UntilOption
 
 if TYPE_CHECKING:
-    from trailhouse.query.found import FoundEvent
+    from trailhouse.query.search.found import FoundEvent
 
 EXAMPLES = (
     "trailhouse search 'type:run_failed agent:planner' --since yesterday",

@@ -18,7 +18,7 @@ from trailhouse.cli.output.statements import ShowSqlOption
 from trailhouse.cli.times_and_offsets import SinceOption, UntilOption
 
 if TYPE_CHECKING:
-    from trailhouse.query.sessions import SessionSummary
+    from trailhouse.query.runs.sessions import SessionSummary
 
 EXAMPLES = (
     "trailhouse sessions",

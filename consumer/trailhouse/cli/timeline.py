@@ -16,7 +16,7 @@ from trailhouse.cli.output.written import written
 from trailhouse.cli.times_and_offsets import SinceOption, UntilOption
 
 if TYPE_CHECKING:
-    from trailhouse.query.timeline import Step, Timeline, TimelineRun
+    from trailhouse.query.steps.timeline import Step, Timeline, TimelineRun
 
 EXAMPLES = (
     "trailhouse timeline airline-07",

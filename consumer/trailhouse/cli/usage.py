@@ -16,7 +16,7 @@ from trailhouse.cli.times_and_offsets import SinceOption, UntilOption
 
 if TYPE_CHECKING:
     from trailhouse.query.books import Books
-    from trailhouse.query.usage import UsageReport
+    from trailhouse.query.runs.usage import UsageReport
 
 EXAMPLES = (
     "trailhouse usage agent:planner --since 7d",

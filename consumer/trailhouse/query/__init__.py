@@ -1,32 +1,32 @@
 """The query module: the audit log of a session, its conflicts, and totals over all."""
 
-from trailhouse.query.anomalies import Anomaly, AnomalyReport, AnomalyThresholds
 from trailhouse.query.answer import Answer, LeftOut, Page
-from trailhouse.query.approvals import Approval, ApprovalReport, UnaskedCall
 from trailhouse.query.async_follower import AsyncFollower
 from trailhouse.query.async_reader import AsyncAuditReader
 from trailhouse.query.books import Book, Books, Difference
 from trailhouse.query.budget import ReadBudget
-from trailhouse.query.compare import AlignedStep, Comparison, RunSide
 from trailhouse.query.config import ReaderConfig
 from trailhouse.query.export.formats import ExportFormat
 from trailhouse.query.export.manifest import ExportCheck, ExportedFile, Manifest, check_export
-from trailhouse.query.facets import Facet, FacetValue
+from trailhouse.query.filtering.grammar import parse, render
+from trailhouse.query.filtering.search_filter import FIELDS, Condition, SearchFilter, Words
 from trailhouse.query.follow.follower import Followed, Follower
-from trailhouse.query.found import FoundEvent
 from trailhouse.query.frames import to_arrow, to_pandas, to_polars
-from trailhouse.query.grammar import parse, render
-from trailhouse.query.outline import RecentSession, SessionOutline
 from trailhouse.query.overview import Overview
 from trailhouse.query.reader import AuditReader, Conflict
-from trailhouse.query.records import AlteredEvent
-from trailhouse.query.runs import RunSummary
-from trailhouse.query.search_filter import FIELDS, Condition, SearchFilter, Words
-from trailhouse.query.sessions import SessionSummary
-from trailhouse.query.sql import SqlAnswer
-from trailhouse.query.timeline import Step, Timeline, TimelineRun, Turn
-from trailhouse.query.totals import Bucket
-from trailhouse.query.usage import BookCosts, Cost, CostReport, Usage, UsageGroup, UsageReport
+from trailhouse.query.runs.runs import RunSummary
+from trailhouse.query.runs.sessions import SessionSummary
+from trailhouse.query.runs.usage import BookCosts, Cost, CostReport, Usage, UsageGroup, UsageReport
+from trailhouse.query.search.facets import Facet, FacetValue
+from trailhouse.query.search.found import FoundEvent
+from trailhouse.query.search.totals import Bucket
+from trailhouse.query.session_log.outline import RecentSession, SessionOutline
+from trailhouse.query.session_log.records import AlteredEvent
+from trailhouse.query.sql.statement import SqlAnswer
+from trailhouse.query.steps.anomalies import Anomaly, AnomalyReport, AnomalyThresholds
+from trailhouse.query.steps.approvals import Approval, ApprovalReport, UnaskedCall
+from trailhouse.query.steps.compare import AlignedStep, Comparison, RunSide
+from trailhouse.query.steps.timeline import Step, Timeline, TimelineRun, Turn
 from trailhouse.schemas.errors import (
     ConfigError,
     DeliveryError,
@@ -41,6 +41,7 @@ from trailhouse.schemas.errors import (
     SlowFollowerError,
     SpoolDamagedError,
     StorageError,
+    StorageLimitError,
     StorageRejectedError,
     StorageUnavailableError,
     TrailhouseError,
@@ -106,6 +107,7 @@ __all__ = [
     "SqlAnswer",
     "Step",
     "StorageError",
+    "StorageLimitError",
     "StorageRejectedError",
     "StorageUnavailableError",
     "Timeline",

@@ -8,7 +8,7 @@ from typing import Self
 
 from trailhouse.query.follow.follower import Followed, Follower
 from trailhouse.query.in_thread import call_in
-from trailhouse.query.records import AlteredEvent
+from trailhouse.query.session_log.records import AlteredEvent
 from trailhouse.schemas import AuditEvent
 from trailhouse.schemas.errors import QueryError
 

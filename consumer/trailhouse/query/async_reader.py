@@ -8,10 +8,10 @@ from typing import Literal, Self, cast, overload
 
 from trailhouse.query.async_follower import AsyncFollower
 from trailhouse.query.config import ReaderConfig
+from trailhouse.query.filtering.search_filter import SearchFilter
 from trailhouse.query.in_thread import OffLoop, call_in, in_thread
 from trailhouse.query.reader import AuditReader
-from trailhouse.query.records import AlteredEvent
-from trailhouse.query.search_filter import SearchFilter
+from trailhouse.query.session_log.records import AlteredEvent
 from trailhouse.schemas import AuditEvent
 from trailhouse.schemas.errors import QueryError
 from trailhouse.store.config import ClickHouseConfig

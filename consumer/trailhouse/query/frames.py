@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from trailhouse.query.answer import Answer, Page
-from trailhouse.query.records import AlteredEvent
-from trailhouse.query.sql import SqlAnswer
+from trailhouse.query.session_log.records import AlteredEvent
+from trailhouse.query.sql.statement import SqlAnswer
 from trailhouse.schemas import AuditEvent
 from trailhouse.schemas.errors import ConfigError, QueryError
 

@@ -8,8 +8,8 @@ import datetime as dt
 
 import msgspec
 
-from trailhouse.query.conditions import fleet_parameters, fleet_where
-from trailhouse.query.filters import FleetFilter
+from trailhouse.query.filtering.conditions import fleet_parameters, fleet_where
+from trailhouse.query.filtering.filters import FleetFilter
 from trailhouse.schemas import EventType
 from trailhouse.store import ClickHouse
 from trailhouse.store.tables import LATEST_MS

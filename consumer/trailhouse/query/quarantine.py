@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from trailhouse.query.filters import microseconds
+from trailhouse.query.filtering.filters import microseconds
 from trailhouse.schemas.codec import decode_envelope
 from trailhouse.schemas.errors import InvalidEventError, QueryError
 from trailhouse.schemas.record_hash import RECORD_KEY_BYTES

@@ -8,29 +8,29 @@ from typing import Literal, Self, overload
 
 import msgspec
 
-from trailhouse.query.append_order import Key, keys_in_append_order
 from trailhouse.query.budget import ReadBudget
 from trailhouse.query.config import ReaderConfig
 from trailhouse.query.cursor import Cursors
-from trailhouse.query.filters import (
+from trailhouse.query.filtering.filters import (
     SessionFilter,
     fleet_filter,
     session_filter,
     tenant,
 )
-from trailhouse.query.outline import (
+from trailhouse.query.overview import Overview, count_by_type, read_overview
+from trailhouse.query.runs.run_reads import RunReads
+from trailhouse.query.search.search_reads import SearchReads
+from trailhouse.query.session_log.append_order import Key, keys_in_append_order
+from trailhouse.query.session_log.outline import (
     EMPTY,
     RecentSession,
     SessionOutline,
     read_outline,
     read_recent_sessions,
 )
-from trailhouse.query.overview import Overview, count_by_type, read_overview
-from trailhouse.query.records import AlteredEvent, fetch_events, fetch_session
-from trailhouse.query.run_reads import RunReads
-from trailhouse.query.search_reads import SearchReads
-from trailhouse.query.sql import SHOWN_ROWS, SqlAnswer, prepared, read_sql
-from trailhouse.query.step_reads import StepReads
+from trailhouse.query.session_log.records import AlteredEvent, fetch_events, fetch_session
+from trailhouse.query.sql.statement import SHOWN_ROWS, SqlAnswer, prepared, read_sql
+from trailhouse.query.steps.step_reads import StepReads
 from trailhouse.query.stream_reads import StreamReads
 from trailhouse.query.wait_stored import STORED_TIMEOUT_SECONDS, Receipt, wait_stored
 from trailhouse.schemas import AuditEvent

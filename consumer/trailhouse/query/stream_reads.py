@@ -9,10 +9,10 @@ from trailhouse.query.config import ReaderConfig
 from trailhouse.query.export.export import ROWS_PER_FILE, Export
 from trailhouse.query.export.formats import ExportFormat
 from trailhouse.query.export.manifest import Manifest
-from trailhouse.query.filters import whole_number
+from trailhouse.query.filtering.filters import whole_number
+from trailhouse.query.filtering.grammar import as_filter
+from trailhouse.query.filtering.search_filter import SearchFilter
 from trailhouse.query.follow.follower import Follower
-from trailhouse.query.grammar import as_filter
-from trailhouse.query.search_filter import SearchFilter
 from trailhouse.schemas.errors import QueryError
 from trailhouse.store import ClickHouse
 

@@ -6,7 +6,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trailhouse.query.alignment import MAX_EDITS, aligned
+from trailhouse.query.steps.alignment import MAX_EDITS, aligned
 
 letters = st.text("abc", max_size=30)
 

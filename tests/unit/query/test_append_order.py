@@ -1,6 +1,6 @@
 """The order of a session's events when it stood in several partitions."""
 
-from trailhouse.query.append_order import Stored, in_append_order
+from trailhouse.query.session_log.append_order import Stored, in_append_order
 from trailhouse.store.tables import LATEST_MS
 
 

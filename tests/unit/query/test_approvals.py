@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from facts import happened
-from trailhouse.query.approvals import Approval, approvals_of, named_calls
+from trailhouse.query.steps.approvals import Approval, approvals_of, named_calls
 from trailhouse.schemas import Actor
 
 CALL = {"run_id": "r", "tool_name": "pay", "tool_call_id": "c"}

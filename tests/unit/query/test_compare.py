@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from airline_fleet import fleet
 from facts import happened, in_time
-from trailhouse.query.compare import Comparison, Side, comparison_of
-from trailhouse.query.event_facts import EventFacts
+from trailhouse.query.steps.compare import Comparison, Side, comparison_of
+from trailhouse.query.steps.event_facts import EventFacts
 
 
 def compared(a: list[EventFacts], b: list[EventFacts]) -> Comparison:

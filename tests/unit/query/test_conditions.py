@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from trailhouse.query.conditions import fleet_parameters, fleet_where, limit, narrowing
-from trailhouse.query.filters import EventFilter, FleetFilter, fleet_filter
+from trailhouse.query.filtering.conditions import fleet_parameters, fleet_where, limit, narrowing
+from trailhouse.query.filtering.filters import EventFilter, FleetFilter, fleet_filter
 from trailhouse.schemas.errors import QueryError
 
 SINCE = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)

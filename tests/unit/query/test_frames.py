@@ -9,7 +9,7 @@ import pytest
 
 from trailhouse.query import Answer, ConfigError, Page, QueryError
 from trailhouse.query.frames import to_arrow, to_pandas, to_polars
-from trailhouse.query.sql import SqlAnswer
+from trailhouse.query.sql.statement import SqlAnswer
 from trailhouse.schemas import Actor, AuditEvent
 
 DAY = dt.datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=dt.UTC)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trailhouse.query.filters import microseconds, session_filter
+from trailhouse.query.filtering.filters import microseconds, session_filter
 from trailhouse.schemas import EventType
 from trailhouse.schemas.errors import QueryError
 

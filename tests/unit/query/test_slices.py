@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trailhouse.query.budget import Meter, ReadBudget
-from trailhouse.query.slices import Span, go_through
+from trailhouse.query.search.slices import Span, go_through
 from trailhouse.schemas.errors import StorageLimitError
 
 

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from trailhouse.query.sql_guard import MAX_STATEMENT_CHARACTERS, guard
-from trailhouse.query.sql_words import VIEWS
+from trailhouse.query.sql.guard import MAX_STATEMENT_CHARACTERS, guard
+from trailhouse.query.sql.words import VIEWS
 from trailhouse.schemas.errors import QueryError
 
 HOSTILE = [

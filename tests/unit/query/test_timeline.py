@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from airline_fleet import fleet
 from facts import happened, in_time
-from trailhouse.query.event_facts import EventFacts
-from trailhouse.query.read_timeline import descendants
-from trailhouse.query.timeline import Timeline, TimelineRun, timeline_of
+from trailhouse.query.steps.event_facts import EventFacts
+from trailhouse.query.steps.read_timeline import descendants
+from trailhouse.query.steps.timeline import Timeline, TimelineRun, timeline_of
 
 TOOL = {"run_id": "r", "tool_name": "search"}
 

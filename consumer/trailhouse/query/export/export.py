@@ -12,12 +12,12 @@ from trailhouse.query.export.folder import ExportFolder
 from trailhouse.query.export.formats import ALTERED, RESPELLED, ExportFormat, header_of
 from trailhouse.query.export.manifest import ExportedFile, Manifest, sum_of, with_zeros
 from trailhouse.query.export.slices import Slice, Slices
+from trailhouse.query.filtering.grammar import render
+from trailhouse.query.filtering.log_where import log_where
+from trailhouse.query.filtering.search_filter import SearchFilter
 from trailhouse.query.follow.polling import Polling
 from trailhouse.query.follow.position import Home, Position
 from trailhouse.query.follow.walk import Walk
-from trailhouse.query.grammar import render
-from trailhouse.query.log_where import log_where
-from trailhouse.query.search_filter import SearchFilter
 from trailhouse.schemas.errors import ExportError, QueryError
 from trailhouse.store import ClickHouse
 

@@ -11,6 +11,9 @@ from typing import NamedTuple, Self
 import msgspec
 
 from trailhouse.query.cursor import Cursors, Walk
+from trailhouse.query.filtering.grammar import render
+from trailhouse.query.filtering.log_where import log_where
+from trailhouse.query.filtering.search_filter import SearchFilter
 from trailhouse.query.follow.hub import (
     Behind,
     Hub,
@@ -25,10 +28,7 @@ from trailhouse.query.follow.polling import Identity, Polling, Row, places_of
 from trailhouse.query.follow.position import Home, Position, Token
 from trailhouse.query.follow.walk import Step
 from trailhouse.query.follow.walk import Walk as Steps
-from trailhouse.query.grammar import render
-from trailhouse.query.log_where import log_where
-from trailhouse.query.records import AlteredEvent
-from trailhouse.query.search_filter import SearchFilter
+from trailhouse.query.session_log.records import AlteredEvent
 from trailhouse.schemas import AuditEvent
 from trailhouse.schemas.codec import decode_events
 from trailhouse.schemas.errors import InvalidEventError, SlowFollowerError

@@ -1,0 +1,66 @@
+"""Words in `data` as SQL: a quick look at the record's bytes first, then an exact one at `data` itself. Pure."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from trailhouse.query.filtering.filters import can_be_stored
+from trailhouse.query.filtering.search_filter import Words
+
+_ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t",
+            "\u2028": "\\u2028", "\u2029": "\\u2029"}  # fmt: skip
+DATA = "JSONExtractRaw(record, 'data')"
+"""ClickHouse writes `data` anew: one spelling, whatever the record's was."""
+_ESCAPE = r"\\u[0-9A-Fa-f]{4}|\\[^u]"
+_SIGNS = rf"^(?s:[^\\]|{_ESCAPE})*?"
+"""From the start, sign by sign: what follows does not begin within an escape."""
+_ENDS_OF_ESCAPES = frozenset('bfnrtu"\\0123456789abcdefABCDEF')
+_WORD_SIGNS = r"\p{L}\p{M}\p{N}_"
+
+
+def words_where(words: Sequence[Words], prefix: str = "w") -> tuple[str, dict[str, Any]]:
+    """Return the condition on `record` that holds all of *words*, and the values that it names."""
+    parts: list[str] = []
+    values: dict[str, Any] = {}
+    for place, each in enumerate(words):
+        condition = _condition(each, f"{prefix}{place}", values)
+        parts.append(f"NOT ({condition})" if each.negated else condition)
+    return " AND ".join(parts) or "true", values
+
+
+def _condition(each: Words, name: str, values: dict[str, Any]) -> str:
+    if not can_be_stored(each.text):
+        return "false"
+    text = as_clickhouse_writes(each.text)
+    values[name] = text
+    # Every other spelling of a text has one of these escapes in it, so the quick look misses none.
+    values[f"{name}r"] = _as_records_have_it(text)
+    quick = [f"position(record, {{{name}r:String}}) > 0", "position(record, '\\\\u') > 0"]
+    if "/" in each.text:
+        quick.append("position(record, '\\\\/') > 0")
+    exact = f"position({DATA}, {{{name}:String}}) > 0"
+    if each.whole or text[0] in _ENDS_OF_ESCAPES:
+        values[f"{name}p"] = whole_word(text) if each.whole else _SIGNS + _quoted(text)
+        exact += f" AND match({DATA}, {{{name}p:String}})"
+    return f"({' OR '.join(quick)}) AND {exact}"
+
+
+def as_clickhouse_writes(text: str) -> str:
+    """Return *text* as ClickHouse writes it within a JSON string."""
+    return "".join(
+        _ESCAPES.get(each) or (f"\\u{ord(each):04X}" if each < " " else each) for each in text
+    )
+
+
+def _as_records_have_it(text: str) -> str:
+    """Return what `as_clickhouse_writes` gave as most records have it, which escape no more than they must."""
+    return text.replace("\\u2028", "\u2028").replace("\\u2029", "\u2029")
+
+
+def whole_word(text: str) -> str:
+    """Return the regular expression of *text* by itself, of what `as_clickhouse_writes` gave."""
+    return f"{_SIGNS}(?:^|[^\\\\{_WORD_SIGNS}]|{_ESCAPE}){_quoted(text)}(?:[^{_WORD_SIGNS}]|$)"
+
+
+def _quoted(text: str) -> str:
+    # RE2 takes a backslash before any ASCII sign that is no letter or digit.
+    return "".join(f"\\{each}" if each.isascii() and not each.isalnum() else each for each in text)

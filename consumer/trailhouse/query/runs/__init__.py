@@ -1,0 +1,1 @@
+"""Runs, sessions, and what they cost."""

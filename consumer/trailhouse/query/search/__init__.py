@@ -1,0 +1,1 @@
+"""Pages, counts and figures of the events of all sessions."""

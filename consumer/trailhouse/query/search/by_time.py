@@ -1,0 +1,180 @@
+"""The rows of a page in order of time.
+
+Without words they are read in order from the index, copies included, which are cut afterwards: merging them first
+would read everything. First the times of the matches alone, then whole rows from there on, so that most columns of
+most rows are never read. Words need the records, which lie in the log by session: there a slice of time is read whole.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from trailhouse.query.budget import Meter
+from trailhouse.query.cursor import Cursors, Walk
+from trailhouse.query.filtering.conditions import where
+from trailhouse.query.filtering.words import words_where
+from trailhouse.query.search.found import KEY, LOG_COLUMNS, SMALL_COLUMNS, Row
+from trailhouse.query.search.request import SearchRequest
+from trailhouse.query.search.slices import (
+    FIRST_US,
+    LAST_US,
+    Span,
+    Trimmed,
+    go_through,
+    is_far,
+    trimmed,
+)
+from trailhouse.store import ClickHouse
+
+_BEHIND = (
+    "({place_session:String}, {place_tenant:String}, toFixedString(unhex({place_key:String}), 16))"
+)
+
+
+class TimePosition(NamedTuple):
+    """Behind which event a walk goes on; without a session, from which time on."""
+
+    occurred_us: int
+    session_id: str | None = None
+    tenant_id: str = ""
+    record_key: bytes = b""
+
+
+class TimeFinder:
+    """Finds the rows of one page in order of time; as `Finder`."""
+
+    def __init__(
+        self, clickhouse: ClickHouse, asked: SearchRequest, place: TimePosition | None, now_us: int
+    ) -> None:
+        self.rows: list[Row] = []
+        self._clickhouse, self._asked, self._place = clickhouse, asked, place
+        self._now_us = now_us
+        self._times: list[int] = []
+        self._condition, self._values = where(asked.wanted, tenant_id=asked.tenant_id)
+        first, last = asked.wanted.since_us, asked.wanted.until_us
+        first = FIRST_US if first is None else first
+        last = (now_us if asked.begins_at_now else LAST_US) if last is None else last
+        if place is not None:
+            first, last = (
+                (first, min(last, place.occurred_us))
+                if asked.newest_first
+                else (max(first, place.occurred_us), last)
+            )
+        self._span = Span(first, last, asked.newest_first)
+        self._direction = "DESC" if asked.newest_first else "ASC"
+        self._order = ", ".join(f"{name} {self._direction}" for name in KEY.split(", "))
+
+    def find(self, meter: Meter) -> int | None:
+        """As `Finder.find`."""
+        if not self._asked.wanted.words:
+            return go_through(
+                meter, self._span, self._look, now_us=self._now_us, trim=self._trimmed
+            )
+        self._trimmed()
+        return go_through(
+            meter, self._span, self._look_for_words, whole_first=False, now_us=self._now_us
+        )
+
+    def _trimmed(self) -> Trimmed:
+        trim = trimmed(self._clickhouse, self._span, self._now_us)
+        self._span, self._now_us = trim
+        return trim
+
+    def has_advanced(self, taken: int, reached: int | None) -> bool:
+        """As `Finder.has_advanced`."""
+        return taken > 0 or (reached is not None and is_far(self._span, reached))
+
+    def seal(self, cursors: Cursors, walk: Walk, taken: int, reached: int | None) -> str:
+        """As `Finder.seal`."""
+        place = TimePosition(*self.rows[taken - 1].key) if taken else None
+        if reached is not None and (place is None or self._is_before(place.occurred_us, reached)):
+            place = TimePosition(reached)
+        return cursors.seal(place or TimePosition(self._span.last), walk)
+
+    def _look(self, first: int, last: int, settings: Mapping[str, str]) -> bool:
+        while first <= last:
+            missing = self._asked.limit + 1 - len(self.rows)
+            times = self._select(
+                "occurred_us",
+                "events_by_time_as_stored",
+                (first, last),
+                f"ORDER BY occurred_us {self._direction} LIMIT {missing}",
+                settings,
+            )
+            if not times:
+                return False
+            has_all = len(times) < missing
+            edge = times[-1][0]
+            newest = self._asked.newest_first
+            # By the times themselves: the key leads to their granules, and no other is looked at again.
+            self._times = list(dict.fromkeys(time for (time,) in times))
+            at = "AND occurred_us IN {times:Array(Int64)}"
+            self._take("events_by_time_as_stored", SMALL_COLUMNS, (first, last), at, settings)
+            if len(self.rows) > self._asked.limit:
+                return True
+            if has_all:
+                return False
+            # Some were copies: the rest lies behind.
+            first, last = (first, edge - 1) if newest else (edge + 1, last)
+        return False
+
+    def _look_for_words(self, first: int, last: int, settings: Mapping[str, str]) -> bool:
+        text, _ = words_where(self._asked.wanted.words)
+        self._take("events_as_stored", LOG_COLUMNS, (first, last), f"AND {text}", settings)
+        return len(self.rows) > self._asked.limit
+
+    def _take(
+        self,
+        source: str,
+        columns: str,
+        between: tuple[int, int],
+        more: str,
+        settings: Mapping[str, str],
+    ) -> None:
+        """Add the rows of these times that come behind the last one."""
+        missing = self._asked.limit + 1 - len(self.rows)
+        end = f"ORDER BY {self._order} LIMIT 1 BY {KEY} LIMIT {missing}"
+        found = self._select(columns, source, between, f"{more} {self._behind()} {end}", settings)
+        self.rows += map(Row._make, found)
+
+    def _behind(self) -> str:
+        if self._last_place().session_id is None:
+            return ""
+        sign = "<" if self._asked.newest_first else ">"
+        return (
+            f"AND (occurred_us {sign} {{place_us:Int64}} OR occurred_us = {{place_us:Int64}}"
+            f" AND (session_id, tenant_id, record_key) {sign} {_BEHIND})"
+        )
+
+    def _last_place(self) -> TimePosition:
+        return TimePosition(*self.rows[-1].key) if self.rows else self._place or TimePosition(0)
+
+    def _select(
+        self,
+        columns: str,
+        source: str,
+        between: tuple[int, int],
+        end: str,
+        settings: Mapping[str, str],
+    ) -> list[tuple[Any, ...]]:
+        place = self._last_place()
+        values = {
+            **self._values,
+            **words_where(self._asked.wanted.words)[1],
+            "first_us": between[0],
+            "last_us": between[1],
+            "times": self._times,
+            "place_us": place.occurred_us,
+            "place_session": place.session_id or "",
+            "place_tenant": place.tenant_id,
+            "place_key": place.record_key.hex(),
+        }
+        sql = f"""
+            SELECT {columns} FROM {source}
+            WHERE {self._condition} AND occurred_us BETWEEN {{first_us:Int64}} AND {{last_us:Int64}}
+            {end}
+        """  # noqa: S608 - no value in it
+        return self._clickhouse.query(sql, values, settings=settings).rows
+
+    def _is_before(self, one: int, other: int) -> bool:
+        """Whether *one* comes before *other* on this walk."""
+        return one > other if self._asked.newest_first else one < other

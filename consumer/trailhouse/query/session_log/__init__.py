@@ -1,0 +1,1 @@
+"""The log of one session: its order, its records, its outline."""

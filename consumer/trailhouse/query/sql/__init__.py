@@ -1,0 +1,1 @@
+"""One SELECT of a reader's own, checked before it is sent."""
