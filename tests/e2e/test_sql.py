@@ -7,7 +7,8 @@ import pytest
 
 from cluster import Cluster
 from stored import event, in_order, store
-from trailhouse.query import AuditReader, QueryError, ReadBudget, sql_guard
+from trailhouse.query import AuditReader, QueryError, ReadBudget
+from trailhouse.query.sql import guard as sql_guard
 from trailhouse.query.sql.guard import guard
 from trailhouse.query.sql.statement import settings_of
 from trailhouse.query.sql.words import VIEWS

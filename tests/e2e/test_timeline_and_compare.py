@@ -10,7 +10,7 @@ from airline_fleet import fleet, store_fleet, store_records
 from cluster import Cluster
 from facts import in_time
 from trailhouse.query import AuditReader, QueryError
-from trailhouse.query import event_facts as limits
+from trailhouse.query.steps import event_facts as limits
 from trailhouse.query.steps.compare import Side, comparison_of
 from trailhouse.query.steps.timeline import timeline_of
 from trailhouse.schemas import AuditEvent
