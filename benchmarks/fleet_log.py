@@ -37,10 +37,11 @@ class Fleet(NamedTuple):
 
 
 def load_fleet(store: ClickHouse, events: int, say: Callable[[str], None]) -> Fleet:
-    """Write about *events* events that end now into an empty database; return what they are."""
+    """Write about *events* events that end an hour ago into an empty database; return what they are."""
     recorded = _load_base(store)
     inserts = max(1, round(events / (recorded * COPIES_PER_INSERT)))
-    ended = dt.datetime.now(dt.UTC).replace(microsecond=0)
+    # No session is longer than an hour, and none reaches ahead of now.
+    ended = dt.datetime.now(dt.UTC).replace(microsecond=0) - dt.timedelta(hours=1)
     began = ended - dt.timedelta(days=DAYS)
     width_us = DAYS * 86_400_000_000 // inserts
     names = [
