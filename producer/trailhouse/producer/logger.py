@@ -19,6 +19,9 @@ from trailhouse.producer.context import (
 from trailhouse.producer.context_layers import Layers
 from trailhouse.producer.delivery.dispatcher import Dispatcher
 from trailhouse.producer.receipt import DEFAULT_TIMEOUT_SECONDS, bounded
+from trailhouse.producer.recording.block import RunBlock
+from trailhouse.producer.recording.events import Losses, SafeEvents
+from trailhouse.producer.recording.recorder import Recorder
 from trailhouse.producer.run_events import RunEvents
 from trailhouse.producer.telemetry import handlers
 from trailhouse.schemas.draft import EventDraft, Processor, draft_of, processed
@@ -96,6 +99,7 @@ class AuditLogger(RunEvents, AsyncCalls):
             self._switches.admit,
             *CONTENT_PROCESSORS,
         )
+        self._recorders: list[Recorder] = []
         if self.is_enabled:
             self._dispatcher.prepare()
 
@@ -140,6 +144,63 @@ class AuditLogger(RunEvents, AsyncCalls):
         }
         fields = fields_of(run, session, named)
         return Binding(self._layers, self._stamps, fields, run, session)
+
+    @property
+    def recorder(self) -> Recorder:
+        """What adapters record runs and tool calls by; see `trailhouse.producer.recording`."""
+        if not self._recorders:  # not before it is needed: it holds its logger
+            losses = Losses(self._dispatcher.count_unlogged)
+            events = SafeEvents(self, losses)
+            self._recorders.append(Recorder(events, losses, self.bind, lambda: self._bound.run))
+        return self._recorders[0]
+
+    def run(
+        self,
+        session_id: str | None = None,
+        *,
+        agent_id: str | None = None,
+        run_id: str | None = None,
+        tenant_id: str | None = None,
+        actor: Actor | Mapping[str, str] | None = None,
+        provider: str | None = None,
+        correlation_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> RunBlock:
+        """Record a run around a ``with`` or ``async with`` block: its start, and whatever end it takes.
+
+        ::
+
+            with audit.run("s-1", agent_id="support-bot") as run:
+                with run.tool_call("search", arguments={"q": "refund"}) as call:
+                    call.result = search("refund")
+                run.result = {"token_usage": {"input_tokens": 120, "output_tokens": 8}}
+
+        What is logged in the block belongs to the run. Inside another run it is that one's child and in its session,
+        and *session_id* may be left out. The block's outcome is never changed: what cannot be logged is in `stats`.
+
+        Args:
+            session_id: The session; else the one of the run around, or the bound one.
+            agent_id: The agent.
+            run_id: Its id; a new one if not given.
+            tenant_id: The tenant.
+            actor: On whose behalf.
+            provider: Who serves its models.
+            correlation_id: What ties it to others' records.
+            metadata: What else is to be kept of it.
+        """
+        return RunBlock(
+            lambda: self.recorder.open_run(
+                session_id,
+                source="python",
+                run_id=run_id,
+                agent_id=agent_id,
+                tenant_id=tenant_id,
+                actor=actor,
+                provider=provider,
+                correlation_id=correlation_id,
+                metadata=metadata,
+            )
+        )
 
     @property
     def context(self) -> AuditContext:
@@ -333,6 +394,8 @@ class AuditLogger(RunEvents, AsyncCalls):
             self._dispatcher.close_timeout_seconds if timeout_seconds is None else timeout_seconds
         )
         try:
+            for recorder in self._recorders:
+                recorder.close()
             self._dispatcher.close(timeout)
         finally:
             self.detach_telemetry_handlers()

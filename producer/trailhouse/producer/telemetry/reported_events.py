@@ -14,6 +14,8 @@ from trailhouse.schemas.json_form import kind_of
 from trailhouse.schemas.unencodable import mark_unencodable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from trailhouse.producer.context import Bound
     from trailhouse.producer.receipt import Receipt
 
@@ -39,6 +41,23 @@ class ReportedEvents(RunEvents):
             EventError, DeliveryError: As `AuditLogger.log`.
         """
         draft = self._admit(self._bound.stamp(EventDraft(**fields)))
+        return None if draft is None else self._write(draft)
+
+    def stamped(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Return *fields* with what is bound here in the place of what they do not name."""
+        return self._bound.stamp(EventDraft(**fields)).given()
+
+    def admits(self, fields: Mapping[str, Any]) -> bool:
+        """Tell whether an event of *fields* is written in the current context."""
+        return self._admit(EventDraft(**fields)) is not None
+
+    def write_fields(self, fields: Mapping[str, Any]) -> Receipt | None:
+        """Log an event of *fields*, which are complete, unless auditing is off; nothing that is bound is added.
+
+        Raises:
+            EventError, DeliveryError: As `AuditLogger.log`.
+        """
+        draft = self._admit(EventDraft(**fields))
         return None if draft is None else self._write(draft)
 
     @property

@@ -1,0 +1,1 @@
+"""Capture: one module for each framework, whose `install` has everything its agents do recorded."""
