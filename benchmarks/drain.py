@@ -107,11 +107,15 @@ def _followed(workers: list[Worker], place: Pipe, events: int) -> dict[str, floa
         return total("records_consumed_total") > 0
 
     wait_until(has_begun, "a worker that reads")
-    wait_until(
-        lambda: total("records_stored_total") >= events,
-        f"{events} events stored",
-        every_seconds=FINISH_LOOK_SECONDS,
-    )
+    wait_until(lambda: total("records_consumed_total") >= events, f"{events} events read")
+    with ClickHouse(
+        place.clickhouse
+    ) as store:  # a worker counts what it has committed, seconds after
+        wait_until(
+            lambda: store.query("SELECT count() FROM event_log").rows[0][0] >= events,
+            f"{events} events stored",
+            every_seconds=FINISH_LOOK_SECONDS,
+        )
     seconds, used = time.monotonic() - began_at, cpu() - began_cpu
     peak = max(peak_resident_mb(each.process.pid) for each in workers)
     _check(place, "SELECT count(), uniqExact(event_id) FROM events", events)

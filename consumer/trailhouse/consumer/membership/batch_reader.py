@@ -1,6 +1,8 @@
 """Reads records into the batch that is being filled: as many at once as memory bears, as rarely as they may wait."""
 
 import threading
+import time
+from collections.abc import Callable
 
 from trailhouse.broker.placeholder import Received
 from trailhouse.consumer.batch.batch import Batch
@@ -14,14 +16,26 @@ IDLE_READ_SECONDS = 0.25
 """What comes ends a read at once; this bounds how late an idle worker hears that it is to stop."""
 REST_SECONDS = 0.1
 """While a batch waits for its time, what comes is read together: each read wakes three threads."""
+BURST_RECORDS = 500
+"""A read that brings so many is part of a burst, in which a rest would cost more than it saves."""
+BURST_REST_SECONDS = 0.005
+BURST_SECONDS = 0.5
+"""How long a burst goes on after such a read: the broker's answers come in lumps."""
 
 
 class BatchReader:
     """Used by the one thread that reads *source*."""
 
-    def __init__(self, source: KafkaSource, metrics: WorkerMetrics) -> None:
+    def __init__(
+        self,
+        source: KafkaSource,
+        metrics: WorkerMetrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._source = source
         self._metrics = metrics
+        self._clock = clock
+        self._burst_ends_at_seconds = clock()
         self._records = FIRST_RECORDS
         self._has_read_all = True
         self.taken_records = 0
@@ -36,6 +50,8 @@ class BatchReader:
         records = max(1, min(self._records, batch.room_rows))
         received = self._source.read(records, timeout_seconds)
         self._has_read_all = len(received) < records
+        if len(received) >= BURST_RECORDS:
+            self._burst_ends_at_seconds = self._clock() + BURST_SECONDS
         if received:
             self._take(batch, received)
 
@@ -48,8 +64,13 @@ class BatchReader:
             self.read(batch, IDLE_READ_SECONDS)
             return
         if self._has_read_all and due_in_seconds:
-            stop.wait(min(due_in_seconds, REST_SECONDS))
+            stop.wait(min(due_in_seconds, self._rest_seconds))
         self.read(batch, 0.0)
+
+    @property
+    def _rest_seconds(self) -> float:
+        is_burst = self._clock() < self._burst_ends_at_seconds
+        return BURST_REST_SECONDS if is_burst else REST_SECONDS
 
     def read_while_held(self, batch: Batch) -> None:
         """Let Kafka hear of us, while nothing is fetched."""

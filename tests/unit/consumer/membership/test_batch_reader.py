@@ -7,6 +7,8 @@ import pytest
 
 from kafka_records import Record, empty_batch
 from trailhouse.consumer.membership.batch_reader import (
+    BURST_RECORDS,
+    BURST_REST_SECONDS,
     FIRST_RECORDS,
     IDLE_READ_SECONDS,
     READ_BYTES,
@@ -105,3 +107,15 @@ def test_nobody_rests_while_more_waits_than_a_read_brings() -> None:
     for _ in range(3):
         reader.read_while_idle(batch, 9.0, stop)
     assert stop.waits == []
+
+
+def test_in_a_burst_it_hardly_rests() -> None:
+    """After a read that brought many records a short one is followed at once: the broker's answers come in lumps."""
+    source, stop = Source(waiting=BURST_RECORDS + FIRST_RECORDS), Stop()
+    reader, batch = reader_of(source), empty_batch()
+    reader.read(batch, 0.0)  # learns how large the records are
+    reader.read(batch, 0.0)
+    source.waiting = 1
+    reader.read(batch, 0.0)
+    reader.read_while_idle(batch, 1.0, stop)
+    assert stop.waits == [BURST_REST_SECONDS]
