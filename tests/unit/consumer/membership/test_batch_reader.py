@@ -112,10 +112,10 @@ def test_nobody_rests_while_more_waits_than_a_read_brings() -> None:
 def test_in_a_burst_it_hardly_rests() -> None:
     """After a read that brought many records a short one is followed at once: the broker's answers come in lumps."""
     source, stop = Source(waiting=BURST_RECORDS + FIRST_RECORDS), Stop()
-    reader, batch = reader_of(source), empty_batch()
+    reader, (batch, _) = reader_of(source), empty_batch(rows=10_000, size_bytes=1 << 40)
     reader.read(batch, 0.0)  # learns how large the records are
     reader.read(batch, 0.0)
     source.waiting = 1
     reader.read(batch, 0.0)
-    reader.read_while_idle(batch, 1.0, stop)
+    reader.read_while_idle(batch, 9.0, stop)
     assert stop.waits == [BURST_REST_SECONDS]
