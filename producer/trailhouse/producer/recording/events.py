@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import threading
 from typing import TYPE_CHECKING, Any
 
 from trailhouse.producer.clock import SYSTEM_CLOCK, Clock
+from trailhouse.producer.recording.guard import losses_seen
 from trailhouse.producer.telemetry.reported_events import ReportedEvents
 from trailhouse.schemas.errors import TrailhouseError
 from trailhouse.schemas.json_form import kind_of
@@ -26,17 +28,23 @@ class Losses:
     def __init__(self, count: Callable[[], object], clock: Clock = SYSTEM_CLOCK) -> None:
         self._count = count
         self._now = clock.monotonic_seconds
+        self._lock = threading.RLock()  # a signal handler may lose an event while one is noted
         self._told_at: float | None = None
         self._untold = 0
 
-    def note(self, what: str, error: BaseException) -> None:
+    def note(self, what: str, error: Exception) -> None:
         """Count one loss: *what* could not be done because of *error*. Raises nothing."""
-        self._count()
-        self._untold += 1
-        now = self._now()
-        if self._told_at is not None and now - self._told_at < TOLD_EVERY_SECONDS:
-            return
-        untold, self._untold, self._told_at = self._untold, 0, now
+        if (seen := losses_seen.get()) is not None and all(
+            error is not each for each in seen.errors
+        ):
+            seen.errors.append(error)
+        with self._lock:
+            self._count()
+            self._untold += 1
+            now = self._now()
+            if self._told_at is not None and now - self._told_at < TOLD_EVERY_SECONDS:
+                return
+            untold, self._untold, self._told_at = self._untold, 0, now
         # Our own errors name fields and rules; the text of a foreign one can hold what must not be logged.
         reason = str(error) if isinstance(error, TrailhouseError) else kind_of(error)
         log.error(

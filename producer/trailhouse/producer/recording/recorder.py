@@ -8,6 +8,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final
 
 from trailhouse.producer.clock import SYSTEM_CLOCK, Clock
+from trailhouse.producer.recording.guard import Guard
 from trailhouse.producer.recording.run import Run
 from trailhouse.producer.recording.tool_call import NO_END, ToolCall
 from trailhouse.schemas.uuid7 import uuid7
@@ -166,7 +167,16 @@ class Recorder:
         """Log an event of *fields*, which are complete. Raises nothing."""
         self._events.log(fields, strict=False)
 
-    def note_loss(self, what: str, error: BaseException) -> None:
+    def guard(self, what: str, *, strict: bool = False) -> Guard:
+        """Return a block, or decorator, whose exceptions are counted and told as losses, and go no further.
+
+        Args:
+            what: Whose block it is, for our log: the handler's name, and nothing that somebody else wrote.
+            strict: Raise what went wrong, here and in the events that the block logged; see `Guard`.
+        """
+        return Guard(self._losses, what, strict=strict)
+
+    def note_loss(self, what: str, error: Exception) -> None:
         """Count that *what* could not be recorded because of *error*, and tell it. Raises nothing."""
         self._losses.note(what, error)
 
