@@ -154,11 +154,18 @@ DATA_KEYS: dict[EventType, tuple[DataKey, ...]] = {
         _USAGE_MISSING,
     ),
     EventType.MODEL_CALL_FAILED: (_MODEL, _MODEL_CALL, *_ERROR, *_TOKENS, _COST, _DURATION),
-    EventType.TOKEN_USAGE_UPDATED: (_MODEL, *_TOKENS, _COST, _USAGE_MISSING),
+    EventType.TOKEN_USAGE_UPDATED: (_MODEL, _MODEL_CALL, *_TOKENS, _COST, _USAGE_MISSING),
     EventType.TURN_COMPLETED: (
         DataKey("turn", "integer", "which turn of the session or run, from 1"),
         _STOP,
         _DURATION,
+    ),
+    EventType.AGENT_CREATED: (
+        _AGENT,
+        DataKey("agent_name", "string", "its name, where the id is another"),
+        DataKey("agent_version", "string", "its version"),
+        DataKey("description", "string", "what it is for"),
+        _MODEL,
     ),
     EventType.AGENT_HANDED_OFF: (
         DataKey("from_agent_id", "string", "the agent that hands over"),
@@ -170,6 +177,13 @@ DATA_KEYS: dict[EventType, tuple[DataKey, ...]] = {
     EventType.GUARDRAIL_TRIPPED: (
         *_GUARDRAIL,
         DataKey("action", "string", "what was done about it: `blocked`, `warned`, `rewritten`"),
+    ),
+    EventType.EVALUATION_RECORDED: (
+        DataKey("evaluation", "string", "what was judged, such as `relevance`"),
+        DataKey("score", "number", "how good it is, by the measure's own scale"),
+        DataKey("label", "string", "the same in a word: `pass`, `fail` …"),
+        DataKey("explanation", "string", "why"),
+        _MODEL_CALL,
     ),
     EventType.POLICY_VIOLATION: (
         DataKey("policy", "string", "the policy"),

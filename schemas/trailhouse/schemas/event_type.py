@@ -32,9 +32,11 @@ class EventType(StrEnum):
     MODEL_CALL_STARTED = "model_call_started"
     MODEL_CALL_COMPLETED = "model_call_completed"
     MODEL_CALL_FAILED = "model_call_failed"
+    AGENT_CREATED = "agent_created"
     AGENT_HANDED_OFF = "agent_handed_off"
     GUARDRAIL_PASSED = "guardrail_passed"
     GUARDRAIL_TRIPPED = "guardrail_tripped"
+    EVALUATION_RECORDED = "evaluation_recorded"
     ERROR_OCCURRED = "error_occurred"
     ERROR_RECOVERED = "error_recovered"
     TOKEN_USAGE_UPDATED = "token_usage_updated"  # noqa: S105 - language-model tokens
