@@ -1,0 +1,1 @@
+"""Redaction: what is secret in an event is taken out before a copy of the event exists."""

@@ -1,0 +1,62 @@
+"""What one entry of the table of shapes says, and the three ways to write its pattern."""
+
+from typing import NamedTuple
+
+
+class Shape(NamedTuple):
+    """One form of secret that a vendor issues.
+
+    `pattern` is RE2 syntax and has exactly one capturing group: what it holds is the secret, the
+    rest is what must stand around it. It asks for nothing after the secret and takes the longest.
+    One of `anchors`, in lower case, stands in the lower-cased text wherever the pattern matches.
+    """
+
+    category: str
+    vendor: str
+    form: str
+    pattern: str
+    anchors: tuple[str, ...]
+    source: str
+
+
+# What ends a word before a secret: no letter or digit, or an escape that ends in one: `\n` and
+# `\u000a` of JSON in JSON, `%3D` of a URL, the colour of a terminal.
+_BEFORE = (
+    r"(?:^|[^0-9A-Za-z]|\\[abefnrtv0]|\\u[0-9A-Fa-f]{4}|(?:\\x|%)[0-9A-Fa-f]{2}|\[[0-9;]{1,8}m)"
+)
+_SECRET_WORD = r"(?:key|token|secret|password|passwd|pwd|passphrase|credential|auth|bearer|dsn|pat|apikey|sid)s?"
+# Between the name of a secret and the secret: signs, quotes, and the words of a sentence or of a type.
+_BETWEEN = (
+    r"[^0-9A-Za-z]{1,12}(?:(?i:is|was|be|to|as|value|string|str|text|const|with|of|for|now|set)"
+    r"[^0-9A-Za-z]{1,8}){0,3}"
+)
+
+
+def anywhere(token: str) -> str:
+    """A token whose beginning is nobody else's: what stands before it does not matter."""
+    return f"({token})"
+
+
+def word(token: str) -> str:
+    """A token that begins where a word begins."""
+    return f"{_BEFORE}({token})"
+
+
+def beside(names: tuple[str, ...], value: str) -> str:
+    """A value that only its vendor's name and a word like key, token or secret make a secret."""
+    vendor = "|".join(names)
+    named = rf"(?:{vendor})[\w.\- ]{{0,24}}?{_SECRET_WORD}"
+    told = rf"{_SECRET_WORD}(?: [a-z]{{1,8}}){{0,2}} (?:{vendor})"
+    return rf"(?i:{named}|{told})[a-z_]{{0,16}}{_BETWEEN}({value})"
+
+
+def named(
+    category: str, vendor: str, form: str, names: tuple[str, ...], value: str, source: str
+) -> Shape:
+    """Return the shape of a secret without a beginning of its own.
+
+    Args:
+        names: how the vendor is called in names and sentences, lower case.
+        value: the secret's own pattern, without groups that capture.
+    """
+    return Shape(category, vendor, f"{form}, beside its name", beside(names, value), names, source)
