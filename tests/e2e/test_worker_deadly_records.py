@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from confluent_kafka import Producer
 
+from large_batches import goes_on
 from trailhouse.consumer import WorkerConfig
 from trailhouse.consumer.membership.poison_pills.inspection import PoisonPillInspection
 from trailhouse.consumer.membership.poison_pills.subprocess_main import FRAME_BYTES
@@ -18,14 +18,10 @@ from trailhouse.schemas import AuditEvent, KafkaConfig
 from trailhouse.schemas.ranges import Range
 from trailhouse.store import ClickHouseConfig
 from waiting import DEADLINE_SECONDS
-from worker_process import RUN_WORKER, Worker, WorkerSite, eventually, place, some_events
+from worker_process import RUN_WORKER, WorkerSite, eventually, place, some_events
 
 pytestmark = pytest.mark.cluster
 
-MB = 1_000_000
-LITTLE_MEMORY = (
-    f"import resource; resource.setrlimit(resource.RLIMIT_DATA, ({700 * MB}, {700 * MB}))\n"
-)
 DIES_OF_A_RECORD = """
 import os, signal, sys
 if "trailhouse" in " ".join(sys.orig_argv):
@@ -71,33 +67,6 @@ def test_a_record_that_kills_who_decodes_it_kills_one_worker(
     ]  # fmt: skip
     assert here.rows("SELECT kind, first_offset, last_offset FROM incidents") == [
         ("unreadable", 11, 11)
-    ]
-    goes_on(here, second)
-
-
-def test_a_batch_that_takes_all_memory_kills_one_worker(here: WorkerSite) -> None:
-    """The next worker quarantines that batch as a range; what stands before and after it is stored, once."""
-    events = some_events(30)
-    here.send([event.record for event in events[:10]])
-    producer = Producer(
-        here.kafka.client_options()
-        | {"compression.type": "gzip", "compression.level": 9, "message.max.bytes": 1_000 * MB}
-    )
-    producer.produce(here.kafka.topic, b"a" * 900 * MB, b"k", 0)
-    assert producer.flush(DEADLINE_SECONDS) == 0
-    here.send([event.record for event in events[10:20]])
-    here.send([event.record for event in events[20:]], partition=1)
-    first = here.start(LITTLE_MEMORY + RUN_WORKER)
-    assert first.process.wait(DEADLINE_SECONDS) not in (0, 1), "expected it to die of the batch"
-    second = here.start(LITTLE_MEMORY + RUN_WORKER)
-    # Each attempt to read the batch opens hundreds of megabytes.
-    eventually(lambda: here.count() == 30, "every event", 4 * DEADLINE_SECONDS)
-    assert here.stored_records() == sorted(event.record for event in events)
-    assert here.rows("SELECT kafka_partition, kafka_offset, last_offset FROM quarantine") == [
-        (0, 10, 10)
-    ]
-    assert here.rows("SELECT kind, first_offset, last_offset FROM incidents") == [
-        ("unreadable", 10, 10)
     ]
     goes_on(here, second)
 
@@ -152,15 +121,3 @@ def test_a_child_process_imports_nothing_from_the_working_directory(here: Worker
     eventually(lambda: ran.exists() or here.count() == 10, f"every event, log: {second.log}")
     assert not ran.exists()
     goes_on(here, second)
-
-
-def goes_on(here: WorkerSite, worker: Worker) -> None:
-    """Wait until all is committed, and a new event is stored by the same worker."""
-    eventually(
-        lambda: all(worker.series()[f"lag_records/{number}"] == 0 for number in range(4)),
-        f"no lag, log: {worker.log}",
-    )
-    before = here.count()
-    here.send([AuditEvent(type="x", session_id="after").record])
-    eventually(lambda: here.count() == before + 1, f"the event after, log: {worker.log}")
-    assert worker.process.poll() is None
