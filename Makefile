@@ -4,7 +4,11 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: help demo test test-fast secure schemathesis faults faults-red kills soak outage check format bench bench-full docs constraints clean
+# What `make constraints` pins: frameworks whose agents are recorded have environments of their own.
+EXTRAS := query worker sql cli api mcp devstack arrow pandas polars
+CAPTURE := all adk strands crewai
+
+.PHONY: help demo test test-fast secure schemathesis faults faults-red kills soak outage check format bench bench-full docs constraints clean capture
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -25,6 +29,18 @@ test: $(READY) ## run every test on a real broker and the real engine
 
 test-fast: $(READY) ## run the tests that need no Kafka and no ClickHouse
 	@$(BIN)/python -m pytest tests/unit tests/property
+
+capture: $(CAPTURE:%=capture-%) ## record real agent frameworks with scripted models, each environment by itself
+
+$(CAPTURE:%=capture-%): capture-%: $(VENV)-capture-%/.ready
+	@$(VENV)-capture-$*/bin/python -m pytest -c tests/capture/pytest.ini tests/capture/test_environment.py tests/capture/$*
+
+$(VENV)-capture-%/.ready: tests/capture/%/requirements.txt pyproject.toml $(READY)
+	@echo "building $(@D) …" >&2
+	@[ -x $(@D)/bin/python ] || $(BIN)/uv venv --quiet --python $(BIN)/python $(@D)
+	@$(BIN)/uv pip sync --quiet --python $(@D)/bin/python --require-hashes $<
+	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python --no-deps --no-build-isolation --editable .
+	@touch $@
 
 secure: $(READY) ## run every part as a user of its own, on three brokers with TLS, log-ins and ACLs
 	@$(BIN)/python -m pytest tests/secure
@@ -68,10 +84,12 @@ bench-full: $(READY) ## the same with more events: growth to 10 million, session
 docs: $(READY) ## make anew what the documents take from the code
 	@$(BIN)/python docs/generate.py
 
-constraints: $(READY) ## pin the newest versions of everything, with hashes, for every platform
-	@$(BIN)/pip install --quiet --disable-pip-version-check 'uv>=0.9'
+constraints: $(READY) ## pin the newest versions of everything, with hashes: ours for every platform, the frameworks' for Linux
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
-		--no-annotate --all-extras --group dev pyproject.toml --output-file constraints.txt
+		--no-annotate $(EXTRAS:%=--extra %) --group dev pyproject.toml --output-file constraints.txt
+	@for name in $(CAPTURE); do $(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 \
+		--python-platform x86_64-unknown-linux-gnu --generate-hashes --no-header --no-annotate \
+		tests/capture/$$name/requirements.in --output-file tests/capture/$$name/requirements.txt || exit 1; done
 
 clean: ## remove what the targets built
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-capture-* dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
