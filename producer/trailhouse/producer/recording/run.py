@@ -103,7 +103,13 @@ class Run:
         """Return a block in which this is the run that events, and runs opened within, belong to."""
         return self.recorder.bind(self)
 
-    def name(self, *, session_id: str | None = None, agent_id: str | None = None) -> None:
+    def name(
+        self,
+        *,
+        session_id: str | None = None,
+        agent_id: str | None = None,
+        trace_id: str | None = None,
+    ) -> None:
         """Fill in what was not known when the run was opened; what is known stays.
 
         Once the start is logged, a session that comes late cannot change where the run's events are: it is left to
@@ -112,6 +118,8 @@ class Run:
         with self._lock:
             if agent_id is not None and self.agent_id is None:
                 self._fields["agent_id"] = agent_id
+            if trace_id is not None and not self._has_begun:
+                self._fields.setdefault("trace_id", trace_id)
             if session_id is None or session_id == self.session_id:
                 return
             if self.session_id is None:
@@ -185,7 +193,12 @@ class Run:
         return ToolCall(self, name, arguments, call_id or uuid7())
 
     def use(
-        self, usage: Usage, *, call_id: str | None = None, at: dt.datetime | None = None
+        self,
+        usage: Usage,
+        *,
+        call_id: str | None = None,
+        source: str | None = None,
+        at: dt.datetime | None = None,
     ) -> None:
         """Log `token_usage_updated` for one model call, and add it to the totals.
 
@@ -193,9 +206,11 @@ class Run:
             usage: What it used.
             call_id: The provider's id of the response. A call that another adapter has recorded under this id, or
                 this one before, is not recorded again.
+            source: Who reports it, where that one tells each call once by itself: its own ids are then not held
+                against it, since some providers give all their responses the same.
             at: When the call ended; now if not given.
         """
-        if call_id is not None and not self.recorder.claims("model_call", call_id):
+        if call_id is not None and not self.recorder.claims("model_call", call_id, source):
             return
         with self._lock:
             self._totals.add(usage)

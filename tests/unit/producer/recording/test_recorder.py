@@ -148,3 +148,27 @@ def test_a_run_is_not_recorded_where_auditing_is_off(audit_log: InMemoryAuditLog
     run.end()
     assert "run_started" not in types(audit_log)
     assert "tool_call_started" not in types(audit_log)
+
+
+def test_an_adapters_own_ids_are_not_held_against_it(audit_log: InMemoryAuditLogger) -> None:
+    """Who tells each model call once may give two the same id; another's call under that id is still told once."""
+    with audit_log.run("s-1") as run:
+        run.use(CALL, call_id="r-1", source="sdk")
+        run.use(CALL, call_id="r-1", source="sdk")
+        run.use(CALL, call_id="r-1")
+        run.use(CALL, call_id="r-1", source="other")
+    assert types(audit_log).count("token_usage_updated") == 2
+
+
+def test_a_trace_that_comes_before_the_start_names_the_session(
+    audit_log: InMemoryAuditLogger,
+) -> None:
+    """A deferred run that nobody gives a session is kept under the trace that it is told of before it begins."""
+    run = audit_log.recorder.open_run(source="sdk", is_deferred=True)
+    run.name(trace_id="trace-1")
+    run.begin()
+    run.name(trace_id="trace-2")
+    run.end()
+    assert {(event.session_id, event.trace_id) for event in audit_log.events} == {
+        ("trace-1", "trace-1")
+    }

@@ -1,0 +1,80 @@
+"""Agents of the OpenAI Agents SDK whose models are scripted, and what is recorded of them."""
+
+# pyright: reportMissingImports=false
+
+from __future__ import annotations
+
+from typing import Any
+
+from agents import Agent, function_tool
+from agents.testing import ModelStep, ScriptedModel, assistant_message, function_call
+from agents.usage import Usage
+
+from capture_rules import Recorded
+
+
+def answer(text: str, input_tokens: int = 20, output_tokens: int = 3) -> ModelStep:
+    """A model's last word, and what it used."""
+    return ModelStep(
+        output=[assistant_message(text)], usage=tokens(input_tokens, output_tokens)
+    )  # fmt: skip
+
+
+def calls(*called: tuple[str, dict[str, Any]], input_tokens: int = 10) -> ModelStep:
+    """A model that calls tools, each by its name and arguments, with the ids c-1, c-2, …"""
+    output = [
+        function_call(name, arguments, call_id=f"c-{number}")
+        for number, (name, arguments) in enumerate(called, 1)
+    ]
+    return ModelStep(output=output, usage=tokens(input_tokens, 2))
+
+
+def tokens(input_tokens: int, output_tokens: int) -> Usage:
+    """What one model call used."""
+    return Usage(
+        requests=1,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        total_tokens=input_tokens + output_tokens,
+    )
+
+
+def agent(*steps: Any, name: str = "bot", **settings: Any) -> Agent[Any]:
+    """An agent whose model does *steps*, one a call."""
+    return Agent(name=name, model=ScriptedModel(steps), **settings)
+
+
+def _add(a: int, b: int) -> int:
+    """Add."""
+    return a + b
+
+
+def _drop(table: str) -> str:
+    """Drop a table, once somebody has allowed it."""
+    return f"{table} is gone"
+
+
+def fault() -> str:
+    """What a tool's error says."""
+    return "the tool is broken"
+
+
+def break_down() -> str:
+    """Raise."""
+    raise LookupError(fault())
+
+
+add = function_tool(_add, name_override="add")
+drop = function_tool(_drop, name_override="drop", needs_approval=True)
+broken = function_tool(break_down, name_override="broken")
+
+
+def shape(run: Recorded) -> list[str]:
+    """The types of a run's events, without its usage and messages."""
+    left_out = ("token_usage_updated", "message_received", "message_sent")
+    return [each for each in run.types if each not in left_out]
+
+
+def of_type(run: Recorded, type: str) -> list[Any]:
+    """The data of the run's events of *type*."""
+    return [event.data for event in run.events if event.type == type]
