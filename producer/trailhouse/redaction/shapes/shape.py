@@ -8,7 +8,9 @@ class Shape(NamedTuple):
 
     `pattern` is RE2 syntax and has exactly one capturing group: what it holds is the secret, the
     rest is what must stand around it. It asks for nothing after the secret and takes the longest.
-    One of `anchors`, in lower case, stands in the lower-cased text wherever the pattern matches.
+    One of `anchors` stands in the text wherever the pattern matches: as it is written, or in any
+    case where the shape `ignores_case` (then it is written in lower case). A shape without anchors
+    has no literal of its own: its pattern itself must be looked for.
     """
 
     category: str
@@ -18,13 +20,27 @@ class Shape(NamedTuple):
     anchors: tuple[str, ...]
     source: str
 
+    @property
+    def ignores_case(self) -> bool:
+        """True where the anchors may stand in any case."""
+        return "(?i" in self.pattern
+
+
+HEX = "[0-9A-Fa-f]"
+ALNUM = "[0-9A-Za-z]"
+UUID = f"{HEX}{{8}}-{HEX}{{4}}-{HEX}{{4}}-{HEX}{{4}}-{HEX}{{12}}"
+# A name in words has no capital next to a digit; a random token of 30 has, nearly always.
+MIXED = r"[\w-]{0,20}(?:[A-Z][\w-]{0,12}[0-9]|[0-9][\w-]{0,12}[A-Z])"
 
 # What ends a word before a secret: no letter or digit, or an escape that ends in one: `\n` and
 # `\u000a` of JSON in JSON, `%3D` of a URL, the colour of a terminal.
 _BEFORE = (
     r"(?:^|[^0-9A-Za-z]|\\[abefnrtv0]|\\u[0-9A-Fa-f]{4}|(?:\\x|%)[0-9A-Fa-f]{2}|\[[0-9;]{1,8}m)"
 )
-_SECRET_WORD = r"(?:key|token|secret|password|passwd|pwd|passphrase|credential|auth|bearer|dsn|pat|apikey|sid)s?"
+_SECRET_WORD = (
+    r"(?:key|token|secret|password|passwd|pwd|passphrase|credential|auth|bearer|dsn|pat|apikey)s?"
+    r"(?:[_ -]?(?:key|id|token|secret|value|string|header|code|prod|production|dev|test|live|\d{1,2})){0,2}"
+)
 # Between the name of a secret and the secret: signs, quotes, and the words of a sentence or of a type.
 _BETWEEN = (
     r"[^0-9A-Za-z]{1,12}(?:(?i:is|was|be|to|as|value|string|str|text|const|with|of|for|now|set)"
@@ -44,10 +60,10 @@ def word(token: str) -> str:
 
 def beside(names: tuple[str, ...], value: str) -> str:
     """A value that only its vendor's name and a word like key, token or secret make a secret."""
-    vendor = "|".join(names)
+    vendor = "|".join(names).replace(".", r"\.")
     named = rf"(?:{vendor})[\w.\- ]{{0,24}}?{_SECRET_WORD}"
     told = rf"{_SECRET_WORD}(?: [a-z]{{1,8}}){{0,2}} (?:{vendor})"
-    return rf"(?i:{named}|{told})[a-z_]{{0,16}}{_BETWEEN}({value})"
+    return rf"(?i:{named}|{told}){_BETWEEN}({value})"
 
 
 def named(
