@@ -1,0 +1,142 @@
+"""Claude's agents, audited: by hooks in their options, by `query` or a client of ours, or all that there are."""
+
+from __future__ import annotations
+
+import functools
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+from trailhouse.capture.claude_agent.client import client_methods
+from trailhouse.capture.claude_agent.conversation import Conversation
+from trailhouse.capture.claude_agent.hooks import finder_in, with_hooks
+from trailhouse.capture.claude_agent.streams import watched
+from trailhouse.capture.installation import Undo, install_once
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from trailhouse.producer import AuditLogger
+
+MAX_SESSIONS = 1_000
+
+
+class ClaudeAudit:
+    """Records the agents of the Claude Agent SDK that are run through it: a run for each prompt's turn.
+
+    Args:
+        audit: Where they are recorded.
+        agent_id: What the agent is called; ``claude-code`` if neither this nor a bind says.
+        strict: Fail closed: the CLI starts no prompt and no tool that could not be recorded, and what could not be
+            raises out of the stream. Otherwise nothing of ours reaches the application.
+    """
+
+    def __init__(
+        self, audit: AuditLogger, *, agent_id: str | None = None, strict: bool = False
+    ) -> None:
+        self._recorder = audit.recorder
+        self._agent_id = agent_id
+        self._is_strict = strict
+
+    def options(self, options: Any = None) -> Any:
+        """Return a copy of *options*, a `ClaudeAgentOptions`, with our hooks beside its own.
+
+        Hooks see tools, prompts and subagents, but neither usage, cost nor how a turn failed: for those give the
+        options to `query` or `client`.
+        """
+        finder = _Sessions(lambda: self._open(has_messages=False))
+        return with_hooks(_given(options), finder, is_strict=self._is_strict)
+
+    def query(self, *, prompt: Any, options: Any = None, **more: Any) -> AsyncIterator[Any]:
+        """Return the messages of the SDK's `query`, with its arguments; what is read is recorded."""
+        import claude_agent_sdk
+
+        return self._watched(
+            prompt,
+            _given(options),
+            lambda hooked: claude_agent_sdk.query(prompt=prompt, options=hooked, **more),
+        )
+
+    def client(self, options: Any = None, **more: Any) -> Any:
+        """Return a `ClaudeSDKClient` of *options* whose turns are recorded."""
+        from claude_agent_sdk import ClaudeSDKClient
+
+        methods = client_methods(ClaudeSDKClient, self._open, is_strict=self._is_strict)
+        return type("AuditedClaudeSDKClient", (ClaudeSDKClient,), methods)(options, **more)
+
+    def patch(self) -> Undo:
+        """Have every `query` and `ClaudeSDKClient` of this process recorded; return what undoes that."""
+        from claude_agent_sdk import ClaudeSDKClient
+
+        # Private: `query` itself may have been imported by name before, and calls this.
+        from claude_agent_sdk._internal.client import InternalClient
+
+        ours = {
+            ClaudeSDKClient: client_methods(ClaudeSDKClient, self._open, is_strict=self._is_strict),
+            InternalClient: {"process_query": self._process_query(InternalClient.process_query)},
+        }
+        before = {cls: {name: vars(cls)[name] for name in methods} for cls, methods in ours.items()}
+        _set(ours)
+        return lambda: _set(before)
+
+    def _process_query(self, plain: Any) -> Any:
+        @functools.wraps(plain)
+        def process_query(client: Any, prompt: Any, options: Any, *args: Any, **more: Any) -> Any:
+            if isinstance(finder_in(options), Conversation):
+                return plain(client, prompt, options, *args, **more)  # by a `query` of ours
+            return self._watched(
+                prompt, options, lambda hooked: plain(client, prompt, hooked, *args, **more)
+            )
+
+        return process_query
+
+    def _watched(self, prompt: Any, options: Any, start: Any) -> AsyncIterator[Any]:
+        return watched(self._open, prompt, options, start, is_strict=self._is_strict)
+
+    def _open(self, *, has_messages: bool = True) -> Conversation:
+        return Conversation(self._recorder, agent_id=self._agent_id, has_messages=has_messages)
+
+
+class _Sessions:
+    """The conversations of options that may be used more than once, by session."""
+
+    def __init__(self, open_conversation: Any) -> None:
+        self._open = open_conversation
+        self._known: OrderedDict[str | None, Conversation] = OrderedDict()
+
+    def of(self, session_id: str | None, call_id: str | None) -> Conversation:
+        if session_id is None:  # a permission callback is not told it, but the call
+            for conversation in reversed(self._known.values()):
+                if call_id is not None and conversation.tools.name_of(call_id) is not None:
+                    return conversation
+        if session_id not in self._known:
+            self._known[session_id] = self._open()
+            if len(self._known) > MAX_SESSIONS:
+                self._known.popitem(last=False)[1].close(None)
+        return self._known[session_id]
+
+
+def install(audit: AuditLogger, *, agent_id: str | None = None, strict: bool = False) -> Undo:
+    """Have every `query` and `ClaudeSDKClient` of this process recorded; return what undoes that.
+
+    Args:
+        audit: Where they are recorded.
+        agent_id: As for `ClaudeAudit`.
+        strict: As for `ClaudeAudit`.
+
+    Raises:
+        ConfigError: The SDK is not installed, or not as it was tried. Permanent.
+    """
+    adapter = ClaudeAudit(audit, agent_id=agent_id, strict=strict)
+    return install_once("claude_agent", audit, adapter.patch)
+
+
+def _given(options: Any) -> Any:
+    from claude_agent_sdk import ClaudeAgentOptions
+
+    return ClaudeAgentOptions() if options is None else options
+
+
+def _set(methods: dict[type, dict[str, Any]]) -> None:
+    for cls, named in methods.items():
+        for name, method in named.items():
+            setattr(cls, name, method)

@@ -1,0 +1,56 @@
+"""Around the SDK's `query`: what it streams is recorded, and goes on as it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from trailhouse.capture.claude_agent.hooks import with_hooks
+from trailhouse.capture.claude_agent.messages import said
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from trailhouse.capture.claude_agent.conversation import Conversation
+
+    Opens = Callable[[], Conversation]
+
+
+async def watched(
+    open_conversation: Opens, prompt: object, options: Any, start: Any, *, is_strict: bool
+) -> AsyncIterator[Any]:
+    """Yield the messages of the stream that *start* makes of *options*, and record them; its error goes on.
+
+    The turn's run is bound while the stream works, so that what the SDK starts there finds it as its parent.
+    """
+    conversation = open_conversation()
+    recorder, hooked, error = conversation.recorder, options, None
+    with recorder.guard("query", strict=is_strict):
+        hooked = with_hooks(options, conversation, is_strict=is_strict)
+        conversation.connecting(options, prompt)
+    stream = start(hooked)
+    try:
+        while True:
+            with conversation.bound():
+                try:
+                    message = await anext(stream)
+                except StopAsyncIteration:
+                    return
+            with recorder.guard("a message", strict=is_strict):
+                said(conversation, message)
+            yield message
+    except BaseException as raised:
+        error = raised
+        raise
+    finally:
+        try:
+            await close(stream)
+        finally:
+            with recorder.guard("the end of a stream"):
+                conversation.close(error)
+
+
+async def close(stream: Any) -> None:
+    """Close a stream that may be a generator."""
+    # As the SDK does itself: `async for` does not close what it was reading from.
+    if hasattr(stream, "aclose"):
+        await stream.aclose()
