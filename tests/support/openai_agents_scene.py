@@ -20,11 +20,11 @@ def answer(text: str, input_tokens: int = 20, output_tokens: int = 3) -> ModelSt
     )  # fmt: skip
 
 
-def calls(*called: tuple[str, dict[str, Any]], input_tokens: int = 10) -> ModelStep:
-    """A model that calls tools, each by its name and arguments, with the ids c-1, c-2, …"""
+def calls(*called: tuple[str, dict[str, Any]], input_tokens: int = 10, first: int = 1) -> ModelStep:
+    """A model that calls tools, each by its name and arguments, with the ids c-*first* and so on."""
     output = [
         function_call(name, arguments, call_id=f"c-{number}")
-        for number, (name, arguments) in enumerate(called, 1)
+        for number, (name, arguments) in enumerate(called, first)
     ]
     return ModelStep(output=output, usage=tokens(input_tokens, 2))
 

@@ -61,23 +61,32 @@ def tell_decisions(run: Run, state: Any) -> None:
 
     What a nested agent waits for is decided in its own state, and told in its own run.
     """
-    context = state._context  # private: the SDK keeps decisions nowhere else
     for item in state.get_interruptions():
-        call_id = text_of(item, "call_id")
-        asked = {
-            "tool_namespace": item.tool_namespace,
-            "existing_pending": item,
-            "tool_lookup_key": item.tool_lookup_key,
-        }
-        is_granted = context.get_approval_status(_name_of(item), call_id or "", **asked)
-        if is_granted is None:
-            continue
-        reason = None
-        if not is_granted:
-            reason = context.get_rejection_message(_name_of(item), call_id or "", **asked)
-        run.decide_approval(
-            is_granted=is_granted, tool_name=_name_of(item), call_id=call_id, reason=reason
-        )
+        is_granted, reason = _decision(state, item)
+        if is_granted is not None:
+            run.decide_approval(
+                is_granted=is_granted,
+                tool_name=_name_of(item),
+                call_id=text_of(item, "call_id"),
+                reason=reason,
+            )
+
+
+def _decision(state: Any, item: Any) -> tuple[bool | None, str | None]:
+    """Return whether *item* was granted, None where that is open, and what a rejection says."""
+    context = state._context  # private: the SDK keeps decisions nowhere else
+    asked = {
+        "tool_namespace": item.tool_namespace,
+        "existing_pending": item,
+        "tool_lookup_key": item.tool_lookup_key,
+    }
+    name, call_id = _name_of(item), text_of(item, "call_id") or ""
+    try:
+        is_granted = context.get_approval_status(name, call_id, **asked)
+        reason = context.get_rejection_message(name, call_id, **asked) if not is_granted else None
+    except Exception:  # noqa: BLE001 - a nested agent's call may have the id of another one here
+        return None, None
+    return is_granted, reason
 
 
 def _name_of(item: Any) -> str:

@@ -123,3 +123,9 @@ def response_id_of(response: Any) -> str | None:
     """Return the provider's id of *response*; None where it gave none."""
     given = response.response_id
     return given if isinstance(given, str) and given and given != PLACEHOLDER_ID else None
+
+
+def trace_id_of(trace: Any) -> str | None:
+    """Return the id of *trace*, in hexadecimal as elsewhere; None for no trace, and where tracing is off."""
+    given = text_of(trace, "trace_id")
+    return None if given is None or given == "no-op" else given.removeprefix("trace_")

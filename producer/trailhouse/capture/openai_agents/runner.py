@@ -6,9 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from trailhouse.capture.openai_agents.approvals import PausedSessions, tell_decisions
 from trailhouse.capture.openai_agents.hooks import hooks_for
-from trailhouse.capture.openai_agents.plain_values import model_of, question_of, session_of, text_of
+from trailhouse.capture.openai_agents.plain_values import (
+    model_of,
+    question_of,
+    session_of,
+    text_of,
+    trace_id_of,
+)
 from trailhouse.capture.openai_agents.streaming import stream_error
-from trailhouse.capture.openai_agents.watching import SESSION_ATTRIBUTE, SOURCE, Watch, trace_id_of
+from trailhouse.capture.openai_agents.watching import SESSION_ATTRIBUTE, SOURCE, Watch
 
 if TYPE_CHECKING:
     from trailhouse.producer import AuditLogger

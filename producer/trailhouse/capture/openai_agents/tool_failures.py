@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import time
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
+
+from trailhouse.capture.openai_agents.watching import watched
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from trailhouse.capture.openai_agents.watching import Watch
-
-watched: ContextVar[Watch | None] = ContextVar("trailhouse_openai_agents", default=None)
-"""The run of the SDK that this context is in."""
 
 TIMED_OUT = "ToolTimeoutError"
 ANSWERED_FOR = "tool_error"

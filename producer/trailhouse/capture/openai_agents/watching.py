@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from trailhouse.capture.openai_agents.approvals import tell_requests
@@ -12,10 +13,10 @@ from trailhouse.capture.openai_agents.plain_values import (
     plain,
     response_id_of,
     text_of,
+    trace_id_of,
     usage_of,
 )
 from trailhouse.capture.openai_agents.tool_calls import ToolCalls
-from trailhouse.capture.openai_agents.tool_failures import watched
 from trailhouse.schemas.event_type import EventType
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ SESSION_ATTRIBUTE = "_trailhouse_session_id"
 
 TIMEOUTS = ("ModelTimeoutError", "ToolTimeoutError", "APITimeoutError")
 """Errors of time limits that are no `TimeoutError`."""
+
+
+watched: ContextVar[Watch | None] = ContextVar("trailhouse_openai_agents", default=None)
+"""The run of the SDK that this context is in."""
 
 
 class Watch:
@@ -139,9 +144,3 @@ class Watch:
         for response in answers if self._open_model_calls else ():
             if not any(response is heard for heard in self._responses):
                 self.model_answered(getattr(data, "last_agent", agent), response)
-
-
-def trace_id_of(trace: Any) -> str | None:
-    """Return the id of *trace*, in hexadecimal as elsewhere; None for no trace, and where tracing is off."""
-    given = text_of(trace, "trace_id")
-    return None if given is None or given == "no-op" else given.removeprefix("trace_")
