@@ -1,6 +1,6 @@
 """Shapes of the keys of model providers, and of the tools that agents call."""
 
-from trailhouse.redaction.shapes.shape import MIXED, Shape, anywhere, named, word
+from trailhouse.redaction.shapes.shape import MIXED, Shape, anywhere, apart, named, word
 
 # fmt: off
 AI: tuple[Shape, ...] = (
@@ -39,7 +39,7 @@ AI: tuple[Shape, ...] = (
     Shape("nvidia_key", "NVIDIA", "nvapi- and 64 of A-Z a-z 0-9 _ -",
           anywhere(r"nvapi-[\w-]{40,}"), ("nvapi-",), "https://docs.nvidia.com/nim/large-language-models/latest/getting-started.html"),
     Shape("elevenlabs_key", "ElevenLabs", "sk_ and 48 hex",
-          word(r"sk_[0-9a-f]{40,}"), ("sk_",), "https://elevenlabs.io/docs/api-reference/authentication"),
+          word(r"sk_[0-9a-f]{40,}"), (), "https://elevenlabs.io/docs/api-reference/authentication"),
     Shape("cartesia_key", "Cartesia", "sk_car_ and 20 or more", anywhere(r"sk_car_[\w-]{16,}"), ("sk_car_",),
           "https://docs.cartesia.ai/get-started/overview"),
     Shape("pinecone_key", "Pinecone", "pcsk_, 5 or 6, _, 63 or so letters and digits",
@@ -71,7 +71,7 @@ AI: tuple[Shape, ...] = (
     Shape("mem0_key", "Mem0", "m0- and 40 letters and digits", word(r"m0-[A-Za-z0-9]{36,}"), ("m0-",), "https://docs.mem0.ai/platform/quickstart"),
     Shape("dify_key", "Dify", "app- or dataset- and 24 letters and digits",
           word(r"(?:app|dataset)-[A-Za-z0-9]{24}"), ("app-", "dataset-"), "https://docs.dify.ai/en/guides/application-publishing/developing-with-apis"),
-    Shape("brave_key", "Brave Search", "BSA and 27 or more", word(r"BSA[A-Za-z0-9_-]{24,30}"), ("BSA",),
+    Shape("brave_key", "Brave Search", "BSA and 27 or more", apart(r"BSA[A-Za-z0-9_-]{24,30}"), ("BSA",),
           "https://api-dashboard.search.brave.com/app/documentation/web-search/get-started"),
     Shape("runpod_key", "RunPod", "rpa_ and 40 or more letters and digits", word(r"rpa_[A-Za-z0-9]{32,}"), ("rpa_",),
           "https://docs.runpod.io/get-started/api-keys"),

@@ -1,6 +1,16 @@
 """Shapes of the tokens of code hosts, package registries, build services and developers' tools."""
 
-from trailhouse.redaction.shapes.shape import ALNUM, HEX, MIXED, UUID, Shape, anywhere, named, word
+from trailhouse.redaction.shapes.shape import (
+    ALNUM,
+    HEX,
+    MIXED,
+    UUID,
+    Shape,
+    anywhere,
+    apart,
+    named,
+    word,
+)
 
 # fmt: off
 CODE_HOSTING: tuple[Shape, ...] = (
@@ -15,15 +25,15 @@ CODE_HOSTING: tuple[Shape, ...] = (
           anywhere(r"gl(?:pat|dt|rtr?|cbt|ptt|ft|imt|agent|soat|oas|ffct|wt)-[\w-]{18,}(?:\.[0-9a-z]{2}\.[0-9a-z]{9,})?"),
           ("glpat-", "gldt-", "glrt", "glcbt-", "glptt-", "glft-", "glimt-", "glagent-", "glsoat-", "gloas-", "glffct-", "glwt-"),
           "https://docs.gitlab.com/security/tokens/#token-prefixes"),
-    Shape("gitlab_token", "GitLab", "GR1348941 and 20 of A-Z a-z 0-9 _ -", word(r"GR1348941[\w-]{18,}"), ("GR1348941",),
+    Shape("gitlab_token", "GitLab", "GR1348941 and 20 of A-Z a-z 0-9 _ -", apart(r"GR1348941[\w-]{18,}"), ("GR1348941",),
           "https://docs.gitlab.com/security/tokens/#token-prefixes"),
     Shape("gitlab_session", "GitLab", "_gitlab_session= and 32 hex", r"_gitlab_session=([0-9a-z]{32,})", ("_gitlab_session=",),
           "https://docs.gitlab.com/user/profile/#cookies-used-for-sign-in"),
-    Shape("bitbucket_token", "Bitbucket", "ATBB and 32; ATCTT3xFfG and 150 or more", word(r"ATBB[0-9A-Za-z]{28,}|ATCTT3[\w=-]{60,}"),
+    Shape("bitbucket_token", "Bitbucket", "ATBB and 32; ATCTT3xFfG and 150 or more", apart(r"ATBB[0-9A-Za-z]{28,}|ATCTT3[\w=-]{60,}"),
           ("ATBB", "ATCTT3"), "https://support.atlassian.com/bitbucket-cloud/docs/repository-access-tokens/"),
     named("bitbucket_key", "Bitbucket", "32 letters and digits, or 64", ("bitbucket",), r"[\w=-]{32,64}",
           "https://support.atlassian.com/bitbucket-cloud/docs/use-oauth-on-bitbucket-cloud/"),
-    Shape("atlassian_token", "Atlassian", "ATATT3, ATOA, ATSTT3 or ATTA and 60 or more", word(r"AT(?:ATT3|OA|STT3|TA)[\w=-]{50,}"),
+    Shape("atlassian_token", "Atlassian", "ATATT3, ATOA, ATSTT3 or ATTA and 60 or more", apart(r"AT(?:ATT3|OA|STT3|TA)[\w=-]{50,}"),
           ("ATATT3", "ATOA", "ATSTT3", "ATTA"), "https://support.atlassian.com/atlassian-account/docs/manage-api-tokens-for-your-atlassian-account/"),
     named("atlassian_token", "Atlassian", "24 letters and digits", ("atlassian", "jira", "confluence"), ALNUM + "{24}",
           "https://support.atlassian.com/atlassian-account/docs/manage-api-tokens-for-your-atlassian-account/"),
@@ -32,14 +42,14 @@ CODE_HOSTING: tuple[Shape, ...] = (
           "https://docs.gitea.com/development/api-usage"),
     named("gitter_token", "Gitter", "40 of A-Z a-z 0-9 _ -", ("gitter",), r"[\w-]{40}", "https://developer.gitter.im/docs/authentication"),
     Shape("npm_token", "npm", "npm_ and 36 letters and digits", word(r"npm_[0-9A-Za-z]{30,}"), ("npm_",), "https://docs.npmjs.com/about-access-tokens"),
-    Shape("npm_token", "npm", "_authToken= and a UUID or more", r"(?i:_auth(?:token)?)[ \"']{0,3}[=:][ \"']{0,3}([\w+/=-]{16,})", ("_auth",),
+    Shape("npm_token", "npm", "_authToken= and a UUID or more", r"[:\s]_(?:auth|authToken|password)=[\"']?([\w+/=-]{16,})", ("_auth=", "_authToken=", "_password="),
           "https://docs.npmjs.com/cli/configuring-npm/npmrc"),
     Shape("pypi_token", "PyPI", "pypi-AgE and 60 or more", anywhere(r"pypi-AgE[\w-]{40,}"), ("pypi-AgE",), "https://pypi.org/help/#apitoken"),
     Shape("rubygems_key", "RubyGems", "rubygems_ and 48 hex", anywhere(r"rubygems_[0-9a-f]{32,}"), ("rubygems_",),
           "https://guides.rubygems.org/api-key-scopes/"),
-    Shape("nuget_key", "NuGet", "oy2 and 43 small letters and digits", word(r"oy2[0-9a-z]{43}"), ("oy2",),
+    Shape("nuget_key", "NuGet", "oy2 and 43 small letters and digits", apart(r"oy2[0-9a-z]{43}"), ("oy2",),
           "https://learn.microsoft.com/en-us/nuget/nuget-org/scoped-api-keys"),
-    Shape("cargo_token", "crates.io", "cio and 32 letters and digits", word(r"cio[0-9A-Za-z]{32}"), ("cio",),
+    Shape("cargo_token", "crates.io", "cio and 32 letters and digits", apart(r"cio[0-9A-Za-z]{32}"), ("cio",),
           "https://doc.rust-lang.org/cargo/reference/publishing.html"),
     Shape("docker_token", "Docker Hub", "dckr_pat_ or dckr_oat_ and 27 or more", anywhere(r"dckr_[po]at_[\w-]{20,}"), ("dckr_pat_", "dckr_oat_"),
           "https://docs.docker.com/security/access-tokens/"),
@@ -47,7 +57,7 @@ CODE_HOSTING: tuple[Shape, ...] = (
           "https://github.com/clojars/clojars-web/wiki/Deploy-Tokens"),
     Shape("packagist_token", "Packagist", "packagist_, kind, _, 60 or so hex", anywhere(r"packagist_[a-z]{3}_[0-9a-f]{40,}"), ("packagist_",),
           "https://packagist.com/docs/token"),
-    Shape("jfrog_token", "JFrog Artifactory", "AKCp and 69; cmVmd and 59", word(r"AKCp[0-9A-Za-z]{60,}|cmVmd[0-9A-Za-z]{50,}"), ("AKCp", "cmVmd"),
+    Shape("jfrog_token", "JFrog Artifactory", "AKCp and 69; cmVmd and 59", apart(r"AKCp[0-9A-Za-z]{60,}|cmVmd[0-9A-Za-z]{50,}"), ("AKCp", "cmVmd"),
           "https://jfrog.com/help/r/jfrog-platform-administration-documentation/access-tokens"),
     named("jfrog_token", "JFrog Artifactory", "64 or 73 letters and digits", ("jfrog", "artifactory", "bintray", "xray"), ALNUM + "{64,73}",
           "https://jfrog.com/help/r/jfrog-platform-administration-documentation/access-tokens"),

@@ -1,6 +1,16 @@
 """Shapes of the tokens of mail, chat, phone, push and meeting services."""
 
-from trailhouse.redaction.shapes.shape import ALNUM, HEX, MIXED, UUID, Shape, anywhere, named, word
+from trailhouse.redaction.shapes.shape import (
+    ALNUM,
+    HEX,
+    MIXED,
+    UUID,
+    Shape,
+    anywhere,
+    apart,
+    named,
+    word,
+)
 
 # fmt: off
 MESSAGING: tuple[Shape, ...] = (
@@ -11,7 +21,7 @@ MESSAGING: tuple[Shape, ...] = (
     Shape("slack_webhook", "Slack", "hooks.slack.com, services, workflows or triggers, and the path",
           r"hooks\.slack(?:-gov)?\.com/((?:services|workflows|triggers|workflow_steps)/[\w/+-]{20,})", ("hooks.slack",),
           "https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks"),
-    Shape("discord_token", "Discord", "23 or more that begin with M, N or O, a dot, 6, a dot, 27 or more", word(r"[MNO][\w-]{22,27}\.[\w-]{6}\.[\w-]{25,}"),
+    Shape("discord_token", "Discord", "23 or more that begin with M, N or O, a dot, 6, a dot, 27 or more", apart(r"[MNO][\w-]{22,27}\.[\w-]{6}\.[\w-]{25,}"),
           (), "https://discord.com/developers/docs/reference#authentication"),
     Shape("discord_webhook", "Discord", "discord.com/api/webhooks/, an id, and 68", r"discord(?:app)?\.com/api/(?:v\d+/)?webhooks/(\d+/[\w-]{40,})",
           ("discord",), "https://discord.com/developers/docs/resources/webhook"),
@@ -24,7 +34,7 @@ MESSAGING: tuple[Shape, ...] = (
           "https://learn.microsoft.com/en-us/microsoftteams/platform/webhooks-and-connectors/how-to/add-incoming-webhook"),
     named("mattermost_token", "Mattermost", "26 small letters and digits", ("mattermost",), r"[0-9a-z]{26}",
           "https://developers.mattermost.com/integrate/reference/personal-access-token/"),
-    Shape("twilio_key", "Twilio", "SK and 32 hex", word(r"SK[0-9a-f]{32}"), ("SK",), "https://www.twilio.com/docs/iam/api-keys"),
+    Shape("twilio_key", "Twilio", "SK and 32 hex", apart(r"SK[0-9a-f]{32}"), ("SK",), "https://www.twilio.com/docs/iam/api-keys"),
     named("twilio_token", "Twilio", "32 hex or letters and digits", ("twilio",), ALNUM + "{32}", "https://www.twilio.com/docs/iam/api"),
     Shape("sendgrid_key", "SendGrid", "SG., 22, a dot, 43", word(r"SG\.[\w=-]{16,}\.[\w=.-]{20,}[\w=-]|SG\.[\w=.-]{60,}[\w=-]"), ("SG.",),
           "https://www.twilio.com/docs/sendgrid/ui/account-and-settings/api-keys"),
@@ -32,7 +42,7 @@ MESSAGING: tuple[Shape, ...] = (
           "https://documentation.mailgun.com/docs/mailgun/user-manual/api-key-mgmt/rbac-mgmt"),
     Shape("mailgun_key", "Mailgun", "32 hex, -, 8 hex, -, 8 hex", word(r"[0-9a-h]{32}-[0-9a-h]{8}-[0-9a-h]{8}"), (),
           "https://documentation.mailgun.com/docs/mailgun/user-manual/api-key-mgmt/rbac-mgmt"),
-    Shape("mailchimp_key", "Mailchimp", "32 hex, -us and a number", word(r"[0-9a-f]{32}-us\d{1,2}"), (),
+    Shape("mailchimp_key", "Mailchimp", "32 hex, -us and a number", apart(r"[0-9a-f]{32}-us\d{1,2}"), (),
           "https://mailchimp.com/developer/marketing/guides/quick-start/"),
     Shape("mandrill_key", "Mandrill", "md- and 22 of A-Z a-z 0-9 _ -", word(r"md-" + MIXED + r"[\w-]{4,}"), ("md-",), "https://mailchimp.com/developer/transactional/guides/quick-start/"),
     Shape("brevo_key", "Brevo", "xkeysib- or xsmtpsib-, 64 hex, -, 16", anywhere(r"x(?:key|smtp)sib-[0-9a-f]{40,}-[0-9A-Za-z]{12,}"), ("xkeysib-", "xsmtpsib-"),
@@ -46,7 +56,7 @@ MESSAGING: tuple[Shape, ...] = (
     named("beamer_key", "Beamer", "b_ and 44", ("beamer",), r"b_[\w=+/-]{40,}", "https://www.getbeamer.com/api"),
     named("messagebird_key", "MessageBird", "25 letters and digits, or a UUID", ("messagebird", "message_bird", "message-bird", "bird_"), rf"{UUID}|{ALNUM}{{25}}",
           "https://developers.messagebird.com/api/#authentication"),
-    Shape("telnyx_key", "Telnyx", "KEY, 32 capital hex, _, 22", word(r"KEY[0-9A-F]{32}_[0-9A-Za-z]{20,}"), (), "https://developers.telnyx.com/development/api-fundamentals/authentication"),
+    Shape("telnyx_key", "Telnyx", "KEY, 32 capital hex, _, 22", apart(r"KEY[0-9A-F]{32}_[0-9A-Za-z]{20,}"), (), "https://developers.telnyx.com/development/api-fundamentals/authentication"),
     named("vonage_secret", "Vonage", "16 letters and digits", ("vonage", "nexmo"), ALNUM + "{16}", "https://developer.vonage.com/en/getting-started/concepts/authentication"),
     named("plivo_token", "Plivo", "40 letters and digits", ("plivo",), ALNUM + "{40}", "https://www.plivo.com/docs/account/api/request"),
     named("line_token", "LINE", "150 or more of base64", ("line_channel", "line channel", "linebot"), r"[0-9A-Za-z+/]{100,}={0,2}", "https://developers.line.biz/en/docs/basics/channel-access-token/"),
@@ -62,12 +72,12 @@ MESSAGING: tuple[Shape, ...] = (
     named("livekit_secret", "LiveKit", "43 letters and digits", ("livekit",), ALNUM + "{32,50}", "https://docs.livekit.io/home/get-started/authentication/"),
     named("daily_key", "Daily", "64 hex", ("daily",), HEX + "{64}", "https://docs.daily.co/reference/rest-api"),
     named("zoom_secret", "Zoom", "22 or 32 letters and digits", ("zoom",), ALNUM + "{22,32}", "https://developers.zoom.us/docs/internal-apps/s2s-oauth/"),
-    Shape("facebook_token", "Meta", "EAA and 60 or more letters and digits", word(r"EAA[0-9A-Za-z]{60,}"), ("EAA",), "https://developers.facebook.com/docs/facebook-login/guides/access-tokens/"),
+    Shape("facebook_token", "Meta", "EAA and 60 or more letters and digits", apart(r"EAA[0-9A-Za-z]{60,}"), ("EAA",), "https://developers.facebook.com/docs/facebook-login/guides/access-tokens/"),
     Shape("facebook_app_token", "Meta", "15 or 16 digits, |, 27 or more", r"(?:^|[^0-9])(\d{15,16}(?:\||%7C)[\w-]{26,40})", (),
           "https://developers.facebook.com/docs/facebook-login/guides/access-tokens/"),
     named("facebook_secret", "Meta", "32 hex", ("facebook", "fb_", "meta_app"), HEX + "{32}", "https://developers.facebook.com/docs/facebook-login/security/"),
-    Shape("instagram_token", "Instagram", "IG, 2 to 4 capitals and 80 or more", word(r"IG[QA][A-Z][\w-]{60,}"), ("IGQ", "IGA"), "https://developers.facebook.com/docs/instagram-platform/"),
-    Shape("twitter_bearer_token", "X", "22 or more A and 60 or more", word(r"A{20,}[0-9A-Za-z%]{60,}"), ("AAAAAAAAAAAAAAAAAAAA",),
+    Shape("instagram_token", "Instagram", "IG, 2 to 4 capitals and 80 or more", apart(r"IG[QA][A-Z][\w-]{60,}"), ("IGQ", "IGA"), "https://developers.facebook.com/docs/instagram-platform/"),
+    Shape("twitter_bearer_token", "X", "22 or more A and 60 or more", apart(r"A{20,}[0-9A-Za-z%]{60,}"), ("AAAAAAAAAAAAAAAAAAAA",),
           "https://docs.x.com/resources/fundamentals/authentication/oauth-2-0/bearer-tokens"),
     Shape("twitter_access_token", "X", "15 to 20 digits, -, 40 letters and digits", r"(?:^|[^0-9A-Za-z-])(\d{15,20}-[0-9A-Za-z]{40})", (),
           "https://docs.x.com/resources/fundamentals/authentication/oauth-1-0a/api-key-and-secret"),

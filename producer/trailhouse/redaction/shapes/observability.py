@@ -1,6 +1,6 @@
 """Shapes of the keys of monitoring, logging, paging, analytics and feature-flag services."""
 
-from trailhouse.redaction.shapes.shape import ALNUM, HEX, UUID, Shape, anywhere, named, word
+from trailhouse.redaction.shapes.shape import ALNUM, HEX, UUID, Shape, anywhere, apart, named, word
 
 # fmt: off
 OBSERVABILITY: tuple[Shape, ...] = (
@@ -10,7 +10,7 @@ OBSERVABILITY: tuple[Shape, ...] = (
           "https://docs.datadoghq.com/account_management/api-app-keys/"),
     Shape("newrelic_key", "New Relic", "NRAK-, NRII-, NRIQ-, NRJS-, NRAA-, NRRA- and 19 or more", word(r"NR(?:AK|II|IQ|JS|AA|RA|SP|BR)-[0-9A-Za-z_-]{18,}"),
           ("NRAK-", "NRII-", "NRIQ-", "NRJS-", "NRAA-", "NRRA-", "NRSP-", "NRBR-"), "https://docs.newrelic.com/docs/apis/intro-apis/new-relic-api-keys/"),
-    Shape("newrelic_key", "New Relic", "36 hex and NRAL", word(r"[0-9a-zA-Z]{36}NRAL"), ("NRAL",), "https://docs.newrelic.com/docs/apis/intro-apis/new-relic-api-keys/"),
+    Shape("newrelic_key", "New Relic", "36 hex and NRAL", apart(r"[0-9a-zA-Z]{36}NRAL"), ("NRAL",), "https://docs.newrelic.com/docs/apis/intro-apis/new-relic-api-keys/"),
     named("newrelic_key", "New Relic", "40 or 64 letters and digits", ("newrelic", "new_relic", "new-relic", "new relic"), ALNUM + "{40,64}",
           "https://docs.newrelic.com/docs/apis/intro-apis/new-relic-api-keys/"),
     Shape("grafana_token", "Grafana", "glc_eyJ and base64; glsa_, 32, _, 8 hex", anywhere(r"glc_[0-9A-Za-z+/]{32,}={0,3}|glsa_[0-9A-Za-z]{32}_[0-9A-Fa-f]{8}"), ("glc_", "glsa_"),
@@ -48,7 +48,7 @@ OBSERVABILITY: tuple[Shape, ...] = (
     Shape("dash0_token", "Dash0", "auth_ and 32 letters and digits", word(r"auth_[0-9A-Za-z]{32,}"), ("auth_",), "https://www.dash0.com/documentation/dash0/key-concepts/auth-tokens"),
     Shape("posthog_key", "PostHog", "phc_, phx_, phs_ and 43 letters and digits", word(r"ph[cxsar]_[0-9A-Za-z]{36,}"), ("phc_", "phx_", "phs_", "pha_", "phr_"), "https://posthog.com/docs/api"),
     Shape("segment_token", "Segment", "sgp_ and 64 letters and digits", word(r"sgp_[0-9A-Za-z]{60,}"), ("sgp_",), "https://docs.segmentapis.com/tag/Getting-Started"),
-    named("segment_key", "Segment", "32 letters and digits", ("segment",), r"[0-9A-Za-z_.-]{32,86}", "https://segment.com/docs/connections/find-writekey/"),
+    named("segment_key", "Segment", "32 letters and digits", ("segment_write", "segment_api", "segment_key", "segment api", "segment.io"), r"[0-9A-Za-z_.-]{32,86}", "https://segment.com/docs/connections/find-writekey/"),
     named("amplitude_key", "Amplitude", "32 hex", ("amplitude",), HEX + "{32}", "https://amplitude.com/docs/apis/keys-and-tokens"),
     named("mixpanel_token", "Mixpanel", "32 hex", ("mixpanel",), HEX + "{32}", "https://docs.mixpanel.com/docs/orgs-and-projects/managing-projects"),
     Shape("launchdarkly_key", "LaunchDarkly", "sdk-, api- or mob- and a UUID", word(r"(?:sdk|api|mob)-" + UUID), ("sdk-", "api-", "mob-"), "https://launchdarkly.com/docs/home/account/api"),

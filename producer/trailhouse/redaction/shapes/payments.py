@@ -1,6 +1,16 @@
 """Shapes of the keys of payment, bank, shop and exchange services."""
 
-from trailhouse.redaction.shapes.shape import ALNUM, HEX, MIXED, UUID, Shape, anywhere, named, word
+from trailhouse.redaction.shapes.shape import (
+    ALNUM,
+    HEX,
+    MIXED,
+    UUID,
+    Shape,
+    anywhere,
+    apart,
+    named,
+    word,
+)
 
 # fmt: off
 PAYMENTS: tuple[Shape, ...] = (
@@ -9,14 +19,14 @@ PAYMENTS: tuple[Shape, ...] = (
           ("k_live_", "k_test_", "k_prod_", "k_sbox_"), "https://docs.stripe.com/keys"),
     Shape("stripe_webhook_secret", "Stripe, Svix", "whsec_ and 32 or more of base64", anywhere(r"whsec_[0-9A-Za-z+/]{20,}={0,2}"), ("whsec_",),
           "https://docs.stripe.com/webhooks"),
-    Shape("square_token", "Square", "EAAA and 60; sq0atp- and 22; sq0csp- and 43", word(r"EAAA[\w-]{40,}|sq0[a-z]{3}-[\w-]{20,}"), ("EAAA", "sq0"),
+    Shape("square_token", "Square", "EAAA and 60; sq0atp- and 22; sq0csp- and 43", apart(r"EAAA[\w-]{40,}|sq0[a-z]{3}-[\w-]{20,}"), ("EAAA", "sq0"),
           "https://developer.squareup.com/docs/build-basics/access-tokens"),
     Shape("paypal_token", "PayPal, Braintree", "access_token$, production or sandbox, $, an id, $, 32 hex",
           anywhere(r"access_token\$(?:production|sandbox)\$[0-9a-z]{16}\$[0-9a-f]{32}"), ("access_token$",),
           "https://developer.paypal.com/braintree/docs/guides/paypal/overview"),
     named("paypal_secret", "PayPal", "80 of A-Z a-z 0-9 _ -", ("paypal",), r"[\w-]{64,84}", "https://developer.paypal.com/api/rest/"),
     named("braintree_key", "Braintree", "32 hex", ("braintree",), HEX + "{32}", "https://developer.paypal.com/braintree/articles/control-panel/important-gateway-credentials"),
-    Shape("adyen_key", "Adyen", "AQE and 80 or more of base64 and punctuation", word(r"AQE[0-9A-Za-z+/]{20,}={0,2}-[0-9A-Za-z+/=-]{20,}[!-~]{0,40}[0-9A-Za-z]"),
+    Shape("adyen_key", "Adyen", "AQE and 80 or more of base64 and punctuation", apart(r"AQE[0-9A-Za-z+/]{20,}={0,2}-[0-9A-Za-z+/=-]{20,}[!-~]{0,40}[0-9A-Za-z]"),
           ("AQE",), "https://docs.adyen.com/development-resources/api-credentials/"),
     Shape("plaid_token", "Plaid", "access-, public- or link-, sandbox, development or production, -, a UUID",
           anywhere(r"(?:access|public|link|processor)-(?:sandbox|development|production)-" + UUID), ("-sandbox-", "-development-", "-production-"),
@@ -26,7 +36,7 @@ PAYMENTS: tuple[Shape, ...] = (
           ("shpat_", "shpca_", "shppa_", "shpss_", "shpua_", "shptka_", "shpit_"), "https://shopify.dev/docs/apps/build/authentication-authorization"),
     Shape("shippo_token", "Shippo", "shippo_live_ or shippo_test_ and 40 hex", anywhere(r"shippo_(?:live|test)_[0-9A-Fa-f]{36,}"), ("shippo_",),
           "https://docs.goshippo.com/docs/guides_general/authentication/"),
-    Shape("easypost_key", "EasyPost", "EZAK or EZTK and 54 letters and digits", word(r"EZ[AT]K[0-9A-Za-z]{50,}"), ("EZAK", "EZTK"),
+    Shape("easypost_key", "EasyPost", "EZAK or EZTK and 54 letters and digits", apart(r"EZ[AT]K[0-9A-Za-z]{50,}"), ("EZAK", "EZTK"),
           "https://docs.easypost.com/docs/authentication"),
     Shape("lob_key", "Lob", "live_ or test_, at times pub_, 30 or more hex", word(r"(?:live|test)_(?:pub_)?[0-9a-f]{30,}"), (),
           "https://docs.lob.com/#tag/Authentication"),
@@ -77,7 +87,7 @@ PAYMENTS: tuple[Shape, ...] = (
     named("alphavantage_key", "Alpha Vantage", "16 capitals and digits", ("alphavantage", "alpha_vantage", "alpha vantage"), r"[0-9A-Z]{16}",
           "https://www.alphavantage.co/documentation/"),
     named("polygon_key", "Polygon.io", "32 of A-Z a-z 0-9 _", ("polygon", "massive"), r"\w{32}", "https://polygon.io/docs/rest/quickstart"),
-    Shape("alpaca_key", "Alpaca", "PK, AK or CK and 18 capitals and digits", word(r"[PAC]K[0-9A-Z]{18}"), (), "https://docs.alpaca.markets/docs/authentication-1"),
+    Shape("alpaca_key", "Alpaca", "PK, AK or CK and 18 capitals and digits", apart(r"[PAC]K[0-9A-Z]{18}"), (), "https://docs.alpaca.markets/docs/authentication-1"),
     named("recurly_key", "Recurly", "32 hex", ("recurly",), HEX + "{32}", "https://recurly.com/developers/api/"),
     named("freshbooks_token", "FreshBooks", "64 letters and digits", ("freshbooks",), ALNUM + "{64}", "https://www.freshbooks.com/api/authentication"),
     Shape("freemius_key", "Freemius", "sk_ and 29 printable characters", r"(?i:secret_?key)[\"'\s=:>\\]{1,12}(sk_[!-&(-\[\]-~]{20,32})", ("secret_key", "secretkey"),

@@ -1,4 +1,4 @@
-"""What one entry of the table of shapes says, and the three ways to write its pattern."""
+"""What one entry of the table of shapes says, and the ways to write its pattern."""
 
 from typing import NamedTuple
 
@@ -34,9 +34,9 @@ MIXED = r"[\w-]{0,20}(?:[A-Z][\w-]{0,12}[0-9]|[0-9][\w-]{0,12}[A-Z])"
 
 # What ends a word before a secret: no letter or digit, or an escape that ends in one: `\n` and
 # `\u000a` of JSON in JSON, `%3D` of a URL, the colour of a terminal.
-_BEFORE = (
-    r"(?:^|[^0-9A-Za-z]|\\[abefnrtv0]|\\u[0-9A-Fa-f]{4}|(?:\\x|%)[0-9A-Fa-f]{2}|\[[0-9;]{1,8}m)"
-)
+_ESCAPE = r"\\[abefnrtv0]|\\u[0-9A-Fa-f]{4}|(?:\\x|%)[0-9A-Fa-f]{2}|\[[0-9;]{1,8}m"
+_BEFORE = rf"(?:^|[^0-9A-Za-z]|{_ESCAPE})"
+_BEFORE_OUTSIDE_BASE64 = rf"(?:^|[^0-9A-Za-z+/]|(?:^|\n|\\n)\+|{_ESCAPE})"
 _SECRET_WORD = (
     r"(?:key|token|secret|password|passwd|pwd|passphrase|credential|auth|bearer|dsn|pat|apikey)s?"
     r"(?:[_ -]?(?:key|id|token|secret|value|string|header|code|prod|production|dev|test|live|\d{1,2})){0,2}"
@@ -56,6 +56,11 @@ def anywhere(token: str) -> str:
 def word(token: str) -> str:
     """A token that begins where a word begins."""
     return f"{_BEFORE}({token})"
+
+
+def apart(token: str) -> str:
+    """A token of letters and digits alone: what looks like it in the middle of base64 is none."""
+    return f"{_BEFORE_OUTSIDE_BASE64}({token})"
 
 
 def beside(names: tuple[str, ...], value: str) -> str:
