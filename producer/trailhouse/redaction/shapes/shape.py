@@ -48,6 +48,14 @@ _BETWEEN = (
 )
 
 
+def boundary_and_token(pattern: str) -> tuple[str, str]:
+    """Return what a shape's pattern asks for before the token, "" if nothing, and the rest of it."""
+    for boundary in (_BEFORE, _BEFORE_OUTSIDE_BASE64):
+        if pattern.startswith(boundary):
+            return boundary, pattern.removeprefix(boundary)
+    return "", pattern
+
+
 def anywhere(token: str) -> str:
     """A token whose beginning is nobody else's: what stands before it does not matter."""
     return f"({token})"
