@@ -124,11 +124,14 @@ class Recorder:
                 "tenant_id": inherited[1] or inherited[0],
             }
         fields = self._events.stamped({k: v for k, v in named.items() if v is not None})
+        # The agent around is not taken for the run's own before that had its time to become known.
+        agent_around = fields.pop("agent_id", None) if is_deferred and agent_id is None else None
         run = Run(
             self,
             fields,
             source=source,
             parent=around,
+            agent_around=agent_around,
             started_at=started_at,
             metadata=kept,
             is_recorded=self._events.admits(fields),

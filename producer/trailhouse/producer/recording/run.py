@@ -45,6 +45,7 @@ class Run:
         *,
         source: str,
         parent: Run | None,
+        agent_around: str | None,
         started_at: dt.datetime | None,
         metadata: Mapping[str, Any],
         is_recorded: bool,
@@ -56,6 +57,7 @@ class Run:
         self.is_recorded = is_recorded
         self._fields = dict(fields)
         self._metadata = dict(metadata)
+        self._agent_around = agent_around
         self._started_at = started_at
         self._started_ns = recorder.now_ns(started_at)
         self._totals = Totals()
@@ -142,6 +144,7 @@ class Run:
             if self._has_begun:
                 return
             self._has_begun = True
+            self.name(agent_id=self._agent_around)
             if self.session_id is None:
                 self._fields["session_id"] = self._fields.get("trace_id") or self.id
                 self._metadata["session_missing"] = True

@@ -113,6 +113,20 @@ def test_a_deferred_start_has_the_session_that_came_late(audit_log: InMemoryAudi
     assert types(audit_log)[0] == "run_started"
 
 
+def test_a_deferred_run_has_its_own_agent_if_that_becomes_known(
+    audit_log: InMemoryAuditLogger,
+) -> None:
+    """A child whose agent is not known as it is opened is its parent's only if nobody names another until it begins."""
+    with audit_log.run("s-1", agent_id="outer"):
+        named = audit_log.recorder.open_run(source="sdk", is_deferred=True)
+        unnamed = audit_log.recorder.open_run(source="sdk", is_deferred=True)
+        named.name(agent_id="inner")
+        named.end()
+        unnamed.end()
+    agents = [event.agent_id for event in audit_log.events if event.type == "run_started"]
+    assert agents == ["outer", "inner", "outer"]
+
+
 def test_a_run_without_a_session_is_kept_under_its_trace(audit_log: InMemoryAuditLogger) -> None:
     """A run that nobody gives a session is recorded under its trace id, and says so."""
     audit_log.recorder.open_run(source="otel", trace_id="t-1").end()
