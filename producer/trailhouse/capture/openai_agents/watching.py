@@ -20,7 +20,7 @@ from trailhouse.capture.openai_agents.tool_calls import ToolCalls
 from trailhouse.schemas.event_type import EventType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from trailhouse.producer.recording.recorder import Recorder
     from trailhouse.producer.recording.run import Run
@@ -62,7 +62,7 @@ class Watch:
         self._question: tuple[str, Any] | None = None
 
     @contextmanager
-    def bound(self) -> Iterator[None]:
+    def bound(self) -> Generator[None]:
         """Make this the run that tools, nested runs and other frameworks are in."""
         token = watched.set(self)
         try:
