@@ -5,10 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from trailhouse.producer.clock import SYSTEM_CLOCK, Clock
 from trailhouse.producer.recording.guard import Guard
+from trailhouse.producer.recording.no_run import NoRun
 from trailhouse.producer.recording.run import Run
 from trailhouse.producer.recording.tool_call import NO_END, ToolCall
 from trailhouse.schemas.uuid7 import uuid7
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 MAX_CLAIMS = 20_000
 MAX_OPEN_RUNS = 10_000
 MAX_OPEN_CALLS = 10_000
+
+
+R = TypeVar("R", bound=Run)
 
 
 class CurrentRun:
@@ -56,13 +60,33 @@ class Recorder:
         self._runs: OrderedDict[int, Run] = OrderedDict()
         self._calls: OrderedDict[int, ToolCall] = OrderedDict()
         self._claims: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._finders: list[Callable[[], Run | None]] = []
         self.sessions_missing_total = 0
 
     @property
     def current(self) -> Run | None:
-        """The recorded run that is bound in this context."""
-        run = self._bound_run()
-        return run if isinstance(run, Run) else None
+        """The recorded run that is bound in this context, or one within it that a finder knows of."""
+        bound = self._bound_run()
+        run = bound if isinstance(bound, Run) else None
+        for find in self._finders:
+            run = self.inner_of(run, find())
+        return run
+
+    def find_current_by(self, find: Callable[[], Run | None]) -> Callable[[], None]:
+        """Ask *find* too which run is the current one, where runs cannot be bound; return what undoes that."""
+        self._finders = [*self._finders, find]
+
+        def undo() -> None:
+            self._finders = [finder for finder in self._finders if finder is not find]
+
+        return undo
+
+    @staticmethod
+    def inner_of(one: Run | None, other: Run | None) -> Run | None:
+        """Return which of two runs is within the other, and *one* where neither is."""
+        if one is None or other is None:
+            return one or other
+        return other if one in other.ancestors() else one
 
     def open_run(
         self,
@@ -82,6 +106,7 @@ class Recorder:
         started_at: dt.datetime | None = None,
         metadata: Mapping[str, Any] | None = None,
         is_deferred: bool = False,
+        before_start: Callable[[Run], None] | None = None,
     ) -> Run:
         """Open a run and log its start.
 
@@ -105,6 +130,7 @@ class Recorder:
             metadata: What else is to be kept of it.
             is_deferred: Do not log the start yet: its session or agent may become known with its first event. It is
                 logged then, or by `Run.begin`, whichever is first.
+            before_start: Called as the start is about to be logged, to name what is known by then.
         """
         around = self.current if isinstance(parent, CurrentRun) else parent
         named = {
@@ -117,33 +143,72 @@ class Recorder:
             around.begin()
             if session_id is not None and session_id != around.session_id:
                 kept["framework_session_id"] = session_id
-            inherited = (around.tenant_id, named["tenant_id"])
-            named |= {
-                "session_id": around.session_id,
-                "parent_run_id": parent_run_id or around.id,
-                "tenant_id": inherited[1] or inherited[0],
-            }
+            named |= _inherited(around, parent_run_id, tenant_id)
+        run = self._made(Run, named, source, around, started_at, kept, before_start, is_deferred)
+        self._note_open_run(run)
+        if not is_deferred:
+            run.begin()
+        return run
+
+    def _made(
+        self,
+        kind: type[R],
+        named: Mapping[str, Any],
+        source: str,
+        parent: Run | None = None,
+        started_at: dt.datetime | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        before_start: Callable[[Run], None] | None = None,
+        is_deferred: bool = False,
+    ) -> R:
         fields = self._events.stamped({k: v for k, v in named.items() if v is not None})
         # The agent around is not taken for the run's own before that had its time to become known.
-        agent_around = fields.pop("agent_id", None) if is_deferred and agent_id is None else None
-        run = Run(
+        is_late = is_deferred and named.get("agent_id") is None
+        return kind(
             self,
             fields,
             source=source,
-            parent=around,
-            agent_around=agent_around,
+            parent=parent,
+            agent_around=fields.pop("agent_id", None) if is_late else None,
             started_at=started_at,
-            metadata=kept,
+            metadata=metadata or {},
             is_recorded=self._events.admits(fields),
+            before_start=before_start,
         )
+
+    def _note_open_run(self, run: Run) -> None:
         with self._lock:
             self._runs[id(run)] = run
             oldest = next(iter(self._runs.values())) if len(self._runs) > MAX_OPEN_RUNS else None
         if oldest is not None:
             oldest.abandon(f"more than {MAX_OPEN_RUNS:,} runs are open")
-        if not is_deferred:
-            run.begin()
-        return run
+
+    def outside_runs(
+        self,
+        session_id: str | None = None,
+        *,
+        source: str,
+        trace_id: str | None = None,
+        span_id: str | None = None,
+    ) -> NoRun:
+        """Return what records tool and model calls that belong to no run: in this session, else the bound one.
+
+        Args:
+            session_id: The session; the bound one if not given, and that of the trace, or one of its own, for want
+                of it.
+            source: Who reports them; see `Run.source`.
+            trace_id: The trace that they are seen in.
+            span_id: Their span.
+        """
+        named = {"session_id": session_id, "trace_id": trace_id, "span_id": span_id}
+        return self._made(NoRun, named, source)
+
+    def open_call(self, run: Run, name: str, call_id: str | None = None) -> ToolCall | None:
+        """Return the call of *run* that is open and has this *call_id*, else this tool's *name*; None for none."""
+        with self._lock:
+            calls = [call for call in self._calls.values() if call.run is run]
+        by_id = next((call for call in calls if call.id == call_id), None)
+        return by_id or next((call for call in calls if call.name == name), None)
 
     def bind(self, run: Run) -> Binding:
         """Return a block in which *run* is the current one."""
@@ -223,3 +288,12 @@ class Recorder:
         self._lock = threading.RLock()
         self._runs.clear()
         self._calls.clear()
+
+
+def _inherited(parent: Run, parent_run_id: str | None, tenant_id: str | None) -> dict[str, Any]:
+    """Return what a child has of its parent, and what it names itself before that."""
+    return {
+        "session_id": parent.session_id,
+        "parent_run_id": parent_run_id or parent.id,
+        "tenant_id": tenant_id or parent.tenant_id,
+    }

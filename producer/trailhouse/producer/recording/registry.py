@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from trailhouse.producer.context import Binding
+    from trailhouse.producer.recording.guard import Guard
 
 
 class Registry(Protocol):
@@ -21,6 +22,8 @@ class Registry(Protocol):
     def claims(self, kind: str, key: str, source: str | None = None) -> bool: ...
 
     def bind(self, run: Any) -> Binding: ...
+
+    def guard(self, what: str, *, strict: bool = False) -> Guard: ...
 
     def note_session_missing(self, run: Any) -> None: ...
 

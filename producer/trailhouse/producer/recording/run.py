@@ -14,7 +14,7 @@ from trailhouse.schemas.uuid7 import uuid7
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from trailhouse.producer.context import Binding
     from trailhouse.producer.recording.registry import Registry
@@ -49,6 +49,7 @@ class Run:
         started_at: dt.datetime | None,
         metadata: Mapping[str, Any],
         is_recorded: bool,
+        before_start: Callable[[Run], None] | None = None,
     ) -> None:
         self.recorder = recorder
         self.parent = parent
@@ -64,6 +65,7 @@ class Run:
         self._lock = threading.RLock()  # a signal handler may log within a call
         self._has_begun = False
         self._is_over = False
+        self._before_start = before_start
 
     @property
     def id(self) -> str:
@@ -95,6 +97,13 @@ class Run:
     def is_open(self) -> bool:
         """Whether it has not ended."""
         return not self._is_over
+
+    def ancestors(self) -> Iterator[Run]:
+        """The runs that it is a child of, its parent first."""
+        run = self.parent
+        while run is not None:
+            yield run
+            run = run.parent
 
     @property
     def totals(self) -> Totals:
@@ -144,6 +153,10 @@ class Run:
             if self._has_begun:
                 return
             self._has_begun = True
+            before_start, self._before_start = self._before_start, None
+            if before_start is not None:
+                with self.recorder.guard("naming a run"):
+                    before_start(self)
             self.name(agent_id=self._agent_around)
             if self.session_id is None:
                 self._fields["session_id"] = self._fields.get("trace_id") or self.id

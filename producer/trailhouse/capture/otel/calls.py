@@ -1,0 +1,149 @@
+"""Tool and model calls made of spans: each one once, however many spans tell of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from trailhouse.capture.installation import FRAMEWORKS
+from trailhouse.capture.otel import names
+from trailhouse.capture.otel.ending import ending_of, in_flight
+from trailhouse.capture.otel.kinds import Kind, name_in
+from trailhouse.capture.otel.naming import created_agent
+from trailhouse.capture.otel.reading import attributes_of, content_of, text_of, usage_of
+from trailhouse.capture.otel.runs import SOURCE
+from trailhouse.capture.otel.sessions import session_around, session_in
+from trailhouse.capture.otel.times import moment, span_id_of, trace_id_of
+from trailhouse.schemas.event_type import EventType
+
+if TYPE_CHECKING:
+    from trailhouse.capture.otel.node import Node
+    from trailhouse.capture.otel.runs import Runs
+    from trailhouse.producer.recording.recorder import Recorder
+    from trailhouse.producer.recording.run import Run
+
+APPROVAL_REQUIRED = "approval_required"
+_ADAPTERS = frozenset(FRAMEWORKS) - {SOURCE}
+
+
+class Calls:
+    """Records the calls of one recorder."""
+
+    def __init__(self, recorder: Recorder, runs: Runs) -> None:
+        self._recorder = recorder
+        self._runs = runs
+
+    def start_tool(self, node: Node, parent_context: Any) -> None:
+        """Log the start of the tool call of *node*, unless a span round it tells of the same call."""
+        node.in_flight = in_flight()
+        attributes = attributes_of(node.span)
+        name = text_of(attributes, names.TOOL) or name_in(node.name) or node.name
+        if any(_is_same(name, outer.call.name) for outer in _calls_above(node) if outer.call):
+            node.is_aside = True
+            return
+        run = self._run_for(node, parent_context)
+        call_id = text_of(attributes, names.CALL_ID) or span_id_of(node.span)
+        if run is None or self._is_seen(run, name, call_id):
+            node.is_aside = True
+            return
+        arguments = content_of(attributes, names.ARGUMENTS)
+        node.call = run.tool_call(name, arguments, call_id=call_id)
+        node.call.start(at=moment(node.span.start_time))
+
+    def end_tool(self, node: Node, span: Any) -> None:
+        """Log the end of the tool call of *node*, which ended as *span*."""
+        call = node.call
+        if call is None:
+            return
+        ending, attributes, at = (
+            ending_of(span, node.in_flight),
+            attributes_of(span),
+            moment(span.end_time),
+        )
+        deferral = text_of(attributes, names.DEFERRAL)
+        if deferral is not None:  # it waits: for an approval, or for somebody else to run it
+            self._defer(node, call.run, deferral, attributes)
+            call.fail(code=APPROVAL_REQUIRED, at=at)
+        elif ending.is_well:
+            call.complete(content_of(attributes, names.RESULT), at=at)
+        else:
+            call.fail(ending.error, at=at)
+
+    def _defer(self, node: Node, run: Any, deferral: str, attributes: Any) -> None:
+        call = node.call
+        if call is not None and deferral == "ApprovalRequired":
+            run.ask_approval(call.name, content_of(attributes, names.ARGUMENTS), call_id=call.id)
+        over = next((above for above in node.chain() if above.is_run and not above.is_aside), None)
+        if over is not None:
+            over.is_paused = True
+
+    def end_model(self, node: Node, span: Any, parent_context: Any = None) -> None:
+        """Log what the model call of *node* used; one within another is left to that one."""
+        attributes = attributes_of(span)
+        usage = usage_of(attributes)
+        if usage.is_missing and node.inner_usage is not None:
+            usage = node.inner_usage
+        outer = node.nearest()
+        if outer is not None and outer.kind is Kind.MODEL and not outer.has_ended:
+            outer.inner_usage = usage if not usage.is_missing else outer.inner_usage
+            return
+        run = self._run_for(node, parent_context)
+        if run is None:
+            return
+        call_id, at = text_of(attributes, names.RESPONSE_ID), moment(span.end_time)
+        if call_id is None and run.source in _ADAPTERS:
+            return  # nothing tells it from what the adapter has recorded
+        ending = ending_of(span, node.in_flight)
+        if ending.is_well or ending.is_open:
+            run.use(usage, call_id=call_id, at=at, source=SOURCE)
+        else:
+            run.model_call_failed(ending.error, usage, call_id=call_id, at=at)
+
+    def create(self, node: Node, span: Any) -> None:
+        """Log that an agent was created, or why not."""
+        run, ending, at = (
+            self._run_for(node, None),
+            ending_of(span, node.in_flight),
+            moment(span.end_time),
+        )
+        if run is not None and ending.is_well:
+            run.log(EventType.AGENT_CREATED, created_agent(span), at=at)
+        elif run is not None:
+            run.error_occurred(ending.error, at=at)
+
+    def _run_for(self, node: Node, parent_context: Any) -> Run | None:
+        """Return what to record a call by; None where an adapter that has its run tells of it."""
+        run = self._runs.run_of(node, parent_context)
+        if run is not None:
+            return run
+        if any(above.is_aside for above in node.chain()):
+            return None
+        span = node.span
+        session = session_in(attributes_of(span)) or session_around(parent_context)
+        return self._recorder.outside_runs(
+            session, source=SOURCE, trace_id=trace_id_of(span), span_id=span_id_of(span)
+        )
+
+    def _is_seen(self, run: Run, name: str, call_id: str) -> bool:
+        """Tell whether the adapter that has *run* has recorded the call."""
+        if run.source not in _ADAPTERS:
+            return False
+        return (
+            not self._recorder.claims("tool_call", call_id, SOURCE)
+            or self._recorder.open_call(run, name, call_id) is not None
+        )
+
+
+def _calls_above(node: Node) -> list[Node]:
+    """Return the tool spans above *node* up to the nearest run, whose call is open."""
+    found = []
+    for above in node.chain():
+        if above.is_run and not above.is_aside:
+            break
+        if above.kind is Kind.TOOL and above.call is not None and not above.has_ended:
+            found.append(above)
+    return found
+
+
+def _is_same(name: str, outer: str) -> bool:
+    """Tell whether a span of the tool *name* tells of the call of *outer*: a client may put its server's name first."""
+    return name == outer or (outer.endswith(name) and not outer[-len(name) - 1].isalnum())

@@ -1,0 +1,98 @@
+"""What a span is to us, told from its name and the attributes that it has so far."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Kind(StrEnum):
+    """What a span is to us."""
+
+    RUN = "run"
+    WORKFLOW = "workflow"
+    """Stands round agents: a run if they are several, and scaffolding round a single one."""
+    CHAIN = "chain"
+    """The same, and nothing at all if no agent, tool or model is called within it."""
+    TOOL = "tool"
+    MODEL = "model"
+    CREATION = "creation"
+
+
+_OPERATIONS: Final = {
+    "invoke_agent": Kind.RUN,
+    "invoke_workflow": Kind.WORKFLOW,
+    "execute_tool": Kind.TOOL,
+    "chat": Kind.MODEL,
+    "generate_content": Kind.MODEL,
+    "text_completion": Kind.MODEL,
+    "embeddings": Kind.MODEL,
+    "fetch_response": Kind.MODEL,
+    "create_agent": Kind.CREATION,
+}
+
+_BY_ATTRIBUTE: Final[tuple[tuple[str, Mapping[str, Kind]], ...]] = (
+    ("gen_ai.operation.name", _OPERATIONS),
+    (
+        "openinference.span.kind",
+        {
+            "AGENT": Kind.RUN,
+            "CHAIN": Kind.CHAIN,
+            "LLM": Kind.MODEL,
+            "EMBEDDING": Kind.MODEL,
+            "TOOL": Kind.TOOL,
+        },
+    ),
+    (
+        "traceloop.span.kind",
+        {"agent": Kind.RUN, "workflow": Kind.WORKFLOW, "tool": Kind.TOOL},
+    ),
+    (
+        "llm.request.type",
+        {"chat": Kind.MODEL, "completion": Kind.MODEL, "embedding": Kind.MODEL},
+    ),
+    ("mcp.method.name", {"tools/call": Kind.TOOL}),
+)
+
+_BY_FIRST_WORD: Final = {
+    # ADK, Strands and Agent Framework start a span by its name alone, and say the rest later.
+    "invoke_agent": Kind.RUN,
+    "agent_run": Kind.RUN,
+    "invoke_workflow": Kind.WORKFLOW,
+    "execute_tool": Kind.TOOL,
+    "create_agent": Kind.CREATION,
+    "tools/call": Kind.TOOL,
+}
+
+_BY_SCOPE_AND_NAME: Final = {
+    ("gcp.vertex.agent", "invocation"): Kind.WORKFLOW,
+    ("agent_framework", "workflow.run"): Kind.WORKFLOW,
+}
+_SCOPED_NAMES: Final = frozenset(name for _, name in _BY_SCOPE_AND_NAME)
+
+_MCP_CLIENT_PREFIX: Final = "MCP send tools/call "
+
+
+def kind_of(name: str, attributes: Mapping[str, Any], scope: str = "") -> Kind | None:
+    """Return what a span of this *name*, with these *attributes* so far, is; None if it is nothing to us."""
+    if attributes:
+        for attribute, kinds in _BY_ATTRIBUTE:
+            value = attributes.get(attribute)
+            if type(value) is str and (kind := kinds.get(value)) is not None:
+                return kind
+    if (kind := _BY_FIRST_WORD.get(name.partition(" ")[0])) is not None:
+        return kind
+    if name in _SCOPED_NAMES:
+        return _BY_SCOPE_AND_NAME.get((scope, name))
+    return Kind.TOOL if name.startswith(_MCP_CLIENT_PREFIX) else None
+
+
+def name_in(span_name: str) -> str | None:
+    """Return what a span's name says after the operation: ``execute_tool search`` names ``search``."""
+    for prefix in (_MCP_CLIENT_PREFIX, *(f"{word} " for word in _BY_FIRST_WORD)):
+        if span_name.startswith(prefix):
+            return span_name[len(prefix) :].strip(" []") or None
+    return None

@@ -1,0 +1,80 @@
+"""What a root run was asked and what it answered, as its span tells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from trailhouse.capture.otel.reading import attributes_of, parsed
+from trailhouse.capture.otel.times import moment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from trailhouse.capture.otel.node import Node
+
+_INPUTS = (
+    "gen_ai.input.messages",
+    "pydantic_ai.all_messages",
+    "input.value",
+    "traceloop.entity.input",
+)
+_OUTPUTS = ("final_result", "gen_ai.output.messages", "output.value", "traceloop.entity.output")
+
+
+def log_messages(node: Node, span: Any) -> None:
+    """Log the input and the answer of *node*'s run, if it is a root and *span* tells of them; each once."""
+    owner = node.host or node
+    run = node.run
+    if run is None or run.parent is not None:
+        return
+    attributes = attributes_of(span)
+    for role, among, at in (
+        ("user", _INPUTS, moment(span.start_time)),
+        ("assistant", _OUTPUTS, moment(span.end_time)),
+    ):
+        content = _said(attributes, among, role)
+        if content is not None and role not in owner.told:
+            owner.told.add(role)
+            run.message(content, role=role, at=at)
+
+
+def _said(attributes: Mapping[str, Any], among: Iterable[str], role: str) -> Any:
+    for name in among:
+        value = attributes.get(name)
+        if value is None:
+            continue
+        content = parsed(value)
+        said = _last_of(content, role) if name.endswith("messages") else content
+        if said is not None:
+            return said
+    return None
+
+
+def _last_of(messages: Any, role: str) -> Any:
+    """Return what the last of the *messages* in this *role* says: its texts, else its parts."""
+    if not isinstance(messages, list):
+        return None
+    for message in reversed(messages):
+        if isinstance(message, dict) and message.get("role") == role:
+            parts = message.get("parts", message.get("content"))
+            if not isinstance(parts, list):
+                return parts
+            texts = [_text_of(part) for part in parts]
+            told = [text for text in texts if text is not None]
+            if told:
+                return "\n".join(told)
+            if role == "user" and parts and all(_is_tool_part(part) for part in parts):
+                continue
+            return parts
+    return None
+
+
+def _is_tool_part(part: Any) -> bool:
+    return isinstance(part, dict) and str(part.get("type", "")).startswith("tool")
+
+
+def _text_of(part: Any) -> str | None:
+    if isinstance(part, dict) and part.get("type") == "text":
+        text = part.get("content", part.get("text"))
+        return text if isinstance(text, str) else None
+    return None

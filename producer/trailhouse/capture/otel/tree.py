@@ -1,0 +1,132 @@
+"""The spans that are open, each beneath its parent, and the runs and calls that they are."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+from trailhouse.capture.otel.calls import Calls
+from trailhouse.capture.otel.kinds import Kind, kind_of
+from trailhouse.capture.otel.node import Node
+from trailhouse.capture.otel.reading import attributes_of
+from trailhouse.capture.otel.runs import Runs
+from trailhouse.capture.otel.scopes import is_left_to_adapter
+
+if TYPE_CHECKING:
+    from trailhouse.producer.recording.recorder import Recorder
+    from trailhouse.producer.recording.run import Run
+
+MAX_OPEN_SPANS = 100_000
+MAX_ENDED_SPANS = 5_000
+
+
+class SpanTree:
+    """Follows spans, and records by *recorder* what they are. Safe for threads; raises what the recorder raises."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._runs = Runs(recorder)
+        self._calls = Calls(recorder, self._runs)
+        self._open: dict[int, Node] = {}
+        self._ended: OrderedDict[int, Node] = OrderedDict()
+        recorder.find_current_by(self.current_run)
+
+    def start(self, span: Any, parent_context: Any) -> None:
+        """Take in a span that starts; log what starts with it."""
+        span_id = span.context.span_id
+        if span_id in self._open:
+            return  # another processor of this logger has told of it
+        parent = span.parent
+        above = None if parent is None else self._find(parent.span_id)
+        scope = span.instrumentation_scope
+        kind = kind_of(span.name, attributes_of(span), "" if scope is None else scope.name)
+        node = self._open[span_id] = Node(span, above, kind)
+        if kind is not None:
+            self._begin(node, parent_context)
+        if len(self._open) > MAX_OPEN_SPANS:
+            self._drop_oldest()
+
+    def end(self, span: Any) -> None:
+        """Take in that a span ended; log what ended with it."""
+        node = self._open.pop(span.context.span_id, None)
+        if node is None:
+            return
+        node.span = span
+        if node.kind is None and (kind := node.judge()) is not None:
+            node.kind = kind
+            self._begin(node, None)
+        try:
+            if node.kind is not None and not node.is_aside:
+                self._finish(node, span)
+        finally:
+            node.has_ended = True
+            if node.kind is not None:
+                self._ended[span.context.span_id] = node
+                if len(self._ended) > MAX_ENDED_SPANS:
+                    self._ended.popitem(last=False)
+
+    def _begin(self, node: Node, parent_context: Any) -> None:
+        for above in node.chain():  # attributes may have come since
+            if above.kind is None and not above.has_ended and (kind := above.judge()) is not None:
+                above.kind = kind
+                self._open_as_is(above, None)
+        self._open_as_is(node, parent_context)
+
+    def _open_as_is(self, node: Node, parent_context: Any) -> None:
+        if is_left_to_adapter(node.scope):
+            node.is_aside = True
+        elif node.kind is Kind.TOOL:
+            self._calls.start_tool(node, parent_context)
+        elif node.is_run:
+            self._runs.open(node, parent_context)
+
+    def _finish(self, node: Node, span: Any) -> None:
+        if node.kind is Kind.TOOL:
+            self._calls.end_tool(node, span)
+        elif node.kind is Kind.MODEL:
+            self._calls.end_model(node, span)
+        elif node.kind is Kind.CREATION:
+            self._calls.create(node, span)
+        else:
+            self._runs.end(node, span)
+
+    def _find(self, span_id: int) -> Node | None:
+        return self._open.get(span_id) or self._ended.get(span_id)
+
+    def run_at(self, span_id: int) -> Run | None:
+        """Return the run that what happens in this span belongs to; None where it is not known."""
+        node = self._find(span_id)
+        if node is None:
+            return None
+        if node.is_run and not node.is_aside:
+            return node.run
+        return next(
+            (above.run for above in node.chain() if above.is_run and not above.is_aside), None
+        )
+
+    def current_run(self) -> Run | None:
+        """Return the run of the span that is current in this context."""
+        from opentelemetry import trace
+
+        run = self.run_at(trace.get_current_span().get_span_context().span_id)
+        return run if run is not None and run.is_open else None
+
+    def _drop_oldest(self) -> None:
+        for span_id in list(self._open)[: MAX_OPEN_SPANS // 10]:
+            self._abandon(self._open.pop(span_id, None))
+
+    def close(self) -> None:
+        """Abandon the runs whose spans have not ended: nobody will tell how they end."""
+        for span_id in reversed(list(self._open)):  # children before their parents
+            self._abandon(self._open.pop(span_id, None))
+
+    def _abandon(self, node: Node | None) -> None:
+        if node is None:
+            return
+        if node.call is not None:
+            node.call.fail("its span did not end", code="no_end")
+        self._runs.abandon(node)
+
+    def forget_all(self) -> None:
+        """Forget every span: in a forked child they are the parent's."""
+        self._open.clear()
+        self._ended.clear()
