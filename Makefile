@@ -33,7 +33,7 @@ test-fast: $(READY) ## run the tests that need no Kafka and no ClickHouse
 capture: $(CAPTURE:%=capture-%) ## record real agent frameworks with scripted models, each environment by itself
 
 $(CAPTURE:%=capture-%): capture-%: $(VENV)-capture-%/.ready
-	@$(VENV)-capture-$*/bin/python -m pytest -c tests/capture/pytest.ini tests/capture/test_environment.py tests/capture/$*
+	@$(VENV)-capture-$*/bin/python -m pytest --rootdir . -c tests/capture/pytest.ini tests/capture/test_environment.py tests/capture/$*
 
 $(VENV)-capture-%/.ready: tests/capture/%/requirements.txt pyproject.toml $(READY)
 	@echo "building $(@D) …" >&2
