@@ -11,6 +11,7 @@ PARTS = (
     "trailhouse.store.config",
     "trailhouse.schemas.kafka_config",
     "trailhouse.producer.config",
+    "trailhouse.redaction.config",
     "trailhouse.consumer.config",
     "trailhouse.query.config",
     "trailhouse.access.config",

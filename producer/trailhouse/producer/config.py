@@ -8,6 +8,7 @@ from typing import cast
 
 import msgspec
 
+from trailhouse.redaction.config import RedactionConfig
 from trailhouse.schemas.kafka_config import KafkaConfig
 from trailhouse.schemas.setting_names import check_names
 from trailhouse.schemas.settings import LONGEST_WAIT_SECONDS, require, setting, settle
@@ -20,7 +21,7 @@ FSYNC_POLICIES = ("never", "interval", "always")
 class ProducerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Settings of an `AuditLogger`. Making one raises `ConfigError` on a bad setting.
 
-    Sizes are in bytes, times in seconds. `kafka` says where the events go.
+    Sizes are in bytes, times in seconds. `kafka` says where the events go, `redaction` what is taken out before.
     """
 
     enabled: bool = setting(
@@ -119,6 +120,7 @@ class ProducerConfig(msgspec.Struct, frozen=True, kw_only=True):
         kind=float,
     )
     kafka: KafkaConfig = msgspec.field(default_factory=KafkaConfig)
+    redaction: RedactionConfig = msgspec.field(default_factory=RedactionConfig)
 
     def __post_init__(self) -> None:
         settle("producer", self)
@@ -160,4 +162,6 @@ class ProducerConfig(msgspec.Struct, frozen=True, kw_only=True):
             require(is_wait, f"producer.{name}", f"from 0 to {LONGEST_WAIT_SECONDS:g}")
         kafka = cast(object, self.kafka)  # given in code, it may be anything
         require(isinstance(kafka, KafkaConfig), "producer.kafka", "a KafkaConfig")
+        redaction = cast(object, self.redaction)
+        require(isinstance(redaction, RedactionConfig), "producer.redaction", "a RedactionConfig")
         require(len(self.tenant_id) <= 256, "producer.tenant_id", "at most 256 characters")

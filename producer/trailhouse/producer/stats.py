@@ -24,3 +24,5 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     """Spools of loggers that are gone that were left as they are, since they cannot be read; our log says why."""
     unlogged_total: int = 0
     """Events that telemetry reported and that could not be logged; our log says which, and why."""
+    redaction_failures_total: int = 0
+    """Events whose content was taken out as a whole, since what is secret in it could not be told; our log says why."""

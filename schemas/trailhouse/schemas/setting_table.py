@@ -21,6 +21,7 @@ SETTING_KEYS: Mapping[str, tuple[str, ...]] = {
             enabled service tenant_id max_event_bytes mode on_unencodable spool_dir spool_bytes
             spool_segment_bytes fsync fsync_interval_seconds queue_events queue_bytes
             queue_timeout_seconds linger_seconds close_timeout_seconds""",
+        "redaction": "enabled mode pii patterns_file allow key",
         "worker": """
             group_id batch_rows batch_bytes freshness_seconds max_record_bytes web_host web_port
             drain_seconds max_bad_share max_bad_rows session_timeout_seconds watchdog_seconds on_gap
@@ -41,5 +42,6 @@ SECRET_KEYS = frozenset({
     ("kafka", "sasl_password"),
     ("kafka", "ssl_key_password"),
     ("reader", "cursor_secret"),
+    ("redaction", "key"),
 })  # fmt: skip
 """Section and key of each secret: it may be read from a file that a variable of its own names."""

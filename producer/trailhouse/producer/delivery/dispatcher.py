@@ -19,6 +19,7 @@ from trailhouse.producer.receipt import Receipt, bounded
 from trailhouse.producer.service_name import default_service
 from trailhouse.producer.spool.queue import SpoolQueue
 from trailhouse.producer.spool.root import check_root
+from trailhouse.redaction.redactor import redactor_of
 from trailhouse.schemas.draft import EventDraft
 from trailhouse.schemas.errors import (
     DeliveryRejectedError,
@@ -74,6 +75,7 @@ class Dispatcher:
         self._service = config.service or default_service()
         self._host = socket.gethostname()
         self._unlogged = 0
+        self.redactor = redactor_of(config.redaction, config.max_event_bytes)
         self._here = ProcessState(self._make_queue())
         process_hooks.register(self)
 
@@ -214,9 +216,13 @@ class Dispatcher:
         if (new := new_record(draft, source)) is None:
             given: dict[str, Any] = {"session_id": None, **draft.given()}
             event = AuditEvent(**given, source=source)
-            return event.event_id, key_of(event), event.record, seq
+            new, key = (event.event_id, event.record), key_of(event)
+        else:
+            key = draft.session_id.encode()
         event_id, record = new
-        return event_id, draft.session_id.encode(), record, seq
+        if self.redactor is not None:
+            record = self.redactor.redacted(record)
+        return event_id, key, record, seq
 
     def _start(self, here: ProcessState) -> None:
         """Have the sender run. Whatever interrupts this, or calls it in between, there is one that serves."""
@@ -278,7 +284,12 @@ class Dispatcher:
 
     def stats(self) -> Stats:
         """Return the counters of this process."""
-        return msgspec.structs.replace(self._here.queue.stats(), unlogged_total=self._unlogged)
+        failures = 0 if self.redactor is None else self.redactor.failures_total
+        return msgspec.structs.replace(
+            self._here.queue.stats(),
+            unlogged_total=self._unlogged,
+            redaction_failures_total=failures,
+        )
 
     def count_unlogged(self) -> None:
         """Count an event that telemetry reported and that could not be logged."""

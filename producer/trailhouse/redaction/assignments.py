@@ -1,0 +1,204 @@
+"""What stands behind a secret's name: in settings, code, shells, headers, JSON in JSON, tables, prose."""
+
+import re
+from collections.abc import Iterable
+
+from trailhouse.redaction.key_names import named
+from trailhouse.redaction.matching import Found, Pattern
+from trailhouse.redaction.rule import Rule, Span
+from trailhouse.redaction.secret_values import (
+    LONGEST_VALUE_BYTES,
+    is_bare_secret,
+    is_secret,
+    looks_random,
+)
+
+_KEYS_OF = (
+    "api|access|secret|private|(?:en|de)cryption|sign(?:ing|ature)?|auth[a-z]*|account|master|storage|shared|ssh|deploy|service"
+    "|app|application|client|consumer|developer|licen[cs]e|admin|root|server|rsa|aes|des|hmac|crypto|cipher|session|bot"
+    "|write|read|ingest|webhook|subscription|management|rest|gpg|pgp|pem|tls|ssl|wallet|vault|unseal|recovery|cert[a-z]*"
+    "|partner|merchant|provider|sdk|e?mail|smtp|maps|symmetric|stripe|openai|anthropic|git[a-z]*|azure|aws|gcp|google"
+    "|datadog|newrelic|sendgrid|twilio|mailgun|algolia|heroku|rapidapi"
+)
+WORDS = (
+    r"passw|passphrase|passcode|pass\b|pass_|pwd|secret|token(?:[vp.\-0-9]|_[^uctslb]|\b)|(?:access|auth|api|refresh|session)_?tokens"
+    r"|creds?\b|credential|auth\b|auth_|authoriz|bearer|cookie|jwt|(?:\b|_|t)otp\b|(?:\b|_|card.?)cv[vc]2?\b|(?:\b|_)(?:dsn|pin)\b"
+    r"|mnemonic|seed.?phrase|conn(?:ection)?.?str|security.?code|recovery.?(?:code|phrase)|backup.?code|verification.?code"
+    rf"|senha|motdepasse|(?:{_KEYS_OF})[_\-. ]?keys?\b|(?:{_KEYS_OF})_?key[_A-Z0-9]|пароль|密码|密碼|パスワード|비밀번호|contraseña"
+)
+_NAME = rf"((?:[\w.\-]*)(?i:{WORDS})[\w.\-]*)"
+_BLANK = r"(?:[ \t]|\\[tnr]|\\u00(?:20|09|0[aA]))*"
+_QUOTE = r"""\\*(?:["'`]|&quot;|&#39;|&#34;|\\*u0022|%22)"""
+_TYPED = rf"(?::?{_BLANK}[&\w'\[\]<>.|]{{1,40}}(?: [&\w]{{1,20}})?{_BLANK}=)"
+_SIGN = (
+    r"(?:=>|:=|===?|!==?|\|\|=|\?\?=|\?=|\+=|->|=|::|:|,|\||%3[aAdD]|\\*u003[aAdD]|&#61;|&#58;|≔|：|＝|→"
+    r"|(?:is|was|are|equals|as|to|set to|changed to|is now|reads|und|lautet|ist|es|est)\b:?|为|是|は)"
+)
+ASSIGNED = (
+    rf"{_NAME}({_QUOTE})?\)?\]?\}}?(?:{_BLANK}({_TYPED}|{_SIGN}(?:{_BLANK}{_SIGN})?|[ \t]+|[ \t]*>){_BLANK})"
+    rf"(?:[(\[]{_BLANK})?(?:(?:[rbfu]{{1,2}})?({_QUOTE}))?"
+)
+"""Groups: the name, a quote behind it, the sign between, the quote before the value, if there is one."""
+
+_BARE = re.compile(rb"""(?:[^\s"'`<>,;\\&)\]}|]|\\/|\\\\u0026|%(?!22))+""")
+_LINE = re.compile(rb"""[^\s"'`\\<>]+""")
+_LINE_END = re.compile(rb"""[ \t]*(?:\r|\n|\\[nr]|\\?["'`<]|\#|$|\Z)""")
+JUDGED_BYTES = 256
+_BACKSLASH = ord("\\")
+_QUOTES = (b'"', b"'", b"`")
+_SCHEMES = re.compile(
+    rb"(?i:bearer|basic|token|apikey|api-key|digest|negotiate|splunk|key|oauth)[ \t]+"
+)
+_OPTION = re.compile(rb"(?:^|[\s\"'=(,\[])--?[A-Za-z][\w\-]*\Z")
+_LOGIN = re.compile(rb"(?i:password|passwd|pwd)")
+
+
+def assigned(pattern: Pattern, text: bytes, category: str) -> Iterable[Span]:
+    """Yield each value that stands behind a secret's name, if it looks like one and not like code or prose."""
+    after = 0
+    for found in pattern.finditer(text):
+        if found.span(0)[0] < after:
+            continue
+        if (span := _value(text, found, category)) is not None:
+            after = span.end
+            yield span
+
+
+def _value(text: bytes, found: Found, category: str) -> Span | None:
+    name_at, name_end = found.span(1)
+    name = text[name_at:name_end].decode(errors="replace")
+    kind = named(name.strip(".-_"))
+    if kind is None:
+        return None
+    begin = found.span(0)[1]
+    quote: bytes | None = found.group(4)
+    sign: bytes = found.group(3).strip(b" \t")
+    if quote:
+        end = _closing(text, begin, quote)
+        begin = _behind_scheme(text, begin, end)
+        value = text[begin:end]
+        is_one = is_secret(value, kind)
+        if sign == b"," or (not sign and not _is_after_blank(text, found)):
+            is_one = is_one and is_bare_secret(value, kind, is_alone=False)
+    else:
+        begin = _behind_scheme(text, begin, min(len(text), begin + 40))
+        end, is_alone = _bare_end(text, begin)
+        value = text[begin:end]
+        is_alone = is_alone and sign in (
+            b"=",
+            b":",
+            b":=",
+            b"=>",
+            b"==",
+            "：".encode(),
+            "＝".encode(),
+        )
+        if sign == b">" or (not sign and _is_after_blank(text, found)):
+            is_alone = True
+        elif not sign:
+            return None
+        is_one = is_bare_secret(value, kind, is_alone=is_alone)
+        if sign == b",":  # in a list it is one only if it could be nothing else
+            is_one = is_one and looks_random(value) and b"=" not in value
+        if (
+            is_one and len(value) == JUDGED_BYTES
+        ):  # only now: what is refused must not be read to its end each time
+            end = _run_end(text, begin)
+    return Span(begin, end, _category_of(name, category)) if is_one and begin < end else None
+
+
+def _is_after_blank(text: bytes, found: Found) -> bool:
+    """Tell whether the name is one behind which a blank is enough: an option, a word of `.netrc` or of SQL."""
+    begin, end = found.span(1)
+    before = text[max(0, begin - 40) : end]
+    if _OPTION.search(before):
+        return True
+    if _LOGIN.fullmatch(text[begin:end]) and re.search(
+        rb"(?i)(?:login|user|account)\s+\S+\s+\w+\Z", before
+    ):
+        return True
+    return (
+        re.search(
+            rb"(?i)(?:^|\n|\\n|[\"'`]|\s)(?:env|arg|setenv|setx|set|export)[ \t]+[\w.\-]+\Z", before
+        )
+        is not None
+    )
+
+
+def _closing(text: bytes, begin: int, quote: bytes) -> int:
+    """Return where the value ends that *quote* opens: before the same quote, or where its line or the text ends."""
+    last = begin + LONGEST_VALUE_BYTES
+    end = text.find(quote, begin, last)
+    while end > begin and quote in _QUOTES and _is_escaped(text, begin, end):
+        end = text.find(quote, end + 1, last)  # an escaped one belongs to the value
+    line_end = text.find(b"\n", begin, last if end < 0 else end)
+    if line_end >= 0:
+        return line_end
+    return _run_end(text, begin) if end < 0 else end
+
+
+def _is_escaped(text: bytes, begin: int, quote_at: int) -> bool:
+    at = quote_at
+    while at > begin and text[at - 1] == _BACKSLASH:
+        at -= 1
+    return (quote_at - at) % 2 == 1
+
+
+def _run_end(text: bytes, begin: int) -> int:
+    run = _LINE.match(text, begin)
+    return begin if run is None else run.end()
+
+
+def _bare_end(text: bytes, begin: int) -> tuple[int, bool]:
+    """Return where an unquoted value ends, and whether nothing else stands in its line."""
+    judged = _LINE.match(text, begin, begin + JUDGED_BYTES)
+    if judged is None:
+        return begin, False
+    is_long = judged.end() == begin + JUDGED_BYTES
+    if (is_long or _LINE_END.match(text, judged.end())) and b"&" not in judged.group():
+        return _without_last(text, begin, judged.end(), b",;)]}."), True
+    bare = _BARE.match(text, begin, begin + JUDGED_BYTES)
+    if bare is None:
+        return begin, False
+    end = _without_last(text, begin, bare.end(), b".:?!")
+    return end, _LINE_END.match(text, end) is not None
+
+
+def _without_last(text: bytes, begin: int, end: int, signs: bytes) -> int:
+    while end > begin and text[end - 1] in signs:
+        end -= 1
+    return end
+
+
+def _behind_scheme(text: bytes, begin: int, end: int) -> int:
+    scheme = _SCHEMES.match(text, begin, end)
+    return begin if scheme is None else scheme.end()
+
+
+def _category_of(name: str, category: str) -> str:
+    lower = name.lower()
+    for word, said in _CATEGORIES:
+        if word in lower:
+            return said
+    return category
+
+
+_CATEGORIES = (
+    ("pass", "password"), ("pwd", "password"), ("cookie", "cookie"), ("authorization", "authorization"),
+    ("token", "token"), ("key", "key"), ("cv", "card_code"),
+)  # fmt: skip
+
+
+def category_of(name: str) -> str:
+    """Return the category of what a key of an object with that *name* holds."""
+    return _category_of(name, "secret")
+
+
+_OPENERS = (
+    rf"(?i:{WORDS})[\w.\-]*(?:\\*[\"'`)\]}}]|[ \t]*(?:[=:|,>?!+]|->|≔|：|＝|→|为|是|は)|%|\\|&"
+    rf"|[ \t]+(?:is|was|are|equals|as|to|set|changed|reads|und|lautet|ist|es|est|\\*[\"'`])|[ \t]+[&\w'\[\]<>.|]+[ \t]*=)",
+    rf"--?[\w\-]*(?i:{WORDS})[\w\-]*[ \t=]",
+    r"(?i:login|user|account)(?:[ \t]|\\[nrt])+[^ ]+(?:[ \t]|\\[nrt])+(?i:password|passwd|pwd)[ \t]",
+    rf"(?i:env|arg|setenv|setx|set|export)[ \t]+[\w.\-]*(?i:{WORDS})[\w.\-]*[ \t]",
+)
+ASSIGNMENTS = (Rule("secret", ASSIGNED, _OPENERS, assigned),)

@@ -1,0 +1,101 @@
+"""Names of what is secret, in any spelling: a key of an object, a variable, a header, an option."""
+
+import re
+from enum import Enum
+
+MAX_NAME_CHARACTERS = 100
+MAX_KNOWN_NAMES = 4_096
+
+
+class Named(Enum):
+    """What a name says of its value."""
+
+    SECRET = "secret"
+    """Whatever it is, it is secret."""
+    MAYBE = "maybe"
+    """It is if it looks like it: `token` may be a word of a text, and `authorization` an answer."""
+
+
+_WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
+
+
+def _words(text: str, ending: str = "") -> tuple[str, ...]:
+    return tuple(word + ending for word in text.split())
+
+
+_TRAILING = frozenset(_words("""
+    old new value val text str string raw plain plaintext base64 b64 encoded hex env default current previous backup prod
+    production dev development staging stage test testing live sandbox confirmation confirm again repeat hash hashed
+    encrypted enc v"""))  # fmt: skip
+"""Words behind a name that leave it a secret's: `password_hash`, `API_KEY_PROD`, `secretValue`."""
+_ENDINGS = (
+    *_words("""
+    password passwd passwort passphrase passcode userpwd dbpwd secret credential connectionstring connstring connstr dsn
+    seedphrase mnemonic recoveryphrase securitycode recoverycode backupcode verificationcode pincode motdepasse senha"""),
+    *_words("""
+    api access secret private encryption decryption signing auth account master shared ssh deploy secretaccess crypto
+    cipher symmetric hmac unseal recovery wallet management rest webhook subscription rapidapi""", "key"),
+    *_words("db user mysql postgres redis smtp mail ftp ssh admin root proxy login ldap", "pass"),
+)  # fmt: skip
+_LIKELY_ENDINGS = _words("""
+    service app application client consumer developer license licence admin root server rsa aes des gpg pgp pem tls ssl
+    bot write read ingest authentication authorization cert certificate partner merchant provider sdk mail smtp maps
+    vault signature stripe openai anthropic github gitlab azure aws gcp google datadog newrelic sendgrid twilio mailgun
+    algolia heroku session""", "key")  # fmt: skip
+_FOREIGN = ("contraseña", "пароль", "密码", "密碼", "パスワード", "비밀번호")
+_ALONE = frozenset(_words("pwd psw otp totp cvv cvv2 cvc cvc2 passkey kennwort"))
+_MAYBE = frozenset(_words("""
+    token auth authorization proxyauthorization bearer jwt cookie cookies setcookie credentials creds cred xauth
+    wwwauthorization secrets passwords tokens pass pin pw"""))  # fmt: skip
+_LAST_WORDS = frozenset(
+    _words("pass pwd pw pin jwt otp totp cvv cvc creds credentials cookie authorization bearer")
+)
+_TOKENS_OF_OTHERS = _words("""
+    next page nextpage continuation continue sync cursor pagination max min maximum minimum eos bos pad padding unk sep cls
+    mask stop special per first last begin end start previous prev lookahead input output prompt completion cached total
+    reasoning generated text sub word peek current each every any no num number million thousand change resume position
+    scroll iterator skip delta idempotency cancellation""", "token")  # fmt: skip
+"""Tokens of a text, and tokens that say where a list goes on."""
+_SECRET_TOKENS = _words("access refresh auth api bearer session personalaccess device id", "tokens")
+
+_known: dict[str, Named | None] = {}
+
+
+def named(name: str) -> Named | None:
+    """Return what *name* says of its value; None: nothing."""
+    try:
+        return _known[name]
+    except KeyError:
+        pass
+    if len(name) > MAX_NAME_CHARACTERS:
+        return None
+    found = _judge(name)
+    if (
+        len(_known) >= MAX_KNOWN_NAMES
+    ):  # names come out of events: somebody may make one up each time
+        _known.clear()
+    _known[name] = found
+    return found
+
+
+def _judge(name: str) -> Named | None:
+    words = [word.lower() for word in _WORDS.findall(name)]
+    if "".join(words).endswith(_ENDINGS):
+        return Named.SECRET
+    while len(words) > 1 and (words[-1] in _TRAILING or words[-1].isdigit()):
+        words.pop()
+    if name.lower().endswith(_FOREIGN):
+        return Named.SECRET
+    if not words:
+        return None
+    joined = "".join(words)
+    if joined in _ALONE or joined.endswith(_ENDINGS):
+        return Named.SECRET
+    if joined in _MAYBE:
+        return Named.MAYBE
+    if joined.endswith("token"):
+        return None if joined.endswith(_TOKENS_OF_OTHERS) else Named.SECRET
+    if joined.endswith(_SECRET_TOKENS):
+        return Named.SECRET
+    is_likely = words[-1] in _LAST_WORDS or joined.endswith(_LIKELY_ENDINGS)
+    return Named.MAYBE if is_likely else None

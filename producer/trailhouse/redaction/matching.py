@@ -1,0 +1,112 @@
+"""The two engines that look for patterns in bytes: RE2, linear on any input, and Python's `re` where it is missing."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+try:
+    import re2
+except ImportError:  # there is no wheel for this platform, such as Alpine's musl
+    re2 = None  # told at the start, by `Redactor`
+
+HAS_RE2 = re2 is not None
+SET_BYTES = 33_554_432
+"""What the set of all openers may take at most; it takes a tenth of that on ordinary text."""
+
+
+class Found(Protocol):
+    """A match, as both engines give it."""
+
+    def span(self, group: int = ..., /) -> tuple[int, int]:
+        """Where *group* begins and ends; (-1, -1) if it has no part in the match."""
+        ...
+
+    def group(self, group: int = ..., /) -> Any:
+        """What *group* holds."""
+        ...
+
+
+class Pattern(Protocol):
+    """A compiled pattern, as both engines give it."""
+
+    @property
+    def groups(self) -> int:
+        """How many groups it captures."""
+        ...
+
+    def finditer(self, text: bytes, /) -> Iterator[Found]:
+        """Yield its matches in *text* from left to right."""
+        ...
+
+    def search(self, text: bytes, pos: int = ..., /) -> Found | None:
+        """Return the first match from *pos* on."""
+        ...
+
+    def fullmatch(self, text: bytes, /) -> Found | None:
+        """Return the match if it is the whole *text*."""
+        ...
+
+
+class BadPatternError(ValueError):
+    """A pattern that neither engine can take; says why, without the pattern."""
+
+
+def compiled(pattern: str) -> Pattern:
+    """Return *pattern*, in RE2's syntax, compiled to look in UTF-8.
+
+    Raises:
+        BadPatternError: It is no pattern.
+    """
+    if re2 is None:
+        try:
+            return cast(Pattern, re.compile(_as_python(pattern).encode()))
+        except re.error as error:
+            raise BadPatternError(error.msg) from None
+    try:
+        return cast(Pattern, re2.compile(pattern.encode(), _options()))
+    except re2.error as error:
+        said = error.args[0] if error.args else ""
+        reason = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+        raise BadPatternError(reason.partition(":")[0] or "not a pattern") from None
+
+
+def _options() -> Any:
+    options = re2.Options()
+    options.log_errors = False  # it would write them, with the pattern, to standard error
+    return options
+
+
+def _as_python(pattern: str) -> str:
+    return pattern.replace(r"\z", r"\Z")
+
+
+class Openers:
+    """Many patterns, looked for at once: which of them are somewhere in a text?
+
+    RE2 does it in one pass. With Python's `re`, one pass tells whether any is there, and one for each tells which.
+    """
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        if re2 is None:
+            each = [re.compile(_as_python(pattern).encode()) for pattern in patterns]
+            any_of = re.compile("|".join(f"(?:{_as_python(p)})" for p in patterns).encode())
+            self.in_ = lambda text: (
+                [at for at, one in enumerate(each) if one.search(text)]
+                if any_of.search(text)
+                else None
+            )
+            return
+        options = _options()
+        options.max_mem = SET_BYTES
+        found = re2.Set.SearchSet(options)
+        for pattern in patterns:
+            found.Add(pattern.encode())
+        found.Compile()
+        self.in_ = found.Match
+
+    in_: Any
+    """Called with bytes; returns the places of the patterns that are in them, in any order, or None."""

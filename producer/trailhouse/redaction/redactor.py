@@ -1,0 +1,153 @@
+"""The redactor: a record without what is secret in it, or a record that says that it could not be told."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, TypeGuard
+
+import msgspec
+
+from trailhouse.redaction.config import RedactionConfig
+from trailhouse.redaction.marker import hashed_with, masked
+from trailhouse.redaction.matching import HAS_RE2
+from trailhouse.redaction.patterns_file import allowed_by, rules_of
+from trailhouse.redaction.shorten import shortened
+from trailhouse.redaction.text_redactor import TextRedactor
+from trailhouse.redaction.tree import TreeRedactor
+from trailhouse.schemas.json_form import kind_of
+from trailhouse.schemas.record import encode_sorted
+
+log = logging.getLogger(__name__)
+
+COUNTS_KEY = "_redactions"
+FAILED = "redaction_failed"
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+_NOTHING: frozenset[str] = frozenset()
+_COUNTS = frozenset({COUNTS_KEY})
+_CATEGORY = re.compile(r"[a-z0-9_]{1,64}")
+_WITHOUT_RE2 = (
+    "google-re2 is not installed: secrets are looked for with Python's re, which finds the same and takes about a"
+    " hundred times as long; pip install google-re2, where there is a wheel for this platform"
+)
+_told: list[None] = []
+
+
+class Redactor:
+    """Takes secrets out of records; nothing that fails in it lets one through.
+
+    Args:
+        config: The settings.
+        limit_bytes: The largest record; one that grows over it by its markers is shortened.
+        left_alone: For a type of event the keys of its `data` that stay as they are.
+    """
+
+    def __init__(
+        self,
+        config: RedactionConfig,
+        *,
+        limit_bytes: int,
+        left_alone: Mapping[str, frozenset[str]] | None = None,
+    ) -> None:
+        mark = hashed_with(config.key) if config.mode == "hash" else masked
+        is_allowed = allowed_by(config.allow)
+        texts = TextRedactor(rules_of(config), mark, is_allowed)
+        has_cards = "card" in config.kinds_of_pii
+        self._tree = TreeRedactor(texts, mark, has_cards=has_cards, is_allowed=is_allowed)
+        self._may_hold = texts.may_hold
+        self._limit_bytes = limit_bytes
+        self._left_alone = dict(left_alone or {})
+        self.failures_total = 0
+        """Events whose content was taken out as a whole, since redaction failed."""
+        if not HAS_RE2 and not _told:
+            _told.append(None)  # once a process
+            log.warning(_WITHOUT_RE2)
+
+    def redacted(self, record: bytes) -> bytes:
+        """Return *record*, an event's bytes, without what is secret in its `data` and `metadata`; raises nothing.
+
+        A record over the limit is returned as it is: it is refused anyway.
+        """
+        try:
+            if not self._may_hold(record) or len(record) > self._limit_bytes:
+                return record
+            return self._looked_through(record)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the content must not pass
+            return self._withheld(record, error)
+
+    def _looked_through(self, record: bytes) -> bytes:
+        fields = decoded(record)
+        count: Counter[str] = Counter()
+        data, metadata = fields.get("data"), fields.get("metadata")
+        if isinstance(data, dict):
+            left_alone = (
+                self._left_alone.get(fields["type"], _NOTHING) if self._left_alone else _NOTHING
+            )
+            fields["data"] = self._tree.redacted(data, count, left_alone)
+        if isinstance(metadata, dict):
+            counted = _COUNTS if _are_counts(metadata.get(COUNTS_KEY)) else _NOTHING
+            fields["metadata"] = self._tree.redacted(metadata, count, counted)
+        if not count:
+            return record
+        fields["metadata"] = with_counts(fields["metadata"], count)
+        redacted = encode_sorted(fields)
+        return (
+            redacted if len(redacted) <= self._limit_bytes else shortened(fields, self._limit_bytes)
+        )
+
+    def _withheld(self, record: bytes, error: Exception) -> bytes:
+        """Return the record's envelope alone."""
+        self.failures_total += 1
+        log.error("an event's content could not be redacted, and was taken out: %s", kind_of(error))
+        fields = msgspec.json.decode(record, type=dict[str, msgspec.Raw])
+        fields["data"] = msgspec.Raw(b'{"%b":"[REDACTED:%b]"}' % ((FAILED.encode(),) * 2))
+        fields["metadata"] = msgspec.Raw(
+            b'{"%b":{"%b":1}}' % (COUNTS_KEY.encode(), FAILED.encode())
+        )
+        return encode_sorted(fields)
+
+    def preview(self, data: dict[str, Any]) -> tuple[dict[str, Any], Counter[str]]:
+        """Return what would be left of *data*, plain JSON, and how many secrets of each category would go."""
+        count: Counter[str] = Counter()
+        return self._tree.redacted(data, count), count
+
+
+def redactor_of(config: RedactionConfig, limit_bytes: int) -> Redactor | None:
+    """Return the redactor that *config* asks for; None where nothing is to be taken out.
+
+    Raises:
+        ConfigError: A pattern in the settings is broken. Permanent.
+    """
+    return Redactor(config, limit_bytes=limit_bytes) if config.enabled else None
+
+
+def decoded(record: bytes) -> dict[str, Any]:
+    """Return what *record* holds, integers of any size as they are."""
+    try:
+        fields = _decode(record)
+        if encode_sorted(fields) == record:
+            return fields
+    except msgspec.DecodeError:  # a number of more digits than it takes
+        pass
+    exact: dict[str, Any] = json.loads(record)
+    return exact
+
+
+def with_counts(metadata: dict[str, Any], count: Mapping[str, int]) -> dict[str, Any]:
+    """Return *metadata* with *count* added to what it says of earlier redactions."""
+    earlier = metadata.get(COUNTS_KEY)
+    total: Counter[str] = Counter(dict(count))
+    if _are_counts(earlier):
+        total.update(earlier)
+    return metadata | {COUNTS_KEY: dict(sorted(total.items()))}
+
+
+def _are_counts(value: Any) -> TypeGuard[dict[str, int]]:
+    """Tell whether *value* is what an earlier redaction has counted, and not what somebody hides under its name."""
+    return isinstance(value, dict) and all(
+        type(number) is int and 0 < number < 10**9 and _CATEGORY.fullmatch(category)
+        for category, number in value.items()
+    )

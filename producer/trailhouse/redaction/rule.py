@@ -1,0 +1,84 @@
+"""What one rule of redaction says, and the words by which it is told in one pass that none applies."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, Protocol
+
+from trailhouse.redaction.matching import Pattern, compiled
+
+
+class Span(NamedTuple):
+    """Where something secret stands in a text, in bytes."""
+
+    begin: int
+    end: int
+    category: str
+
+
+class Finder(Protocol):
+    """Finds what a rule takes out of a text, by its compiled pattern."""
+
+    def __call__(self, pattern: Pattern, text: bytes, category: str, /) -> Iterable[Span]:
+        """Yield what is secret in *text*."""
+        ...
+
+
+class Rule:
+    """One kind of secret: how it is found, and what must be in a text in which it is.
+
+    Args:
+        category: What its marker says.
+        pattern: RE2 syntax; group 1, or the whole where there is no group, is the secret.
+        openers: Patterns, one of which is in each text, and in each JSON string of such a text, that *pattern* is in.
+        find: Finds by the compiled pattern; else every match is a secret.
+    """
+
+    def __init__(
+        self, category: str, pattern: str, openers: Iterable[str], find: Finder | None = None
+    ) -> None:
+        self.category = category
+        self.pattern = pattern
+        self.opener = "|".join(f"(?:{opener})" for opener in openers)
+        self._find = find or every_match
+        self._compiled: Pattern | None = None
+
+    def spans(self, text: bytes) -> Iterable[Span]:
+        """Return what this rule finds in *text*."""
+        if (
+            self._compiled is None
+        ):  # not before it is needed: a process sees few of the kinds that there are
+            self._compiled = compiled(self.pattern)
+        return self._find(self._compiled, text, self.category)
+
+
+def every_match(pattern: Pattern, text: bytes, category: str) -> Iterable[Span]:
+    """Yield group 1 of each match, or the whole match."""
+    group = 1 if pattern.groups else 0
+    for found in pattern.finditer(text):
+        begin, end = found.span(group)
+        if begin < end:
+            yield Span(begin, end, category)
+
+
+def where(test: Callable[[bytes], bool]) -> Finder:
+    """Return a finder of matches that pass *test*."""
+
+    def find(pattern: Pattern, text: bytes, category: str) -> Iterable[Span]:
+        return (
+            span
+            for span in every_match(pattern, text, category)
+            if test(text[span.begin : span.end])
+        )
+
+    return find
+
+
+_REPEATED = re.compile(r"(?<!\\)\{(\d+)(?:,\d*)?\}\??")
+_LEAST = 3
+
+
+def loosened(pattern: str) -> str:
+    """Return *pattern* with its repetitions cut short: it matches wherever that does, and its automaton is small."""
+    return _REPEATED.sub(lambda found: f"{{{min(_LEAST, int(found[1]))},}}", pattern)

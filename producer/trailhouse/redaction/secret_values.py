@@ -1,0 +1,79 @@
+"""Whether a value that stands behind a secret's name is a secret, or a placeholder, code, a type, a sentence."""
+
+import re
+
+from trailhouse.redaction.key_names import Named
+
+_PLACEHOLDER = re.compile(
+    rb"""
+    [*\xe2\x80\xa2x.\-_#?X]*                                         # hidden already
+    | \$[{(]?[A-Za-z_][^\s]*  | \$\{\{.*                  # a variable
+    | \{\{?[^}]*\}?\}?  | <[^>]*>?  | %[({]?[\w]*[)}]?[sdi]?%?  | \[[A-Za-z_ ]*\]?
+    | (?i:none|null|nil|undefined|true|false|yes|no|on|off|n/?a|empty|unset|missing|required|optional|redacted|hidden
+        |masked|filtered|removed|omitted|unknown|default|invalid|valid|expired|changed|updated|wrong|incorrect
+        |enabled|disabled|ok|error|failed|granted|denied|approved|accepted|rejected|pending|basic|bearer|digest
+        |string|str|text|bytes|int|integer|number|float|bool|boolean|any|object|array|list|dict|varchar|char|self
+        |secretstr|literal|optional\[.*|field|input|prompt|type|value|password|passwd|secret|token|user|username|the|a|an
+        |your|my|is|to|in|of|for|and|or|not|if|this|that|it|from|with|as|by|at|key|apikey|api_key|credentials)
+    | (?i:your|my|the|some|example|insert|enter|replace|put|add|set|todo|changeme)[-_ ](?:[a-z0-9]+[-_ ]?)*(?:here)?
+    | (?:~|\.{0,2}|[A-Za-z]:)?[/\\]{1,2}[\w.\-]+(?:[/\\]{1,2}[\w.\-]*)+    # a way to a file
+    | (?:os|process|env|config|settings|self|this|secrets|vars|var|data|local|ENV|Env|System|Deno|import)\b[.\[:(].*
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_CODE = re.compile(rb"[A-Za-z_][\w]*(?:(?:\.|::|->|\?\.)[A-Za-z_]\w*)*(?:[(\[{].*)?\Z", re.DOTALL)
+"""A name, a way to an attribute, a call."""
+_TOKEN = re.compile(rb"[!-~]+\Z")
+_DIGIT, _LETTER = re.compile(rb"[0-9]"), re.compile(rb"[A-Za-z]")
+_SYMBOL = re.compile(rb"[^A-Za-z0-9_.\-\s]")
+_OPENING = frozenset((b"(", b"[", b"{", b"<", b"$", b"&", b"|", b"*", b"@", b"%"))
+_CAPITAL_WITHIN = re.compile(rb"[a-z][A-Z]|[A-Z]{2}[a-z]")
+LONGEST_SENTENCE_BLANKS = 4
+LONGEST_VALUE_BYTES = 8_192
+
+
+def is_placeholder(value: bytes) -> bool:
+    """Tell whether *value* stands where a secret would: empty, hidden, a variable, the name of a type."""
+    return _PLACEHOLDER.fullmatch(value[:200]) is not None
+
+
+def is_secret(value: bytes, named: Named) -> bool:
+    """Tell whether *value*, all that an object's key or a quoted assignment holds, is a secret."""
+    if is_placeholder(value):
+        return False
+    if named is Named.MAYBE:
+        return looks_random(value)
+    return value.count(b" ") < LONGEST_SENTENCE_BLANKS
+
+
+def looks_random(value: bytes) -> bool:
+    """Tell whether *value* is more likely a secret than a word, a name or a sentence."""
+    if len(value) < 8 or _TOKEN.match(value) is None or is_placeholder(value):
+        return False
+    if _DIGIT.search(value) is not None:
+        return _LETTER.search(value) is not None or len(value) >= 6
+    if _SYMBOL.search(value) is not None:
+        return _CODE.match(value) is None and not value.startswith(
+            (b"/", b"http", b"(", b"[", b"{")
+        )
+    return len(value) >= 16 and _CAPITAL_WITHIN.search(value) is not None and b"." not in value
+
+
+def is_bare_secret(value: bytes, named: Named, *, is_alone: bool) -> bool:
+    """Tell whether *value*, which stands unquoted behind a name, is a secret and not code or prose.
+
+    Args:
+        is_alone: It fills the rest of its line, as in a settings file.
+    """
+    if is_placeholder(value) or value[:1] in _OPENING or len(value) < 4:
+        return False
+    is_code = _CODE.match(value) is not None
+    if is_code and not value.isalnum() and _DIGIT.search(value) is None:
+        return False
+    if named is Named.SECRET and is_alone:
+        return not is_code or value.isalnum() or looks_random(value)
+    if is_code and _DIGIT.search(value) is None:
+        return looks_random(value)
+    return len(value) >= (6 if named is Named.SECRET else 8) and (
+        _DIGIT.search(value) is not None or looks_random(value)
+    )

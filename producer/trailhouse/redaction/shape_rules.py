@@ -1,0 +1,42 @@
+"""From a shape of the table, or a pattern of the user's, to a rule with its opener."""
+
+import re
+
+from trailhouse.redaction.matching import BadPatternError, compiled
+from trailhouse.redaction.rule import Rule, loosened
+from trailhouse.redaction.shapes import Shape
+
+_NOT_ENCODED_ALIKE = re.compile(
+    r'\[\^|(?<!\\)\.|\\[sSWDnrtfvabBAzCpPQEx\\"0-9]|["^$\x00-\x1f]|\(\?[a-zA-Z-]*s'
+)
+"""What may match something that JSON writes in another way, or that depends on what stands around it."""
+_BEFORE = re.compile(r"\A\(\?:\^\|\[\^0-9A-Za-z\].*?\\\[\[0-9;\]\{1,8\}m\)")
+_AROUND = re.compile(r"\\[bBAz]|(?<!\\)[$^](?![\]])")
+_LETTERS = re.compile(r"[A-Za-z]")
+
+
+def rule_of(shape: Shape) -> Rule:
+    """Return the rule that takes out secrets of *shape*."""
+    before = _BEFORE.match(shape.pattern)
+    token = shape.pattern[before.end() if before else 0 :]
+    if _NOT_ENCODED_ALIKE.search(token):
+        openers = [f"(?i:{re.escape(anchor)})" for anchor in shape.anchors]
+    else:
+        openers = [(before[0] if before else "") + loosened(token)]
+    return Rule(shape.category, shape.pattern, openers)
+
+
+def user_rule(category: str, pattern: str) -> Rule:
+    """Return the rule that takes out what matches *pattern*: its first group, or all of it.
+
+    Raises:
+        BadPatternError: It is no pattern, or matches an empty text.
+    """
+    if not pattern:
+        raise BadPatternError("a pattern is missing behind the category")
+    if compiled(pattern).fullmatch(b"") is not None:
+        raise BadPatternError("the pattern matches an empty text")
+    alike = _AROUND.sub("", pattern)
+    # Where JSON may write what it matches in another way, only the texts themselves can tell: each event is opened.
+    opener = "" if _NOT_ENCODED_ALIKE.search(alike) else loosened(alike)
+    return Rule(category, pattern, [opener])

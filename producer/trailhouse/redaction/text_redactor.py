@@ -1,0 +1,99 @@
+"""One text: what is secret in it, and the text without it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from trailhouse.redaction.marker import Mark, markers_in
+from trailhouse.redaction.matching import Openers
+from trailhouse.redaction.rule import Span
+
+if TYPE_CHECKING:
+    from trailhouse.redaction.rule import Rule
+
+MAX_SPANS = 20_000
+"""A text with more secrets than that is a secret as a whole: what is left of it would say little."""
+
+
+class TextRedactor:
+    """Finds and takes out what *rules* find; of two that find the same, the earlier gives the category.
+
+    Args:
+        rules: In the order of their precedence.
+        mark: What stands in the place of a secret.
+        is_allowed: Tells whether something that was found may stay.
+    """
+
+    def __init__(
+        self, rules: Sequence[Rule], mark: Mark, is_allowed: Callable[[bytes], bool] | None = None
+    ) -> None:
+        self._rules = tuple(rules)
+        self._mark = mark
+        self._is_allowed = is_allowed
+        self.may_hold = Openers([rule.opener for rule in rules]).in_
+        """Called with a text, or a whole record: returns what is to be looked for in it, or None where there is nothing."""
+
+    def spans(self, text: bytes) -> list[Span]:
+        """Return what is secret in *text*: from left to right, none overlapping another."""
+        places = self.may_hold(text)
+        if not places:
+            return []
+        ranked: list[tuple[int, int, int, str]] = []
+        is_allowed = self._is_allowed
+        for place in sorted(places):
+            for begin, end, category in self._rules[place].spans(text):
+                if is_allowed is None or not is_allowed(text[begin:end]):
+                    ranked.append((begin, end, place, category))
+        if not ranked:
+            return []
+        if len(ranked) > MAX_SPANS:
+            return [Span(0, len(text), "dense")]
+        return _without(_merged(ranked), markers_in(text))
+
+    def redacted(self, text: bytes, count: Callable[[str], None]) -> bytes | None:
+        """Return *text* without what is secret in it; None where nothing is. *count* is told of each category."""
+        spans = self.spans(text)
+        if not spans:
+            return None
+        parts: list[bytes] = []
+        at = 0
+        for begin, end, category in spans:
+            parts += (text[at:begin], self._mark(category, text[begin:end]))
+            count(category)
+            at = end
+        parts.append(text[at:])
+        return b"".join(parts)
+
+
+def _merged(found: list[tuple[int, int, int, str]]) -> list[Span]:
+    """Return what overlaps as one, under the category of the rule that comes first."""
+    found.sort()
+    begin, end, place, category = found[0]
+    spans: list[Span] = []
+    for next_begin, next_end, next_place, next_category in found[1:]:
+        if next_begin >= end:
+            spans.append(Span(begin, end, category))
+            begin, end, place, category = next_begin, next_end, next_place, next_category
+            continue
+        end = max(end, next_end)
+        if next_place < place:
+            place, category = next_place, next_category
+    spans.append(Span(begin, end, category))
+    return spans
+
+
+def _without(spans: list[Span], markers: Iterable[tuple[int, int]]) -> list[Span]:
+    """Return what is left of *spans* outside of *markers*; both are in order."""
+    for marker_begin, marker_end in markers:
+        left: list[Span] = []
+        for span in spans:
+            if span.end <= marker_begin or span.begin >= marker_end:
+                left.append(span)
+                continue
+            if span.begin < marker_begin:
+                left.append(span._replace(end=marker_begin))
+            if span.end > marker_end:
+                left.append(span._replace(begin=marker_end))
+        spans = left
+    return spans

@@ -1,0 +1,179 @@
+"""An object of JSON: what is secret in its texts, its keys, and under keys that name a secret."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from trailhouse.redaction.assignments import category_of
+from trailhouse.redaction.key_names import Named, named
+from trailhouse.redaction.marker import is_marker
+from trailhouse.redaction.personal import is_card
+from trailhouse.redaction.secret_values import is_secret, looks_random
+
+if TYPE_CHECKING:
+    from trailhouse.redaction.marker import Mark
+    from trailhouse.redaction.text_redactor import TextRedactor
+
+CARD_DIGITS = range(13, 20)
+Told = Callable[[tuple[str, ...], str], None]
+
+
+class TreeRedactor:
+    """Returns objects without what is secret in them; what it is given stays as it is.
+
+    Args:
+        texts: Looks into texts.
+        mark: What stands in the place of a value.
+        has_cards: Whether numbers are looked at as cards.
+        is_allowed: Tells whether a value may stay.
+    """
+
+    def __init__(
+        self,
+        texts: TextRedactor,
+        mark: Mark,
+        *,
+        has_cards: bool,
+        is_allowed: Callable[[bytes], bool] | None = None,
+    ) -> None:
+        self._texts = texts
+        self._mark = mark
+        self._has_cards = has_cards
+        self._is_allowed = is_allowed
+
+    def redacted(
+        self, fields: dict[str, Any], count: Counter[str], left_alone: frozenset[str] = frozenset()
+    ) -> dict[str, Any]:
+        """Return *fields* without secrets, or *fields* itself; *count* gets how many there were of each category.
+
+        Args:
+            left_alone: Keys of *fields* whose values stay as they are.
+        """
+        return self._object(fields, count, left_alone)
+
+    def _object(
+        self, fields: dict[str, Any], count: Counter[str], left_alone: frozenset[str] = frozenset()
+    ) -> dict[str, Any]:
+        changed: dict[str, Any] | None = None
+        renamed = False
+        for key, value in fields.items():
+            if key in left_alone:
+                continue
+            new_value = self._under(key, value, count)
+            new_key = self._text(key, count)
+            if new_value is not value or new_key is not key:
+                if changed is None:
+                    changed = dict(fields)
+                if new_key is key:
+                    changed[key] = new_value
+                else:
+                    renamed = True
+                    changed[key] = (new_key, new_value)
+        if changed is None:
+            return fields
+        return _renamed(fields, changed) if renamed else changed
+
+    def _under(self, key: str, value: Any, count: Counter[str]) -> Any:
+        kind = named(key)
+        if kind is None or value is None or value is True or value is False:
+            return self._value(value, count)
+        return self._named(key, kind, value, count)
+
+    def _named(self, key: str, kind: Named, value: Any, count: Counter[str]) -> Any:
+        """Return what stands for *value*, which is or is in what *key* names as secret."""
+        if isinstance(value, str):
+            if self._is_secret(value.encode(), kind):
+                return self._replaced(category_of(key), value.encode(), count)
+            return self._text(value, count)
+        if isinstance(value, list):
+            items = [self._named(key, kind, item, count) for item in value]
+            return (
+                items
+                if any(new is not old for new, old in zip(items, value, strict=True))
+                else value
+            )
+        if isinstance(value, dict):
+            return self._object_under(key, value, count)
+        if kind is Named.SECRET and isinstance(value, (int, float)) and not isinstance(value, bool):
+            return self._replaced(category_of(key), str(value).encode(), count)
+        return self._value(value, count)
+
+    def _is_secret(self, value: bytes, kind: Named) -> bool:
+        if is_marker(value) or not is_secret(value, kind):
+            return False
+        return self._is_allowed is None or not self._is_allowed(value)
+
+    def _object_under(
+        self, key: str, fields: dict[str, Any], count: Counter[str]
+    ) -> dict[str, Any]:
+        """Return the object under a secret's name without secrets: a value in it may be one by its look alone."""
+        changed = {}
+        for name, value in fields.items():
+            if (
+                isinstance(value, str)
+                and looks_random(value.encode())
+                and self._is_secret(value.encode(), Named.MAYBE)
+            ):
+                changed[name] = self._replaced(category_of(key), value.encode(), count)
+        return self._object(fields | changed if changed else fields, count)
+
+    def _replaced(self, category: str, secret: bytes, count: Counter[str]) -> str:
+        count[category] += 1
+        return self._mark(category, secret).decode()
+
+    def _value(self, value: Any, count: Counter[str]) -> Any:
+        if isinstance(value, str):
+            return self._text(value, count)
+        if isinstance(value, dict):
+            return self._object(value, count)
+        if isinstance(value, list):
+            items = [self._value(item, count) for item in value]
+            return (
+                items
+                if any(new is not old for new, old in zip(items, value, strict=True))
+                else value
+            )
+        if self._has_cards and type(value) is int and value > 10**12:
+            digits = str(value).encode()
+            if len(digits) in CARD_DIGITS and is_card(digits):
+                return self._replaced("card", digits, count)
+        return value
+
+    def _text(self, text: str, count: Counter[str]) -> str:
+        if len(text) < 5:
+            return text
+
+        def told(category: str) -> None:
+            count[category] += 1
+
+        redacted = self._texts.redacted(text.encode(), told)
+        return text if redacted is None else redacted.decode()
+
+
+def _renamed(fields: dict[str, Any], changed: dict[str, Any]) -> dict[str, Any]:
+    """Return *changed* with new keys, in order; where two became the same, the later gets a number."""
+    result: dict[str, Any] = {}
+    kept = {key for key in fields if not isinstance(changed[key], tuple)}
+    for key, value in changed.items():
+        if not isinstance(value, tuple):
+            result[key] = value
+            continue
+        new_key, number = value[0], 2
+        while new_key in result or new_key in kept:
+            new_key, number = f"{value[0]}#{number}", number + 1
+        result[new_key] = value[1]
+    return result
+
+
+def leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield every scalar in *value* with the way to it."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from leaves(item, (*path, key))
+    elif isinstance(value, list):
+        for at, item in enumerate(value):
+            yield from leaves(item, (*path, str(at)))
+    else:
+        yield path, value
