@@ -84,7 +84,7 @@ PAYMENTS: tuple[Shape, ...] = (
           "https://www.alchemy.com/docs/how-to-use-api-keys-in-http-headers"),
     named("alchemy_key", "Alchemy", "32 of A-Z a-z 0-9 _ -", ("alchemy",), r"[\w-]{32}", "https://www.alchemy.com/docs/how-to-use-api-keys-in-http-headers"),
     named("etherscan_key", "Etherscan", "34 capitals and digits", ("etherscan", "bscscan", "polygonscan"), r"[0-9A-Z]{34}", "https://docs.etherscan.io/getting-an-api-key"),
-    named("alphavantage_key", "Alpha Vantage", "16 capitals and digits", ("alphavantage", "alpha_vantage", "alpha vantage"), r"[0-9A-Z]{16}",
+    named("alphavantage_key", "Alpha Vantage", "16 capitals and digits", ("alpha_vantage",), r"[0-9A-Z]{16}",
           "https://www.alphavantage.co/documentation/"),
     named("polygon_key", "Polygon.io", "32 of A-Z a-z 0-9 _", ("polygon", "massive"), r"\w{32}", "https://polygon.io/docs/rest/quickstart"),
     Shape("alpaca_key", "Alpaca", "PK, AK or CK and 18 capitals and digits", apart(r"[PAC]K[0-9A-Z]{18}"), (), "https://docs.alpaca.markets/docs/authentication-1"),
@@ -94,5 +94,5 @@ PAYMENTS: tuple[Shape, ...] = (
           "https://freemius.com/help/documentation/api/"),
     named("squarespace_key", "Squarespace", "a UUID", ("squarespace",), UUID, "https://developers.squarespace.com/commerce-apis/authentication-and-permissions"),
     named("taxjar_key", "TaxJar", "32 hex", ("taxjar",), HEX + "{32}", "https://developers.taxjar.com/api/reference/#authentication"),
-    named("exchangerate_key", "ExchangeRate-API", "24 hex", ("exchangerate", "exchange_rate", "openexchangerates"), HEX + "{24,32}", "https://www.exchangerate-api.com/docs/authentication"),
+    named("exchangerate_key", "ExchangeRate-API", "24 hex", ("exchange_rate", "openexchangerates"), HEX + "{24,32}", "https://www.exchangerate-api.com/docs/authentication"),
 )

@@ -1,5 +1,6 @@
 """What one entry of the table of shapes says, and the ways to write its pattern."""
 
+import re
 from typing import NamedTuple
 
 
@@ -43,8 +44,8 @@ _SECRET_WORD = (
 )
 # Between the name of a secret and the secret: signs, quotes, and the words of a sentence or of a type.
 _BETWEEN = (
-    r"[^0-9A-Za-z]{1,12}(?:(?i:is|was|be|to|as|value|string|str|text|const|with|of|for|now|set)"
-    r"[^0-9A-Za-z]{1,8}){0,3}"
+    r"[^0-9A-Za-z]{1,12}?(?:(?i:is|was|be|to|as|value|string|str|text|const|with|of|for|now|set|it|provided|given|used|found"
+    r"|received|reads|equals|here|below|configured|again|still|new|old)[^0-9A-Za-z]{1,8}?){0,3}"
 )
 
 
@@ -73,10 +74,22 @@ def apart(token: str) -> str:
 
 def beside(names: tuple[str, ...], value: str) -> str:
     """A value that only its vendor's name and a word like key, token or secret make a secret."""
-    vendor = "|".join(names).replace(".", r"\.")
+    vendor = "|".join(_spelled(name) for name in names)
     named = rf"(?:{vendor})[\w.\- ]{{0,24}}?{_SECRET_WORD}"
     told = rf"{_SECRET_WORD}(?: [a-z]{{1,8}}){{0,2}} (?:{vendor})"
     return rf"(?i:{named}|{told}){_BETWEEN}({value})"
+
+
+def _spelled(name: str) -> str:
+    return re.sub(r"_(?=.)", "[_ -]?", name.replace(".", r"\."))
+
+
+def _spellings(name: str) -> list[str]:
+    return (
+        [name.strip("_").replace("_", sign) for sign in ("_", " ", "-", "")]
+        if "_" in name[:-1]
+        else [name]
+    )
 
 
 def named(
@@ -85,7 +98,10 @@ def named(
     """Return the shape of a secret without a beginning of its own.
 
     Args:
-        names: how the vendor is called in names and sentences, lower case.
+        names: how the vendor is called in names and sentences, lower case; `_` is a blank or nothing too.
         value: the secret's own pattern, without groups that capture.
     """
-    return Shape(category, vendor, f"{form}, beside its name", beside(names, value), names, source)
+    anchors = tuple(dict.fromkeys(spelling for name in names for spelling in _spellings(name)))
+    return Shape(
+        category, vendor, f"{form}, beside its name", beside(names, value), anchors, source
+    )
