@@ -56,7 +56,6 @@ class Watch:
         self._around = watched.get()
         self._recorder = recorder
         self._run_config = run_config
-        self._open_model_calls = 0
         self._responses: list[Any] = []
         self.waiting: list[Any] = []
         self._question: tuple[str, Any] | None = None
@@ -86,12 +85,12 @@ class Watch:
     def model_called(self, context: Any) -> None:
         """Note that a model call goes out; `model_answered` ends it."""
         self.begin()
-        self._open_model_calls += 1
+        self.run.model_calls_open += 1
         setattr(context, SESSION_ATTRIBUTE, self.run.session_id)
 
     def model_answered(self, agent: Any, response: Any) -> None:
         """Tell what a model call used, and the tools that its provider ran for it."""
-        self._open_model_calls = max(0, self._open_model_calls - 1)
+        self.run.model_calls_open = max(0, self.run.model_calls_open - 1)
         self._responses.append(response)
         usage = usage_of(response, *model_of(agent, self._run_config))
         self.run.use(usage, call_id=response_id_of(response), source=SOURCE)
@@ -129,7 +128,7 @@ class Watch:
         self.guardrails.tell(data)
         self.guardrails.tell_tripped(error)
         self._tell_unheard(data, None)
-        for _ in range(self._open_model_calls):
+        for _ in range(self.run.model_calls_open):
             self.run.model_call_failed(error)
         self.tools.end_open(error)
         is_timeout = any(kind.__name__ in TIMEOUTS for kind in type(error).__mro__)
@@ -140,7 +139,7 @@ class Watch:
 
     def _tell_unheard(self, data: Any, agent: Any) -> None:
         """Tell the calls whose answers came and were refused by the SDK before its hooks were called."""
-        answers = list(getattr(data, "raw_responses", None) or ())[-self._open_model_calls :]
-        for response in answers if self._open_model_calls else ():
+        answers = list(getattr(data, "raw_responses", None) or ())[-self.run.model_calls_open :]
+        for response in answers if self.run.model_calls_open else ():
             if not any(response is heard for heard in self._responses):
                 self.model_answered(getattr(data, "last_agent", agent), response)

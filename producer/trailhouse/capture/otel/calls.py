@@ -90,8 +90,8 @@ class Calls:
         if run is None:
             return
         call_id, at = text_of(attributes, names.RESPONSE_ID), moment(span.end_time)
-        if call_id is None and run.source in _ADAPTERS:
-            return  # nothing tells it from what the adapter has recorded
+        if run.source in _ADAPTERS and (call_id is None or run.model_calls_open):
+            return  # nothing tells it from what the adapter has recorded, or is about to
         ending = ending_of(span, node.in_flight)
         if ending.is_well or ending.is_open:
             run.use(usage, call_id=call_id, at=at, source=SOURCE)

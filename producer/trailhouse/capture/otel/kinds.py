@@ -73,6 +73,9 @@ _BY_SCOPE_AND_NAME: Final = {
 }
 _SCOPED_NAMES: Final = frozenset(name for _, name in _BY_SCOPE_AND_NAME)
 
+_SCOPES_WITH_AGENT_ROOTS: Final = frozenset(("openinference.instrumentation.openai_agents",))
+"""Call a trace's own root an agent, which stands round those that work in it."""
+
 _MCP_CLIENT_PREFIX: Final = "MCP send tools/call "
 
 
@@ -88,6 +91,11 @@ def kind_of(name: str, attributes: Mapping[str, Any], scope: str = "") -> Kind |
     if name in _SCOPED_NAMES:
         return _BY_SCOPE_AND_NAME.get((scope, name))
     return Kind.TOOL if name.startswith(_MCP_CLIENT_PREFIX) else None
+
+
+def kind_of_root(kind: Kind | None, scope: str) -> Kind | None:
+    """Return what a span of this *kind* is where nothing stands above it."""
+    return Kind.WORKFLOW if kind is Kind.RUN and scope in _SCOPES_WITH_AGENT_ROOTS else kind
 
 
 def name_in(span_name: str) -> str | None:

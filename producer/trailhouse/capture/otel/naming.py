@@ -28,7 +28,7 @@ def name_run(run: Run, node: Node, around: str | None) -> None:
     sessions = [session_in(attributes_of(each.span)) for each in spans]
     run.name(
         session_id=next((s for s in sessions if s is not None), around),
-        agent_id=next((a for a in agents if a is not None), None) or node.name,
+        agent_id=next((a for a in agents if a is not None), None) or spans[0].name,
     )
 
 

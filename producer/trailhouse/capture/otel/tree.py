@@ -6,7 +6,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from trailhouse.capture.otel.calls import Calls
-from trailhouse.capture.otel.kinds import Kind, kind_of
+from trailhouse.capture.otel.kinds import Kind, kind_of, kind_of_root
 from trailhouse.capture.otel.node import Node
 from trailhouse.capture.otel.reading import attributes_of
 from trailhouse.capture.otel.runs import Runs
@@ -38,7 +38,9 @@ class SpanTree:
         parent = span.parent
         above = None if parent is None else self._find(parent.span_id)
         scope = span.instrumentation_scope
-        kind = kind_of(span.name, attributes_of(span), "" if scope is None else scope.name)
+        scope_name = "" if scope is None else scope.name
+        kind = kind_of(span.name, attributes_of(span), scope_name)
+        kind = kind if parent is not None else kind_of_root(kind, scope_name)
         node = self._open[span_id] = Node(span, above, kind)
         if kind is not None:
             self._begin(node, parent_context)

@@ -34,6 +34,8 @@ class Run:
         recorder: What it was opened by.
         parent: The run that it is a child of, where that is recorded here.
         source: Who reports it: an adapter's name, such as ``langchain``, or ``python``.
+        model_calls_open: How many model calls its adapter waits for, and will tell of: what else sees a model call in
+            this run meanwhile sees the same.
         result: What the run's block hands over as its result: a mapping or an object that has `token_usage`,
             `cost_usd`, `stop_reason`. What it does not say comes from the usage that was recorded.
     """
@@ -54,6 +56,7 @@ class Run:
         self.recorder = recorder
         self.parent = parent
         self.source = source
+        self.model_calls_open = 0
         self.result: object = None
         self.is_recorded = is_recorded
         self._fields = dict(fields)
