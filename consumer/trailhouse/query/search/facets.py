@@ -12,7 +12,7 @@ from trailhouse.query.filtering.conditions import OUTCOME
 from trailhouse.query.filtering.filters import whole_number
 from trailhouse.query.filtering.search_filter import FIELDS, OUTCOMES, SearchFilter, field_named
 from trailhouse.query.positions import stored_positions
-from trailhouse.query.search.tally import Scope, counted_rows, go_over
+from trailhouse.query.search.tally import CountedRows, Scope, go_over
 from trailhouse.query.search.totals import answer, now_us
 from trailhouse.schemas.errors import QueryError
 from trailhouse.store import ClickHouse
@@ -81,16 +81,16 @@ def facets(
     names = _field_names(fields)
     as_of = stored_positions(clickhouse)
     scope = Scope(wanted, tenant_id, now_us())
-    selected, values = counted_rows(scope)
-    groups = _groups_sql(names, selected)
-    top = _top_sql(groups, limit)
+    selected = CountedRows(clickhouse, scope)
     found: list[_Found] = []
     parts: dict[int, Counter[str]] = defaultdict(Counter)
 
     def look(first: int, last: int, settings: Mapping[str, str]) -> bool:
         is_whole = (first, last) == (scope.first_us, scope.last_us)
-        bound = {**values, "first_us": first, "last_us": last}
-        rows = clickhouse.query(top if is_whole else groups, bound, settings=settings).rows
+        bound = {**selected.values, "first_us": first, "last_us": last}
+        groups = _groups_sql(names, selected.within(first, last, settings))
+        sql = _top_sql(groups, limit) if is_whole else groups
+        rows = clickhouse.query(sql, bound, settings=settings).rows
         if is_whole:
             found.extend(map(_Found._make, rows))
         else:
