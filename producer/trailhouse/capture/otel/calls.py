@@ -9,6 +9,7 @@ from trailhouse.capture.otel import names
 from trailhouse.capture.otel.ending import ending_of, in_flight
 from trailhouse.capture.otel.kinds import Kind, name_in
 from trailhouse.capture.otel.naming import created_agent
+from trailhouse.capture.otel.nesting import node_of_call
 from trailhouse.capture.otel.reading import attributes_of, content_of, text_of, usage_of
 from trailhouse.capture.otel.runs import SOURCE
 from trailhouse.capture.otel.sessions import session_around, session_in
@@ -16,6 +17,7 @@ from trailhouse.capture.otel.times import moment, span_id_of, trace_id_of
 from trailhouse.schemas.event_type import EventType
 
 if TYPE_CHECKING:
+    from trailhouse.capture.otel.approvals import Approvals
     from trailhouse.capture.otel.node import Node
     from trailhouse.capture.otel.runs import Runs
     from trailhouse.producer.recording.recorder import Recorder
@@ -28,16 +30,18 @@ _ADAPTERS = frozenset(FRAMEWORKS) - {SOURCE}
 class Calls:
     """Records the calls of one recorder."""
 
-    def __init__(self, recorder: Recorder, runs: Runs) -> None:
+    def __init__(self, recorder: Recorder, runs: Runs, approvals: Approvals) -> None:
         self._recorder = recorder
         self._runs = runs
+        self._approvals = approvals
 
     def start_tool(self, node: Node, parent_context: Any) -> None:
         """Log the start of the tool call of *node*, unless a span round it tells of the same call."""
         node.in_flight = in_flight()
         attributes = attributes_of(node.span)
         name = text_of(attributes, names.TOOL) or name_in(node.name) or node.name
-        if any(_is_same(name, outer.call.name) for outer in _calls_above(node) if outer.call):
+        node.within = node_of_call(node, name)
+        if node.within is not None:
             node.is_aside = True
             return
         run = self._run_for(node, parent_context)
@@ -45,20 +49,23 @@ class Calls:
         if run is None or self._is_seen(run, name, call_id):
             node.is_aside = True
             return
+        self._approvals.note_running(run, call_id)
         arguments = content_of(attributes, names.ARGUMENTS)
         node.call = run.tool_call(name, arguments, call_id=call_id)
         node.call.start(at=moment(node.span.start_time))
 
     def end_tool(self, node: Node, span: Any) -> None:
         """Log the end of the tool call of *node*, which ended as *span*."""
-        call = node.call
+        call, ending = node.call, ending_of(span, node.in_flight)
+        if node.within is not None and not ending.is_well:
+            node.within.last = (
+                ending  # an MCP client's own span does not tell of the server's error
+            )
         if call is None:
             return
-        ending, attributes, at = (
-            ending_of(span, node.in_flight),
-            attributes_of(span),
-            moment(span.end_time),
-        )
+        if ending.is_well and node.last is not None:
+            ending = node.last
+        attributes, at = attributes_of(span), moment(span.end_time)
         deferral = text_of(attributes, names.DEFERRAL)
         if deferral is not None:  # it waits: for an approval, or for somebody else to run it
             self._defer(node, call.run, deferral, attributes)
@@ -71,7 +78,7 @@ class Calls:
     def _defer(self, node: Node, run: Any, deferral: str, attributes: Any) -> None:
         call = node.call
         if call is not None and deferral == "ApprovalRequired":
-            run.ask_approval(call.name, content_of(attributes, names.ARGUMENTS), call_id=call.id)
+            self._approvals.ask(run, call.name, content_of(attributes, names.ARGUMENTS), call.id)
         over = next((above for above in node.chain() if above.is_run and not above.is_aside), None)
         if over is not None:
             over.is_paused = True
@@ -131,19 +138,3 @@ class Calls:
             not self._recorder.claims("tool_call", call_id, SOURCE)
             or self._recorder.open_call(run, name, call_id) is not None
         )
-
-
-def _calls_above(node: Node) -> list[Node]:
-    """Return the tool spans above *node* up to the nearest run, whose call is open."""
-    found = []
-    for above in node.chain():
-        if above.is_run and not above.is_aside:
-            break
-        if above.kind is Kind.TOOL and above.call is not None and not above.has_ended:
-            found.append(above)
-    return found
-
-
-def _is_same(name: str, outer: str) -> bool:
-    """Tell whether a span of the tool *name* tells of the call of *outer*: a client may put its server's name first."""
-    return name == outer or (outer.endswith(name) and not outer[-len(name) - 1].isalnum())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from trailhouse.capture.otel.approvals import is_waiting
 from trailhouse.capture.otel.reading import attributes_of, parsed
 from trailhouse.capture.otel.times import moment
 
@@ -33,6 +34,8 @@ def log_messages(node: Node, span: Any) -> None:
         ("assistant", _OUTPUTS, moment(span.end_time)),
     ):
         content = _said(attributes, among, role)
+        if role == "assistant" and is_waiting(attributes):
+            continue  # no answer yet: it waits for an approval
         if content is not None and role not in owner.told:
             owner.told.add(role)
             run.message(content, role=role, at=at)

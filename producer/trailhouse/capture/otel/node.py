@@ -28,6 +28,10 @@ class Held:
     def __init__(self, run: Run, ending: Ending, at: dt.datetime | None) -> None:
         self.run, self.ending, self.at = run, ending, at
 
+    def end(self, ending: Ending) -> None:
+        """End the run as is seen by now."""
+        self.run.end_as(ending.type, ending.error, at=self.at)
+
 
 class Node:
     """One span.
@@ -41,7 +45,8 @@ class Node:
         host: The workflow whose run this agent's span takes for its own.
         guest: The agent that took this workflow's run for its own.
         has_own: Something was recorded in its run by a span directly beneath it.
-        last: How the last agent beneath this workflow ended.
+        last: How the last agent beneath this workflow, or a span within this tool's call, ended.
+        within: The span that tells of this one's tool call too, and records it.
         call: The tool's call.
         inner_usage: What a model span within this model span says.
         held: Runs beneath this root whose end is open.
@@ -52,7 +57,7 @@ class Node:
 
     __slots__ = (
         "above", "call", "depth", "guest", "has_ended", "has_own", "held", "host", "in_flight", "inner_usage",
-        "is_aside", "is_paused", "kind", "last", "run", "span", "told",
+        "is_aside", "is_paused", "kind", "last", "run", "span", "told", "within",
     )  # fmt: skip
 
     def __init__(self, span: Any, above: Node | None, kind: Kind | None) -> None:
@@ -75,6 +80,7 @@ class Node:
         self.guest: Node | None = None
         self.last: Ending | None = None
         self.call: ToolCall | None = None
+        self.within: Node | None = None
         self.inner_usage: Usage | None = None
         self.held: list[Held] = []
         self.told: set[str] = set()

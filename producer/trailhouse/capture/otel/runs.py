@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from trailhouse.capture.otel import names
-from trailhouse.capture.otel.ending import Ending, ending_of, in_flight
+from trailhouse.capture.otel.ending import ending_of, in_flight
 from trailhouse.capture.otel.kinds import Kind
 from trailhouse.capture.otel.messages import log_messages
 from trailhouse.capture.otel.naming import agent_of, name_run
@@ -15,6 +15,7 @@ from trailhouse.capture.otel.sessions import session_around, session_in
 from trailhouse.capture.otel.times import moment, span_id_of, trace_id_of
 
 if TYPE_CHECKING:
+    from trailhouse.capture.otel.approvals import Approvals
     from trailhouse.producer.recording.recorder import Recorder
     from trailhouse.producer.recording.run import Run
 
@@ -24,8 +25,9 @@ SOURCE: Final = "otel"
 class Runs:
     """Opens and ends the runs of one recorder."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, approvals: Approvals) -> None:
         self._recorder = recorder
+        self._approvals = approvals
 
     def open(self, node: Node, parent_context: Any) -> None:
         """Open what *node* stands for: a run, or its part in the run of the workflow that it stands in."""
@@ -104,6 +106,8 @@ class Runs:
         ending, over = ending_of(span, node.in_flight), node.host or node.nearest()
         if over is not None and over.kind in (Kind.WORKFLOW, Kind.CHAIN):
             over.last = ending
+        if node.run is not None and self._approvals.note_end(node.run, span):
+            node.is_paused = True
         if node.host is not None:
             node.host.is_paused = node.host.is_paused or node.is_paused
             log_messages(node, span)
@@ -119,16 +123,13 @@ class Runs:
             root.held.append(Held(node.run, ending, at))
             return
         for held in node.held:
-            self._finish(held.run, ending if ending.is_well else held.ending, held.at)
+            held.end(ending if ending.is_well else held.ending)
         log_messages(node, span)
         self._say_totals(node.run, span)
         if node.is_paused and ending.is_well:
             node.run.pause(at=at)
         else:
-            self._finish(node.run, ending, at)
-
-    def _finish(self, run: Run, ending: Ending, at: Any) -> None:
-        run.end_as(ending.type, ending.error, at=at)
+            node.run.end_as(ending.type, ending.error, at=at)
 
     def _say_totals(self, run: Run, span: Any) -> None:
         """Take the totals that a run's span tells of, where no model call of it was seen."""
@@ -142,6 +143,6 @@ class Runs:
     def abandon(self, node: Node) -> None:
         """End the run of *node*, whose span did not end."""
         for held in node.held:
-            self._finish(held.run, held.ending, held.at)
+            held.end(held.ending)
         if node.run is not None and node.host is None:
             node.run.abandon("its span did not end")

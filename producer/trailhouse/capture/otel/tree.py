@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
+from trailhouse.capture.otel.approvals import Approvals
 from trailhouse.capture.otel.calls import Calls
 from trailhouse.capture.otel.kinds import Kind, kind_of, kind_of_root
 from trailhouse.capture.otel.node import Node
@@ -24,8 +25,9 @@ class SpanTree:
     """Follows spans, and records by *recorder* what they are. Safe for threads; raises what the recorder raises."""
 
     def __init__(self, recorder: Recorder) -> None:
-        self._runs = Runs(recorder)
-        self._calls = Calls(recorder, self._runs)
+        approvals = Approvals()
+        self._runs = Runs(recorder, approvals)
+        self._calls = Calls(recorder, self._runs, approvals)
         self._open: dict[int, Node] = {}
         self._ended: OrderedDict[int, Node] = OrderedDict()
         recorder.find_current_by(self.current_run)
@@ -57,7 +59,7 @@ class SpanTree:
             node.kind = kind
             self._begin(node, None)
         try:
-            if node.kind is not None and not node.is_aside:
+            if node.kind is not None and (node.within is not None or not node.is_aside):
                 self._finish(node, span)
         finally:
             node.has_ended = True

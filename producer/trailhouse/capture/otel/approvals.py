@@ -1,0 +1,83 @@
+"""Approvals that spans tell of: a run that ends with requests for them waits, and a later one has the answers."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+from trailhouse.capture.otel.reading import attributes_of, parsed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from trailhouse.producer.recording.run import Run
+
+MAX_WAITING = 5_000
+_RESULT = "final_result"
+_MESSAGES = "pydantic_ai.all_messages"
+
+
+class Approvals:
+    """Logs requests and what became of them; knows those that wait by session and call."""
+
+    def __init__(self) -> None:
+        self._waiting: OrderedDict[tuple[str | None, str], str] = OrderedDict()
+
+    def ask(self, run: Run, tool_name: str, arguments: Any, call_id: str) -> None:
+        """Log that the call waits for an approval; once."""
+        key = (run.session_id, call_id)
+        if key not in self._waiting:
+            run.ask_approval(tool_name, arguments, call_id=call_id)
+            self._waiting[key] = tool_name
+            if len(self._waiting) > MAX_WAITING:
+                self._waiting.popitem(last=False)
+
+    def note_running(self, run: Run, call_id: str) -> None:
+        """Log that the call, which is about to run, was approved, if it waited."""
+        run.begin()
+        tool_name = self._waiting.pop((run.session_id, call_id), None)
+        if tool_name is not None:
+            run.decide_approval(is_granted=True, tool_name=tool_name, call_id=call_id)
+
+    def note_end(self, run: Run, span: Any) -> bool:
+        """Log the requests that a run ended with, and the refusals that it was told of; tell whether it waits."""
+        attributes = attributes_of(span)
+        requests = list(_requests(attributes))
+        for request in requests:
+            self.ask(
+                run, request["tool_name"], parsed(request.get("args")), request["tool_call_id"]
+            )
+        if self._waiting and not requests:
+            for call_id, reason in _responses(attributes):
+                tool_name = self._waiting.pop((run.session_id, call_id), None)
+                if tool_name is not None:
+                    run.decide_approval(
+                        is_granted=False, tool_name=tool_name, call_id=call_id, reason=reason
+                    )
+        return bool(requests) or is_waiting(attributes)
+
+
+def is_waiting(attributes: Mapping[str, Any]) -> bool:
+    """Tell whether a run's result is what it waits for: Pydantic AI's `DeferredToolRequests`."""
+    result = parsed(attributes.get(_RESULT))
+    if not isinstance(result, dict) or not result.keys() >= {"calls", "approvals", "metadata"}:
+        return False
+    return bool(result["calls"] or result["approvals"])
+
+
+def _requests(attributes: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    if is_waiting(attributes):
+        for request in parsed(attributes[_RESULT])["approvals"]:
+            if isinstance(request, dict) and {"tool_name", "tool_call_id"} <= request.keys():
+                yield request
+
+
+def _responses(attributes: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
+    """The answers to tool calls among a run's messages: the call's id and what the model was told."""
+    messages = parsed(attributes.get(_MESSAGES))
+    for message in messages if isinstance(messages, list) else ():
+        parts = message.get("parts") if isinstance(message, dict) else None
+        for part in parts if isinstance(parts, list) else ():
+            if isinstance(part, dict) and part.get("type") == "tool_call_response":
+                answer = part.get("result")
+                yield str(part.get("id")), answer if isinstance(answer, str) else None
