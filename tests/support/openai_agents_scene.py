@@ -4,13 +4,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from agents import Agent, function_tool
+import pytest
+from agents import Agent, RunConfig, Runner, function_tool
+from agents.models.interface import Model
 from agents.testing import ModelStep, ScriptedModel, assistant_message, function_call
 from agents.usage import Usage
 
-from capture_rules import Recorded
+from capture_rules import Recorded, check_runs
+from trailhouse.producer.testing import InMemoryAuditLogger
+
+GROUP = RunConfig(group_id="conversation-1")
+UNTRACED = RunConfig(group_id="conversation-1", tracing_disabled=True)
+both = pytest.mark.parametrize("config", [GROUP, UNTRACED], ids=["traced", "untraced"])
+streamed = pytest.mark.parametrize("is_streamed", [False, True], ids=["run", "streamed"])
 
 
 def answer(text: str, input_tokens: int = 20, output_tokens: int = 3) -> ModelStep:
@@ -78,3 +89,42 @@ def shape(run: Recorded) -> list[str]:
 def of_type(run: Recorded, type: str) -> list[Any]:
     """The data of the run's events of *type*."""
     return [event.data for event in run.events if event.type == type]
+
+
+def only(audit: InMemoryAuditLogger) -> Recorded:
+    """Return the only run."""
+    (run,) = check_runs(audit.events)
+    return run
+
+
+async def run(bot: Agent[Any], given: Any, *, is_streamed: bool = False, **kwargs: Any) -> Any:
+    """Run *bot* to its end, with a stream or without; a stream's error is raised here."""
+    if not is_streamed:
+        return await Runner.run(bot, given, **kwargs)
+    result = Runner.run_streamed(bot, given, **kwargs)
+    async for _ in result.stream_events():
+        pass
+    return result
+
+
+class Stuck(Model):  # type: ignore[misc, unused-ignore]
+    """A model that begins, and never answers."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+
+    async def get_response(self, *_: Any, **__: Any) -> Any:
+        self.begun.set()
+        await asyncio.Event().wait()
+
+    async def stream_response(self, *_: Any, **__: Any) -> AsyncIterator[Any]:
+        self.begun.set()
+        await asyncio.Event().wait()
+        yield
+
+
+async def reached(condition: Callable[[], bool]) -> None:
+    """Wait until *condition* holds."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - other threads bring it about too
+            await asyncio.sleep(0.001)

@@ -183,8 +183,9 @@ def test_a_handoff_is_told_and_the_run_goes_on(
 @both
 @pytest.mark.parametrize("stage", ["input", "output"])
 @pytest.mark.parametrize("trips", [True, False])
+@pytest.mark.parametrize("is_streamed", [False, True], ids=["run", "streamed"])
 def test_guardrails_are_told(
-    audit: InMemoryAuditLogger, config: RunConfig, stage: str, trips: bool
+    audit: InMemoryAuditLogger, config: RunConfig, stage: str, trips: bool, is_streamed: bool
 ) -> None:
     """A guardrail passes or trips, once; one that trips fails the run."""
     found = GuardrailFunctionOutput(output_info="off topic", tripwire_triggered=trips)
@@ -195,11 +196,18 @@ def test_guardrails_are_told(
     )
     bot = agent(answer("hello"), **given)
 
+    async def application() -> None:
+        if not is_streamed:
+            await Runner.run(bot, "go", run_config=config)
+            return
+        async for _ in Runner.run_streamed(bot, "go", run_config=config).stream_events():
+            pass
+
     if trips:
         with pytest.raises((InputGuardrailTripwireTriggered, OutputGuardrailTripwireTriggered)):
-            asyncio.run(Runner.run(bot, "go", run_config=config))
+            asyncio.run(application())
     else:
-        asyncio.run(Runner.run(bot, "go", run_config=config))
+        asyncio.run(application())
 
     run = only(audit)
     tripped, passed = of_type(run, "guardrail_tripped"), of_type(run, "guardrail_passed")

@@ -134,7 +134,7 @@ class RecordingRunner:
         with self._recorder.guard(
             "the end of a run"
         ):  # an error of the application's own goes first
-            watch.ended(error, getattr(error, "run_data", None))
+            watch.ended(_cause_of(error), getattr(error, "run_data", None))
 
     def _end_stream(self, watch: Watch, result: Any, task: Any) -> None:
         with self._recorder.guard("the end of a streamed run"):
@@ -144,3 +144,11 @@ class RecordingRunner:
                 self._paused.keep(watch.run, watch.waiting)
             else:
                 watch.ended(error, result)
+
+
+def _cause_of(error: BaseException) -> BaseException:
+    """Return *error*, or the closing of a coroutine that was thrown away, at which the SDK's own clean-up raises."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, GeneratorExit):
+        cause = cause.__context__
+    return cause or error

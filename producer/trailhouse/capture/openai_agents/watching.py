@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +68,8 @@ class Watch:
             with self.run.bound():
                 yield
         finally:
-            watched.reset(token)
+            with suppress(ValueError):  # a coroutine that is thrown away ends in another context
+                watched.reset(token)
 
     def asks(self, role: str, content: object) -> None:
         """Tell with the start what the run is asked."""

@@ -1,0 +1,131 @@
+"""The OpenAI Agents SDK's applications see what they see without us; installing, and undoing it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from agents import (
+    Agent,
+    function_tool,
+)
+from agents.run import get_default_agent_runner, set_default_agent_runner
+from agents.testing import ModelStep
+
+from capture_rules import Outcome, check_runs, check_same_outcome, outcome_of
+from openai_agents_scene import (
+    Stuck,
+    add,
+    agent,
+    answer,
+    break_down,
+    calls,
+    drop,
+    run,
+)
+from trailhouse.capture.openai_agents import install
+from trailhouse.producer.testing import InMemoryAuditLogger
+from trailhouse.schemas.errors import SpoolFullError
+
+APPLICATIONS: dict[str, Any] = {
+    "answers": lambda: run(agent(calls(("add", {"a": 1, "b": 2})), answer("3"), tools=[add]), "go"),
+    "streams": lambda: run(
+        agent(calls(("add", {"a": 1, "b": 2})), answer("3"), tools=[add]), "go", is_streamed=True
+    ),
+    "tool raises": lambda: run(
+        agent(
+            calls(("break_down", {})),
+            tools=[function_tool(break_down, failure_error_function=None)],
+        ),
+        "go",
+    ),
+    "tool is answered for": lambda: run(
+        agent(calls(("break_down", {})), answer("sorry"), tools=[function_tool(break_down)]), "go"
+    ),
+    "model raises": lambda: run(agent(ModelStep.raise_error(ConnectionError("no"))), "go"),
+    "pauses": lambda: run(agent(calls(("drop", {"table": "t"})), tools=[drop]), "go"),
+    "wrong hooks": lambda: run(agent(answer("3")), "go", hooks=object()),
+    "too many turns": lambda: run(
+        agent(*[calls(("add", {"a": 1, "b": 1}))] * 2, tools=[add]), "go", max_turns=1
+    ),
+}
+
+
+def comparable(result: Any) -> object:
+    """Return what an application sees of a result, without ids and times."""
+    items = [(type(item).__name__, getattr(item, "output", None)) for item in result.new_items]
+    return result.final_output, items, len(result.interruptions), result.context_wrapper.usage
+
+
+@pytest.mark.parametrize("fault", [None, SpoolFullError("full")], ids=["works", "spool full"])
+@pytest.mark.parametrize("name", APPLICATIONS)
+def test_the_application_sees_what_it_sees_without_us(
+    audit: InMemoryAuditLogger, name: str, fault: SpoolFullError | None
+) -> None:
+    """Results and errors are the same with us and without, also when nothing can be recorded, which is counted."""
+    if fault is not None:
+        audit.fail_with(fault)
+
+    check_same_outcome(APPLICATIONS[name], lambda: install(audit), comparable)
+
+    if fault is not None and name != "wrong hooks":
+        assert audit.stats().unlogged_total > 0
+
+
+def test_strict_does_not_begin_what_it_cannot_record(audit: InMemoryAuditLogger) -> None:
+    """A strict adapter raises before the agent begins, rather than let it act without a record."""
+    bot = agent(answer("3"))
+    undo = install(audit, strict=True)
+    audit.fail_with(SpoolFullError("full"))
+    try:
+        seen = outcome_of(lambda: run(bot, "go"))
+    finally:
+        undo()
+
+    assert seen.error is SpoolFullError
+    assert not bot.model.calls
+
+
+def test_installed_twice_and_undone(audit: InMemoryAuditLogger) -> None:
+    """Installed twice it records once; undone, it records nothing, and the SDK's own runner is back."""
+    before = get_default_agent_runner()
+    first, second = install(audit), install(audit)
+    asyncio.run(run(agent(answer("1")), "go"))
+    assert len(check_runs(audit.events)) == 1
+
+    first()
+    second()
+    asyncio.run(run(agent(answer("2")), "go"))
+    assert len(check_runs(audit.events)) == 1
+    assert get_default_agent_runner() is before
+
+
+def test_undone_beneath_another_runner_it_passes_on(audit: InMemoryAuditLogger) -> None:
+    """A runner that somebody has put around ours stays, and ours records no more."""
+    before = get_default_agent_runner()
+    undo = install(audit)
+
+    class Around:
+        def __init__(self, inner: Any) -> None:
+            self.run = inner.run
+
+    around = Around(get_default_agent_runner())
+    set_default_agent_runner(around)
+    try:
+        undo()
+        assert get_default_agent_runner() is around
+        assert asyncio.run(run(agent(answer("1")), "go")).final_output == "1"
+    finally:
+        set_default_agent_runner(before)
+    assert audit.events == []
+
+
+def test_the_outcome_of_a_cancelled_application_is_its_own(audit: InMemoryAuditLogger) -> None:
+    """A time limit around a run raises what it raises without us."""
+
+    async def application() -> None:
+        await asyncio.wait_for(run(Agent(name="bot", model=Stuck()), "go"), 0.05)
+
+    seen = check_same_outcome(application, lambda: install(audit))
+    assert seen == Outcome(error=TimeoutError, text="")
