@@ -94,8 +94,15 @@ def _judge(name: str) -> Named | None:
     if joined in _MAYBE:
         return Named.MAYBE
     if joined.endswith("token"):
-        return None if joined.endswith(_TOKENS_OF_OTHERS) else Named.SECRET
+        return None if _is_of_others(words) else Named.SECRET
     if joined.endswith(_SECRET_TOKENS):
         return Named.SECRET
     is_likely = words[-1] in _LAST_WORDS or joined.endswith(_LIKELY_ENDINGS)
     return Named.MAYBE if is_likely else None
+
+
+def _is_of_others(words: list[str]) -> bool:
+    """Tell whether *words*, which end in token, name one of a text or of a list: `serper_token` is not `per token`."""
+    if len(words) == 1:
+        return words[0].endswith(_TOKENS_OF_OTHERS)
+    return any("".join(words[-count:]) in _TOKENS_OF_OTHERS for count in (2, 3))

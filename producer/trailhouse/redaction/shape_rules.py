@@ -4,25 +4,25 @@ import re
 
 from trailhouse.redaction.matching import BadPatternError, compiled
 from trailhouse.redaction.rule import Rule, loosened
-from trailhouse.redaction.shapes import Shape
+from trailhouse.redaction.shapes import Shape, boundary_and_token
 
 _NOT_ENCODED_ALIKE = re.compile(
     r'\[\^|(?<!\\)\.|\\[sSWDnrtfvabBAzCpPQEx\\"0-9]|["^$\x00-\x1f]|\(\?[a-zA-Z-]*s'
 )
 """What may match something that JSON writes in another way, or that depends on what stands around it."""
-_BEFORE = re.compile(r"\A\(\?:\^\|\[\^0-9A-Za-z\].*?\\\[\[0-9;\]\{1,8\}m\)")
+_SIGNS_ENCODED_ALIKE = re.compile(r"\[(?:\\[wd]|[A-Za-z0-9.+/=%~!@|-])+\]")
 _AROUND = re.compile(r"\\[bBAz]|(?<!\\)[$^](?![\]])")
 _LETTERS = re.compile(r"[A-Za-z]")
 
 
 def rule_of(shape: Shape) -> Rule:
     """Return the rule that takes out secrets of *shape*."""
-    before = _BEFORE.match(shape.pattern)
-    token = shape.pattern[before.end() if before else 0 :]
-    if _NOT_ENCODED_ALIKE.search(token):
-        openers = [f"(?i:{re.escape(anchor)})" for anchor in shape.anchors]
+    before, token = boundary_and_token(shape.pattern)
+    if not _NOT_ENCODED_ALIKE.search(_SIGNS_ENCODED_ALIKE.sub("x", token)):
+        openers = [before + loosened(token)]
     else:
-        openers = [(before[0] if before else "") + loosened(token)]
+        case = "(?i:{})" if shape.ignores_case else "(?:{})"
+        openers = [case.format(re.escape(anchor)) for anchor in shape.anchors]
     return Rule(shape.category, shape.pattern, openers)
 
 

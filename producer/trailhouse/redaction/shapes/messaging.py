@@ -27,7 +27,7 @@ MESSAGING: tuple[Shape, ...] = (
           ("discord",), "https://discord.com/developers/docs/resources/webhook"),
     named("discord_secret", "Discord", "32 of A-Z a-z 0-9 _ -, or 64 hex", ("discord",), r"[\w=-]{18,72}(?:\.[\w-]{6}\.[\w-]{25,})?",
           "https://discord.com/developers/docs/topics/oauth2"),
-    Shape("telegram_token", "Telegram", "8 to 10 digits, a colon, AA and 33 of A-Z a-z 0-9 _ -", r"(?:^|[^0-9])(\d{5,16}:A[\w-]{32,})", (":A",),
+    Shape("telegram_token", "Telegram", "8 to 10 digits, a colon, AA and 33 of A-Z a-z 0-9 _ -", anywhere(r"\d{5,16}:A[\w-]{32,}"), (":A",),
           "https://core.telegram.org/bots/api#authorizing-your-bot"),
     Shape("teams_webhook", "Microsoft Teams", "webhook.office.com/webhookb2/ and the path",
           r"webhook\.office(?:365)?\.com/((?:webhookb2|webhook)/[0-9A-Za-z@/-]{40,})", ("webhook.office",),
