@@ -23,7 +23,9 @@ ROOMS = (
     "query",
     "store",
     "broker",
+    "capture",
     "producer",
+    "redaction",
     "schemas",
 )
 LAYERS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][
@@ -33,8 +35,8 @@ HEIGHTS = {
     room.strip().removeprefix("trailhouse."): height
     for height, tier in enumerate(reversed(LAYERS["layers"]))
     for room in tier.split("|")
-} | {"producer": 1}
-"""Of import-linter's layers, counted from the ground; the producer knows nothing but the schemas."""
+} | {"redaction": 1, "producer": 2, "capture": 3}
+"""Of import-linter's layers, counted from the ground; the producer knows nothing but redaction and the schemas."""
 
 
 class Step(NamedTuple):

@@ -54,6 +54,8 @@ NAMES = {
         AccessConfig ConfigError DeliveryError Principal QueryError Read ReadAudit SCOPES SpoolFullError
         SpoolUnavailableError StorageError StorageLimitError StorageUnavailableError
         Token TokenStore TrailhouseError""",
+    "capture": "",
+    "redaction": "ConfigError Finding RedactionConfig Redactor TrailhouseError",
     "api": "",
     "broker": "",
     "mcp": "",

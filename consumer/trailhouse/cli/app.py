@@ -19,6 +19,7 @@ from trailhouse.cli import (
     mcp,
     rebuild,
     reconcile,
+    redact,
     replay,
     runs,
     search,
@@ -115,6 +116,7 @@ _add(demo.demo, demo.EXAMPLES, RUN)
 app.add_typer(dev_app, name="dev", rich_help_panel=RUN)
 _add(init.init, init.EXAMPLES, RUN)
 _add(emit.emit, emit.EXAMPLES, RUN)
+_add(redact.redact, redact.EXAMPLES, RUN)
 _add(import_records.import_records, import_records.EXAMPLES, RUN, "import")
 app.add_typer(spool_app, name="spool", rich_help_panel=RUN)
 _add(worker.worker, worker.EXAMPLES, RUN)

@@ -22,6 +22,7 @@ from trailhouse.producer.receipt import DEFAULT_TIMEOUT_SECONDS, bounded
 from trailhouse.producer.recording.block import RunBlock
 from trailhouse.producer.recording.events import Losses, SafeEvents
 from trailhouse.producer.recording.recorder import Recorder
+from trailhouse.producer.redaction_preview import RedactionPreview
 from trailhouse.producer.run_events import RunEvents
 from trailhouse.producer.telemetry import handlers
 from trailhouse.schemas.draft import EventDraft, Processor, draft_of, processed
@@ -59,7 +60,7 @@ def _writer(
     return write
 
 
-class AuditLogger(RunEvents, AsyncCalls):
+class AuditLogger(RunEvents, AsyncCalls, RedactionPreview):
     """Writes audit events to Kafka. Safe for threads and after fork; a context manager.
 
     Each method that logs returns a `Receipt` at once, or None while disabled. The broker being
@@ -340,7 +341,7 @@ class AuditLogger(RunEvents, AsyncCalls):
         wait: bool = False,
         timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
     ) -> Receipt | None:
-        """Send *event* as it is: its `record`, to the last byte; nothing is stamped.
+        """Send *event* as it is: its `record`, to the last byte; nothing is stamped, and nothing taken out as secret.
 
         An event that was read can so be emitted again. Guarantees, arguments and errors are those of
         `log`; an `AuditEvent` that exists is valid, and anything else is refused.

@@ -1,6 +1,8 @@
 """Redaction: what is secret in an event is taken out before a copy of the event exists."""
 
 from trailhouse.redaction.config import RedactionConfig
+from trailhouse.redaction.preview import Finding
 from trailhouse.redaction.redactor import Redactor
+from trailhouse.schemas.errors import ConfigError, TrailhouseError
 
-__all__ = ["RedactionConfig", "Redactor"]
+__all__ = ["ConfigError", "Finding", "RedactionConfig", "Redactor", "TrailhouseError"]

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from trailhouse.redaction.key_names import named
+from trailhouse.redaction.key_names import Named, named
 from trailhouse.redaction.matching import Found, Pattern
 from trailhouse.redaction.rule import Rule, Span
 from trailhouse.redaction.secret_values import (
@@ -44,6 +44,8 @@ _BARE = re.compile(rb"""(?:[^\s"'`<>,;\\&)\]}|]|\\/|\\\\u0026|%(?!22))+""")
 _LINE = re.compile(rb"""[^\s"'`\\<>]+""")
 _LINE_END = re.compile(rb"""[ \t]*(?:\r|\n|\\[nr]|\\?["'`<]|\#|$|\Z)""")
 JUDGED_BYTES = 256
+_LONGEST_SCHEME_BYTES = 40
+_ASSIGNING = frozenset((b"=", b":", b":=", b"=>", b"==", "：".encode(), "＝".encode()))
 _BACKSLASH = ord("\\")
 _QUOTES = (b'"', b"'", b"`")
 _SCHEMES = re.compile(
@@ -65,14 +67,16 @@ def assigned(pattern: Pattern, text: bytes, category: str) -> Iterable[Span]:
 
 
 def _value(text: bytes, found: Found, category: str) -> Span | None:
-    name_at, name_end = found.span(1)
-    name = text[name_at:name_end].decode(errors="replace")
+    begin, end = found.span(1)
+    name = text[begin:end].decode(errors="replace")
     kind = named(name.strip(".-_"))
     if kind is None:
         return None
     begin = found.span(0)[1]
     quote: bytes | None = found.group(4)
     sign: bytes = found.group(3).strip(b" \t")
+    if not quote and not sign and not _is_after_blank(text, found):
+        return None
     if quote:
         end = _closing(text, begin, quote)
         begin = _behind_scheme(text, begin, end)
@@ -81,30 +85,22 @@ def _value(text: bytes, found: Found, category: str) -> Span | None:
         if sign == b"," or (not sign and not _is_after_blank(text, found)):
             is_one = is_one and is_bare_secret(value, kind, is_alone=False)
     else:
-        begin = _behind_scheme(text, begin, min(len(text), begin + 40))
-        end, is_alone = _bare_end(text, begin)
-        value = text[begin:end]
-        is_alone = is_alone and sign in (
-            b"=",
-            b":",
-            b":=",
-            b"=>",
-            b"==",
-            "：".encode(),
-            "＝".encode(),
-        )
-        if sign == b">" or (not sign and _is_after_blank(text, found)):
-            is_alone = True
-        elif not sign:
-            return None
-        is_one = is_bare_secret(value, kind, is_alone=is_alone)
-        if sign == b",":  # in a list it is one only if it could be nothing else
-            is_one = is_one and looks_random(value) and b"=" not in value
-        if (
-            is_one and len(value) == JUDGED_BYTES
-        ):  # only now: what is refused must not be read to its end each time
-            end = _run_end(text, begin)
+        begin = _behind_scheme(text, begin, min(len(text), begin + _LONGEST_SCHEME_BYTES))
+        end, is_one = _bare(text, begin, sign, kind)
     return Span(begin, end, _category_of(name, category)) if is_one and begin < end else None
+
+
+def _bare(text: bytes, begin: int, sign: bytes, kind: Named) -> tuple[int, bool]:
+    """Return where the unquoted value at *begin* ends, and whether it is a secret."""
+    end, is_alone = _bare_end(text, begin)
+    value = text[begin:end]
+    is_alone = not sign or sign == b">" or (is_alone and sign in _ASSIGNING)
+    is_one = is_bare_secret(value, kind, is_alone=is_alone)
+    if sign == b",":  # in a list it is one only if it could be nothing else
+        is_one = is_one and looks_random(value) and b"=" not in value
+    if is_one and len(value) == JUDGED_BYTES:  # only now: what is refused must not be read to its end each time
+        end = _run_end(text, begin)
+    return end, is_one
 
 
 def _is_after_blank(text: bytes, found: Found) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import time
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, TypeGuard
@@ -14,7 +15,8 @@ import msgspec
 from trailhouse.redaction.config import RedactionConfig
 from trailhouse.redaction.marker import hashed_with, masked
 from trailhouse.redaction.matching import HAS_RE2
-from trailhouse.redaction.patterns_file import allowed_by, rules_of
+from trailhouse.redaction.preview import Finding, findings
+from trailhouse.redaction.rules import allowed_by, rules_of
 from trailhouse.redaction.shorten import shortened
 from trailhouse.redaction.text_redactor import TextRedactor
 from trailhouse.redaction.tree import TreeRedactor
@@ -24,6 +26,7 @@ from trailhouse.schemas.record import encode_sorted
 log = logging.getLogger(__name__)
 
 COUNTS_KEY = "_redactions"
+TOLD_EVERY_SECONDS = 60.0
 FAILED = "redaction_failed"
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _NOTHING: frozenset[str] = frozenset()
@@ -58,10 +61,13 @@ class Redactor:
         has_cards = "card" in config.kinds_of_pii
         self._tree = TreeRedactor(texts, mark, has_cards=has_cards, is_allowed=is_allowed)
         self._may_hold = texts.may_hold
+        self.spans = texts.spans
+        """Called with a text in UTF-8; returns what is secret in it, in order."""
         self._limit_bytes = limit_bytes
         self._left_alone = dict(left_alone or {})
         self.failures_total = 0
         """Events whose content was taken out as a whole, since redaction failed."""
+        self._told_at: float | None = None
         if not HAS_RE2 and not _told:
             _told.append(None)  # once a process
             log.warning(_WITHOUT_RE2)
@@ -101,7 +107,7 @@ class Redactor:
     def _withheld(self, record: bytes, error: Exception) -> bytes:
         """Return the record's envelope alone."""
         self.failures_total += 1
-        log.error("an event's content could not be redacted, and was taken out: %s", kind_of(error))
+        self._tell(error)
         fields = msgspec.json.decode(record, type=dict[str, msgspec.Raw])
         fields["data"] = msgspec.Raw(b'{"%b":"[REDACTED:%b]"}' % ((FAILED.encode(),) * 2))
         fields["metadata"] = msgspec.Raw(
@@ -109,10 +115,28 @@ class Redactor:
         )
         return encode_sorted(fields)
 
-    def preview(self, data: dict[str, Any]) -> tuple[dict[str, Any], Counter[str]]:
-        """Return what would be left of *data*, plain JSON, and how many secrets of each category would go."""
-        count: Counter[str] = Counter()
-        return self._tree.redacted(data, count), count
+    def _tell(self, error: Exception) -> None:
+        """Say in our log, once a minute at most, that content was taken out; never what *error* says."""
+        now = time.monotonic()
+        if self._told_at is not None and now - self._told_at < TOLD_EVERY_SECONDS:
+            return
+        self._told_at = now
+        log.error(
+            "an event's content could not be redacted, and was taken out: %s; %d in all",
+            kind_of(error),
+            self.failures_total,
+        )
+
+    def preview(self, data: dict[str, Any]) -> list[Finding]:
+        """Return what would be taken out of *data*, which is plain JSON."""
+        return findings(self._tree, data)
+
+    def without_secrets(self, data: dict[str, Any]) -> dict[str, Any]:
+        """Return *data*, which is plain JSON, as it would be written; *data* itself where nothing is secret.
+
+        Unlike `redacted` this raises what goes wrong: it is for showing, not for writing.
+        """
+        return self._tree.redacted(data, Counter())
 
 
 def redactor_of(config: RedactionConfig, limit_bytes: int) -> Redactor | None:

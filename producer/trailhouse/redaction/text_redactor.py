@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,12 @@ class TextRedactor:
         self._is_allowed = is_allowed
         self.may_hold = Openers([rule.opener for rule in rules]).in_
         """Called with a text, or a whole record: returns what is to be looked for in it, or None where there is nothing."""
+
+    def marking(self, mark: Mark) -> TextRedactor:
+        """Return another that finds the same, and marks it by *mark*."""
+        other = copy.copy(self)
+        other._mark = mark
+        return other
 
     def spans(self, text: bytes) -> list[Span]:
         """Return what is secret in *text*: from left to right, none overlapping another."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from trailhouse.redaction.assignments import category_of
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from trailhouse.redaction.text_redactor import TextRedactor
 
 CARD_DIGITS = range(13, 20)
-Told = Callable[[tuple[str, ...], str], None]
 
 
 class TreeRedactor:
@@ -42,6 +41,15 @@ class TreeRedactor:
         self._mark = mark
         self._has_cards = has_cards
         self._is_allowed = is_allowed
+
+    def marking(self, mark: Mark) -> TreeRedactor:
+        """Return another that finds the same, and marks it by *mark*."""
+        return TreeRedactor(
+            self._texts.marking(mark),
+            mark,
+            has_cards=self._has_cards,
+            is_allowed=self._is_allowed,
+        )
 
     def redacted(
         self, fields: dict[str, Any], count: Counter[str], left_alone: frozenset[str] = frozenset()
@@ -165,15 +173,3 @@ def _renamed(fields: dict[str, Any], changed: dict[str, Any]) -> dict[str, Any]:
             new_key, number = f"{value[0]}#{number}", number + 1
         result[new_key] = value[1]
     return result
-
-
-def leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Yield every scalar in *value* with the way to it."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from leaves(item, (*path, key))
-    elif isinstance(value, list):
-        for at, item in enumerate(value):
-            yield from leaves(item, (*path, str(at)))
-    else:
-        yield path, value

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from trailhouse.redaction import Redactor
 from trailhouse.schemas.codec import decode, event_of
 from trailhouse.schemas.errors import EventTooLargeError, InvalidEventError
 from trailhouse.schemas.event import SCHEMA_VERSION, AuditEvent
@@ -65,9 +66,18 @@ class Stamp:
         source: This process; the sequence counts from its `seq`.
         limit_bytes: The largest event, encoded.
         tenant_id: The tenant of lines that name none; empty for none.
+        redactor: Takes out what is secret in an event; None where nothing is to be.
     """
 
-    def __init__(self, source: Source, *, limit_bytes: int, tenant_id: str = "") -> None:
+    def __init__(
+        self,
+        source: Source,
+        *,
+        limit_bytes: int,
+        tenant_id: str = "",
+        redactor: Redactor | None = None,
+    ) -> None:
+        self._redactor = redactor
         self._source = source
         self._limit_bytes = limit_bytes
         self._tenant_id = tenant_id or None
@@ -98,6 +108,13 @@ class Stamp:
         # Only now: a number that no event has would look like a lost event.
         self._next_seq += is_stamped
         return event
+
+    def without_secrets(self, event: AuditEvent) -> AuditEvent:
+        """Return *event* without what is secret in it; itself, with its own bytes, where nothing is."""
+        if self._redactor is None:
+            return event
+        record = self._redactor.redacted(event.record)
+        return event if record is event.record else decode(record)
 
 
 def this_process(service: str) -> Source:
@@ -155,12 +172,17 @@ def event_from(line: Line, stamp: Stamp, earlier: Earlier | None = None) -> Audi
     A line with event_id, occurred_at, source and schema_version is a record that was exported: the
     event keeps its bytes and its unknown fields. In any other line an unknown field is an error,
     unless its schema_version is newer than ours; what is missing is stamped, or as *earlier* has it.
+    What is secret in it is taken out, as from any event.
 
     Raises:
         InvalidEventError: The line holds no event; names field and rule. Permanent.
     """
     if line.is_too_long:
         raise InvalidEventError("record", "is far longer than an event may be")
+    return stamp.without_secrets(_event_of(line, stamp, earlier))
+
+
+def _event_of(line: Line, stamp: Stamp, earlier: Earlier | None) -> AuditEvent:
     fields = _object(line.content)
     if all(fields.get(name) is not None for name in _COMPLETE):
         return decode(line.content)

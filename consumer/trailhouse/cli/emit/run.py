@@ -17,6 +17,7 @@ from trailhouse.producer.spool.frame import Frame
 from trailhouse.producer.spool.metadata import Destination, destination_of
 from trailhouse.producer.spool.reader import frames_of
 from trailhouse.producer.spool.root import QUARANTINE, folders, root_of
+from trailhouse.redaction.redactor import redactor_of
 from trailhouse.schemas.codec import decode_envelope
 from trailhouse.schemas.errors import DeliveryTimeoutError, EventError, InvalidEventError
 from trailhouse.schemas.event import AuditEvent
@@ -82,7 +83,12 @@ class EmitRun:
         self._producer_id = source.producer_id
         self._timeout_seconds = timeout_seconds
         self._report = report
-        self._stamp = Stamp(source, limit_bytes=config.max_event_bytes, tenant_id=config.tenant_id)
+        self._stamp = Stamp(
+            source,
+            limit_bytes=config.max_event_bytes,
+            tenant_id=config.tenant_id,
+            redactor=redactor_of(config.redaction, config.max_event_bytes),
+        )
         self._waited = self._resolve()
         self.outcome.waiting_events = self._waited
         # From here on what is in the spools is sent, first of all.
