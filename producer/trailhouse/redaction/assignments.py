@@ -98,7 +98,9 @@ def _bare(text: bytes, begin: int, sign: bytes, kind: Named) -> tuple[int, bool]
     is_one = is_bare_secret(value, kind, is_alone=is_alone)
     if sign == b",":  # in a list it is one only if it could be nothing else
         is_one = is_one and looks_random(value) and b"=" not in value
-    if is_one and len(value) == JUDGED_BYTES:  # only now: what is refused must not be read to its end each time
+    if (
+        is_one and len(value) == JUDGED_BYTES
+    ):  # only now: what is refused must not be read to its end each time
         end = _run_end(text, begin)
     return end, is_one
 
