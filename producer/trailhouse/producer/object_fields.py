@@ -115,3 +115,8 @@ def code_and_message(error: object) -> tuple[Any, Any]:
     if not issubclass(type(error), BaseException):
         return code, read(error, "message", "error_message")
     return code if is_text(code) else kind_of(error), exception_text(cast(BaseException, error))
+
+
+def given(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of *data* is not None."""
+    return {name: value for name, value in data.items() if value is not None}

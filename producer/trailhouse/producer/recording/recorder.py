@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from trailhouse.producer.context import Binding
     from trailhouse.producer.recording.events import Losses, SafeEvents
+    from trailhouse.producer.recording.model_call import ModelCall
 
 MAX_CLAIMS = 20_000
 MAX_OPEN_RUNS = 10_000
@@ -58,7 +59,7 @@ class Recorder:
         self._clock = clock
         self._lock = threading.RLock()
         self._runs: OrderedDict[int, Run] = OrderedDict()
-        self._calls: OrderedDict[int, ToolCall] = OrderedDict()
+        self._calls: OrderedDict[int, ToolCall | ModelCall] = OrderedDict()
         self._claims: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._finders: list[Callable[[], Run | None]] = []
         self.sessions_missing_total = 0
@@ -206,7 +207,8 @@ class Recorder:
     def open_call(self, run: Run, name: str, call_id: str | None = None) -> ToolCall | None:
         """Return the call of *run* that is open and has this *call_id*, else this tool's *name*; None for none."""
         with self._lock:
-            calls = [call for call in self._calls.values() if call.run is run]
+            open_calls = [call for call in self._calls.values() if call.run is run]
+        calls = [call for call in open_calls if isinstance(call, ToolCall)]
         by_id = next((call for call in calls if call.id == call_id), None)
         return by_id or next((call for call in calls if call.name == name), None)
 
@@ -256,7 +258,7 @@ class Recorder:
         """Return *at* as Unix nanoseconds; now if it is None."""
         return self._clock.unix_ns() if at is None else round(at.timestamp() * 1_000_000) * 1_000
 
-    def note_open_call(self, call: ToolCall) -> None:
+    def note_open_call(self, call: ToolCall | ModelCall) -> None:
         """Know *call* as open until `forget_call`."""
         with self._lock:
             self._calls[id(call)] = call
@@ -264,7 +266,7 @@ class Recorder:
         if oldest is not None:
             oldest.fail("its end was not reported", code=NO_END)
 
-    def forget_call(self, call: ToolCall) -> None:
+    def forget_call(self, call: ToolCall | ModelCall) -> None:
         """Undo `note_open_call`."""
         with self._lock:
             self._calls.pop(id(call), None)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from trailhouse.producer.object_fields import code_and_message, completed_data
+from trailhouse.producer.object_fields import code_and_message, completed_data, given
 from trailhouse.producer.recording.endings import ending_of
+from trailhouse.producer.recording.model_call import ModelCall, ModelCalls
 from trailhouse.producer.recording.tool_call import ToolCall
 from trailhouse.producer.recording.usage import Totals, Usage
 from trailhouse.schemas.event_type import EventType
 from trailhouse.schemas.uuid7 import uuid7
 
 if TYPE_CHECKING:
-    import datetime as dt
     from collections.abc import Callable, Iterator, Mapping
 
     from trailhouse.producer.context import Binding
@@ -36,6 +38,7 @@ class Run:
         source: Who reports it: an adapter's name, such as ``langchain``, or ``python``.
         model_calls_open: How many model calls its adapter waits for, and will tell of: what else sees a model call in
             this run meanwhile sees the same.
+        model_calls: The calls of `model_call` that are open.
         result: What the run's block hands over as its result: a mapping or an object that has `token_usage`,
             `cost_usd`, `stop_reason`. What it does not say comes from the usage that was recorded.
     """
@@ -68,6 +71,7 @@ class Run:
         self._lock = threading.RLock()  # a signal handler may log within a call
         self._has_begun = False
         self._is_over = False
+        self.model_calls = ModelCalls()
         self._before_start = before_start
 
     @property
@@ -211,6 +215,13 @@ class Run:
         """
         return ToolCall(self, name, arguments, call_id or uuid7())
 
+    def model_call(self) -> ModelCall:
+        """Return a call of a model that begins, and whose end is told from elsewhere, perhaps after the run's.
+
+        The run's end waits for it, so that its totals hold it; after two seconds it has failed: ``no_end``.
+        """
+        return ModelCall(self)
+
     def use(
         self,
         usage: Usage,
@@ -295,7 +306,7 @@ class Run:
             "arguments": arguments,
             "policy_name": policy_name,
         }
-        self.log(EventType.TOOL_APPROVAL_REQUESTED, _given(data), at=at)
+        self.log(EventType.TOOL_APPROVAL_REQUESTED, given(data), at=at)
 
     def decide_approval(
         self,
@@ -318,7 +329,7 @@ class Run:
             "approver": approver,
             "reason": reason,
         }
-        self.log(decision, _given(data), at=at)
+        self.log(decision, given(data), at=at)
 
     def end(
         self,
@@ -358,6 +369,15 @@ class Run:
             if self._is_over:
                 return
             self._is_over = True
+        if self.model_calls:
+            at = at or dt.datetime.fromtimestamp(self.recorder.now_ns() / 1e9, dt.UTC)
+        end = partial(self._log_end, type, error, stop_reason, at)
+        if not self.model_calls.hold(end):
+            end()
+
+    def _log_end(
+        self, type: EventType, error: object, stop_reason: str | None, at: dt.datetime | None
+    ) -> None:
         self.begin()
         elapsed_ms = max(0.0, round((self.recorder.now_ns(at) - self._started_ns) / 1_000_000, 3))
         if type is EventType.RUN_COMPLETED:
@@ -374,13 +394,9 @@ class Run:
         data["token_usage"] = data["token_usage"] or self._totals.token_usage
         cost = data.get("cost_usd", self._totals.cost_usd)
         stop = stop_reason or data.get("stop_reason", "end_turn")
-        return data | _given({"cost_usd": cost, "stop_reason": stop})
+        return data | given({"cost_usd": cost, "stop_reason": stop})
 
     @staticmethod
     def _error(error: object) -> dict[str, Any]:
         code, message = code_and_message(error)
-        return _given({"error_code": code, "error_message": message})
-
-
-def _given(data: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in data.items() if value is not None}
+        return given({"error_code": code, "error_message": message})

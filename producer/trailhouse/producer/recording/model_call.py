@@ -1,0 +1,127 @@
+"""One call of a model whose end is told from elsewhere: by another thread, after its answer is there, or never."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Protocol
+
+from trailhouse.producer.object_fields import code_and_message
+from trailhouse.producer.recording.tool_call import NO_END
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trailhouse.producer.recording.registry import Registry
+    from trailhouse.producer.recording.usage import Usage
+
+END_AWAITED_SECONDS = 2.0
+"""How long a run's end waits for the ends of its model calls."""
+
+
+class CallingRun(Protocol):
+    """What a model call asks of its run."""
+
+    @property
+    def recorder(self) -> Registry: ...
+
+    @property
+    def model_calls(self) -> ModelCalls: ...
+
+    def use(
+        self, usage: Usage, *, call_id: str | None = None, source: str | None = None
+    ) -> None: ...
+
+    def model_call_failed(self, error: object) -> None: ...
+
+
+class ModelCall:
+    """A model's call within a run; made by `Run.model_call`, which says what the run does for it.
+
+    Attributes:
+        run: The run.
+    """
+
+    def __init__(self, run: CallingRun) -> None:
+        self.run = run
+        self._lock = threading.Lock()
+        self._is_over = False
+        run.model_calls.note(self, has_ended=False)
+        run.recorder.note_open_call(self)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its end is not known."""
+        return not self._is_over
+
+    def complete(
+        self, usage: Usage, *, call_id: str | None = None, source: str | None = None
+    ) -> None:
+        """Log what it used, as `Run.use` does; nothing when it has ended."""
+        if self._ends():
+            self.run.use(usage, call_id=call_id, source=source)
+            self._forget()
+
+    def fail(self, error: object = None, *, code: str | None = None) -> None:
+        """Log `model_call_failed` with the error's code, or *code* before it; nothing when it has ended."""
+        if self._ends():
+            found, message = code_and_message(error)
+            self.run.model_call_failed({"code": code or found, "message": message})
+            self._forget()
+
+    def drop(self) -> None:
+        """Log nothing of it: another has recorded it."""
+        if self._ends():
+            self._forget()
+
+    def _ends(self) -> bool:
+        with self._lock:
+            has_ended, self._is_over = self._is_over, True
+        return not has_ended
+
+    def _forget(self) -> None:
+        self.run.recorder.forget_call(self)
+        self.run.model_calls.note(self, has_ended=True)
+
+
+class ModelCalls:
+    """The model calls of a run that are open, and the run's end that waits for theirs."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: set[ModelCall] = set()
+        self._waiting: Callable[[], None] | None = None
+        self._timer: threading.Timer | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self._open)
+
+    def note(self, call: ModelCall, *, has_ended: bool) -> None:
+        """Know that *call* is open or has ended; with the last of them ends what waits for it."""
+        with self._lock:
+            (self._open.discard if has_ended else self._open.add)(call)
+            if self._open or self._waiting is None:
+                return
+            end, self._waiting, timer = self._waiting, None, self._timer
+        if timer is not None:
+            timer.cancel()
+        end()
+
+    def hold(self, end: Callable[[], None]) -> bool:
+        """Tell whether calls are open; *end* is then called when they have ended, or their time is over."""
+        with self._lock:
+            if not self._open:
+                return False
+            self._waiting = end
+            self._timer = threading.Timer(END_AWAITED_SECONDS, self._end_all)
+        self._timer.daemon = True
+        try:
+            self._timer.start()
+        except RuntimeError:  # the interpreter ends, and starts no more threads
+            self._end_all()
+        return True
+
+    def _end_all(self) -> None:
+        with self._lock:
+            calls = list(self._open)
+        for call in calls:
+            call.fail("its end was not reported", code=NO_END)
