@@ -54,6 +54,8 @@ def ending_of(span: Any, at_start: BaseException | None) -> Ending:
     end within a handler.
     """
     error = in_flight()
+    if error is None and not _tells_of_error(span):
+        return WELL
     if isinstance(error, Exception) or error is at_start:
         error = None
     described = _described(span)
@@ -71,12 +73,10 @@ def ending_of(span: Any, at_start: BaseException | None) -> Ending:
 
 def _described(span: Any) -> dict[str, Any] | None:
     """Return the code and the message of the error that *span* tells of; None if it tells of none."""
-    status = getattr(span, "status", None)
-    is_error = getattr(getattr(status, "status_code", None), "name", "") == _ERROR_STATUS
-    attributes = attributes_of(span)
-    error_type = attributes.get("error.type")
-    if not is_error and error_type is None:
+    if not _tells_of_error(span):
         return None
+    status, attributes = getattr(span, "status", None), attributes_of(span)
+    error_type = attributes.get("error.type")
     code, message = _exception_of(span)
     description = getattr(status, "description", None) or attributes.get("error.message")
     if message is None and isinstance(description, str):
@@ -89,6 +89,11 @@ def _described(span: Any) -> dict[str, Any] | None:
     if isinstance(error_type, str) and error_type not in ("", "_OTHER"):
         code = code or error_type
     return {"code": code, "message": message}
+
+
+def _tells_of_error(span: Any) -> bool:
+    code = getattr(getattr(span, "status", None), "status_code", None)
+    return getattr(code, "_name_", "") == _ERROR_STATUS or "error.type" in attributes_of(span)
 
 
 def _exception_of(span: Any) -> tuple[str | None, str | None]:

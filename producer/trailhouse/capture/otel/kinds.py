@@ -57,6 +57,8 @@ _BY_ATTRIBUTE: Final[tuple[tuple[str, Mapping[str, Kind]], ...]] = (
     ("mcp.method.name", {"tools/call": Kind.TOOL}),
 )
 
+_KIND_ATTRIBUTES: Final = frozenset(attribute for attribute, _ in _BY_ATTRIBUTE)
+
 _BY_FIRST_WORD: Final = {
     # ADK, Strands and Agent Framework start a span by its name alone, and say the rest later.
     "invoke_agent": Kind.RUN,
@@ -81,7 +83,7 @@ _MCP_CLIENT_PREFIX: Final = "MCP send tools/call "
 
 def kind_of(name: str, attributes: Mapping[str, Any], scope: str = "") -> Kind | None:
     """Return what a span of this *name*, with these *attributes* so far, is; None if it is nothing to us."""
-    if attributes:
+    if not _KIND_ATTRIBUTES.isdisjoint(attributes):
         for attribute, kinds in _BY_ATTRIBUTE:
             value = attributes.get(attribute)
             if type(value) is str and (kind := kinds.get(value)) is not None:

@@ -20,6 +20,7 @@ _INPUTS = (
     "traceloop.entity.input",
 )
 _OUTPUTS = ("final_result", "gen_ai.output.messages", "output.value", "traceloop.entity.output")
+_NAMES = frozenset((*_INPUTS, *_OUTPUTS))
 
 
 def log_messages(node: Node, span: Any) -> None:
@@ -29,6 +30,8 @@ def log_messages(node: Node, span: Any) -> None:
     if run is None or run.parent is not None:
         return
     attributes = attributes_of(span)
+    if _NAMES.isdisjoint(attributes):
+        return
     for role, among, at in (
         ("user", _INPUTS, moment(span.start_time)),
         ("assistant", _OUTPUTS, moment(span.end_time)),
@@ -37,7 +40,7 @@ def log_messages(node: Node, span: Any) -> None:
         if role == "assistant" and is_waiting(attributes):
             continue  # no answer yet: it waits for an approval
         if content is not None and role not in owner.told:
-            owner.told.add(role)
+            owner.told |= {role}
             run.message(content, role=role, at=at)
 
 

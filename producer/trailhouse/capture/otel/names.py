@@ -67,3 +67,13 @@ REASONING_TOKENS: Names = (
     "llm.token_count.completion_details.reasoning",
 )  # fmt: skip
 COST: Names = ("operation.cost", "gen_ai.usage.cost", "llm.cost.total")
+
+COUNTED = {
+    name: (what, order)
+    for what, among in (
+        ("input", INPUT_TOKENS), ("output", OUTPUT_TOKENS), ("total", TOTAL_TOKENS), ("reasoning", REASONING_TOKENS),
+        ("cache_read", CACHE_READ_TOKENS), ("cache_write", CACHE_WRITE_TOKENS),
+    )
+    for order, name in enumerate(among)
+}  # fmt: skip
+"""What each attribute counts, and its order among those that count the same."""

@@ -40,6 +40,7 @@ class Node:
         span: The live span; as it has ended, what it was at its end.
         above: The span that it stands beneath, where that is known.
         kind: What it is to us; None for nothing, which may change as its attributes come.
+        known: How many attributes it had when that was judged.
         is_aside: It is seen by somebody else, or is the scaffolding of another span: it records nothing itself.
         run: The run that it opened, or whose part it is.
         host: The workflow whose run this agent's span takes for its own.
@@ -55,36 +56,34 @@ class Node:
         in_flight: What was being raised or handled as it started.
     """
 
-    __slots__ = (
-        "above", "call", "depth", "guest", "has_ended", "has_own", "held", "host", "in_flight", "inner_usage",
-        "is_aside", "is_paused", "kind", "last", "run", "span", "told", "within",
-    )  # fmt: skip
+    # Defaults of the class: nearly every span is nothing to us, and costs what is set as it is made.
+    is_aside = False
+    has_ended = False
+    has_own = False
+    is_paused = False
+    depth = 0
+    run: Run | None = None
+    host: Node | None = None
+    guest: Node | None = None
+    last: Ending | None = None
+    call: ToolCall | None = None
+    within: Node | None = None
+    inner_usage: Usage | None = None
+    held: tuple[Held, ...] = ()
+    told: frozenset[str] = frozenset()
+    in_flight: BaseException | None = None
 
-    def __init__(self, span: Any, above: Node | None, kind: Kind | None) -> None:
+    def __init__(self, span: Any, above: Node | None, kind: Kind | None, known: int = 0) -> None:
         self.span = span
         self.above = above
         self.kind = kind
-        self.depth = 0
+        self.known = known
         if above is not None:
             self.depth = above.depth + 1
             if (
                 self.depth > MAX_DEPTH
             ):  # spans chained without an end keep no more than the nearest that counts
                 self.above, self.depth = above.nearest(), 0
-        self.is_aside = False
-        self.has_ended = False
-        self.has_own = False
-        self.is_paused = False
-        self.run: Run | None = None
-        self.host: Node | None = None
-        self.guest: Node | None = None
-        self.last: Ending | None = None
-        self.call: ToolCall | None = None
-        self.within: Node | None = None
-        self.inner_usage: Usage | None = None
-        self.held: list[Held] = []
-        self.told: set[str] = set()
-        self.in_flight: BaseException | None = None
 
     @property
     def name(self) -> str:
@@ -102,7 +101,11 @@ class Node:
 
     def judge(self) -> Kind | None:
         """Return what it is by the name and the attributes that it has by now."""
-        return kind_of(self.name, attributes_of(self.span), self.scope)
+        attributes = attributes_of(self.span)
+        if len(attributes) == self.known:
+            return self.kind
+        self.known = len(attributes)
+        return kind_of(self.span.name, attributes, self.scope)
 
     def chain(self) -> Iterator[Node]:
         """The spans above it, the nearest first."""

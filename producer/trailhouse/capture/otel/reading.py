@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_TOKENS = 2**53
+MAX_DIGITS = 16
 _AGGREGATED = "gen_ai.aggregated_usage."
 _warned: set[str] = set()
 
@@ -70,39 +71,45 @@ def usage_of(attributes: Mapping[str, Any], *, is_aggregated: bool = False) -> U
     counted it apart, and it is added.
     """
 
-    def count(among: names.Names) -> int | None:
-        if is_aggregated:
-            among = tuple(name.replace("gen_ai.usage.", _AGGREGATED) for name in among) + among
-        return _count(attributes, among)
-
-    read, written = count(names.CACHE_READ_TOKENS), count(names.CACHE_WRITE_TOKENS)
-    sent, cached = count(names.INPUT_TOKENS), (read or 0) + (written or 0)
+    found = _counts(attributes, is_aggregated=is_aggregated)
+    count = found.get
+    read, written = count("cache_read"), count("cache_write")
+    sent, cached = count("input"), (read or 0) + (written or 0)
     return Usage(
         input_tokens=sent + cached if sent is not None and cached > sent else sent,
-        output_tokens=count(names.OUTPUT_TOKENS),
-        total_tokens=count(names.TOTAL_TOKENS),
+        output_tokens=count("output"),
+        total_tokens=count("total"),
         cache_read_tokens=read,
         cache_write_tokens=written,
-        reasoning_tokens=count(names.REASONING_TOKENS),
+        reasoning_tokens=count("reasoning"),
         cost_usd=_cost(attributes),
         model=text_of(attributes, names.MODEL),
         provider=text_of(attributes, names.PROVIDER),
     )
 
 
-def _count(attributes: Mapping[str, Any], among: names.Names) -> int | None:
-    for name in among:
-        value = attributes.get(name)
-        if value is None:
+def _counts(attributes: Mapping[str, Any], *, is_aggregated: bool) -> dict[str, int]:
+    """Return the numbers of tokens by what they count; of several names of one, the first of its names counts."""
+    found: dict[str, tuple[int, int]] = {}
+    for attribute, value in attributes.items():
+        name = attribute.replace(_AGGREGATED, "gen_ai.usage.") if is_aggregated else attribute
+        what = names.COUNTED.get(name)
+        if what is None:
             continue
-        if (isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 16) or (
-            type(value) is float and value.is_integer()
-        ):
-            value = int(value)
-        if type(value) is int and 0 <= value <= MAX_TOKENS:
-            return value
-        _warn(name, "a number of tokens")
-    return None
+        number = _number(value)
+        if number is None:
+            _warn(attribute, "a number of tokens")
+        elif what[0] not in found or what[1] < found[what[0]][0]:
+            found[what[0]] = what[1], number
+    return {what: number for what, (_, number) in found.items()}
+
+
+def _number(value: Any) -> int | None:
+    if (
+        isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < MAX_DIGITS
+    ) or (type(value) is float and value.is_integer()):
+        value = int(value)
+    return value if type(value) is int and 0 <= value <= MAX_TOKENS else None
 
 
 def _cost(attributes: Mapping[str, Any]) -> float | str | None:

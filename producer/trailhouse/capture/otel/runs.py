@@ -46,7 +46,7 @@ class Runs:
 
     def run_of(self, node: Node, parent_context: Any) -> Run | None:
         """Return the run that what happens in *node* belongs to; None if there is none."""
-        bound = self._recorder.current
+        bound = self._recorder.bound
         for above in node.chain():
             if above.is_run and not above.is_aside:
                 if above.run is None:  # a chain in which, until now, nothing has happened
@@ -75,7 +75,7 @@ class Runs:
     def _open_run(self, node: Node, parent_context: Any) -> None:
         span, attributes = node.span, attributes_of(node.span)
         parent = self._recorder.inner_of(
-            self._run_above(node, parent_context), self._recorder.current
+            self._run_above(node, parent_context), self._recorder.bound
         )
         session = session_in(attributes)
         around = session_around(parent_context) if session is None and parent is None else None
@@ -120,7 +120,7 @@ class Runs:
             )  # instrumentations leave the workflow's own status unset when its agent fails
         at = moment(span.end_time)
         if ending.is_open and (root := node.root()) is not None:
-            root.held.append(Held(node.run, ending, at))
+            root.held += (Held(node.run, ending, at),)
             return
         for held in node.held:
             held.end(ending if ending.is_well else held.ending)

@@ -41,9 +41,10 @@ class SpanTree:
         above = None if parent is None else self._find(parent.span_id)
         scope = span.instrumentation_scope
         scope_name = "" if scope is None else scope.name
-        kind = kind_of(span.name, attributes_of(span), scope_name)
+        attributes = attributes_of(span)
+        kind = kind_of(span.name, attributes, scope_name)
         kind = kind if parent is not None else kind_of_root(kind, scope_name)
-        node = self._open[span_id] = Node(span, above, kind)
+        node = self._open[span_id] = Node(span, above, kind, len(attributes))
         if kind is not None:
             self._begin(node, parent_context)
         if len(self._open) > MAX_OPEN_SPANS:

@@ -67,11 +67,16 @@ class Recorder:
     @property
     def current(self) -> Run | None:
         """The recorded run that is bound in this context, or one within it that a finder knows of."""
-        bound = self._bound_run()
-        run = bound if isinstance(bound, Run) else None
+        run = self.bound
         for find in self._finders:
             run = self.inner_of(run, find())
         return run
+
+    @property
+    def bound(self) -> Run | None:
+        """The recorded run that is bound in this context."""
+        run = self._bound_run()
+        return run if isinstance(run, Run) else None
 
     def find_current_by(self, find: Callable[[], Run | None]) -> Callable[[], None]:
         """Ask *find* too which run is the current one, where runs cannot be bound; return what undoes that."""
