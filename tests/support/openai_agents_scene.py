@@ -5,12 +5,15 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from agents import Agent, RunConfig, Runner, function_tool
+from agents.mcp import MCPServerStdio
 from agents.models.interface import Model
 from agents.testing import ModelStep, ScriptedModel, assistant_message, function_call
 from agents.usage import Usage
@@ -78,6 +81,20 @@ def break_down() -> str:
 add = function_tool(_add, name_override="add")
 drop = function_tool(_drop, name_override="drop", needs_approval=True)
 broken = function_tool(break_down, name_override="broken")
+
+
+def mcp_server(folder: Path) -> MCPServerStdio:
+    """An MCP server, a program in *folder*, with a tool that doubles."""
+    program = folder / "server.py"
+    program.write_text(
+        "from mcp.server import MCPServer\n"
+        "server = MCPServer('tools')\n"
+        "@server.tool()\n"
+        "def double(number: int) -> int:\n"
+        "    return 2 * number\n"
+        "server.run()\n"
+    )
+    return MCPServerStdio({"command": sys.executable, "args": [str(program)]})
 
 
 def shape(run: Recorded) -> list[str]:

@@ -20,13 +20,17 @@ from openai_agents_scene import (
     agent,
     answer,
     break_down,
+    broken,
     calls,
     drop,
+    of_type,
+    only,
     run,
+    shape,
 )
 from trailhouse.capture.openai_agents import install
 from trailhouse.producer.testing import InMemoryAuditLogger
-from trailhouse.schemas.errors import SpoolFullError
+from trailhouse.schemas.errors import ConfigError, SpoolFullError
 
 APPLICATIONS: dict[str, Any] = {
     "answers": lambda: run(agent(calls(("add", {"a": 1, "b": 2})), answer("3"), tools=[add]), "go"),
@@ -129,3 +133,49 @@ def test_the_outcome_of_a_cancelled_application_is_its_own(audit: InMemoryAuditL
 
     seen = check_same_outcome(application, lambda: install(audit))
     assert seen == Outcome(error=TimeoutError, text="")
+
+
+def test_a_version_without_the_runner_is_refused(
+    audit: InMemoryAuditLogger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A version that has no runner to stand in front of is refused, with the version that this was tried with."""
+    monkeypatch.delattr("agents.run.set_default_agent_runner")
+
+    with pytest.raises(ConfigError, match=r"openai-agents .* it was tried with 0\.24\.0"):
+        install(audit)
+
+
+def test_a_version_without_private_functions_is_recorded_by_hooks(
+    audit: InMemoryAuditLogger,
+) -> None:
+    """Where the function that shows how a tool ended is not there, hooks alone tell runs and tools."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delattr("agents.run_internal.tool_execution._invoke_function_tool_with_metadata")
+        undo = install(audit)
+    bot = agent(calls(("add", {"a": 1, "b": 2}), ("broken", {})), answer("3"), tools=[add, broken])
+    try:
+        asyncio.run(run(bot, "go"))
+    finally:
+        undo()
+
+    assert len(of_type(only(audit), "tool_call_completed")) == 1
+    assert len(of_type(only(audit), "tool_call_failed")) == 1
+
+
+def test_a_handler_that_raises_costs_its_own_event_alone(
+    audit: InMemoryAuditLogger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer that cannot be read costs its usage, which is counted, and neither the run nor its result."""
+
+    def unreadable(*_: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr("trailhouse.capture.openai_agents.watching.usage_of", unreadable)
+    undo = install(audit)
+    try:
+        assert asyncio.run(run(agent(answer("1")), "go")).final_output == "1"
+    finally:
+        undo()
+
+    assert shape(only(audit)) == ["run_started", "run_completed"]
+    assert audit.stats().unlogged_total == 1

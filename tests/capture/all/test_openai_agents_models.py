@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,12 +22,11 @@ from agents import (
     function_tool,
 )
 from agents.extensions.models.litellm_model import LitellmModel
-from agents.mcp import MCPServerStdio
 from openai import AsyncOpenAI, AuthenticationError
 
 from capture_rules import Recorded, check_runs
 from model_server import ModelServer, chat, chat_stream, response, says
-from openai_agents_scene import agent, answer, calls, of_type, shape
+from openai_agents_scene import agent, answer, calls, mcp_server, of_type, shape
 from trailhouse.capture.openai_agents import install
 from trailhouse.producer.testing import InMemoryAuditLogger
 
@@ -153,18 +151,9 @@ def test_litellm_models(audit: InMemoryAuditLogger, is_streamed: bool) -> None:
 
 def test_tools_of_an_mcp_server(audit: InMemoryAuditLogger, tmp_path: Path) -> None:
     """A tool of an MCP server is told like any other; one that reports an error has failed or says so."""
-    program = tmp_path / "server.py"
-    program.write_text(
-        "from mcp.server import MCPServer\n"
-        "server = MCPServer('tools')\n"
-        "@server.tool()\n"
-        "def double(number: int) -> int:\n"
-        "    return 2 * number\n"
-        "server.run()\n"
-    )
 
     async def application() -> None:
-        async with MCPServerStdio({"command": sys.executable, "args": [str(program)]}) as server:
+        async with mcp_server(tmp_path) as server:
             bot = agent(calls(("double", {"number": 4})), answer("8"), mcp_servers=[server])
             await Runner.run(bot, "go")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,9 +20,9 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from capture_rules import check_runs
 from model_server import ModelServer, chat, response, says
-from openai_agents_scene import add, agent, answer, calls, of_type, shape
+from openai_agents_scene import add, agent, answer, calls, mcp_server, of_type, shape
 from trailhouse.capture.openai_agents import install
-from trailhouse.capture.otel import AuditSpanProcessor
+from trailhouse.capture.otel import install as install_spans
 from trailhouse.producer.testing import InMemoryAuditLogger
 
 GROUP = RunConfig(group_id="conversation-1")
@@ -37,15 +38,6 @@ INSTRUMENTATIONS: dict[str, Any] = {
     "genai": OpenAIAgentsInstrumentor,
     "openinference": OpenInferenceInstrumentor,
 }
-
-
-@pytest.fixture
-def provider(audit: InMemoryAuditLogger) -> Iterator[TracerProvider]:
-    """A provider of spans whose spans are recorded."""
-    provider = TracerProvider()
-    provider.add_span_processor(AuditSpanProcessor(audit))
-    yield provider
-    provider.shutdown()
 
 
 @pytest.fixture(params=INSTRUMENTATIONS)
@@ -107,6 +99,25 @@ def test_a_model_call_seen_by_adapter_and_client_is_told_once(
     (run,) = check_runs(audit.events)
     (used,) = of_type(run, "token_usage_updated")
     assert (used["input_tokens"], used["output_tokens"]) == (100, 20)
+
+
+def test_a_tool_of_an_mcp_server_is_told_once(audit: InMemoryAuditLogger, tmp_path: Path) -> None:
+    """The span of the MCP client within the agent's tool tells of the same call, and is left to the agent's adapter."""
+    undo, undo_spans = install(audit), install_spans(audit)
+
+    async def application() -> None:
+        async with mcp_server(tmp_path) as server:
+            bot = agent(calls(("double", {"number": 4})), answer("8"), mcp_servers=[server])
+            await Runner.run(bot, "go", run_config=GROUP)
+
+    try:
+        asyncio.run(application())
+    finally:
+        undo()
+        undo_spans()
+
+    (run,) = check_runs(audit.events)
+    assert [started["tool_call_id"] for started in of_type(run, "tool_call_started")] == ["c-1"]
 
 
 def test_spans_alone_tell_runs_and_tools(audit: InMemoryAuditLogger, instrumented: str) -> None:
