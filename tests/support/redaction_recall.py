@@ -44,7 +44,7 @@ def recall(redactor: Redactor, seed: int, every: int = 1) -> Recall:
             if (at + number) % every:
                 continue
             planted[example.category] += 1
-            if is_left(example, json.dumps(redactor.preview(data)[0], ensure_ascii=False)):
+            if is_left(example, json.dumps(redactor.without_secrets(data), ensure_ascii=False)):
                 left[example.category] += 1
                 places.append((example.category, example.form, place))
     return Recall(planted, left, places)

@@ -1,5 +1,7 @@
 """Secrets of every shape of the table, wherever agents put them: nearly all are gone, and of none a quarter stays."""
 
+from typing import Any
+
 import pytest
 
 from redaction_recall import recall
@@ -27,8 +29,8 @@ def test_a_secret_that_stays_is_counted(redactor: Redactor) -> None:
     """The measure sees what is left: with nothing to look for, everything is."""
 
     class Nothing(Redactor):
-        def preview(self, data):  # type: ignore[no-untyped-def]
-            return data, {}
+        def without_secrets(self, data: dict[str, Any]) -> dict[str, Any]:
+            return data
 
     found = recall(Nothing(RedactionConfig(), limit_bytes=1_000), seed=1, every=40)
     assert found.share == 0
