@@ -33,6 +33,7 @@ from trailhouse.schemas.json_form import is_a, is_text, kind_of
 from trailhouse.schemas.record import Actor
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from trailhouse.producer.context_layers import Layers, Pushed
@@ -61,11 +62,18 @@ class AuditContext(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 class Bound:
     """The fields that are bound at one place of a program, and the run and session that they came from."""
 
-    __slots__ = ("_fields", "_pairs", "_pairs_of_child", "run", "run_id", "session", "session_id")
+    __slots__ = (
+        "_fields", "_late_session", "_pairs", "_pairs_of_child", "run", "run_id", "session", "session_id"
+    )  # fmt: skip
 
     def __init__(
-        self, fields: Mapping[str, Any], run: object = None, session: object = None
+        self,
+        fields: Mapping[str, Any],
+        run: object = None,
+        session: object = None,
+        late_session: Callable[[], str | None] | None = None,
     ) -> None:
+        self._late_session = None if fields.get("session_id") is not None else late_session
         self.run = run
         self.session = session
         self.run_id = fields.get("run_id")
@@ -90,14 +98,32 @@ class Bound:
         for name, value in pairs:
             if getattr(draft, name) is None:
                 setattr(draft, name, value)
+        if self._late_session is not None and draft.session_id is None:
+            draft.session_id = self._late_session()
         return draft
 
-    def within(self, fields: Mapping[str, Any], run: object, session: object) -> Bound:
-        """Return what is bound in a block inside this one that names *fields*."""
+    def within(
+        self,
+        fields: Mapping[str, Any],
+        run: object,
+        session: object,
+        late_session: Callable[[], str | None] | None = None,
+    ) -> Bound:
+        """Return what is bound in a block inside this one that names *fields*.
+
+        Args:
+            fields: What it names.
+            run: What its run's fields came from; the one of this block if None.
+            session: The same of its session.
+            late_session: Asked with each event that has no session yet, where *fields* and this block name none.
+        """
+        late = late_session or self._late_session
+        around = Bound(self._fields, self.run, self.session) if late_session is not None else self
         return Bound(
-            self.stamp(EventDraft(**fields)).given(),
+            around.stamp(EventDraft(**fields)).given(),
             self.run if run is None else run,
             self.session if session is None else session,
+            late,
         )
 
 
@@ -111,10 +137,11 @@ class Binding:
         fields: Mapping[str, Any],
         run: object,
         session: object,
+        late_session: Callable[[], str | None] | None = None,
     ) -> None:
         self._layers = layers
         self._stamps = around
-        self._named = (fields, run, session)
+        self._named = (fields, run, session, late_session)
         self._pushed: Pushed[Bound] | None = None
 
     def __enter__(self) -> AuditContext:

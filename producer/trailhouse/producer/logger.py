@@ -19,9 +19,10 @@ from trailhouse.producer.context import (
 from trailhouse.producer.context_layers import Layers
 from trailhouse.producer.delivery.dispatcher import Dispatcher
 from trailhouse.producer.receipt import DEFAULT_TIMEOUT_SECONDS, bounded
-from trailhouse.producer.recording.block import RunBlock
-from trailhouse.producer.recording.events import Losses, SafeEvents
+from trailhouse.producer.recording.block import RunBlock, open_plain_run
+from trailhouse.producer.recording.events import ContextFields, LoggedEvents, Losses, SafeEvents
 from trailhouse.producer.recording.recorder import Recorder
+from trailhouse.producer.recording.traced import F, traced
 from trailhouse.producer.redaction_preview import RedactionPreview
 from trailhouse.producer.run_events import RunEvents
 from trailhouse.producer.telemetry import handlers
@@ -49,13 +50,13 @@ NOT_GIVEN: Any = None
 
 
 def _writer(
-    dispatcher: Dispatcher, processors: Sequence[Processor]
+    log: Callable[[EventDraft], Receipt], processors: Sequence[Processor]
 ) -> Callable[[EventDraft], Receipt | None]:
     """Return what writes a draft that is complete; no method, which would keep its logger alive."""
 
     def write(draft: EventDraft) -> Receipt | None:
         complete = processed(draft, processors)
-        return None if complete is None else dispatcher.log(complete)
+        return None if complete is None else log(complete)
 
     return write
 
@@ -93,7 +94,8 @@ class AuditLogger(RunEvents, AsyncCalls, RedactionPreview):
         self._layers: Layers[Bound] = Layers("trailhouse_context")
         self._dispatcher = self._make_dispatcher(self._config)
         self._is_on = self._config.enabled
-        self._write_content = _writer(self._dispatcher, CONTENT_PROCESSORS)
+        self._write_content = _writer(self._dispatcher.log, CONTENT_PROCESSORS)
+        self._write_at_once = _writer(self._dispatcher.log_at_once, CONTENT_PROCESSORS)
         self._switches = Switches(is_on=self._is_on, write=self._write_content)
         self._processors = (
             stamper(self._layers, self._stamps),
@@ -149,15 +151,22 @@ class AuditLogger(RunEvents, AsyncCalls, RedactionPreview):
     @property
     def recorder(self) -> Recorder:
         """What adapters record runs and tool calls by; see `trailhouse.producer.recording`."""
-        if not self._recorders:  # not before it is needed: it holds its logger
-            losses = Losses(self._dispatcher.count_unlogged)
-            events = SafeEvents(self, losses)
-            self._recorders.append(Recorder(events, losses, self.bind, lambda: self._bound.run))
+        if not self._recorders:
+            dispatcher = self._dispatcher
+            losses = Losses(dispatcher.count_unlogged)
+            context = ContextFields(self._layers, self._stamps)
+            events = SafeEvents(
+                LoggedEvents(context, self._switches.admit, self._write_content),
+                LoggedEvents(context, self._switches.admit, self._write_at_once),
+                losses,
+            )
+            self._recorders.append(Recorder(events, losses, context))
+            dispatcher.recorder = self._recorders[0]
         return self._recorders[0]
 
     def run(
         self,
-        session_id: str | None = None,
+        session: object = None,
         *,
         agent_id: str | None = None,
         run_id: str | None = None,
@@ -166,6 +175,7 @@ class AuditLogger(RunEvents, AsyncCalls, RedactionPreview):
         provider: str | None = None,
         correlation_id: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        strict: bool = False,
     ) -> RunBlock:
         """Record a run around a ``with`` or ``async with`` block: its start, and whatever end it takes.
 
@@ -176,11 +186,13 @@ class AuditLogger(RunEvents, AsyncCalls, RedactionPreview):
                     call.result = search("refund")
                 run.result = {"token_usage": {"input_tokens": 120, "output_tokens": 8}}
 
-        What is logged in the block belongs to the run. Inside another run it is that one's child and in its session,
-        and *session_id* may be left out. The block's outcome is never changed: what cannot be logged is in `stats`.
+        What is logged in the block belongs to the run. Inside another run it is that one's child, in its session and
+        of its agent unless it names another. The block's outcome is never changed: what breaks a rule of events is
+        marked, what cannot be logged is in `stats`, and nothing waits for room.
 
         Args:
-            session_id: The session; else the one of the run around, or the bound one.
+            session: Its id, a struct, a mapping, or any object with the same names; else the one of the run around, or
+                the bound one. Without any the run is kept under its own id.
             agent_id: The agent.
             run_id: Its id; a new one if not given.
             tenant_id: The tenant.
@@ -188,11 +200,14 @@ class AuditLogger(RunEvents, AsyncCalls, RedactionPreview):
             provider: Who serves its models.
             correlation_id: What ties it to others' records.
             metadata: What else is to be kept of it.
+            strict: For a caller who must not act without a record: raise what `log` raises, at the start before the
+                block is entered, from each method of the run, and at the end of a block that raised nothing itself.
         """
+        recorder = self.recorder
         return RunBlock(
-            lambda: self.recorder.open_run(
-                session_id,
-                source="python",
+            lambda: open_plain_run(
+                recorder,
+                session,
                 run_id=run_id,
                 agent_id=agent_id,
                 tenant_id=tenant_id,
@@ -200,8 +215,62 @@ class AuditLogger(RunEvents, AsyncCalls, RedactionPreview):
                 provider=provider,
                 correlation_id=correlation_id,
                 metadata=metadata,
+                strict=strict,
             )
         )
+
+    def traced(
+        self,
+        *,
+        session: object = None,
+        agent_id: str | None = None,
+        tenant_id: str | None = None,
+        actor: Actor | Mapping[str, str] | None = None,
+        provider: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        with_content: bool = False,
+        strict: bool = False,
+    ) -> Callable[[F], F]:
+        """Decorate a function so that each call of it is a run, as a block of `run` is.
+
+        ::
+
+            @audit.traced(session="conversation_id", agent_id="support-bot")
+            async def answer(question: str, conversation_id: str) -> str: ...
+
+        Functions, coroutine functions, generators of both kinds, and methods of every kind stay what they are, with
+        their signature. A generator's run begins when it is first asked; it is bound while the generator's own code
+        runs, and not for whoever reads it; one that is broken off is cancelled.
+
+        Args:
+            session: The name of a parameter that holds it, a function of the call's arguments that returns it, or the
+                session itself; as for `run` if not given.
+            agent_id: The agent.
+            tenant_id: The tenant.
+            actor: On whose behalf.
+            provider: Who serves its models.
+            metadata: What else is to be kept of each run.
+            with_content: Record the arguments as the message that the run received, and what a function returned as
+                the one that it sent. What a generator yields is not recorded.
+            strict: As for `run`.
+        """
+        recorder = self.recorder
+
+        def decorate(function: F) -> F:
+            return traced(
+                recorder,
+                function,
+                session=session,
+                with_content=with_content,
+                agent_id=agent_id,
+                tenant_id=tenant_id,
+                actor=actor,
+                provider=provider,
+                metadata=metadata,
+                strict=strict,
+            )
+
+        return decorate
 
     @property
     def context(self) -> AuditContext:
@@ -395,8 +464,6 @@ class AuditLogger(RunEvents, AsyncCalls, RedactionPreview):
             self._dispatcher.close_timeout_seconds if timeout_seconds is None else timeout_seconds
         )
         try:
-            for recorder in self._recorders:
-                recorder.close()
             self._dispatcher.close(timeout)
         finally:
             self.detach_telemetry_handlers()

@@ -23,6 +23,12 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     unreadable_spools_total: int = 0
     """Spools of loggers that are gone that were left as they are, since they cannot be read; our log says why."""
     unlogged_total: int = 0
-    """Events that telemetry reported and that could not be logged; our log says which, and why."""
+    """Events that were reported or recorded and that could not be logged; our log says which, and why."""
     redaction_failures_total: int = 0
     """Events whose content was taken out as a whole, since what is secret in it could not be told; our log says why."""
+    open_runs: int = 0
+    """Runs that are recorded and have not ended."""
+    abandoned_runs_total: int = 0
+    """Runs whose end nobody reported: logged as `run_abandoned`."""
+    sessions_missing_total: int = 0
+    """Runs that nobody gave a session: recorded under their trace or run id."""

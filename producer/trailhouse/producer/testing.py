@@ -189,6 +189,9 @@ class _InMemoryDispatcher(Dispatcher):
     def try_log(self, draft: EventDraft) -> Receipt:
         return self.log(draft)
 
+    def log_at_once(self, draft: EventDraft) -> Receipt:
+        return self._delivered(super().log_at_once, draft)
+
     def emit(self, event: AuditEvent) -> Receipt:
         return self._delivered(super().emit, event)
 

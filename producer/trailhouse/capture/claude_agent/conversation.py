@@ -61,7 +61,7 @@ class Conversation:
         """Open the run of a turn; its start is logged when its session is known."""
         run = self.recorder.open_run(
             self._session_id, source=SOURCE, parent=self._parent, agent_id=self._agent_id,
-            provider="anthropic", is_deferred=True,
+            provider="anthropic", is_deferred=True, begins_alone=False,
         )  # fmt: skip
         self.turns.append(Turn(run, prompt))
         return self.turns[-1]

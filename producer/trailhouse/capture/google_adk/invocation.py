@@ -30,7 +30,9 @@ class Invocation:
     """
 
     def __init__(self, recorder: Recorder, session_id: str | None) -> None:
-        self.run = recorder.open_run(session_id, source=SOURCE, is_deferred=True)
+        self.run = recorder.open_run(
+            session_id, source=SOURCE, is_deferred=True, begins_alone=False
+        )
         self.models = ModelCalls()
         self.tools = ToolCalls()
         self._recorder = recorder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -50,6 +50,22 @@ log = logging.getLogger(__name__)
 OFF_TIMEOUT_SECONDS = 1.0
 
 
+class OpenRecords(Protocol):
+    """What a dispatcher asks of a recorder, which has runs and tool calls open."""
+
+    def close(self) -> None:
+        """End what is open."""
+        ...
+
+    def leave_to_parent(self) -> None:
+        """Forget what is open, in a forked child."""
+        ...
+
+    def counts(self) -> dict[str, int]:
+        """Return its counters, by their names in `Stats`."""
+        ...
+
+
 class ProcessState:
     """What a dispatcher is in one process: a forked child has another, and never a part of its parent's."""
 
@@ -76,6 +92,8 @@ class Dispatcher:
         self._host = socket.gethostname()
         self._unlogged = 0
         self.redactor = redactor_of(config.redaction, config.max_event_bytes)
+        self.recorder: OpenRecords | None = None
+        """Where one is used: what is open in it is ended before the queue closes."""
         self._here = ProcessState(self._make_queue())
         process_hooks.register(self)
 
@@ -106,6 +124,10 @@ class Dispatcher:
         """Number, encode and queue *draft*."""
         return self._deliver(self._encoded, draft)
 
+    def log_at_once(self, draft: EventDraft) -> Receipt:
+        """Do what `log` does, but never wait for room: where there is none, that is raised at once."""
+        return self._deliver(self._encoded, draft, 0.0)
+
     def try_log(self, draft: EventDraft) -> Receipt | None:
         """Do what `log` does, or return None where that might wait: for room, or for the disk."""
         here = self._here
@@ -126,8 +148,8 @@ class Dispatcher:
         """Queue *event* as it is."""
         return self._deliver(_as_it_is, event)
 
-    def _deliver(self, make: Make, what: Any) -> Receipt:
-        """Encode *what* and queue it; without a lock, unless there is no room."""
+    def _deliver(self, make: Make, what: Any, room_seconds: float | None = None) -> Receipt:
+        """Encode *what* and queue it; without a lock, unless there is no room: that waits for *room_seconds*."""
         here = self._here
         queue = here.queue
         try:
@@ -139,7 +161,10 @@ class Dispatcher:
                 except SpoolFullError:
                     queued = None
             if queued is None:
-                queued = self._append_when_there_is_room(here, event_id, key, record, seq)
+                timeout = (
+                    self._config.queue_timeout_seconds if room_seconds is None else room_seconds
+                )
+                queued = self._append_when_there_is_room(here, event_id, key, record, seq, timeout)
             return Receipt(queue, queued)
         except Exception as error:
             is_renewed = isinstance(error, ProducerClosedError) and not queue.is_closed
@@ -147,13 +172,19 @@ class Dispatcher:
                 raise
         # A signal handler has forked, and left to the parent what this was about; or the spool was removed.
         queue.wait_for_sender()
-        return self._deliver(make, what)
+        return self._deliver(make, what, room_seconds)
 
     def _append_when_there_is_room(
-        self, here: ProcessState, event_id: str, key: bytes, record: bytes, seq: int | None
+        self,
+        here: ProcessState,
+        event_id: str,
+        key: bytes,
+        record: bytes,
+        seq: int | None,
+        timeout_seconds: float,
     ) -> QueuedEvent:
         """Wait for room, and try again for as long as the disk may still get space."""
-        queue, timeout_seconds = here.queue, self._config.queue_timeout_seconds
+        queue = here.queue
         with queue.mutex:
             wait_for_room(queue, timeout_seconds)
             deadline_seconds = self._clock.monotonic_seconds() + timeout_seconds
@@ -252,6 +283,8 @@ class Dispatcher:
         timeout = bounded(timeout_seconds)
         try:
             if not queue.is_closed:
+                if self.recorder is not None:
+                    self.recorder.close()
                 self._wait_at_close(queue, timeout)
         finally:
             with queue.lock:
@@ -285,14 +318,16 @@ class Dispatcher:
     def stats(self) -> Stats:
         """Return the counters of this process."""
         failures = 0 if self.redactor is None else self.redactor.failures_total
+        recorded = {} if self.recorder is None else self.recorder.counts()
         return msgspec.structs.replace(
             self._here.queue.stats(),
             unlogged_total=self._unlogged,
             redaction_failures_total=failures,
+            **recorded,
         )
 
     def count_unlogged(self) -> None:
-        """Count an event that telemetry reported and that could not be logged."""
+        """Count an event that was reported or recorded and that could not be logged."""
         self._unlogged += 1
 
     def after_fork(self) -> None:
@@ -302,6 +337,8 @@ class Dispatcher:
             process_hooks.abandon(sender)
         before.queue.abandon()
         self._unlogged = 0
+        if self.recorder is not None:
+            self.recorder.leave_to_parent()
         self._here = ProcessState(self._make_queue())
 
 

@@ -7,15 +7,19 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from trailhouse.producer.clock import SYSTEM_CLOCK, Clock
+from trailhouse.producer.context import Binding, Bound, fields_of
 from trailhouse.producer.recording.guard import losses_seen
+from trailhouse.producer.run_events import RunEvents
 from trailhouse.producer.telemetry.reported_events import ReportedEvents
+from trailhouse.schemas.draft import EventDraft
 from trailhouse.schemas.errors import TrailhouseError
 from trailhouse.schemas.json_form import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from trailhouse.producer.run_events import RunEvents
+    from trailhouse.producer.context_layers import Layers
+    from trailhouse.producer.receipt import Receipt
 
 log = logging.getLogger(__name__)
 
@@ -51,30 +55,94 @@ class Losses:
             "%d not recorded since the last such line; the last: %s: %s", untold, what, reason
         )
 
+    def leave_to_parent(self) -> None:
+        """Begin anew in a forked child, where another thread's lock is held for ever."""
+        self._lock = threading.RLock()
+        self._told_at, self._untold = None, 0
+
+
+class ContextFields:
+    """What is bound where it is asked for, to one logger; it does not keep that logger alive."""
+
+    def __init__(self, layers: Layers[Bound], stamps: Bound) -> None:
+        self._layers = layers
+        self.stamps = stamps
+
+    @property
+    def bound(self) -> Bound:
+        """What is bound here."""
+        layer = self._layers.top
+        return self.stamps if layer is None else layer.value
+
+    def bind(self, run: object, late_session: Callable[[], str | None]) -> Binding:
+        """Return a block in which *run* is bound.
+
+        Args:
+            run: The run.
+            late_session: Asked for its session where that is not known yet, with each event that needs one.
+
+        Raises:
+            InvalidEventError: A field of it breaks a rule. Permanent; nothing is bound.
+        """
+        fields = fields_of(run, None, {})
+        return Binding(self._layers, self.stamps, fields, run, None, late_session)
+
+
+class LoggedEvents(RunEvents):
+    """Logs as a logger does, by its parts; it does not keep that logger alive."""
+
+    def __init__(
+        self,
+        context: ContextFields,
+        admit: Callable[[EventDraft], EventDraft | None],
+        write: Callable[[EventDraft], Receipt | None],
+    ) -> None:
+        self._context = context
+        self._admit_draft = admit
+        self._write_draft = write
+
+    @property
+    def _bound(self) -> Bound:
+        return self._context.bound
+
+    def _admit(self, draft: EventDraft) -> EventDraft | None:
+        return self._admit_draft(draft)
+
+    def _write(self, draft: EventDraft) -> Receipt | None:
+        return self._write_draft(draft)
+
 
 class SafeEvents:
-    """Logs events by a logger; what goes wrong is noted as a loss, or raised where it is asked for."""
+    """Logs events; what goes wrong is noted as a loss, or raised where it is asked for.
 
-    def __init__(self, logger: RunEvents, losses: Losses) -> None:
-        self._events = ReportedEvents(logger, marks=True)
+    An application does not wait for room in a full spool on our account: without room an event is a loss at once.
+    In strict mode it waits, as `AuditLogger.log` does.
+    """
+
+    def __init__(self, waiting: RunEvents, at_once: RunEvents, losses: Losses) -> None:
+        self._waiting = ReportedEvents(waiting, marks=True)
+        self._at_once = ReportedEvents(at_once, marks=True)
         self._losses = losses
-
-    def stamped(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """Return *fields* with what is bound here in the place of what they do not name."""
-        return self._events.stamped(fields)
 
     def admits(self, fields: Mapping[str, Any]) -> bool:
         """Tell whether events of *fields* are written in the current context, and have it told where not."""
-        return self._events.admits(fields)
+        return self._at_once.admits(fields)
 
-    def log(self, fields: Mapping[str, Any], *, strict: bool) -> None:
+    def log(self, fields: Mapping[str, Any], *, strict: bool, is_admitted: bool) -> None:
         """Log an event of *fields*, which are complete: nothing of the calling context is added to them.
+
+        Args:
+            fields: Named as in `AuditLogger.log`.
+            strict: Raise what goes wrong.
+            is_admitted: Log it also where auditing is switched off.
 
         Raises:
             EventError, DeliveryError: As `AuditLogger.log`, with *strict* alone.
         """
+        may_wait = strict or losses_seen.get() is not None
         try:
-            self._events.write_fields(fields)
+            events = self._waiting if may_wait else self._at_once
+            events.write_fields(fields, is_admitted=is_admitted)
         except Exception as error:
             if strict:
                 raise

@@ -5,13 +5,21 @@ from __future__ import annotations
 import functools
 import inspect
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, Self, TypeVar, cast
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    NamedTuple,
+    ParamSpec,
+    Protocol,
+    Self,
+    TypeVar,
+    cast,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
-
-    from trailhouse.producer.recording.events import Losses
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -28,6 +36,12 @@ losses_seen: ContextVar[Seen | None] = ContextVar("trailhouse_losses", default=N
 """Where `Losses.note` leaves what is lost, within a strict guard."""
 
 
+class CountsLosses(Protocol):
+    """Counts and tells losses; a `Losses`."""
+
+    def note(self, what: str, error: Exception) -> None: ...
+
+
 class Guard:
     """A block, or by decoration a function, that no `Exception` leaves: it is counted and told as a loss.
 
@@ -40,7 +54,7 @@ class Guard:
 
     __slots__ = ("_losses", "_strict", "_what")
 
-    def __init__(self, losses: Losses, what: str, *, strict: bool = False) -> None:
+    def __init__(self, losses: CountsLosses, what: str, *, strict: bool = False) -> None:
         self._losses = losses
         self._what = what
         self._strict = strict
@@ -90,3 +104,38 @@ class Guard:
             return None
 
         return guarded
+
+
+class NotesLosses(Protocol):
+    """Where losses are noted; a `Recorder`."""
+
+    def note_loss(self, what: str, error: Exception) -> None: ...
+
+
+class Recorded(Protocol):
+    """What is recorded by a recorder: a run, a tool call."""
+
+    @property
+    def recorder(self) -> NotesLosses: ...
+
+    @property
+    def is_strict(self) -> bool: ...
+
+
+R = TypeVar("R", bound=Recorded)
+
+
+def harmless(method: Callable[Concatenate[R, P], None]) -> Callable[Concatenate[R, P], None]:
+    """Make a method that records note what goes wrong in it, whatever it is given, unless it is strict."""
+    what = method.__name__
+
+    @functools.wraps(method)
+    def noting(recorded: R, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            method(recorded, *args, **kwargs)
+        except Exception as error:
+            if recorded.is_strict:
+                raise
+            recorded.recorder.note_loss(what, error)
+
+    return noting

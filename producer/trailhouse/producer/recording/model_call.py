@@ -25,6 +25,9 @@ class CallingRun(Protocol):
     def recorder(self) -> Registry: ...
 
     @property
+    def is_open(self) -> bool: ...
+
+    @property
     def model_calls(self) -> ModelCalls: ...
 
     def use(
@@ -43,7 +46,7 @@ class ModelCall:
 
     def __init__(self, run: CallingRun) -> None:
         self.run = run
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may record within a call
         self._is_over = False
         run.model_calls.note(self, has_ended=False)
         run.recorder.note_open_call(self)
@@ -73,6 +76,10 @@ class ModelCall:
         if self._ends():
             self._forget()
 
+    def leave_to_parent(self) -> None:
+        """Have its end logged by the parent alone, in a forked child."""
+        self._lock, self._is_over = threading.RLock(), True
+
     def _ends(self) -> bool:
         with self._lock:
             has_ended, self._is_over = self._is_over, True
@@ -87,7 +94,7 @@ class ModelCalls:
     """The model calls of a run that are open, and the run's end that waits for theirs."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._open: set[ModelCall] = set()
         self._waiting: Callable[[], None] | None = None
         self._timer: threading.Timer | None = None

@@ -19,6 +19,6 @@ class NoRun(Run):
 
     def begin(self) -> None:
         """Log no start."""
-        with self._lock:
+        with self.lock:
             if self.session_id is None:
                 self._fields["session_id"] = self._fields.get("trace_id") or uuid7()

@@ -5,28 +5,29 @@ from __future__ import annotations
 import datetime as dt
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from trailhouse.producer.clock import SYSTEM_CLOCK, Clock
+from trailhouse.producer.recording.deferred import DEFERRED_STARTS
 from trailhouse.producer.recording.guard import Guard
+from trailhouse.producer.recording.inheritance import Parent, acceptable, new_fields
 from trailhouse.producer.recording.no_run import NoRun
+from trailhouse.producer.recording.open_calls import OpenCalls
 from trailhouse.producer.recording.run import Run
-from trailhouse.producer.recording.tool_call import NO_END, ToolCall
+from trailhouse.schemas.draft import EventDraft
+from trailhouse.schemas.errors import ProducerClosedError
 from trailhouse.schemas.uuid7 import uuid7
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from trailhouse.producer.context import Binding
-    from trailhouse.producer.recording.events import Losses, SafeEvents
+    from trailhouse.producer.recording.events import ContextFields, Losses, SafeEvents
     from trailhouse.producer.recording.model_call import ModelCall
+    from trailhouse.producer.recording.tool_call import ToolCall
 
 MAX_CLAIMS = 20_000
 MAX_OPEN_RUNS = 10_000
-MAX_OPEN_CALLS = 10_000
-
-
-R = TypeVar("R", bound=Run)
 
 
 class CurrentRun:
@@ -39,29 +40,30 @@ CURRENT: Final = CurrentRun()
 class Recorder:
     """Opens and closes runs and tool calls for everyone who reports them: adapters, spans, plain Python.
 
-    One for each `AuditLogger` (`AuditLogger.recorder`), so that what two of them see is recorded once. Nothing raises:
-    what could not be logged is counted in `AuditLogger.stats` as `unlogged_total`, and told in our log once a minute.
+    One for each `AuditLogger` (`AuditLogger.recorder`), so that what two of them see is recorded once. Nothing raises,
+    and nothing waits for room: what could not be logged is counted in `AuditLogger.stats` as `unlogged_total`, and told
+    in our log once a minute.
     """
 
     def __init__(
         self,
         events: SafeEvents,
         losses: Losses,
-        bind: Callable[..., Binding],
-        bound_run: Callable[[], object],
+        context: ContextFields,
         *,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._events = events
         self._losses = losses
-        self._bind = bind
-        self._bound_run = bound_run
+        self._context = context
         self._clock = clock
-        self._lock = threading.RLock()
+        self._lock = threading.RLock()  # a signal handler may record, too
         self._runs: OrderedDict[int, Run] = OrderedDict()
-        self._calls: OrderedDict[int, ToolCall | ModelCall] = OrderedDict()
+        self._calls = OpenCalls(clock)
         self._claims: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._finders: list[Callable[[], Run | None]] = []
+        self._is_closed = False
+        self._abandoned = 0
         self.sessions_missing_total = 0
 
     @property
@@ -75,7 +77,7 @@ class Recorder:
     @property
     def bound(self) -> Run | None:
         """The recorded run that is bound in this context."""
-        run = self._bound_run()
+        run = self._context.bound.run
         return run if isinstance(run, Run) else None
 
     def find_current_by(self, find: Callable[[], Run | None]) -> Callable[[], None]:
@@ -112,12 +114,15 @@ class Recorder:
         started_at: dt.datetime | None = None,
         metadata: Mapping[str, Any] | None = None,
         is_deferred: bool = False,
+        begins_alone: bool = True,
         before_start: Callable[[Run], None] | None = None,
+        strict: bool = False,
     ) -> Run:
         """Open a run and log its start.
 
         A child has its parent's session, whatever *session_id* says: that is kept as `framework_session_id` in the
-        metadata. What is bound where this is called fills in what is not named.
+        metadata. What is bound where this is called fills in what is not named, but for the provider of a child, which
+        is its own. A field that breaks a rule of events is marked.
 
         Args:
             session_id: The session; the parent's, else the bound one, if not given.
@@ -135,59 +140,44 @@ class Recorder:
             started_at: When; now if not given.
             metadata: What else is to be kept of it.
             is_deferred: Do not log the start yet: its session or agent may become known with its first event. It is
-                logged then, or by `Run.begin`, whichever is first.
+                logged then, by `Run.begin`, or after 250 ms, whichever is first.
+            begins_alone: Whether a deferred start is logged after 250 ms. If not it waits for an event or the end: for
+                an opener that is sure to hear more of the run, such as of a process that takes seconds to answer.
             before_start: Called as the start is about to be logged, to name what is known by then.
-        """
-        around = self.current if isinstance(parent, CurrentRun) else parent
-        named = {
-            "session_id": session_id, "run_id": run_id or uuid7(), "agent_id": agent_id, "tenant_id": tenant_id,
-            "actor": actor, "provider": provider, "correlation_id": correlation_id, "trace_id": trace_id,
-            "span_id": span_id, "parent_run_id": parent_run_id,
-        }  # fmt: skip
-        kept = dict(metadata or {})
-        if around is not None:
-            around.begin()
-            if session_id is not None and session_id != around.session_id:
-                kept["framework_session_id"] = session_id
-            named |= _inherited(around, parent_run_id, tenant_id)
-        run = self._made(Run, named, source, around, started_at, kept, before_start, is_deferred)
-        self._note_open_run(run)
-        if not is_deferred:
-            run.begin()
-        return run
+            strict: Raise what cannot be recorded of the run and its tool calls, and wait for room; see `Run`.
 
-    def _made(
-        self,
-        kind: type[R],
-        named: Mapping[str, Any],
-        source: str,
-        parent: Run | None = None,
-        started_at: dt.datetime | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        before_start: Callable[[Run], None] | None = None,
-        is_deferred: bool = False,
-    ) -> R:
-        fields = self._events.stamped({k: v for k, v in named.items() if v is not None})
+        Raises:
+            EventError, DeliveryError: As `AuditLogger.log`, with *strict* alone; no run is open.
+        """
+        named = {
+            "session_id": session_id, "run_id": run_id, "agent_id": agent_id, "tenant_id": tenant_id, "actor": actor,
+            "provider": provider, "correlation_id": correlation_id, "trace_id": trace_id, "span_id": span_id,
+            "parent_run_id": parent_run_id,
+        }  # fmt: skip
+        given, marks = acceptable(named, strict=strict)
+        given.setdefault("run_id", uuid7())
+        around = self.current if isinstance(parent, CurrentRun) else parent
+        fields, of_parent = new_fields(given, *self._family(around, parent))
         # The agent around is not taken for the run's own before that had its time to become known.
-        is_late = is_deferred and named.get("agent_id") is None
-        return kind(
+        is_late = is_deferred and agent_id is None
+        run = Run(
             self,
             fields,
             source=source,
-            parent=parent,
+            parent=around,
             agent_around=fields.pop("agent_id", None) if is_late else None,
             started_at=started_at,
-            metadata=metadata or {},
+            metadata={**_mapping(metadata), **of_parent, **marks},
             is_recorded=self._events.admits(fields),
             before_start=before_start,
+            strict=strict,
         )
-
-    def _note_open_run(self, run: Run) -> None:
-        with self._lock:
-            self._runs[id(run)] = run
-            oldest = next(iter(self._runs.values())) if len(self._runs) > MAX_OPEN_RUNS else None
-        if oldest is not None:
-            oldest.abandon(f"more than {MAX_OPEN_RUNS:,} runs are open")
+        self._note_open(run)
+        if not is_deferred:
+            self._begin(run)
+        elif begins_alone:
+            DEFERRED_STARTS.add(run)
+        return run
 
     def outside_runs(
         self,
@@ -207,19 +197,54 @@ class Recorder:
             span_id: Their span.
         """
         named = {"session_id": session_id, "trace_id": trace_id, "span_id": span_id}
-        return self._made(NoRun, named, source)
+        given, marks = acceptable(named)
+        fields = self._context.bound.stamp(EventDraft(**given)).given()
+        is_recorded = self._events.admits(fields)
+        return NoRun(self, fields, source=source, metadata=marks, is_recorded=is_recorded)
 
     def open_call(self, run: Run, name: str, call_id: str | None = None) -> ToolCall | None:
         """Return the call of *run* that is open and has this *call_id*, else this tool's *name*; None for none."""
+        return self._calls.find(run, name, call_id)
+
+    def _family(
+        self, around: Run | None, parent: Run | CurrentRun | None
+    ) -> tuple[Parent | None, Any]:
+        """Return what a child of *around* takes over, and what is bound as far as it counts for it."""
+        bound = self._context.bound
+        if around is not None:
+            around.begin()  # its session is known by then
+            counts = bound if bound.run is around else self._context.stamps
+            return Parent(around.id, around.session_id, around.fields), counts
+        if isinstance(parent, CurrentRun) and bound.run_id is not None:
+            return Parent(bound.run_id, bound.session_id, {}), bound  # bound, and not recorded here
+        return None, bound
+
+    def _begin(self, run: Run) -> None:
+        try:
+            run.begin()
+        except BaseException as error:
+            if isinstance(error, Exception):  # in strict mode, and nothing was logged
+                self.forget_run(run)
+            else:  # the program is stopped in the middle
+                run.end(error)
+            raise
+
+    def _note_open(self, run: Run) -> None:
+        self._calls.sweep()
         with self._lock:
-            open_calls = [call for call in self._calls.values() if call.run is run]
-        calls = [call for call in open_calls if isinstance(call, ToolCall)]
-        by_id = next((call for call in calls if call.id == call_id), None)
-        return by_id or next((call for call in calls if call.name == name), None)
+            if self._is_closed:
+                run.is_recorded = False
+            else:
+                self._runs[id(run)] = run
+            oldest = self._runs.popitem(last=False)[1] if len(self._runs) > MAX_OPEN_RUNS else None
+        if not run.is_recorded and self._is_closed:
+            self.note_loss("run_started", ProducerClosedError("the audit logger is closed"))
+        if oldest is not None:
+            self._abandon(oldest, f"more than {MAX_OPEN_RUNS:,} runs are open")
 
     def bind(self, run: Run) -> Binding:
         """Return a block in which *run* is the current one."""
-        return self._bind(run=run)
+        return self._context.bind(run, run.session_to_log)
 
     def claims(self, kind: str, key: str, source: str | None = None) -> bool:
         """Tell whether what has this *key* is for the caller to record: nobody has claimed it before.
@@ -238,9 +263,24 @@ class Recorder:
                 self._claims.popitem(last=False)
             return True
 
-    def log(self, fields: Mapping[str, Any]) -> None:
-        """Log an event of *fields*, which are complete. Raises nothing."""
-        self._events.log(fields, strict=False)
+    def admits(self, fields: Mapping[str, Any]) -> bool:
+        """Tell whether events of *fields* are written in the current context."""
+        return self._events.admits(fields)
+
+    def log(
+        self, fields: Mapping[str, Any], *, strict: bool = False, is_admitted: bool = False
+    ) -> None:
+        """Log an event of *fields*, which are complete. Raises nothing, but with *strict*.
+
+        Args:
+            fields: Named as in `AuditLogger.log`.
+            strict: Raise what goes wrong, and wait for room.
+            is_admitted: Log it also where auditing is switched off: the end of what was begun where it was on.
+
+        Raises:
+            EventError, DeliveryError: As `AuditLogger.log`, with *strict* alone.
+        """
+        self._events.log(fields, strict=strict, is_admitted=is_admitted)
 
     def guard(self, what: str, *, strict: bool = False) -> Guard:
         """Return a block, or decorator, whose exceptions are counted and told as losses, and go no further.
@@ -257,50 +297,73 @@ class Recorder:
 
     def note_session_missing(self, _run: Run) -> None:
         """Count a run whose session nobody named."""
-        self.sessions_missing_total += 1
+        with self._lock:
+            self.sessions_missing_total += 1
 
     def now_ns(self, at: dt.datetime | None = None) -> int:
-        """Return *at* as Unix nanoseconds; now if it is None."""
-        return self._clock.unix_ns() if at is None else round(at.timestamp() * 1_000_000) * 1_000
+        """Return *at* as Unix nanoseconds; now if it is None, or no time."""
+        if not isinstance(at, dt.datetime):
+            return self._clock.unix_ns()
+        return round(at.timestamp() * 1_000_000) * 1_000
 
     def note_open_call(self, call: ToolCall | ModelCall) -> None:
         """Know *call* as open until `forget_call`."""
-        with self._lock:
-            self._calls[id(call)] = call
-            oldest = next(iter(self._calls.values())) if len(self._calls) > MAX_OPEN_CALLS else None
-        if oldest is not None:
-            oldest.fail("its end was not reported", code=NO_END)
+        self._calls.add(call)
 
     def forget_call(self, call: ToolCall | ModelCall) -> None:
         """Undo `note_open_call`."""
-        with self._lock:
-            self._calls.pop(id(call), None)
+        self._calls.forget(call)
 
     def forget_run(self, run: Run) -> None:
-        """No longer know *run* as open."""
+        """No longer know *run* as open; what it has left open is given up some minutes later."""
         with self._lock:
             self._runs.pop(id(run), None)
+        self._calls.note_ended_run(run)
+
+    def counts(self) -> dict[str, int]:
+        """Return its counters, by their names in `Stats`."""
+        return {
+            "open_runs": len(self._runs),
+            "abandoned_runs_total": self._abandoned,
+            "sessions_missing_total": self.sessions_missing_total,
+        }
 
     def close(self) -> None:
-        """End what is open: tool calls as failed for want of an end, runs as abandoned. Raises nothing."""
+        """End what is open: tool calls as failed for want of an end, runs as abandoned. Raises nothing.
+
+        A run that is opened later is not recorded, which is a loss.
+        """
         with self._lock:
-            calls, runs = list(self._calls.values()), list(self._runs.values())
-        for call in calls:
-            call.fail("its end was not reported", code=NO_END)
+            self._is_closed = True
+            runs = list(self._runs.values())
+        self._calls.give_up_all()
         for run in reversed(runs):  # children before their parents
-            run.abandon("open when the logger was closed")
+            self._abandon(run, "open when the logger was closed")
 
-    def forget_all(self) -> None:
-        """Forget what is open: in a forked child it is the parent's."""
-        self._lock = threading.RLock()
+    def _abandon(self, run: Run, reason: str) -> None:
+        if run.is_open:
+            with self._lock:
+                self._abandoned += 1
+            with self.guard("run_abandoned"):
+                run.abandon(reason)
+
+    def leave_to_parent(self) -> None:
+        """Leave what is open to the parent, in a forked child: it ends none of it, and has its own counters."""
+        self._lock = (
+            threading.RLock()
+        )  # another thread of the parent's may hold the one that was inherited
+        self._losses.leave_to_parent()
+        for run in self._runs.values():
+            run.leave_to_parent()
         self._runs.clear()
-        self._calls.clear()
+        self._calls.leave_to_parent()
+        self._abandoned = self.sessions_missing_total = 0
 
 
-def _inherited(parent: Run, parent_run_id: str | None, tenant_id: str | None) -> dict[str, Any]:
-    """Return what a child has of its parent, and what it names itself before that."""
-    return {
-        "session_id": parent.session_id,
-        "parent_run_id": parent_run_id or parent.id,
-        "tenant_id": tenant_id or parent.tenant_id,
-    }
+def _mapping(metadata: object) -> dict[str, Any]:
+    if metadata is None:
+        return {}
+    try:
+        return dict(metadata)  # type: ignore[call-overload,no-any-return]
+    except Exception:  # noqa: BLE001 - a foreign mapping may raise anything; the event marks what it is
+        return {"value": metadata}

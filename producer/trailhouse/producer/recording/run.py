@@ -7,13 +7,14 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from trailhouse.producer.object_fields import code_and_message, completed_data, given
+from trailhouse.producer.object_fields import completed_data, given
 from trailhouse.producer.recording.endings import ending_of
-from trailhouse.producer.recording.model_call import ModelCall, ModelCalls
-from trailhouse.producer.recording.tool_call import ToolCall
+from trailhouse.producer.recording.guard import harmless
+from trailhouse.producer.recording.inheritance import FRAMEWORK_SESSION, acceptable
+from trailhouse.producer.recording.model_call import ModelCalls
+from trailhouse.producer.recording.run_records import RunRecords, described_error
 from trailhouse.producer.recording.usage import Totals, Usage
 from trailhouse.schemas.event_type import EventType
-from trailhouse.schemas.uuid7 import uuid7
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -24,13 +25,15 @@ if TYPE_CHECKING:
 STOP_REASON_PAUSED = "paused"
 
 
-class Run:
-    """A run that is recorded; made by `Recorder.open_run`. Safe for threads.
+class Run(RunRecords):
+    """A run that is recorded; made by `Recorder.open_run`. Safe for threads, and in signal handlers.
 
-    Each method returns at once and, unless its recorder is strict, raises nothing: what could not be logged is in
-    `AuditLogger.stats`. The first end counts, and later ones are ignored; events that come after it are kept all the
-    same, in this run and session. Nothing of the context of a call is added to its events, but what was bound where
-    the run was opened.
+    Each method returns at once and raises nothing, whatever it is given: what could not be logged is in
+    `AuditLogger.stats`. In strict mode it waits for room, and raises what `AuditLogger.log` raises. The first end
+    counts, and later ones are ignored; events that come after it are kept all the same, in this run and session.
+    Nothing of the context of a call is added to its events, but what was bound where the run was opened.
+
+    A forked child logs events of its parent's run, but neither its start nor its end.
 
     Attributes:
         recorder: What it was opened by.
@@ -41,6 +44,9 @@ class Run:
         model_calls: The calls of `model_call` that are open.
         result: What the run's block hands over as its result: a mapping or an object that has `token_usage`,
             `cost_usd`, `stop_reason`. What it does not say comes from the usage that was recorded.
+        is_recorded: Whether auditing was on where it was opened; if not, nothing of it is logged anywhere.
+        is_strict: Whether what cannot be recorded of it is raised.
+        lock: Held while its start is logged, and no longer than that.
     """
 
     def __init__(
@@ -49,12 +55,13 @@ class Run:
         fields: Mapping[str, Any],
         *,
         source: str,
-        parent: Run | None,
-        agent_around: str | None,
-        started_at: dt.datetime | None,
+        parent: Run | None = None,
+        agent_around: str | None = None,
+        started_at: dt.datetime | None = None,
         metadata: Mapping[str, Any],
         is_recorded: bool,
         before_start: Callable[[Run], None] | None = None,
+        strict: bool = False,
     ) -> None:
         self.recorder = recorder
         self.parent = parent
@@ -62,17 +69,20 @@ class Run:
         self.model_calls_open = 0
         self.result: object = None
         self.is_recorded = is_recorded
+        self.is_strict = strict
+        self.lock = threading.RLock()  # a signal handler may record within a call
         self._fields = dict(fields)
         self._metadata = dict(metadata)
         self._agent_around = agent_around
         self._started_at = started_at
         self._started_ns = recorder.now_ns(started_at)
         self._totals = Totals()
-        self._lock = threading.RLock()  # a signal handler may log within a call
+        self._is_beginning = False
         self._has_begun = False
         self._is_over = False
         self.model_calls = ModelCalls()
         self._before_start = before_start
+        self._held: list[tuple[dict[str, Any], bool]] = []
 
     @property
     def id(self) -> str:
@@ -101,6 +111,16 @@ class Run:
         return self._fields.get("provider")
 
     @property
+    def fields(self) -> Mapping[str, Any]:
+        """The fields of its events, but for what each says of itself."""
+        return self._fields
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether its start is logged."""
+        return self._has_begun
+
+    @property
     def is_open(self) -> bool:
         """Whether it has not ended."""
         return not self._is_over
@@ -118,9 +138,18 @@ class Run:
         return self._totals
 
     def bound(self) -> Binding:
-        """Return a block in which this is the run that events, and runs opened within, belong to."""
+        """Return a block in which this is the run that events, and runs opened within, belong to.
+
+        A run that has no session yet begins with the first event in the block that needs one.
+        """
         return self.recorder.bind(self)
 
+    def session_to_log(self) -> str | None:
+        """Return the session for an event, after the start, which settles it."""
+        self.begin()
+        return self.session_id
+
+    @harmless
     def name(
         self,
         *,
@@ -133,46 +162,63 @@ class Run:
         Once the start is logged, a session that comes late cannot change where the run's events are: it is left to
         the end's metadata, as `framework_session_id`.
         """
-        with self._lock:
-            if agent_id is not None and self.agent_id is None:
-                self._fields["agent_id"] = agent_id
-            if trace_id is not None and not self._has_begun:
-                self._fields.setdefault("trace_id", trace_id)
-            if session_id is None or session_id == self.session_id:
-                return
-            if self.session_id is None:
-                self._fields["session_id"] = session_id
-            else:
-                self._metadata["framework_session_id"] = session_id
+        given = {"session_id": session_id, "agent_id": agent_id, "trace_id": trace_id}
+        named, _ = acceptable(given)
+        with self.lock:
+            if "agent_id" in named:
+                self._fields.setdefault("agent_id", named["agent_id"])
+            if "trace_id" in named and not self._has_begun:
+                self._fields.setdefault("trace_id", named["trace_id"])
+            session = named.get("session_id")
+            if session is not None and self._fields.setdefault("session_id", session) != session:
+                self._metadata[FRAMEWORK_SESSION] = session
 
-    def note(self, **metadata: Any) -> None:
+    @harmless
+    def note(self, /, **metadata: Any) -> None:
         """Add to the metadata of the start, or of the end where the start is logged."""
-        with self._lock:
+        with self.lock:
             self._metadata.update(metadata)
 
+    @harmless
     def begin(self) -> None:
         """Log `run_started`, once however often it is called. Every other event does so first.
 
         A run whose session nobody has named by then is kept under its trace or run id, with `session_missing` in
         the metadata.
         """
-        with self._lock:
-            if self._has_begun:
+        if self._has_begun:
+            return
+        with self.lock:  # others wait: nothing of a run is logged before its start
+            if self.has_begun or self._is_beginning:
                 return
-            self._has_begun = True
+            self._is_beginning = True
             before_start, self._before_start = self._before_start, None
             if before_start is not None:
                 with self.recorder.guard("naming a run"):
                     before_start(self)
-            self.name(agent_id=self._agent_around)
+            if self._agent_around is not None:
+                self._fields.setdefault("agent_id", self._agent_around)
             if self.session_id is None:
                 self._fields["session_id"] = self._fields.get("trace_id") or self.id
                 self._metadata["session_missing"] = True
                 self.recorder.note_session_missing(self)
-            metadata, self._metadata = {"captured_by": self.source, **self._metadata}, {}
+            metadata = {"captured_by": self.source, **self._metadata}
             data = {"agent_id": self.agent_id, "run_status": "running"}
-            self._log(EventType.RUN_STARTED, data, self._started_at, metadata)
+            try:
+                self._log(EventType.RUN_STARTED, data, self._started_at, metadata, True)
+                self._metadata = {}
+            except Exception:  # in strict mode
+                self._has_begun, self._is_beginning, self._held = True, False, []
+                raise
+            except BaseException:  # Ctrl-C in the middle: whatever is recorded next logs the start
+                self._is_beginning = False
+                raise
+            self._has_begun, self._is_beginning = True, False
+            held, self._held = self._held, []
+        for fields, is_admitted in held:
+            self.recorder.log(fields, is_admitted=is_admitted)
 
+    @harmless
     def log(
         self,
         type: EventType | str,
@@ -192,145 +238,39 @@ class Run:
         self.begin()
         self._log(type, data, at, metadata)
 
+    def log_admitted(
+        self, type: EventType | str, data: Mapping[str, Any], *, at: dt.datetime | None = None
+    ) -> None:
+        """Log the other half of what was begun where auditing was on, also where it is switched off."""
+        self.begin()
+        self._log(type, data, at, None, True)
+
+    def admits(self) -> bool:
+        """Tell whether its events are written in the current context."""
+        self.begin()
+        return self.is_recorded and self.recorder.admits(self._fields)
+
     def _log(
         self,
         type: EventType | str,
         data: Mapping[str, Any],
         at: dt.datetime | None,
         metadata: Mapping[str, Any] | None,
+        is_admitted: bool = False,
+        **others: Any,
     ) -> None:
-        if self.is_recorded:
-            event = {"type": type, "data": dict(data), "occurred_at": at}
-            self.recorder.log(self._fields | event | ({"metadata": metadata} if metadata else {}))
-
-    def tool_call(
-        self, name: str, arguments: object = None, *, call_id: str | None = None
-    ) -> ToolCall:
-        """Return a call of a tool: a ``with`` block, or `ToolCall.start` and one of its ends, log it.
-
-        Args:
-            name: The tool.
-            arguments: What it is called with.
-            call_id: The id that the model gave it; a new one if not given.
-        """
-        return ToolCall(self, name, arguments, call_id or uuid7())
-
-    def model_call(self) -> ModelCall:
-        """Return a call of a model that begins, and whose end is told from elsewhere, perhaps after the run's.
-
-        The run's end waits for it, so that its totals hold it; after two seconds it has failed: ``no_end``.
-        """
-        return ModelCall(self)
-
-    def use(
-        self,
-        usage: Usage,
-        *,
-        call_id: str | None = None,
-        source: str | None = None,
-        at: dt.datetime | None = None,
-    ) -> None:
-        """Log `token_usage_updated` for one model call, and add it to the totals.
-
-        Args:
-            usage: What it used.
-            call_id: The provider's id of the response. A call that another adapter has recorded under this id, or
-                this one before, is not recorded again.
-            source: Who reports it, where that one tells each call once by itself: its own ids are then not held
-                against it, since some providers give all their responses the same.
-            at: When the call ended; now if not given.
-        """
-        if call_id is not None and not self.recorder.claims("model_call", call_id, source):
+        if not self.is_recorded:
             return
-        with self._lock:
-            self._totals.add(usage)
-        named = {} if call_id is None else {"model_call_id": call_id}
-        provider = usage.provider or self.provider
-        self.begin()
-        if self.is_recorded:
-            event = {"type": EventType.TOKEN_USAGE_UPDATED, "data": usage.data() | named}
-            self.recorder.log(self._fields | event | {"provider": provider, "occurred_at": at})
+        event = {"type": type, "data": data, "occurred_at": at, "metadata": metadata or None}
+        fields = self._fields | event | others
+        if self._is_beginning and type is not EventType.RUN_STARTED:
+            self._held.append(
+                (fields, is_admitted)
+            )  # by a signal handler, while the start is being logged
+        else:
+            self.recorder.log(fields, strict=self.is_strict, is_admitted=is_admitted)
 
-    def model_call_failed(
-        self,
-        error: object,
-        usage: Usage | None = None,
-        *,
-        call_id: str | None = None,
-        at: dt.datetime | None = None,
-    ) -> None:
-        """Log `model_call_failed`: the call's error, and what it used where that is known."""
-        used = (
-            {} if usage is None else {k: v for k, v in usage.data().items() if k != "usage_missing"}
-        )
-        named = {} if call_id is None else {"model_call_id": call_id}
-        self.log(EventType.MODEL_CALL_FAILED, used | named | self._error(error), at=at)
-        if usage is not None and not usage.is_missing:
-            with self._lock:
-                self._totals.add(usage)
-
-    def message(
-        self,
-        content: object,
-        *,
-        role: str,
-        message_id: str | None = None,
-        at: dt.datetime | None = None,
-    ) -> None:
-        """Log `message_sent` for what the agent says (*role* ``assistant``), else `message_received`."""
-        is_sent = role == "assistant"
-        data = {"direction": "outbound" if is_sent else "inbound", "role": role, "content": content}
-        named = {} if message_id is None else {"message_id": message_id}
-        named_type = EventType.MESSAGE_SENT if is_sent else EventType.MESSAGE_RECEIVED
-        self.log(named_type, data | named, at=at)
-
-    def error_occurred(self, error: object, *, at: dt.datetime | None = None) -> None:
-        """Log `error_occurred`: an error that does not end the run."""
-        self.log(EventType.ERROR_OCCURRED, {"agent_id": self.agent_id} | self._error(error), at=at)
-
-    def ask_approval(
-        self,
-        tool_name: str,
-        arguments: object = None,
-        *,
-        call_id: str | None = None,
-        approval_id: str | None = None,
-        policy_name: str | None = None,
-        at: dt.datetime | None = None,
-    ) -> None:
-        """Log `tool_approval_requested`. The tool has not run: nothing else is to be said of the call yet."""
-        data = {
-            "tool_name": tool_name,
-            "tool_call_id": call_id,
-            "approval_id": approval_id or call_id,
-            "arguments": arguments,
-            "policy_name": policy_name,
-        }
-        self.log(EventType.TOOL_APPROVAL_REQUESTED, given(data), at=at)
-
-    def decide_approval(
-        self,
-        *,
-        is_granted: bool,
-        tool_name: str | None = None,
-        call_id: str | None = None,
-        approval_id: str | None = None,
-        approver: Mapping[str, str] | None = None,
-        reason: str | None = None,
-        at: dt.datetime | None = None,
-    ) -> None:
-        """Log `tool_approval_granted` or `tool_approval_denied`."""
-        decision = EventType.TOOL_APPROVAL_GRANTED if is_granted else EventType.TOOL_APPROVAL_DENIED
-        data = {
-            "tool_name": tool_name,
-            "tool_call_id": call_id,
-            "approval_id": approval_id or call_id,
-            "decision": "granted" if is_granted else "denied",
-            "approver": approver,
-            "reason": reason,
-        }
-        self.log(decision, given(data), at=at)
-
+    @harmless
     def end(
         self,
         error: BaseException | None = None,
@@ -341,14 +281,17 @@ class Run:
         """Log how the run ended, told from *error* as `ending_of` does; nothing when it has ended."""
         self.end_as(ending_of(error), error, stop_reason=stop_reason, at=at)
 
+    @harmless
     def pause(self, *, at: dt.datetime | None = None) -> None:
         """Log `run_completed` with the stop reason ``paused``: it waits for a decision, and goes on as another run."""
         self.end_as(EventType.RUN_COMPLETED, stop_reason=STOP_REASON_PAUSED, at=at)
 
+    @harmless
     def abandon(self, reason: str, *, at: dt.datetime | None = None) -> None:
         """Log `run_abandoned`: nobody has said how it ended."""
         self.end_as(EventType.RUN_ABANDONED, reason, at=at)
 
+    @harmless
     def end_as(
         self,
         type: EventType,
@@ -365,15 +308,29 @@ class Run:
             stop_reason: Why a run completed; before what `result` says.
             at: When; now if not given.
         """
-        with self._lock:
+        with self.lock:
             if self._is_over:
                 return
             self._is_over = True
         if self.model_calls:
             at = at or dt.datetime.fromtimestamp(self.recorder.now_ns() / 1e9, dt.UTC)
-        end = partial(self._log_end, type, error, stop_reason, at)
+        end = partial(self._end_now, type, error, stop_reason, at)
         if not self.model_calls.hold(end):
             end()
+
+    @harmless
+    def _end_now(
+        self, type: EventType, error: object, stop_reason: str | None, at: dt.datetime | None
+    ) -> None:
+        try:
+            self._log_end(type, error, stop_reason, at)
+        except Exception:
+            self.recorder.forget_run(self)
+            raise
+        except BaseException:  # Ctrl-C in the middle: whoever ends it next does
+            self._is_over = False
+            raise
+        self.recorder.forget_run(self)
 
     def _log_end(
         self, type: EventType, error: object, stop_reason: str | None, at: dt.datetime | None
@@ -385,18 +342,24 @@ class Run:
         elif type is EventType.RUN_ABANDONED:
             data = {"agent_id": self.agent_id, "reason": error}
         else:
-            data = {"agent_id": self.agent_id, **self._error(error), "duration_ms": elapsed_ms}
-        self._log(type, data, at, self._metadata)
-        self.recorder.forget_run(self)
+            data = {"agent_id": self.agent_id, **described_error(error), "duration_ms": elapsed_ms}
+        self._log(type, data, at, self._metadata, True)
+
+    def leave_to_parent(self) -> None:
+        """Have its start and end logged by the parent alone, in a forked child."""
+        self.lock = (
+            threading.RLock()
+        )  # another thread of the parent's may hold the one that was inherited
+        self._has_begun = self._is_over = True
+        if self.session_id is None:
+            self._fields["session_id"] = self._fields.get("trace_id") or self.id
 
     def _completed(self, stop_reason: str | None) -> dict[str, Any]:
         data = completed_data(self, None, self.result)
-        data["token_usage"] = data["token_usage"] or self._totals.token_usage
+        used = data["token_usage"]
+        if isinstance(used, Usage):
+            used = used.tokens()
+        data["token_usage"] = self._totals.token_usage if type(used) is dict and not used else used
         cost = data.get("cost_usd", self._totals.cost_usd)
         stop = stop_reason or data.get("stop_reason", "end_turn")
         return data | given({"cost_usd": cost, "stop_reason": stop})
-
-    @staticmethod
-    def _error(error: object) -> dict[str, Any]:
-        code, message = code_and_message(error)
-        return given({"error_code": code, "error_message": message})

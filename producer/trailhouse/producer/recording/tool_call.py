@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 from trailhouse.producer.object_fields import code_and_message
+from trailhouse.producer.recording.guard import harmless
 from trailhouse.schemas.event_type import EventType
 
 if TYPE_CHECKING:
     import datetime as dt
     from types import TracebackType
 
-    from trailhouse.producer.recording.registry import OwningRun
+    from trailhouse.producer.recording.registry import OwningRun, Registry
+
 
 NO_END = "no_end"
 """The `error_code` of a tool call whose end nobody reported."""
@@ -20,7 +22,8 @@ NO_END = "no_end"
 class ToolCall:
     """A tool's call within a run; made by `Run.tool_call`. A ``with`` or ``async with`` block starts and ends it.
 
-    Its end may come after its run's: tools are told to stop, and take their time. It keeps run and session.
+    Its end may come after its run's: tools are told to stop, and take their time. It keeps run and session. The first
+    end counts. What goes wrong is treated as in its run.
 
     Attributes:
         result: What the tool answered; a block's end logs it.
@@ -35,6 +38,16 @@ class ToolCall:
         self._started_ns = 0
         self._is_started = False
         self._is_over = False
+        self._is_admitted = False
+
+    @property
+    def recorder(self) -> Registry:
+        return self.run.recorder
+
+    @property
+    def is_strict(self) -> bool:
+        """Whether what cannot be recorded of it is raised."""
+        return self.run.is_strict
 
     @property
     def is_open(self) -> bool:
@@ -43,19 +56,41 @@ class ToolCall:
 
     def start(self, *, at: dt.datetime | None = None) -> Self:
         """Log `tool_call_started`, once however often it is called."""
-        if not self._is_started:
-            self._is_started = True
-            self._started_ns = self.run.recorder.now_ns(at)
-            arguments = {} if self._arguments is None else {"arguments": self._arguments}
-            self.run.log(EventType.TOOL_CALL_STARTED, self._named() | arguments, at=at)
-            self.run.recorder.note_open_call(self)
+        self._start(at)
         return self
 
+    @harmless
+    def _start(self, at: dt.datetime | None) -> None:
+        if self.is_open or self._is_over:
+            return
+        with self.run.lock:  # others wait: no end is logged before the start
+            if self._is_started:
+                return
+            recorder = self.run.recorder
+            self._started_ns = recorder.now_ns(at)
+            self._is_admitted = self.run.admits()
+            if self._is_admitted:
+                self._log_start(at)
+            self._is_started = True
+
+    def _log_start(self, at: dt.datetime | None) -> None:
+        arguments = {} if self._arguments is None else {"arguments": self._arguments}
+        recorder = self.run.recorder
+        recorder.note_open_call(self)
+        try:
+            self.run.log_admitted(EventType.TOOL_CALL_STARTED, self._named() | arguments, at=at)
+        except BaseException as error:  # it has no start, and in strict mode gets no end either
+            recorder.forget_call(self)
+            self._is_started = self._is_over = isinstance(error, Exception)
+            raise
+
+    @harmless
     def complete(self, result: object = None, *, at: dt.datetime | None = None) -> None:
         """Log `tool_call_completed`; nothing when it has ended."""
         answered = {} if result is None else {"result": result}
         self._end(EventType.TOOL_CALL_COMPLETED, answered, at)
 
+    @harmless
     def fail(
         self, error: object = None, *, code: str | None = None, at: dt.datetime | None = None
     ) -> None:
@@ -64,6 +99,7 @@ class ToolCall:
         Args:
             error: An exception, its text, or anything that has a `code` and a `message`.
             code: Before the error's own.
+            at: When; now if not given.
         """
         found, message = code_and_message(error)
         described = {"error_code": code or found, "error_message": message}
@@ -71,14 +107,28 @@ class ToolCall:
         self._end(EventType.TOOL_CALL_FAILED, given, at)
 
     def _end(self, type: EventType, data: dict[str, Any], at: dt.datetime | None) -> None:
-        if self._is_over:
-            return
         self.start(at=at)
-        self._is_over = True
+        with self.run.lock:
+            if self._is_over:
+                return
+            self._is_over = True
         recorder = self.run.recorder
-        duration_ms = round((recorder.now_ns(at) - self._started_ns) / 1_000_000, 3)
-        self.run.log(type, self._named() | data | {"duration_ms": duration_ms}, at=at)
+        try:
+            if self._is_admitted:
+                duration_ms = round((recorder.now_ns(at) - self._started_ns) / 1_000_000, 3)
+                timed = {"duration_ms": max(0.0, duration_ms)}
+                self.run.log_admitted(type, self._named() | data | timed, at=at)
+        except Exception:
+            recorder.forget_call(self)
+            raise
+        except BaseException:  # Ctrl-C in the middle: whoever ends it next does
+            self._is_over = False
+            raise
         recorder.forget_call(self)
+
+    def leave_to_parent(self) -> None:
+        """Have its end logged by the parent alone, in a forked child."""
+        self._is_started = self._is_over = True
 
     def _named(self) -> dict[str, Any]:
         return {"tool_name": self.name, "tool_call_id": self.id}
@@ -94,8 +144,11 @@ class ToolCall:
     ) -> None:
         if error is None:
             self.complete(self.result)
-        else:
+            return
+        try:
             self.fail(error)
+        except Exception as unlogged:  # noqa: BLE001 - in strict mode: the block's own error goes on
+            error.add_note(f"trailhouse: {unlogged}")
 
     async def __aenter__(self) -> Self:
         return self.__enter__()

@@ -51,14 +51,20 @@ class ReportedEvents(RunEvents):
         """Tell whether an event of *fields* is written in the current context."""
         return self._admit(EventDraft(**fields)) is not None
 
-    def write_fields(self, fields: Mapping[str, Any]) -> Receipt | None:
-        """Log an event of *fields*, which are complete, unless auditing is off; nothing that is bound is added.
+    def write_fields(
+        self, fields: Mapping[str, Any], *, is_admitted: bool = False
+    ) -> Receipt | None:
+        """Log an event of *fields*, which are complete; nothing that is bound is added.
+
+        Args:
+            fields: Named as in `AuditLogger.log`.
+            is_admitted: Log it also where auditing is switched off, as the end of what was begun where it was on.
 
         Raises:
             EventError, DeliveryError: As `AuditLogger.log`.
         """
-        draft = self._admit(EventDraft(**fields))
-        return None if draft is None else self._write(draft)
+        draft = EventDraft(**fields)
+        return self._write(draft) if is_admitted or self._admit(draft) is not None else None
 
     @property
     def _bound(self) -> Bound:
