@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from trailhouse.producer.recording.registry import Registry
     from trailhouse.producer.recording.usage import Usage
 
-END_AWAITED_SECONDS = 2.0
+END_AWAITED_SECONDS = 10.0
 """How long a run's end waits for the ends of its model calls."""
 
 
