@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from agents import (
+    HostedMCPTool,
     RunConfig,
     RunState,
 )
+from agents.testing import ModelStep
+from openai.types.responses.response_output_item import McpApprovalRequest
 
 from capture_rules import check_runs
 from openai_agents_scene import (
@@ -22,6 +26,7 @@ from openai_agents_scene import (
     run,
     shape,
     streamed,
+    tokens,
 )
 from trailhouse.capture.openai_agents import install
 from trailhouse.producer.testing import InMemoryAuditLogger
@@ -101,3 +106,39 @@ def test_a_pause_inside_a_nested_agent(
     assert second_inner.start.parent_run_id == second.run_id
     assert second_inner.types.count("tool_approval_granted") == 1
     assert "tool_approval_granted" not in second.types
+
+
+@pytest.mark.parametrize("granted", [True, False], ids=["approved", "rejected"])
+@pytest.mark.parametrize("decided_by", ["function", "resumption"])
+@pytest.mark.usefixtures("installed")
+def test_approvals_for_a_hosted_mcp_server(
+    audit: InMemoryAuditLogger, granted: bool, decided_by: str
+) -> None:
+    """What an MCP server of the provider may do is asked for and decided once, by a function or by resuming the run."""
+    request = McpApprovalRequest(
+        id="ask-1", type="mcp_approval_request", server_label="s", name="wipe", arguments='{"all": true}'
+    )  # fmt: skip
+    decide: Any = (lambda _: {"approve": granted}) if decided_by == "function" else None
+    server: Any = {"type": "mcp", "server_label": "s", "server_url": "http://127.0.0.1:1"}
+    tool = HostedMCPTool(tool_config=server, on_approval_request=decide)
+    bot = agent(ModelStep(output=[request], usage=tokens(1, 1)), answer("ok"), tools=[tool])
+
+    async def application() -> None:
+        result = await run(bot, "go")
+        if decided_by == "resumption":
+            state = result.to_state()
+            (state.approve if granted else state.reject)(state.get_interruptions()[0])
+            await run(bot, state)
+
+    asyncio.run(application())
+
+    runs = check_runs(audit.events)
+    told = [each for told in runs for each in shape(told) if each.startswith("tool_")]
+    decision = "tool_approval_granted" if granted else "tool_approval_denied"
+    assert told == ["tool_approval_requested", decision]
+    assert of_type(runs[0], "tool_approval_requested")[0] == {
+        "tool_name": "wipe",
+        "tool_call_id": "ask-1",
+        "approval_id": "ask-1",
+        "arguments": {"all": True},
+    }

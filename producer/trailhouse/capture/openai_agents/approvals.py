@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-from trailhouse.capture.openai_agents.plain_values import arguments_of, text_of
+from trailhouse.capture.openai_agents.plain_values import arguments_of, read, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,6 +38,37 @@ class PausedSessions:
 
 def _key_of(item: Any) -> tuple[object, ...]:
     return text_of(item.agent, "name"), text_of(item, "call_id"), item.arguments
+
+
+class CallbackApprovals:
+    """Approvals for an MCP server of the provider that a function of the application decides on within *run*."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._requests: dict[str, Any] = {}
+
+    def note_requests(self, output: Iterable[Any]) -> None:
+        """Remember what the model's *output* asks for."""
+        for item in output:
+            if text_of(item, "type") == "mcp_approval_request":
+                self._requests[str(read(item, "id"))] = item
+
+    def tell_decisions(self, input_items: Iterable[Any]) -> None:
+        """Tell what was decided, as the next call's *input_items* tell the model."""
+        for item in input_items if self._requests else ():
+            if text_of(item, "type") != "mcp_approval_response":
+                continue
+            call_id = str(read(item, "approval_request_id"))
+            request = self._requests.pop(call_id, None)
+            if request is not None:
+                name, arguments = str(read(request, "name")), read(request, "arguments")
+                self._run.ask_approval(name, arguments_of(arguments), call_id=call_id)
+                self._run.decide_approval(
+                    is_granted=read(item, "approve") is True,
+                    tool_name=name,
+                    call_id=call_id,
+                    reason=text_of(item, "reason"),
+                )
 
 
 def tell_requests(run: Run, waiting: Iterable[Any], asked: set[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from trailhouse.capture.openai_agents.approvals import PausedSessions, tell_decisions
+from trailhouse.capture.openai_agents.endings import cause_of, stream_error
 from trailhouse.capture.openai_agents.hooks import hooks_for
 from trailhouse.capture.openai_agents.plain_values import (
     model_of,
@@ -13,7 +14,6 @@ from trailhouse.capture.openai_agents.plain_values import (
     text_of,
     trace_id_of,
 )
-from trailhouse.capture.openai_agents.streaming import stream_error
 from trailhouse.capture.openai_agents.watching import SESSION_ATTRIBUTE, SOURCE, Watch
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class RecordingRunner:
         with self._recorder.guard(
             "the end of a run"
         ):  # an error of the application's own goes first
-            watch.ended(_cause_of(error), getattr(error, "run_data", None))
+            watch.ended(cause_of(error), getattr(error, "run_data", None))
 
     def _end_stream(self, watch: Watch, result: Any, task: Any) -> None:
         with self._recorder.guard("the end of a streamed run"):
@@ -144,11 +144,3 @@ class RecordingRunner:
                 self._paused.keep(watch.run, watch.waiting)
             else:
                 watch.ended(error, result)
-
-
-def _cause_of(error: BaseException) -> BaseException:
-    """Return *error*, or the closing of a coroutine that was thrown away, at which the SDK's own clean-up raises."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, GeneratorExit):
-        cause = cause.__context__
-    return cause or error

@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from trailhouse.capture.openai_agents.approvals import tell_requests
+from trailhouse.capture.openai_agents.approvals import CallbackApprovals, tell_requests
 from trailhouse.capture.openai_agents.guardrails import Guardrails
 from trailhouse.capture.openai_agents.plain_values import (
     model_of,
@@ -53,6 +53,7 @@ class Watch:
         self.tools = ToolCalls(recorder, run)
         self.guardrails = Guardrails(run)
         self.asked: set[str] = set()
+        self._callbacks = CallbackApprovals(run)
         self._around = watched.get()
         self._recorder = recorder
         self._run_config = run_config
@@ -83,9 +84,10 @@ class Watch:
             (role, content), self._question = self._question, None
             self.run.message(content, role=role)
 
-    def model_called(self, context: Any) -> None:
-        """Note that a model call goes out; `model_answered` ends it."""
+    def model_called(self, context: Any, input_items: Any) -> None:
+        """Note that a model call with *input_items* goes out; `model_answered` ends it."""
         self.begin()
+        self._callbacks.tell_decisions(input_items)
         self.run.model_calls_open += 1
         setattr(context, SESSION_ATTRIBUTE, self.run.session_id)
 
@@ -95,6 +97,7 @@ class Watch:
         self._responses.append(response)
         usage = usage_of(response, *model_of(agent, self._run_config))
         self.run.use(usage, call_id=response_id_of(response), source=SOURCE)
+        self._callbacks.note_requests(response.output)
         self.tools.tell_hosted(response.output)
 
     def handed_off(self, from_agent: Any, to_agent: Any) -> None:

@@ -1,4 +1,4 @@
-"""How a streamed run ended: what its reader is told, read from the result and the task behind it."""
+"""What ended a run: what it raised, or what a stream's reader is told."""
 
 from __future__ import annotations
 
@@ -28,6 +28,14 @@ def stream_error(result: Any, task: asyncio.Task[Any]) -> BaseException | None:
     if getattr(result, "_cancel_mode", "none") != "none":
         return asyncio.CancelledError()
     return _tripped(result)
+
+
+def cause_of(error: BaseException) -> BaseException:
+    """Return *error*, or the closing of a coroutine that was thrown away, at which the SDK's own clean-up raises."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, GeneratorExit):
+        cause = cause.__context__
+    return cause or error
 
 
 def _tripped(result: Any) -> BaseException | None:
