@@ -259,52 +259,7 @@ class Run(RunRecords):
         is_admitted: bool = False,
         **others: Any,
     ) -> None:
-<<<<<<< HEAD
         if not self.is_recorded:
-=======
-        if self.is_recorded:
-            event = {"type": type, "data": dict(data), "occurred_at": at}
-            self.recorder.log(self._fields | event | ({"metadata": metadata} if metadata else {}))
-
-    def tool_call(
-        self, name: str, arguments: object = None, *, call_id: str | None = None
-    ) -> ToolCall:
-        """Return a call of a tool: a ``with`` block, or `ToolCall.start` and one of its ends, log it.
-
-        Args:
-            name: The tool.
-            arguments: What it is called with.
-            call_id: The id that the model gave it; a new one if not given.
-        """
-        return ToolCall(self, name, arguments, call_id or uuid7())
-
-    def model_call(self) -> ModelCall:
-        """Return a call of a model that begins, and whose end is told from elsewhere, perhaps after the run's.
-
-        The run's end waits for it, so that its totals hold it; after ten seconds it has failed: ``no_end``.
-        """
-        return ModelCall(self)
-
-    def use(
-        self,
-        usage: Usage,
-        *,
-        call_id: str | None = None,
-        source: str | None = None,
-        at: dt.datetime | None = None,
-    ) -> None:
-        """Log `token_usage_updated` for one model call, and add it to the totals.
-
-        Args:
-            usage: What it used.
-            call_id: The provider's id of the response. A call that another adapter has recorded under this id, or
-                this one before, is not recorded again.
-            source: Who reports it, where that one tells each call once by itself: its own ids are then not held
-                against it, since some providers give all their responses the same.
-            at: When the call ended; now if not given.
-        """
-        if call_id is not None and not self.recorder.claims("model_call", call_id, source):
->>>>>>> f0480a2a (Record LiteLLM's model calls with their cost, and those whose end it never tells)
             return
         event = {"type": type, "data": data, "occurred_at": at, "metadata": metadata or None}
         fields = self._fields | event | others

@@ -95,7 +95,7 @@ class RunRecords(ABC):
     def model_call(self) -> ModelCall:
         """Return a call of a model that begins, and whose end is told from elsewhere, perhaps after the run's.
 
-        The run's end waits for it, so that its totals hold it; after two seconds it has failed: ``no_end``.
+        The run's end waits for it, so that its totals hold it; after ten seconds it has failed: ``no_end``.
         """
         return ModelCall(self)
 
