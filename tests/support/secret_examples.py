@@ -438,6 +438,7 @@ ipinfo_token           | @ipinfo <h14>
 recaptcha_secret       | 6Lc<w5>AAAAA<w27> ; @recaptcha 6L<w38>
 strava_secret          | @strava <h40>
 openvsx_token          | ovsxat_<uuid>
+jwt                    | ZXlK<b120>==
 """
 
 

@@ -35,7 +35,7 @@ _SIGN = (
     r"|(?:is|was|are|equals|as|to|set to|changed to|is now|reads|und|lautet|ist|es|est)\b:?|为|是|は)"
 )
 ASSIGNED = (
-    rf"{_NAME}({_QUOTE})?\)?\]?\}}?(?:{_BLANK}({_TYPED}|{_SIGN}(?:{_BLANK}{_SIGN})?|[ \t]+|[ \t]*>){_BLANK})"
+    rf"{_NAME}({_QUOTE})?\)?\]?\}}?(?:{_BLANK}({_TYPED}|{_SIGN}(?:{_BLANK}{_SIGN})?|[ \t]+|[ \t]*>[\r\n]*){_BLANK})"
     rf"(?:[(\[]{_BLANK})?(?:(?:[rbfu]{{1,2}})?({_QUOTE}))?"
 )
 """Groups: the name, a quote behind it, the sign between, the quote before the value, if there is one."""
@@ -49,7 +49,7 @@ _ASSIGNING = frozenset((b"=", b":", b":=", b"=>", b"==", "：".encode(), "＝".e
 _BACKSLASH = ord("\\")
 _QUOTES = (b'"', b"'", b"`")
 _SCHEMES = re.compile(
-    rb"(?i:bearer|basic|token|apikey|api-key|digest|negotiate|splunk|key|oauth)[ \t]+"
+    rb"(?i:bearer|basic|token|apikey|api[-_]?(?:key|token)|access[-_]?token|digest|negotiate|splunk|key|oauth2?|jwt|ssws|geniekey)[ \t]+"
 )
 _OPTION = re.compile(rb"(?:^|[\s\"'=(,\[])--?[A-Za-z][\w\-]*\Z")
 _LOGIN = re.compile(rb"(?i:password|passwd|pwd)")

@@ -112,7 +112,7 @@ CONTEXT_RULES = (
     ),
     Rule(
         "authorization",
-        rf"(?i:bearer|(?:authorization|auth)\\*[\"']?\s*[:=,]\s*\\*[\"']?(?:token|basic|apikey|api-key|oauth|negotiate|splunk|sso-key|key|hmac|aws4-hmac-sha256|digest)?)[ \t]+({_B64}{{8,}}(?:[:|]{_B64}+)*)",
+        rf"(?i:bearer|(?:authorization|auth)\\*[\"']?\s*[:=,]\s*\\*[\"']?(?:token|basic|apikey|api[-_]?(?:key|token)|access[-_]?token|oauth2?|negotiate|splunk|sso-key|key|hmac|jwt|ssws|geniekey|aws4-hmac-sha256|digest)?)[ \t]+({_B64}{{8,}}(?:[:|]{_B64}+)*)",
         (r"(?i:bearer)\s+[A-Za-z0-9+/=_\-.~]{8,}", r"(?i:authorization|auth)\\*[\"']?\s*[:=,]"),
         where(looks_random),
     ),
@@ -152,8 +152,8 @@ CONTEXT_RULES = (
     ),
     Rule(
         "password",  # of curl and of database clients
-        r"(?:^|[\s\"'`])(?:-u|--user|--proxy-user|-U)[ =]?\\*[\"']?[^\s:\"'\\]{1,128}:([^\s\"'`\\]{1,256})",
-        (r"(?:-u|--user|--proxy-user|-U)[ =]?\\*[\"']?[^\s:\"'\\]+:",),
+        r"(?:^|[\s\"'`])(?:-u|--user|--proxy-user|-U)[ =]{0,3}\\*[\"']?[^\s:\"'\\]{0,128}:([^\s\"'`\\]{1,256})",
+        (r"(?:-u|--user|--proxy-user|-U)[ =]{0,3}\\*[\"']?[^\s:\"'\\]*:",),
         where(_is_password),
     ),
     Rule(

@@ -48,7 +48,9 @@ _MAYBE = frozenset(_words("""
     token auth authorization proxyauthorization bearer jwt cookie cookies setcookie credentials creds cred xauth
     wwwauthorization secrets passwords tokens pass pin pw"""))  # fmt: skip
 _LAST_WORDS = frozenset(
-    _words("pass pwd pw pin jwt otp totp cvv cvc creds credentials cookie authorization bearer")
+    _words(
+        "pass pwd pw pin auth jwt otp totp cvv cvc creds credentials cookie authorization bearer"
+    )
 )
 _TOKENS_OF_OTHERS = _words("""
     next page nextpage continuation continue sync cursor pagination max min maximum minimum eos bos pad padding unk sep cls

@@ -21,7 +21,7 @@ AI: tuple[Shape, ...] = (
     Shape("helicone_key", "Helicone", "sk-helicone- and 20 or more",
           anywhere(r"[sp]k-helicone-[\w-]{16,}"), ("k-helicone-",), "https://docs.helicone.ai/helicone-headers/helicone-auth"),
     Shape("huggingface_token", "Hugging Face", "hf_ or api_org_ and 30 or more letters and digits",
-          word(r"(?:hf|api_org)_[A-Za-z0-9]{30,}"), ("hf_", "api_org_"), "https://huggingface.co/docs/hub/security-tokens"),
+          word(r"(?:hf|api_org)_[A-Za-z0-9]{30,40}\b"), ("hf_", "api_org_"), "https://huggingface.co/docs/hub/security-tokens"),
     Shape("replicate_token", "Replicate", "r8_ and 37 letters and digits",
           word(r"r8_[A-Za-z0-9]{30,}"), ("r8_",), "https://replicate.com/docs/topics/security/api-tokens"),
     Shape("groq_key", "Groq", "gsk_ and 52 letters and digits",

@@ -105,7 +105,7 @@ CODE_HOSTING: tuple[Shape, ...] = (
     Shape("jetbrains_token", "JetBrains", "perm: or perm-, base64 parts with dots", word(r"perm[:-][0-9A-Za-z=+/]{6,}\.[0-9A-Za-z=+/]{2,}\.[0-9A-Za-z=+/]{20,}"), ("perm:", "perm-"),
           "https://www.jetbrains.com/help/youtrack/server/manage-permanent-token.html"),
     Shape("readme_key", "ReadMe", "rdme_ and 70", anywhere(r"rdme_[0-9a-z]{60,}"), ("rdme_",), "https://docs.readme.com/main/reference/intro/authentication"),
-    Shape("octopus_key", "Octopus Deploy", "API- and 26 or more capitals and digits", word(r"API-[0-9A-Z]{25,}"), ("API-",),
+    Shape("octopus_key", "Octopus Deploy", "API- and 26 or more capitals and digits", word(r"API-[0-9A-Z]{25,30}\b"), ("API-",),
           "https://octopus.com/docs/octopus-rest-api/how-to-create-an-api-key"),
     Shape("harness_key", "Harness", "pat. or sat., 22, 24 hex, 20", word(r"[ps]at\.[\w-]{22}\.[0-9a-f]{24}\.[0-9A-Za-z]{20}"), ("pat.", "sat."),
           "https://developer.harness.io/docs/platform/automation/api/add-and-manage-api-keys/"),

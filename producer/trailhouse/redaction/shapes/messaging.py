@@ -15,7 +15,7 @@ from trailhouse.redaction.shapes.shape import (
 # fmt: off
 MESSAGING: tuple[Shape, ...] = (
     Shape("slack_token", "Slack", "xoxb-, xoxp-, xoxa-, xoxr-, xoxs-, xoxo-, xoxc-, xoxd-, xoxe- and parts",
-          anywhere(r"xox[a-z](?:\.xox[a-z])?-[0-9A-Za-z%][0-9A-Za-z%/+-]{8,}={0,2}"), ("xox",), "https://docs.slack.dev/authentication/tokens"),
+          anywhere(r"xox[a-z](?:\.xox[a-z])?-(?:\d[0-9A-Za-z%/+-]{8,}|[0-9A-Za-z%/+]{12,}[0-9A-Za-z%/+-]*)={0,2}"), ("xox",), "https://docs.slack.dev/authentication/tokens"),
     Shape("slack_token", "Slack", "xapp-, a digit, parts; xwfp-", anywhere(r"x(?:app|wfp)-[0-9A-Za-z]+-[0-9A-Za-z-]{10,}"), ("xapp-", "xwfp-"),
           "https://docs.slack.dev/authentication/tokens"),
     Shape("slack_webhook", "Slack", "hooks.slack.com, services, workflows or triggers, and the path",

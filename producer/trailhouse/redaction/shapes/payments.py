@@ -15,7 +15,7 @@ from trailhouse.redaction.shapes.shape import (
 # fmt: off
 PAYMENTS: tuple[Shape, ...] = (
     Shape("stripe_key", "Stripe, Clerk, Paystack, Checkout.com", "sk_ or rk_, live, test or prod, _, 10 or more",
-          anywhere(r"(?:sk|rk)_(?:live|test|prod|sbox)_[0-9A-Za-z]{10,}"),
+          word(r"(?:sk|rk)_(?:live|test|prod|sbox)_[0-9A-Za-z]{10,}"),
           ("k_live_", "k_test_", "k_prod_", "k_sbox_"), "https://docs.stripe.com/keys"),
     Shape("stripe_webhook_secret", "Stripe, Svix", "whsec_ and 32 or more of base64", anywhere(r"whsec_[0-9A-Za-z+/]{20,}={0,2}"), ("whsec_",),
           "https://docs.stripe.com/webhooks"),

@@ -39,7 +39,7 @@ _ESCAPE = r"\\[abefnrtv0]|\\u[0-9A-Fa-f]{4}|(?:\\x|%)[0-9A-Fa-f]{2}|\[[0-9;]{1,8
 _BEFORE = rf"(?:^|[^0-9A-Za-z]|{_ESCAPE})"
 _BEFORE_OUTSIDE_BASE64 = rf"(?:^|[^0-9A-Za-z+/]|(?:^|\n|\\n)\+|{_ESCAPE})"
 _SECRET_WORD = (
-    r"(?:key|token|secret|password|passwd|pwd|passphrase|credential|auth|bearer|dsn|pat|apikey)s?"
+    r"(?:key|token|secret|password|passwd|pwd|passphrase|credential|auth|bearer|dsn|pat|apikey|login|(?:access|client)[_ -]?id)s?"
     r"(?:[_ -]?(?:key|id|token|secret|value|string|header|code|prod|production|dev|test|live|\d{1,2})){0,2}"
 )
 # Between the name of a secret and the secret: signs, quotes, and the words of a sentence or of a type.
