@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 import threading
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -46,6 +47,8 @@ class _Installed(NamedTuple):
 
 
 _installed: dict[str, _Installed] = {}
+_ever: dict[str, weakref.ref[AuditLogger]] = {}
+"""Who was installed in this process, and for whom last: an application may have taken it out before it is examined."""
 _lock = threading.RLock()
 
 
@@ -74,6 +77,7 @@ def install_once(name: str, audit: AuditLogger, install: Callable[[], Undo]) -> 
         except Exception as error:
             raise ConfigError(_refusal(name, error)) from error
         _installed[name] = entry
+        note_use(name, audit)
         return _undo(name, entry)
 
 
@@ -85,6 +89,21 @@ def is_installed(name: str) -> bool:
 def installed_names() -> list[str]:
     """Return the adapters that are installed in this process, in the order of their installation."""
     return list(_installed)
+
+
+def note_use(name: str, audit: AuditLogger) -> None:
+    """Note that the adapter *name* records in *audit*, where it is used without being installed."""
+    _ever[name] = weakref.ref(audit)
+
+
+def was_used(name: str) -> bool:
+    """Tell whether the adapter *name* records in this process, or has."""
+    return name in _ever
+
+
+def audits() -> list[AuditLogger]:
+    """Return the loggers that adapters record in, or did last."""
+    return [audit for noted in list(_ever.values()) if (audit := noted()) is not None]
 
 
 def version_of(name: str) -> str | None:

@@ -10,7 +10,7 @@ from google.adk.agents.run_config import RunConfig, StreamingMode
 from google.adk.models import LlmResponse
 from google.genai import types
 
-from scripted_adk import (
+from tests.capture.adk.scripted import (
     Talk,
     an_agent,
     calls,

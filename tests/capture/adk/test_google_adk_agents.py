@@ -7,7 +7,7 @@ import pytest
 from google.adk.agents import ParallelAgent, SequentialAgent
 from google.adk.tools import AgentTool
 
-from scripted_adk import (
+from tests.capture.adk.scripted import (
     Talk,
     an_agent,
     calls,

@@ -14,8 +14,9 @@ from google.adk.tools import AgentTool
 from google.genai import types
 
 from capture_rules import check_same_outcome
-from scripted_adk import Talk, an_agent, calls, fails, runs_of, says, texts, weather
+from tests.capture.adk.scripted import Talk, an_agent, calls, fails, runs_of, says, texts, weather
 from trailhouse.capture import google_adk
+from trailhouse.capture.google_adk.invocation import Invocation
 from trailhouse.producer.testing import InMemoryAuditLogger
 from trailhouse.schemas import SpoolFullError
 
@@ -79,7 +80,7 @@ def test_a_handler_of_ours_that_raises(
         raise RuntimeError("broken")
 
     for name in ("begin_agent", "end_agent", "run_of", "saw", "described", "end"):
-        monkeypatch.setattr(google_adk.invocation.Invocation, name, broken)
+        monkeypatch.setattr(Invocation, name, broken)
     check_same_outcome(succeeds, lambda: google_adk.install(audit))
 
     assert audit.stats().unlogged_total > 0

@@ -10,7 +10,7 @@ from trailhouse.capture.claude_agent.client import client_methods
 from trailhouse.capture.claude_agent.conversation import Conversation
 from trailhouse.capture.claude_agent.hooks import finder_in, with_hooks
 from trailhouse.capture.claude_agent.streams import watched
-from trailhouse.capture.installation import Undo, install_once
+from trailhouse.capture.installation import Undo, install_once, note_use
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -33,6 +33,7 @@ class ClaudeAudit:
     def __init__(
         self, audit: AuditLogger, *, agent_id: str | None = None, strict: bool = False
     ) -> None:
+        note_use("claude_agent", audit)
         self._recorder = audit.recorder
         self._agent_id = agent_id
         self._is_strict = strict

@@ -12,7 +12,7 @@ from trailhouse.capture.google_adk.plugin import Hooks, plugin_class
 from trailhouse.capture.installation import Undo, install_once
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterator
+    from collections.abc import AsyncGenerator, Callable, Generator
 
     from trailhouse.producer import AuditLogger
 
@@ -103,7 +103,7 @@ class _Recording:
 
 
 @contextmanager
-def _within(invocation: Invocation | None) -> Iterator[None]:
+def _within(invocation: Invocation | None) -> Generator[None]:
     """Bind the invocation while an event is made, and not while its reader has it."""
     if invocation is None:
         yield
