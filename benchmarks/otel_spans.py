@@ -18,19 +18,19 @@ from trailhouse.producer.testing import InMemoryAuditLogger
 
 SPANS = 3_000
 ROUNDS = 15
-HTTP = {"http.request.method": "GET", "url.path": "/orders", "http.response.status_code": 200}
-AGENT = {
+HTTP: dict[str, str | int] = {"http.request.method": "GET", "url.path": "/orders", "http.response.status_code": 200}
+AGENT: dict[str, str | int] = {
     "gen_ai.operation.name": "invoke_agent",
     "gen_ai.agent.name": "bot",
     "gen_ai.conversation.id": "c-1",
 }
-CHAT = {
+CHAT: dict[str, str | int] = {
     "gen_ai.operation.name": "chat",
     "gen_ai.request.model": "m-1",
     "gen_ai.usage.input_tokens": 10,
     "gen_ai.usage.output_tokens": 2,
 }
-TOOL = {
+TOOL: dict[str, str | int] = {
     "gen_ai.operation.name": "execute_tool",
     "gen_ai.tool.name": "search",
     "gen_ai.tool.call.id": "t-1",

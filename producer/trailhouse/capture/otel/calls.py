@@ -7,10 +7,16 @@ from typing import TYPE_CHECKING, Any
 from trailhouse.capture.installation import FRAMEWORKS
 from trailhouse.capture.otel import names
 from trailhouse.capture.otel.ending import ending_of, in_flight
-from trailhouse.capture.otel.kinds import Kind, name_in
+from trailhouse.capture.otel.kinds import Kind, name_in, short_name
 from trailhouse.capture.otel.naming import created_agent
 from trailhouse.capture.otel.nesting import node_of_call
-from trailhouse.capture.otel.reading import attributes_of, content_of, text_of, usage_of
+from trailhouse.capture.otel.reading import (
+    arguments_of,
+    attributes_of,
+    content_of,
+    text_of,
+    usage_of,
+)
 from trailhouse.capture.otel.runs import SOURCE
 from trailhouse.capture.otel.sessions import session_around, session_in
 from trailhouse.capture.otel.times import moment, span_id_of, trace_id_of
@@ -39,7 +45,7 @@ class Calls:
         """Log the start of the tool call of *node*, unless a span round it tells of the same call."""
         node.in_flight = in_flight()
         attributes = attributes_of(node.span)
-        name = text_of(attributes, names.TOOL) or name_in(node.name) or node.name
+        name = text_of(attributes, names.TOOL) or name_in(node.name) or short_name(node.name)
         node.within = node_of_call(node, name)
         if node.within is not None:
             node.is_aside = True
@@ -50,7 +56,7 @@ class Calls:
             node.is_aside = True
             return
         self._approvals.note_running(run, call_id)
-        arguments = content_of(attributes, names.ARGUMENTS)
+        arguments = arguments_of(attributes, names.ARGUMENTS)
         node.call = run.tool_call(name, arguments, call_id=call_id)
         node.call.start(at=moment(node.span.start_time))
 
@@ -78,7 +84,7 @@ class Calls:
     def _defer(self, node: Node, run: Any, deferral: str, attributes: Any) -> None:
         call = node.call
         if call is not None and deferral == "ApprovalRequired":
-            self._approvals.ask(run, call.name, content_of(attributes, names.ARGUMENTS), call.id)
+            self._approvals.ask(run, call.name, arguments_of(attributes, names.ARGUMENTS), call.id)
         over = next((above for above in node.chain() if above.is_run and not above.is_aside), None)
         if over is not None:
             over.is_paused = True

@@ -54,7 +54,7 @@ def ending_of(span: Any, at_start: BaseException | None) -> Ending:
     end within a handler.
     """
     error = in_flight()
-    if error is None and not _tells_of_error(span):
+    if error is None and not tells_of_error(span):
         return WELL
     if isinstance(error, Exception) or error is at_start:
         error = None
@@ -73,7 +73,7 @@ def ending_of(span: Any, at_start: BaseException | None) -> Ending:
 
 def _described(span: Any) -> dict[str, Any] | None:
     """Return the code and the message of the error that *span* tells of; None if it tells of none."""
-    if not _tells_of_error(span):
+    if not tells_of_error(span):
         return None
     status, attributes = getattr(span, "status", None), attributes_of(span)
     error_type = attributes.get("error.type")
@@ -91,7 +91,8 @@ def _described(span: Any) -> dict[str, Any] | None:
     return {"code": code, "message": message}
 
 
-def _tells_of_error(span: Any) -> bool:
+def tells_of_error(span: Any) -> bool:
+    """Tell whether the status or the error type of *span* says that it failed."""
     code = getattr(getattr(span, "status", None), "status_code", None)
     return getattr(code, "_name_", "") == _ERROR_STATUS or "error.type" in attributes_of(span)
 

@@ -78,6 +78,10 @@ _SCOPED_NAMES: Final = frozenset(name for _, name in _BY_SCOPE_AND_NAME)
 _SCOPES_WITH_AGENT_ROOTS: Final = frozenset(("openinference.instrumentation.openai_agents",))
 """Call a trace's own root an agent, which stands round those that work in it."""
 
+_METHODS: Final = frozenset(
+    ("run", "arun", "forward", "aforward", "__call__", "acall", "invoke", "ainvoke")
+)
+
 _MCP_CLIENT_PREFIX: Final = "MCP send tools/call "
 
 
@@ -86,7 +90,8 @@ def kind_of(name: str, attributes: Mapping[str, Any], scope: str = "") -> Kind |
     if not _KIND_ATTRIBUTES.isdisjoint(attributes):
         for attribute, kinds in _BY_ATTRIBUTE:
             value = attributes.get(attribute)
-            if type(value) is str and (kind := kinds.get(value)) is not None:
+            # Agent Framework gives members of an enum, whose hash is not their text's.
+            if isinstance(value, str) and (kind := kinds.get(str.__str__(value))) is not None:
                 return kind
     if (kind := _BY_FIRST_WORD.get(name.partition(" ")[0])) is not None:
         return kind
@@ -106,3 +111,9 @@ def name_in(span_name: str) -> str | None:
         if span_name.startswith(prefix):
             return span_name[len(prefix) :].strip(" []") or None
     return None
+
+
+def short_name(span_name: str) -> str:
+    """Return a span's name without the method that is called: ``bot.run`` is ``bot``."""
+    head, _, method = span_name.rpartition(".")
+    return head if head and method in _METHODS else span_name

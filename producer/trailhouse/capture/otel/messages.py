@@ -1,17 +1,18 @@
-"""What a root run was asked and what it answered, as its span tells."""
+"""What a run was asked, what it answered and what it used in all, as its span tells."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from trailhouse.capture.otel.approvals import is_waiting
-from trailhouse.capture.otel.reading import attributes_of, parsed
+from trailhouse.capture.otel.reading import attributes_of, parsed, usage_of
 from trailhouse.capture.otel.times import moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from trailhouse.capture.otel.node import Node
+    from trailhouse.producer.recording.run import Run
 
 _INPUTS = (
     "gen_ai.input.messages",
@@ -42,6 +43,16 @@ def log_messages(node: Node, span: Any) -> None:
         if content is not None and role not in owner.told:
             owner.told |= {role}
             run.message(content, role=role, at=at)
+
+
+def say_totals(run: Run, span: Any) -> None:
+    """Take the totals that a run's span tells of, where no model call of it was seen."""
+    if not run.totals.token_usage:
+        usage = usage_of(attributes_of(span), is_aggregated=True).data()
+        tokens = {key: value for key, value in usage.items() if key.endswith("_tokens")}
+        if tokens:
+            cost = usage.get("cost_usd")
+            run.result = {"token_usage": tokens} | ({} if cost is None else {"cost_usd": cost})
 
 
 def _said(attributes: Mapping[str, Any], among: Iterable[str], role: str) -> Any:

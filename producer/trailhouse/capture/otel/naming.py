@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from trailhouse.capture.otel import names
-from trailhouse.capture.otel.kinds import name_in
+from trailhouse.capture.otel.kinds import name_in, short_name
 from trailhouse.capture.otel.reading import attributes_of, text_of
 from trailhouse.capture.otel.sessions import session_in
 
@@ -28,7 +28,7 @@ def name_run(run: Run, node: Node, around: str | None) -> None:
     sessions = [session_in(attributes_of(each.span)) for each in spans]
     run.name(
         session_id=next((s for s in sessions if s is not None), around),
-        agent_id=next((a for a in agents if a is not None), None) or spans[0].name,
+        agent_id=next((a for a in agents if a is not None), None) or short_name(spans[0].name),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from trailhouse.capture.otel.ending import tells_of_error
 from trailhouse.capture.otel.kinds import Kind, kind_of
 from trailhouse.capture.otel.reading import attributes_of
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from trailhouse.producer.recording.usage import Usage
 
 MAX_DEPTH = 200
+_LEFT_OPEN_WHEN_FAILED = frozenset(("openinference.instrumentation.smolagents",))
+"""Scopes that never end the span of a run that failed, and leave it current for all that comes after."""
+
 _RUN_KINDS = frozenset((Kind.RUN, Kind.WORKFLOW, Kind.CHAIN))
 
 
@@ -117,6 +121,15 @@ class Node:
     def nearest(self) -> Node | None:
         """The nearest span above it that counts."""
         return next((n for n in self.chain() if n.kind is not None and not n.is_aside), None)
+
+    @property
+    def is_left_open(self) -> bool:
+        """Whether its run has failed and nobody will end it: what comes within it has nothing to do with it."""
+        return (
+            self.kind is Kind.RUN
+            and self.scope in _LEFT_OPEN_WHEN_FAILED
+            and tells_of_error(self.span)
+        )
 
     def root(self) -> Node | None:
         """The topmost run above it that has not ended."""

@@ -38,7 +38,7 @@ def text_of(attributes: Mapping[str, Any], among: names.Names) -> str | None:
         if value is None or value == "":
             continue
         if isinstance(value, str):
-            return str(value)
+            return str.__str__(value)
         if type(value) is int:
             return str(value)
         _warn(name, "a text")
@@ -52,6 +52,15 @@ def content_of(attributes: Mapping[str, Any], among: names.Names) -> Any:
         if value is not None:
             return parsed(value)
     return None
+
+
+def arguments_of(attributes: Mapping[str, Any], among: names.Names) -> Any:
+    """Return a tool's arguments by name, where its instrumentation tells of a call of a Python function."""
+    arguments = content_of(attributes, among)
+    if isinstance(arguments, dict) and "kwargs" in arguments and not arguments.get("args"):
+        named = arguments["kwargs"]
+        return named if isinstance(named, dict) else arguments
+    return arguments
 
 
 def parsed(value: Any) -> Any:

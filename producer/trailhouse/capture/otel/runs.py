@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from trailhouse.capture.otel import names
-from trailhouse.capture.otel.ending import ending_of, in_flight
+from trailhouse.capture.otel.ending import ending_of, in_flight, tells_of_error
 from trailhouse.capture.otel.kinds import Kind
-from trailhouse.capture.otel.messages import log_messages
+from trailhouse.capture.otel.messages import log_messages, say_totals
 from trailhouse.capture.otel.naming import agent_of, name_run
 from trailhouse.capture.otel.node import Held, Node
-from trailhouse.capture.otel.reading import attributes_of, text_of, usage_of
+from trailhouse.capture.otel.reading import attributes_of, text_of
 from trailhouse.capture.otel.sessions import session_around, session_in
 from trailhouse.capture.otel.times import moment, span_id_of, trace_id_of
 
@@ -111,13 +111,13 @@ class Runs:
         if node.host is not None:
             node.host.is_paused = node.host.is_paused or node.is_paused
             log_messages(node, span)
+            if node.run is not None:
+                say_totals(node.run, span)
             return
         if node.run is None:
             return
         if ending.is_well and node.last is not None and not node.last.is_open:
-            ending = (
-                node.last
-            )  # instrumentations leave the workflow's own status unset when its agent fails
+            ending = node.last  # a workflow's own status stays unset when its agent fails
         at = moment(span.end_time)
         if ending.is_open and (root := node.root()) is not None:
             root.held += (Held(node.run, ending, at),)
@@ -125,24 +125,20 @@ class Runs:
         for held in node.held:
             held.end(ending if ending.is_well else held.ending)
         log_messages(node, span)
-        self._say_totals(node.run, span)
+        say_totals(node.run, span)
         if node.is_paused and ending.is_well:
             node.run.pause(at=at)
         else:
             node.run.end_as(ending.type, ending.error, at=at)
 
-    def _say_totals(self, run: Run, span: Any) -> None:
-        """Take the totals that a run's span tells of, where no model call of it was seen."""
-        if not run.totals.token_usage:
-            usage = usage_of(attributes_of(span), is_aggregated=True).data()
-            tokens = {key: value for key, value in usage.items() if key.endswith("_tokens")}
-            if tokens:
-                cost = usage.get("cost_usd")
-                run.result = {"token_usage": tokens} | ({} if cost is None else {"cost_usd": cost})
-
     def abandon(self, node: Node) -> None:
         """End the run of *node*, whose span did not end."""
         for held in node.held:
             held.end(held.ending)
-        if node.run is not None and node.host is None:
+        if node.run is None or node.host is not None:
+            return
+        if tells_of_error(node.span):
+            ending = ending_of(node.span, in_flight())
+            node.run.end_as(ending.type, ending.error)
+        else:
             node.run.abandon("its span did not end")

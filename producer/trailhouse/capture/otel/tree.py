@@ -39,6 +39,9 @@ class SpanTree:
             return  # another processor of this logger has told of it
         parent = span.parent
         above = None if parent is None else self._find(parent.span_id)
+        if above is not None and above.is_left_open:
+            self._give_up(above)
+            above = None
         scope = span.instrumentation_scope
         scope_name = "" if scope is None else scope.name
         attributes = attributes_of(span)
@@ -68,6 +71,13 @@ class SpanTree:
                 self._ended[span.context.span_id] = node
                 if len(self._ended) > MAX_ENDED_SPANS:
                     self._ended.popitem(last=False)
+
+    def _give_up(self, node: Node) -> None:
+        """End a run whose span is left open though it failed."""
+        if self._open.pop(node.span.context.span_id, None) is not None:
+            node.has_ended = True
+            self._ended[node.span.context.span_id] = node
+            self._runs.end(node, node.span)
 
     def _begin(self, node: Node, parent_context: Any) -> None:
         for above in node.chain():  # attributes may have come since
