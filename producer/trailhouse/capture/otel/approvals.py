@@ -50,10 +50,10 @@ class Approvals:
             self.ask(run, tool_name, arguments, call_id)
         if self._waiting and not requests:
             for call_id, reason in _refusals(attributes):
-                tool_name = self._waiting.pop((_session_of(run), call_id), None)
-                if tool_name is not None:
+                refused = self._waiting.pop((_session_of(run), call_id), None)
+                if refused is not None:
                     run.decide_approval(
-                        is_granted=False, tool_name=tool_name, call_id=call_id, reason=reason
+                        is_granted=False, tool_name=refused, call_id=call_id, reason=reason
                     )
         return bool(requests) or is_waiting(attributes)
 
