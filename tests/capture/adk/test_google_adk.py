@@ -9,7 +9,6 @@ from google.adk.agents import SequentialAgent
 from google.adk.agents.run_config import RunConfig, StreamingMode
 from google.adk.models import LlmResponse
 from google.genai import types
-
 from tests.capture.adk.scripted import (
     Talk,
     an_agent,
@@ -21,6 +20,7 @@ from tests.capture.adk.scripted import (
     used,
     weather,
 )
+
 from trailhouse.capture import google_adk
 from trailhouse.producer.testing import InMemoryAuditLogger
 

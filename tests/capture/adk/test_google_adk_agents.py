@@ -6,7 +6,6 @@ from collections.abc import Iterator
 import pytest
 from google.adk.agents import ParallelAgent, SequentialAgent
 from google.adk.tools import AgentTool
-
 from tests.capture.adk.scripted import (
     Talk,
     an_agent,
@@ -15,6 +14,7 @@ from tests.capture.adk.scripted import (
     says,
     weather,
 )
+
 from trailhouse.capture import google_adk
 from trailhouse.producer.testing import InMemoryAuditLogger
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 from google.adk.tools import FunctionTool, LongRunningFunctionTool, ToolContext
-
 from tests.capture.adk.scripted import Talk, an_agent, answer, calls, pay, runs_of, says
+
 from trailhouse.capture import google_adk
 from trailhouse.producer.testing import InMemoryAuditLogger
 

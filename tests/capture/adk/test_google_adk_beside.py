@@ -12,9 +12,9 @@ from google.adk.runners import Runner
 from google.adk.sessions import InMemorySessionService
 from google.adk.tools import AgentTool
 from google.genai import types
+from tests.capture.adk.scripted import Talk, an_agent, calls, fails, runs_of, says, texts, weather
 
 from capture_rules import check_same_outcome
-from tests.capture.adk.scripted import Talk, an_agent, calls, fails, runs_of, says, texts, weather
 from trailhouse.capture import google_adk
 from trailhouse.capture.google_adk.invocation import Invocation
 from trailhouse.producer.testing import InMemoryAuditLogger
