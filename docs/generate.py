@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from trailhouse.api import openapi
+from trailhouse.capture.doctor.frameworks import KNOWN
+from trailhouse.capture.installation import FRAMEWORKS
 from trailhouse.cli import reference
 from trailhouse.consumer.monitoring import metrics
 from trailhouse.schemas import errors, event_data, json_schema
@@ -25,6 +27,7 @@ def made() -> dict[Path, dict[str, str]]:
         },
         ROOT / "docs" / "api.md": {"operations": openapi.render()},
         ROOT / "docs" / "architecture.md": {"rooms": rooms(), "layers": layers()},
+        ROOT / "docs" / "capture.md": {"versions": framework_versions()},
         ROOT / "docs" / "cluster.md": {"metrics": metrics.render()},
         ROOT / "docs" / "errors.md": {"tree": error_tree()},
         ROOT / "docs" / "events.md": {"keys of data": event_data.render()},
@@ -64,6 +67,15 @@ def _contract(contract: dict[str, Any]) -> str:
 
 def _names(modules: list[str]) -> str:
     return ", ".join(f"`{module.removeprefix('trailhouse.')}`" for module in modules)
+
+
+def framework_versions() -> str:
+    """Return a table of the agent frameworks, with the versions that tests run."""
+    rows = ["| Package | Tried with | Recorded by |", "|---|---|---|"]
+    for name, known in KNOWN.items():
+        recorder = f"`trailhouse.capture.{name}`" if name in FRAMEWORKS else "its spans"
+        rows.append(f"| `{known.distribution}` | {known.tried} | {recorder} |")
+    return "\n".join(rows) + "\n"
 
 
 def error_tree() -> str:

@@ -1,6 +1,9 @@
 """What adapters of agent frameworks weigh: nothing where they are unused, and versions that were really run."""
 
+import ast
+import importlib
 import importlib.metadata
+import inspect
 import re
 import subprocess
 import sys
@@ -9,14 +12,17 @@ from pathlib import Path
 
 import pytest
 
+from capture_rules import check_runs
+from trailhouse.capture.doctor.frameworks import KNOWN
 from trailhouse.capture.installation import FRAMEWORKS
+from trailhouse.producer.testing import InMemoryAuditLogger
 
 pytestmark = pytest.mark.packaging
 
 ROOT = Path(__file__).parents[2]
 CAPTURE = ROOT / "producer" / "trailhouse" / "capture"
 ENVIRONMENTS = ("all", "adk", "crewai", "strands")
-ENVIRONMENT_OF = {"crewai": "crewai", "google_adk": "adk"}
+ENVIRONMENT_OF = {"crewai": "crewai", "google_adk": "adk", "strands": "strands"}
 PACKAGES = (
     "agent_framework", "agents", "anthropic", "autogen_core", "claude_agent_sdk", "crewai", "dspy", "google.adk",
     "langchain", "langchain_core", "langgraph", "litellm", "llama_index", "mcp", "openai", "opentelemetry.sdk",
@@ -65,11 +71,64 @@ def test_an_adapter_is_short(module: str) -> None:
     assert len(file.read_text(encoding="utf-8").splitlines()) <= LINES_OF_AN_ADAPTER
 
 
-@pytest.mark.parametrize("name", FRAMEWORKS)
+@pytest.mark.parametrize("name", KNOWN)
 def test_the_version_tried_is_the_one_that_tests_run(name: str) -> None:
-    """What the documents and the refusals say was tried is what the framework's environment pins."""
-    framework = FRAMEWORKS[name]
-    assert pins(ENVIRONMENT_OF.get(name, "all"))[framework.distribution] == framework.tried
+    """What the documents, the doctor and the refusals say was tried is what the framework's environment pins."""
+    known = KNOWN[name]
+    assert pins(ENVIRONMENT_OF.get(name, "all"))[known.distribution] == known.tried
+    assert FRAMEWORKS.get(name, known).tried == known.tried
+
+
+def sections() -> dict[str, str]:
+    """Return the sections of the page on capture that have an adapter's line, by the adapter's name."""
+    pieces = (ROOT / "docs" / "capture.md").read_text(encoding="utf-8").split("\n## ")[1:]
+    found = {}
+    for piece in pieces:
+        for name in re.findall(r"^(\w+)\.install\(audit\)", piece, re.MULTILINE):
+            found[name] = piece
+    return found
+
+
+@pytest.mark.parametrize("name", FRAMEWORKS)
+def test_each_adapter_has_its_page(name: str) -> None:
+    """A section with the extra that installs it, its one line, what is recorded and what is not seen."""
+    section = sections()[name]
+    assert f"trailhouse[{FRAMEWORKS[name].extra}]" in section
+    assert "\n- Recorded: " in section
+    assert "\n- Not seen: " in section
+
+
+def test_the_pages_lines_are_importable() -> None:
+    """What each block of code imports of ours is there, and takes what it is given."""
+    text = (ROOT / "docs" / "capture.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) >= len(FRAMEWORKS) + 2
+    for block in blocks:
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom):
+                module = importlib.import_module(node.module or "")
+                for alias in node.names:
+                    name = f"{node.module}.{alias.name}"
+                    found = getattr(module, alias.name, None) or importlib.import_module(name)
+                    installs = getattr(found, "install", None)
+                    assert installs is None or "audit" in inspect.signature(installs).parameters
+
+
+def test_plain_python_on_the_page_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The block of the section on plain Python records a run, a tool's call and their ends."""
+    text = (ROOT / "docs" / "capture.md").read_text(encoding="utf-8")
+    [block] = re.findall(r"## Plain Python\n\n```python\n(.*?)```", text, re.DOTALL)
+    made: list[InMemoryAuditLogger] = []
+
+    def logger() -> InMemoryAuditLogger:
+        made.append(InMemoryAuditLogger())
+        return made[0]
+
+    monkeypatch.setattr("trailhouse.producer.AuditLogger", logger)
+    exec(block, {})  # noqa: S102 - the documents are ours
+
+    [run] = check_runs(made[0].events)
+    assert run.types == ["run_started", "tool_call_started", "tool_call_completed", "run_completed"]
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
