@@ -170,7 +170,7 @@ def test_a_handler_that_raises_costs_its_own_event_alone(
     def unreadable(*_: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr("trailhouse.capture.openai_agents.watching.usage_of", unreadable)
+    monkeypatch.setattr("trailhouse.capture.openai_agents.model_calls.usage_of", unreadable)
     undo = install(audit)
     try:
         assert asyncio.run(run(agent(answer("1")), "go")).final_output == "1"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,9 +25,10 @@ from agents import (
 from agents.extensions.models.litellm_model import LitellmModel
 from openai import AsyncOpenAI, AuthenticationError
 
-from capture_rules import Recorded, check_runs
+from capture_rules import ENDS, Recorded, check_runs
 from model_server import ModelServer, chat, chat_stream, response, says
-from openai_agents_scene import agent, answer, calls, mcp_server, of_type, shape
+from openai_agents_scene import agent, answer, calls, mcp_server, of_type, reached, shape
+from trailhouse.capture.litellm import install as install_litellm
 from trailhouse.capture.openai_agents import install
 from trailhouse.producer.testing import InMemoryAuditLogger
 
@@ -147,6 +149,37 @@ def test_litellm_models(audit: InMemoryAuditLogger, is_streamed: bool) -> None:
     (used,) = of_type(only(audit), "token_usage_updated")
     assert used == USED | {"model": "openai/gpt-test"}
     assert audit.only("token_usage_updated").provider == "openai"
+
+
+@pytest.mark.parametrize("is_streamed", [False, True], ids=["run", "streamed"])
+@pytest.mark.parametrize("fails", [False, True], ids=["answers", "fails"])
+def test_a_model_call_that_litellms_adapter_sees_too_is_told_once(
+    audit: InMemoryAuditLogger, is_streamed: bool, fails: bool
+) -> None:
+    """With LiteLLM's adapter beside, that one tells of the call: it knows the id and the cost."""
+    make: Any = chat_stream if is_streamed else chat
+    server = ModelServer(401 if fails else make("fine", usage=CHAT_USAGE))
+    undo = install_litellm(audit)
+    with server.running() as url:
+        model = LitellmModel("openai/gpt-test", base_url=f"{url}/v1", api_key="none")
+        settings = ModelSettings(include_usage=True)
+        bot = Agent(name="bot", model=model, model_settings=settings)
+
+        async def application() -> None:
+            with contextlib.suppress(Exception):
+                await run(bot, is_streamed=is_streamed)
+            await reached(lambda: audit.events[-1].type in ENDS)
+
+        asyncio.run(application())
+    undo()
+
+    told = only(audit)
+    kinds = ("token_usage_updated", "model_call_failed")
+    counts = [len(of_type(told, kind)) for kind in kinds]
+    assert counts == ([0, 1] if fails else [1, 0])
+    if not fails:
+        assert of_type(told, "token_usage_updated")[0]["model_call_id"] == "chatcmpl-1"
+        assert told.end.data["token_usage"]["input_tokens"] == 100
 
 
 def test_tools_of_an_mcp_server(audit: InMemoryAuditLogger, tmp_path: Path) -> None:

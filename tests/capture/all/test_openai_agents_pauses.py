@@ -142,3 +142,25 @@ def test_approvals_for_a_hosted_mcp_server(
         "approval_id": "ask-1",
         "arguments": {"all": True},
     }
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_resumed_run_that_fails_tells_no_call_of_the_run_before(
+    audit: InMemoryAuditLogger,
+) -> None:
+    """The state that a run is resumed from brings its old answers; what they used is the first run's alone."""
+
+    async def application() -> None:
+        fails = ModelStep.raise_error(ConnectionError("no"))
+        bot = agent(calls(("drop", {"table": "t"})), fails, tools=[drop])
+        state = (await run(bot, "go", is_streamed=True)).to_state()
+        state.approve(state.get_interruptions()[0])
+        with pytest.raises(ConnectionError):
+            await run(bot, state, is_streamed=True)
+
+    asyncio.run(application())
+
+    first, second = check_runs(audit.events)
+    assert len(of_type(first, "token_usage_updated")) == 1
+    assert not of_type(second, "token_usage_updated")
+    assert len(of_type(second, "model_call_failed")) == 1

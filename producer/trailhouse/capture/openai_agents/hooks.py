@@ -44,7 +44,7 @@ def _hooks_class() -> Any:
             self, context: Any, agent: Any, system_prompt: Any, input_items: Any
         ) -> None:
             with self._guard("on_llm_start"):
-                self._watch.model_called(context, input_items)
+                self._watch.model_called(context, agent, input_items)
             await self._given.on_llm_start(context, agent, system_prompt, input_items)
 
         async def on_llm_end(self, context: Any, agent: Any, response: Any) -> None:

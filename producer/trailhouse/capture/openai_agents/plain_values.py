@@ -96,6 +96,14 @@ def model_of(agent: Any, run_config: Any) -> tuple[str | None, str | None]:
     return name_of, name_of.split("/", 1)[0] if name_of and "/" in name_of else None
 
 
+def is_litellm(agent: Any, run_config: Any) -> bool:
+    """Tell whether the next call of *agent* is made by LiteLLM."""
+    given = read(run_config, "model") or getattr(agent, "model", None)
+    kinds = type(given).__name__, type(read(run_config, "model_provider")).__name__
+    is_named = isinstance(given, str) and given.startswith("litellm/")
+    return is_named or kinds[0] == "LitellmModel" or kinds[1] == "LitellmProvider"
+
+
 def _is_sdks(run_config: Any) -> bool:
     return type(read(run_config, "model_provider")).__name__ in ("MultiProvider", "OpenAIProvider")
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from trailhouse.capture.openai_agents.approvals import PausedSessions, tell_decisions
 from trailhouse.capture.openai_agents.endings import cause_of, stream_error
 from trailhouse.capture.openai_agents.hooks import hooks_for
+from trailhouse.capture.openai_agents.model_calls import SOURCE
 from trailhouse.capture.openai_agents.plain_values import (
     model_of,
     question_of,
@@ -14,7 +15,7 @@ from trailhouse.capture.openai_agents.plain_values import (
     text_of,
     trace_id_of,
 )
-from trailhouse.capture.openai_agents.watching import SESSION_ATTRIBUTE, SOURCE, Watch
+from trailhouse.capture.openai_agents.watching import SESSION_ATTRIBUTE, Watch
 
 if TYPE_CHECKING:
     from trailhouse.producer import AuditLogger
@@ -119,7 +120,7 @@ class RecordingRunner:
         )
         watch = Watch(self._recorder, run, config)
         if state is not None:
-            watch.guardrails.know(state)
+            watch.know(state)
             tell_decisions(run, state)
         elif run.parent is None and (question := question_of(given)) is not None:
             watch.asks(*question)

@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from trailhouse.capture.openai_agents.approvals import CallbackApprovals, tell_requests
 from trailhouse.capture.openai_agents.guardrails import Guardrails
+from trailhouse.capture.openai_agents.model_calls import ModelCalls
 from trailhouse.capture.openai_agents.plain_values import (
-    model_of,
     plain,
-    response_id_of,
     text_of,
     trace_id_of,
-    usage_of,
 )
 from trailhouse.capture.openai_agents.tool_calls import ToolCalls
 from trailhouse.schemas.event_type import EventType
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
     from trailhouse.producer.recording.recorder import Recorder
     from trailhouse.producer.recording.run import Run
 
-SOURCE = "openai_agents"
 SESSION_ATTRIBUTE = "_trailhouse_session_id"
 """Where a run's context keeps its session: the SDK copies it into the state that the run is resumed from."""
 
@@ -43,6 +40,7 @@ class Watch:
     Attributes:
         run: As it is recorded.
         tools: Its tool calls.
+        models: Its model calls.
         guardrails: What its guardrails found.
         waiting: What it waits for, once it is paused.
         asked: The calls for whose approval this run, or one inside it, has asked.
@@ -52,12 +50,10 @@ class Watch:
         self.run = run
         self.tools = ToolCalls(recorder, run)
         self.guardrails = Guardrails(run)
+        self.models = ModelCalls(run, run_config)
         self.asked: set[str] = set()
         self._callbacks = CallbackApprovals(run)
         self._around = watched.get()
-        self._recorder = recorder
-        self._run_config = run_config
-        self._responses: list[Any] = []
         self.waiting: list[Any] = []
         self._question: tuple[str, Any] | None = None
 
@@ -72,6 +68,11 @@ class Watch:
             with suppress(ValueError):  # a coroutine that is thrown away ends in another context
                 watched.reset(token)
 
+    def know(self, state: Any) -> None:
+        """Take what *state*, which the run is resumed from, already holds as told."""
+        self.guardrails.know(state)
+        self.models.know(state)
+
     def asks(self, role: str, content: object) -> None:
         """Tell with the start what the run is asked."""
         self._question = role, content
@@ -84,19 +85,16 @@ class Watch:
             (role, content), self._question = self._question, None
             self.run.message(content, role=role)
 
-    def model_called(self, context: Any, input_items: Any) -> None:
-        """Note that a model call with *input_items* goes out; `model_answered` ends it."""
+    def model_called(self, context: Any, agent: Any, input_items: Any) -> None:
+        """Note that a call of *agent*'s model with *input_items* goes out; `model_answered` ends it."""
         self.begin()
         self._callbacks.tell_decisions(input_items)
-        self.run.model_calls_open += 1
+        self.models.begin(agent)
         setattr(context, SESSION_ATTRIBUTE, self.run.session_id)
 
     def model_answered(self, agent: Any, response: Any) -> None:
         """Tell what a model call used, and the tools that its provider ran for it."""
-        self.run.model_calls_open = max(0, self.run.model_calls_open - 1)
-        self._responses.append(response)
-        usage = usage_of(response, *model_of(agent, self._run_config))
-        self.run.use(usage, call_id=response_id_of(response), source=SOURCE)
+        self.models.answered(agent, response)
         self._callbacks.note_requests(response.output)
         self.tools.tell_hosted(response.output)
 
@@ -109,8 +107,8 @@ class Watch:
         """Tell the end of a run that returned *result*: its answer, or that it waits for approvals."""
         self.begin()
         self.guardrails.tell(result)
+        self.models.end_open(None, result)
         last_agent = text_of(getattr(result, "last_agent", None), "name")
-        self._tell_unheard(result, last_agent)
         if last_agent != self.run.agent_id:
             self.run.note(last_agent_id=last_agent)
         self.waiting = list(getattr(result, "interruptions", None) or ())
@@ -131,19 +129,10 @@ class Watch:
         self.begin()
         self.guardrails.tell(data)
         self.guardrails.tell_tripped(error)
-        self._tell_unheard(data, None)
-        for _ in range(self.run.model_calls_open):
-            self.run.model_call_failed(error)
+        self.models.end_open(error, data)
         self.tools.end_open(error)
         is_timeout = any(kind.__name__ in TIMEOUTS for kind in type(error).__mro__)
         if is_timeout:
             self.run.end_as(EventType.RUN_TIMEOUT, error)
         else:
             self.run.end(error)
-
-    def _tell_unheard(self, data: Any, agent: Any) -> None:
-        """Tell the calls whose answers came and were refused by the SDK before its hooks were called."""
-        answers = list(getattr(data, "raw_responses", None) or ())[-self.run.model_calls_open :]
-        for response in answers if self.run.model_calls_open else ():
-            if not any(response is heard for heard in self._responses):
-                self.model_answered(getattr(data, "last_agent", agent), response)

@@ -91,9 +91,15 @@ class ModelCall:
 
 
 class ModelCalls:
-    """The model calls of a run that are open, and the run's end that waits for theirs."""
+    """The model calls of a run that are open, and the run's end that waits for theirs.
+
+    Attributes:
+        begun_total: How many have begun: who sees that it grew while its own model call was out knows that another
+            tells of that one.
+    """
 
     def __init__(self) -> None:
+        self.begun_total = 0
         self._lock = threading.RLock()
         self._open: set[ModelCall] = set()
         self._waiting: Callable[[], None] | None = None
@@ -106,6 +112,7 @@ class ModelCalls:
         """Know that *call* is open or has ended; with the last of them ends what waits for it."""
         with self._lock:
             (self._open.discard if has_ended else self._open.add)(call)
+            self.begun_total += not has_ended
             if self._open or self._waiting is None:
                 return
             end, self._waiting, timer = self._waiting, None, self._timer
