@@ -37,6 +37,7 @@ from capture_rules import check_same_outcome
 from trailhouse.capture.langchain import install
 from trailhouse.producer.testing import InMemoryAuditLogger
 from trailhouse.schemas import SpoolFullError
+from waiting import until
 
 
 @pytest.fixture(autouse=True)
@@ -292,6 +293,8 @@ async def test_a_cancelled_run_is_cancelled_and_keeps_its_late_tool(
         await task
     may_end.set()
     await asyncio.to_thread(ended.wait, 10)
+    done = "tool_call_completed"
+    await asyncio.to_thread(until, lambda: done in [e.type for e in audit.events], done)
 
     run = only_run(audit)
     assert run.end.type == "run_cancelled"
