@@ -73,7 +73,8 @@ _BY_SCOPE_AND_NAME: Final = {
     ("gcp.vertex.agent", "invocation"): Kind.WORKFLOW,
     ("agent_framework", "workflow.run"): Kind.WORKFLOW,
 }
-_SCOPED_NAMES: Final = frozenset(name for _, name in _BY_SCOPE_AND_NAME)
+SCOPED_NAMES: Final = frozenset(name for _, name in _BY_SCOPE_AND_NAME)
+"""Names that say something in their scope alone, which a sampler is not told."""
 
 _SCOPES_WITH_AGENT_ROOTS: Final = frozenset(("openinference.instrumentation.openai_agents",))
 """Call a trace's own root an agent, which stands round those that work in it."""
@@ -95,7 +96,7 @@ def kind_of(name: str, attributes: Mapping[str, Any], scope: str = "") -> Kind |
                 return kind
     if (kind := _BY_FIRST_WORD.get(name.partition(" ")[0])) is not None:
         return kind
-    if name in _SCOPED_NAMES:
+    if name in SCOPED_NAMES:
         return _BY_SCOPE_AND_NAME.get((scope, name))
     return Kind.TOOL if name.startswith(_MCP_CLIENT_PREFIX) else None
 

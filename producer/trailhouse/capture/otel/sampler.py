@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from trailhouse.capture.otel.kinds import kind_of
+from trailhouse.capture.otel.kinds import SCOPED_NAMES, kind_of
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.sampling import Sampler
@@ -60,6 +60,6 @@ def _class() -> Any:
 
 def _is_told_of(name: str, attributes: Any) -> bool:
     try:
-        return kind_of(name, attributes or {}) is not None
+        return name in SCOPED_NAMES or kind_of(name, attributes or {}) is not None
     except Exception:  # noqa: BLE001 - whatever somebody gives as attributes must not stop his span
         return False
