@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from secret_examples import Example, examples
 from secret_positions import events
-from trailhouse.redaction import Redactor
+from trailhouse.redaction.redactor import Redactor
 
 LEFT_CHARACTERS = 12
 """So much of a secret in a row must not be left."""

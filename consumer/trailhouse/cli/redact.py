@@ -17,7 +17,7 @@ from trailhouse.cli.output.printable import counted
 from trailhouse.cli.output.written import written
 
 if TYPE_CHECKING:
-    from trailhouse.redaction import Redactor
+    from trailhouse.redaction.redactor import Redactor
 
 EXAMPLES = (
     "trailhouse redact transcript.txt",
@@ -76,7 +76,8 @@ def redact(
     through, as when it is logged. Nothing is sent and no file is changed. The exit code is 0 whatever is
     found, unless --check is given.
     """
-    from trailhouse.redaction import RedactionConfig, Redactor
+    from trailhouse.redaction import RedactionConfig
+    from trailhouse.redaction.redactor import Redactor
     from trailhouse.schemas.errors import ConfigError
 
     config = RedactionConfig()

@@ -2,7 +2,6 @@
 
 from trailhouse.redaction.config import RedactionConfig
 from trailhouse.redaction.preview import Finding
-from trailhouse.redaction.redactor import Redactor
 from trailhouse.schemas.errors import ConfigError, TrailhouseError
 
-__all__ = ["ConfigError", "Finding", "RedactionConfig", "Redactor", "TrailhouseError"]
+__all__ = ["ConfigError", "Finding", "RedactionConfig", "TrailhouseError"]

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from trailhouse.redaction.key_names import Named, named
 from trailhouse.redaction.matching import Found, Pattern
-from trailhouse.redaction.rule import Rule, Span
+from trailhouse.redaction.rule import DENSE, Rule, Span, matches
 from trailhouse.redaction.secret_values import (
     LONGEST_VALUE_BYTES,
     is_bare_secret,
@@ -58,7 +58,10 @@ _LOGIN = re.compile(rb"(?i:password|passwd|pwd)")
 def assigned(pattern: Pattern, text: bytes, category: str) -> Iterable[Span]:
     """Yield each value that stands behind a secret's name, if it looks like one and not like code or prose."""
     after = 0
-    for found in pattern.finditer(text):
+    for found in matches(pattern, text):
+        if found is None:
+            yield Span(0, len(text), DENSE)
+            return
         if found.span(0)[0] < after:
             continue
         if (span := _value(text, found, category)) is not None:

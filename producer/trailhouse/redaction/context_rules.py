@@ -59,6 +59,7 @@ def named_values(pattern: Pattern, text: bytes, category: str) -> Iterable[Span]
             yield Span(begin, end, category_of(found.group(1).decode()))
 
 
+_VALUED = r"(?i:password|passwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|auth[_-]?key|credential|pwd)"
 _SURE_PARAMETERS = r"sig|signature|hmac|hdnts|hdnea|awsaccesskeyid|ossaccesskeyid|x-(?:amz|goog|oss|cos)-(?:signature|security-token|credential)"
 _PARAMETERS = r"[\w.\-]*(?:token|secret|passw(?:or)?d|pwd|api_?key|apikey|jwt|otp|ticket)|code|key|auth|policy|session_?id|sid|pass"
 
@@ -170,9 +171,12 @@ CONTEXT_RULES = (
     Rule(
         "secret",  # a list of names and values, as of Kubernetes
         r"(?i:name|key|id|k)\\*[\"']?(?:\s|\\n)*[:=](?:\s|\\n)*\\*[\"']?"
-        r"((?:[A-Za-z0-9_.\-]{0,60})(?i:password|passwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|auth[_-]?key|credential|pwd)[A-Za-z0-9_\-]{0,20})"
+        r"((?:[A-Za-z0-9_.\-]{0,60})"
+        rf"{_VALUED}[A-Za-z0-9_\-]{{0,20}})"
         r"\\*[\"']?(?:\s|\\n|[,;])*\\*[\"']?(?i:value|val|v)\\*[\"']?(?:\s|\\n)*[:=](?:\s|\\n)*\\*[\"']?([^\s\"'`\\,<>}]{4,})",
-        (r"(?i:value|val|v)\\*[\"']?\s*[:=]",),
+        (
+            rf"{_VALUED}[A-Za-z0-9_\-]*\\*[\"']?(?:\s|\\+[nrt]|[,;])*\\*[\"']?(?i:value|val|v)\\*[\"']?(?:\s|\\+[nrt])*[:=]",
+        ),
         named_values,
     ),
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
 from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,6 +21,8 @@ class Finding(NamedTuple):
 
 def findings(tree: TreeRedactor, data: dict[str, Any]) -> list[Finding]:
     """Return what *tree* would take out of *data*, in the order of the object."""
+    import secrets  # lazily: import time counts in every agent
+
     fence = secrets.token_hex(8)  # nobody can write what stands for a secret here
     marker = re.compile(rf"{fence}([a-z0-9_]+){fence}")
     marked = tree.marking(lambda category, _: f"{fence}{category}{fence}".encode())

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, Protocol
 
-from trailhouse.redaction.matching import Pattern, compiled
+from trailhouse.redaction.matching import Found, Pattern, compiled
+
+DENSE = "dense"
+"""The category of a text that is taken out as a whole: it has more secrets, or names of some, than can be told apart."""
+MAX_MATCHES = 40_000
 
 
 class Span(NamedTuple):
@@ -53,10 +57,22 @@ class Rule:
         return self._find(self._compiled, text, self.category)
 
 
+def matches(pattern: Pattern, text: bytes) -> Iterator[Found | None]:
+    """Yield the matches of *pattern*; None behind the last that is looked at, if there are too many."""
+    for number, found in enumerate(pattern.finditer(text)):
+        if number == MAX_MATCHES:
+            yield None
+            return
+        yield found
+
+
 def every_match(pattern: Pattern, text: bytes, category: str) -> Iterable[Span]:
     """Yield group 1 of each match, or the whole match."""
     group = 1 if pattern.groups else 0
-    for found in pattern.finditer(text):
+    for found in matches(pattern, text):
+        if found is None:
+            yield Span(0, len(text), DENSE)
+            return
         begin, end = found.span(group)
         if begin < end:
             yield Span(begin, end, category)
@@ -69,14 +85,14 @@ def where(test: Callable[[bytes], bool]) -> Finder:
         return (
             span
             for span in every_match(pattern, text, category)
-            if test(text[span.begin : span.end])
+            if span.category == DENSE or test(text[span.begin : span.end])
         )
 
     return find
 
 
 _REPEATED = re.compile(r"(?<!\\)\{(\d+)(?:,\d*)?\}\??")
-_LEAST = 3
+_LEAST = 8
 
 
 def loosened(pattern: str) -> str:

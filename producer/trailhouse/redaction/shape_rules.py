@@ -12,18 +12,29 @@ _NOT_ENCODED_ALIKE = re.compile(
 """What may match something that JSON writes in another way, or that depends on what stands around it."""
 _SIGNS_ENCODED_ALIKE = re.compile(r"\[(?:\\[wd]|[A-Za-z0-9.+/=%~!@|-])+\]")
 _AROUND = re.compile(r"\\[bBAz]|(?<!\\)[$^](?![\]])")
-_LETTERS = re.compile(r"[A-Za-z]")
+
+
+_LEAST_TELLING = 4
+"""Characters of an anchor that by itself opens few texts."""
 
 
 def rule_of(shape: Shape) -> Rule:
-    """Return the rule that takes out secrets of *shape*."""
-    before, token = boundary_and_token(shape.pattern)
-    if not _NOT_ENCODED_ALIKE.search(_SIGNS_ENCODED_ALIKE.sub("x", token)):
-        openers = [before + loosened(token)]
+    """Return the rule that takes out secrets of *shape*.
+
+    Its opener is its own pattern without what must stand before the token: an alternation of that, so often, would make
+    each state of the automaton large. Where JSON may write the token in another way, it is one of its anchors.
+    """
+    _, token = boundary_and_token(shape.pattern)
+    begins_with_any = (
+        token.startswith(("([", "(\\", "((?:[", "((?:\\"))
+        and min(map(len, shape.anchors), default=0) >= _LEAST_TELLING
+    )
+    if begins_with_any or _NOT_ENCODED_ALIKE.search(token):
+        flag = "i" if shape.ignores_case else ""
+        openers = [f"(?{flag}:{re.escape(anchor)})" for anchor in shape.anchors]
     else:
-        case = "(?i:{})" if shape.ignores_case else "(?:{})"
-        openers = [case.format(re.escape(anchor)) for anchor in shape.anchors]
-    return Rule(shape.category, shape.pattern, openers)
+        openers = [loosened(token)]
+    return Rule(shape.category, shape.pattern, openers or [loosened(token)])
 
 
 def user_rule(category: str, pattern: str) -> Rule:

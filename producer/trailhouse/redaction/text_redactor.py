@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from trailhouse.redaction.marker import Mark, markers_in
 from trailhouse.redaction.matching import Openers
-from trailhouse.redaction.rule import Span
+from trailhouse.redaction.rule import DENSE, Span
 
 if TYPE_CHECKING:
     from trailhouse.redaction.rule import Rule
@@ -32,8 +32,15 @@ class TextRedactor:
         self._rules = tuple(rules)
         self._mark = mark
         self._is_allowed = is_allowed
-        self.may_hold = Openers([rule.opener for rule in rules]).in_
+        self._openers = Openers([rule.opener for rule in rules])
+        self.may_hold = self._openers.in_
         """Called with a text, or a whole record: returns what is to be looked for in it, or None where there is nothing."""
+
+    def for_large(self) -> TextRedactor:
+        """Return another that finds the same in texts of large records, whatever they are made for."""
+        other = copy.copy(self)
+        other.may_hold = self._openers.in_large
+        return other
 
     def marking(self, mark: Mark) -> TextRedactor:
         """Return another that finds the same, and marks it by *mark*."""
@@ -50,12 +57,12 @@ class TextRedactor:
         is_allowed = self._is_allowed
         for place in sorted(places):
             for begin, end, category in self._rules[place].spans(text):
+                if category == DENSE or len(ranked) > MAX_SPANS:
+                    return [Span(0, len(text), DENSE)]
                 if is_allowed is None or not is_allowed(text[begin:end]):
                     ranked.append((begin, end, place, category))
         if not ranked:
             return []
-        if len(ranked) > MAX_SPANS:
-            return [Span(0, len(text), "dense")]
         return _without(_merged(ranked), markers_in(text))
 
     def redacted(self, text: bytes, count: Callable[[str], None]) -> bytes | None:

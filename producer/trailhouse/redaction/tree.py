@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from trailhouse.redaction.assignments import category_of
-from trailhouse.redaction.key_names import Named, named
+from trailhouse.redaction.key_names import MAX_KNOWN_NAMES, MAX_NAME_CHARACTERS, Named, named
 from trailhouse.redaction.marker import is_marker
 from trailhouse.redaction.personal import is_card
 from trailhouse.redaction.secret_values import is_secret, looks_random
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from trailhouse.redaction.marker import Mark
     from trailhouse.redaction.text_redactor import TextRedactor
 
+LEAST_CHARACTERS = 8
+"""A shorter text holds no secret, or its key says so."""
 CARD_DIGITS = range(13, 20)
 
 
@@ -41,6 +43,8 @@ class TreeRedactor:
         self._mark = mark
         self._has_cards = has_cards
         self._is_allowed = is_allowed
+        self._clean_keys: set[str] = set()
+        """Keys that were looked into before: most events have the same."""
 
     def marking(self, mark: Mark) -> TreeRedactor:
         """Return another that finds the same, and marks it by *mark*."""
@@ -70,7 +74,7 @@ class TreeRedactor:
             if key in left_alone:
                 continue
             new_value = self._under(key, value, count)
-            new_key = self._text(key, count)
+            new_key = key if key in self._clean_keys else self._key(key, count)
             if new_value is not value or new_key is not key:
                 if changed is None:
                     changed = dict(fields)
@@ -149,8 +153,16 @@ class TreeRedactor:
                 return self._replaced("card", digits, count)
         return value
 
+    def _key(self, key: str, count: Counter[str]) -> str:
+        new_key = self._text(key, count)
+        if new_key is key and len(key) <= MAX_NAME_CHARACTERS:
+            if len(self._clean_keys) >= MAX_KNOWN_NAMES:
+                self._clean_keys.clear()
+            self._clean_keys.add(key)
+        return new_key
+
     def _text(self, text: str, count: Counter[str]) -> str:
-        if len(text) < 5:
+        if len(text) < LEAST_CHARACTERS:
             return text
 
         def told(category: str) -> None:

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from redaction_recall import recall
-from trailhouse.redaction import RedactionConfig, Redactor
+from trailhouse.redaction import RedactionConfig
+from trailhouse.redaction.redactor import Redactor
 
 LEAST_SHARE, LEAST_SHARE_OF_A_SHAPE = 0.98, 0.75
 

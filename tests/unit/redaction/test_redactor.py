@@ -11,8 +11,9 @@ import pytest
 
 from trailhouse.producer import ProducerConfig
 from trailhouse.producer.testing import InMemoryAuditLogger
-from trailhouse.redaction import RedactionConfig, Redactor
+from trailhouse.redaction import RedactionConfig
 from trailhouse.redaction import redactor as redactor_module
+from trailhouse.redaction.redactor import Redactor
 from trailhouse.schemas.codec import decode
 
 PASSWORD = "hunter" + "2Zq"

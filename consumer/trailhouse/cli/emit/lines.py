@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from trailhouse.redaction import Redactor
+from trailhouse.redaction.redactor import Redactor
 from trailhouse.schemas.codec import decode, event_of
 from trailhouse.schemas.errors import EventTooLargeError, InvalidEventError
 from trailhouse.schemas.event import SCHEMA_VERSION, AuditEvent

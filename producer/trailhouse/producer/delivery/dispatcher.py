@@ -19,7 +19,6 @@ from trailhouse.producer.receipt import Receipt, bounded
 from trailhouse.producer.service_name import default_service
 from trailhouse.producer.spool.queue import SpoolQueue
 from trailhouse.producer.spool.root import check_root
-from trailhouse.redaction.redactor import redactor_of
 from trailhouse.schemas.draft import EventDraft
 from trailhouse.schemas.errors import (
     DeliveryRejectedError,
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from trailhouse.producer.spool.journal import Entry
     from trailhouse.producer.spool.queued_event import QueuedEvent
     from trailhouse.producer.stats import Stats
+    from trailhouse.redaction.redactor import Redactor
 
     Made = tuple[str, bytes, bytes, int | None]
     """Id, key and record of an event; the `seq` that stands in it, if it is for us to give one."""
@@ -91,7 +91,7 @@ class Dispatcher:
         self._service = config.service or default_service()
         self._host = socket.gethostname()
         self._unlogged = 0
-        self.redactor = redactor_of(config.redaction, config.max_event_bytes)
+        self.redactor = _redactor_of(config)
         self.recorder: OpenRecords | None = None
         """Where one is used: what is open in it is ended before the queue closes."""
         self._here = ProcessState(self._make_queue())
@@ -344,3 +344,12 @@ class Dispatcher:
 
 def _as_it_is(_here: ProcessState, event: AuditEvent) -> Made:
     return event.event_id, key_of(event), event.record, None
+
+
+def _redactor_of(config: ProducerConfig) -> Redactor | None:
+    """Return what takes secrets out of events; None where the settings say that nothing does."""
+    if not config.redaction.enabled:
+        return None
+    from trailhouse.redaction.redactor import Redactor  # lazily: import time counts in every agent
+
+    return Redactor(config.redaction, limit_bytes=config.max_event_bytes)

@@ -1,0 +1,198 @@
+"""What redaction costs: `python -m benchmarks.redaction`, in CPU time, beside the goals that it has to hold."""
+
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.records import ready_records, recorded_fields
+from trailhouse.redaction import RedactionConfig
+from trailhouse.redaction.redactor import Redactor
+from trailhouse.schemas.record import encode_sorted
+
+LIMIT_BYTES = 1_000_000
+HOSTILE_BYTES = 900_000
+ROUNDS = 5
+CLEAN_TEXT_BYTES = 4_096
+PACKAGES = Path(__file__).parents[1]
+
+
+_BEGIN = "-----BEGIN RSA PRIVATE" + " KEY-----"
+_UNITS = {
+    "key=key=": "key=key=",
+    "password=password=": "password=",
+    "password=( (": "pwd=(",
+    "api_key=é": "api_key=é ",
+    "auth=éauth=": "auth=é",
+    'password=\\"': 'password=\\"',
+    'secret: "': 'secret: "',
+    "eyJ.": "eyJ" + ".",
+    "eyJ…eyJ": "eyJ" + "abcdefgh.",
+    "unended key blocks": f"{_BEGIN}\nMIIE",
+    "unended key blocks in one line": _BEGIN,
+    "://": "a://b:c",
+    "https://a:b@": "https://a:b@c ",
+    "digits": "4",
+    "digits and blanks": "4111 ",
+    "cookie: a=": "cookie: a=b;",
+    "Authorization:": "Authorization: Bearer ",
+    "name: PASSWORD": "name: PASSWORD\n",
+    "sk-": "sk-",
+    "ghp_": "ghp_",
+    "AKIA": "AKIA",
+    "backslashes": "\\",
+    "quotes": '"',
+    "mysql": "mysql -",
+    "a@": "a@",
+    "xoxb-": "xoxb-1-",
+    "[REDACTED:": "[REDACTED:x",
+    "key names": "token_key_secret_auth_password_",
+    "twilio auth token": "twilio auth token ",
+}
+"""What hostile texts repeat, by what they are."""
+
+
+def main() -> None:
+    """Print each figure beside its goal."""
+    redactor = Redactor(RedactionConfig(), limit_bytes=LIMIT_BYTES)
+    recorded = [ready.value for ready in ready_records(len(recorded_fields()))]
+    touched = sum(redactor.redacted(record) is not record for record in recorded)
+    opened = [record for record in recorded if redactor.opens(record)]
+    secrets = [record_of(f"{text} password=hunter{n}Zq") for n, text in enumerate(texts(500))]
+    large = [record_of(text) for text in large_texts(CLEAN_TEXT_BYTES)]
+    show("clean recorded events touched", 100 * touched / len(recorded), "%", 0.5)
+    show("of them looked into text by text", 100 * len(opened) / len(recorded), "%", None)
+    show("a recorded event, mean", microseconds(redactor, recorded), "µs", 6)
+    show("a recorded event that is looked into", microseconds(redactor, opened), "µs", None)
+    show("an event with a secret, encoded again", microseconds(redactor, secrets), "µs", 15)
+    show("4 kB of clean text", microseconds(redactor, large), "µs", 25)
+    for what, text in hostile_texts().items():
+        began = time.process_time()
+        redactor.redacted(record_of(text))
+        show(f"900 kB of {what}", time.process_time() - began, "s", 2)
+    for what, goal, figure in (
+        ("import, beside the schemas", 30, _import_ms()),
+        ("rules ready and first event redacted", 150, _ready_ms()),
+    ):
+        show(what, figure, "ms", goal)
+    show("memory, after hostile texts", _memory_mb(), "MB", 40)
+
+
+def show(what: str, figure: float, unit: str, goal: float | None) -> None:
+    """Print one line."""
+    says = "" if goal is None else f"  goal {goal:g}{'' if figure <= goal else '  MISSED'}"
+    print(f"{what:<44} {figure:>9.2f} {unit:<3}{says}")
+
+
+def microseconds(redactor: Redactor, records: Sequence[bytes]) -> float:
+    """Return the CPU time of one of *records*, the least of several rounds."""
+
+    def once() -> float:
+        began = time.process_time()
+        for record in records:
+            redactor.redacted(record)
+        return (time.process_time() - began) / len(records) * 1e6
+
+    return min(once() for _ in range(ROUNDS))
+
+
+def record_of(text: str) -> bytes:
+    """Return the record of an event that says *text*."""
+    return encode_sorted({
+        "data": {"content": text, "role": "assistant"},
+        "event_id": "01a22626-1f43-7d3f-aa76-ec255b3ecdf9",
+        "metadata": {},
+        "occurred_at": "2026-11-29T07:12:42.307820Z",
+        "schema_version": 1,
+        "session_id": "bench",
+        "type": "message_sent",
+    })  # fmt: skip
+
+
+def texts(count: int) -> list[str]:
+    """Return what recorded agents said."""
+    found = [
+        str(content)
+        for fields in recorded_fields()
+        if isinstance(data := fields["data"], dict) and (content := data.get("content"))
+    ]
+    return found[:count]
+
+
+def large_texts(size_bytes: int) -> list[str]:
+    """Return what recorded agents said in pieces of *size_bytes*."""
+    said = "\n".join(texts(5_000))
+    return [said[at : at + size_bytes] for at in range(0, len(said) - size_bytes, size_bytes)]
+
+
+def hostile_texts() -> dict[str, str]:
+    """Return texts that are written to take long, by what they are."""
+    chance = random.Random(7)  # noqa: S311 - no secret
+    made = {
+        what: (unit * (HOSTILE_BYTES // len(unit.encode())))[:HOSTILE_BYTES]
+        for what, unit in _UNITS.items()
+    }
+    made["base64"] = "".join(chance.choices("ABCDEFabcdef0123456789+/", k=HOSTILE_BYTES))
+    made["all openers in turn"] = (" ".join(_UNITS.values()) + " ") * (HOSTILE_BYTES // 3_000)
+    made["random ASCII"] = "".join(
+        chance.choices([chr(n) for n in range(32, 127)], k=HOSTILE_BYTES)
+    )
+    made["random words of secrets"] = " ".join(
+        chance.choices([*_UNITS.values(), "=", ":", '"', "\n"], k=HOSTILE_BYTES // 60)
+    )[:HOSTILE_BYTES]
+    return made
+
+
+def _measured(program: str) -> float:
+    """Return what *program* prints, run by itself; the least of several runs."""
+
+    def once() -> float:
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=PACKAGES,
+        )
+        return float(done.stdout)
+
+    return min(once() for _ in range(ROUNDS))
+
+
+def _import_ms() -> float:
+    return _measured(
+        "import time, trailhouse.schemas, trailhouse.schemas.settings; began = time.process_time();"
+        "import trailhouse.redaction; print((time.process_time() - began) * 1e3)"
+    )
+
+
+def _ready_ms() -> float:
+    record = record_of("the password is hunter" + "2Zq, and a token")
+    return _measured(
+        "import time; from trailhouse.redaction import RedactionConfig; began = time.process_time();"
+        "from trailhouse.redaction.redactor import Redactor;"
+        f"Redactor(RedactionConfig(), limit_bytes={LIMIT_BYTES}).redacted({record!r});"
+        "print((time.process_time() - began) * 1e3)"
+    )
+
+
+def _memory_mb() -> float:
+    """Return what redaction adds to a process that has hostile texts looked through, and then small ones."""
+    program = (
+        "import os; from benchmarks.redaction import hostile_texts, large_texts, record_of\n"
+        "def used(): return int(open('/proc/self/statm').read().split()[1]) * os.sysconf('SC_PAGE_SIZE') / 2**20\n"
+        "hostile = [record_of(text) for text in hostile_texts().values()]\n"
+        "small = [record_of(text) for text in large_texts(1_000)]\n"
+        "before = used()\n"
+        "from trailhouse.redaction import RedactionConfig; from trailhouse.redaction.redactor import Redactor\n"
+        f"redactor = Redactor(RedactionConfig(), limit_bytes={LIMIT_BYTES})\n"
+        "for record in (*small, *hostile, *small): redactor.redacted(record)\n"
+        "print(used() - before)"
+    )
+    return _measured(program)
+
+
+if __name__ == "__main__":
+    main()
