@@ -46,6 +46,8 @@ def script(body: dict[str, Any]) -> Turn:
         return Turn(tools=(("toolu_sub", "Bash", {"command": "echo sub", "description": "x"}),))
     if "call a tool" in prompt:
         return Turn("let me", tools=(TOUCH,), tokens=(10, 5, 0, 200))
+    if "look it up" in prompt:
+        return Turn(tools=(("toolu_look", "mcp__ours__look", {"key": "k"}),))
     if "fail a tool" in prompt:
         return Turn(tools=(("toolu_1", "Bash", {"command": "echo no; false", "description": "x"}),))
     return Turn("hello", tokens=(10, 5, 0, 200))
@@ -402,3 +404,129 @@ async def test_the_application_sees_what_it_sees_without_us(
 
     without = await seen(claude_agent_sdk.query(prompt="call a tool", options=options))
     assert without == await seen(ClaudeAudit(audit).query(prompt="call a tool", options=options))
+
+
+async def deferred_once(claude: ClaudeAudit, options: ClaudeAgentOptions) -> ResultMessage:
+    """Run a prompt whose tool a hook defers, and have the hook allow it from then on."""
+    decisions = ["defer"]
+
+    async def decide(*_: Any) -> dict[str, Any]:
+        decision = decisions.pop() if decisions else "allow"
+        return {
+            "hookSpecificOutput": {"hookEventName": "PreToolUse", "permissionDecision": decision}
+        }
+
+    options.hooks = {"PreToolUse": [HookMatcher(hooks=[decide])]}
+    result = (await read(claude.query(prompt="call a tool", options=options)))[-1]
+    assert isinstance(result, ResultMessage)
+    return result
+
+
+async def test_a_deferred_tool_pauses_and_is_decided_where_the_session_goes_on(
+    audit: InMemoryAuditLogger, options: ClaudeAgentOptions
+) -> None:
+    """A deferred tool pauses its run without an answer; it is granted and answered in the run that goes on."""
+    claude = ClaudeAudit(audit)
+    result = await deferred_once(claude, options)
+    options.resume = result.session_id
+    await read(claude.query(prompt="hello", options=options))
+
+    paused, resumed, prompted = check_runs(audit.events)
+    assert paused.end.data["stop_reason"] == "paused"
+    assert "tool_call_completed" not in paused.types
+    asked, granted = audit.only("tool_approval_requested"), audit.only("tool_approval_granted")
+    assert (asked.run_id, granted.run_id) == (paused.run_id, resumed.run_id)
+    assert asked.data["approval_id"] == granted.data["approval_id"] == "toolu_1"
+    assert resumed.types.count("tool_call_completed") == 1
+    assert [run.start.session_id for run in (resumed, prompted)] == [result.session_id] * 2
+    assert resumed.start.parent_run_id is prompted.start.parent_run_id is None
+
+
+async def test_a_session_that_goes_on_costs_what_is_new(
+    audit: InMemoryAuditLogger, options: ClaudeAgentOptions
+) -> None:
+    """The command line counts on in a session that is resumed, and the run's cost and usage are what it added."""
+    claude = ClaudeAudit(audit)
+    first = (await read(claude.query(prompt="hello", options=options)))[-1]
+    options.resume = first.session_id
+    last = (await read(claude.query(prompt="hello", options=options)))[-1]
+
+    runs = check_runs(audit.events)
+    assert last.total_cost_usd == pytest.approx(2 * first.total_cost_usd)
+    assert [float(run.end.data["cost_usd"]) for run in runs] == [first.total_cost_usd] * 2
+    assert [run.types.count("token_usage_updated") for run in runs] == [1, 1]
+
+
+async def test_a_cost_that_is_counted_on_from_elsewhere_is_unknown(
+    audit: InMemoryAuditLogger, options: ClaudeAgentOptions
+) -> None:
+    """A session that was begun elsewhere has its turn's tokens, and no cost that somebody else spent."""
+    first = (await read(claude_agent_sdk.query(prompt="hello", options=options)))[-1]
+    options.resume = first.session_id
+    await read(ClaudeAudit(audit).query(prompt="hello", options=options))
+
+    run = only_run(audit)
+    assert run.end.data["token_usage"]["input_tokens"] == 210
+    assert "cost_usd" not in run.end.data
+
+
+@pytest.mark.parametrize("is_client", [False, True])
+async def test_what_a_tool_of_ours_runs_is_a_child_of_its_turn(
+    audit: InMemoryAuditLogger, options: ClaudeAgentOptions, *, is_client: bool
+) -> None:
+    """A run within an in-process tool is a child of the turn that called it, in each turn of a client too."""
+
+    @claude_agent_sdk.tool("look", "look it up", {"key": str})
+    async def look(arguments: dict[str, Any]) -> dict[str, Any]:
+        with audit.run(agent_id="inner"):
+            return {"content": [{"type": "text", "text": arguments["key"]}]}
+
+    options.mcp_servers = {"ours": claude_agent_sdk.create_sdk_mcp_server("ours", tools=[look])}
+    options.allowed_tools = ["mcp__ours__look"]
+    claude = ClaudeAudit(audit)
+    if is_client:
+        async with claude.client(options) as client:
+            for prompt in ("look it up", "look it up again"):
+                await client.query(prompt)
+                await read(client.receive_response())
+    else:
+        await read(claude.query(prompt="look it up", options=options))
+
+    runs = check_runs(audit.events)
+    outer = [run for run in runs if run.start.agent_id == "claude-code"]
+    inner = [run for run in runs if run.start.agent_id == "inner"]
+    assert len(outer) == 1 + is_client
+    assert [run.start.parent_run_id for run in inner] == [run.run_id for run in outer]
+
+
+async def test_a_client_used_within_a_run_is_its_child(
+    audit: InMemoryAuditLogger, options: ClaudeAgentOptions
+) -> None:
+    """A turn has the run and the session that are bound where its prompt is sent, not where the client connected."""
+    async with ClaudeAudit(audit).client(options) as client:
+        with audit.run("s-1", agent_id="outer") as outer:
+            await client.query("hello")
+            await read(client.receive_response())
+    _, turn = check_runs(audit.events)
+    assert (turn.start.session_id, turn.start.parent_run_id) == ("s-1", outer.id)
+
+
+async def test_a_command_line_that_dies_fails_its_run(
+    audit: InMemoryAuditLogger, options: ClaudeAgentOptions, tmp_path: Path
+) -> None:
+    """A command line that ends without a result is a failed run, and the SDK's error goes on."""
+    broken = tmp_path / "claude-that-dies"
+    broken.write_text(
+        "#!/usr/bin/env python3\n"
+        "import json, sys\n"
+        "asked = json.loads(sys.stdin.readline())\n"
+        "answer = {'subtype': 'success', 'request_id': asked['request_id'], 'response': {}}\n"
+        "print(json.dumps({'type': 'control_response', 'response': answer}), flush=True)\n"
+        "sys.stdin.readline()\n"
+        "sys.exit(3)\n"
+    )
+    broken.chmod(0o700)
+    options.cli_path = broken
+    with pytest.raises(claude_agent_sdk.ProcessError):
+        await read(ClaudeAudit(audit).query(prompt="hello", options=options))
+    assert only_run(audit).end.data["error_code"] == "ProcessError"

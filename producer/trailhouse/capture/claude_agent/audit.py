@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import functools
-from collections import OrderedDict
+import threading
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from trailhouse.capture.claude_agent.client import client_methods
 from trailhouse.capture.claude_agent.conversation import Conversation
-from trailhouse.capture.claude_agent.hooks import finder_in, with_hooks
+from trailhouse.capture.claude_agent.memory import Memory
+from trailhouse.capture.claude_agent.options import finder_in, with_hooks
+from trailhouse.capture.claude_agent.sessions import Sessions
 from trailhouse.capture.claude_agent.streams import watched
+from trailhouse.capture.claude_agent.turns import run_here
 from trailhouse.capture.installation import Undo, install_once, note_use
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from trailhouse.producer import AuditLogger
+    from trailhouse.producer.recording.recorder import Recorder
 
-MAX_SESSIONS = 1_000
+_memories: WeakKeyDictionary[Recorder, Memory] = WeakKeyDictionary()
+_lock = threading.Lock()
 
 
 class ClaudeAudit:
@@ -35,6 +41,7 @@ class ClaudeAudit:
     ) -> None:
         note_use("claude_agent", audit)
         self._recorder = audit.recorder
+        self._memory = _memory_of(self._recorder)
         self._agent_id = agent_id
         self._is_strict = strict
 
@@ -44,7 +51,7 @@ class ClaudeAudit:
         Hooks see tools, prompts and subagents, but neither usage, cost nor how a turn failed: for those give the
         options to `query` or `client`.
         """
-        finder = _Sessions(lambda: self._open(has_messages=False))
+        finder = Sessions(lambda: self._open(has_messages=False))
         return with_hooks(_given(options), finder, is_strict=self._is_strict)
 
     def query(self, *, prompt: Any, options: Any = None, **more: Any) -> AsyncIterator[Any]:
@@ -94,26 +101,9 @@ class ClaudeAudit:
         return watched(self._open, prompt, options, start, is_strict=self._is_strict)
 
     def _open(self, *, has_messages: bool = True) -> Conversation:
-        return Conversation(self._recorder, agent_id=self._agent_id, has_messages=has_messages)
-
-
-class _Sessions:
-    """The conversations of options that may be used more than once, by session."""
-
-    def __init__(self, open_conversation: Any) -> None:
-        self._open = open_conversation
-        self._known: OrderedDict[str | None, Conversation] = OrderedDict()
-
-    def of(self, session_id: str | None, call_id: str | None) -> Conversation:
-        if session_id is None:  # a permission callback is not told it, but the call
-            for conversation in reversed(self._known.values()):
-                if call_id is not None and conversation.tools.name_of(call_id) is not None:
-                    return conversation
-        if session_id not in self._known:
-            self._known[session_id] = self._open()
-            if len(self._known) > MAX_SESSIONS:
-                self._known.popitem(last=False)[1].close(None)
-        return self._known[session_id]
+        return Conversation(
+            self._recorder, self._memory, agent_id=self._agent_id, has_messages=has_messages
+        )
 
 
 def install(audit: AuditLogger, *, agent_id: str | None = None, strict: bool = False) -> Undo:
@@ -129,6 +119,15 @@ def install(audit: AuditLogger, *, agent_id: str | None = None, strict: bool = F
     """
     adapter = ClaudeAudit(audit, agent_id=agent_id, strict=strict)
     return install_once("claude_agent", audit, adapter.patch)
+
+
+def _memory_of(recorder: Recorder) -> Memory:
+    """Return what is remembered for *recorder*, which from now on finds the turn that the SDK works on."""
+    with _lock:
+        if recorder not in _memories:
+            _memories[recorder] = Memory()
+            recorder.find_current_by(run_here)
+        return _memories[recorder]
 
 
 def _given(options: Any) -> Any:

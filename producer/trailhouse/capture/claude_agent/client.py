@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from trailhouse.capture.claude_agent.hooks import with_hooks
 from trailhouse.capture.claude_agent.messages import said
+from trailhouse.capture.claude_agent.options import with_hooks
 from trailhouse.capture.claude_agent.streams import close
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def _connect(plain: Any, open_conversation: Opens, is_strict: bool) -> Any:
             self.options = with_hooks(options, conversation, is_strict=is_strict)
             conversation.connecting(options, prompt, is_turn=prompt is not None)
         try:
-            with conversation.bound():
+            with conversation.around():
                 await plain(self, prompt)
             setattr(self, ATTACHED, conversation)
         except BaseException as error:
@@ -58,7 +58,7 @@ def _query(plain: Any, _open: Opens, is_strict: bool) -> Any:
             return await plain(self, prompt, session_id)
         with conversation.recorder.guard("query", strict=is_strict):
             conversation.begin_turn(prompt)
-        with conversation.bound():
+        with conversation.around():
             return await plain(self, prompt, session_id)
 
     return query

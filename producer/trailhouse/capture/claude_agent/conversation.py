@@ -2,44 +2,35 @@
 
 from __future__ import annotations
 
-from collections import deque
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from trailhouse.capture.claude_agent.subagents import Subagents
 from trailhouse.capture.claude_agent.tools import Tools
-from trailhouse.capture.claude_agent.turn import Turn, answered
+from trailhouse.capture.claude_agent.turn import answered
+from trailhouse.capture.claude_agent.turns import Turns
 from trailhouse.capture.claude_agent.usage import SessionUsage
 from trailhouse.producer.recording.usage import Usage
 from trailhouse.schemas.event_type import EventType
 
 if TYPE_CHECKING:
+    from trailhouse.capture.claude_agent.memory import Memory
     from trailhouse.producer.recording.recorder import Recorder
     from trailhouse.producer.recording.run import Run
 
-SOURCE = "claude_agent"
-AGENT = "claude-code"
-INJECTED = (
-    "<task-notification>"  # how the CLI begins a prompt of its own: a background task has ended
-)
 
+class Conversation(Turns):
+    """Records one connection, as hooks and messages tell of it."""
 
-class Conversation:
-    """Records the turns of one connection. Hooks tell of the newest, messages of the oldest that has no result.
-
-    A hook arrives as the CLI sends it, and a message when the application reads it, which may be later.
-    """
-
-    def __init__(self, recorder: Recorder, *, agent_id: str | None, has_messages: bool) -> None:
-        self.recorder = recorder
+    def __init__(
+        self, recorder: Recorder, memory: Memory, *, agent_id: str | None, has_messages: bool
+    ) -> None:
+        super().__init__(recorder, agent_id)
+        self.memory = memory
         self.has_messages = has_messages
-        self.usage = SessionUsage()
-        self.tools = Tools()
+        self.is_resumed = False
+        self.usage = SessionUsage(memory.counted, None, is_resumed=False)
+        self.tools = Tools(memory.deferred)
         self.subagents = Subagents(recorder)
-        self._agent_id = agent_id
-        self._parent = recorder.current
-        self._session_id: str | None = None
-        self.turns: deque[Turn] = deque()
 
     def of(self, _session_id: str | None, _call_id: str | None) -> Conversation:
         """Return itself: its hooks tell of nothing else."""
@@ -47,36 +38,13 @@ class Conversation:
 
     def connecting(self, options: Any, prompt: object, *, is_turn: bool = True) -> None:
         """The CLI is about to be started, with *options* that may name its session, and perhaps with a prompt."""
+        self.is_resumed = bool(options.resume or options.continue_conversation)
+        self.usage = SessionUsage(self.memory.counted, options.resume, is_resumed=self.is_resumed)
         resumed = None if options.fork_session else options.resume
-        self._session_id = getattr(options, "session_id", None) or resumed
+        self.session_id = getattr(options, "session_id", None) or resumed
         if is_turn:
+            self.is_bound = isinstance(prompt, str)
             self.begin_turn(prompt)
-
-    def begin_turn(self, prompt: object) -> None:
-        """Open the run of a prompt; of one that comes before the last turn has ended the CLI says where it belongs."""
-        if not self.turns:
-            self.open_turn(prompt if isinstance(prompt, str) else None)
-
-    def open_turn(self, prompt: object = None) -> Turn:
-        """Open the run of a turn; its start is logged when its session is known."""
-        run = self.recorder.open_run(
-            self._session_id, source=SOURCE, parent=self._parent, agent_id=self._agent_id,
-            provider="anthropic", is_deferred=True, begins_alone=False,
-        )  # fmt: skip
-        self.turns.append(Turn(run, prompt))
-        return self.turns[-1]
-
-    def begun(self, turn: Turn, session_id: str | None) -> Run:
-        """Log the start of a turn, and what was asked, now that its session is known."""
-        run = turn.run
-        run.name(session_id=session_id, agent_id=AGENT)
-        prompts, turn.prompts = turn.prompts, []
-        for prompt in prompts if run.parent is None else []:
-            is_injected = isinstance(prompt, str) and prompt.startswith(INJECTED)
-            run.message(prompt, role="system" if is_injected else "user")
-        run.begin()
-        turn.is_begun = True
-        return run
 
     def prompted(self, session_id: str | None, prompt: object) -> None:
         """A prompt has arrived at the CLI, and with it the session."""
@@ -87,6 +55,17 @@ class Conversation:
             turn.prompts.append(prompt)
         turn.is_submitted = turn.has_prompt = True
         self.begun(turn, session_id)
+
+    @property
+    def is_going_on(self) -> bool:
+        """Whether the CLI goes on where the session was left, and has not come to the prompt."""
+        return self.is_resumed and bool(self.turns) and not self.turns[-1].is_submitted
+
+    def going_on(self) -> Run:
+        """Return the run of what goes on where the session was left; the prompt begins another."""
+        turn = self.oldest
+        turn.prompts, turn.has_prompt = [], False
+        return self.begun(turn, None)
 
     def running(self, session_id: str | None, agent_id: str | None = None) -> Run:
         """Return the run that a hook tells of: a subagent's, else the newest turn's."""
@@ -107,20 +86,6 @@ class Conversation:
             self.tools.end_all(turn.run)
             self.turns.remove(turn)
             turn.run.end()
-
-    @property
-    def oldest(self) -> Turn:
-        """The turn that messages tell of."""
-        return self.turns[0] if self.turns else self.open_turn()
-
-    def bound(self) -> Any:
-        """Return a block in which the newest turn's run is the current one."""
-        return self.turns[-1].run.bound() if self.turns else nullcontext()
-
-    def interrupted(self) -> None:
-        """The application has asked to stop: an error that follows is no failure."""
-        if self.turns:
-            self.turns[0].is_interrupted = True
 
     def close(self, error: BaseException | None) -> None:
         """End what is open: the stream is over, by *error* or without a result."""

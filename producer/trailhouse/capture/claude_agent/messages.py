@@ -62,6 +62,10 @@ def _tools_answered(conversation: Conversation, message: Any) -> None:
         call_id = getattr(block, "tool_use_id", None)
         if not isinstance(call_id, str):
             continue
+        if tools.name_of(call_id) is None and conversation.is_resumed:
+            run, is_error = conversation.going_on(), bool(block.is_error)
+            tools.answer_deferred(run, call_id, block.content, is_error=is_error)
+            continue
         # The hooks have told the end by now, unless there are none, or the call was refused.
         if tools.is_waiting(call_id):
             run, name = conversation.oldest.run, tools.name_of(call_id) or ""
@@ -78,23 +82,28 @@ def _result(conversation: Conversation, result: Any) -> None:
     for denial in getattr(result, "permission_denials", None) or []:
         if isinstance(denial, dict) and isinstance(denial.get("tool_use_id"), str):
             tools.refuse(run, denial["tool_use_id"], str(denial.get("tool_name")))
-    own, beside, spent = conversation.usage.of(result, turn.model)
-    if turn.has_spoken or not own.is_missing:
-        run.use(own)
-    conversation.subagents.settle(beside)
-    if beside is not None:
-        run.note(cost_usd_with_subagents=spent)
+    _used(conversation, turn, result)
     run.note(num_turns=result.num_turns, result_uuid=getattr(result, "uuid", None))
     conversation.turns.popleft()
     deferred = getattr(result, "deferred_tool_use", None)
     if deferred is not None:
-        tools.ask(run, deferred.id, deferred.name, deferred.input)
-        tools.defer(deferred.id)
+        tools.defer(run, deferred.id, deferred.name, deferred.input)
     tools.end_all(run)
     if deferred is not None:
         run.pause()
     else:
         _end(turn, result)
+
+
+def _used(conversation: Conversation, turn: Turn, result: Any) -> None:
+    own, beside, spent = conversation.usage.of(result, turn.model)
+    if turn.has_spoken or own.input_tokens or own.output_tokens:
+        turn.run.use(own)
+    is_theirs = conversation.subagents.settle(beside)
+    if beside is not None:
+        turn.run.note(cost_usd_with_subagents=spent)
+        if not is_theirs:  # a title, a summary, a page that was read for it
+            turn.run.use(beside)
 
 
 def _end(turn: Turn, result: Any) -> None:

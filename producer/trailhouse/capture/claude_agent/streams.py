@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from trailhouse.capture.claude_agent.hooks import with_hooks
 from trailhouse.capture.claude_agent.messages import said
+from trailhouse.capture.claude_agent.options import with_hooks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -30,7 +30,7 @@ async def watched(
     stream = start(hooked)
     try:
         while True:
-            with conversation.bound():
+            with conversation.around():
                 try:
                     message = await anext(stream)
                 except StopAsyncIteration:

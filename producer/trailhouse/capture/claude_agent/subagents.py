@@ -41,16 +41,18 @@ class Subagents:
         if agent_id in self._runs:
             self._stopped.add(agent_id)
 
-    def settle(self, used: Usage | None) -> None:
-        """Give what the subagents used since the last result to the one that ran, and end those that have stopped.
+    def settle(self, used: Usage | None) -> bool:
+        """Give what was used beside the turn to the subagent that ran; end those that have stopped. Tell if any ran.
 
         Who of several used how much the CLI does not say: their usage is missing.
         """
+        have_run = bool(self._runs)
         if used is not None:
             for run in self._runs.values():
                 run.use(used if len(self._runs) == 1 else Usage(model=used.model))
         for agent_id in list(self._stopped):
             self._end(agent_id)
+        return have_run
 
     def _end(self, agent_id: str) -> None:
         self._stopped.discard(agent_id)

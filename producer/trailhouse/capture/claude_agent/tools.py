@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from trailhouse.capture.claude_agent.memory import DeferredCall
 from trailhouse.producer.recording.tool_call import NO_END
 
 if TYPE_CHECKING:
+    from trailhouse.capture.claude_agent.memory import Remembered
     from trailhouse.producer.recording.run import Run
     from trailhouse.producer.recording.tool_call import ToolCall
 
@@ -19,13 +21,18 @@ WAITS = "approval_required"
 class Tools:
     """Knows each call by the id that the model gave it. A refused one begins, and fails without having run."""
 
-    def __init__(self) -> None:
+    def __init__(self, deferred: Remembered[DeferredCall]) -> None:
+        self._deferred = deferred
         self._calls: dict[str, tuple[Run, ToolCall]] = {}
         self._asked: set[str] = set()
         self._decided: set[str] = set()
 
-    def start(self, run: Run, call_id: str, name: str, arguments: object) -> None:
-        """Log the start of a call, once."""
+    def start(
+        self, run: Run, call_id: str, name: str, arguments: object, *, has_waited: bool = False
+    ) -> None:
+        """Log the start of a call, once; its end says what was decided where it has waited in an earlier run."""
+        if self._deferred.pop(call_id, None) is not None or has_waited:
+            self._asked.add(call_id)
         is_ours = run.recorder.claims("tool_call", call_id, run.source)
         if call_id not in self._calls and is_ours:
             call = run.tool_call(name, arguments, call_id=call_id)
@@ -51,7 +58,13 @@ class Tools:
             run.ask_approval(name, arguments, call_id=call_id)
 
     def decide(
-        self, run: Run, call_id: str, name: str, *, is_granted: bool, reason: str | None = None
+        self,
+        run: Run,
+        call_id: str,
+        name: str | None,
+        *,
+        is_granted: bool,
+        reason: str | None = None,
     ) -> None:
         """Log what was decided of a call, once."""
         if call_id not in self._decided:
@@ -67,10 +80,20 @@ class Tools:
         if call is not None:
             call.fail(reason, code=REFUSED)
 
-    def defer(self, call_id: str) -> None:
+    def defer(self, run: Run, call_id: str, name: str, arguments: object) -> None:
         """Log that a call waits for a decision that comes later, in another run: it has not run."""
+        self.ask(run, call_id, name, arguments)
         self._decided.add(call_id)
+        self._deferred[call_id] = DeferredCall(name, arguments)
         self.fail(call_id, None, code=WAITS)
+
+    def answer_deferred(self, run: Run, call_id: str, answer: object, *, is_error: bool) -> None:
+        """Log the answer of a call that waited, where no hook has told that it began."""
+        call = self._deferred.pop(call_id, None)
+        self.decide(run, call_id, None if call is None else call.name, is_granted=not is_error)
+        if call is not None and not is_error:
+            self.start(run, call_id, call.name, call.arguments)
+            self.complete(call_id, answer)
 
     def name_of(self, call_id: str) -> str | None:
         """Return the tool of a call that is known."""
