@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 import textwrap
 import tomllib
 from pathlib import Path
@@ -12,6 +13,7 @@ from trailhouse.capture.doctor.frameworks import KNOWN
 from trailhouse.capture.installation import FRAMEWORKS
 from trailhouse.cli import reference
 from trailhouse.consumer.monitoring import metrics
+from trailhouse.redaction.shapes import SHAPES_BY_KIND
 from trailhouse.schemas import errors, event_data, json_schema
 
 ROOT = Path(__file__).parents[1]
@@ -31,6 +33,7 @@ def made() -> dict[Path, dict[str, str]]:
         ROOT / "docs" / "cluster.md": {"metrics": metrics.render()},
         ROOT / "docs" / "errors.md": {"tree": error_tree()},
         ROOT / "docs" / "events.md": {"keys of data": event_data.render()},
+        ROOT / "docs" / "redaction.md": {"vendors": vendors()},
     }
 
 
@@ -41,6 +44,15 @@ def rooms() -> str:
         for file in sorted((ROOT / root / "trailhouse").rglob("__init__.py")):
             says = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
             rows.append(f"| `{file.parent.relative_to(ROOT)}/` | {says.partition(chr(10))[0]} |")
+    return "\n".join(rows) + "\n"
+
+
+def vendors() -> str:
+    """Return a table of the vendors whose secrets redaction knows by their form, by kind."""
+    rows = ["| Kind | Entries | Vendors |", "|---|---|---|"]
+    for kind, shapes in SHAPES_BY_KIND.items():
+        names = {name for shape in shapes for name in re.split(r", | and ", shape.vendor)}
+        rows.append(f"| {kind} | {len(shapes)} | {', '.join(sorted(names, key=str.lower))} |")
     return "\n".join(rows) + "\n"
 
 

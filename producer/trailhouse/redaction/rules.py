@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from trailhouse.redaction.assignments import ASSIGNMENTS
+from trailhouse.redaction.command_rules import COMMAND_RULES
 from trailhouse.redaction.config import RedactionConfig
 from trailhouse.redaction.context_rules import CONTEXT_RULES
 from trailhouse.redaction.matching import BadPatternError, Pattern, compiled
@@ -43,6 +44,7 @@ def rules_of(config: RedactionConfig) -> list[Rule]:
         *patterns.added,
         *(() if patterns.replaces else map(rule_of, SHAPES)),
         *CONTEXT_RULES,
+        *COMMAND_RULES,
         *ASSIGNMENTS,
         *((CARDS,) if "card" in kinds else ()),
         *(rule for kind, rule in PERSONAL.items() if kind in kinds),

@@ -58,7 +58,7 @@ DATABASES: tuple[Shape, ...] = (
     Shape("age_key", "age", "AGE-SECRET-KEY-1 and 58 of bech32", anywhere(r"AGE-SECRET-KEY-1[0-9A-Z]{50,}"), ("AGE-SECRET-KEY-1",), "https://github.com/FiloSottile/age"),
     named("looker_key", "Looker", "client secret: 24 letters and digits", ("looker",), r"[0-9a-z]{20,24}", "https://cloud.google.com/looker/docs/api-auth"),
     named("fivetran_key", "Fivetran", "16 or 32 letters and digits", ("fivetran",), r"[0-9A-Za-z]{16,32}", "https://fivetran.com/docs/rest-api/getting-started"),
-    Shape("secret_token_uri", "any, by RFC 8959", "secret-token: and a token", word(r"secret-token:[\w.~+/-]{16,}=*"), ("secret-token:",), "https://datatracker.ietf.org/doc/html/rfc8959"),
+    Shape("secret_token_uri", "RFC 8959", "secret-token: and a token", word(r"secret-token:[\w.~+/-]{16,}=*"), ("secret-token:",), "https://datatracker.ietf.org/doc/html/rfc8959"),
     named("algolia_key", "Algolia", "32 hex", ("algolia",), ALNUM + "{32}", "https://www.algolia.com/doc/guides/security/api-keys/"),
     Shape("contentful_token", "Contentful", "CFPAT- and 43; CFORG-", anywhere(r"CF(?:PAT|ORG)-[\w-]{36,}"), ("CFPAT-", "CFORG-"), "https://www.contentful.com/developers/docs/references/authentication/"),
     named("contentful_token", "Contentful", "43 of A-Z a-z 0-9 _ -", ("contentful",), r"[\w=-]{43}", "https://www.contentful.com/developers/docs/references/authentication/"),

@@ -81,6 +81,6 @@ SERVICES: tuple[Shape, ...] = (
     Shape("recaptcha_secret", "reCAPTCHA", "6L and 38 of A-Z a-z 0-9 _ -", apart(r"6L[c-f][\w-]{5}AAAAA[\w-]{27}"), ("AAAAA",), "https://developers.google.com/recaptcha/docs/verify"),
     named("strava_secret", "Strava", "40 hex", ("strava", "fitbit", "garmin"), HEX + "{32,40}", "https://developers.strava.com/docs/authentication/"),
     Shape("openvsx_token", "Open VSX", "ovsxat_ and a UUID", anywhere(r"ovsx(?:at|p)_[\w-]{30,}"), ("ovsxat_", "ovsxp_"), "https://github.com/eclipse/openvsx/wiki/Publishing-Extensions"),
-    Shape("jwt", "any, by RFC 7519", "ZXlK and 60 or more of base64: a token of claims, encoded once more", apart(r"ZXlK[0-9A-Za-z+/_-]{60,}={0,2}"), ("ZXlK",),
+    Shape("jwt", "RFC 7519", "ZXlK and 60 or more of base64: a token of claims, encoded once more", apart(r"ZXlK[0-9A-Za-z+/_-]{60,}={0,2}"), ("ZXlK",),
           "https://datatracker.ietf.org/doc/html/rfc7519"),
 )

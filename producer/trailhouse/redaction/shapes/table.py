@@ -10,13 +10,14 @@ from trailhouse.redaction.shapes.payments import PAYMENTS
 from trailhouse.redaction.shapes.services import SERVICES
 from trailhouse.redaction.shapes.shape import Shape
 
-SHAPES: tuple[Shape, ...] = (
-    *AI,
-    *CLOUD,
-    *CODE_HOSTING,
-    *DATABASES,
-    *MESSAGING,
-    *OBSERVABILITY,
-    *PAYMENTS,
-    *SERVICES,
-)
+SHAPES_BY_KIND: dict[str, tuple[Shape, ...]] = {
+    "models and tools of agents": AI,
+    "clouds, hosts, networks": CLOUD,
+    "code, packages, builds, projects": CODE_HOSTING,
+    "databases, content, vaults": DATABASES,
+    "mail, chat, phone": MESSAGING,
+    "monitoring, analytics, flags": OBSERVABILITY,
+    "payments, banks, shops, exchanges": PAYMENTS,
+    "business, identity, data, security": SERVICES,
+}
+SHAPES: tuple[Shape, ...] = tuple(shape for shapes in SHAPES_BY_KIND.values() for shape in shapes)
