@@ -4,7 +4,7 @@ from trailhouse.redaction.shapes.shape import ALNUM, HEX, UUID, Shape, anywhere,
 
 # fmt: off
 CLOUD: tuple[Shape, ...] = (
-    Shape("aws_access_key", "AWS", "AKIA or ASIA and 16 capitals and digits", anywhere(r"A[KS]IA[0-9A-Z]{16,}"),
+    Shape("aws_access_key", "AWS", "AKIA or ASIA and 16 capitals and digits", apart(r"A[KS]IA[0-9A-Z]{16,}"),
           ("AKIA", "ASIA"), "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html"),
     Shape("aws_access_key", "AWS", "ABIA or ACCA, or A3T and one, and 16 capitals and digits", apart(r"(?:ABIA|ACCA|A3T[0-9A-Z])[0-9A-Z]{16,}"), ("ABIA", "ACCA", "A3T"),
           "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html"),
