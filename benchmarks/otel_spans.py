@@ -18,7 +18,11 @@ from trailhouse.producer.testing import InMemoryAuditLogger
 
 SPANS = 3_000
 ROUNDS = 15
-HTTP: dict[str, str | int] = {"http.request.method": "GET", "url.path": "/orders", "http.response.status_code": 200}
+HTTP: dict[str, str | int] = {
+    "http.request.method": "GET",
+    "url.path": "/orders",
+    "http.response.status_code": 200,
+}
 AGENT: dict[str, str | int] = {
     "gen_ai.operation.name": "invoke_agent",
     "gen_ai.agent.name": "bot",

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from agents import (
     Agent,
+    RunHooks,
     function_tool,
 )
+from agents.lifecycle import RunHooksBase
 from agents.run import get_default_agent_runner, set_default_agent_runner
 from agents.testing import ModelStep
 
@@ -29,6 +31,8 @@ from openai_agents_scene import (
     shape,
 )
 from trailhouse.capture.openai_agents import install
+from trailhouse.capture.openai_agents.hooks import _hooks_class, hooks_for
+from trailhouse.capture.openai_agents.watching import Watch
 from trailhouse.producer.testing import InMemoryAuditLogger
 from trailhouse.schemas.errors import ConfigError, SpoolFullError
 
@@ -179,3 +183,23 @@ def test_a_handler_that_raises_costs_its_own_event_alone(
 
     assert shape(only(audit)) == ["run_started", "run_completed"]
     assert audit.stats().unlogged_total == 1
+
+
+def test_a_hook_of_a_newer_version_reaches_the_application(
+    audit: InMemoryAuditLogger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hook that we know nothing of is passed on to the application's own."""
+    monkeypatch.setattr(
+        RunHooksBase, "on_new", lambda _self, what: f"none of {what}", raising=False
+    )
+    _hooks_class.cache_clear()
+
+    class Own(RunHooks[Any]):
+        def on_new(self, what: str) -> str:
+            return f"own {what}"
+
+    run = audit.recorder.open_run("s-1", source="test")
+    hooks = hooks_for(Watch(audit.recorder, run, None), audit.recorder, Own(), strict=False)
+    assert hooks.on_new("call") == "own call"
+    run.end()
+    _hooks_class.cache_clear()

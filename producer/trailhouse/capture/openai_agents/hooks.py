@@ -67,4 +67,14 @@ def _hooks_class() -> Any:
                 self._watch.tools.complete(context, tool, result)
             await self._given.on_tool_end(context, agent, tool, result)
 
+    for name in dir(RunHooks):  # what a newer version calls is the application's alone
+        if name.startswith("on_") and name not in vars(RecordingHooks):
+            setattr(RecordingHooks, name, _passed_on(name))
     return RecordingHooks
+
+
+def _passed_on(name: str) -> Any:
+    def pass_on(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return getattr(self._given, name)(*args, **kwargs)
+
+    return pass_on
