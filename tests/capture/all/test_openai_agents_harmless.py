@@ -31,7 +31,7 @@ from openai_agents_scene import (
     shape,
 )
 from trailhouse.capture.openai_agents import install
-from trailhouse.capture.openai_agents.hooks import _hooks_class, hooks_for
+from trailhouse.capture.openai_agents.hooks import hooks_class, hooks_for
 from trailhouse.capture.openai_agents.watching import Watch
 from trailhouse.producer.testing import InMemoryAuditLogger
 from trailhouse.schemas.errors import ConfigError, SpoolFullError
@@ -192,7 +192,7 @@ def test_a_hook_of_a_newer_version_reaches_the_application(
     monkeypatch.setattr(
         RunHooksBase, "on_new", lambda _self, what: f"none of {what}", raising=False
     )
-    _hooks_class.cache_clear()
+    hooks_class.cache_clear()
 
     class Own(RunHooks[Any]):
         def on_new(self, what: str) -> str:
@@ -202,4 +202,4 @@ def test_a_hook_of_a_newer_version_reaches_the_application(
     hooks = hooks_for(Watch(audit.recorder, run, None), audit.recorder, Own(), strict=False)
     assert hooks.on_new("call") == "own call"
     run.end()
-    _hooks_class.cache_clear()
+    hooks_class.cache_clear()

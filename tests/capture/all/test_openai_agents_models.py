@@ -16,6 +16,7 @@ from agents import (
     ModelSettings,
     OpenAIChatCompletionsModel,
     OpenAIResponsesModel,
+    RunConfig,
     Runner,
     ToolGuardrailFunctionOutput,
     ToolInputGuardrail,
@@ -23,6 +24,8 @@ from agents import (
     function_tool,
 )
 from agents.extensions.models.litellm_model import LitellmModel
+from agents.extensions.models.litellm_provider import LitellmProvider
+from agents.models import get_default_model
 from openai import AsyncOpenAI, AuthenticationError
 
 from capture_rules import ENDS, Recorded, check_runs
@@ -30,6 +33,7 @@ from model_server import ModelServer, chat, chat_stream, response, says
 from openai_agents_scene import agent, answer, calls, mcp_server, of_type, reached, shape
 from trailhouse.capture.litellm import install as install_litellm
 from trailhouse.capture.openai_agents import install
+from trailhouse.capture.openai_agents.plain_values import model_of
 from trailhouse.producer.testing import InMemoryAuditLogger
 
 CHAT_USAGE = {
@@ -124,6 +128,22 @@ def test_responses(audit: InMemoryAuditLogger) -> None:
     assert len(of_type(told, "tool_call_completed")) == 1
 
 
+@pytest.mark.parametrize(
+    ("model", "config", "expected"),
+    [
+        (None, None, (get_default_model(), "openai")),
+        ("gpt-x", RunConfig(), ("gpt-x", "openai")),
+        ("openai/gpt-x", RunConfig(), ("gpt-x", "openai")),
+        ("gpt-x", {"model": "litellm/anthropic/claude-x"}, ("claude-x", "anthropic")),
+        ("any-llm/mistral/small", None, ("small", "mistral")),
+        ("x", RunConfig(model_provider=LitellmProvider()), ("x", None)),
+    ],
+)
+def test_models_by_name(model: str | None, config: Any, expected: tuple[str, str | None]) -> None:
+    """A model is named as its provider spells it; the provider is what the name, or the SDK's default, says."""
+    assert model_of(Agent(name="bot", model=model), config) == expected
+
+
 def test_a_provider_that_refuses(audit: InMemoryAuditLogger) -> None:
     """A refused request is a failed model call and a failed run, with no usage at all."""
     server = ModelServer(401)
@@ -147,7 +167,7 @@ def test_litellm_models(audit: InMemoryAuditLogger, is_streamed: bool) -> None:
         asyncio.run(run(bot, is_streamed=is_streamed))
 
     (used,) = of_type(only(audit), "token_usage_updated")
-    assert used == USED | {"model": "openai/gpt-test"}
+    assert used == USED
     assert audit.only("token_usage_updated").provider == "openai"
 
 

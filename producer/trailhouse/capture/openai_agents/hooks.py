@@ -17,11 +17,11 @@ def hooks_for(watch: Watch, recorder: Recorder, given: Any, *, strict: bool) -> 
     is_refused = isinstance(given, AgentHooksBase) or not isinstance(given, RunHooksBase)
     if given is not None and is_refused:
         return given  # for the SDK to refuse, in its own words
-    return _hooks_class()(watch, recorder, given, strict)
+    return hooks_class()(watch, recorder, given, strict)
 
 
 @functools.cache
-def _hooks_class() -> Any:
+def hooks_class() -> Any:
     """Return the class, made when it is first needed: its base is the SDK's."""
     from agents.lifecycle import RunHooks
     from agents.tracing import get_current_trace

@@ -86,14 +86,12 @@ def model_of(agent: Any, run_config: Any) -> tuple[str | None, str | None]:
         from agents.models import get_default_model
 
         given = get_default_model()
-    if isinstance(given, str):
-        *prefix, name = given.removeprefix("litellm/").removeprefix("any-llm/").split("/", 1)
-        is_default = read(run_config, "model_provider") is None or _is_sdks(run_config)
-        return name, prefix[0] if prefix else "openai" if is_default else None
-    kind, name_of = type(given).__name__, text_of(given, "model")
-    if kind.startswith("OpenAI"):
-        return name_of, "openai"
-    return name_of, name_of.split("/", 1)[0] if name_of and "/" in name_of else None
+    name = given if isinstance(given, str) else text_of(given, "model")
+    if name is None or type(given).__name__.startswith("OpenAI"):
+        return name, None if name is None else "openai"
+    *prefix, name = name.removeprefix("litellm/").removeprefix("any-llm/").split("/", 1)
+    is_sdks = isinstance(given, str) and _is_sdks(run_config)
+    return name, prefix[0] if prefix else "openai" if is_sdks else None
 
 
 def is_litellm(agent: Any, run_config: Any) -> bool:
@@ -105,7 +103,8 @@ def is_litellm(agent: Any, run_config: Any) -> bool:
 
 
 def _is_sdks(run_config: Any) -> bool:
-    return type(read(run_config, "model_provider")).__name__ in ("MultiProvider", "OpenAIProvider")
+    kinds = ("NoneType", "MultiProvider", "OpenAIProvider")
+    return type(read(run_config, "model_provider")).__name__ in kinds
 
 
 def usage_of(response: Any, model: str | None, provider: str | None) -> Usage:

@@ -110,7 +110,7 @@ class ToolCalls:
             call = self._run.tool_call(name, given, call_id=text_of(item, "id"))
             error = read(item, "error")
             if error is not None or text_of(item, "status") == "failed":
-                call.fail(plain(error) if isinstance(error, str) else error, code="hosted_tool")
+                call.fail(error, code="hosted_tool")
             else:
                 call.complete(plain(read(item, results)) if results else None)
 
