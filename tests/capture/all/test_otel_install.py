@@ -127,7 +127,7 @@ def test_the_global_provider_is_set_if_nobody_has(audit: InMemoryAuditLogger) ->
 def test_a_provider_that_is_not_the_sdks_is_refused(audit: InMemoryAuditLogger) -> None:
     """What has no processors cannot be installed into, and says which version was tried."""
     with pytest.raises(ConfigError, match="it was tried with"):
-        install(audit, trace.NoOpTracerProvider())  # type: ignore[arg-type]
+        install(audit, trace.NoOpTracerProvider())
 
 
 def test_a_logger_that_is_let_go_is_freed() -> None:

@@ -6,20 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 from trailhouse.capture.installation import FRAMEWORKS
 from trailhouse.capture.otel import names
+from trailhouse.capture.otel.content import tool_arguments, tool_result
 from trailhouse.capture.otel.ending import ending_of, in_flight
 from trailhouse.capture.otel.kinds import Kind, name_in, short_name
+from trailhouse.capture.otel.late_call import LateCall
 from trailhouse.capture.otel.naming import created_agent
 from trailhouse.capture.otel.nesting import node_of_call
-from trailhouse.capture.otel.reading import (
-    arguments_of,
-    attributes_of,
-    content_of,
-    text_of,
-    usage_of,
-)
+from trailhouse.capture.otel.reading import attributes_of, text_of, usage_of
 from trailhouse.capture.otel.runs import SOURCE
 from trailhouse.capture.otel.sessions import session_around, session_in
 from trailhouse.capture.otel.times import moment, span_id_of, trace_id_of
+from trailhouse.producer.recording.deferred import DEFERRED_STARTS
 from trailhouse.schemas.event_type import EventType
 
 if TYPE_CHECKING:
@@ -42,23 +39,27 @@ class Calls:
         self._approvals = approvals
 
     def start_tool(self, node: Node, parent_context: Any) -> None:
-        """Log the start of the tool call of *node*, unless a span round it tells of the same call."""
+        """Log the start of the tool call of *node*; soon, where its attributes are still to come."""
         node.in_flight = in_flight()
-        attributes = attributes_of(node.span)
-        name = text_of(attributes, names.TOOL) or name_in(node.name) or short_name(node.name)
-        node.within = node_of_call(node, name)
-        if node.within is not None:
-            node.is_aside = True
-            return
         run = self._run_for(node, parent_context)
-        call_id = text_of(attributes, names.CALL_ID) or span_id_of(node.span)
-        if run is None or self._is_seen(run, name, call_id):
+        if attributes_of(node.span):
+            self._log_start(node, run)
+        else:
+            node.late = LateCall(self._recorder, lambda: self._log_start(node, run))
+            DEFERRED_STARTS.add(node.late)
+
+    def _log_start(self, node: Node, run: Run | None) -> None:
+        """Log the start, unless a span round it, or an adapter, tells of the same call."""
+        span, attributes = node.span, attributes_of(node.span)
+        name = text_of(attributes, names.TOOL) or name_in(node.name) or short_name(node.name)
+        call_id = text_of(attributes, names.CALL_ID) or span_id_of(span)
+        node.within = node_of_call(node, name)
+        if node.within is not None or run is None or self._is_seen(run, name, call_id):
             node.is_aside = True
             return
         self._approvals.note_running(run, call_id)
-        arguments = arguments_of(attributes, names.ARGUMENTS)
-        node.call = run.tool_call(name, arguments, call_id=call_id)
-        node.call.start(at=moment(node.span.start_time))
+        node.call = run.tool_call(name, tool_arguments(span), call_id=call_id)
+        node.call.start(at=moment(span.start_time))
 
     def end_tool(self, node: Node, span: Any) -> None:
         """Log the end of the tool call of *node*, which ended as *span*."""
@@ -71,23 +72,22 @@ class Calls:
             return
         if ending.is_well and node.last is not None:
             ending = node.last
-        attributes, at = attributes_of(span), moment(span.end_time)
-        deferral = text_of(attributes, names.DEFERRAL)
-        if deferral is not None:  # it waits: for an approval, or for somebody else to run it
-            self._defer(node, call.run, deferral, attributes)
+        deferral, at = text_of(attributes_of(span), names.DEFERRAL), moment(span.end_time)
+        if deferral is not None:
+            self._wait(node, span, deferral)
             call.fail(code=APPROVAL_REQUIRED, at=at)
         elif ending.is_well:
-            call.complete(content_of(attributes, names.RESULT), at=at)
+            call.complete(tool_result(span), at=at)
         else:
             call.fail(ending.error, at=at)
 
-    def _defer(self, node: Node, run: Any, deferral: str, attributes: Any) -> None:
-        call = node.call
-        if call is not None and deferral == "ApprovalRequired":
-            self._approvals.ask(run, call.name, arguments_of(attributes, names.ARGUMENTS), call.id)
-        over = next((above for above in node.chain() if above.is_run and not above.is_aside), None)
-        if over is not None:
+    def _wait(self, node: Node, span: Any, deferral: str) -> None:
+        """Note that the call waits, for an approval or for somebody else to run it, and its run with it."""
+        call, over = node.call, node.run_above()
+        if call is not None and over is not None and over.run is not None:
             over.is_paused = True
+            if deferral == "ApprovalRequired":
+                self._approvals.ask(over.run, call.name, tool_arguments(span), call.id)
 
     def end_model(self, node: Node, span: Any, parent_context: Any = None) -> None:
         """Log what the model call of *node* used; one within another is left to that one."""

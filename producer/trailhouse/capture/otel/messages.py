@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from trailhouse.capture.otel.approvals import is_waiting
+from trailhouse.capture.otel.content import event_content
 from trailhouse.capture.otel.reading import attributes_of, parsed, usage_of
 from trailhouse.capture.otel.times import moment
 
@@ -21,6 +22,10 @@ _INPUTS = (
     "traceloop.entity.input",
 )
 _OUTPUTS = ("final_result", "gen_ai.output.messages", "output.value", "traceloop.entity.output")
+_EVENTS = {
+    "user": ("gen_ai.user.message", "content"),
+    "assistant": ("gen_ai.choice", "message"),
+}
 _NAMES = frozenset((*_INPUTS, *_OUTPUTS))
 
 
@@ -31,13 +36,15 @@ def log_messages(node: Node, span: Any) -> None:
     if run is None or run.parent is not None:
         return
     attributes = attributes_of(span)
-    if _NAMES.isdisjoint(attributes):
+    if _NAMES.isdisjoint(attributes) and not span.events:
         return
     for role, among, at in (
         ("user", _INPUTS, moment(span.start_time)),
         ("assistant", _OUTPUTS, moment(span.end_time)),
     ):
         content = _said(attributes, among, role)
+        if content is None:
+            content = event_content(span, *_EVENTS[role])
         if role == "assistant" and is_waiting(attributes):
             continue  # no answer yet: it waits for an approval
         if content is not None and role not in owner.told:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from trailhouse.capture.otel.ending import Ending
+    from trailhouse.capture.otel.late_call import LateCall
     from trailhouse.producer.recording.run import Run
     from trailhouse.producer.recording.tool_call import ToolCall
     from trailhouse.producer.recording.usage import Usage
@@ -51,6 +52,7 @@ class Node:
         guest: The agent that took this workflow's run for its own.
         has_own: Something was recorded in its run by a span directly beneath it.
         last: How the last agent beneath this workflow, or a span within this tool's call, ended.
+        late: Its tool call, whose start waits for its attributes.
         within: The span that tells of this one's tool call too, and records it.
         call: The tool's call.
         inner_usage: What a model span within this model span says.
@@ -72,6 +74,7 @@ class Node:
     last: Ending | None = None
     call: ToolCall | None = None
     within: Node | None = None
+    late: LateCall | None = None
     inner_usage: Usage | None = None
     held: tuple[Held, ...] = ()
     told: frozenset[str] = frozenset()
@@ -121,6 +124,10 @@ class Node:
     def nearest(self) -> Node | None:
         """The nearest span above it that counts."""
         return next((n for n in self.chain() if n.kind is not None and not n.is_aside), None)
+
+    def run_above(self) -> Node | None:
+        """The nearest span above it that is a run."""
+        return next((node for node in self.chain() if node.is_run and not node.is_aside), None)
 
     @property
     def is_left_open(self) -> bool:

@@ -54,15 +54,6 @@ def content_of(attributes: Mapping[str, Any], among: names.Names) -> Any:
     return None
 
 
-def arguments_of(attributes: Mapping[str, Any], among: names.Names) -> Any:
-    """Return a tool's arguments by name, where its instrumentation tells of a call of a Python function."""
-    arguments = content_of(attributes, among)
-    if isinstance(arguments, dict) and "kwargs" in arguments and not arguments.get("args"):
-        named = arguments["kwargs"]
-        return named if isinstance(named, dict) else arguments
-    return arguments
-
-
 def parsed(value: Any) -> Any:
     """Return *value* read as JSON, if it is the text of an object or array; else as it is."""
     if isinstance(value, str) and value[:1] in ("{", "["):

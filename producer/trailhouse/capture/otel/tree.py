@@ -51,7 +51,8 @@ class SpanTree:
         if kind is not None:
             self._begin(node, parent_context)
         if len(self._open) > MAX_OPEN_SPANS:
-            self._drop_oldest()
+            for oldest in list(self._open)[: MAX_OPEN_SPANS // 10]:
+                self._abandon(oldest)
 
     def end(self, span: Any) -> None:
         """Take in that a span ended; log what ended with it."""
@@ -63,6 +64,8 @@ class SpanTree:
             node.kind = kind
             self._begin(node, None)
         try:
+            if node.late is not None:
+                node.late.begin()
             if node.kind is not None and (node.within is not None or not node.is_aside):
                 self._finish(node, span)
         finally:
@@ -81,6 +84,8 @@ class SpanTree:
 
     def _begin(self, node: Node, parent_context: Any) -> None:
         for above in node.chain():  # attributes may have come since
+            if above.late is not None:
+                above.late.begin()
             if above.kind is None and not above.has_ended and (kind := above.judge()) is not None:
                 above.kind = kind
                 self._open_as_is(above, None)
@@ -114,9 +119,8 @@ class SpanTree:
             return None
         if node.is_run and not node.is_aside:
             return node.run
-        return next(
-            (above.run for above in node.chain() if above.is_run and not above.is_aside), None
-        )
+        above = node.run_above()
+        return None if above is None else above.run
 
     def current_run(self) -> Run | None:
         """Return the run of the span that is current in this context."""
@@ -125,18 +129,17 @@ class SpanTree:
         run = self.run_at(trace.get_current_span().get_span_context().span_id)
         return run if run is not None and run.is_open else None
 
-    def _drop_oldest(self) -> None:
-        for span_id in list(self._open)[: MAX_OPEN_SPANS // 10]:
-            self._abandon(self._open.pop(span_id, None))
-
     def close(self) -> None:
         """Abandon the runs whose spans have not ended: nobody will tell how they end."""
         for span_id in reversed(list(self._open)):  # children before their parents
-            self._abandon(self._open.pop(span_id, None))
+            self._abandon(span_id)
 
-    def _abandon(self, node: Node | None) -> None:
+    def _abandon(self, span_id: int) -> None:
+        node = self._open.pop(span_id, None)
         if node is None:
             return
+        if node.late is not None:
+            node.late.begin()
         if node.call is not None:
             node.call.fail("its span did not end", code="no_end")
         self._runs.abandon(node)
