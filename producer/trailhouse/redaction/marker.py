@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import re
 from collections.abc import Callable
 
 from trailhouse.redaction.matching import compiled
@@ -9,6 +10,7 @@ from trailhouse.redaction.matching import compiled
 MARKER = r"\[(?:REDACTED:[a-z0-9_]{1,64}|HMAC:[a-z0-9_]{1,64}:[0-9a-f]{16})\]"
 DIGEST_DIGITS = 16
 _MARKERS = compiled(MARKER)
+_MARKED = re.compile(rf"{MARKER}(?:#\d+)?")
 _OPENINGS = (b"[REDACTED:", b"[HMAC:")
 
 Mark = Callable[[str, bytes], bytes]
@@ -41,3 +43,8 @@ def markers_in(text: bytes) -> list[tuple[int, int]]:
 def is_marker(text: bytes) -> bool:
     """Tell whether *text* is a marker and nothing else."""
     return text.startswith(_OPENINGS) and _MARKERS.fullmatch(text) is not None
+
+
+def without_markers(name: str) -> str:
+    """Return *name* without the markers in it, and without the numbers that keep equal ones apart."""
+    return _MARKED.sub("", name)

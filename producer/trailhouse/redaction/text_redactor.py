@@ -17,6 +17,9 @@ MAX_SPANS = 20_000
 """A text with more secrets than that is a secret as a whole: what is left of it would say little."""
 
 
+MAX_PASSES = 4
+
+
 class TextRedactor:
     """Finds and takes out what *rules* find; of two that find the same, the earlier gives the category.
 
@@ -53,6 +56,9 @@ class TextRedactor:
         places = self.may_hold(text)
         if not places:
             return []
+        markers = markers_in(text)
+        if markers:  # a category is a name like any other: what stands behind it would seem to be named by it
+            text = _hidden(text, markers)
         ranked: list[tuple[int, int, int, str]] = []
         is_allowed = self._is_allowed
         for place in sorted(places):
@@ -63,13 +69,22 @@ class TextRedactor:
                     ranked.append((begin, end, place, category))
         if not ranked:
             return []
-        return _without(_merged(ranked), markers_in(text))
+        return _without(_merged(ranked), markers)
 
     def redacted(self, text: bytes, count: Callable[[str], None]) -> bytes | None:
         """Return *text* without what is secret in it; None where nothing is. *count* is told of each category."""
         spans = self.spans(text)
         if not spans:
             return None
+        redacted = self._replaced(text, spans, count)
+        # What is left may be read in another way, and an event that is redacted again must stay as it is.
+        for _ in range(MAX_PASSES):
+            if not (spans := self.spans(redacted)):
+                break
+            redacted = self._replaced(redacted, spans, count)
+        return redacted
+
+    def _replaced(self, text: bytes, spans: list[Span], count: Callable[[str], None]) -> bytes:
         parts: list[bytes] = []
         at = 0
         for begin, end, category in spans:
@@ -78,6 +93,14 @@ class TextRedactor:
             at = end
         parts.append(text[at:])
         return b"".join(parts)
+
+
+def _hidden(text: bytes, markers: Iterable[tuple[int, int]]) -> bytes:
+    """Return *text* with zeros in the place of *markers*."""
+    hidden = bytearray(text)
+    for begin, end in markers:
+        hidden[begin:end] = bytes(end - begin)
+    return bytes(hidden)
 
 
 def _merged(found: list[tuple[int, int, int, str]]) -> list[Span]:

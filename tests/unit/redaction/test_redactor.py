@@ -270,3 +270,20 @@ def test_hundred_levels_and_twenty_thousand_keys_are_looked_through(
     )
 
     assert all(PASSWORD.encode() not in record for record in audit.records)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'{{"{JWT}": "some-value-12"}}', f"password=[REDACTED:token]{PASSWORD}", f"[REDACTED:api_token]: {PASSWORD}",
+        f"[HMAC:password:0123456789abcdef]={PASSWORD} password={PASSWORD}", f"[REDACTED:{PASSWORD}",
+    ],
+)  # fmt: skip
+def test_a_marker_names_nothing_and_hides_nothing(audit: InMemoryAuditLogger, text: str) -> None:
+    """What stands beside a marker is judged as if the marker said nothing, the first time and the second."""
+    redacted(audit, content=text, **{JWT: "some-value-12"})
+    record = audit.records[0]
+
+    assert Redactor(RedactionConfig(), limit_bytes=900_000).redacted(record) == record
+    assert f"password={PASSWORD}" not in record.decode()
+    assert f"[REDACTED:token]{PASSWORD}" not in record.decode()
