@@ -60,6 +60,8 @@ _TOKENS_OF_OTHERS = _words("""
 """Tokens of a text, and tokens that say where a list goes on."""
 _SECRET_TOKENS = _words("access refresh auth api bearer session personalaccess device id", "tokens")
 
+_NO_NAME = re.compile(r"[<>{}=\"'\n]")
+"""Signs of a key that is a text, and no name."""
 _known: dict[str, Named | None] = {}
 
 
@@ -69,7 +71,7 @@ def named(name: str) -> Named | None:
         return _known[name]
     except KeyError:
         pass
-    if len(name) > MAX_NAME_CHARACTERS:
+    if len(name) > MAX_NAME_CHARACTERS or _NO_NAME.search(name):
         return None
     found = _judge(name)
     if (
