@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
@@ -70,7 +70,7 @@ class ScriptedClaude(ThreadingHTTPServer):
 
 
 class _Answering(BaseHTTPRequestHandler):
-    server: ScriptedClaude
+    server: ScriptedClaude  # pyright: ignore[reportIncompatibleVariableOverride] - as it is made
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
@@ -140,7 +140,7 @@ def last_prompt(body: dict[str, Any]) -> str:
 
 
 @contextmanager
-def scripted_claude(script: Script) -> Iterator[ScriptedClaude]:
+def scripted_claude(script: Script) -> Generator[ScriptedClaude]:
     """Serve *script* in a block."""
     with ScriptedClaude(script) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))

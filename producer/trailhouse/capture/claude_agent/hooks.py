@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 class Finder(Protocol):
     """Knows the conversation that a hook tells of."""
 
-    def of(self, session_id: str | None, call_id: str | None) -> Conversation: ...
+    def of(self, session_id: str | None, call_id: str | None, /) -> Conversation: ...
 
 
 class Hook:

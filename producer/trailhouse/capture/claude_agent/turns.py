@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from trailhouse.capture.claude_agent.turn import Turn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from trailhouse.producer.recording.recorder import Recorder
     from trailhouse.producer.recording.run import Run
@@ -86,7 +86,7 @@ class Turns:
         return self.turns[0] if self.turns else self.open_turn()
 
     @contextmanager
-    def around(self) -> Iterator[None]:
+    def around(self) -> Generator[None]:
         """Have what is called, and what it starts, find the newest turn's run; of a string's query it is bound too."""
         token = here.set(self)
         try:

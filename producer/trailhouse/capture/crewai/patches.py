@@ -29,8 +29,10 @@ def install(audit: AuditLogger, *, strict: bool = False) -> Undo:
 
 
 def _patch(events: CrewEvents, *, strict: bool) -> Undo:
-    from crewai import Agent, Crew, Flow
+    from crewai.agent import Agent
+    from crewai.crew import Crew
     from crewai.events.event_bus import CrewAIEventsBus
+    from crewai.flow.flow import Flow
 
     kickoffs = {
         Crew: ("kickoff", "akickoff"),

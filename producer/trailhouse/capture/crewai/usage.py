@@ -16,7 +16,7 @@ def usage_of(source: object, event: Any) -> Usage:
 
     told = event.usage if isinstance(event.usage, dict) else {}
     metrics = UsageMetrics.from_provider_dict(told)
-    known = {"model": event.model, "provider": _provider(source)}
+    known: dict[str, Any] = {"model": event.model, "provider": _provider(source)}
     if metrics is None:
         return Usage(**known)
     output = metrics.completion_tokens

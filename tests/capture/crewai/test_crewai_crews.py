@@ -1,116 +1,29 @@
-"""CrewAI with a scripted model: crews, flows and agents are recorded as it happened, in the order of their events."""
+"""CrewAI's crews and agents: recorded as it happened, in the order of their events."""
 
 import asyncio
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
 
 import pytest
-from crewai import Agent, BaseLLM, Crew, Flow, Process, Task
-from crewai.events.types.llm_events import LLMCallType
-from crewai.flow.async_feedback import HumanFeedbackPending, PendingFeedbackContext
-from crewai.flow.flow import listen, start
-from crewai.flow.human_feedback import human_feedback
-from crewai.flow.persistence import SQLiteFlowPersistence
-from crewai.llms.base_llm import llm_call_context
+from crewai.agent import Agent
+from crewai.crew import Crew
+from crewai.process import Process
+from crewai.task import Task
 from crewai.tools import tool
+from tests.capture.crewai.scripted import (
+    CALL,
+    agent,
+    broken_look_up,
+    crew_of,
+    look_up,
+    model,
+    only_run,
+)
 
-from capture_rules import Recorded, check_runs, outcome_of
+from capture_rules import check_runs, outcome_of
 from trailhouse.capture.crewai import install
 from trailhouse.producer.testing import InMemoryAuditLogger
 from trailhouse.schemas.errors import SpoolFullError
-
-USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "cached_prompt_tokens": 3}
-CALL = {
-    "id": "call_1",
-    "type": "function",
-    "function": {"name": "look_up", "arguments": '{"key": "k"}'},
-}
-
-
-@pytest.fixture(autouse=True)
-def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Keep what CrewAI stores out of the developer's home."""
-    monkeypatch.setenv("CREWAI_STORAGE_DIR", str(tmp_path))
-    monkeypatch.setenv("HOME", str(tmp_path))
-
-
-@pytest.fixture(autouse=True)
-def installed(audit: InMemoryAuditLogger) -> Iterator[None]:
-    undo = install(audit)
-    yield
-    undo()
-
-
-class Scripted(BaseLLM):
-    """A model that says its lines in turn, and the last one for ever; a line that is a function is called."""
-
-    lines: list[Any]
-    usage: dict[str, int] | None = USAGE
-    has_events: bool = True
-    said: int = 0
-
-    def call(self, messages: Any, *_: Any, **named: Any) -> Any:
-        with llm_call_context():
-            agent = named.get("from_agent")
-            if self.has_events:
-                self._emit_call_started_event(messages, from_agent=agent)
-            line = self.lines[min(self.said, len(self.lines) - 1)]
-            self.said += 1
-            try:
-                line = line() if callable(line) else line
-            except Exception as error:
-                if self.has_events:
-                    self._emit_call_failed_event(str(error), from_agent=agent)
-                raise
-            if self.usage is not None:
-                self._track_token_usage_internal(self.usage)
-            if self.has_events:
-                kind = LLMCallType.TOOL_CALL if isinstance(line, list) else LLMCallType.LLM_CALL
-                self._emit_call_completed_event(
-                    line, kind, from_agent=agent, messages=messages, usage=self.usage
-                )
-            return line
-
-    async def acall(self, *args: Any, **named: Any) -> Any:
-        return await asyncio.to_thread(self.call, *args, **named)
-
-    def supports_function_calling(self) -> bool:
-        return True
-
-
-@tool
-def look_up(key: str) -> str:
-    """Look a key up."""
-    return f"value of {key}"
-
-
-@tool("look_up")
-def broken_look_up(key: str) -> str:
-    """Look a key up."""
-    raise LookupError(f"no {key}")
-
-
-def model(*lines: Any, **named: Any) -> Scripted:
-    return Scripted(model="scripted-1", provider="scripted", lines=list(lines), **named)
-
-
-def agent(llm: Scripted, *, role: str = "researcher", tools: Any = ()) -> Agent:
-    return Agent(
-        role=role, goal="g", backstory="b", llm=llm, tools=list(tools), max_retry_limit=0, verbose=False
-    )  # fmt: skip
-
-
-def crew_of(*agents: Agent, **named: Any) -> Crew:
-    tasks = [Task(description=f"do it, {a.role}", expected_output="x", agent=a) for a in agents]
-    return Crew(name="crew", agents=list(agents), tasks=tasks, verbose=False, **named)
-
-
-def only_run(audit: InMemoryAuditLogger) -> Recorded:
-    (run,) = check_runs(audit.events)
-    return run
 
 
 def test_a_crew_of_one_agent_is_one_run(audit: InMemoryAuditLogger) -> None:
@@ -246,119 +159,6 @@ def test_an_agent_by_itself_is_a_run(audit: InMemoryAuditLogger) -> None:
     assert (run.start.agent_id, run.end.type) == ("researcher", "run_completed")
     assert run.types.count("token_usage_updated") == 2
     assert audit.only("message_received").data["content"] == "a question"
-
-
-class Reporting(Flow):
-    @start()
-    def begin(self) -> str:
-        return str(crew_of(agent(model("from the crew"))).kickoff())
-
-    @listen(begin)
-    async def ask(self, said: str) -> str:
-        answered = await agent(model("from the agent"), role="writer").kickoff_async(said)
-        return str(answered.raw)
-
-
-def test_a_flow_has_its_crews_and_agents_as_children(audit: InMemoryAuditLogger) -> None:
-    """A flow is a run in the session of its state, and what it kicks off are its children."""
-    flow = Reporting()
-    assert flow.kickoff() == "from the agent"
-    run, crew, writer = check_runs(audit.events)
-    assert (run.start.agent_id, run.start.session_id) == ("Reporting", flow.flow_id)
-    assert [each.start.parent_run_id for each in (crew, writer)] == [run.run_id] * 2
-    assert [each.start.agent_id for each in (crew, writer)] == ["researcher", "writer"]
-
-
-class Failing(Flow):
-    error: Any = None
-
-    @start()
-    async def begin(self) -> str:
-        raise TimeoutError("too slow")
-
-
-def test_a_flow_that_times_out_says_so(audit: InMemoryAuditLogger) -> None:
-    """A flow that a time limit ends has timed out, and the error goes on."""
-    with pytest.raises(TimeoutError):
-        Failing().kickoff()
-    assert only_run(audit).end.type == "run_timeout"
-
-
-class Later:
-    """A provider of feedback that has none yet."""
-
-    def request_feedback(self, context: PendingFeedbackContext, flow: Any) -> str:
-        raise HumanFeedbackPending(context=context)
-
-
-class Now:
-    """A provider that answers at once, and tells the bus nothing."""
-
-    def request_feedback(self, context: PendingFeedbackContext, flow: Any) -> str:
-        return "looks good"
-
-
-class Reviewed(Flow):
-    @start()
-    @human_feedback(message="Publish?", provider=Later())
-    def draft(self) -> str:
-        return "a draft"
-
-    @listen(draft)
-    def publish(self, _: Any) -> str:
-        return "published"
-
-
-class ReviewedNow(Flow):
-    @start()
-    @human_feedback(message="Publish?", provider=Now())
-    def draft(self) -> str:
-        return "a draft"
-
-
-def test_a_flow_that_waits_is_paused_and_goes_on(
-    audit: InMemoryAuditLogger, tmp_path: Path
-) -> None:
-    """A flow that waits for feedback is paused, and the decision is in the run that goes on, in one session."""
-    store = SQLiteFlowPersistence(str(tmp_path / "flows.db"))
-    flow = Reviewed(persistence=store)
-    flow.kickoff()
-    assert Reviewed.from_pending(flow.flow_id, store).resume("go ahead") == "published"
-
-    paused, resumed = check_runs(audit.events)
-    assert paused.end.data["stop_reason"] == "paused"
-    assert paused.start.session_id == resumed.start.session_id
-    asked, granted = audit.only("tool_approval_requested"), audit.only("tool_approval_granted")
-    assert (asked.run_id, granted.run_id) == (paused.run_id, resumed.run_id)
-    assert asked.data["approval_id"] == granted.data["approval_id"]
-    assert (asked.data["arguments"], granted.data["reason"]) == ("a draft", "go ahead")
-    assert resumed.end.type == "run_completed"
-
-
-def test_feedback_that_comes_at_once_is_asked_and_decided(audit: InMemoryAuditLogger) -> None:
-    """Feedback within a run is a question and a decision there."""
-    ReviewedNow().kickoff()
-    run = only_run(audit)
-    kinds = [each for each in run.types if each.startswith("tool_approval")]
-    assert kinds == ["tool_approval_requested", "tool_approval_granted"]
-
-
-def test_a_refusal_is_denied(audit: InMemoryAuditLogger) -> None:
-    """An outcome that refuses is a denial."""
-
-    class Routed(Flow):
-        @start()
-        @human_feedback(
-            message="Publish?",
-            provider=Now(),
-            emit=["approved", "rejected"],
-            llm=model('{"outcome": "rejected"}', "rejected"),
-        )
-        def draft(self) -> str:
-            return "a draft"
-
-    Routed().kickoff()
-    assert audit.only("tool_approval_denied").data["decision"] == "denied"
 
 
 def test_a_manager_delegates_to_its_children(audit: InMemoryAuditLogger) -> None:
