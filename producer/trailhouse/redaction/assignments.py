@@ -80,6 +80,8 @@ def _value(text: bytes, found: Found, category: str) -> Span | None:
     sign: bytes = found.group(3).strip(b" \t")
     if not quote and not sign and not _is_after_blank(text, found):
         return None
+    if sign.isalpha() and name.lower() in _WORDS_OF_SENTENCES:
+        return None
     if quote:
         end = _closing(text, begin, quote)
         begin = _behind_scheme(text, begin, end)
@@ -91,6 +93,10 @@ def _value(text: bytes, found: Found, category: str) -> Span | None:
         begin = _behind_scheme(text, begin, min(len(text), begin + _LONGEST_SCHEME_BYTES))
         end, is_one = _bare(text, begin, sign, kind)
     return Span(begin, end, _category_of(name, category)) if is_one and begin < end else None
+
+
+_WORDS_OF_SENTENCES = frozenset(("pass", "auth", "cookie", "cookies", "pin"))
+"""Names that are words of any text: "to pass to", "auth is"."""
 
 
 def _bare(text: bytes, begin: int, sign: bytes, kind: Named) -> tuple[int, bool]:
@@ -157,7 +163,7 @@ def _bare_end(text: bytes, begin: int) -> tuple[int, bool]:
         return begin, False
     is_long = judged.end() == begin + JUDGED_BYTES
     if (is_long or _LINE_END.match(text, judged.end())) and b"&" not in judged.group():
-        return _without_last(text, begin, judged.end(), b",;)]}."), True
+        return _without_last(text, begin, judged.end(), b",;:)]}."), True
     bare = _BARE.match(text, begin, begin + JUDGED_BYTES)
     if bare is None:
         return begin, False

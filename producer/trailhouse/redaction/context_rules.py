@@ -19,6 +19,9 @@ _BLOCK_BODY = r"""(?:[A-Za-z0-9+/=:,.\-_ \t\r\n]|\\+[nrt]|\\+u000[ad]|\\+\n|%0[A
 # fmt: on
 
 
+LEAST_BLOCK_BYTES = 60
+
+
 def key_blocks(pattern: Pattern, text: bytes, category: str) -> Iterable[Span]:
     """Yield each block of a private key from its first line to its last; to where it is cut off, if it is."""
     for found in pattern.finditer(text):
@@ -28,6 +31,8 @@ def key_blocks(pattern: Pattern, text: bytes, category: str) -> Iterable[Span]:
             last = text.find(b"-----", closing + 8, closing + 80)
             if last >= 0:
                 end = min(end, last + 5)
+        if end - begin < LEAST_BLOCK_BYTES:  # a first line that somebody looks for, or speaks of
+            continue
         yield Span(begin, end, category)
 
 
@@ -83,7 +88,7 @@ CONTEXT_RULES = (
     Rule("age_key", r"AGE-SECRET-KEY-1[0-9A-Z]{20,}", (r"AGE-SECRET-KEY-1",)),
     Rule(
         "jwt",
-        r"(ey[A-Za-z0-9_-]{8,}\.(?:\.|[A-Za-z0-9_-]{2,}\.)?[A-Za-z0-9_=-]{6,}(?:\.[A-Za-z0-9_-]*){0,3})",
+        r"(?:^|[^A-Za-z0-9]|\\[abefnrtv0]|\\u[0-9A-Fa-f]{4}|(?:\\x|%)[0-9A-Fa-f]{2})(ey[A-Za-z0-9_-]{8,}\.(?:\.|[A-Za-z0-9_-]{2,}\.)?[A-Za-z0-9_=-]{6,}(?:\.[A-Za-z0-9_-]*){0,3})",
         (r"ey[JK][A-Za-z0-9_-]{3,}\.", r"ey[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+"),
         where(lambda value: value.startswith((b"eyJ", b"eyA", b"eyI", b"ewo", b"eyB"))),
     ),
@@ -113,7 +118,7 @@ CONTEXT_RULES = (
     ),
     Rule(
         "authorization",
-        rf"(?i:bearer|(?:authorization|auth)\\*[\"']?\s*[:=,]\s*\\*[\"']?(?:token|basic|apikey|api[-_]?(?:key|token)|access[-_]?token|oauth2?|negotiate|splunk|sso-key|key|hmac|jwt|ssws|geniekey|aws4-hmac-sha256|digest)?)[ \t]+({_B64}{{8,}}(?:[:|]{_B64}+)*)",
+        rf"(?:(?i:bearer)[ \t]+|(?i:authorization|auth)\\*[\"']?[ \t]*[:=,][ \t]*\\*[\"']?(?:(?i:token|basic|apikey|api[-_]?(?:key|token)|access[-_]?token|oauth2?|negotiate|splunk|sso-key|key|hmac|jwt|ssws|geniekey|aws4-hmac-sha256|digest)[ \t]+)?)({_B64}{{8,}}(?:[:|]{_B64}+)*)",
         (r"(?i:bearer)\s+[A-Za-z0-9+/=_\-.~]{8,}", r"(?i:authorization|auth)\\*[\"']?\s*[:=,]"),
         where(looks_random),
     ),

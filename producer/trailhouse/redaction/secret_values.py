@@ -7,6 +7,7 @@ from trailhouse.redaction.key_names import Named
 _PLACEHOLDER = re.compile(
     rb"""
     [*\xe2\x80\xa2x.\-_#?X]*                                         # hidden already
+    | [!-/:-@\[-`{-~]{1,3}                                              # signs alone
     | \$[{(]?[A-Za-z_][^\s]*  | \$\{\{.*                  # a variable
     | \{\{?[^}]*\}?\}?  | <[^>]*>?  | %[({]?[\w]*[)}]?[sdi]?%?  | \[[A-Za-z_ ]*\]?
     | (?i:none|null|nil|undefined|true|false|yes|no|on|off|n/?a|empty|unset|missing|required|optional|redacted|hidden
@@ -23,6 +24,14 @@ _PLACEHOLDER = re.compile(
 )
 _CODE = re.compile(rb"[A-Za-z_][\w]*(?:(?:\.|::|->|\?\.)[A-Za-z_]\w*)*(?:[(\[{].*)?\Z", re.DOTALL)
 """A name, a way to an attribute, a call."""
+_CALL = re.compile(rb"[A-Za-z_][\w.]*(?:\(|\[[A-Za-z_0-9:\]])")
+_NUMBER = re.compile(
+    rb"0[xX][0-9A-Fa-f]{1,16}[,;)]?|[-+]?[0-9.,]+(?:[eE][-+]?[0-9]+)?[a-zA-Z%]{0,3}"
+)
+_NAME = re.compile(rb"[A-Za-z_$][\w$]*(?:(?:\.|::|->)[A-Za-z_$][\w$]*)*")
+_NAME_WORDS = re.compile(rb"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_CAPITAL_OR_SIGN = re.compile(rb"[a-z][A-Z]|[_.:$]|[A-Z]{2}[a-z]|^[A-Z]")
+_MEAN_WORD_CHARACTERS = 4
 _TOKEN = re.compile(rb"[!-~]+\Z")
 _DIGIT, _LETTER = re.compile(rb"[0-9]"), re.compile(rb"[A-Za-z]")
 _SYMBOL = re.compile(rb"[^A-Za-z0-9_.\-\s]")
@@ -50,13 +59,22 @@ def looks_random(value: bytes) -> bool:
     """Tell whether *value* is more likely a secret than a word, a name or a sentence."""
     if len(value) < 8 or _TOKEN.match(value) is None or is_placeholder(value):
         return False
-    if _DIGIT.search(value) is not None:
-        return _LETTER.search(value) is not None or len(value) >= 6
-    if _SYMBOL.search(value) is not None:
-        return _CODE.match(value) is None and not value.startswith(
-            (b"/", b"http", b"(", b"[", b"{")
-        )
-    return len(value) >= 16 and _CAPITAL_WITHIN.search(value) is not None and b"." not in value
+    core = value.rstrip(b"):,;]}")
+    if _NUMBER.fullmatch(core) is not None or is_name(core):
+        return False
+    if _DIGIT.search(core) is not None:
+        return _LETTER.search(core) is not None or len(core) >= 6
+    if _SYMBOL.search(core) is not None:
+        return _CODE.match(core) is None and not core.startswith((b"/", b"http", b"(", b"[", b"{"))
+    return len(core) >= 16 and _CAPITAL_WITHIN.search(core) is not None and b"." not in core
+
+
+def is_name(value: bytes) -> bool:
+    """Tell whether *value* is a name of code: words of four letters and more, in the mean, run together."""
+    if _NAME.fullmatch(value) is None or not _CAPITAL_OR_SIGN.search(value):
+        return False
+    words = _NAME_WORDS.findall(value)
+    return sum(map(len, words)) >= _MEAN_WORD_CHARACTERS * len(words)
 
 
 def is_bare_secret(value: bytes, named: Named, *, is_alone: bool) -> bool:
@@ -65,7 +83,7 @@ def is_bare_secret(value: bytes, named: Named, *, is_alone: bool) -> bool:
     Args:
         is_alone: It fills the rest of its line, as in a settings file.
     """
-    if is_placeholder(value) or value[:1] in _OPENING or len(value) < 4:
+    if is_placeholder(value) or value[:1] in _OPENING or len(value) < 4 or _CALL.match(value):
         return False
     is_code = _CODE.match(value) is not None
     if is_code and not value.isalnum() and _DIGIT.search(value) is None:
