@@ -112,7 +112,8 @@ class Redactor:
             fields["metadata"] = tree.redacted(metadata, count, counted)
         if not count:
             return record
-        fields["metadata"] = with_counts(fields["metadata"], count)
+        fields.setdefault("data", {})  # another producer may leave out what is empty
+        fields["metadata"] = with_counts(fields.get("metadata") or {}, count)
         redacted = encode_sorted(fields)
         return (
             redacted if len(redacted) <= self._limit_bytes else shortened(fields, self._limit_bytes)
