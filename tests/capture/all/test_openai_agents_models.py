@@ -20,6 +20,8 @@ from agents import (
     Runner,
     ToolGuardrailFunctionOutput,
     ToolInputGuardrail,
+    ToolOutputGuardrail,
+    ToolOutputGuardrailTripwireTriggered,
     WebSearchTool,
     function_tool,
 )
@@ -256,3 +258,25 @@ def test_a_tools_guardrail_that_rejects_keeps_the_tool_from_running(
     told = only(audit)
     assert shape(told) == ["run_started", "guardrail_tripped", "run_completed"]
     assert of_type(told, "guardrail_tripped")[0]["stage"] == "tool"
+
+
+def test_a_guardrail_that_raises_at_a_tools_answer_leaves_the_tool_completed(
+    audit: InMemoryAuditLogger,
+) -> None:
+    """A tool whose answer a guardrail refuses has run and completed; the guardrail fails the run."""
+    raises = ToolOutputGuardrail(
+        lambda _data: ToolGuardrailFunctionOutput.raise_exception(), name="answers"
+    )
+
+    def double(number: int) -> int:
+        """Double."""
+        return 2 * number
+
+    tool = function_tool(double, tool_output_guardrails=[raises])
+    with pytest.raises(ToolOutputGuardrailTripwireTriggered):
+        asyncio.run(Runner.run(agent(calls(("double", {"number": 1})), tools=[tool]), "go"))
+
+    told = only(audit)
+    assert of_type(told, "tool_call_completed")[0]["result"] == 2
+    assert len(of_type(told, "guardrail_tripped")) == 1
+    assert told.end.type == "run_failed"

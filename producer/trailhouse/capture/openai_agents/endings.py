@@ -49,4 +49,4 @@ def _tripped(result: Any) -> BaseException | None:
 
 def _error_of(task: asyncio.Task[Any]) -> BaseException | None:
     # Not `task.exception()`: asyncio then holds it for told, and no longer logs what the application never asked for.
-    return getattr(task, "_exception", None)
+    return task._exception if hasattr(task, "_exception") else task.exception()

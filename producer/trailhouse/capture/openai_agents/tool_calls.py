@@ -40,6 +40,7 @@ class ToolCalls:
         self._by_id: dict[str, ToolCall] = {}
         self._by_tool: dict[int, list[ToolCall]] = {}
         self._running: set[str] = set()
+        self._answers: dict[str, object] = {}
         self._announced: list[Any] = []
 
     def start(self, context: Any, tool: Any) -> None:
@@ -62,6 +63,7 @@ class ToolCalls:
                 self.start(context, tool)
             call = self._by_id[call_id]
             self._running.discard(call_id)
+            self._answers.pop(call_id, None)
         call.complete(plain(result))
 
     def executes(self, context: Any, tool: Any) -> None:
@@ -85,12 +87,18 @@ class ToolCalls:
             if call is not None:
                 call.fail(error, code=code)
 
-    def returned(self, context: Any) -> None:
-        """Note that the tool no longer executes."""
-        self._running.discard(text_of(context, "tool_call_id") or "")
+    def returned(self, context: Any, answer: object) -> None:
+        """Note that the tool no longer executes: its *answer* counts, even if a guardrail raises at it."""
+        call_id = text_of(context, "tool_call_id") or ""
+        self._running.discard(call_id)
+        self._answers[call_id] = answer
 
     def end_open(self, error: BaseException | None, *, code: str | None = None) -> None:
-        """Fail the calls whose end nobody will say: those that are still executing end by themselves."""
+        """End the calls whose end nobody will say; those that are still executing end by themselves."""
+        if code is None:
+            for key, answer in self._answers.items():
+                if key in self._by_id:
+                    self._by_id[key].complete(plain(answer))
         calls = [call for key, call in self._by_id.items() if key not in self._running]
         for call in [*calls, *(call for begun in self._by_tool.values() for call in begun)]:
             if call.is_open:

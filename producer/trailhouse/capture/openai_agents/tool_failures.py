@@ -75,7 +75,7 @@ def _noting_outcome(original: Any) -> Any:
             raise
         code = _failure_of(outcome, tool, time.monotonic() - begun_seconds)
         if code is None:
-            watch.tools.returned(context)
+            watch.tools.returned(context, getattr(outcome, "output", None))
         else:
             watch.tools.fail(context, getattr(outcome, "output", None), code)
         return outcome
