@@ -83,11 +83,26 @@ _METHODS: Final = frozenset(
     ("run", "arun", "forward", "aforward", "__call__", "acall", "invoke", "ainvoke")
 )
 
+_LLAMA_INDEX: Final = "openinference.instrumentation.llama_index"
+_KIND_OF_LLAMA_INDEX_METHOD: Final = {  # its spans have attributes at their end alone
+    "run": Kind.CHAIN,
+    **{
+        f"{way}{call}{how}": Kind.MODEL
+        for way in ("", "a", "stream_", "astream_")
+        for call in ("chat", "complete")
+        for how in ("", "_with_tools")
+    },
+}
+
 _MCP_CLIENT_PREFIX: Final = "MCP send tools/call "
 
 
 def kind_of(name: str, attributes: Mapping[str, Any], scope: str = "") -> Kind | None:
     """Return what a span of this *name*, with these *attributes* so far, is; None if it is nothing to us."""
+    if scope == _LLAMA_INDEX:
+        method = name.rpartition(".")[2]
+        if method.startswith("_") or method in _KIND_OF_LLAMA_INDEX_METHOD:
+            return _KIND_OF_LLAMA_INDEX_METHOD.get(method)
     if not _KIND_ATTRIBUTES.isdisjoint(attributes):
         for attribute, kinds in _BY_ATTRIBUTE:
             value = attributes.get(attribute)

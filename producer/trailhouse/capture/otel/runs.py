@@ -79,7 +79,7 @@ class Runs:
         )
         session = session_in(attributes)
         around = session_around(parent_context) if session is None and parent is None else None
-        remote = {"remote": True} if getattr(span.kind, "name", "") == "CLIENT" else None
+        remote = {"remote": True} if "server.address" in attributes else None
         node.run = self._recorder.open_run(
             session,
             source=SOURCE,

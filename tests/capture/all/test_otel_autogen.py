@@ -1,0 +1,113 @@
+"""AutoGen (AgentChat), by its own spans: nothing but `install(audit)`.
+
+Its spans cannot show: model calls and what they used, a session, a tool's arguments and result, what is asked and
+answered, and which agents are a team: each agent of a team has a trace, and so a session, of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from autogen_agentchat.agents import AssistantAgent
+from autogen_core import FunctionCall
+from autogen_core.models import (
+    ChatCompletionClient,
+    CreateResult,
+    ModelFamily,
+    ModelInfo,
+    RequestUsage,
+)
+
+from capture_rules import check_runs
+from trailhouse.capture.otel import install
+from trailhouse.producer.testing import InMemoryAuditLogger
+
+
+@pytest.fixture
+def audit(audit: InMemoryAuditLogger) -> Iterator[InMemoryAuditLogger]:
+    undo = install(audit)
+    yield audit
+    undo()
+
+
+class Scripted(ChatCompletionClient):
+    """A client that says these texts, calls these tools, or raises."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.coming = iter(answers)
+
+    async def create(self, messages: Any, **more: Any) -> CreateResult:
+        answer = next(self.coming)
+        if isinstance(answer, BaseException):
+            raise answer
+        return CreateResult(
+            content=answer,
+            usage=RequestUsage(prompt_tokens=10, completion_tokens=2),
+            finish_reason="stop" if isinstance(answer, str) else "function_calls",
+            cached=False,
+        )
+
+    def create_stream(self, *args: Any, **more: Any) -> Any:
+        raise NotImplementedError
+
+    async def close(self) -> None: ...
+
+    def actual_usage(self) -> RequestUsage:
+        return RequestUsage(0, 0)
+
+    def total_usage(self) -> RequestUsage:
+        return RequestUsage(0, 0)
+
+    def count_tokens(self, *args: Any, **more: Any) -> int:
+        return 1
+
+    def remaining_tokens(self, *args: Any, **more: Any) -> int:
+        return 1
+
+    @property
+    def capabilities(self) -> Any:
+        return self.model_info
+
+    @property
+    def model_info(self) -> ModelInfo:
+        return ModelInfo(
+            vision=False, function_calling=True, json_output=False, family=ModelFamily.UNKNOWN, structured_output=False
+        )  # fmt: skip
+
+
+async def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+async def run(*answers: Any) -> str:
+    agent = AssistantAgent(
+        "bot", model_client=Scripted(*answers), tools=[add], reflect_on_tool_use=True
+    )
+    return str((await agent.run(task="hi")).messages[-1].to_text())
+
+
+def test_a_run_with_a_tool(audit: InMemoryAuditLogger) -> None:
+    """The agent's creation, its run and its tool are recorded."""
+    call = FunctionCall(id="c-1", name="add", arguments='{"a": 1, "b": 2}')
+    assert asyncio.run(run([call], "three")) == "three"
+    (recorded,) = check_runs(audit.events)
+    assert recorded.types == [
+        "run_started",
+        "tool_call_started",
+        "tool_call_completed",
+        "run_completed",
+    ]
+    assert recorded.start.agent_id == audit.only("agent_created").data["agent_name"] == "bot"
+    assert audit.only("tool_call_started").data["tool_call_id"] == "c-1"
+
+
+def test_a_model_that_fails(audit: InMemoryAuditLogger) -> None:
+    """A client's error fails the run, and reaches the application."""
+    with pytest.raises(ConnectionError):
+        asyncio.run(run(ConnectionError("down")))
+    (recorded,) = check_runs(audit.events)
+    assert (recorded.end.type, recorded.end.data["error_code"]) == ("run_failed", "ConnectionError")
