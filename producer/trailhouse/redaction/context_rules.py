@@ -118,7 +118,7 @@ CONTEXT_RULES = (
     ),
     Rule(
         "authorization",
-        rf"(?:(?i:bearer)[ \t]+|(?i:authorization|auth)\\*[\"']?[ \t]*[:=,][ \t]*\\*[\"']?(?:(?i:token|basic|apikey|api[-_]?(?:key|token)|access[-_]?token|oauth2?|negotiate|splunk|sso-key|key|hmac|jwt|ssws|geniekey|aws4-hmac-sha256|digest)[ \t]+)?)({_B64}{{8,}}(?:[:|]{_B64}+)*)",
+        rf"(?:(?i:bearer)[ \t]+|(?:^|[^A-Za-z])(?i:(?:proxy-|x-)?authorization|x?-?auth)\\*[\"']?[ \t]*[:=,][ \t]*\\*[\"']?(?:(?i:token|basic|apikey|api[-_]?(?:key|token)|access[-_]?token|oauth2?|negotiate|splunk|sso-key|key|hmac|jwt|ssws|geniekey|aws4-hmac-sha256|digest)[ \t]+)?)({_B64}{{8,}}(?:[:|]{_B64}+)*)",
         (r"(?i:bearer)\s+[A-Za-z0-9+/=_\-.~]{8,}", r"(?i:authorization|auth)\\*[\"']?\s*[:=,]"),
         where(looks_random),
     ),

@@ -3,6 +3,7 @@
 import re
 
 from trailhouse.redaction.key_names import Named
+from trailhouse.redaction.key_names import named as name_says
 
 _PLACEHOLDER = re.compile(
     rb"""
@@ -13,7 +14,7 @@ _PLACEHOLDER = re.compile(
     | (?i:none|null|nil|undefined|true|false|yes|no|on|off|n/?a|empty|unset|missing|required|optional|redacted|hidden
         |masked|filtered|removed|omitted|unknown|default|invalid|valid|expired|changed|updated|wrong|incorrect
         |enabled|disabled|ok|error|failed|granted|denied|approved|accepted|rejected|pending|basic|bearer|digest
-        |string|str|text|bytes|int|integer|number|float|bool|boolean|any|object|array|list|dict|varchar|char|self
+        |string|str|text|pass|pwd|:memory:|bytes|int|integer|number|float|bool|boolean|any|object|array|list|dict|varchar|char|self
         |secretstr|literal|optional\[.*|field|input|prompt|type|value|password|passwd|secret|token|user|username|the|a|an
         |your|my|is|to|in|of|for|and|or|not|if|this|that|it|from|with|as|by|at|key|apikey|api_key|credentials)
     | (?i:your|my|the|some|example|insert|enter|replace|put|add|set|todo|changeme)[-_ ](?:[a-z0-9]+[-_ ]?)*(?:here)?
@@ -37,6 +38,7 @@ _DIGIT, _LETTER = re.compile(rb"[0-9]"), re.compile(rb"[A-Za-z]")
 _SYMBOL = re.compile(rb"[^A-Za-z0-9_.\-\s]")
 _OPENING = frozenset((b"(", b"[", b"{", b"<", b"$", b"&", b"|", b"*", b"@", b"%"))
 _CAPITAL_WITHIN = re.compile(rb"[a-z][A-Z]|[A-Z]{2}[a-z]")
+_SNAKE = re.compile(rb"[a-z]+(?:[_-][a-z]+)+|[A-Z]+(?:_[A-Z]+)+")
 LONGEST_SENTENCE_BLANKS = 4
 LONGEST_VALUE_BYTES = 8_192
 
@@ -52,7 +54,12 @@ def is_secret(value: bytes, named: Named) -> bool:
         return False
     if named is Named.MAYBE:
         return looks_random(value)
-    return value.count(b" ") < LONGEST_SENTENCE_BLANKS
+    return value.count(b" ") < LONGEST_SENTENCE_BLANKS and not is_name_of_secret(value)
+
+
+def is_name_of_secret(value: bytes) -> bool:
+    """Tell whether *value* is itself what a secret is called, such as ``AWS_SECRET_ACCESS_KEY``: a mapping of names."""
+    return _SNAKE.fullmatch(value) is not None and name_says(value.decode()) is not None
 
 
 def looks_random(value: bytes) -> bool:

@@ -126,7 +126,8 @@ def test_a_key_that_names_a_secret_has_its_value_taken_out(
         ("has_password", True), ("password", None), ("password", ""), ("password", "${DB_PASSWORD}"), ("api_key", "<your key>"),
         ("key", "value"), ("primary_key", "id"), ("public_key", "ssh-ed25519 AAAA"), ("cache_key", "user:42:profile"),
         ("passengers", [{"first_name": "Mia"}]), ("author", "Mia Li"), ("authorization", "granted"), ("cookies", "accepted"),
-        ("time_to_first_token", 0.25), ("cost_per_token", 0.000003), ("pwd", "/home/mia/project1"),
+        ("client_secret", "azure_storage_client_secret"), ("grant", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
+        ("connection_string", ":memory:"), ("time_to_first_token", 0.25), ("cost_per_token", 0.000003), ("pwd", "/home/mia/project1"),
     ],
 )  # fmt: skip
 def test_a_key_that_names_no_secret_keeps_its_value(

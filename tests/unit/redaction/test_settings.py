@@ -1,6 +1,7 @@
 """The settings of redaction: what they add, leave out, allow, and refuse before anything starts."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -144,7 +145,7 @@ def test_a_broken_pattern_is_named_by_its_line_before_anything_starts(
         ({"patterns_file": "/nowhere/patterns.txt"}, "can be read"),
     ],
 )
-def test_a_wrong_setting_is_refused(given: dict[str, str], reason: str) -> None:
+def test_a_wrong_setting_is_refused(given: dict[str, Any], reason: str) -> None:
     """Each names itself and what it must be."""
     with pytest.raises(ConfigError, match=reason):
         RedactionConfig(**given)
