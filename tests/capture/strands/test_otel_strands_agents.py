@@ -6,8 +6,6 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
 
 import pytest
-from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
 from strands import Agent, ToolContext, tool
 from strands.models import Model
 
@@ -72,16 +70,8 @@ def an_agent(*script: Answer, name: str = "helper", **given: Any) -> Agent:
     return Agent(name=name, model=ScriptedModel(*script), callback_handler=None, **given)
 
 
-@pytest.fixture(scope="module")
-def provider() -> TracerProvider:
-    """Return the one global provider that a process can set; agents take their tracer from it."""
-    provider = TracerProvider(shutdown_on_exit=False)
-    trace.set_tracer_provider(provider)
-    return provider
-
-
 @pytest.fixture
-def recorded(audit: InMemoryAuditLogger, provider: TracerProvider) -> Iterator[InMemoryAuditLogger]:
+def recorded(audit: InMemoryAuditLogger) -> Iterator[InMemoryAuditLogger]:
     undo = otel.install(audit)
     yield audit
     undo()
@@ -167,7 +157,7 @@ def test_what_no_span_shows(recorded: InMemoryAuditLogger) -> None:
 
 @pytest.mark.parametrize("is_full", [False, True], ids=["spool", "full spool"])
 def test_the_application_sees_what_it_sees_without(
-    audit: InMemoryAuditLogger, provider: TracerProvider, is_full: bool
+    audit: InMemoryAuditLogger, is_full: bool
 ) -> None:
     """Results and errors are the same with us, also where nothing can be logged."""
     if is_full:
@@ -176,7 +166,7 @@ def test_the_application_sees_what_it_sees_without(
     def run(*script: Answer) -> None:
         check_same_outcome(
             lambda: str(an_agent(*script, tools=[fails])("go")),
-            lambda: otel.install(audit, provider),
+            lambda: otel.install(audit),
         )
 
     run("21")
