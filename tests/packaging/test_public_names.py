@@ -55,7 +55,7 @@ NAMES = {
         SpoolUnavailableError StorageError StorageLimitError StorageUnavailableError
         Token TokenStore TrailhouseError""",
     "capture": "",
-    "redaction": "ConfigError Finding RedactionConfig TrailhouseError",
+    "redaction": "ConfigError ContentConfig Finding RedactionConfig TrailhouseError",
     "api": "",
     "broker": "",
     "mcp": "",

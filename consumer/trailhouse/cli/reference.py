@@ -12,6 +12,7 @@ PARTS = (
     "trailhouse.schemas.kafka_config",
     "trailhouse.producer.config",
     "trailhouse.redaction.config",
+    "trailhouse.redaction.content",
     "trailhouse.consumer.config",
     "trailhouse.query.config",
     "trailhouse.access.config",

@@ -9,6 +9,7 @@ from typing import cast
 import msgspec
 
 from trailhouse.redaction.config import RedactionConfig
+from trailhouse.redaction.content import ContentConfig, withholders
 from trailhouse.schemas.kafka_config import KafkaConfig
 from trailhouse.schemas.setting_names import check_names
 from trailhouse.schemas.settings import LONGEST_WAIT_SECONDS, require, setting, settle
@@ -21,7 +22,8 @@ FSYNC_POLICIES = ("never", "interval", "always")
 class ProducerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Settings of an `AuditLogger`. Making one raises `ConfigError` on a bad setting.
 
-    Sizes are in bytes, times in seconds. `kafka` says where the events go, `redaction` what is taken out before.
+    Sizes are in bytes, times in seconds. `kafka` says where the events go, `redaction` what is taken out before,
+    `content` how much of what was said, asked and answered is kept.
     """
 
     enabled: bool = setting(
@@ -121,6 +123,7 @@ class ProducerConfig(msgspec.Struct, frozen=True, kw_only=True):
     )
     kafka: KafkaConfig = msgspec.field(default_factory=KafkaConfig)
     redaction: RedactionConfig = msgspec.field(default_factory=RedactionConfig)
+    content: ContentConfig = msgspec.field(default_factory=ContentConfig)
 
     def __post_init__(self) -> None:
         settle("producer", self)
@@ -164,4 +167,7 @@ class ProducerConfig(msgspec.Struct, frozen=True, kw_only=True):
         require(isinstance(kafka, KafkaConfig), "producer.kafka", "a KafkaConfig")
         redaction = cast(object, self.redaction)
         require(isinstance(redaction, RedactionConfig), "producer.redaction", "a RedactionConfig")
+        content = cast(object, self.content)
+        require(isinstance(content, ContentConfig), "producer.content", "a ContentConfig")
+        withholders(self.content, self.redaction.key)  # which refuses a digest without a key
         require(len(self.tenant_id) <= 256, "producer.tenant_id", "at most 256 characters")

@@ -26,9 +26,11 @@ from trailhouse.producer.recording.traced import F, traced
 from trailhouse.producer.redaction_preview import RedactionPreview
 from trailhouse.producer.run_events import RunEvents
 from trailhouse.producer.telemetry import handlers
+from trailhouse.redaction.content import withholders
 from trailhouse.schemas.draft import EventDraft, Processor, draft_of, processed
 from trailhouse.schemas.errors import DeliveryError, InvalidEventError
 from trailhouse.schemas.event import AuditEvent, unknown_field
+from trailhouse.schemas.event_shapes import warn_of_shape
 from trailhouse.schemas.event_type import EventType
 from trailhouse.schemas.json_form import kind_of
 
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
     from trailhouse.producer.stats import Stats
     from trailhouse.schemas.record import Actor
 
-CONTENT_PROCESSORS: tuple[Processor, ...] = ()
+CONTENT_PROCESSORS: tuple[Processor, ...] = (warn_of_shape,)
 """What each event goes through once it is stamped, admitted and complete, before it is encoded; but one that is
 emitted as it is. What is to change or withhold contents stands here: one more is one more in this line."""
 NOT_GIVEN: Any = None
@@ -94,13 +96,15 @@ class AuditLogger(RunEvents, AsyncCalls, RedactionPreview):
         self._layers: Layers[Bound] = Layers("trailhouse_context")
         self._dispatcher = self._make_dispatcher(self._config)
         self._is_on = self._config.enabled
-        self._write_content = _writer(self._dispatcher.log, CONTENT_PROCESSORS)
-        self._write_at_once = _writer(self._dispatcher.log_at_once, CONTENT_PROCESSORS)
+        withheld = withholders(self._config.content, self._config.redaction.key)
+        processors = (*CONTENT_PROCESSORS, *withheld)
+        self._write_content = _writer(self._dispatcher.log, processors)
+        self._write_at_once = _writer(self._dispatcher.log_at_once, processors)
         self._switches = Switches(is_on=self._is_on, write=self._write_content)
         self._processors = (
             stamper(self._layers, self._stamps),
             self._switches.admit,
-            *CONTENT_PROCESSORS,
+            *processors,
         )
         self._recorders: list[Recorder] = []
         if self.is_enabled:

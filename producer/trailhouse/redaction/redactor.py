@@ -154,13 +154,24 @@ class Redactor:
         return self._tree.redacted(data, Counter())
 
 
-def redactor_of(config: RedactionConfig, limit_bytes: int) -> Redactor | None:
+def redactor_of(
+    config: RedactionConfig,
+    limit_bytes: int,
+    left_alone: Mapping[str, frozenset[str]] | None = None,
+) -> Redactor | None:
     """Return the redactor that *config* asks for; None where nothing is to be taken out.
+
+    Args:
+        config: The settings.
+        limit_bytes: The largest record.
+        left_alone: As for a `Redactor`.
 
     Raises:
         ConfigError: A pattern in the settings is broken. Permanent.
     """
-    return Redactor(config, limit_bytes=limit_bytes) if config.enabled else None
+    if not config.enabled:
+        return None
+    return Redactor(config, limit_bytes=limit_bytes, left_alone=left_alone)
 
 
 def decoded(record: bytes) -> dict[str, Any]:

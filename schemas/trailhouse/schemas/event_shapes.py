@@ -6,6 +6,8 @@ one is as valid as any: ``metadata._validation_warnings`` says what is missing o
 
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from trailhouse.schemas.draft import EventDraft
 from trailhouse.schemas.event_type import EventType
 from trailhouse.schemas.json_form import kind_of
@@ -96,5 +98,7 @@ def _warned(draft: EventDraft, warnings: list[str]) -> EventDraft:
         return draft
     said = [] if metadata is None else metadata.get(WARNINGS_KEY, [])
     said = said if type(said) is list else [said]
-    draft.metadata = {**(metadata or {}), WARNINGS_KEY: [*said, *warnings]}
-    return draft
+    warned = {**(metadata or {}), WARNINGS_KEY: [*said, *warnings]}
+    return replace(
+        draft, metadata=warned
+    )  # another: its maker may have it marked, and looked at again

@@ -22,6 +22,7 @@ SETTING_KEYS: Mapping[str, tuple[str, ...]] = {
             spool_segment_bytes fsync fsync_interval_seconds queue_events queue_bytes
             queue_timeout_seconds linger_seconds close_timeout_seconds""",
         "redaction": "enabled mode pii patterns_file allow key",
+        "content": "level by_type",
         "worker": """
             group_id batch_rows batch_bytes freshness_seconds max_record_bytes web_host web_port
             drain_seconds max_bad_share max_bad_rows session_timeout_seconds watchdog_seconds on_gap

@@ -154,7 +154,7 @@ def test_what_run_and_session_say_of_themselves_is_logged(audit: InMemoryAuditLo
     with audit.bind(session=SESSION, run=RUN):
         audit.log_run_started()
         audit.log_error(error="e")
-        audit.log_run_completed(Run("other", "s1"))
+        audit.log_run_completed(Run("other", "s1"), result={"stop_reason": "end_turn"})
     audit.log_run_failed(RUN, SESSION, "e")
     audit.log_run_started("r1", "s1")
     audit.log_run_started(

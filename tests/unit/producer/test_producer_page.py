@@ -39,3 +39,8 @@ def test_the_pages_code_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     ]  # fmt: skip
     assert {event.tenant_id for event in made[0].events[:4]} == {"acme"}
     assert [event.type for event in made[1].events] == ["message_received", "tool_call_started"]
+    assert [str(event.type) for event in made[2].events] == [
+        "run_started", "tool_call_started",
+        "run_started", "message_received", "error_occurred", "message_sent", "run_completed",
+        "tool_call_completed", "run_completed",
+    ]  # fmt: skip

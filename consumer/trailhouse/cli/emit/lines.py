@@ -4,13 +4,14 @@ import datetime as dt
 import json
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 from trailhouse.redaction.redactor import Redactor
 from trailhouse.schemas.codec import decode, event_of
+from trailhouse.schemas.draft import Processor, draft_of, processed
 from trailhouse.schemas.errors import EventTooLargeError, InvalidEventError
 from trailhouse.schemas.event import SCHEMA_VERSION, AuditEvent
 from trailhouse.schemas.record import ENVELOPE_FIELDS, Source
@@ -67,6 +68,7 @@ class Stamp:
         limit_bytes: The largest event, encoded.
         tenant_id: The tenant of lines that name none; empty for none.
         redactor: Takes out what is secret in an event; None where nothing is to be.
+        withholders: Turn contents into digests, or leave them out, where that is asked for.
     """
 
     def __init__(
@@ -76,7 +78,9 @@ class Stamp:
         limit_bytes: int,
         tenant_id: str = "",
         redactor: Redactor | None = None,
+        withholders: Sequence[Processor] = (),
     ) -> None:
+        self._withholders = withholders
         self._redactor = redactor
         self._source = source
         self._limit_bytes = limit_bytes
@@ -111,10 +115,22 @@ class Stamp:
 
     def without_secrets(self, event: AuditEvent) -> AuditEvent:
         """Return *event* without what is secret in it; itself, with its own bytes, where nothing is."""
+        event = self._with_less_content(event)
         if self._redactor is None:
             return event
         record = self._redactor.redacted(event.record)
         return event if record is event.record else decode(record)
+
+    def _with_less_content(self, event: AuditEvent) -> AuditEvent:
+        if not self._withholders:
+            return event
+        draft = draft_of(event)
+        less = processed(draft, self._withholders)
+        if less is None or less is draft:
+            return event
+        names = AuditEvent.__struct_fields__
+        fields = {name: getattr(event, name) for name in names}
+        return AuditEvent(**fields | {"data": less.data, "metadata": less.metadata})
 
 
 def this_process(service: str) -> Source:

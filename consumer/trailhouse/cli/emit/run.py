@@ -17,6 +17,7 @@ from trailhouse.producer.spool.frame import Frame
 from trailhouse.producer.spool.metadata import Destination, destination_of
 from trailhouse.producer.spool.reader import frames_of
 from trailhouse.producer.spool.root import QUARANTINE, folders, root_of
+from trailhouse.redaction.content import left_alone_by, withholders
 from trailhouse.redaction.redactor import redactor_of
 from trailhouse.schemas.codec import decode_envelope
 from trailhouse.schemas.errors import DeliveryTimeoutError, EventError, InvalidEventError
@@ -87,7 +88,10 @@ class EmitRun:
             source,
             limit_bytes=config.max_event_bytes,
             tenant_id=config.tenant_id,
-            redactor=redactor_of(config.redaction, config.max_event_bytes),
+            redactor=redactor_of(
+                config.redaction, config.max_event_bytes, left_alone_by(config.content)
+            ),
+            withholders=withholders(config.content, config.redaction.key),
         )
         self._waited = self._resolve()
         self.outcome.waiting_events = self._waited

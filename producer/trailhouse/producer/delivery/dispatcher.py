@@ -19,6 +19,7 @@ from trailhouse.producer.receipt import Receipt, bounded
 from trailhouse.producer.service_name import default_service
 from trailhouse.producer.spool.queue import SpoolQueue
 from trailhouse.producer.spool.root import check_root
+from trailhouse.redaction.content import left_alone_by
 from trailhouse.schemas.draft import EventDraft
 from trailhouse.schemas.errors import (
     DeliveryRejectedError,
@@ -352,4 +353,8 @@ def _redactor_of(config: ProducerConfig) -> Redactor | None:
         return None
     from trailhouse.redaction.redactor import Redactor  # lazily: import time counts in every agent
 
-    return Redactor(config.redaction, limit_bytes=config.max_event_bytes)
+    return Redactor(
+        config.redaction,
+        limit_bytes=config.max_event_bytes,
+        left_alone=left_alone_by(config.content),
+    )

@@ -41,10 +41,11 @@ def audit() -> Iterator[InMemoryAuditLogger]:
 
 def test_a_value_that_cannot_be_written_is_marked(audit: InMemoryAuditLogger) -> None:
     """One value out of order costs its own place, not the event; the caller sees nothing of it."""
-    telemetry.emit_usage_metrics(SESSION, {"input_tokens": 3, "raw": Foreign()}, run_id="r")
+    metrics = {"input_tokens": 3, "output_tokens": 1, "raw": Foreign()}
+    telemetry.emit_usage_metrics(SESSION, metrics, run_id="r")
 
     [event] = audit.events
-    assert event.data == {"input_tokens": 3, "raw": "[UNENCODABLE:Foreign]"}
+    assert event.data == metrics | {"raw": "[UNENCODABLE:Foreign]"}
     assert event.metadata == {"_replaced": 1}
     assert audit.stats().unlogged_total == 0
 
