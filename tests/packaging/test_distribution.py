@@ -17,7 +17,7 @@ pytestmark = pytest.mark.packaging
 ROOT = Path(__file__).parents[2]
 PARTS = {
     "schemas": ["schemas"],
-    "producer": ["producer"],
+    "producer": ["producer", "redaction"],
     "consumer": [
         "access",
         "api",
@@ -54,13 +54,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def base_install(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder that holds what a plain `pip install .` brings: us, confluent-kafka, msgspec."""
+    """Return a folder that holds what a plain `pip install .` brings: us, confluent-kafka, msgspec, google-re2."""
     folder = tmp_path_factory.mktemp("base")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder)
     site = Path(sysconfig.get_paths()["purelib"])
     platform_site = Path(sysconfig.get_paths()["platlib"])
-    for name in ("confluent_kafka", "msgspec", "confluent_kafka.libs"):
+    for name in ("confluent_kafka", "msgspec", "re2", "confluent_kafka.libs"):
         for parent in {site, platform_site}:
             if (parent / name).exists():
                 (folder / name).symlink_to(parent / name)
@@ -92,12 +92,25 @@ def test_the_wheel_holds_every_file_and_no_other(wheel: Path) -> None:
             assert {f"trailhouse/{part}/__init__.py", f"trailhouse/{part}/py.typed"} <= names
 
 
-def test_a_base_install_needs_two_packages(base_install: Path) -> None:
-    """With confluent-kafka and msgspec alone the producer is imported and makes events."""
+def test_a_base_install_needs_three_packages(base_install: Path) -> None:
+    """With confluent-kafka, msgspec and google-re2 alone the producer is imported and makes events."""
     code = "from trailhouse.producer import AuditLogger, ProducerConfig, telemetry; print(AuditLogger().is_enabled)"
     result = run_with_base(base_install, code)
 
-    assert (result.returncode, result.stdout.strip()) == (0, "True"), result.stderr
+    assert (result.returncode, result.stdout.strip(), result.stderr) == (0, "True", "")
+
+
+def test_without_google_re2_secrets_are_taken_out_and_it_is_said_so(base_install: Path) -> None:
+    """Where there is no wheel of it, Python's `re` does the same, and the log says so at the start."""
+    code = (
+        "import sys; sys.modules['re2'] = None; from trailhouse.producer.testing import InMemoryAuditLogger;"
+        "audit = InMemoryAuditLogger(); audit.log('a.b', session_id='s', data={'password': 'x-1'});"
+        "print(audit.events[0].data)"
+    )
+    result = run_with_base(base_install, code)
+
+    assert result.stdout.strip() == "{'password': '[REDACTED:password]'}"
+    assert result.stderr.count("google-re2 is not installed") == 1
 
 
 @pytest.mark.parametrize("command", ["--help", "worker", "log s", "demo", "dev"])
@@ -140,11 +153,15 @@ def test_what_reads_needs_no_worker(command: str) -> None:
 
 
 def test_the_metadata_says_what_is_needed() -> None:
-    """The base needs two packages, and every extra of the documents exists."""
+    """The base needs three packages, and every extra of the documents exists."""
     metadata = importlib.metadata.metadata("trailhouse")
     base = [entry for entry in metadata.get_all("Requires-Dist") or [] if "extra ==" not in entry]
 
-    assert sorted(entry.split(">")[0].strip() for entry in base) == ["confluent-kafka", "msgspec"]
+    assert sorted(entry.split(">")[0].strip() for entry in base) == [
+        "confluent-kafka",
+        "google-re2",
+        "msgspec",
+    ]
     assert set(metadata.get_all("Provides-Extra") or []) == {
         "all",
         "api",
