@@ -274,6 +274,20 @@ def test_a_call_that_another_has_recorded_is_not_recorded_again(audit: InMemoryA
     assert only_run(audit).types == ["run_started", "run_completed"]
 
 
+def test_a_framework_that_calls_its_models_by_litellm_tells_of_them_itself(
+    audit: InMemoryAuditLogger,
+) -> None:
+    """While an adapter waits for its framework's model call, LiteLLM's is the same."""
+    with ModelServer(chat("hello", usage=SAID)).running() as url, audit.run("s-1") as run:
+        run.model_calls_open += 1
+        litellm.completion(**priced(url))
+        run.model_calls_open -= 1
+        assert not run.model_calls
+    wait_until(ended(audit))
+
+    assert only_run(audit).types == ["run_started", "run_completed"]
+
+
 def test_a_provider_that_gives_all_responses_one_id_has_them_all_recorded(
     audit: InMemoryAuditLogger,
 ) -> None:

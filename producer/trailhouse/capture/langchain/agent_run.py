@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
 from typing import TYPE_CHECKING, Any
 
 from trailhouse.capture.langchain.signals import is_signal
@@ -33,6 +34,7 @@ class AgentRun:
         self.is_paused = False
         self.interrupts: set[str] = set()
         self.waiting_decisions: list[Any] = []
+        self._lock = threading.Lock()
         self._has_question = False
         self._call_counts: dict[str, int] = {}
         self._held: list[tuple[BaseException, dt.datetime]] = []
@@ -48,6 +50,11 @@ class AgentRun:
         if question is not None and not self._has_question:
             self._has_question = True
             self.run.message(question, role="user")
+
+    def note_model_call(self, *, has_ended: bool) -> None:
+        """Note that a model is called or has answered, for who else may see the same call."""
+        with self._lock:
+            self.run.model_calls_open = max(0, self.run.model_calls_open + (-1 if has_ended else 1))
 
     def call_id(self, given: str) -> str:
         """Return *given*, numbered where this run has had a call of that id: a retry is a call of its own."""

@@ -28,6 +28,8 @@ class ModelCallbacks(Handler):
         kind = read(serialized, "id")
         name = about.get("name") or (kind[-1] if isinstance(kind, list) and kind else "model")
         step = self.runs.begin(run_id, "model", about, name=str(name))
+        if step.owner is not None:
+            step.owner.note_model_call(has_ended=False)
         if step.is_run and step.owner is not None and (question := question_of(asked)) is not None:
             step.owner.run.message(question, role="user")
 
@@ -40,6 +42,7 @@ class ModelCallbacks(Handler):
         usage = usage_of(response, model=step.info["model"], provider=step.info["provider"])
         if not is_from_cache(response):
             owner.run.use(usage, call_id=response_id_of(response), source=SOURCE)
+        owner.note_model_call(has_ended=True)
         if step.is_run:
             message = message_of(response)
             texts = [read(each, "text") for group in response.generations for each in group]
@@ -57,6 +60,7 @@ class ModelCallbacks(Handler):
         partly = about.get("response")  # what had come of a stream
         usage = usage_of(partly, model=step.info["model"], provider=step.info["provider"])
         step.owner.run.model_call_failed(error, usage, call_id=response_id_of(partly))
+        step.owner.note_model_call(has_ended=True)
         if step.is_run:
             step.owner.end(error)
 

@@ -43,8 +43,12 @@ class Callbacks:
     def log_pre_api_call(self, model: Any, messages: Any, kwargs: Any) -> None:
         """Note that a call begins, here, in the context that it is made in."""
         with self._guard("log_pre_api_call"):
-            call_id = str(kwargs.get("litellm_call_id"))
-            call = self._run_of(kwargs).model_call()
+            call_id, run = str(kwargs.get("litellm_call_id")), self._run_of(kwargs)
+            call = run.model_call()
+            if (
+                run.model_calls_open
+            ):  # by the adapter of a framework that calls its models by LiteLLM
+                call.drop()
             with self._lock:
                 before = self._open.pop(call_id, None)
                 self._open[call_id] = call

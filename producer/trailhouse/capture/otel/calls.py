@@ -103,7 +103,7 @@ class Calls:
         if run is None:
             return
         call_id, at = text_of(attributes, names.RESPONSE_ID), moment(span.end_time)
-        if run.source in _ADAPTERS and (call_id is None or run.model_calls_open):
+        if run.model_calls_open or (call_id is None and run.source in _ADAPTERS):
             return  # nothing tells it from what the adapter has recorded, or is about to
         ending = ending_of(span, node.in_flight)
         if ending.is_well or ending.is_open:
