@@ -298,32 +298,35 @@ def test_parallel_runs_of_one_trace_do_not_mix(audit: InMemoryAuditLogger) -> No
         assert run.end.data["token_usage"]["input_tokens"] == 1020 + number
 
 
+class Own(RunHooks[Any]):
+    """Hooks of an application, which note what they see."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    async def on_agent_start(self, *_: Any) -> None:
+        self.seen.append("agent_start")
+
+    async def on_agent_end(self, *_: Any) -> None:
+        self.seen.append("agent_end")
+
+    async def on_llm_start(self, *_: Any) -> None:
+        self.seen.append("llm_start")
+
+    async def on_llm_end(self, *_: Any) -> None:
+        self.seen.append("llm_end")
+
+    async def on_tool_start(self, *_: Any) -> None:
+        self.seen.append("tool_start")
+
+    async def on_tool_end(self, _context: Any, _agent: Any, _tool: Any, result: Any) -> None:
+        self.seen.append(f"tool_end {result}")
+
+
 def test_the_applications_hooks_see_what_they_see_without_us(
     audit: InMemoryAuditLogger,
 ) -> None:
     """Hooks of the run and of the agent are called as ever, beside ours."""
-
-    class Own(RunHooks[Any]):
-        def __init__(self) -> None:
-            self.seen: list[str] = []
-
-        async def on_agent_start(self, *_: Any) -> None:
-            self.seen.append("agent_start")
-
-        async def on_agent_end(self, *_: Any) -> None:
-            self.seen.append("agent_end")
-
-        async def on_llm_start(self, *_: Any) -> None:
-            self.seen.append("llm_start")
-
-        async def on_llm_end(self, *_: Any) -> None:
-            self.seen.append("llm_end")
-
-        async def on_tool_start(self, *_: Any) -> None:
-            self.seen.append("tool_start")
-
-        async def on_tool_end(self, _context: Any, _agent: Any, _tool: Any, result: Any) -> None:
-            self.seen.append(f"tool_end {result}")
 
     own = Own()
     bot = agent(calls(("add", {"a": 1, "b": 2})), answer("3"), tools=[add])

@@ -12,65 +12,69 @@ if TYPE_CHECKING:
 
 def hooks_for(watch: Watch, recorder: Recorder, given: Any, *, strict: bool) -> Any:
     """Return hooks that tell *watch*, and then call what the application has *given*."""
-    from agents.lifecycle import AgentHooksBase, RunHooksBase
+    from agents.lifecycle import AgentHooksBase, RunHooks, RunHooksBase
 
     is_refused = isinstance(given, AgentHooksBase) or not isinstance(given, RunHooksBase)
     if given is not None and is_refused:
         return given  # for the SDK to refuse, in its own words
-    return hooks_class()(watch, recorder, given, strict)
+    return hooks_class()(watch, recorder, given if given is not None else RunHooks(), strict=strict)
+
+
+class RecordingHooks:
+    """The hooks, but for the SDK's own class that they are to be of; see `hooks_class`."""
+
+    def __init__(self, watch: Watch, recorder: Recorder, given: Any, *, strict: bool) -> None:
+        self._watch = watch
+        self._given = given
+        self._guard = functools.partial(recorder.guard, strict=strict)
+
+    async def on_agent_start(self, context: Any, agent: Any) -> None:
+        from agents.tracing import get_current_trace
+
+        with self._guard("on_agent_start"):
+            self._watch.begin(get_current_trace())
+        await self._given.on_agent_start(context, agent)
+
+    async def on_llm_start(
+        self, context: Any, agent: Any, system_prompt: Any, input_items: Any
+    ) -> None:
+        with self._guard("on_llm_start"):
+            self._watch.model_called(context, agent, input_items)
+        await self._given.on_llm_start(context, agent, system_prompt, input_items)
+
+    async def on_llm_end(self, context: Any, agent: Any, response: Any) -> None:
+        with self._guard("on_llm_end"):
+            self._watch.model_answered(agent, response)
+        await self._given.on_llm_end(context, agent, response)
+
+    async def on_handoff(self, context: Any, from_agent: Any, to_agent: Any) -> None:
+        with self._guard("on_handoff"):
+            self._watch.handed_off(from_agent, to_agent)
+        await self._given.on_handoff(context, from_agent, to_agent)
+
+    async def on_tool_start(self, context: Any, agent: Any, tool: Any) -> None:
+        with self._guard("on_tool_start"):
+            self._watch.tools.start(context, tool)
+        await self._given.on_tool_start(context, agent, tool)
+
+    async def on_tool_end(self, context: Any, agent: Any, tool: Any, result: Any) -> None:
+        with self._guard("on_tool_end"):
+            self._watch.tools.complete(context, tool, result)
+        await self._given.on_tool_end(context, agent, tool, result)
 
 
 @functools.cache
 def hooks_class() -> Any:
-    """Return the class, made when it is first needed: its base is the SDK's."""
-    from agents.lifecycle import RunHooks
-    from agents.tracing import get_current_trace
+    """Return the hooks as a class of the SDK's, made when it is first needed.
 
-    class RecordingHooks(RunHooks):  # type: ignore[misc, type-arg, unused-ignore]
-        def __init__(self, watch: Watch, recorder: Recorder, given: Any, strict: bool) -> None:
-            self._watch = watch
-            self._given = given if given is not None else RunHooks()
-            self._guard = functools.partial(recorder.guard, strict=strict)
+    What else the SDK calls, now or in a newer version, is passed on to the application's hooks.
+    """
+    from agents.lifecycle import RunHooksBase
 
-        async def on_agent_start(self, context: Any, agent: Any) -> None:
-            with self._guard("on_agent_start"):
-                self._watch.begin(get_current_trace())
-            await self._given.on_agent_start(context, agent)
-
-        async def on_agent_end(self, context: Any, agent: Any, output: Any) -> None:
-            await self._given.on_agent_end(context, agent, output)
-
-        async def on_llm_start(
-            self, context: Any, agent: Any, system_prompt: Any, input_items: Any
-        ) -> None:
-            with self._guard("on_llm_start"):
-                self._watch.model_called(context, agent, input_items)
-            await self._given.on_llm_start(context, agent, system_prompt, input_items)
-
-        async def on_llm_end(self, context: Any, agent: Any, response: Any) -> None:
-            with self._guard("on_llm_end"):
-                self._watch.model_answered(agent, response)
-            await self._given.on_llm_end(context, agent, response)
-
-        async def on_handoff(self, context: Any, from_agent: Any, to_agent: Any) -> None:
-            with self._guard("on_handoff"):
-                self._watch.handed_off(from_agent, to_agent)
-            await self._given.on_handoff(context, from_agent, to_agent)
-
-        async def on_tool_start(self, context: Any, agent: Any, tool: Any) -> None:
-            with self._guard("on_tool_start"):
-                self._watch.tools.start(context, tool)
-            await self._given.on_tool_start(context, agent, tool)
-
-        async def on_tool_end(self, context: Any, agent: Any, tool: Any, result: Any) -> None:
-            with self._guard("on_tool_end"):
-                self._watch.tools.complete(context, tool, result)
-            await self._given.on_tool_end(context, agent, tool, result)
-
-    for name in dir(RunHooks):  # what a newer version calls is the application's alone
-        if name.startswith("on_") and name not in vars(RecordingHooks):
-            setattr(RecordingHooks, name, _passed_on(name))
-    return RecordingHooks
+    known = vars(RecordingHooks).keys()
+    others = {name for name in dir(RunHooksBase) if name.startswith("on_") and name not in known}
+    passing = {name: _passed_on(name) for name in others}
+    return type("RunHooks", (RecordingHooks, RunHooksBase), passing)
 
 
 def _passed_on(name: str) -> Any:
