@@ -189,12 +189,8 @@ def test_an_agent_within_an_agent(audit: InMemoryAuditLogger) -> None:
     assert second.end.data["token_usage"]["input_tokens"] == 30
 
 
-@pytest.mark.parametrize("is_granted", [True, False], ids=["granted", "denied"])
-@pytest.mark.parametrize("by_itself", [True, False], ids=["raised by the tool", "declared"])
-def test_a_tool_that_needs_an_approval(
-    is_granted: bool, by_itself: bool, audit: InMemoryAuditLogger
-) -> None:
-    """The first run waits with a request, the tool has not run; the next has the decision, and the tool if granted."""
+def deleting(*, by_itself: bool) -> tuple[Any, list[str]]:
+    """Return an agent that wants to delete ``x``, and what it has deleted: an approval is declared, or asked for."""
     wanted = agent(
         ToolCallPart("delete", {"file": "x"}, tool_call_id="c-1"),
         "done",
@@ -209,6 +205,16 @@ def test_a_tool_that_needs_an_approval(
         return "deleted"
 
     wanted.tool(requires_approval=not by_itself)(delete)
+    return wanted, deleted
+
+
+@pytest.mark.parametrize("is_granted", [True, False], ids=["granted", "denied"])
+@pytest.mark.parametrize("by_itself", [True, False], ids=["raised by the tool", "declared"])
+def test_a_tool_that_needs_an_approval(
+    is_granted: bool, by_itself: bool, audit: InMemoryAuditLogger
+) -> None:
+    """The first run waits with a request, the tool has not run; the next has the decision, and the tool if granted."""
+    wanted, deleted = deleting(by_itself=by_itself)
     asked = wanted.run_sync("go")
     (run,) = check_runs(audit.events)
     assert run.end.data["stop_reason"] == "paused"

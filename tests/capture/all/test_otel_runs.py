@@ -184,3 +184,25 @@ def test_nested_agents_are_child_runs(tracer: Any, audit: InMemoryAuditLogger) -
     assert inner.start.metadata["framework_session_id"] == "c-2"
     assert outer.end.data["token_usage"] == {}
     assert inner.end.data["token_usage"]["input_tokens"] == 10
+
+
+def test_a_session_that_comes_late(tracer: Any, audit: InMemoryAuditLogger) -> None:
+    """A session that a run's first call names is in the start; one that only the end names, in the end's metadata."""
+    with (
+        tracer.start_as_current_span("invoke_agent", attributes=AGENT),
+        tracer.start_as_current_span("chat", attributes=CHAT) as call,
+    ):
+        call.set_attribute("gen_ai.conversation.id", "c-1")
+    assert only_run(audit).start.session_id == "c-1"
+    audit.clear()
+    with tracer.start_as_current_span("invoke_agent", attributes=AGENT) as span:
+        with tracer.start_as_current_span("chat", attributes=CHAT):
+            pass
+        span.set_attribute("gen_ai.conversation.id", "c-2")
+    run = only_run(audit)
+    assert run.start.session_id == run.start.trace_id
+    assert run.end.metadata["framework_session_id"] == "c-2"
+    audit.clear()
+    with tracer.start_as_current_span("invoke_agent", attributes=AGENT) as span:
+        span.set_attribute("gen_ai.conversation.id", "c-3")
+    assert only_run(audit).start.session_id == "c-3"

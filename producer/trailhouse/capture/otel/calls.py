@@ -127,6 +127,8 @@ class Calls:
         """Return what to record a call by; None where an adapter that has its run tells of it."""
         run = self._runs.run_of(node, parent_context)
         if run is not None:
+            if run.session_id is None:  # some say it in the spans of calls alone
+                run.name(session_id=session_in(attributes_of(node.span)))
             return run
         if any(above.is_aside for above in node.chain()):
             return None

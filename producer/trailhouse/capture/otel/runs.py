@@ -124,6 +124,7 @@ class Runs:
             return
         for held in node.held:
             held.end(ending if ending.is_well else held.ending)
+        node.run.name(session_id=session_in(attributes_of(span)))
         log_messages(node, span)
         say_totals(node.run, span)
         if node.is_paused and ending.is_well:
