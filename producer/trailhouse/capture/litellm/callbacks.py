@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from trailhouse.producer.recording.run import Run
 
 SOURCE = "litellm"
+LEFT_TO_US = ("openai_agents",)
+"""The adapters that tell nothing of a model call that they see us record."""
+
 MAX_CALLS = 10_000
 SESSION_KEYS = ("session_id", "thread_id", "conversation_id")
 
@@ -45,10 +48,8 @@ class Callbacks:
         with self._guard("log_pre_api_call"):
             call_id, run = str(kwargs.get("litellm_call_id")), self._run_of(kwargs)
             call = run.model_call()
-            if (
-                run.model_calls_open
-            ):  # by the adapter of a framework that calls its models by LiteLLM
-                call.drop()
+            if run.model_calls_open and run.source not in LEFT_TO_US:
+                call.drop()  # it is told by the adapter of a framework that calls its models by LiteLLM
             with self._lock:
                 before = self._open.pop(call_id, None)
                 self._open[call_id] = call
