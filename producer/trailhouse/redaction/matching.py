@@ -88,11 +88,17 @@ def _as_python(pattern: str) -> str:
 class Openers:
     """Many patterns, looked for at once: which of them are somewhere in a text?
 
-    RE2 does it in one pass. With Python's `re`, one pass tells whether any is there, and one for each tells which.
+    RE2 does it in one pass; Python's `re` looks for each whose words are there.
+
+    Args:
+        patterns: What is looked for.
+        words: For each pattern, words in lower case of which one is in every text that it is in; none: not known.
     """
 
-    def __init__(self, patterns: Sequence[str]) -> None:
-        self.in_: Callable[[bytes], list[int] | None] = _one_pass(patterns)
+    def __init__(self, patterns: Sequence[str], words: Sequence[tuple[bytes, ...]]) -> None:
+        self.in_: Callable[[bytes], list[int] | None] = (
+            _one_by_one(patterns, words) if re2 is None else _one_pass(patterns)
+        )
         """Called with bytes; returns the places of the patterns that are in them, in any order, or None."""
         self._patterns = patterns
         self._parts: list[tuple[int, Callable[[bytes], list[int] | None]]] = []
@@ -102,6 +108,8 @@ class Openers:
 
         Text that is made for that costs ten times as much, which is seconds where there is much of it.
         """
+        if re2 is None:
+            return self.in_(text)
         if not self._parts:  # not before they are needed
             self._parts = [
                 (begin, _one_pass(self._patterns[begin : begin + PATTERNS_AT_ONCE]))
@@ -111,16 +119,29 @@ class Openers:
 
 
 def _one_pass(patterns: Sequence[str]) -> Callable[[bytes], list[int] | None]:
-    if re2 is not None:
-        options = _options()
-        options.max_mem = SET_BYTES
-        found = re2.Set.SearchSet(options)
-        for pattern in patterns:
-            found.Add(pattern.encode())
-        found.Compile()
-        return cast("Callable[[bytes], list[int] | None]", found.Match)
-    each = [re.compile(_as_python(pattern).encode()).search for pattern in patterns]
-    any_of = re.compile("|".join(f"(?:{_as_python(p)})" for p in patterns).encode()).search
-    return lambda text: (
-        [at for at, search in enumerate(each) if search(text)] if any_of(text) else None
-    )
+    options = _options()
+    options.max_mem = SET_BYTES
+    found = re2.Set.SearchSet(options)
+    for pattern in patterns:
+        found.Add(pattern.encode())
+    found.Compile()
+    return cast("Callable[[bytes], list[int] | None]", found.Match)
+
+
+def _one_by_one(
+    patterns: Sequence[str], words: Sequence[tuple[bytes, ...]]
+) -> Callable[[bytes], list[int] | None]:
+    each = [
+        (some, re.compile(_as_python(pattern).encode()).search)
+        for pattern, some in zip(patterns, words, strict=True)
+    ]
+
+    def in_(text: bytes) -> list[int] | None:
+        lowered = text.lower()
+        return [
+            at
+            for at, (some, search) in enumerate(each)
+            if (not some or any(word in lowered for word in some)) and search(text)
+        ] or None
+
+    return in_

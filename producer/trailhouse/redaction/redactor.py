@@ -12,9 +12,9 @@ from typing import Any, TypeGuard
 
 import msgspec
 
+from trailhouse.redaction import matching
 from trailhouse.redaction.config import RedactionConfig
 from trailhouse.redaction.marker import hashed_with, masked
-from trailhouse.redaction.matching import HAS_RE2
 from trailhouse.redaction.preview import Finding, findings
 from trailhouse.redaction.rules import allowed_by, rules_of
 from trailhouse.redaction.shorten import shortened
@@ -35,8 +35,8 @@ _NOTHING: frozenset[str] = frozenset()
 _COUNTS = frozenset({COUNTS_KEY})
 _CATEGORY = re.compile(r"[a-z0-9_]{1,64}")
 _WITHOUT_RE2 = (
-    "google-re2 is not installed: secrets are looked for with Python's re, which finds the same and takes about a"
-    " hundred times as long; pip install google-re2, where there is a wheel for this platform"
+    "google-re2 is not installed: secrets are looked for with Python's re, which takes hundreds of times as long, and"
+    " of texts over 4 kB those that may hold one are taken out as a whole; pip install google-re2 where there is a wheel"
 )
 _told: list[None] = []
 
@@ -65,6 +65,7 @@ class Redactor:
         self._large_tree = TreeRedactor(
             texts.for_large(), mark, has_cards=has_cards, is_allowed=is_allowed
         )
+        self._begin_record = texts.begin_record
         self._may_hold = texts.may_hold
         self._large_may_hold = texts.for_large().may_hold
         self.spans = texts.spans
@@ -74,7 +75,7 @@ class Redactor:
         self.failures_total = 0
         """Events whose content was taken out as a whole, since redaction failed."""
         self._told_at: float | None = None
-        if not HAS_RE2 and not _told:
+        if not matching.HAS_RE2 and not _told:
             _told.append(None)  # once a process
             log.warning(_WITHOUT_RE2)
 
@@ -84,6 +85,11 @@ class Redactor:
         A record over the limit is returned as it is: it is refused anyway.
         """
         try:
+            if not matching.HAS_RE2:
+                if len(record) > self._limit_bytes:
+                    return record
+                self._begin_record()
+                return self._looked_through(record, self._tree)
             if len(record) < LARGE_BYTES:
                 return (
                     self._looked_through(record, self._tree) if self._may_hold(record) else record

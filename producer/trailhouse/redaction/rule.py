@@ -36,14 +36,21 @@ class Rule:
         category: What its marker says.
         pattern: RE2 syntax; group 1, or the whole where there is no group, is the secret.
         openers: Patterns, one of which is in each text, and in each JSON string of such a text, that *pattern* is in.
+        words: Literals, one of which is in each such text, in whatever case; none where there is none.
         find: Finds by the compiled pattern; else every match is a secret.
     """
 
     def __init__(
-        self, category: str, pattern: str, openers: Iterable[str], find: Finder | None = None
+        self,
+        category: str,
+        pattern: str,
+        openers: Iterable[str],
+        find: Finder | None = None,
+        words: tuple[str, ...] = (),
     ) -> None:
         self.category = category
         self.pattern = pattern
+        self.words = tuple(word.lower().encode() for word in words)
         self.opener = "|".join(f"(?:{opener})" for opener in openers)
         self._find = find or every_match
         self._compiled: Pattern | None = None

@@ -34,7 +34,7 @@ def rule_of(shape: Shape) -> Rule:
         openers = [f"(?{flag}:{re.escape(anchor)})" for anchor in shape.anchors]
     else:
         openers = [loosened(token)]
-    return Rule(shape.category, shape.pattern, openers or [loosened(token)])
+    return Rule(shape.category, shape.pattern, openers or [loosened(token)], words=shape.anchors)
 
 
 def user_rule(category: str, pattern: str) -> Rule:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from trailhouse.redaction import matching
 from trailhouse.redaction.marker import Mark, markers_in
 from trailhouse.redaction.matching import Openers
 from trailhouse.redaction.rule import DENSE, Span
@@ -18,6 +21,18 @@ MAX_SPANS = 20_000
 
 
 MAX_PASSES = 4
+LONGEST_BYTES_WITHOUT_RE2 = 4_096
+LONGEST_SECONDS_WITHOUT_RE2 = 1.0
+UNSEARCHED = "unsearched"
+"""The category of a long text that goes as a whole, where RE2 is missing and it may hold a secret."""
+_WORDS_OF_SECRETS = tuple(
+    word.encode()
+    for word in (
+        "pass", "pwd", "secret", "token", "key", "cred", "auth", "cookie", "bearer", "basic", "jwt", "otp", "cvv", "cvc",
+        "pin", "dsn", "mnemonic", "phrase", "code", "conn", "senha", "motdepasse", "@", "-----", "ey", "sig", "hmac", "-u",
+        "mysql", "identified", "value", "пароль", "密", "パスワード", "비밀번호", "contrase",
+    )
+)  # fmt: skip
 
 
 class TextRedactor:
@@ -35,7 +50,8 @@ class TextRedactor:
         self._rules = tuple(rules)
         self._mark = mark
         self._is_allowed = is_allowed
-        self._openers = Openers([rule.opener for rule in rules])
+        self._openers = Openers([rule.opener for rule in rules], [rule.words for rule in rules])
+        self._local = threading.local()
         self.may_hold = self._openers.in_
         """Called with a text, or a whole record: returns what is to be looked for in it, or None where there is nothing."""
 
@@ -53,6 +69,8 @@ class TextRedactor:
 
     def spans(self, text: bytes) -> list[Span]:
         """Return what is secret in *text*: from left to right, none overlapping another."""
+        if not matching.HAS_RE2 and (unsearched := self._unsearched(text)) is not None:
+            return unsearched
         places = self.may_hold(text)
         if not places:
             return []
@@ -70,6 +88,29 @@ class TextRedactor:
         if not ranked:
             return []
         return _without(_merged(ranked), markers)
+
+    def begin_record(self) -> None:
+        """Give this thread a while for the next record, where Python's `re` could take without end."""
+        self._local.deadline_seconds = time.monotonic() + LONGEST_SECONDS_WITHOUT_RE2
+
+    def _unsearched(self, text: bytes) -> list[Span] | None:
+        """Return what is to go of *text* unsearched, since Python's `re` may take too long; None if it may be searched.
+
+        Raises:
+            TimeoutError: The record has had its time.
+        """
+        if time.monotonic() > getattr(self._local, "deadline_seconds", float("inf")):
+            raise TimeoutError
+        if len(text) <= LONGEST_BYTES_WITHOUT_RE2:
+            return None
+        lowered = text.lower()
+        if any(word in lowered for word in _WORDS_OF_SECRETS):
+            return [Span(0, len(text), UNSEARCHED)]
+        return (
+            []
+            if not any(word in lowered for rule in self._rules for word in rule.words)
+            else [Span(0, len(text), UNSEARCHED)]
+        )
 
     def redacted(self, text: bytes, count: Callable[[str], None]) -> bytes | None:
         """Return *text* without what is secret in it; None where nothing is. *count* is told of each category."""

@@ -3,6 +3,7 @@
 import json
 import random
 import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -64,8 +65,6 @@ def test_large_records_are_opened_by_the_same(redactor: Redactor) -> None:
 @pytest.mark.parametrize("what", hostile_texts())
 def test_no_text_takes_long(redactor: Redactor, what: str) -> None:
     """900 kB that are written to take long take seconds at most, and other threads go on meanwhile."""
-    import time
-
     record = record_of(hostile_texts()[what])
     began = time.thread_time()
     redacted = redactor.redacted(record)
@@ -115,7 +114,7 @@ def test_python_finds_what_re2_finds(
 ) -> None:
     """Without google-re2 the same is taken out, more slowly, and it is said once."""
     monkeypatch.setattr(matching, "re2", None)
-    monkeypatch.setattr("trailhouse.redaction.redactor.HAS_RE2", False)
+    monkeypatch.setattr(matching, "HAS_RE2", False)
     monkeypatch.setattr("trailhouse.redaction.redactor._told", [])
     slow = Redactor(RedactionConfig(), limit_bytes=1_000_000)
     Redactor(RedactionConfig(), limit_bytes=1_000_000)
@@ -125,6 +124,13 @@ def test_python_finds_what_re2_finds(
     for record in records(seed=13)[::25]:
         assert slow.redacted(record) == redactor.redacted(record)
     assert slow.failures_total == 0
+    long = record_of("the password is " + "hunter2Zq" + ", and more. " * 400)
+    assert b"[REDACTED:unsearched]" in slow.redacted(long)
+    assert slow.redacted(record_of("nothing to see. " * 400)) == record_of("nothing to see. " * 400)
+    began = time.thread_time()
+    many = {f"t{at}": text[:4_000] for at, text in enumerate(hostile_texts().values())}
+    assert slow.redacted(record_of(json.dumps(many)[:4_000])) != b""
+    assert time.thread_time() - began < LONGEST_SECONDS
 
 
 def test_threads_redact_at_once(redactor: Redactor) -> None:
