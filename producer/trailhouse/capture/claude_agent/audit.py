@@ -126,7 +126,7 @@ def _memory_of(recorder: Recorder) -> Memory:
     with _lock:
         if recorder not in _memories:
             _memories[recorder] = Memory()
-            recorder.find_current_by(run_here)
+            recorder.bind_by(run_here)
         return _memories[recorder]
 
 

@@ -53,13 +53,16 @@ class OpenCalls:
                     del self._by_run[id(call.run)]
 
     def find(self, run: Any, name: str, call_id: str | None) -> ToolCall | None:
-        """Return the open call of *run* that has this *call_id*, else this tool's *name*; None for none."""
+        """Return the open call of *run* that has this *call_id*, else this tool's *name*; None for none.
+
+        A tool of an MCP server is found by the server's name for it too: ``mcp__<server>__<tool>`` is its client's.
+        """
         with self._lock:
             of_run = self._by_run.get(id(run), set())
             calls = [call for key, call in self._calls.items() if key in of_run]
         tools = [call for call in calls if isinstance(call, ToolCall)]
         by_id = next((call for call in tools if call.id == call_id), None)
-        return by_id or next((call for call in tools if call.name == name), None)
+        return by_id or next((call for call in tools if _is_called(call.name, name)), None)
 
     def note_ended_run(self, run: Any) -> None:
         """Give up what *run* has left open some minutes from now."""
@@ -102,3 +105,7 @@ class OpenCalls:
 def _give_up(call: Call) -> None:
     with call.run.recorder.guard("tool_call_failed"):
         call.fail("its end was not reported", code=NO_END)
+
+
+def _is_called(full: str, name: str) -> bool:
+    return full == name or (full.startswith("mcp__") and full.endswith(f"__{name}"))

@@ -62,6 +62,7 @@ class Recorder:
         self._calls = OpenCalls(clock)
         self._claims: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._finders: list[Callable[[], Run | None]] = []
+        self._binders: list[Callable[[], Run | None]] = []
         self._is_closed = False
         self._abandoned = 0
         self.sessions_missing_total = 0
@@ -76,9 +77,16 @@ class Recorder:
 
     @property
     def bound(self) -> Run | None:
-        """The recorded run that is bound in this context."""
-        run = self._context.bound.run
-        return run if isinstance(run, Run) else None
+        """The recorded run that is bound in this context, or that an adapter works on in it."""
+        bound = self._context.bound.run
+        run = bound if isinstance(bound, Run) else None
+        for find in self._binders:
+            run = self.inner_of(run, find())
+        return run
+
+    def bind_by(self, find: Callable[[], Run | None]) -> None:
+        """Take what *find* finds for bound: for an adapter whose framework's tasks outlive the run they began in."""
+        self._binders = [*self._binders, find]
 
     def find_current_by(self, find: Callable[[], Run | None]) -> Callable[[], None]:
         """Ask *find* too which run is the current one, where runs cannot be bound; return what undoes that."""

@@ -9,9 +9,11 @@ from claude_agent_sdk import (
     AgentDefinition,
     ClaudeAgentOptions,
 )
+from opentelemetry import trace
 from tests.capture.all.claude.scene import only_run, read
 
 from capture_rules import check_runs
+from trailhouse.capture import otel
 from trailhouse.capture.claude_agent import ClaudeAudit
 from trailhouse.producer.testing import InMemoryAuditLogger
 
@@ -141,3 +143,33 @@ async def test_a_client_used_within_a_run_is_its_child(
             await read(client.receive_response())
     _, turn = check_runs(audit.events)
     assert (turn.start.session_id, turn.start.parent_run_id) == ("s-1", outer.id)
+
+
+@pytest.mark.parametrize("is_client", [False, True])
+async def test_a_tool_of_ours_is_one_call_where_spans_tell_of_it_too(
+    audit: InMemoryAuditLogger, options: ClaudeAgentOptions, *, is_client: bool
+) -> None:
+    """An in-process tool, of which MCP's own spans tell by its short name, is recorded once."""
+
+    @claude_agent_sdk.tool("look", "look it up", {"key": str})
+    async def look(arguments: dict[str, Any]) -> dict[str, Any]:
+        spans.append(trace.get_current_span().is_recording())
+        return {"content": [{"type": "text", "text": arguments["key"]}]}
+
+    spans: list[bool] = []
+    options.mcp_servers = {"ours": claude_agent_sdk.create_sdk_mcp_server("ours", tools=[look])}
+    options.allowed_tools = ["mcp__ours__look"]
+    undo = otel.install(audit)
+    try:
+        if is_client:
+            async with ClaudeAudit(audit).client(options) as client:
+                await client.query("look it up")
+                await read(client.receive_response())
+        else:
+            await read(ClaudeAudit(audit).query(prompt="look it up", options=options))
+    finally:
+        undo()
+    assert spans == [True]
+    assert check_runs(audit.events)
+    audit.only("tool_call_started")
+    audit.only("tool_call_completed")

@@ -87,3 +87,26 @@ def test_an_open_call_is_found_by_its_id_or_its_tool(audit_log: InMemoryAuditLog
         assert recorder.open_call(run, "search") is second
         second.complete()
         assert recorder.open_call(run, "search") is None
+
+
+def test_a_tool_of_a_server_is_found_by_the_servers_name(audit_log: InMemoryAuditLogger) -> None:
+    """The call of an MCP server's tool is found by its client's name and by the server's, and by no part of one."""
+    recorder = audit_log.recorder
+    with audit_log.run("s-1") as run, run.tool_call("mcp__files__read_it") as call:
+        assert recorder.open_call(run, "mcp__files__read_it") is call
+        assert recorder.open_call(run, "read_it") is call
+        assert recorder.open_call(run, "it") is None
+    with audit_log.run("s-1") as run, run.tool_call("our__read_it"):
+        assert recorder.open_call(run, "read_it") is None
+
+
+def test_what_an_adapter_works_on_is_as_good_as_bound(audit_log: InMemoryAuditLogger) -> None:
+    """A run that an adapter says it works on is the current one, and the parent of what is opened."""
+    recorder = audit_log.recorder
+    worked_on = recorder.open_run("s-1", source="claude_agent")
+    recorder.bind_by(lambda: worked_on)
+    assert recorder.bound is recorder.current is worked_on
+    with audit_log.run() as child:
+        assert recorder.bound is child
+    assert (child.session_id, child.parent_run_id) == ("s-1", worked_on.id)
+    worked_on.end()
