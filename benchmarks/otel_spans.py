@@ -4,6 +4,8 @@ CPU time of a span with the processor over the same span without it, in rounds t
 logged, since `python -m benchmarks.emit` measures those: auditing is switched off, and all else is done.
 """
 
+# pyright: reportMissingImports=false
+# The SDK is not in our environment.
 from __future__ import annotations
 
 import statistics

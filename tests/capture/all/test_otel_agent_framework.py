@@ -43,6 +43,10 @@ def audit(audit: InMemoryAuditLogger) -> Iterator[InMemoryAuditLogger]:
     undo()
 
 
+def waits(answer: Any) -> bool:
+    return callable(answer)
+
+
 class Scripted(
     FunctionInvocationLayer,
     ChatMiddlewareLayer,
@@ -57,10 +61,10 @@ class Scripted(
 
     def _inner_get_response(self, *, messages: Any, stream: bool, options: Any, **more: Any) -> Any:
         async def answer() -> ChatResponse:
-            content = next(self.coming)
+            content: Any = next(self.coming)
             if isinstance(content, BaseException):
                 raise content
-            if callable(content):
+            if waits(content):
                 await content()
             return ChatResponse(
                 messages=[Message("assistant", [content])],

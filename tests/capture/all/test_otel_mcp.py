@@ -48,7 +48,7 @@ async def connected() -> AsyncGenerator[ClientSession]:
         await anyio.sleep_forever()
         return 1
 
-    low: Any = server._lowlevel_server
+    low: Any = server._lowlevel_server  # pyright: ignore[reportPrivateUsage] - no public way leads to it
     async with (
         create_client_server_memory_streams() as (client, served),
         anyio.create_task_group() as group,

@@ -4,6 +4,8 @@ Its spans cannot show: a session, unless `trace_attributes={"session.id": …}` 
 which end as a run that went well; what a tool was called with where content is switched off.
 """
 
+# pyright: reportAttributeAccessIssue=false
+# It takes this folder for the package.
 from __future__ import annotations
 
 import asyncio
@@ -29,6 +31,10 @@ def audit(audit: InMemoryAuditLogger) -> Iterator[InMemoryAuditLogger]:
     undo()
 
 
+def waits(answer: Any) -> bool:
+    return callable(answer)
+
+
 class Scripted(Model):
     """A model that says these texts, calls these tools, raises, or waits for ever."""
 
@@ -44,10 +50,10 @@ class Scripted(Model):
         yield {}
 
     async def stream(self, *args: Any, **more: Any) -> AsyncGenerator[Any]:
-        answer = next(self.coming)
+        answer: Any = next(self.coming)
         if isinstance(answer, BaseException):
             raise answer
-        if callable(answer):
+        if waits(answer):
             await answer()
         yield {"messageStart": {"role": "assistant"}}
         if isinstance(answer, str):

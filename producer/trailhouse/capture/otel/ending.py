@@ -100,7 +100,7 @@ def tells_of_error(span: Any) -> bool:
 def _exception_of(span: Any) -> tuple[str | None, str | None]:
     for event in reversed(getattr(span, "events", ())):
         if event.name == "exception":
-            said = event.attributes or {}
+            said: Any = event.attributes or {}
             code, message = said.get("exception.type"), said.get("exception.message")
             name = code.rpartition(".")[2] if isinstance(code, str) else None
             return name or None, message if isinstance(message, str) else None
