@@ -248,3 +248,11 @@ def test_strict_no_tool_runs_unrecorded(audit: InMemoryAuditLogger) -> None:
     finally:
         undo()
     assert ran == []
+
+
+def test_a_crew_is_in_the_session_that_its_inputs_name(audit: InMemoryAuditLogger) -> None:
+    """A crew's inputs may name its session, as it has none of its own; one that is bound comes first."""
+    crew_of(agent(model("a"))).kickoff(inputs={"session_id": "s-2"})
+    with audit.bind(session="s-1"):
+        crew_of(agent(model("a"))).kickoff(inputs={"session_id": "s-2"})
+    assert [run.start.session_id for run in check_runs(audit.events)] == ["s-2", "s-1"]
