@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from trailhouse.capture.installation import Undo, install_once
@@ -40,10 +41,9 @@ def install(audit: AuditLogger, *, strict: bool = False) -> Undo:
 
 
 def _install(audit: AuditLogger, strict: bool) -> Undo:
-    import litellm
-    from litellm.integrations.custom_logger import CustomLogger
-
-    callbacks_class: Any = type("TrailhouseCallbacks", (Callbacks, CustomLogger), {})
+    litellm: Any = importlib.import_module("litellm")
+    base: Any = importlib.import_module("litellm.integrations.custom_logger").CustomLogger
+    callbacks_class: Any = type("TrailhouseCallbacks", (Callbacks, base), {})
     callbacks = callbacks_class(audit.recorder, strict=strict)
     litellm.callbacks.append(callbacks)
 
