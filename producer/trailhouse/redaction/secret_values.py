@@ -54,7 +54,10 @@ def is_secret(value: bytes, named: Named) -> bool:
         return False
     if named is Named.MAYBE:
         return looks_random(value)
-    return value.count(b" ") < LONGEST_SENTENCE_BLANKS and not is_name_of_secret(value)
+    blanks = value.count(b" ")
+    if blanks >= LONGEST_SENTENCE_BLANKS or (blanks and value.endswith((b".", b"?"))):
+        return False
+    return not is_name_of_secret(value)
 
 
 def is_name_of_secret(value: bytes) -> bool:

@@ -66,7 +66,7 @@ CLOUD: tuple[Shape, ...] = (
     named("tencent_secret_key", "Tencent Cloud", "32 letters and digits", ("tencent", "qcloud"), ALNUM + "{32}",
           "https://www.tencentcloud.com/document/product/598/32675"),
     Shape("yandex_key", "Yandex Cloud", "AQVN and 35 to 38; YC and 38; t1., a part, a dot, 86",
-          apart(r"AQVN[\w-]{35,}|YC[A-Z][\w-]{37}|t1\.[\w-]+={0,2}\.[\w-]{86}={0,2}"), ("AQVN", "YC", "t1."),
+          apart(r"AQVN[\w-]{35,}|YC[A-Z][\w-]{37}\b|t1\.[\w-]+={0,2}\.[\w-]{86}={0,2}"), ("AQVN", "YC", "t1."),
           "https://yandex.cloud/en/docs/iam/concepts/authorization/api-key"),
     Shape("yandex_oauth_token", "Yandex", "y0_ and 40 or more of A-Z a-z 0-9 _ -", word(r"y[0-3]_+[\w-]{40,}"), ("y0_", "y1_", "y2_", "y3_"),
           "https://yandex.cloud/en/docs/iam/concepts/authorization/oauth-token"),

@@ -31,7 +31,7 @@ OBSERVABILITY: tuple[Shape, ...] = (
     named("splunk_token", "Splunk", "a UUID", ("splunk", "hec_", "hec "), UUID, "https://docs.splunk.com/Documentation/Splunk/latest/Data/UsetheHTTPEventCollector"),
     Shape("splunk_token", "Splunk", "Splunk and a UUID in a header", r"(?i:authorization[\"']?\s*[:=]\s*[\"']?splunk) (" + UUID + ")", ("splunk",),
           "https://docs.splunk.com/Documentation/Splunk/latest/Data/UsetheHTTPEventCollector"),
-    Shape("pagerduty_key", "PagerDuty", "u+ or y_ and 18 of A-Z a-z 0-9 _ -", word(r"[uy]\+[\w-]{18}"), ("u+", "y+"), "https://support.pagerduty.com/main/docs/api-access-keys"),
+    Shape("pagerduty_key", "PagerDuty", "u+ or y_ and 18 of A-Z a-z 0-9 _ -", apart(r"[uy]\+[\w-]{18}\b"), ("u+", "y+"), "https://support.pagerduty.com/main/docs/api-access-keys"),
     named("pagerduty_key", "PagerDuty", "20 or 32 of A-Z a-z 0-9 _ + -", ("pager_duty", "pd_api"), r"[\w+-]{20,32}", "https://support.pagerduty.com/main/docs/api-access-keys"),
     named("opsgenie_key", "Opsgenie", "a UUID", ("opsgenie",), UUID, "https://docs.opsgenie.com/docs/api-key-management"),
     named("rollbar_token", "Rollbar", "32 hex", ("rollbar",), HEX + "{32}", "https://docs.rollbar.com/docs/access-tokens"),

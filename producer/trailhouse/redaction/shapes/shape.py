@@ -36,8 +36,8 @@ MIXED = r"[\w-]{0,20}(?:[A-Z][\w-]{0,12}[0-9]|[0-9][\w-]{0,12}[A-Z])"
 # What ends a word before a secret: no letter or digit, or an escape that ends in one: `\n` and
 # `\u000a` of JSON in JSON, `%3D` of a URL, the colour of a terminal.
 _ESCAPE = r"\\[abefnrtv0]|\\u[0-9A-Fa-f]{4}|(?:\\x|%)[0-9A-Fa-f]{2}|\[[0-9;]{1,8}m"
-_BEFORE = rf"(?:^|[^0-9A-Za-z]|{_ESCAPE})"
-_BEFORE_OUTSIDE_BASE64 = rf"(?:^|[^0-9A-Za-z+/]|(?:^|\n|\\n)\+|{_ESCAPE})"
+_BEFORE = rf"(?:^|[^\w-]|(?:^|\n|\\n)-|{_ESCAPE})"
+_BEFORE_OUTSIDE_BASE64 = rf"(?:^|[^\w+/-]|(?:^|\n|\\n)[+-]|{_ESCAPE})"
 _SECRET_WORD = (
     r"(?:key|token|secret|password|passwd|pwd|passphrase|credential|auth|bearer|dsn|pat|apikey|login|(?:access|client)[_ -]?id)s?"
     r"(?:[_ -]?(?:key|id|token|secret|value|string|header|code|prod|production|dev|test|live|\d{1,2})){0,2}"
