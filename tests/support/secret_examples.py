@@ -98,7 +98,7 @@ alibaba_access_key     | LTAI<n20>
 alibaba_secret_key     | @alibaba <n30>
 tencent_secret_id      | AKID<n32>
 tencent_secret_key     | @tencent <n32>
-yandex_key             | AQVN<w36> ; YCA<w37> ; t1.<w60>.<w86>
+yandex_key             | AQVN<w36> ; YCA<w36><n1> ; t1.<w60>.<w86>
 yandex_oauth_token     | y0_<w55>
 ibm_cloud_key          | @ibm <w44>
 linode_token           | @linode <h64>
@@ -295,7 +295,7 @@ honeycomb_key          | hcaik_<l58> ; @honeycomb <n22>
 dynatrace_token        | dt0c01.<U24>.<U64>
 sumologic_key          | @sumo_logic <n64>
 splunk_token           | @splunk <uuid> ; Authorization: Splunk [<uuid>]
-pagerduty_key          | u+<w18> ; @pagerduty <n20>
+pagerduty_key          | u+<w17><n1> ; @pagerduty <n20>
 opsgenie_key           | @opsgenie <uuid>
 rollbar_token          | @rollbar <h32>
 bugsnag_key            | @bugsnag <h32>
