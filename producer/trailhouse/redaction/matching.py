@@ -76,7 +76,7 @@ def compiled(pattern: str) -> Pattern:
 
 
 def _options() -> Any:
-    options = re2.Options()
+    options = cast(Any, re2).Options()
     options.log_errors = False  # it would write them, with the pattern, to standard error
     return options
 
@@ -121,7 +121,7 @@ class Openers:
 def _one_pass(patterns: Sequence[str]) -> Callable[[bytes], list[int] | None]:
     options = _options()
     options.max_mem = SET_BYTES
-    found = re2.Set.SearchSet(options)
+    found = cast(Any, re2).Set.SearchSet(options)
     for pattern in patterns:
         found.Add(pattern.encode())
     found.Compile()
