@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trailhouse.producer.object_fields import code_and_message, given
 from trailhouse.schemas.event_type import EventType
@@ -58,9 +58,7 @@ class AuditHandler(logging.Handler):
 
     def handle(self, record: logging.LogRecord) -> bool:
         """Record *record*, if it is for us."""
-        wanted: object = self.filter(
-            record
-        )  # from Python 3.12 on a filter may return another record
+        wanted: Any = self.filter(record)  # from Python 3.12 on a filter may return another record
         if wanted and not _is_ours(record.name) and not _is_handling.get():
             self.emit(wanted if isinstance(wanted, logging.LogRecord) else record)
         return bool(wanted)

@@ -303,7 +303,7 @@ class Recorder:
         """Count that *what* could not be recorded because of *error*, and tell it. Raises nothing."""
         self._losses.note(what, error)
 
-    def note_session_missing(self, _run: Run) -> None:
+    def note_session_missing(self) -> None:
         """Count a run whose session nobody named."""
         with self._lock:
             self.sessions_missing_total += 1

@@ -201,7 +201,7 @@ class Run(RunRecords):
             if self.session_id is None:
                 self._fields["session_id"] = self._fields.get("trace_id") or self.id
                 self._metadata["session_missing"] = True
-                self.recorder.note_session_missing(self)
+                self.recorder.note_session_missing()
             metadata = {"captured_by": self.source, **self._metadata}
             data = {"agent_id": self.agent_id, "run_status": "running"}
             try:

@@ -115,8 +115,10 @@ def test_a_fork_while_another_thread_records_harms_nobody(audit_log: InMemoryAud
     recorder = audit_log.recorder
     is_held, may_go = threading.Event(), threading.Event()
 
+    inner: Any = recorder
+
     def hold() -> None:
-        with run.lock, recorder._lock, recorder._losses._lock, recorder._calls._lock:
+        with run.lock, inner._lock, inner._losses._lock, inner._calls._lock:
             is_held.set()
             may_go.wait(60)
 
