@@ -69,7 +69,7 @@ def test_what_follows_a_secret_does_not_matter() -> None:
             text = _text(example).removesuffix(".") + follower
             ends = [
                 found[1].startswith(example.secret)
-                for shape, pattern in BY_CATEGORY[example.category]
+                for _, pattern in BY_CATEGORY[example.category]
                 for found in pattern.finditer(text)
             ]
             assert any(ends), (example.category, example.form, follower)
