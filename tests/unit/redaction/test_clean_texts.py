@@ -30,13 +30,13 @@ def test_recorded_events_stay(redactor: Redactor) -> None:
     assert len(touched) <= MOST_RECORDED * len(records), touched[:3]
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(8))
 def test_lines_of_coding_agents_stay(redactor: Redactor, seed: int) -> None:
     """Counts of tokens, names of secrets, placeholders, code, ids and hashes are no secrets."""
     assert _touched(redactor, sentences(seed)) == []
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(1))
 def test_files_stay(redactor: Redactor, seed: int) -> None:
     """Images in base64, dumps, lock files and tables of ids are no secrets."""
     assert [str(event)[:200] for event in _touched(redactor, files(seed))] == []
