@@ -5,10 +5,10 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
-import msgspec
 import typer
 
 from trailhouse.cli.output.console import say
@@ -39,7 +39,8 @@ class Piece(NamedTuple):
     is_text: bool
 
 
-class Found(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class Found:
     """One secret: where it stands, and what it is taken for; never the value."""
 
     line: int

@@ -27,13 +27,14 @@ EXPECTED = {
     *("init", "emit", "worker", "log", "skip", "status", "dev", "demo", "version", "spool"),
     *("replay", "reconcile", "account", "quarantine", "sessions", "token", "sql", "rebuild"),
     *("search", "show", "runs", "usage", "timeline", "compare", "approvals", "anomalies"),
-    *("serve", "mcp", "follow", "export", "import"),
+    *("serve", "mcp", "follow", "export", "import", "redact", "doctor"),
 }
 BELOW = {
     *("dev status", "dev stop", "dev start"),
     *("spool status", "spool drain", "spool inspect", "spool discard"),
     *("quarantine list", "quarantine show", "quarantine requeue"),
     *("token create", "token list", "token revoke"),
+    "doctor capture",
 }
 
 
@@ -133,7 +134,7 @@ def test_every_command_that_reports_takes_a_format() -> None:
             "spool inspect",
         ),
         *("quarantine", "quarantine show", "quarantine requeue", "skip"),
-        *("serve", "mcp", "token", "token create", "token revoke"),
+        *("serve", "mcp", "token", "token create", "token revoke", "doctor"),
     }
     assert not any(has_option(command, "--json") for command in COMMANDS.values())
 

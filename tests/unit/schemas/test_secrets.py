@@ -15,6 +15,7 @@ from rich.pretty import pretty_repr
 
 from trailhouse.producer import ProducerConfig
 from trailhouse.query import ReaderConfig
+from trailhouse.redaction.config import RedactionConfig
 from trailhouse.schemas import KafkaConfig
 from trailhouse.schemas.errors import ConfigError
 from trailhouse.schemas.secret_destinations import is_loopback
@@ -22,7 +23,12 @@ from trailhouse.schemas.settings import SETTINGS
 from trailhouse.store import ClickHouseConfig
 
 SECRETS = [declared for declared in SETTINGS.values() if declared.is_secret]
-PARTS = {"kafka": KafkaConfig, "clickhouse": ClickHouseConfig, "reader": ReaderConfig}
+PARTS = {
+    "kafka": KafkaConfig,
+    "clickhouse": ClickHouseConfig,
+    "reader": ReaderConfig,
+    "redaction": RedactionConfig,
+}
 LONG = "a" * 32
 SASL: dict[str, Any] = {
     "security_protocol": "sasl_ssl",
@@ -43,7 +49,11 @@ CLEAR: dict[str, Any] = SASL | {"security_protocol": "sasl_plaintext", "sasl_pas
 
 def test_every_secret_is_known() -> None:
     """Each setting whose name says that it is a secret is declared as one."""
-    named = [each for each in SETTINGS if each.endswith(("_PASSWORD", "_SECRET", "_TOKEN"))]
+    named = [
+        each
+        for each in SETTINGS
+        if each.endswith(("_PASSWORD", "_SECRET", "_TOKEN", "_REDACTION_KEY"))
+    ]
     assert [each.variable for each in SECRETS] == named
 
 
@@ -144,6 +154,7 @@ def test_errors_do_not_show_a_secret(declared: Any, monkeypatch: pytest.MonkeyPa
         "kafka": ("TOPIC", "not a name"),
         "clickhouse": ("DATABASE", "not a name"),
         "reader": ("BUDGET_SECONDS", "0"),
+        "redaction": ("MODE", "nonsense"),
     }
     name, value = wrong[declared.section]
     monkeypatch.setenv(f"TRAILHOUSE_{declared.section.upper()}_{name}", value)

@@ -78,7 +78,8 @@ def end_run(run: Run, error: BaseException | None) -> None:
     """End *run* as *error* says, which is about to go on; and so it does, whatever happens here.
 
     Raises:
-        EventError, DeliveryError: The end could not be logged; in strict mode, and without an *error*, alone.
+        EventError, DeliveryError: As `AuditLogger.log`: the end could not be logged; in strict mode, and without an
+            *error*, alone.
     """
     try:
         run.end(error)
