@@ -1,13 +1,15 @@
 """Agents of LangChain with scripted models, and what their runs must look like."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypedDict
 
 from langchain.agents import create_agent
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.tools import tool
+from langgraph.graph import START, StateGraph
 
 from capture_rules import Recorded, check_runs
 from trailhouse.producer.testing import InMemoryAuditLogger
@@ -144,3 +146,33 @@ def runs_of(audit: InMemoryAuditLogger) -> list[Recorded]:
 def only_run(audit: InMemoryAuditLogger) -> Recorded:
     (run,) = runs_of(audit)
     return run
+
+
+class Count(TypedDict):
+    number: int
+
+
+def graph(*nodes: tuple[str, Callable[..., Any]], **policy: Any) -> Any:
+    """Return a graph of *nodes* in a row."""
+    builder = StateGraph(Count)
+    before = START
+    for name, node in nodes:
+        builder.add_node(name, node, **policy)
+        builder.add_edge(before, name)
+        before = name
+    return builder.compile()
+
+
+def count(state: Count) -> Count:
+    return {"number": state["number"] + 1}
+
+
+def fail(_: Count) -> Count:
+    raise LookupError("gone")
+
+
+async def logged(audit: InMemoryAuditLogger, type: str, count: int = 1) -> None:
+    """Wait, ten seconds at most, until so many events of *type* are logged: LangChain ends some things late."""
+    async with asyncio.timeout(10):
+        while [str(event.type) for event in audit.events].count(type) < count:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)

@@ -12,9 +12,8 @@ from typing import Any
 
 import anyio
 import pytest
-from mcp import ClientSession
+from mcp import Client, ClientSession
 from mcp.server import MCPServer
-from mcp.shared.memory import create_client_server_memory_streams
 from opentelemetry import trace
 
 from agent_spans import AGENT, TOOL
@@ -48,16 +47,8 @@ async def connected() -> AsyncGenerator[ClientSession]:
         await anyio.sleep_forever()
         return 1
 
-    low: Any = server._lowlevel_server  # pyright: ignore[reportPrivateUsage] - no public way leads to it
-    async with (
-        create_client_server_memory_streams() as (client, served),
-        anyio.create_task_group() as group,
-    ):
-        group.start_soon(lambda: low.run(*served, low.create_initialization_options()))
-        async with ClientSession(*client) as session:
-            await session.initialize()
-            yield session
-        group.cancel_scope.cancel()
+    async with Client(server) as client:
+        yield client.session
 
 
 async def call(tool: str, arguments: dict[str, Any] | None = None) -> Any:

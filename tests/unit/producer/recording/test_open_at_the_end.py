@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import weakref
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -109,16 +110,29 @@ run.end()
     ]
 
 
+def locks_in(part: object) -> list[Any]:
+    """Return each lock that is an attribute of *part*."""
+    kinds = (type(threading.Lock()), type(threading.RLock()))
+    return [each for each in getattr(part, "__dict__", {}).values() if isinstance(each, kinds)]
+
+
 def test_a_fork_while_another_thread_records_harms_nobody(audit_log: InMemoryAuditLogger) -> None:
     """A child can record though another thread held each lock of the recorder and of a run as it was forked."""
     run = audit_log.recorder.open_run("s-1", source="test")
     recorder = audit_log.recorder
     is_held, may_go = threading.Event(), threading.Event()
 
-    inner: Any = recorder
+    held = [
+        run.lock,
+        *locks_in(recorder),
+        *(lock for part in vars(recorder).values() for lock in locks_in(part)),
+    ]
+    assert len(held) >= 4  # the run's, the recorder's, its losses' and its open calls'
 
     def hold() -> None:
-        with run.lock, inner._lock, inner._losses._lock, inner._calls._lock:
+        with ExitStack() as stack:
+            for lock in held:
+                stack.enter_context(lock)
             is_held.set()
             may_go.wait(60)
 
