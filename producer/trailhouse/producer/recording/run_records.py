@@ -90,7 +90,9 @@ class RunRecords(ABC):
             arguments: What it is called with.
             call_id: The id that the model gave it; a new one if not given.
         """
-        return ToolCall(self, name, arguments, call_id or uuid7())
+        # By its type: an object may raise when it is asked for its class or its truth.
+        is_empty = call_id is None or (issubclass(type(call_id), str) and str.__len__(call_id) == 0)
+        return ToolCall(self, name, arguments, uuid7() if call_id is None or is_empty else call_id)
 
     def model_call(self) -> ModelCall:
         """Return a call of a model that begins, and whose end is told from elsewhere, perhaps after the run's.

@@ -43,6 +43,23 @@ class Hostile:
     __hash__ = None  # type: ignore[assignment]
 
 
+class HidesItsClass(Hostile):
+    """One that not even `isinstance` can be asked of."""
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        raise RuntimeError
+
+
+def test_an_id_of_a_call_that_raises_harms_nobody(audit_log: InMemoryAuditLogger) -> None:
+    """A call's id that cannot be looked at is marked like any other value."""
+    hostile: Any = HidesItsClass()
+    with audit_log.run("s-1") as run, run.tool_call("search", call_id=hostile) as call:
+        call.result = 1
+
+    assert [each.type for each in audit_log.events][-1] == "run_completed"
+
+
 WRONG: list[Any] = [Hostile(), object(), 7, b"x", [], "x" * 300, "\udc80", "", uuid.uuid4(), 1.5]
 
 
