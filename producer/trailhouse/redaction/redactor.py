@@ -16,9 +16,10 @@ from trailhouse.redaction import matching
 from trailhouse.redaction.config import RedactionConfig
 from trailhouse.redaction.marker import hashed_with, masked
 from trailhouse.redaction.preview import Finding, findings
+from trailhouse.redaction.rule import DENSE
 from trailhouse.redaction.rules import allowed_by, rules_of
 from trailhouse.redaction.shorten import shortened
-from trailhouse.redaction.text_redactor import TextRedactor
+from trailhouse.redaction.text_redactor import MAX_SPANS, TextRedactor
 from trailhouse.redaction.tree import TreeRedactor
 from trailhouse.schemas.json_form import kind_of
 from trailhouse.schemas.record import encode_sorted
@@ -39,6 +40,24 @@ _WITHOUT_RE2 = (
     " of texts over 4 kB those that may hold one are taken out as a whole; pip install google-re2 where there is a wheel"
 )
 _told: list[None] = []
+
+
+class TooManySecretsError(Exception):
+    """A record has more secrets than are taken out one by one."""
+
+
+class _Counter(Counter[str]):
+    """Counts the secrets of a record, and raises where there are too many."""
+
+    def __init__(self) -> None:
+        self._left = MAX_SPANS
+        super().__init__()
+
+    def __setitem__(self, category: str, number: int) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise TooManySecretsError
+        super().__setitem__(category, number)
 
 
 class Redactor:
@@ -85,20 +104,25 @@ class Redactor:
         A record over the limit is returned as it is: it is refused anyway.
         """
         try:
-            if not matching.HAS_RE2:
-                if len(record) > self._limit_bytes:
-                    return record
-                self._begin_record()
-                return self._looked_through(record, self._tree)
-            if len(record) < LARGE_BYTES:
-                return (
-                    self._looked_through(record, self._tree) if self._may_hold(record) else record
-                )
-            if len(record) > self._limit_bytes or not self._large_may_hold(record):
-                return record
-            return self._looked_through(record, self._large_tree)
+            return self._redacted(record)
+        except TooManySecretsError:
+            return _envelope(record, DENSE)
         except Exception as error:  # noqa: BLE001 - whatever it is, the content must not pass
-            return self._withheld(record, error)
+            self.failures_total += 1
+            self._tell(error)
+            return _envelope(record, FAILED)
+
+    def _redacted(self, record: bytes) -> bytes:
+        if not matching.HAS_RE2:
+            if len(record) > self._limit_bytes:
+                return record
+            self._begin_record()
+            return self._looked_through(record, self._tree)
+        if len(record) < LARGE_BYTES:
+            return self._looked_through(record, self._tree) if self._may_hold(record) else record
+        if len(record) > self._limit_bytes or not self._large_may_hold(record):
+            return record
+        return self._looked_through(record, self._large_tree)
 
     def opens(self, record: bytes) -> bool:
         """Tell whether *record* has to be looked into text by text."""
@@ -106,7 +130,7 @@ class Redactor:
 
     def _looked_through(self, record: bytes, tree: TreeRedactor) -> bytes:
         fields = decoded(record)
-        count: Counter[str] = Counter()
+        count = _Counter()
         data, metadata = fields.get("data"), fields.get("metadata")
         if isinstance(data, dict):
             left_alone = (
@@ -124,17 +148,6 @@ class Redactor:
         return (
             redacted if len(redacted) <= self._limit_bytes else shortened(fields, self._limit_bytes)
         )
-
-    def _withheld(self, record: bytes, error: Exception) -> bytes:
-        """Return the record's envelope alone."""
-        self.failures_total += 1
-        self._tell(error)
-        fields = msgspec.json.decode(record, type=dict[str, msgspec.Raw])
-        fields["data"] = msgspec.Raw(b'{"%b":"[REDACTED:%b]"}' % ((FAILED.encode(),) * 2))
-        fields["metadata"] = msgspec.Raw(
-            b'{"%b":{"%b":1}}' % (COUNTS_KEY.encode(), FAILED.encode())
-        )
-        return encode_sorted(fields)
 
     def _tell(self, error: Exception) -> None:
         """Say in our log, once a minute at most, that content was taken out; never what *error* says."""
@@ -178,6 +191,15 @@ def redactor_of(
     if not config.enabled:
         return None
     return Redactor(config, limit_bytes=limit_bytes, left_alone=left_alone)
+
+
+def _envelope(record: bytes, category: str) -> bytes:
+    """Return what *record* holds beside its content, which goes as a whole, as a secret of *category*."""
+    name = category.encode()
+    fields = msgspec.json.decode(record, type=dict[str, msgspec.Raw])
+    fields["data"] = msgspec.Raw(b'{"%b":"[REDACTED:%b]"}' % (name, name))
+    fields["metadata"] = msgspec.Raw(b'{"%b":{"%b":1}}' % (COUNTS_KEY.encode(), name))
+    return encode_sorted(fields)
 
 
 def decoded(record: bytes) -> dict[str, Any]:

@@ -76,12 +76,15 @@ def _without_largest(fields: dict[str, Any], limit_bytes: int) -> bytes:
         for key, value in fields[name].items()
         if key != "_redactions"
     ]
-    record = encode_sorted(fields)
+    surplus = len(encode_sorted(fields)) - limit_bytes
+    fields |= {name: dict(fields[name]) for name in ("data", "metadata")}
     for size_bytes, name, key in sorted(sizes, reverse=True):
-        if len(record) <= limit_bytes:
-            return record
-        fields[name] = fields[name] | {key: note(size_bytes)}
-        record = encode_sorted(fields)
+        said = note(size_bytes)
+        if surplus <= 0 or size_bytes <= len(said):  # the rest is too small to lose anything
+            break
+        fields[name][key] = said
+        surplus -= size_bytes - len(said) - 2
+    record = encode_sorted(fields)
     if len(record) > limit_bytes:  # many keys with little in each
         for name in ("data", "metadata"):
             size_bytes = len(encode_sorted(fields[name]))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from trailhouse.redaction.rule import Rule
 
 MAX_SPANS = 20_000
-"""A text with more secrets than that is a secret as a whole: what is left of it would say little."""
+"""A text or a record with more secrets than that is one as a whole: what is left of it would say little."""
 
 
 MAX_PASSES = 4
@@ -161,17 +161,21 @@ def _merged(found: list[tuple[int, int, int, str]]) -> list[Span]:
     return spans
 
 
-def _without(spans: list[Span], markers: Iterable[tuple[int, int]]) -> list[Span]:
-    """Return what is left of *spans* outside of *markers*; both are in order."""
-    for marker_begin, marker_end in markers:
-        left: list[Span] = []
-        for span in spans:
-            if span.end <= marker_begin or span.begin >= marker_end:
-                left.append(span)
-                continue
-            if span.begin < marker_begin:
-                left.append(span._replace(end=marker_begin))
-            if span.end > marker_end:
-                left.append(span._replace(begin=marker_end))
-        spans = left
-    return spans
+def _without(spans: list[Span], markers: list[tuple[int, int]]) -> list[Span]:
+    """Return what is left of *spans* outside of *markers*; both are in order, and neither is gone through twice."""
+    if not markers:
+        return spans
+    left: list[Span] = []
+    first = 0
+    for begin, end, category in spans:
+        while first < len(markers) and markers[first][1] <= begin:
+            first += 1
+        at = first
+        while at < len(markers) and markers[at][0] < end:
+            if begin < markers[at][0]:
+                left.append(Span(begin, markers[at][0], category))
+            begin = max(begin, markers[at][1])
+            at += 1
+        if begin < end:
+            left.append(Span(begin, end, category))
+    return left

@@ -178,12 +178,15 @@ def _renamed(fields: dict[str, Any], changed: dict[str, Any]) -> dict[str, Any]:
     """Return *changed* with new keys, in order; where two became the same, the later gets a number."""
     result: dict[str, Any] = {}
     kept = {key for key in fields if not isinstance(changed[key], tuple)}
+    numbers: dict[str, int] = {}  # the last of each name: many keys may become the same
     for key, value in changed.items():
         if not isinstance(value, tuple):
             result[key] = value
             continue
-        new_key, number = value[0], 2
+        new_key, number = value[0], numbers.get(value[0], 1)
         while new_key in result or new_key in kept:
-            new_key, number = f"{value[0]}#{number}", number + 1
+            number += 1
+            new_key = f"{value[0]}#{number}"
+        numbers[value[0]] = number
         result[new_key] = value[1]
     return result

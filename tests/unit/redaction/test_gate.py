@@ -73,6 +73,49 @@ def test_no_text_takes_long(redactor: Redactor, what: str) -> None:
     assert redacted == redactor.redacted(redacted)
 
 
+MANY: dict[str, dict[str, Any]] = {
+    "keys that become the same": {f"otp=12{at:06}": at for at in range(19_900)},
+    "secrets in a text, and markers beside them": {"in": "name: PASSWORD value: " * 40_000},
+}
+
+
+@pytest.mark.parametrize("what", MANY)
+def test_no_number_of_secrets_takes_long(redactor: Redactor, what: str) -> None:
+    """Tens of thousands of secrets take seconds at most, in keys and in one text."""
+    record = encode_sorted({"data": MANY[what], "metadata": {}, "type": "custom.event"})
+    began = time.thread_time()
+    redacted = json.loads(redactor.redacted(record))
+
+    assert time.thread_time() - began < LONGEST_SECONDS
+    assert sum(redacted["metadata"]["_redactions"].values()) > 19_000
+
+
+def test_a_record_of_too_many_secrets_goes_as_a_whole(redactor: Redactor) -> None:
+    """More secrets than are taken out one by one leave the envelope alone, and that is no failure."""
+    fields = {"in": [{"pwd": "x1"}] * 20_001}
+    record = encode_sorted({"data": fields, "metadata": {}, "type": "custom.event"})
+
+    assert json.loads(redactor.redacted(record)) == {
+        "data": {"dense": "[REDACTED:dense]"},
+        "metadata": {"_redactions": {"dense": 1}},
+        "type": "custom.event",
+    }
+    assert redactor.failures_total == 0
+
+
+def test_small_values_that_markers_make_large_are_shortened_quickly() -> None:
+    """A record of many short values that grow over the limit is shortened in a second, not once for each value."""
+    fields = {f"k{at}": at for at in range(20_000)} | {f"pwd{at}": "x1" for at in range(19_000)}
+    record = encode_sorted({"data": fields, "metadata": {}, "type": "custom.event"})
+    redactor = Redactor(RedactionConfig(), limit_bytes=len(record) + 10_000)
+    began = time.thread_time()
+    redacted = redactor.redacted(record)
+
+    assert time.thread_time() - began < LONGEST_SECONDS
+    assert len(redacted) <= len(record) + 10_000
+    assert "SHORTENED" in redacted.decode()
+
+
 CLEAN = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**9), 10**9) | st.text("abc ÄİKſ\n\t\"\\{}[]<>é日", max_size=40),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text("xyz_-.", max_size=6), inner, max_size=4),
