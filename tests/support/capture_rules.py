@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from trailhouse.schemas.event import AuditEvent
+from trailhouse.schemas.event_shapes import WARNINGS_KEY
 
 ENDS = ("run_completed", "run_failed", "run_cancelled", "run_timeout", "run_abandoned")
 TOOL_STARTED = "tool_call_started"
@@ -42,7 +43,8 @@ def check_runs(events: Iterable[AuditEvent], *, secrets: Iterable[str] = ()) -> 
     """Check what holds in every run, and return the runs in the order of their starts.
 
     One start, first of all, and one end a run; each tool call has one start and one end; one session a run, and the
-    parent's for a child; the totals are the sums of the run's own model calls; none of *secrets* is in any byte.
+    parent's for a child; the totals are the sums of the run's own model calls; no event lacks what its type should
+    hold; none of *secrets* is in any byte.
 
     Raises:
         AssertionError: Something does not hold; says all that does not, and what was logged.
@@ -54,7 +56,7 @@ def check_runs(events: Iterable[AuditEvent], *, secrets: Iterable[str] = ()) -> 
             by_run[event.run_id].append(event)
     runs = [Recorded(run_id, logged) for run_id, logged in by_run.items()]
     wrong = [fault for run in runs for fault in (*_life(run), *_tools(run), *_usage(run))]
-    wrong += _sessions(by_run) + _secrets(events, secrets)
+    wrong += _sessions(by_run) + _shapes(events) + _secrets(events, secrets)
     if wrong:
         lines = [f"  {number}. {_shown(event)}" for number, event in enumerate(events)]
         raise AssertionError("\n".join([*wrong, f"logged were {len(events)}:", *lines]))
@@ -133,6 +135,15 @@ def _usage(run: Recorded) -> list[str]:
     if costs and (cost is None or Decimal(str(cost)) != sum(costs)):
         faults.append(f"run {run.run_id} cost {cost}, its model calls {sum(costs)}")
     return faults
+
+
+def _shapes(events: Iterable[AuditEvent]) -> list[str]:
+    return [
+        f"a {event.type} lacks what its type should hold: {warning}"
+        for event in events
+        for warning in event.metadata.get(WARNINGS_KEY, ())
+        if warning.startswith("data.")
+    ]
 
 
 def _secrets(events: Iterable[AuditEvent], secrets: Iterable[str]) -> list[str]:

@@ -141,6 +141,7 @@ def test_approvals_for_a_hosted_mcp_server(
         "tool_call_id": "ask-1",
         "approval_id": "ask-1",
         "arguments": {"all": True},
+        "policy_name": "needs_approval",
     }
 
 

@@ -55,7 +55,7 @@ class Tools:
         """Log that a call waits to be allowed, once."""
         if call_id not in self._asked:
             self._asked.add(call_id)
-            run.ask_approval(name, arguments, call_id=call_id)
+            run.ask_approval(name, arguments, call_id=call_id, policy_name="permissions")
 
     def decide(
         self,

@@ -37,7 +37,7 @@ class Feedback:
         key = _key(flow, method)
         if run is not None and key not in self._asked:
             self._asked.add(key)
-            run.ask_approval(method, output, approval_id=key)
+            run.ask_approval(method, output, approval_id=key, policy_name="human_feedback")
 
     def resumed(self, run: Run, flow: Any) -> None:
         """Note that a flow goes on with an answer: what it was asked was logged by the run that paused."""

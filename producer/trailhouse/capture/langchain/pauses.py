@@ -55,7 +55,11 @@ class Pauses:
             call_id = call_id or take_id(calls, name, arguments)
             asked.append(Asked(name, call_id, call_id or f"{interrupt_id}/{number}"))
             owner.run.ask_approval(
-                name, plain(arguments), call_id=call_id, approval_id=asked[-1].approval_id
+                name,
+                plain(arguments),
+                call_id=call_id,
+                approval_id=asked[-1].approval_id,
+                policy_name="interrupt",
             )
         if not asked:
             pause(owner, value)

@@ -62,7 +62,9 @@ class CallbackApprovals:
             request = self._requests.pop(call_id, None)
             if request is not None:
                 name, arguments = str(read(request, "name")), read(request, "arguments")
-                self._run.ask_approval(name, arguments_of(arguments), call_id=call_id)
+                self._run.ask_approval(
+                    name, arguments_of(arguments), call_id=call_id, policy_name="needs_approval"
+                )
                 self._run.decide_approval(
                     is_granted=read(item, "approve") is True,
                     tool_name=name,
@@ -82,7 +84,12 @@ def tell_requests(run: Run, waiting: Iterable[Any], asked: set[str]) -> None:
     for item in waiting:
         call_id = text_of(item, "call_id")
         if call_id is None or call_id not in asked:
-            run.ask_approval(_name_of(item), arguments_of(item.arguments), call_id=call_id)
+            run.ask_approval(
+                _name_of(item),
+                arguments_of(item.arguments),
+                call_id=call_id,
+                policy_name="needs_approval",
+            )
         if call_id is not None:
             asked.add(call_id)
 

@@ -30,7 +30,7 @@ class Approvals:
         """Log that the call waits for an approval; once."""
         key = (_session_of(run), call_id)
         if key not in self._waiting:
-            run.ask_approval(tool_name, arguments, call_id=call_id)
+            run.ask_approval(tool_name, arguments, call_id=call_id, policy_name="requires_approval")
             self._waiting[key] = tool_name
             if len(self._waiting) > MAX_WAITING:
                 self._waiting.popitem(last=False)

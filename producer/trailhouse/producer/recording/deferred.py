@@ -35,7 +35,7 @@ class Startable(Protocol):
 class DeferredStarts:
     """Begins each run that is left here 250 ms later, unless something else has by then.
 
-    One thread for the process: it is there while a start waits, and ends when none does.
+    One thread for the process: it is there while a start waits, for 250 ms at least, and ends when none does.
     """
 
     def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
@@ -70,13 +70,17 @@ class DeferredStarts:
         with self._changed:
             while self._waiting:
                 due, run = self._waiting[0]
-                if run.has_begun:
-                    self._waiting.popleft()
-                elif (wait_seconds := due - self._now()) <= 0:
-                    return self._waiting.popleft()[1]
-                else:
+                if (wait_seconds := due - self._now()) > 0:
+                    # Also where it has begun: a thread that ended at once would be started anew for each run.
                     del run
                     self._changed.wait(wait_seconds)
+                    while self._waiting and self._waiting[0][1].has_begun:
+                        self._waiting.popleft()
+                else:
+                    self._waiting.popleft()
+                    if not run.has_begun:
+                        return run
+                    del run
             self._thread = None
             return None
 
