@@ -64,6 +64,16 @@ def named_values(pattern: Pattern, text: bytes, category: str) -> Iterable[Span]
             yield Span(begin, end, category_of(found.group(1).decode()))
 
 
+def url_parameters(pattern: Pattern, text: bytes, category: str) -> Iterable[Span]:
+    """Yield group 2 where it looks like a secret, and group 1 is no token that says where a list goes on."""
+    for found in pattern.finditer(text):
+        begin, end = found.span(2)
+        name = found.group(1).decode().rpartition(".")[2]
+        is_place = name.lower().endswith("token") and named(name) is None
+        if not is_place and looks_random(text[begin:end]):
+            yield Span(begin, end, category)
+
+
 _VALUED = r"(?i:password|passwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|auth[_-]?key|credential|pwd)"
 _SURE_PARAMETERS = r"sig|signature|hmac|hdnts|hdnea|awsaccesskeyid|ossaccesskeyid|x-(?:amz|goog|oss|cos)-(?:signature|security-token|credential)"
 _PARAMETERS = r"[\w.\-]*(?:token|secret|passw(?:or)?d|pwd|api_?key|apikey|jwt|otp|ticket)|code|key|auth|policy|session_?id|sid|pass"
@@ -152,9 +162,9 @@ CONTEXT_RULES = (
     ),
     Rule(
         "url_parameter",
-        rf"(?:[?&;]|&amp;|\\\\*u0026|%26|%3[fF])(?i:{_PARAMETERS})(?:=|%3[dD])([A-Za-z0-9%+/=_.~:\-]{{8,}})",
+        rf"(?:[?&;]|&amp;|\\\\*u0026|%26|%3[fF])((?i:{_PARAMETERS}))(?:=|%3[dD])([A-Za-z0-9%+/=_.~:\-]{{8,}})",
         (rf"[?&;6fF](?:amp;)?(?i:{_PARAMETERS})(?:=|%3[dD])",),
-        where(looks_random),
+        url_parameters,
     ),
     Rule(
         "password",  # of curl and of database clients

@@ -17,6 +17,7 @@ _ISSUERS = re.compile(
     rb"|62\d{14,17}"  # UnionPay
     rb"|(?:5018|5020|5038|6304|6759|676[1-3])\d{8,15}"  # Maestro
 )
+_GAPS = re.compile(rb"[ \-]|\Z")
 _DOUBLED = bytes.maketrans(b"0123456789", b"0246813579")
 _CARD_OPENER = r"(?:^|[^0-9A-Za-z.])[2-6](?:[ \-]?[0-9]){11}"
 _GROUPS = re.compile(rb"\d{4}([ -])\d{4}\1\d{4}\1\d{1,7}|\d{4}([ -])\d{6}\2\d{4,5}|\d+")
@@ -55,6 +56,18 @@ def _is_iban(value: bytes) -> bool:
     return int("".join(str(int(chr(sign), 36)) for sign in turned)) % 97 == 1
 
 
+def _ibans(pattern: Pattern, text: bytes, category: str) -> Iterable[Span]:
+    """Yield each IBAN, whatever words stand behind it."""
+    for found in pattern.finditer(text):
+        begin, end = found.span(1)
+        for last in sorted(
+            (begin + gap.start() for gap in _GAPS.finditer(text[begin:end])), reverse=True
+        ):
+            if _is_iban(text[begin:last]):
+                yield Span(begin, last, category)
+                break
+
+
 def _is_phone(value: bytes) -> bool:
     return 8 <= len(_DIGITS.findall(value)) <= 15
 
@@ -91,7 +104,7 @@ PERSONAL = {
         "iban",
         r"(?:^|[^0-9A-Za-z])([A-Za-z]{2}\d{2}(?:[ \-]?[0-9A-Za-z]){11,30})(?:[^0-9A-Za-z]|\z)",
         (r"(?:^|[^0-9A-Za-z]|\\[nrt])[A-Za-z]{2}\d{2}[ \-]?[0-9A-Za-z]",),
-        where(_is_iban),
+        _ibans,
     ),
 }
 """What is looked for where the setting `pii` names it."""

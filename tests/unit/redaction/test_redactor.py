@@ -147,7 +147,7 @@ def test_a_key_that_names_no_secret_keeps_its_value(
         "The token is invalid or expired", "commit 3f786850e387550fdab836ed7e6dc881de23001b", "1,523 tokens used",
         "passengers: 3, author: Mia", "id 019a8c5e-7d2b-7c3f-9a41-0f6f8f0c2b11", "ssh://git@example.org/x.git",
         "mailto:mia@example.org and https://example.org/@mia", "import { Token } from './token'", "4111 1111 1111 1112",
-        "password=password, user=user", "tokenizer.pad_token = tokenizer.eos_token", "cookie: {path: '/', secure: true}",
+        "https://example.org/users?page=2&next_page_token=abc123DEF456", "password=password, user=user", "tokenizer.pad_token = tokenizer.eos_token", "cookie: {path: '/', secure: true}",
     ],
 )  # fmt: skip
 def test_code_and_prose_about_secrets_stay(audit: InMemoryAuditLogger, text: str) -> None:

@@ -179,3 +179,11 @@ def test_a_preview_says_where_and_what_and_never_the_value() -> None:
         assert audit.redaction_preview(f"use {GITHUB}") == [Finding("text", "github_token")]
         assert audit.redaction_preview({"text": "nothing"}) == []
         assert audit.records == []
+
+
+def test_an_iban_is_found_whatever_words_stand_behind_it() -> None:
+    """A word behind an IBAN is not taken for a part of it."""
+    config = RedactionConfig(pii="iban")
+    text = "from DE89370400440532013000 to GB82 WEST 1234 5698 7654 32 by noon"
+
+    assert logged(config, text) == "from [REDACTED:iban] to [REDACTED:iban] by noon"
