@@ -1,4 +1,4 @@
-"""LangChain's adapter beside what else may see the same: instrumentations of OpenTelemetry, other adapters."""
+"""LangChain beside instrumentations that make spans of it: once. Named to be last: not all of them uninstrument."""
 
 from collections.abc import Iterator
 from typing import Any
