@@ -91,7 +91,7 @@ class RunRecords(ABC):
             call_id: The id that the model gave it; a new one if not given.
         """
         # By its type: an object may raise when it is asked for its class or its truth.
-        is_empty = call_id is None or (issubclass(type(call_id), str) and str.__len__(call_id) == 0)
+        is_empty = type(call_id) is str and not call_id
         return ToolCall(self, name, arguments, uuid7() if call_id is None or is_empty else call_id)
 
     def model_call(self) -> ModelCall:

@@ -46,9 +46,8 @@ class Hostile:
 class HidesItsClass(Hostile):
     """One that not even `isinstance` can be asked of."""
 
-    @property  # type: ignore[misc]
-    def __class__(self) -> Any:
-        raise RuntimeError
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError(name)
 
 
 def test_an_id_of_a_call_that_raises_harms_nobody(audit_log: InMemoryAuditLogger) -> None:
