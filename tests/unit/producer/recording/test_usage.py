@@ -76,7 +76,7 @@ def test_a_number_that_is_none_is_unknown_and_warned(
     assert event.metadata["_validation_warnings"][0].startswith("input_tokens: should be")
     assert audit_log.only("run_completed").data["token_usage"] == {"output_tokens": 2}
     assert "12" not in str(event.metadata)
-    check_runs(audit_log.events)
+    check_runs(audit_log.events, has_right_values=False)
 
 
 def test_whole_floats_are_numbers() -> None:
