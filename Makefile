@@ -25,7 +25,7 @@ demo: $(READY) ## see recorded agent runs go through Kafka and ClickHouse, and c
 	@$(BIN)/trailhouse demo
 
 test: $(READY) ## run every test on a real broker and the real engine
-	@$(BIN)/python -m pytest -n 3 --dist loadfile
+	@$(BIN)/python -m pytest -n 4 --dist loadfile
 
 test-fast: $(READY) ## run the tests that need no Kafka and no ClickHouse
 	@$(BIN)/python -m pytest tests/unit tests/property

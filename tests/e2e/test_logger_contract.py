@@ -184,9 +184,38 @@ HELD = {
     "log_run_completed": "test_every_kind_of_call", "log_run_failed": "test_what_is_bound_and_switched_is_seen",
     "log_run_started": "test_every_kind_of_call", "log_usage_metrics": "test_every_kind_of_call",
     "reset_enabled": "test_what_is_bound_and_switched_is_seen",
+    "recorder": "test_what_is_recorded_and_taken_out", "redaction_preview": "test_what_is_recorded_and_taken_out",
+    "run": "test_what_is_recorded_and_taken_out", "traced": "test_what_is_recorded_and_taken_out",
     "set_enabled": "test_what_is_bound_and_switched_is_seen", "stats": "test_counters_and_the_end",
 }  # fmt: skip
 """Each public name of a logger, and which test of this suite uses it of both kinds."""
+
+
+def test_what_is_recorded_and_taken_out(subject: Subject) -> None:
+    """Runs are recorded with one end each, and a secret is gone before the broker has the event."""
+    audit, secret = subject.audit, "hunter2-and-more"
+
+    @audit.traced(agent_id="child")
+    def answer() -> str:
+        return "done"
+
+    with audit.run("s1", agent_id="a1") as run:
+        assert audit.recorder.current is run
+        with run.tool_call("login", {"password": secret}) as call:
+            call.result = answer()
+    events = subject.events()
+
+    assert [event.type for event in events] == [
+        "run_started",
+        "tool_call_started",
+        "run_started",
+        "run_completed",
+        "tool_call_completed",
+        "run_completed",
+    ]
+    assert {event.session_id for event in events} == {"s1"}
+    assert not any(secret.encode() in event.record for event in events)
+    assert [each.category for each in audit.redaction_preview({"password": secret})] == ["password"]
 
 
 def test_what_is_bound_and_switched_is_seen(subject: Subject) -> None:

@@ -68,4 +68,5 @@ def test_the_readmes_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         "program4.py",
         "program5.py",
         "program6.py",
+        "program7.py",
     ], "running the programs left files in the folder"
