@@ -124,7 +124,7 @@ atlassian_token        | ATATT3xFfGF0<w170> ; ATSTT3xFfGF0<w170> ; @atlassian <n
 trello_key             | @trello <h32> ; @trello <h64>
 gitea_token            | @gitea <h40>
 gitter_token           | @gitter <h40>
-npm_token              | npm_<n36> ; //registry.npmjs.org/:_authToken=[<uuid>]
+npm_token              | npm_<n36> ; //npm.example/:_authToken=[<uuid>]
 pypi_token             | pypi-AgEIcHlwaS5vcmc<w120>
 rubygems_key           | rubygems_<h48>
 nuget_key              | oy2<l43>
