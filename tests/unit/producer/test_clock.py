@@ -107,7 +107,7 @@ def test_what_is_being_made_now_is_not_taken_for_what_was_left(tmp_path: Path) -
     path = tmp_path / f".{0:010d}-{uuid7()}"
     path.mkdir(mode=0o700)
     turned = TurnedClock()
-    turned.seconds = path.stat().st_mtime + UNFINISHED_SECONDS
+    turned.seconds = path.stat().st_mtime + UNFINISHED_SECONDS - 0.5
     remove_unfinished(tmp_path, turned.clock)
     assert path.exists()
     turned.seconds += 1.0

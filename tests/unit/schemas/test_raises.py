@@ -158,5 +158,6 @@ def test_every_class_of_ours_is_in_the_tree() -> None:
         "EngineError",
         "NothingFoundError",
         "ProblemError",
+        "TooManySecretsError",
     }
     assert drawn <= set(schemas.__all__)
