@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -116,6 +117,18 @@ class Openers:
                 for begin in range(0, len(self._patterns), PATTERNS_AT_ONCE)
             ]
         return [begin + place for begin, in_ in self._parts for place in in_(text) or ()] or None
+
+
+def openers_of(patterns: tuple[str, ...], words: tuple[tuple[bytes, ...], ...]) -> Openers:
+    """Return what looks for *patterns*: one for all loggers of a process, for it takes megabytes and learns by use."""
+    return _openers_of(patterns, words, re2 is None)
+
+
+@functools.lru_cache(maxsize=4)
+def _openers_of(
+    patterns: tuple[str, ...], words: tuple[tuple[bytes, ...], ...], _is_python: bool
+) -> Openers:
+    return Openers(patterns, words)
 
 
 def _one_pass(patterns: Sequence[str]) -> Callable[[bytes], list[int] | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -42,7 +43,7 @@ def rules_of(config: RedactionConfig) -> list[Rule]:
     kinds = config.kinds_of_pii
     rules = [
         *patterns.added,
-        *(() if patterns.replaces else map(rule_of, SHAPES)),
+        *(() if patterns.replaces else _rules_of_shapes()),
         *CONTEXT_RULES,
         *COMMAND_RULES,
         *ASSIGNMENTS,
@@ -51,6 +52,11 @@ def rules_of(config: RedactionConfig) -> list[Rule]:
     ]
     added = set(map(id, patterns.added))
     return [rule for rule in rules if id(rule) in added or rule.category not in patterns.removed]
+
+
+@functools.cache  # loggers come and go, and these are the same for all of them
+def _rules_of_shapes() -> tuple[Rule, ...]:
+    return tuple(map(rule_of, SHAPES))
 
 
 def read_patterns(file: str) -> Patterns:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from trailhouse.redaction import matching
 from trailhouse.redaction.marker import Mark, markers_in
-from trailhouse.redaction.matching import Openers
+from trailhouse.redaction.matching import openers_of
 from trailhouse.redaction.rule import DENSE, Span
 
 if TYPE_CHECKING:
@@ -50,7 +50,9 @@ class TextRedactor:
         self._rules = tuple(rules)
         self._mark = mark
         self._is_allowed = is_allowed
-        self._openers = Openers([rule.opener for rule in rules], [rule.words for rule in rules])
+        self._openers = openers_of(
+            tuple(rule.opener for rule in rules), tuple(rule.words for rule in rules)
+        )
         self._local = threading.local()
         self.may_hold = self._openers.in_
         """Called with a text, or a whole record: returns what is to be looked for in it, or None where there is nothing."""

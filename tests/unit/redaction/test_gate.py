@@ -16,6 +16,7 @@ from secret_examples import examples
 from secret_positions import events
 from trailhouse.redaction import RedactionConfig, matching
 from trailhouse.redaction.redactor import Redactor
+from trailhouse.redaction.rules import rules_of
 from trailhouse.schemas.record import encode_sorted
 
 EVERY = 6
@@ -174,6 +175,13 @@ def test_python_finds_what_re2_finds(
     many = {f"t{at}": text[:4_000] for at, text in enumerate(hostile_texts().values())}
     assert slow.redacted(record_of(json.dumps(many)[:4_000])) != b""
     assert time.thread_time() - began < LONGEST_SECONDS
+
+
+def test_loggers_share_what_looks() -> None:
+    """What all loggers of a process look by is made once: it takes megabytes, and is slow until it has seen texts."""
+    rules = rules_of(RedactionConfig())
+    asked = tuple(rule.opener for rule in rules), tuple(rule.words for rule in rules)
+    assert matching.openers_of(*asked) is matching.openers_of(*asked)
 
 
 def test_threads_redact_at_once(redactor: Redactor) -> None:
