@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,8 @@ os.environ |= {
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     "TRACELOOP_TELEMETRY": "false",
 }
+# A shell starts what runs in its background with Ctrl-C ignored, and Python then leaves it so.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 _connect = socket.socket.connect
 
 
