@@ -26,6 +26,8 @@ ROOMS = (
     "capture",
     "producer",
     "redaction",
+    "proof",
+    "anchoring",
     "schemas",
 )
 LAYERS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][

@@ -17,6 +17,7 @@ PARTS = (
     "trailhouse.query.config",
     "trailhouse.access.config",
     "trailhouse.api.config",
+    "trailhouse.proof.config",
 )
 """Where each part declares its settings."""
 

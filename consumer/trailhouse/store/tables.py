@@ -1,4 +1,4 @@
-"""The four tables that the worker writes: their columns and the type of each, as the migrations make them.
+"""The tables that the worker writes: their columns and the type of each, as the migrations make them.
 
 A `Block` for one of them holds a Python sequence a column, or a column encoded already, as
 `trailhouse.store.native_format` says; the columns that ClickHouse works out by itself (``ver``,
@@ -30,5 +30,20 @@ BATCH_LEDGER = _table("batch_ledger")
 
 EVENT_INCIDENTS = _table("event_incidents")
 """One row a range of offsets that the worker found gone, or read again."""
+
+LOG_LEAVES = _table("log_leaves")
+"""One row a record: what its leaf in the partition's tree is made of."""
+
+LOG_NODES = _table("log_nodes")
+"""One row a perfect subtree of every 8th level."""
+
+LOG_CHECKPOINTS = _table("log_checkpoints")
+"""One row a checkpoint, signed where there is a key."""
+
+LOG_POLICIES = _table("log_policies")
+"""One row a policy that was put into force."""
+
+LOG_ANCHORS = _table("log_anchors")
+"""One row an anchor, with what came back for it."""
 
 WRITTEN_TABLES = (EVENT_LOG, EVENT_QUARANTINE, BATCH_LEDGER, EVENT_INCIDENTS)

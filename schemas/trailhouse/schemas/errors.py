@@ -32,6 +32,8 @@
     │  └─ StorageRejectedError       ClickHouse refuses for good; carries its code and name
     │     └─ StorageDataError        … because of a value that was to be stored
     ├─ IntegrityError                stored bytes contradict their hash, or a row its bytes: somebody altered them
+    ├─ ProofError                    a checkpoint, policy, anchor, seal or proof is malformed, or not signed as it should
+    ├─ SigningError                ↻ a key cannot be read or used, or others can read it; nothing was signed
     ├─ ComparisonError               what was read back is not what was logged
     ├─ QueryError                    a filter, limit or name that cannot be answered
     ├─ SlowFollowerError           ↻ a follower was cut off, since it reads too slowly; it holds the token to go on with
@@ -310,6 +312,16 @@ class StackError(TrailhouseError):
 
 class IntegrityError(TrailhouseError):
     """Stored bytes contradict their hash, or a row contradicts its bytes. Permanent; never retry."""
+
+
+class ProofError(TrailhouseError):
+    """A note, checkpoint, policy, anchor, seal or proof is malformed, or not signed by whom it must be. Permanent."""
+
+
+class SigningError(TrailhouseError):
+    """A key cannot be read or used, or others can read it; nothing was signed. Retriable once that is mended."""
+
+    retriable = True
 
 
 class ComparisonError(TrailhouseError):

@@ -32,6 +32,9 @@ SETTING_KEYS: Mapping[str, tuple[str, ...]] = {
         "api": """
             host port ssl_certificate_location ssl_key_location requests_per_minute concurrent_requests
             bytes_per_minute""",
+        "proof": """
+            log_name key_file sign_command public_key owner_key policy_file anchors anchor_seconds timestamp_urls
+            witness_urls""",
     }.items()
 }
 """The keys of each section, in the order of the README."""

@@ -31,6 +31,7 @@ def test_migrations_are_numbered_and_never_edited() -> None:
         2: "producers_and_incidents",
         3: "read_model",
         4: "views_for_readers",
+        5: "proof",
     }
 
     assert {migration.number: migration.name for migration in migrations()} == shipped

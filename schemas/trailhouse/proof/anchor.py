@@ -1,0 +1,128 @@
+"""Anchors: at a time, how large each log was and its root, in a signed file that others keep. Pure.
+
+A note (see `note`) under the name ``<log name>/anchor``, by a log key. Its text, a line each: `FORMAT`, the log name,
+the anchor's number, milliseconds since 1970 UTC, version and SHA-256 of the policy, SHA-256 of the whole file of the
+anchor before (``-`` for the first), the number of checkpoints, one line ``origin size root`` for each, the number of
+manifests, and one line ``day origin sessions root`` for each; both sorted, roots in base64.
+"""
+
+import base64
+from hashlib import sha256
+
+import msgspec
+
+from trailhouse.proof.checkpoint import Checkpoint, checkpoint_of
+from trailhouse.proof.note import Note, canonical_base64, parse_note
+from trailhouse.schemas.errors import ProofError
+
+FORMAT = "trailhouse-anchor/1"
+FIRST = "-"
+
+
+class ManifestRoot(msgspec.Struct, frozen=True, order=True):
+    """The root over the manifest of a day (``2026-11-29``) of one log, and how many sessions it lists."""
+
+    day: str
+    origin: str
+    sessions: int
+    root: bytes
+
+
+class Anchor(msgspec.Struct, frozen=True, kw_only=True):
+    """What an anchor says; see the module for its form."""
+
+    log_name: str
+    number: int
+    at_ms: int
+    policy_version: int
+    policy_sha256: str
+    previous_sha256: str = FIRST
+    checkpoints: tuple[Checkpoint, ...]
+    manifests: tuple[ManifestRoot, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """What is signed."""
+        lines = [
+            FORMAT,
+            self.log_name,
+            str(self.number),
+            str(self.at_ms),
+            f"{self.policy_version} {self.policy_sha256}",
+            self.previous_sha256,
+            str(len(self.checkpoints)),
+            *(f"{each.origin} {each.size} {_base64(each.root)}" for each in self.checkpoints),
+            str(len(self.manifests)),
+            *(
+                f"{each.day} {each.origin} {each.sessions} {_base64(each.root)}"
+                for each in self.manifests
+            ),
+        ]
+        return "\n".join(lines) + "\n"
+
+
+def anchor_name(log_name: str) -> str:
+    """Return under which name the anchors of *log_name* are signed."""
+    return f"{log_name}/anchor"
+
+
+def file_sha256(content: str) -> str:
+    """Return the hash of the whole file of an anchor, as the next one names it."""
+    return sha256(content.encode()).hexdigest()
+
+
+def parse_anchor(content: str | bytes) -> tuple[Anchor, Note]:
+    """Return the anchor that *content* holds, and it as a note, whose signatures are not checked.
+
+    Raises:
+        ProofError: It is not an anchor in the one form that it can have. Permanent.
+    """
+    note = parse_note(content, "anchor")
+    lines = note.text.split("\n")
+    try:
+        anchor = _anchor(lines)
+    except (ValueError, IndexError):
+        raise ProofError("anchor: a line is malformed") from None
+    if anchor.text != note.text:
+        raise ProofError("anchor: is not the one text of its fields")
+    return anchor, note
+
+
+def _anchor(lines: list[str]) -> Anchor:
+    if lines[0] != FORMAT:
+        raise ProofError(f"anchor: is not of the form {FORMAT}")
+    version, policy_sha256 = lines[4].split(" ")
+    count = int(lines[6])
+    after = 7 + count
+    checkpoints = tuple(_checkpoint(line) for line in lines[7:after])
+    manifests = tuple(_manifest(line) for line in lines[after + 1 : -1])
+    if len(manifests) != int(lines[after]):
+        raise ProofError("anchor: its manifests are not as many as it says")
+    if list(checkpoints) != sorted(checkpoints) or list(manifests) != sorted(manifests):
+        raise ProofError("anchor: its lines are not sorted")
+    if len({each.origin for each in checkpoints}) < len(checkpoints):
+        raise ProofError("anchor: names a log twice")
+    return Anchor(
+        log_name=lines[1],
+        number=int(lines[2]),
+        at_ms=int(lines[3]),
+        policy_version=int(version),
+        policy_sha256=policy_sha256,
+        previous_sha256=lines[5],
+        checkpoints=checkpoints,
+        manifests=manifests,
+    )
+
+
+def _checkpoint(line: str) -> Checkpoint:
+    origin, size, root = line.rsplit(" ", 2)
+    return checkpoint_of(f"{origin}\n{size}\n{root}\n")
+
+
+def _manifest(line: str) -> ManifestRoot:
+    day, origin, sessions, root = line.split(" ")
+    return ManifestRoot(day, origin, int(sessions), canonical_base64(root, "anchor: manifest"))
+
+
+def _base64(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()

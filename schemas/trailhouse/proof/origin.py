@@ -1,0 +1,56 @@
+"""The name of a log: whose it is, and which partition of which topic, in which generation. Pure."""
+
+import re
+from hashlib import sha256
+from typing import NamedTuple
+
+from trailhouse.proof.note import is_key_name
+from trailhouse.schemas.errors import ProofError
+
+_GENERATION = re.compile(r"[1-9][0-9]{0,8}(-[0-9a-f]{32})?")
+
+
+class LogOrigin(NamedTuple):
+    """One log. `log_name` may hold slashes; the others cannot.
+
+    `generation` is ``1``, and after Kafka has shown other bytes than were signed, ``2-`` and so on, with the first
+    16 bytes of the SHA-256 of the text (without signatures) of the last checkpoint before: its name commits to it.
+    """
+
+    log_name: str
+    topic: str
+    topic_id: str
+    partition: int
+    generation: str = "1"
+
+    def __str__(self) -> str:
+        return "/".join(
+            (self.log_name, self.topic, self.topic_id, str(self.partition), self.generation)
+        )
+
+    @property
+    def generation_number(self) -> int:
+        """1 for the first."""
+        return int(self.generation.partition("-")[0])
+
+    def successor(self, last_checkpoint_text: str) -> "LogOrigin":
+        """Return the generation after this one, whose last checkpoint is *last_checkpoint_text*."""
+        named = sha256(last_checkpoint_text.encode()).hexdigest()[:32]
+        return self._replace(generation=f"{self.generation_number + 1}-{named}")
+
+
+def parse_origin(text: str) -> LogOrigin:
+    """Return the log that *text* names.
+
+    Raises:
+        ProofError: It names none of ours. Permanent.
+    """
+    parts = text.rsplit("/", 4)
+    if len(parts) != 5 or not all(parts) or not is_key_name(text):
+        raise ProofError("the origin is not `name/topic/topic id/partition/generation`")
+    name, topic, topic_id, partition, generation = parts
+    if not partition.isascii() or not partition.isdigit() or str(int(partition)) != partition:
+        raise ProofError("the origin's partition is not a plain number")
+    if _GENERATION.fullmatch(generation) is None or (generation.startswith("1-")):
+        raise ProofError("the origin's generation is malformed")
+    return LogOrigin(name, topic, topic_id, int(partition), generation)
