@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
@@ -84,6 +85,22 @@ def test_records_of_another_tenant_do_not_cross(
         page = reader.search("session:shared", by=by)
         assert [each.event_id for each in page.items] == [own.event_id]
     assert max(crossed) < FOREIGN
+
+
+def test_an_answer_that_met_its_time_is_never_taken_for_a_whole_one(
+    database: ClickHouseConfig,
+) -> None:
+    """A statement over its time fails: chdb may end its stream early without an error, as if nothing had been found."""
+    lengths: set[int] = set()
+    with ClickHouse(database) as clickhouse:
+        for number in range(400):
+            limit = {"max_execution_time": f"0.00{number % 4 + 1}"}
+            with suppress(StorageLimitError):
+                found = clickhouse.query(
+                    "SELECT number FROM numbers(11000) ORDER BY rand() LIMIT 10000", settings=limit
+                )
+                lengths.add(len(found.rows))
+    assert lengths <= {10_000}
 
 
 WALKS: dict[str, Callable[..., Page[Any]]] = {

@@ -129,8 +129,10 @@ class HttpJob:
             with closing(
                 connection.stream(statement.sql, output_format, self._query.params)
             ) as pieces:
+                began = time.monotonic()
                 for piece, work in pieces:
                     self._answer.add(piece, work)
+                self._check_time(time.monotonic() - began)
         else:
             sql = (
                 self._with_engine_ids(connection, statement)
@@ -138,6 +140,21 @@ class HttpJob:
                 else statement.sql
             )
             self._answer.add(*connection.run(sql, output_format, self._query.params))
+
+    def _check_time(self, elapsed_seconds: float) -> None:
+        """Refuse an answer that took longer than it may: chdb may end such a stream early, as if it were whole."""
+        try:
+            limit_seconds = float(self._query.settings.get("max_execution_time", "0"))
+        except ValueError:  # a form that the engine has understood and Python does not
+            return
+        is_cut_on_purpose = self._query.settings.get("timeout_overflow_mode") == "break"
+        if 0 < limit_seconds <= elapsed_seconds and not is_cut_on_purpose:
+            raise EngineError(
+                159,
+                "TIMEOUT_EXCEEDED",
+                f"Timeout exceeded: elapsed {elapsed_seconds * 1_000:.3f} ms,"
+                f" maximum: {limit_seconds * 1_000:g} ms",
+            )
 
     def _insert(
         self, connection: EngineConnection, statement: Statement, input_format: str
