@@ -7,16 +7,20 @@ manifests, and one line ``day origin sessions root`` for each; both sorted, root
 """
 
 import base64
+import re
 from hashlib import sha256
 
 import msgspec
 
 from trailhouse.proof.checkpoint import Checkpoint, checkpoint_of
+from trailhouse.proof.merkle import HASH_BYTES
 from trailhouse.proof.note import Note, canonical_base64, parse_note
 from trailhouse.schemas.errors import ProofError
 
 FORMAT = "trailhouse-anchor/1"
 FIRST = "-"
+_SHA256 = re.compile("[0-9a-f]{64}")
+_DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 class ManifestRoot(msgspec.Struct, frozen=True, order=True):
@@ -102,13 +106,19 @@ def _anchor(lines: list[str]) -> Anchor:
         raise ProofError("anchor: its lines are not sorted")
     if len({each.origin for each in checkpoints}) < len(checkpoints):
         raise ProofError("anchor: names a log twice")
+    number, at_ms = int(lines[2]), int(lines[3])
+    previous = lines[5]
+    if number < 1 or at_ms < 0 or int(version) < 0 or (number == 1) != (previous == FIRST):
+        raise ProofError("anchor: a number is none that an anchor can have")
+    if previous != FIRST and _SHA256.fullmatch(previous) is None:
+        raise ProofError("anchor: the hash of the one before is malformed")
     return Anchor(
         log_name=lines[1],
-        number=int(lines[2]),
-        at_ms=int(lines[3]),
+        number=number,
+        at_ms=at_ms,
         policy_version=int(version),
         policy_sha256=policy_sha256,
-        previous_sha256=lines[5],
+        previous_sha256=previous,
         checkpoints=checkpoints,
         manifests=manifests,
     )
@@ -121,7 +131,10 @@ def _checkpoint(line: str) -> Checkpoint:
 
 def _manifest(line: str) -> ManifestRoot:
     day, origin, sessions, root = line.split(" ")
-    return ManifestRoot(day, origin, int(sessions), canonical_base64(root, "anchor: manifest"))
+    raw = canonical_base64(root, "anchor: manifest")
+    if len(raw) != HASH_BYTES or int(sessions) < 0 or _DAY.fullmatch(day) is None:
+        raise ProofError("anchor: a line of a manifest is malformed")
+    return ManifestRoot(day, origin, int(sessions), raw)
 
 
 def _base64(raw: bytes) -> str:

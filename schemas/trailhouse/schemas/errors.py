@@ -32,7 +32,7 @@
     │  └─ StorageRejectedError       ClickHouse refuses for good; carries its code and name
     │     └─ StorageDataError        … because of a value that was to be stored
     ├─ IntegrityError                stored bytes contradict their hash, or a row its bytes: somebody altered them
-    ├─ ProofError                    a checkpoint, policy, anchor, seal or proof is malformed, or not signed as it should
+    ├─ ProofError                    a checkpoint, policy, anchor, seal or proof is malformed, or not signed
     ├─ SigningError                ↻ a key cannot be read or used, or others can read it; nothing was signed
     ├─ ComparisonError               what was read back is not what was logged
     ├─ QueryError                    a filter, limit or name that cannot be answered
