@@ -222,6 +222,24 @@ DATA_KEYS: dict[EventType, tuple[DataKey, ...]] = {
         DataKey("failed", "string", "the kind of error that ended it"),
         _DURATION,
     ),
+    EventType.AUDIT_SEALED: (
+        DataKey("service", "string", "whose key has signed"),
+        DataKey("producer_id", "string", "whose records are sealed: as in their `source`"),
+        DataKey("first_seq", "integer", "the first of their numbers"),
+        DataKey("last_seq", "integer", "the last of them"),
+        DataKey("is_last", "boolean", "no seal comes after this"),
+        DataKey(
+            "own_seq", "integer", "the number of the last seal itself, where its logger made it"
+        ),
+        DataKey("next_within_seconds", "integer", "when the next seal comes; 0 for the last"),
+        DataKey(
+            "records_hash", "string", "SHA-256 over the digests of the records, in order, in hex"
+        ),
+        DataKey("digests", "string", "the first 8 bytes of each digest, in base64"),
+        DataKey("lost", "array of `[first, last]`", "numbers whose records will not come"),
+        DataKey("public_key", "string", "the key that has signed, in base64"),
+        DataKey("signature", "string", "over all of this, in base64; docs/proof.md says how"),
+    ),
 }
 """The keys of each known type, what identifies it first."""
 

@@ -50,6 +50,7 @@ class EventType(StrEnum):
     AUDIT_ENABLED = "audit_enabled"
     AUDIT_DISABLED = "audit_disabled"
     AUDIT_READ = "audit_read"
+    AUDIT_SEALED = "audit_sealed"
 
 
 def is_type_name(name: str) -> bool:
