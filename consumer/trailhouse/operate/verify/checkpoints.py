@@ -1,0 +1,215 @@
+"""Judge stored checkpoints by the roots that the leaves have, and by whose signature they bear."""
+
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+from trailhouse.operate.verify.duty import CannotCheckError
+from trailhouse.operate.verify.logs import OF_GENERATION, LogId, log_of
+from trailhouse.operate.verify.state import Kept
+from trailhouse.proof.checkpoint import Checkpoint, checkpoint_of
+from trailhouse.proof.merkle import CompactRange, joined
+from trailhouse.proof.note import Note, parse_note
+from trailhouse.proof.policy import Policy
+from trailhouse.schemas.errors import ProofError
+from trailhouse.store.clickhouse import ClickHouse
+
+if TYPE_CHECKING:
+    from trailhouse.operate.verify.run import Run
+
+PAGE_ROWS = 10_000
+MAX_CHECKPOINT_BYTES = 16_384
+MAX_FOUND = 10_000
+SIGNATURES_CHECKED = 100
+"""Of so many that fit the signature is checked in each log, and of the newest: the root says all that the others do."""
+
+_SQL = f"""
+    SELECT size, arrayMap(each -> hex(each), roots),
+        substring(checkpoint, 1, {MAX_CHECKPOINT_BYTES + 1})
+    FROM log_checkpoints
+    WHERE {OF_GENERATION} AND (size, checkpoint) > ({{after:UInt64}}, {{text:String}})
+    ORDER BY size, checkpoint LIMIT {PAGE_ROWS}
+"""  # noqa: S608 - names of ours; every value is a bound parameter
+
+
+class StoredCheckpoint(NamedTuple):
+    """A row of `log_checkpoints`."""
+
+    size: int
+    roots: tuple[str, ...]
+    content: str
+
+
+class Fault(StrEnum):
+    """What is wrong with a checkpoint; NONE where nothing is."""
+
+    NONE = "none"
+    MALFORMED = "malformed"
+    OTHER_LOG = "other_log"
+    FORGED = "forged"
+    """Its root is not that of the leaves, and no key of the log has signed it."""
+    DIFFERS = "differs"
+    """Its root is not that of the leaves, and a key of the log has signed it."""
+    DIFFERS_UNPROVEN = "differs_unproven"
+    """… and whose key has signed it cannot be told."""
+    ROOTS = "roots"
+    """The subtrees beside it are not those of its root."""
+
+
+class Judged(NamedTuple):
+    """One checkpoint that says something, and what is wrong with it."""
+
+    fault: Fault
+    checkpoint: Checkpoint
+    content: str
+    roots: tuple[str, ...]
+    since: int
+    """The size of the last one before it that fits."""
+
+    def kept(self, log: LogId) -> Kept:
+        """Return what a later run goes on from."""
+        return Kept(log=log, size=self.checkpoint.size, roots=self.roots, checkpoint=self.content)
+
+
+def checkpoints_of(clickhouse: ClickHouse, log: LogId, first: int) -> Iterator[StoredCheckpoint]:
+    """Yield the stored checkpoints of *log* of at least *first* leaves, the smallest first.
+
+    Raises:
+        StorageError: ClickHouse is away (retriable) or refuses (permanent).
+    """
+    after, text = (first - 1, "\U0010ffff") if first else (0, "")
+    while True:
+        rows = clickhouse.query(_SQL, {**log.parameters, "after": after, "text": text}).rows
+        for size, roots, content in rows:
+            yield StoredCheckpoint(int(size), tuple(map(str.lower, roots)), content)
+        if len(rows) < PAGE_ROWS:
+            return
+        after, _, text = rows[-1]
+
+
+class Judge:
+    """Judges the checkpoints of one log, the smallest first."""
+
+    def __init__(self, run: "Run", log: LogId) -> None:
+        self._run = run
+        self._log = log
+        self.found: list[Judged] = []
+        self.good: Judged | None = None
+        """The newest that fits and that a key of the log has signed."""
+        self.checked = 0
+        self._fitting: Judged | None = None
+        self._signatures = 0
+        self._unchecked: Judged | None = None
+
+    def judge(
+        self, tree: CompactRange, checkpoints: Sequence[StoredCheckpoint]
+    ) -> CompactRange | None:
+        """Judge *checkpoints*, all of the size that *tree* has now.
+
+        Returns:
+            The tree to go on with where a signed one differs: so the next ones say whether what follows is right.
+        """
+        adopted = None
+        root, since = tree.root(), self._fitting.checkpoint.size if self._fitting else 0
+        for stored in checkpoints:
+            self.checked += 1
+            judged = self._judged(stored, root, since, tree)
+            if judged.fault is Fault.NONE:
+                self._fitting = judged
+                self._note_fitting(judged)
+            elif len(self.found) < MAX_FOUND:
+                self.found.append(judged)
+            if judged.fault in (Fault.DIFFERS, Fault.DIFFERS_UNPROVEN):
+                adopted = _tree_of(judged) or adopted
+        return adopted
+
+    def finish(self) -> None:
+        """Check the signature of the newest that fits, where so many fit that not each was checked."""
+        if self._unchecked is not None and self._bears_signature(self._unchecked):
+            self.good = self._unchecked
+        self._unchecked = None
+
+    def _note_fitting(self, judged: Judged) -> None:
+        if self._signatures >= SIGNATURES_CHECKED:
+            self._unchecked = judged
+            return
+        self._signatures += 1
+        if self._bears_signature(judged):
+            self.good = judged
+
+    def _bears_signature(self, judged: Judged) -> bool:
+        checkpoint, note = _parsed(judged.content)
+        return bool(self._is_signed(checkpoint, note))
+
+    def _judged(
+        self, stored: StoredCheckpoint, root: bytes, since: int, tree: CompactRange
+    ) -> Judged:
+        nothing = Checkpoint("", stored.size, root)
+        try:
+            checkpoint, note = _parsed(stored.content)
+        except ProofError:
+            return Judged(Fault.MALFORMED, nothing, "", (), since)
+
+        def result(fault: Fault) -> Judged:
+            return Judged(fault, checkpoint, stored.content, stored.roots, since)
+
+        if log_of(checkpoint.origin, (self._log,)) is None or checkpoint.size != stored.size:
+            return result(Fault.OTHER_LOG)
+        if checkpoint.root != root:
+            signed = self._is_signed(checkpoint, note)
+            if signed is None:
+                return result(Fault.DIFFERS_UNPROVEN)
+            return result(Fault.DIFFERS if signed else Fault.FORGED)
+        if tuple(each.hex() for each in tree.roots) != stored.roots:
+            return result(Fault.ROOTS)
+        return result(Fault.NONE)
+
+    def _is_signed(self, checkpoint: Checkpoint, note: Note | None) -> bool | None:
+        """Tell whether a key that counts has signed it; None where no policy says which do."""
+        if note is None:
+            return False
+        try:
+            policy = self._run.policy
+        except CannotCheckError:  # the duty says so once
+            return None
+        return is_signed_by_log(policy, checkpoint, note)
+
+
+def is_signed_by_log(policy: Policy, checkpoint: Checkpoint, note: Note) -> bool:
+    """Tell whether one of the log's keys that count for *checkpoint* has signed it, as *note*."""
+    from trailhouse.proof.keys import is_signed_by, parse_public_key
+    from trailhouse.proof.note import signers
+
+    if not checkpoint.origin.startswith(f"{policy.log_name}/"):
+        return False
+    for key in policy.log_keys:
+        if not key.signs(checkpoint.origin, checkpoint.size):
+            continue
+        try:
+            public_key = parse_public_key(key.public_key)
+            if signers(note, {checkpoint.origin: public_key}, is_signed_by):
+                return True
+        except ProofError:
+            continue
+    return False
+
+
+def _parsed(content: str) -> tuple[Checkpoint, Note | None]:
+    """Return what *content* says, and its signatures where it has any: without a key, the text alone is stored."""
+    if len(content) > MAX_CHECKPOINT_BYTES:
+        raise ProofError("checkpoint: is too large")
+    if "\n\n" in content:
+        note = parse_note(content, "checkpoint")
+        return checkpoint_of(note.text), note
+    return checkpoint_of(content), None
+
+
+def _tree_of(judged: Judged) -> CompactRange | None:
+    """Return the tree that a signed checkpoint stands for, where the subtrees beside it are its root's."""
+    try:
+        roots = [bytes.fromhex(root) for root in judged.roots]
+        if joined(roots) != judged.checkpoint.root:
+            return None
+        return CompactRange(judged.checkpoint.size, roots)
+    except ValueError:
+        return None

@@ -1,0 +1,57 @@
+"""A duty of `verify`: its number, its name, what it holds against what, and the function that does it.
+
+How to write one, in a module of its own::
+
+    def check(run: Run, found: Findings) -> Checked:
+        for policy in …:
+            found.add("forged_policy", name="version 3", meaning="…", way_out="…")
+        return Checked(policies, "policies")
+
+    DUTY = Duty(1, "policy", "each policy against the owner's pinned key", check)
+
+What cannot be checked is raised as `CannotCheckError`, or said with `run.cannot(…)` where the rest goes on; an error of
+ClickHouse, of a proof or of a key that is raised counts the same. Nothing that could not be checked is called intact.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from trailhouse.operate.verify.finding import Findings
+
+if TYPE_CHECKING:
+    from trailhouse.operate.verify.run import Run
+
+
+class CannotCheckError(Exception):
+    """A duty cannot say anything, and why; never raised to who called `verify`."""
+
+
+class Checked(NamedTuple):
+    """How much a duty has looked at, and what of."""
+
+    amount: int
+    unit: str
+
+
+def _nothing(run: "Run") -> None:
+    """Ask for nothing."""
+
+
+class Duty(NamedTuple):
+    """One duty.
+
+    Attributes:
+        number: Never changes.
+        name: Never changes; by it the duty is switched off.
+        holds: What it holds against what, for people.
+        check: Does it.
+        prepare: Is called for every duty before the first is done: asks for roots of logs (`run.roots.want`).
+        is_scoped: Whether it is done too where only some rows are asked for; one that is not is left out then.
+    """
+
+    number: int
+    name: str
+    holds: str
+    check: Callable[["Run", Findings], Checked]
+    prepare: Callable[["Run"], None] = _nothing
+    is_scoped: bool = False

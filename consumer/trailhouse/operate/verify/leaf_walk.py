@@ -1,0 +1,306 @@
+"""Go through the leaves of every log once: roots at the sizes that are asked for, holes, contradictions, and sums."""
+
+import heapq
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, NamedTuple
+
+from trailhouse.operate.verify.checkpoints import Judge, Judged, StoredCheckpoint, checkpoints_of
+from trailhouse.operate.verify.leaf_stream import Leaves, leaves_of
+from trailhouse.operate.verify.logs import OF_GENERATION, LogId
+from trailhouse.operate.verify.place_sums import BUCKETS, Place, PlaceSums, new_secret
+from trailhouse.operate.verify.state import Kept
+from trailhouse.proof.leaf import hashes_of_leaves
+from trailhouse.proof.merkle import MAX_SIZE, CompactRange
+from trailhouse.schemas.ranges import Range
+
+if TYPE_CHECKING:
+    from trailhouse.operate.verify.run import Run
+
+MAX_HOLE_RANGES = 1_000_000
+MAX_DOUBLES = 100_000
+MAX_JUMP = 2**62
+"""No offset of Kafka's is beyond it, and sums of such sizes still are sizes."""
+
+
+class Walked(NamedTuple):
+    """What the leaves of one log are, in the order of their offsets."""
+
+    log: LogId
+    first: int
+    """From which offset on they were looked at: 0, or what an earlier run has kept."""
+    end: int
+    """The offset after that of the last leaf."""
+    leaves: int
+    holes: list[Range]
+    """Offsets without a leaf, below `end`."""
+    doubles: list[int]
+    """Offsets with leaves that differ; the first one is in the tree."""
+    checkpoints: list[Judged]
+    """Checkpoints that are not as they should be, and the newest of those that are."""
+    checked_checkpoints: int
+
+
+class LeafWalk:
+    """The roots of all logs of a run, and what else is seen on the way. The leaves are read once, when first asked."""
+
+    def __init__(self, run: "Run") -> None:
+        self._run = run
+        self._wanted: dict[LogId, set[int]] = {}
+        self._roots: dict[tuple[LogId, int], bytes] = {}
+        self._walked: dict[LogId, Walked] | None = None
+        self._kept: dict[LogId, Kept] = {}
+        self.held: dict[LogId, int] = {}
+        """How many leaves of each log were held against a signed root."""
+        self.sums: dict[Place, PlaceSums] = {}
+        """By partition: all its leaves, from which the rows are taken away."""
+
+    def want(self, log: LogId, size: int) -> None:
+        """Ask for the root of *log* when it had *size* leaves; in `prepare`, before any is worked out."""
+        if self._walked is not None:
+            raise RuntimeError("roots are asked for before they are worked out")
+        if 0 <= size <= MAX_SIZE:
+            self._wanted.setdefault(log, set()).add(size)
+
+    def at(self, log: LogId, size: int) -> bytes | None:
+        """Return the root of *log* at *size*, which was wanted, as its leaves have it; None where it cannot be told.
+
+        That is where an earlier run has seen those leaves, or *size* is above what any checkpoint or leaf reaches.
+
+        Raises:
+            StorageError: ClickHouse is away (retriable) or refuses (permanent).
+        """
+        self.walked()
+        return self._roots.get((log, size))
+
+    def walked(self) -> Mapping[LogId, Walked]:
+        """Return what the leaves of each log are.
+
+        Raises:
+            StorageError: ClickHouse is away (retriable) or refuses (permanent).
+        """
+        if self._walked is None:
+            ends = self._ends()
+            firsts = {log: self._first(log, ends) for log in ends}
+            self._make_sums(ends, firsts)
+            self._walked = {
+                log: self._walk(log, firsts[log], ends[log][1]) for log in self._run.logs
+            }
+        return self._walked
+
+    @property
+    def held_sizes(self) -> dict[str, int]:
+        """How many leaves of each log were held against a signed root, by its name."""
+        return {str(log): size for log, size in self.held.items()}
+
+    @property
+    def kept(self) -> tuple[Kept, ...]:
+        """What a later run may go on from."""
+        return tuple(self._kept.values())
+
+    def _ends(self) -> dict[LogId, tuple[int, int]]:
+        """Return the first offset of each log's leaves, and the one after the last: more may follow while we look."""
+        found = {}
+        for log in self._run.logs:
+            rows = self._run.clickhouse.query(
+                f"SELECT min(kafka_offset), max(kafka_offset), count() FROM log_leaves WHERE {OF_GENERATION}",  # noqa: S608 - names of ours
+                log.parameters,
+            ).rows
+            lowest, highest, count = map(int, rows[0])
+            found[log] = (lowest, min(highest, MAX_JUMP) + 1) if count else (0, 0)
+        return found
+
+    def _first(self, log: LogId, ends: Mapping[LogId, tuple[int, int]]) -> int:
+        """Return where to begin: what an earlier run has kept holds where no generation began since."""
+        same = [other for other in ends if other.place == log.place]
+        kept = [self._run.since.get(other) for other in same]
+        if any(each is None for each in kept):
+            return 0
+        mine = self._run.since[log]
+        return mine.size if mine.size <= ends[log][1] else 0
+
+    def _make_sums(
+        self, ends: Mapping[LogId, tuple[int, int]], firsts: Mapping[LogId, int]
+    ) -> None:
+        secret = new_secret()
+        places: dict[Place, list[LogId]] = {}
+        for log in ends:
+            places.setdefault(log.place, []).append(log)
+        for place, logs in places.items():
+            first = min(max(firsts[log], ends[log][0]) for log in logs)
+            end = max(ends[log][1] for log in logs)
+            self.sums[place] = PlaceSums(secret, min(first, end), end, BUCKETS // len(places) + 1)
+
+    def _walk(self, log: LogId, first: int, end: int) -> Walked:
+        self._run.tell(f"leaves of {log}, from {first} to {end}")
+        kept = self._run.since.get(log) if first else None
+        roots = [bytes.fromhex(root) for root in kept.roots] if kept else []
+        walk = _Walk(self._run, log, CompactRange(first, roots), self.sums[log.place])
+        walk.wanted = self._sizes(log, first)
+        for block in leaves_of(self._run.clickhouse, log, first, end):
+            walk.take(block)
+        walk.finish()
+        self._roots |= walk.roots
+        if walk.good is not None:
+            self.held[log] = walk.good.checkpoint.size
+            self._kept[log] = walk.good.kept(log)
+        elif kept is not None:
+            self.held[log] = kept.size
+            self._kept[log] = kept
+        return Walked(
+            log,
+            first,
+            end,
+            walk.leaves,
+            walk.holes,
+            walk.doubles,
+            walk.judged,
+            walk.checked_checkpoints,
+        )
+
+    def _sizes(self, log: LogId, first: int) -> Iterator[tuple[int, list[StoredCheckpoint]]]:
+        """Yield the sizes at which the root is asked for, rising, each with the checkpoints of that size."""
+        asked = ((size, None) for size in sorted(self._wanted.get(log, ())) if size >= first)
+        stored = ((each.size, each) for each in checkpoints_of(self._run.clickhouse, log, first))
+        merged = heapq.merge(asked, stored, key=lambda pair: pair[0])
+        for size, pairs in groupby(merged, key=lambda pair: pair[0]):
+            yield size, [each for _, each in pairs if each is not None]
+
+
+class _Walk:
+    """The state of going through one log."""
+
+    def __init__(self, run: "Run", log: LogId, tree: CompactRange, sums: PlaceSums) -> None:
+        self._tree = tree
+        self._sums = sums
+        self._log = log
+        self._judge = Judge(run, log)
+        self._last: tuple[int, bytes, int, int] | None = None
+        self._next: tuple[int, list[StoredCheckpoint]] | None = None
+        self.wanted: Iterator[tuple[int, list[StoredCheckpoint]]] = iter(())
+        self.roots: dict[tuple[LogId, int], bytes] = {}
+        self.leaves = 0
+        self.holes: list[Range] = []
+        self.doubles: list[int] = []
+
+    @property
+    def judged(self) -> list[Judged]:
+        return self._judge.found
+
+    @property
+    def checked_checkpoints(self) -> int:
+        return self._judge.checked
+
+    @property
+    def good(self) -> Judged | None:
+        """The newest signed checkpoint whose root the leaves have."""
+        return self._judge.good
+
+    def take(self, block: Leaves) -> None:
+        """Take in the leaves that follow."""
+        for run in self._runs(self._each_once(block)):
+            first = run.offsets[0]
+            if first > self._tree.size:
+                if len(self.holes) < MAX_HOLE_RANGES:
+                    self.holes.append(Range(self._tree.size, first - 1))
+                self._grow_holes(first)
+            self.leaves += len(run.offsets)
+            self._sums.add(run.offsets, run.appended_ms, run.digests, run.kinds)
+            self._grow(hashes_of_leaves(run.kinds, run.appended_ms, run.digests))
+
+    def finish(self) -> None:
+        """Look at the checkpoints of the last size, and beyond: offsets without a record may end a log."""
+        while (size := self._due()) is not None:
+            self._tree.extend_holes(max(0, size - self._tree.size))
+            self._tell(size)
+        self._judge.finish()
+
+    def _each_once(self, block: Leaves) -> Leaves:
+        """Return *block* without copies, and without the others where leaves of one offset differ."""
+        last = self._last
+        offsets = block.offsets
+        self._last = (
+            offsets[-1],
+            block.digests[-1],
+            block.appended_ms[-1],
+            block.kinds[-1],
+        )
+        begins_anew = last is None or offsets[0] > last[0]
+        if begins_anew and block.is_gapless:
+            return block
+        places = []
+        for place, entry in enumerate(
+            zip(offsets, block.digests, block.appended_ms, block.kinds, strict=True)
+        ):
+            if last is None or entry[0] != last[0]:
+                places.append(place)
+                last = entry
+            elif entry != last and len(self.doubles) < MAX_DOUBLES:
+                self.doubles.append(entry[0])
+        if len(places) == len(offsets):
+            return block
+        return Leaves(
+            [offsets[place] for place in places],
+            bytes(block.kinds[place] for place in places),
+            [block.appended_ms[place] for place in places],
+            [block.digests[place] for place in places],
+        )
+
+    def _runs(self, block: Leaves) -> Iterator[Leaves]:
+        """Yield the parts of *block* in which each leaf follows the one before."""
+        if not block.offsets:
+            return
+        if block.is_gapless:
+            yield block
+            return
+        begin = 0
+        offsets = block.offsets
+        for place in range(1, len(offsets)):
+            if offsets[place] != offsets[place - 1] + 1:
+                yield block.part(begin, place)
+                begin = place
+        yield block.part(begin, len(offsets))
+
+    def _due(self) -> int | None:
+        """Return the next size that is asked for."""
+        if self._next is None:
+            self._next = next(self.wanted, None)
+        return None if self._next is None else self._next[0]
+
+    def _grow(self, hashes: Sequence[bytes]) -> None:
+        begin = 0
+        while begin < len(hashes):
+            size = self._due()
+            left = len(hashes) - begin
+            if size is None or size >= self._tree.size + left:
+                self._tree.extend(hashes[begin:] if begin else hashes)
+                break
+            if size > self._tree.size:
+                end = begin + size - self._tree.size
+                self._tree.extend(hashes[begin:end])
+                begin = end
+            self._tell(size)
+        self._tell_reached()
+
+    def _grow_holes(self, until: int) -> None:
+        while (size := self._due()) is not None and size < until:
+            self._tree.extend_holes(max(0, size - self._tree.size))
+            self._tell(size)
+        self._tree.extend_holes(until - self._tree.size)
+        self._tell_reached()
+
+    def _tell_reached(self) -> None:
+        while (size := self._due()) is not None and size <= self._tree.size:
+            self._tell(size)
+
+    def _tell(self, size: int) -> None:
+        """Note the root of now, at *size*, and judge the checkpoints of that size."""
+        checkpoints = self._next[1] if self._next else []
+        self._next = None
+        if size != self._tree.size:  # below where this began
+            return
+        self.roots[self._log, size] = self._tree.root()
+        if checkpoints:
+            adopted = self._judge.judge(self._tree, checkpoints)
+            if adopted is not None:
+                self._tree = adopted

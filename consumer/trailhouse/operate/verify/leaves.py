@@ -1,0 +1,130 @@
+"""Duty 3: the leaves of every log have the roots that were signed."""
+
+from trailhouse.operate.verify.checkpoints import Fault, Judged
+from trailhouse.operate.verify.duty import CannotCheckError, Checked, Duty
+from trailhouse.operate.verify.finding import Findings
+from trailhouse.operate.verify.leaf_walk import Walked
+from trailhouse.operate.verify.logs import LogId
+from trailhouse.operate.verify.run import Run
+
+_FORGED = "delete the row; the other checkpoints of the log stand"
+_MEANING = {
+    Fault.MALFORMED: ("forged_checkpoint", "a stored checkpoint is none", _FORGED),
+    Fault.OTHER_LOG: (
+        "forged_checkpoint",
+        "a stored checkpoint names another log, or another size, than its row",
+        _FORGED,
+    ),
+    Fault.FORGED: (
+        "forged_checkpoint",
+        "a stored checkpoint has another root than the leaves, and no key of the log has signed it",
+        _FORGED,
+    ),
+    Fault.ROOTS: (
+        "forged_checkpoint",
+        "the subtrees stored beside a checkpoint are not those of the leaves",
+        "delete the row, and start the worker again",
+    ),
+    Fault.DIFFERS: (
+        "root_differs",
+        "the leaves do not have the root that was signed: one of these was changed, added or removed since",
+        "restore log_leaves, or replay these offsets while Kafka has them",
+    ),
+    Fault.DIFFERS_UNPROVEN: (
+        "root_differs",
+        "the leaves do not have the root of the stored checkpoint",
+        "pin the owner's key to learn which of both was signed, then restore it",
+    ),
+}
+
+
+def check(run: Run, found: Findings) -> Checked:
+    """Hold the leaves of every log against its checkpoints."""
+    if not run.logs:
+        raise CannotCheckError("there is no leaf and no checkpoint: nothing was proven yet")
+    try:
+        _ = run.policy
+    except CannotCheckError as error:
+        run.cannot(str(error))
+    leaves = 0
+    for log, walked in run.roots.walked().items():
+        leaves += walked.leaves
+        for judged in walked.checkpoints:
+            _tell(found, log, judged)
+        _tell_forks(found, log, walked)
+        for offset in dict.fromkeys(walked.doubles):
+            found.add(
+                "two_leaves",
+                log=str(log),
+                first_offset=offset,
+                table="log_leaves",
+                meaning="there are leaves that differ at one offset: one of them was added",
+                way_out="delete the one that no checkpoint stands for",
+            )
+        _tell_uncovered(run, found, log, walked)
+    return Checked(leaves, "leaves")
+
+
+def _tell(found: Findings, log: LogId, judged: Judged) -> None:
+    kind, meaning, way_out = _MEANING[judged.fault]
+    size = judged.checkpoint.size
+    first = judged.since if kind == "root_differs" else size
+    found.add(
+        kind,
+        log=str(log),
+        first_offset=min(first, max(size - 1, 0)),
+        last_offset=max(size - 1, 0),
+        table="log_leaves" if kind == "root_differs" else "log_checkpoints",
+        meaning=meaning,
+        way_out=way_out,
+        count=1,
+    )
+
+
+def _tell_forks(found: Findings, log: LogId, walked: Walked) -> None:
+    """Two of one size, both signed, with different roots: the one that fits is not among those that are faulty."""
+    roots: dict[int, set[bytes]] = {}
+    for judged in walked.checkpoints:
+        if judged.fault is Fault.DIFFERS:
+            roots.setdefault(judged.checkpoint.size, set()).add(judged.checkpoint.root)
+    for size, different in roots.items():
+        if len(different) > 1:
+            found.add(
+                "fork",
+                log=str(log),
+                first_offset=max(size - 1, 0),
+                table="log_checkpoints",
+                meaning="two roots of one size were signed: the log's key has signed two histories",
+                way_out="keep both checkpoints, revoke the key, and ask who could use it",
+                count=len(different),
+            )
+
+
+def _tell_uncovered(run: Run, found: Findings, log: LogId, walked: Walked) -> None:
+    if run.reasons:
+        return
+    held = run.roots.held.get(log, 0)
+    if not held and walked.leaves and not walked.checkpoints:
+        run.cannot(
+            f"{log} is unsigned: no key of the log has signed a checkpoint that its leaves have"
+        )
+    elif held < walked.end:
+        found.add(
+            "uncovered",
+            log=str(log),
+            first_offset=held,
+            last_offset=walked.end - 1,
+            table="log_leaves",
+            meaning="these leaves are above the newest signed checkpoint: a worker that was killed before it signed"
+            " leaves them, and so does who adds some",
+            way_out="start a worker: it signs what it has read within a second; then verify again",
+        )
+
+
+DUTY = Duty(
+    3,
+    "leaves",
+    "the leaves of every log against the roots that were signed",
+    check,
+    is_scoped=True,
+)

@@ -1,0 +1,96 @@
+"""Tell whether two sides hold the same (offset, time, digest, kind), in any order; and where not. Pure.
+
+Offsets are cut into buckets. A bucket is the sum of a keyed hash (SipHash, over a secret drawn for this run) of each
+entry of the one side, less that of each of the other: 0 where both are the same. Whoever stored the rows did so before
+the secret was drawn, so that no choice of rows gives 0 but with a chance of 2 ** -64 a bucket.
+"""
+
+import secrets
+from collections.abc import Iterator, Sequence
+from itertools import repeat
+from struct import Struct
+
+from trailhouse.schemas.ranges import Range, Ranges
+
+BUCKETS = 65_536
+"""In all; a bucket that differs is read once more, row by row."""
+
+# Before all else the secret, so that nobody knows the state in which the hash meets the entry.
+_pack = Struct(">16sQQ32sB").pack
+Place = tuple[str, str, str, int]
+
+
+class PlaceSums:
+    """The buckets of one partition, from offset *first* up to and without *end*."""
+
+    def __init__(self, secret: bytes, first: int, end: int, buckets: int) -> None:
+        self.first = first
+        self.end = end
+        self._secret = secret
+        self.shift = max(0, (max(0, end - first - 1) // max(1, buckets)).bit_length())
+        self._sums = [0] * (((end - first - 1) >> self.shift) + 1 if end > first else 0)
+
+    def add(
+        self,
+        offsets: Sequence[int],
+        appended_ms: Sequence[int],
+        digests: Sequence[bytes],
+        kinds: Sequence[int],
+    ) -> None:
+        """Add the leaves at *offsets*, which rise and lie all within."""
+        hashes = self._hashes(offsets, appended_ms, digests, kinds)
+        shift, first = self.shift, self.first
+        begin, count = 0, len(hashes)
+        while begin < count:
+            bucket = (offsets[begin] - first) >> shift
+            last = first + ((bucket + 1) << shift) - 1
+            end = count if offsets[-1] <= last else _first_above(offsets, last, begin)
+            self._sums[bucket] += sum(hashes[begin:end])
+            begin = end
+
+    def take(
+        self,
+        offsets: Sequence[int],
+        appended_ms: Sequence[int],
+        digests: Sequence[bytes],
+        kinds: Sequence[int] | None = None,
+    ) -> None:
+        """Take away the rows at *offsets*, in any order, all within; each is a record unless *kinds* says otherwise."""
+        sums, shift, first = self._sums, self.shift, self.first
+        hashes = self._hashes(offsets, appended_ms, digests, kinds or repeat(1))  # type: ignore[arg-type]  # zip takes any
+        for offset, hashed in zip(offsets, hashes, strict=True):
+            sums[(offset - first) >> shift] -= hashed
+
+    def _hashes(
+        self,
+        offsets: Sequence[int],
+        appended_ms: Sequence[int],
+        digests: Sequence[bytes],
+        kinds: Sequence[int],
+    ) -> list[int]:
+        return list(
+            map(hash, map(_pack, repeat(self._secret), offsets, appended_ms, digests, kinds))
+        )
+
+    def differing(self) -> Iterator[Range]:
+        """Yield the ranges of offsets in which both sides are not the same."""
+        width = 1 << self.shift
+        for bucket, left in enumerate(self._sums):
+            if left:
+                begin = self.first + bucket * width
+                yield Range(begin, min(begin + width, self.end) - 1)
+
+    def ranges(self) -> Ranges:
+        """All of them, those that touch as one."""
+        return Ranges(self.differing())
+
+
+def new_secret() -> bytes:
+    """Return what nobody can have known before."""
+    return secrets.token_bytes(16)
+
+
+def _first_above(offsets: Sequence[int], last: int, begin: int) -> int:
+    from bisect import bisect_right
+
+    return bisect_right(offsets, last, begin)

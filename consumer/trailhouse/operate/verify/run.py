@@ -1,0 +1,106 @@
+"""One run of `verify`: what its duties share: ClickHouse, what was asked for, the policies, the logs, their roots."""
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from trailhouse.operate.verify.duty import CannotCheckError
+from trailhouse.operate.verify.logs import LogId, all_logs, log_of
+from trailhouse.operate.verify.scope import Scope
+from trailhouse.proof.config import ProofConfig
+from trailhouse.proof.policy import Policy
+from trailhouse.proof.policy_chain import PolicyChain
+from trailhouse.store.clickhouse import ClickHouse
+from trailhouse.store.policies import stored_policies
+
+if TYPE_CHECKING:
+    from trailhouse.operate.verify.leaf_walk import LeafWalk
+    from trailhouse.operate.verify.state import Kept
+
+
+class Run:
+    """Handed to every duty.
+
+    Attributes:
+        clickhouse: Asked with patience: a statement may take ten minutes.
+        scope: What was asked for.
+        is_quick: Whether ClickHouse may hash.
+        proof: The settings, of which `owner_key` is the auditor's pin.
+        anchors: Where copies of the anchors are kept outside, such as ``folder:/path``; empty for nowhere.
+        since: What an earlier run has established, by log: only what came after it is looked at.
+        tell: Told what is being done.
+    """
+
+    def __init__(
+        self,
+        clickhouse: ClickHouse,
+        *,
+        proof: ProofConfig,
+        scope: Scope | None = None,
+        is_quick: bool = False,
+        anchors: str = "",
+        since: "Mapping[LogId, Kept] | None" = None,
+        tell: Callable[[str], None] = lambda step: None,
+    ) -> None:
+        self.clickhouse = clickhouse
+        self.scope = scope or Scope()
+        self.is_quick = is_quick
+        self.proof = proof
+        self.anchors = anchors
+        self.since = dict(since or {})
+        self.tell = tell
+        self.reasons: list[str] = []
+        self.trusted: list[str] = []
+
+    def cannot(self, reason: str) -> None:
+        """Say that the duty at hand could not check a part of what it should, and go on with the rest."""
+        if reason not in self.reasons:
+            self.reasons.append(reason)
+
+    def trusts(self, what: str) -> None:
+        """Say what the verdict of the duty at hand rests on besides the keys."""
+        if what not in self.trusted:
+            self.trusted.append(what)
+
+    @cached_property
+    def logs(self) -> tuple[LogId, ...]:
+        """Every log, the generations of a partition in their order."""
+        return all_logs(self.clickhouse)
+
+    def log_of(self, origin: str) -> LogId | None:
+        """Return the log that goes by the name *origin*; None where there is none."""
+        return log_of(origin, self.logs)
+
+    @cached_property
+    def policies(self) -> PolicyChain:
+        """Every stored policy that the pinned owner has signed.
+
+        Raises:
+            CannotCheckError: No owner's key is pinned.
+            ConfigError, StorageError: As `stored_policies`.
+        """
+        if not self.proof.owner_key:
+            raise CannotCheckError(
+                "no owner's key is pinned: set proof.owner_key to the key whose fingerprint you were given"
+            )
+        return stored_policies(self.clickhouse, self.proof)
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force.
+
+        Raises:
+            CannotCheckError: No owner's key is pinned, or none of the stored policies is signed by it.
+            ConfigError, StorageError: As `stored_policies`.
+        """
+        current = self.policies.current
+        if current is None:
+            raise CannotCheckError("no stored policy is signed by the owner's key that is pinned")
+        return current
+
+    @cached_property
+    def roots(self) -> "LeafWalk":
+        """The roots of all logs, worked out from their leaves: `want` them in `prepare`, take them `at` a size."""
+        from trailhouse.operate.verify.leaf_walk import LeafWalk
+
+        return LeafWalk(self)

@@ -1,0 +1,128 @@
+"""Do the duties one after the other, and say what they found together."""
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TypeVar
+
+from trailhouse.operate.derived_rows import patient
+from trailhouse.operate.verify.duty import CannotCheckError, Checked, Duty
+from trailhouse.operate.verify.finding import Findings
+from trailhouse.operate.verify.logs import LogId
+from trailhouse.operate.verify.registry import DUTIES
+from trailhouse.operate.verify.report import DutyReport, Report, Verdict, verdict_of
+from trailhouse.operate.verify.run import Run
+from trailhouse.operate.verify.scope import Scope
+from trailhouse.operate.verify.state import Kept
+from trailhouse.proof.config import ProofConfig
+from trailhouse.schemas.errors import ConfigError, ProofError, SigningError, StorageError
+from trailhouse.store.clickhouse import ClickHouse
+
+NOT_IN_SCOPE = "it looks at all of the log, and only some rows are asked for"
+SWITCHED_OFF = "it was switched off"
+_Result = TypeVar("_Result")
+
+
+def verify(
+    clickhouse: ClickHouse,
+    *,
+    proof: ProofConfig,
+    anchors: str = "",
+    scope: Scope | None = None,
+    quick: bool = False,
+    since: Mapping[LogId, Kept] | None = None,
+    without: Collection[str] = frozenset(),
+    duties: Sequence[Duty] = DUTIES,
+    tell: Callable[[str], None] = lambda step: None,
+) -> Report:
+    """Hold what is stored against what was signed; nothing is changed, and workers may run meanwhile.
+
+    Args:
+        clickhouse: The database; its settings' longest wait is stretched to what statements over all of it take.
+        proof: The settings, of which `owner_key` is the public key that the auditor knows from elsewhere.
+        anchors: Where copies of the anchors are kept outside, such as ``folder:/path``.
+        scope: Which rows; all if None.
+        quick: Let ClickHouse hash, five times as fast: it is trusted then, and the report says so.
+        since: What the last run has kept of each log: what it has seen is not looked at again.
+        without: Names of duties to leave out.
+        duties: Other duties than all.
+        tell: Told what is being done.
+
+    Returns:
+        The report. It raises nothing for what is wrong with the log, nor where ClickHouse is away.
+    """
+    began = time.monotonic()
+    with ClickHouse(patient(clickhouse.config)) as storage:
+        run = Run(
+            storage,
+            scope=scope,
+            is_quick=quick,
+            proof=proof,
+            anchors=anchors,
+            since=since,
+            tell=tell,
+        )
+        wanted = [duty for duty in duties if _reason_to_leave_out(duty, run, without) is None]
+        unprepared: dict[str, list[str]] = {}
+        for duty in wanted:
+            run.reasons = unprepared.setdefault(duty.name, [])
+            _guarded(duty.prepare, run)
+        reports = tuple(_done(duty, run, without, unprepared.get(duty.name, ())) for duty in duties)
+        return Report(
+            verdict=verdict_of(reports),
+            scope=str(run.scope),
+            duties=reports,
+            sizes=run.roots.held_sizes,
+            kept=run.roots.kept,
+            seconds=time.monotonic() - began,
+        )
+
+
+def _reason_to_leave_out(duty: Duty, run: Run, without: Collection[str]) -> str | None:
+    if duty.name in without:
+        return SWITCHED_OFF
+    return None if run.scope.is_all or duty.is_scoped else NOT_IN_SCOPE
+
+
+def _guarded(step: Callable[[Run], _Result], run: Run) -> _Result | None:
+    """Do *step*; what it could not do is a reason of the duty at hand."""
+    try:
+        return step(run)
+    except CannotCheckError as error:
+        run.cannot(str(error))
+    except (StorageError, ProofError, SigningError, ConfigError) as error:
+        run.cannot(str(error))
+    return None
+
+
+def _done(duty: Duty, run: Run, without: Collection[str], reasons: Sequence[str]) -> DutyReport:
+    left_out = _reason_to_leave_out(duty, run, without)
+    if left_out is not None:
+        return DutyReport(
+            number=duty.number,
+            name=duty.name,
+            holds=duty.holds,
+            verdict=Verdict.LEFT_OUT,
+            reasons=(left_out,),
+        )
+    run.reasons, run.trusted = list(reasons), []
+    found = Findings(duty.name)
+    began = time.monotonic()
+    run.tell(f"{duty.number} {duty.name}: {duty.holds}")
+    checked = _guarded(lambda run: duty.check(run, found), run) or Checked(0, "")
+    verdict = Verdict.INTACT
+    if found:
+        verdict = Verdict.FOUND
+    elif run.reasons:
+        verdict = Verdict.COULD_NOT_CHECK
+    return DutyReport(
+        number=duty.number,
+        name=duty.name,
+        holds=duty.holds,
+        verdict=verdict,
+        checked=checked.amount,
+        unit=checked.unit,
+        findings=found.all(),
+        reasons=tuple(run.reasons),
+        trusts=tuple(run.trusted),
+        seconds=time.monotonic() - began,
+    )
