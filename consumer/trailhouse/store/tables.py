@@ -46,4 +46,10 @@ LOG_POLICIES = _table("log_policies")
 LOG_ANCHORS = _table("log_anchors")
 """One row an anchor, with what came back for it."""
 
+SESSION_MANIFESTS = _table("session_manifests")
+"""One row a finished day of a log."""
+
+SESSION_MANIFEST_ENTRIES = _table("session_manifest_entries")
+"""One row a session of such a day."""
+
 WRITTEN_TABLES = (EVENT_LOG, EVENT_QUARANTINE, BATCH_LEDGER, EVENT_INCIDENTS)

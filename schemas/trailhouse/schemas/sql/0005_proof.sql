@@ -81,3 +81,41 @@ CREATE TABLE IF NOT EXISTS {database}.log_anchors
 ENGINE = ReplacingMergeTree(stored_at)
 ORDER BY (number, anchor)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1;
+
+-- Every finished day of every log: which offsets it has, how many sessions, and the root that anchors name.
+CREATE TABLE IF NOT EXISTS {database}.session_manifests
+(
+    kafka_cluster   LowCardinality(String),
+    kafka_topic     LowCardinality(String),
+    kafka_topic_id  LowCardinality(String),
+    kafka_partition UInt16,
+    generation      LowCardinality(String),
+    day             LowCardinality(String) COMMENT 'of UTC, by the broker''s clock: 2026-11-28',
+    first_offset    UInt64,
+    end_offset      UInt64 COMMENT 'that after the last',
+    sessions        UInt64,
+    root            FixedString(32) COMMENT 'over header and entries',
+    written_at      DateTime64(3, 'UTC')
+)
+ENGINE = ReplacingMergeTree(written_at)
+ORDER BY (kafka_cluster, kafka_topic_id, kafka_topic, kafka_partition, generation, day, first_offset, end_offset, root)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1,
+    min_bytes_for_full_part_storage = 16777216;
+
+-- The entries of each: one a session. They are written before the row above.
+CREATE TABLE IF NOT EXISTS {database}.session_manifest_entries
+(
+    kafka_cluster   LowCardinality(String) CODEC(ZSTD(1)),
+    kafka_topic     LowCardinality(String) CODEC(ZSTD(1)),
+    kafka_topic_id  LowCardinality(String) CODEC(ZSTD(1)),
+    kafka_partition UInt16 CODEC(ZSTD(1)),
+    generation      LowCardinality(String) CODEC(ZSTD(1)),
+    day             LowCardinality(String) CODEC(ZSTD(1)),
+    session_key     FixedString(32) COMMENT 'a hash of log, day, tenant and session' CODEC(NONE),
+    leaves          UInt64 CODEC(ZSTD(1)),
+    root            FixedString(32) COMMENT 'over the session''s leaves of that day' CODEC(NONE)
+)
+ENGINE = ReplacingMergeTree
+ORDER BY (kafka_cluster, kafka_topic_id, kafka_topic, kafka_partition, generation, day, session_key, leaves, root)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1,
+    min_bytes_for_full_part_storage = 16777216, default_compression_codec = 'ZSTD(1)';
