@@ -1,10 +1,9 @@
 """Judge stored checkpoints by the roots that the leaves have, and by whose signature they bear."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from trailhouse.operate.verify.duty import CannotCheckError
 from trailhouse.operate.verify.logs import OF_GENERATION, LogId, log_of
 from trailhouse.operate.verify.state import Kept
 from trailhouse.proof.checkpoint import Checkpoint, checkpoint_of
@@ -14,9 +13,8 @@ from trailhouse.proof.policy import Policy
 from trailhouse.schemas.errors import ProofError
 from trailhouse.store.clickhouse import ClickHouse
 
-if TYPE_CHECKING:
-    from trailhouse.operate.verify.run import Run
-
+IsSigned = Callable[[Checkpoint, Note], bool | None]
+"""Whether a key that counts has signed it; None where no policy says which do."""
 PAGE_ROWS = 10_000
 MAX_CHECKPOINT_BYTES = 16_384
 MAX_FOUND = 10_000
@@ -90,8 +88,8 @@ def checkpoints_of(clickhouse: ClickHouse, log: LogId, first: int) -> Iterator[S
 class Judge:
     """Judges the checkpoints of one log, the smallest first."""
 
-    def __init__(self, run: "Run", log: LogId) -> None:
-        self._run = run
+    def __init__(self, is_signed: IsSigned, log: LogId) -> None:
+        self._by_a_key = is_signed
         self._log = log
         self.found: list[Judged] = []
         self.good: Judged | None = None
@@ -165,14 +163,7 @@ class Judge:
         return result(Fault.NONE)
 
     def _is_signed(self, checkpoint: Checkpoint, note: Note | None) -> bool | None:
-        """Tell whether a key that counts has signed it; None where no policy says which do."""
-        if note is None:
-            return False
-        try:
-            policy = self._run.policy
-        except CannotCheckError:  # the duty says so once
-            return None
-        return is_signed_by_log(policy, checkpoint, note)
+        return False if note is None else self._by_a_key(checkpoint, note)
 
 
 def is_signed_by_log(policy: Policy, checkpoint: Checkpoint, note: Note) -> bool:

@@ -14,16 +14,13 @@ ClickHouse, of a proof or of a key that is raised counts the same. Nothing that 
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from trailhouse.operate.verify.cannot_check import CannotCheckError
 from trailhouse.operate.verify.finding import Findings
+from trailhouse.operate.verify.run import Run
 
-if TYPE_CHECKING:
-    from trailhouse.operate.verify.run import Run
-
-
-class CannotCheckError(Exception):
-    """A duty cannot say anything, and why; never raised to who called `verify`."""
+__all__ = ["CannotCheckError", "Checked", "Duty"]
 
 
 class Checked(NamedTuple):
@@ -33,7 +30,7 @@ class Checked(NamedTuple):
     unit: str
 
 
-def _nothing(run: "Run") -> None:
+def _nothing(run: Run) -> None:
     """Ask for nothing."""
 
 
@@ -52,6 +49,6 @@ class Duty(NamedTuple):
     number: int
     name: str
     holds: str
-    check: Callable[["Run", Findings], Checked]
-    prepare: Callable[["Run"], None] = _nothing
+    check: Callable[[Run, Findings], Checked]
+    prepare: Callable[[Run], None] = _nothing
     is_scoped: bool = False

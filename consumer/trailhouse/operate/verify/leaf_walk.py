@@ -1,11 +1,17 @@
 """Go through the leaves of every log once: roots at the sizes that are asked for, holes, contradictions, and sums."""
 
 import heapq
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from trailhouse.operate.verify.checkpoints import Judge, Judged, StoredCheckpoint, checkpoints_of
+from trailhouse.operate.verify.checkpoints import (
+    IsSigned,
+    Judge,
+    Judged,
+    StoredCheckpoint,
+    checkpoints_of,
+)
 from trailhouse.operate.verify.leaf_stream import Leaves, leaves_of
 from trailhouse.operate.verify.logs import OF_GENERATION, LogId
 from trailhouse.operate.verify.place_sums import BUCKETS, Place, PlaceSums, new_secret
@@ -13,9 +19,7 @@ from trailhouse.operate.verify.state import Kept
 from trailhouse.proof.leaf import hashes_of_leaves
 from trailhouse.proof.merkle import MAX_SIZE, CompactRange
 from trailhouse.schemas.ranges import Range
-
-if TYPE_CHECKING:
-    from trailhouse.operate.verify.run import Run
+from trailhouse.store.clickhouse import ClickHouse
 
 MAX_HOLE_RANGES = 1_000_000
 MAX_DOUBLES = 100_000
@@ -42,10 +46,21 @@ class Walked(NamedTuple):
 
 
 class LeafWalk:
-    """The roots of all logs of a run, and what else is seen on the way. The leaves are read once, when first asked."""
+    """The roots of all *logs*, and what else is seen on the way. The leaves are read once, when first asked."""
 
-    def __init__(self, run: "Run") -> None:
-        self._run = run
+    def __init__(
+        self,
+        clickhouse: ClickHouse,
+        logs: Sequence[LogId],
+        since: Mapping[LogId, Kept],
+        is_signed: IsSigned,
+        tell: Callable[[str], None],
+    ) -> None:
+        self._clickhouse = clickhouse
+        self._logs = logs
+        self._since = since
+        self._is_signed = is_signed
+        self._tell = tell
         self._wanted: dict[LogId, set[int]] = {}
         self._roots: dict[tuple[LogId, int], bytes] = {}
         self._walked: dict[LogId, Walked] | None = None
@@ -83,9 +98,7 @@ class LeafWalk:
             ends = self._ends()
             firsts = {log: self._first(log, ends) for log in ends}
             self._make_sums(ends, firsts)
-            self._walked = {
-                log: self._walk(log, firsts[log], ends[log][1]) for log in self._run.logs
-            }
+            self._walked = {log: self._walk(log, firsts[log], ends[log][1]) for log in self._logs}
         return self._walked
 
     @property
@@ -101,8 +114,8 @@ class LeafWalk:
     def _ends(self) -> dict[LogId, tuple[int, int]]:
         """Return the first offset of each log's leaves, and the one after the last: more may follow while we look."""
         found = {}
-        for log in self._run.logs:
-            rows = self._run.clickhouse.query(
+        for log in self._logs:
+            rows = self._clickhouse.query(
                 f"SELECT min(kafka_offset), max(kafka_offset), count() FROM log_leaves WHERE {OF_GENERATION}",  # noqa: S608 - names of ours
                 log.parameters,
             ).rows
@@ -113,10 +126,10 @@ class LeafWalk:
     def _first(self, log: LogId, ends: Mapping[LogId, tuple[int, int]]) -> int:
         """Return where to begin: what an earlier run has kept holds where no generation began since."""
         same = [other for other in ends if other.place == log.place]
-        kept = [self._run.since.get(other) for other in same]
+        kept = [self._since.get(other) for other in same]
         if any(each is None for each in kept):
             return 0
-        mine = self._run.since[log]
+        mine = self._since[log]
         return mine.size if mine.size <= ends[log][1] else 0
 
     def _make_sums(
@@ -132,12 +145,12 @@ class LeafWalk:
             self.sums[place] = PlaceSums(secret, min(first, end), end, BUCKETS // len(places) + 1)
 
     def _walk(self, log: LogId, first: int, end: int) -> Walked:
-        self._run.tell(f"leaves of {log}, from {first} to {end}")
-        kept = self._run.since.get(log) if first else None
+        self._tell(f"leaves of {log}, from {first} to {end}")
+        kept = self._since.get(log) if first else None
         roots = [bytes.fromhex(root) for root in kept.roots] if kept else []
-        walk = _Walk(self._run, log, CompactRange(first, roots), self.sums[log.place])
+        walk = _Walk(self._is_signed, log, CompactRange(first, roots), self.sums[log.place])
         walk.wanted = self._sizes(log, first)
-        for block in leaves_of(self._run.clickhouse, log, first, end):
+        for block in leaves_of(self._clickhouse, log, first, end):
             walk.take(block)
         walk.finish()
         self._roots |= walk.roots
@@ -161,7 +174,7 @@ class LeafWalk:
     def _sizes(self, log: LogId, first: int) -> Iterator[tuple[int, list[StoredCheckpoint]]]:
         """Yield the sizes at which the root is asked for, rising, each with the checkpoints of that size."""
         asked = ((size, None) for size in sorted(self._wanted.get(log, ())) if size >= first)
-        stored = ((each.size, each) for each in checkpoints_of(self._run.clickhouse, log, first))
+        stored = ((each.size, each) for each in checkpoints_of(self._clickhouse, log, first))
         merged = heapq.merge(asked, stored, key=lambda pair: pair[0])
         for size, pairs in groupby(merged, key=lambda pair: pair[0]):
             yield size, [each for _, each in pairs if each is not None]
@@ -170,11 +183,13 @@ class LeafWalk:
 class _Walk:
     """The state of going through one log."""
 
-    def __init__(self, run: "Run", log: LogId, tree: CompactRange, sums: PlaceSums) -> None:
+    def __init__(
+        self, is_signed: IsSigned, log: LogId, tree: CompactRange, sums: PlaceSums
+    ) -> None:
         self._tree = tree
         self._sums = sums
         self._log = log
-        self._judge = Judge(run, log)
+        self._judge = Judge(is_signed, log)
         self._last: tuple[int, bytes, int, int] | None = None
         self._next: tuple[int, list[StoredCheckpoint]] | None = None
         self.wanted: Iterator[tuple[int, list[StoredCheckpoint]]] = iter(())

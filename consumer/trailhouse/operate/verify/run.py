@@ -2,20 +2,20 @@
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING
 
-from trailhouse.operate.verify.duty import CannotCheckError
+from trailhouse.operate.verify.cannot_check import CannotCheckError
+from trailhouse.operate.verify.checkpoints import is_signed_by_log
+from trailhouse.operate.verify.leaf_walk import LeafWalk
 from trailhouse.operate.verify.logs import LogId, all_logs, log_of
 from trailhouse.operate.verify.scope import Scope
+from trailhouse.operate.verify.state import Kept
+from trailhouse.proof.checkpoint import Checkpoint
 from trailhouse.proof.config import ProofConfig
+from trailhouse.proof.note import Note
 from trailhouse.proof.policy import Policy
 from trailhouse.proof.policy_chain import PolicyChain
 from trailhouse.store.clickhouse import ClickHouse
 from trailhouse.store.policies import stored_policies
-
-if TYPE_CHECKING:
-    from trailhouse.operate.verify.leaf_walk import LeafWalk
-    from trailhouse.operate.verify.state import Kept
 
 
 class Run:
@@ -39,7 +39,7 @@ class Run:
         scope: Scope | None = None,
         is_quick: bool = False,
         anchors: str = "",
-        since: "Mapping[LogId, Kept] | None" = None,
+        since: Mapping[LogId, Kept] | None = None,
         tell: Callable[[str], None] = lambda step: None,
     ) -> None:
         self.clickhouse = clickhouse
@@ -98,9 +98,14 @@ class Run:
             raise CannotCheckError("no stored policy is signed by the owner's key that is pinned")
         return current
 
-    @cached_property
-    def roots(self) -> "LeafWalk":
-        """The roots of all logs, worked out from their leaves: `want` them in `prepare`, take them `at` a size."""
-        from trailhouse.operate.verify.leaf_walk import LeafWalk
+    def is_signed(self, checkpoint: Checkpoint, note: Note) -> bool | None:
+        """Tell whether a log key that counts for *checkpoint* has signed it, as *note*; None where no policy says."""
+        try:
+            return is_signed_by_log(self.policy, checkpoint, note)
+        except CannotCheckError:
+            return None
 
-        return LeafWalk(self)
+    @cached_property
+    def roots(self) -> LeafWalk:
+        """The roots of all logs, worked out from their leaves: `want` them in `prepare`, take them `at` a size."""
+        return LeafWalk(self.clickhouse, self.logs, self.since, self.is_signed, self.tell)
