@@ -38,6 +38,7 @@ from trailhouse.cli.demo import command as demo
 from trailhouse.cli.dev import dev_app
 from trailhouse.cli.doctor import doctor_app
 from trailhouse.cli.emit import command as emit
+from trailhouse.cli.proof.app import proof_app
 from trailhouse.cli.quarantine import quarantine_app
 from trailhouse.cli.spool import spool_app
 from trailhouse.cli.token import token_app
@@ -124,6 +125,7 @@ _add(worker.worker, worker.EXAMPLES, RUN)
 _add(status.status, status.EXAMPLES, RUN)
 _add(version.version, version.EXAMPLES, RUN)
 app.add_typer(doctor_app, name="doctor", rich_help_panel=OPERATE)
+app.add_typer(proof_app, name="proof", rich_help_panel=OPERATE)
 app.add_typer(quarantine_app, name="quarantine", rich_help_panel=OPERATE)
 _add(replay.replay, replay.EXAMPLES, OPERATE)
 _add(skip.skip, skip.EXAMPLES, OPERATE)

@@ -27,7 +27,7 @@ EXPECTED = {
     *("init", "emit", "worker", "log", "skip", "status", "dev", "demo", "version", "spool"),
     *("replay", "reconcile", "account", "quarantine", "sessions", "token", "sql", "rebuild"),
     *("search", "show", "runs", "usage", "timeline", "compare", "approvals", "anomalies"),
-    *("serve", "mcp", "follow", "export", "import", "redact", "doctor"),
+    *("serve", "mcp", "follow", "export", "import", "redact", "doctor", "proof"),
 }
 BELOW = {
     *("dev status", "dev stop", "dev start"),
@@ -35,6 +35,15 @@ BELOW = {
     *("quarantine list", "quarantine show", "quarantine requeue"),
     *("token create", "token list", "token revoke"),
     "doctor capture",
+    *(
+        "proof init",
+        "proof key",
+        "proof enroll",
+        "proof operator",
+        "proof witness",
+        "proof require",
+    ),
+    *("proof rotate", "proof revoke", "proof sign", "proof publish", "proof show"),
 }
 
 
@@ -135,6 +144,8 @@ def test_every_command_that_reports_takes_a_format() -> None:
         ),
         *("quarantine", "quarantine show", "quarantine requeue", "skip"),
         *("serve", "mcp", "token", "token create", "token revoke", "doctor"),
+        *("proof", "proof enroll", "proof operator", "proof witness", "proof require"),
+        *("proof rotate", "proof revoke", "proof sign", "proof publish"),
     }
     assert not any(has_option(command, "--json") for command in COMMANDS.values())
 

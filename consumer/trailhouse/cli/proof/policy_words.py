@@ -1,0 +1,56 @@
+"""A policy in words: a line a fact."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trailhouse.proof.policy import LogKey, Policy
+
+
+def policy_lines(policy: "Policy") -> Iterator[str]:
+    """Yield what *policy* says."""
+    yield f"policy     version {policy.version} of {policy.log_name}, SHA-256 {policy.sha256}"
+    for number, key in enumerate(policy.log_keys, 1):
+        yield f"log key {number}  {_fingerprint(key.public_key)}, {_range(key)}"
+    for service in policy.services:
+        yield (
+            f"service    {service.service}: {_fingerprint(service.public_key)} seals for"
+            f" {_tenants(service.tenants)}{_until(service.last_anchor)}"
+        )
+    for operator in policy.operators:
+        yield (
+            f"operator   {operator.name}: {_fingerprint(operator.public_key)}"
+            f"{_until(operator.last_anchor)}"
+        )
+    for witness in policy.witnesses:
+        yield f"witness    {witness}"
+    yield (
+        f"demands    cosignatures {policy.quorum}, of witnesses {len(policy.witnesses)};"
+        f" an anchor every {policy.anchor_seconds} s"
+    )
+    unsealed = _tenants(policy.unsealed_tenants) if policy.unsealed_tenants else "nobody"
+    yield f"unsealed   any service may write for {unsealed}"
+
+
+def _range(key: "LogKey") -> str:
+    if key.last_sizes is None:
+        return "in use"
+    what = "revoked: counts as far as anchored" if key.is_revoked else "closed"
+    leaves, logs = sum(key.last_sizes.values()), len(key.last_sizes)
+    return f"{what}, up to anchor {key.last_anchor}; {leaves} leaves of {logs} logs"
+
+
+def _until(last_anchor: int | None) -> str:
+    return "" if last_anchor is None else f", up to anchor {last_anchor} alone"
+
+
+def _tenants(tenants: tuple[str, ...]) -> str:
+    if "*" in tenants:
+        return "every tenant"
+    return ", ".join(repr(each) if each else "events of no tenant" for each in tenants)
+
+
+def _fingerprint(public_key: str) -> str:
+    from trailhouse.proof.keys import fingerprint, parse_public_key
+
+    return fingerprint(parse_public_key(public_key))

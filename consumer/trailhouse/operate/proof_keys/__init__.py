@@ -1,0 +1,1 @@
+"""Keys and policies: of the log, its owner, services, operators and witnesses; made, put into force, closed."""

@@ -1,0 +1,119 @@
+"""What the log's key has signed: the newest checkpoint of each log, the last anchor, and what it holds."""
+
+import datetime as dt
+from typing import NamedTuple
+
+from trailhouse.proof.anchor import Anchor, anchor_name, parse_anchor
+from trailhouse.proof.checkpoint import Checkpoint, parse_checkpoint
+from trailhouse.proof.keys import Signer, is_signed_by, parse_public_key
+from trailhouse.proof.note import Note, Signature, key_id, signed, signers
+from trailhouse.proof.origin import parse_origin
+from trailhouse.proof.policy import Policy
+from trailhouse.schemas.errors import ProofError, QueryError
+from trailhouse.store.clickhouse import ClickHouse
+from trailhouse.store.tables import LOG_CHECKPOINTS
+
+_LOG = "kafka_cluster, kafka_topic, kafka_topic_id, kafka_partition, generation"
+_CANDIDATES = 100
+"""Of each log, and of anchors: whoever writes rows of his own can hide the true one behind no more."""
+
+
+class SignedCheckpoint(NamedTuple):
+    """A checkpoint with the row that it stands in."""
+
+    checkpoint: Checkpoint
+    note: Note
+    row: tuple[object, ...]
+    """Of `log_checkpoints`, up to `roots`."""
+
+
+def newest_checkpoints(storage: ClickHouse, policy: Policy) -> list[SignedCheckpoint]:
+    """Return the newest checkpoint of each log that a key of *policy* has signed, by origin.
+
+    Raises:
+        StorageError: ClickHouse does not answer (retriable) or refuses (permanent).
+    """
+    rows = storage.query(
+        f"""SELECT {_LOG}, size, roots, checkpoint FROM log_checkpoints
+        ORDER BY size DESC LIMIT {{most:UInt32}} BY {_LOG}""",  # noqa: S608 - names of ours
+        {"most": _CANDIDATES},
+        bytes_columns=("checkpoint",),
+    ).rows
+    found: dict[str, SignedCheckpoint] = {}
+    for *row, content in rows:
+        try:
+            checkpoint, note = parse_checkpoint(content)
+            is_ours = parse_origin(checkpoint.origin).log_name == policy.log_name
+        except ProofError:
+            continue
+        keys = policy.checkpoint_keys(checkpoint.origin, checkpoint.size)
+        if (
+            is_ours
+            and checkpoint.origin not in found
+            and any(bears(note, checkpoint.origin, key.public_key) for key in keys)
+        ):
+            found[checkpoint.origin] = SignedCheckpoint(checkpoint, note, tuple(row))
+    return [found[origin] for origin in sorted(found)]
+
+
+def bears(note: Note, name: str, public_key: str) -> bool:
+    """Tell whether *note* bears the signature of *public_key*, in base64, under *name*."""
+    try:
+        return name in signers(note, {name: parse_public_key(public_key)}, is_signed_by)
+    except ProofError:
+        return False
+
+
+def last_anchor(storage: ClickHouse, policy: Policy, number: int | None = None) -> Anchor | None:
+    """Return the last anchor that a key of *policy* has signed, or that of *number*; None where there is none.
+
+    Raises:
+        QueryError: There is none of *number*. Permanent.
+        StorageError: ClickHouse does not answer (retriable) or refuses (permanent).
+    """
+    rows = storage.query(
+        """SELECT anchor FROM log_anchors WHERE {any:Bool} OR number = {number:UInt64}
+        ORDER BY number DESC LIMIT {most:UInt32}""",
+        {"any": number is None, "number": number or 0, "most": _CANDIDATES},
+        bytes_columns=("anchor",),
+    ).rows
+    name = anchor_name(policy.log_name)
+    for (content,) in rows:
+        try:
+            anchor, note = parse_anchor(content)
+        except ProofError:
+            continue
+        if anchor.log_name == policy.log_name and any(
+            bears(note, name, key.public_key) for key in policy.anchor_keys(anchor.number)
+        ):
+            return anchor
+    if number:
+        raise QueryError(f"no anchor {number} that a key of the log has signed is stored")
+    return None
+
+
+def store_cosigned(
+    storage: ClickHouse, checkpoints: list[SignedCheckpoint], signer: Signer
+) -> None:
+    """Store *checkpoints* with the signature of *signer* besides the one that each has: a rotation's.
+
+    Raises:
+        SigningError: The key cannot be used. Retriable.
+        StorageError: ClickHouse does not answer (retriable) or refuses (permanent).
+    """
+    if not checkpoints:
+        return
+    rows = [(*each.row, _cosigned(each, signer)) for each in checkpoints]
+    names = [name for name in LOG_CHECKPOINTS.columns if name != "written_at"]
+    columns: dict[str, list[object]] = {
+        name: list(values) for name, values in zip(names, zip(*rows, strict=True), strict=True)
+    }
+    at_ms = int(dt.datetime.now(dt.UTC).timestamp() * 1_000)
+    storage.insert(LOG_CHECKPOINTS.block({**columns, "written_at": [at_ms] * len(rows)}))
+
+
+def _cosigned(each: SignedCheckpoint, signer: Signer) -> str:
+    origin, text = each.checkpoint.origin, each.note.text
+    made = Signature(origin, key_id(origin, signer.public_key), signer.sign(text.encode()))
+    others = [other for other in each.note.signatures if other.key_id != made.key_id]
+    return signed(text, [*others, made])
