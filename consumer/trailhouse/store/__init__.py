@@ -2,6 +2,7 @@
 
 from trailhouse.schemas.errors import (
     ConfigError,
+    ProofError,
     SchemaMismatchError,
     StorageDataError,
     StorageError,
@@ -22,6 +23,7 @@ __all__ = [
     "ClickHouse",
     "ClickHouseConfig",
     "ConfigError",
+    "ProofError",
     "Result",
     "SchemaMismatchError",
     "StorageDataError",
