@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from functools import cached_property
 
+from trailhouse.operate.verify.anchored import Anchored, anchored_by
 from trailhouse.operate.verify.cannot_check import CannotCheckError
 from trailhouse.operate.verify.checkpoints import is_signed_by_log
 from trailhouse.operate.verify.leaf_walk import LeafWalk
@@ -104,6 +105,19 @@ class Run:
             return is_signed_by_log(self.policy, checkpoint, note)
         except CannotCheckError:
             return None
+
+    @cached_property
+    def anchored(self) -> Anchored:
+        """What the stored anchors that count say.
+
+        Raises:
+            StorageError: ClickHouse is away (retriable) or refuses (permanent).
+        """
+        try:
+            policy = self.policy
+        except CannotCheckError:  # the duties that need one say so
+            return Anchored()
+        return anchored_by(self.clickhouse, policy, self.log_of)
 
     @cached_property
     def roots(self) -> LeafWalk:

@@ -1,0 +1,178 @@
+"""Duty 12: what the batch ledger claims, against the leaves: how many records each batch held, and their hash."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+
+from trailhouse.operate.verify.duty import Checked, Duty
+from trailhouse.operate.verify.finding import Findings
+from trailhouse.operate.verify.leaf_stream import leaves_of
+from trailhouse.operate.verify.ledger_claims import (
+    LONGEST_SPAN_RECORDS,
+    Claim,
+    Leaves,
+    StandIn,
+    is_true,
+    joined,
+    unclaimed,
+)
+from trailhouse.operate.verify.logs import OF_LOG, LogId
+from trailhouse.operate.verify.run import Run
+from trailhouse.schemas.ranges import Ranges
+
+MOST_OVERLAPPING = 64
+"""So many batches that begin at one offset are honest, zombies and replays included."""
+_PAGE = 10_000
+_WINDOW = 262_144
+"""Offsets whose leaves are held in memory, but for a batch that is longer."""
+_TABLE = "batch_ledger"
+
+_CLAIMS = f"""
+    SELECT DISTINCT first_offset, last_offset, toUInt64(stored_rows) + quarantined_rows AS records,
+        hex(records_hash) AS hash
+    FROM batch_ledger
+    WHERE {OF_LOG} AND last_offset >= {{first:UInt64}}
+        AND (first_offset, last_offset, hash, records)
+            > ({{at:UInt64}}, {{last:UInt64}}, {{hash:String}}, {{records:UInt64}})
+    ORDER BY first_offset, last_offset, hash, records
+    LIMIT {MOST_OVERLAPPING + 1} BY first_offset LIMIT {_PAGE}
+"""  # noqa: S608 - names of ours; every value is a bound parameter
+_STAND_INS = f"""
+    SELECT kafka_offset, last_offset, record_hash FROM event_quarantine
+    WHERE {OF_LOG} AND kafka_offset BETWEEN {{first:UInt64}} AND {{last:UInt64}}
+        AND kafka_offset NOT IN (
+            SELECT kafka_offset FROM log_leaves
+            WHERE {OF_LOG} AND kafka_offset BETWEEN {{first:UInt64}} AND {{last:UInt64}}
+        )
+    ORDER BY kafka_offset LIMIT 100000
+"""  # noqa: S608 - as above
+
+
+def check(run: Run, found: Findings) -> Checked:
+    """Look at the batches of all partitions."""
+    checked = 0
+    for _, logs in groupby(run.logs, key=lambda log: log.place):
+        checked += _Partition(run, found, list(logs)).check()
+    return Checked(checked, "batches")
+
+
+class _Partition:
+    """One partition, whose generations share its offsets: a batch may be one of any of them."""
+
+    def __init__(self, run: Run, found: Findings, logs: Sequence[LogId]) -> None:
+        self._run = run
+        self._found = found
+        self._logs = logs
+        self._name = str(logs[0]._replace(generation="1"))
+        kept = min(run.since[log].size if log in run.since else 0 for log in logs)
+        self._first = max(kept, _first_leaf(run, logs[0]))
+        self._held_until = self._first - 1
+
+    def check(self) -> int:
+        """Return how many batches were looked at."""
+        checked = 0
+        for claims in self._windows():
+            generations, stand_ins = self._read(claims)
+            for claim in claims:
+                checked += 1
+                if not any(is_true(claim, leaves, stand_ins) for leaves in generations):
+                    self._tell("ledger_false", claim, _FALSE)
+            self._tell_unclaimed(claims, generations)
+        return checked
+
+    def _windows(self) -> Iterator[list[Claim]]:
+        """Yield claims that are near each other, each of them whole."""
+        window: list[Claim] = []
+        for claim in joined(self._claims()):
+            if claim.last_offset < self._first or claim.first_offset < self._first:
+                # Before this the log has no leaves: it was stored by a version that made none, or was looked at before.
+                self._held_until = max(self._held_until, claim.last_offset)
+                continue
+            if claim.last_offset - claim.first_offset >= LONGEST_SPAN_RECORDS and claim.records:
+                self._tell("ledger_false", claim, _FALSE)
+                continue
+            if window and claim.last_offset - window[0].first_offset >= _WINDOW:
+                yield window
+                window = []
+            window.append(claim)
+        if window:
+            yield window
+
+    def _claims(self) -> Iterator[Claim]:
+        values = {**self._logs[0].parameters, "first": self._first}
+        after: dict[str, object] = {"at": 0, "last": 0, "hash": "", "records": 0}
+        same, many = -1, 0
+        while True:
+            rows = self._run.clickhouse.query(_CLAIMS, {**values, **after}).rows
+            for first, last, records, digest in rows:
+                claim = Claim(int(first), int(last), int(records), bytes.fromhex(digest))
+                many = many + 1 if claim.first_offset == same else 1
+                same = claim.first_offset
+                if many > MOST_OVERLAPPING or claim.is_impossible:
+                    self._tell("ledger_impossible", claim, _IMPOSSIBLE)
+                else:
+                    yield claim
+            if len(rows) < _PAGE:
+                return
+            first, last, records, digest = rows[-1]
+            after = {"at": first, "last": last, "hash": digest, "records": records}
+
+    def _read(self, claims: Sequence[Claim]) -> tuple[list[Leaves], Mapping[int, StandIn]]:
+        """Return the leaves of each generation around *claims*, and what stands for records without one."""
+        first = min(claims[0].first_offset, self._held_until + 1)
+        last = max(claim.last_offset for claim in claims)
+        generations: list[Leaves] = []
+        for log in self._logs:
+            digests: dict[int, bytes] = {}
+            for block in leaves_of(self._run.clickhouse, log, first, last + 1):
+                digests.update(zip(block.offsets, block.digests, strict=True))
+            generations.append(Leaves([*digests], [*digests.values()]))
+        rows = self._run.clickhouse.query(
+            _STAND_INS, {**self._logs[0].parameters, "first": first, "last": last}
+        ).rows
+        return generations, {int(at): StandIn(int(end), digest) for at, end, digest in rows}
+
+    def _tell_unclaimed(self, claims: Sequence[Claim], generations: Sequence[Leaves]) -> None:
+        last = max(claim.last_offset for claim in claims)
+        held = Ranges([(0, self._held_until), *(claim[:2] for claim in claims)])
+        bare = Ranges(part for leaves in generations for part in unclaimed(leaves, held, last))
+        for part in bare:
+            self._found.add(
+                "leaf_without_batch",
+                log=self._name,
+                first_offset=part.first,
+                last_offset=part.last,
+                table=_TABLE,
+                meaning="no batch of the ledger holds these records, though it has later ones: a row was taken away",
+                way_out="`trailhouse reconcile` names what the ledger lacks; replay these offsets",
+            )
+        self._held_until = max(self._held_until, last)
+
+    def _tell(self, kind: str, claim: Claim, meaning: str) -> None:
+        self._found.add(
+            kind,
+            log=self._name,
+            first_offset=claim.first_offset,
+            last_offset=max(claim.first_offset, claim.last_offset),
+            table=_TABLE,
+            meaning=meaning,
+            way_out="restore the row of the ledger, or replay these offsets while Kafka has them",
+            count=1,
+        )
+
+
+def _first_leaf(run: Run, log: LogId) -> int:
+    rows = run.clickhouse.query(
+        f"SELECT min(kafka_offset) FROM log_leaves WHERE {OF_LOG}",  # noqa: S608 - names of ours
+        log.parameters,
+    ).rows
+    return int(rows[0][0])
+
+
+_FALSE = "the ledger's count or hash of these records is not that of their leaves: one of both was changed"
+_IMPOSSIBLE = (
+    "no worker writes such a row: it ends before it begins, is too long, or is one of too many"
+)
+
+DUTY = Duty(
+    12, "ledger", "how many records each batch held, and their hash, against the leaves", check
+)

@@ -1,0 +1,92 @@
+"""What the batch ledger claims of a log, held against the log's leaves. Pure."""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256
+from typing import NamedTuple
+
+from trailhouse.schemas.ranges import Ranges
+
+LONGEST_SPAN_RECORDS = 1_000_000
+"""No row of the ledger that a worker writes spans more offsets."""
+
+
+class Claim(NamedTuple):
+    """One row of the ledger."""
+
+    first_offset: int
+    last_offset: int
+    records: int
+    records_hash: bytes
+
+    @property
+    def is_impossible(self) -> bool:
+        """Whether no worker writes such a row."""
+        return not 0 <= self.last_offset - self.first_offset < LONGEST_SPAN_RECORDS
+
+
+class StandIn(NamedTuple):
+    """A quarantined row that stands for records that nobody can read: how far it goes, and the digest that counts."""
+
+    last_offset: int
+    digest: bytes
+
+
+class Leaves(NamedTuple):
+    """Leaves of one log: offsets that rise, and the digest of each."""
+
+    offsets: Sequence[int]
+    digests: Sequence[bytes]
+
+    def within(self, first: int, last: int) -> "Leaves":
+        """Return those from *first* to *last*, both included."""
+        start, end = bisect_left(self.offsets, first), bisect_right(self.offsets, last)
+        return Leaves(self.offsets[start:end], self.digests[start:end])
+
+
+def is_true(claim: Claim, leaves: Leaves, stand_ins: Mapping[int, StandIn]) -> bool:
+    """Tell whether the leaves within *claim* are as many as it says, and hash to what it says.
+
+    A claim of no records says of offsets that they hold none: a hash then is that of a longer range, or of nothing.
+    """
+    found = leaves.within(claim.first_offset, claim.last_offset)
+    replaced = {
+        offset: each
+        for offset, each in stand_ins.items()
+        if claim.first_offset <= offset <= claim.last_offset
+    }
+    if not claim.records:
+        return not found.offsets
+    digests = found.digests
+    if replaced:
+        placed = [*zip(*found, strict=True), *((at, each.digest) for at, each in replaced.items())]
+        digests = [digest for _, digest in sorted(placed)]
+    elif len(found.offsets) != claim.records:
+        return False
+    return sha256(b"".join(digests)).digest() == claim.records_hash
+
+
+def joined(claims: Iterable[Claim]) -> Iterator[Claim]:
+    """Yield *claims*, in order, those together that are parts of one span: the first one counts for all."""
+    held: Claim | None = None
+    for claim in claims:
+        if (
+            held is not None
+            and not claim.records
+            and claim.first_offset == held.last_offset + 1
+            and claim.records_hash == held.records_hash
+            and (held.last_offset - held.first_offset + 1) % LONGEST_SPAN_RECORDS == 0
+        ):
+            held = held._replace(last_offset=claim.last_offset)
+            continue
+        if held is not None:
+            yield held
+        held = claim
+    if held is not None:
+        yield held
+
+
+def unclaimed(leaves: Leaves, held: Ranges, last_offset: int) -> Ranges:
+    """Return the offsets of *leaves* up to *last_offset* that are not in *held*."""
+    bare = Ranges.of(offset for offset in leaves.offsets if offset <= last_offset)
+    return bare - held

@@ -1,0 +1,53 @@
+"""Duty 1: each stored policy is signed by the pinned owner, and follows the one before; none was taken away."""
+
+from trailhouse.operate.verify.cannot_check import CannotCheckError
+from trailhouse.operate.verify.duty import Checked, Duty
+from trailhouse.operate.verify.finding import Findings
+from trailhouse.operate.verify.run import Run
+
+_TABLE = "log_policies"
+
+
+def check(run: Run, found: Findings) -> Checked:
+    """Hold the stored policies, and the file of the settings, against the owner's key and against each other."""
+    chain = run.policies
+    for fault in chain.faults:
+        found.add(
+            "policy",
+            table=_TABLE,
+            name=fault.removeprefix("policy: "),
+            meaning="a stored policy is not the owner's, or does not follow the one before it; it counts for nothing",
+            way_out="publish the owner's policies again (`trailhouse proof publish`), and delete what is not theirs",
+        )
+    newest = max(chain.policies, default=0)
+    known = run.anchored.newest_policy_version
+    if newest < known:
+        found.add(
+            "policy_rolled_back",
+            table=_TABLE,
+            name=f"version {known}",
+            meaning=f"an anchor names version {known} of the policy, and the newest that is stored is {newest}",
+            way_out="publish the newer version again with `trailhouse proof publish`",
+        )
+    for version, sha256 in run.anchored.policies.items():
+        policy = chain.policies.get(version)
+        if policy is not None and policy.sha256 != sha256:
+            found.add(
+                "policy_exchanged",
+                table=_TABLE,
+                name=f"version {version}",
+                meaning="an anchor names another policy of this version than the one that is stored",
+                way_out="ask the owner which of both was in force, and publish it again",
+            )
+    if not chain.policies and not found:
+        raise CannotCheckError("no policy is stored: `trailhouse proof init` makes the first one")
+    return Checked(len(chain.policies), "policies")
+
+
+DUTY = Duty(
+    1,
+    "policy",
+    "each policy against the owner's key that is pinned, and the one before",
+    check,
+    is_scoped=True,
+)

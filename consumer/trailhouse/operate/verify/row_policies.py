@@ -1,0 +1,55 @@
+"""Row policies: which of them bind whom on our tables and views; the migrations make none.
+
+Who has no grant to see them is told so, unless the server can have none: it keeps its users in its own configuration
+alone, and that has none of ours.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from trailhouse.schemas.errors import StorageRejectedError
+from trailhouse.store.clickhouse import ClickHouse
+
+_POLICIES = """
+    SELECT short_name, database, table FROM system.row_policies
+    WHERE database IN ({database:String}, '') ORDER BY database, table, short_name
+"""
+_DIRECTORIES = "SELECT type, params FROM system.user_directories"
+_NO_PARAMETERS = "{}"
+"""Of the one directory that an engine has which was given no configuration: it takes no policy."""
+
+
+class RowPolicy(NamedTuple):
+    """A policy by its name, and the table or view that it is on; "" for each of the database."""
+
+    name: str
+    table: str
+
+
+def row_policies(clickhouse: ClickHouse) -> tuple[RowPolicy, ...] | None:
+    """Return each on our database; None where this user may not see them, and there may be some.
+
+    Raises:
+        StorageError: ClickHouse is away (retriable) or refuses (permanent).
+    """
+    values = {"database": clickhouse.config.database}
+    try:
+        rows = clickhouse.query(_POLICIES, values, in_database=False).rows
+    except StorageRejectedError as error:
+        if error.name != "ACCESS_DENIED":
+            raise
+        return () if _can_have_none(clickhouse) else None
+    return tuple(RowPolicy(str(name), _table(table)) for name, _, table in rows)
+
+
+def _table(name: object) -> str:
+    # `ON database.*` is shown without a table, or by the star, by version.
+    return "" if name in ("*", "", None) else str(name)
+
+
+def _can_have_none(clickhouse: ClickHouse) -> bool:
+    try:
+        rows: Iterable[tuple[str, str]] = clickhouse.query(_DIRECTORIES, in_database=False).rows
+    except StorageRejectedError:
+        return False
+    return [tuple(row) for row in rows] == [("users_xml", _NO_PARAMETERS)]

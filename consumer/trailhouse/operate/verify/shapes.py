@@ -1,0 +1,146 @@
+"""What tables and views are, as ClickHouse has them, beside what the migrations make of them on the same server.
+
+The reference is made by the migrations themselves in a database of its own, empty, and read back by the same questions:
+so that no version of ClickHouse, whose texts differ, makes a difference that is none. What changes no answer is not
+compared: a table's indexes, codecs, comments and settings of storage, and who a view's definer is.
+"""
+
+import re
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from trailhouse.schemas.migrations import migrations
+from trailhouse.store.clickhouse import ClickHouse
+
+_HERE = "{database}."
+"""Stands for the name of the database that is read; it is not a name that a database can have unquoted."""
+_DEFINER = re.compile(r"\bDEFINER = (?:`(?:[^`\\]|\\.)*`|\S+)")
+_LEDGER = "schema_migrations"
+
+_TABLES = """
+    SELECT name, engine, create_table_query, partition_key, primary_key, sorting_key, sampling_key, engine_full
+    FROM system.tables WHERE database = {database:String}
+"""
+_COLUMNS = """
+    SELECT table, name, type, default_kind, default_expression
+    FROM system.columns WHERE database = {database:String} ORDER BY table, position
+"""
+
+
+class Shape(NamedTuple):
+    """One table or view: by what each part of it is called, what it says."""
+
+    is_view: bool
+    parts: Mapping[str, str]
+    target: str = ""
+    """Where a materialized view writes to."""
+
+
+class Difference(NamedTuple):
+    """A table or view that is not as the migrations make it: which, and what of it (a part's name, or "")."""
+
+    name: str
+    what: str
+
+
+def read_shapes(clickhouse: ClickHouse, database: str) -> dict[str, Shape]:
+    """Return every table and view of *database* by its name.
+
+    Raises:
+        StorageError: ClickHouse is away (retriable) or refuses (permanent).
+    """
+    columns: dict[str, dict[str, str]] = {}
+    values = {"database": database}
+    for table, name, *said in clickhouse.query(_COLUMNS, values, in_database=False).rows:
+        columns.setdefault(table, {})[f"column {name}"] = " ".join(map(str, said))
+    shapes: dict[str, Shape] = {}
+    for name, engine, statement, *keys in clickhouse.query(_TABLES, values, in_database=False).rows:
+        text = _neutral(str(statement), database)
+        if engine.endswith("View"):
+            shapes[name] = Shape(True, {"definition": text}, _target(text))
+        else:
+            shapes[name] = _table(engine, text, keys, columns.get(name, {}))
+    return shapes
+
+
+def _table(engine: str, text: str, keys: list[str], columns: dict[str, str]) -> Shape:
+    partition, primary, sorting, sampling, engine_full = map(str, keys)
+    parts = {
+        "engine": engine_full.partition(" ")[0] if engine.endswith("MergeTree") else engine,
+        "partition key": partition,
+        "primary key": primary,
+        "order": sorting,
+        "sampling key": sampling,
+        "TTL": _clause(engine_full, " TTL ", " SETTINGS "),
+        "constraints": _clause(text, ", CONSTRAINT ", ") ENGINE = "),
+        "projections": _clause(text, ", PROJECTION ", ") ENGINE = "),
+    }
+    return Shape(False, {**parts, **columns})
+
+
+def _clause(text: str, word: str, end: str) -> str:
+    found = text.partition(word)[2]
+    return found.partition(end)[0]
+
+
+def _target(text: str) -> str:
+    found = re.match(r"CREATE MATERIALIZED VIEW \S+ (?:REFRESH .*? )?TO \{database\}\.(\S+)", text)
+    return found[1].strip("`") if found else ""
+
+
+def _neutral(statement: str, database: str) -> str:
+    """Return *statement* without the name of its database and its definer's."""
+    quoted = "`" + database.replace("\\", "\\\\").replace("`", "\\`") + "`."
+    named = re.sub(rf"(?<![\w`.]){re.escape(database)}\.", _HERE, statement.replace(quoted, _HERE))
+    return _DEFINER.sub("DEFINER = …", named, count=1)
+
+
+_made_before: dict[tuple[str, ...], dict[str, Shape]] = {}
+"""By server, its version and the migrations: making it takes a second."""
+
+
+def reference_shapes(clickhouse: ClickHouse) -> dict[str, Shape]:
+    """Return what the migrations make on this server, by making it in a database that is dropped again.
+
+    Raises:
+        StorageError: ClickHouse is away (retriable), or does not let this user make a database (permanent).
+    """
+    made_of = (clickhouse.config.url, clickhouse.version(), *(each.sha256 for each in migrations()))
+    if made_of not in _made_before:
+        _made_before[made_of] = _made(clickhouse)
+    return _made_before[made_of]
+
+
+def _made(clickhouse: ClickHouse) -> dict[str, Shape]:
+    scratch = f"{clickhouse.config.database}_shape_{secrets.token_hex(6)}"
+    clickhouse.command(f"CREATE DATABASE `{scratch}`", in_database=False)
+    try:
+        for migration in migrations():
+            for statement in migration.statements:
+                clickhouse.command(
+                    statement.replace("{database}", f"`{scratch}`"), in_database=False
+                )
+        return read_shapes(clickhouse, scratch)
+    finally:
+        clickhouse.command(f"DROP DATABASE `{scratch}`", in_database=False)
+
+
+def differences(found: Mapping[str, Shape], reference: Mapping[str, Shape]) -> Iterator[Difference]:
+    """Yield what of *found* is not as in *reference*, and which view that nobody of ours made writes into ours."""
+    for name, wanted in sorted(reference.items()):
+        if (shape := found.get(name)) is None:
+            yield Difference(name, "")
+        elif shape.is_view != wanted.is_view:
+            yield Difference(name, "kind")
+        else:
+            yield from (Difference(name, what) for what in _changed(shape.parts, wanted.parts))
+    for name, shape in sorted(found.items()):
+        if name not in reference and name != _LEDGER and shape.target in reference:
+            yield Difference(name, f"writes into {shape.target}")
+
+
+def _changed(found: Mapping[str, str], wanted: Mapping[str, str]) -> Iterable[str]:
+    return sorted(
+        part for part in found.keys() | wanted.keys() if found.get(part) != wanted.get(part)
+    )

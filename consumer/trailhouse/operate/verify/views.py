@@ -1,0 +1,70 @@
+"""Duty 8: tables, views and row policies are as the migrations make them."""
+
+from trailhouse.operate.verify.duty import Checked, Duty
+from trailhouse.operate.verify.finding import Findings
+from trailhouse.operate.verify.row_policies import row_policies
+from trailhouse.operate.verify.run import Run
+from trailhouse.operate.verify.shapes import differences, read_shapes, reference_shapes
+from trailhouse.schemas.errors import StorageRejectedError
+
+_AGAIN = "make it again as the migrations have it, after asking who changed it"
+
+
+def check(run: Run, found: Findings) -> Checked:
+    """Compare what ClickHouse has with what the migrations make on the same server."""
+    shapes = read_shapes(run.clickhouse, run.clickhouse.config.database)
+    try:
+        reference = reference_shapes(run.clickhouse)
+    except StorageRejectedError as error:
+        run.cannot(
+            f"the migrations could not be repeated in a database of their own to compare with: {error}"
+        )
+    else:
+        for name, what in differences(shapes, reference):
+            _tell(found, name, what)
+    policies = row_policies(run.clickhouse)
+    if policies is None:
+        run.cannot("row policies cannot be seen: grant SHOW ROW POLICIES ON *.* to this user")
+    for policy in policies or ():
+        found.add(
+            "row_policy",
+            table=policy.table or "every table",
+            name=policy.name,
+            meaning="a row policy, which no migration makes, hides rows from those whom it binds",
+            way_out="drop it, after asking who made it, and for whom",
+        )
+    return Checked(len(shapes), "tables and views")
+
+
+def _tell(found: Findings, name: str, what: str) -> None:
+    if not what:
+        found.add(
+            "table_missing",
+            table=name,
+            meaning="a table or view that the migrations make is not there",
+            way_out="attach it again if it was detached; else make it again as the migrations have it",
+        )
+    elif what.startswith("writes into"):
+        found.add(
+            "foreign_view",
+            table=name,
+            meaning="a materialized view that no migration makes writes into a table of the log",
+            way_out="drop it, after asking who made it; then rebuild the table that it wrote into",
+        )
+    else:
+        found.add(
+            "altered",
+            table=name,
+            name=what,
+            meaning="it is not as the migrations make it, so that it may show, keep or fill in something else",
+            way_out=_AGAIN,
+        )
+
+
+DUTY = Duty(
+    8,
+    "views",
+    "tables, views and row policies against what the migrations make",
+    check,
+    is_scoped=True,
+)
