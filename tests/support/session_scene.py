@@ -52,6 +52,7 @@ class Writer:
         self._ledger = ledger
         self.failures = 0
         self.entered = 0
+        self.commits_noted = 0
         self.has_begun = threading.Event()
         self.may_end = threading.Event()
         self.may_end.set()
@@ -77,6 +78,9 @@ class Writer:
         for number, span in spans_of(batches).items():
             before = self._ledger.stored.get(number, Ranges())
             self._ledger.stored[number] = before | Ranges([(span.first_offset, span.last_offset)])
+
+    def note_commit(self) -> None:
+        self.commits_noted += 1
 
 
 class Scene:
@@ -135,7 +139,7 @@ class Scene:
         GroupSession(
             kafka=kafka,
             worker=worker,
-            writer=self.writer,
+            write=lambda _logs: self.writer,
             inserter=self.inserter,
             offset_check=OffsetCheck(
                 kafka=kafka,

@@ -38,6 +38,9 @@ class Placeholder(NamedTuple):
     kept: bytes | None
     kept_key: bytes | None
     reason: str
+    is_record: bool = False
+    """Whether it stands for one record that Kafka gives, so that `digest` is of its value."""
+    timestamp_kind: int = 0
 
     def partition(self) -> int:
         return self.number
@@ -46,7 +49,7 @@ class Placeholder(NamedTuple):
         return self.first_offset
 
     def timestamp(self) -> tuple[int, int]:
-        return 0, self.appended_ms
+        return self.timestamp_kind, self.appended_ms
 
     def key(self) -> bytes | None:
         return self.kept_key
@@ -73,6 +76,8 @@ def too_large(message: Received, limit_bytes: int) -> Placeholder:
         kept_key=cut(message.key()),
         reason=f"record: is of {len(value)} bytes, and TRAILHOUSE_WORKER_MAX_RECORD_BYTES is {limit_bytes};"
         " its beginning and its end are kept",
+        is_record=True,
+        timestamp_kind=message.timestamp()[0],
     )
 
 

@@ -52,4 +52,12 @@ SESSION_MANIFESTS = _table("session_manifests")
 SESSION_MANIFEST_ENTRIES = _table("session_manifest_entries")
 """One row a session of such a day."""
 
-WRITTEN_TABLES = (EVENT_LOG, EVENT_QUARANTINE, BATCH_LEDGER, EVENT_INCIDENTS)
+WRITTEN_TABLES = (
+    EVENT_LOG,
+    EVENT_QUARANTINE,
+    BATCH_LEDGER,
+    EVENT_INCIDENTS,
+    LOG_LEAVES,
+    LOG_NODES,
+    LOG_CHECKPOINTS,
+)

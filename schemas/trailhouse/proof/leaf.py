@@ -37,8 +37,23 @@ def hashes_of_leaves(
     kinds: Sequence[int], appended_ms: Sequence[int], digests: Sequence[bytes]
 ) -> list[bytes]:
     """Return the hash of the leaf of each record."""
-    packed, hashed = _packed, sha256
+    hashed = sha256
+    # A broker takes many records at one time, and a prefix is looked up for less than it is packed.
+    prefixes = {
+        (kind, at_ms): _packed(0, kind, at_ms)
+        for kind, at_ms in set(zip(kinds, appended_ms, strict=True))
+    }
     return [
-        hashed(packed(0, kind, at_ms) + digest).digest()
-        for kind, at_ms, digest in zip(kinds, appended_ms, digests, strict=True)
+        hashed(prefixes[each] + digest).digest()
+        for each, digest in zip(zip(kinds, appended_ms, strict=True), digests, strict=True)
+    ]
+
+
+def hashes_of_records(appended_ms: Sequence[int], digests: Sequence[bytes]) -> list[bytes]:
+    """Return what `hashes_of_leaves` does for records of which no value is null."""
+    hashed, record = sha256, int(LeafKind.RECORD)
+    prefixes = {at_ms: _packed(0, record, at_ms) for at_ms in set(appended_ms)}
+    return [
+        hashed(prefixes[at_ms] + digest).digest()
+        for at_ms, digest in zip(appended_ms, digests, strict=True)
     ]

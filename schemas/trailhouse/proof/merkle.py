@@ -55,20 +55,22 @@ class CompactRange:
     Args:
         size: How many leaves it has.
         roots: The root of each perfect subtree, one for each bit of *size* that is set.
-        on_node: Is told of each perfect subtree that is completed by leaves and by no hole: level (1 and up), index
-            among those of its level, root.
+        on_node: Is told of each perfect subtree that is completed, unless it is of holes alone (`hole_root`): level
+            (1 and up), index among those of its level, root.
+        node_levels: It is told of those alone whose level is a multiple of this: each costs a call.
 
     Raises:
         ValueError: *roots* are not as many as *size* has bits.
     """
 
-    __slots__ = ("_on_node", "_roots", "size")
+    __slots__ = ("_node_levels", "_on_node", "_roots", "size")
 
     def __init__(
         self,
         size: int = 0,
         roots: Sequence[bytes] = (),
         on_node: Callable[[int, int, bytes], None] | None = None,
+        node_levels: int = 1,
     ) -> None:
         if len(roots) != size.bit_count() or not 0 <= size <= MAX_SIZE:
             raise ValueError(
@@ -77,6 +79,7 @@ class CompactRange:
         self.size = size
         self._roots = list(roots)
         self._on_node = on_node
+        self._node_levels = node_levels
 
     @property
     def roots(self) -> tuple[bytes, ...]:
@@ -101,7 +104,7 @@ class CompactRange:
             current = _paired(current)
             base >>= 1
             level += 1
-            if self._on_node is not None:
+            if self._on_node is not None and not level % self._node_levels:
                 for place, root in enumerate(current):
                     self._on_node(level, base + place, root)
         self._roots.extend(reversed(left_over))
@@ -116,10 +119,14 @@ class CompactRange:
             count -= 1 << level
 
     def _append_subtree(self, level: int, root: bytes) -> None:
-        place = self.size >> level
+        place, reached = self.size >> level, level
         while place & 1:
             root = node_hash(self._roots.pop(), root)
             place >>= 1
+            reached += 1
+            is_told = self._on_node is not None and not reached % self._node_levels
+            if is_told and root != hole_root(reached):
+                self._on_node(reached, place, root)  # type: ignore[misc]
         self._roots.append(root)
         self.size += 1 << level
 

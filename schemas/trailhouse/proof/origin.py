@@ -7,11 +7,15 @@ from typing import NamedTuple
 from trailhouse.proof.note import is_key_name
 from trailhouse.schemas.errors import ProofError
 
+_FOR_URLS = str.maketrans("+/", "-_")
 _GENERATION = re.compile(r"[1-9][0-9]{0,8}(-[0-9a-f]{32})?")
 
 
 class LogOrigin(NamedTuple):
     """One log. `log_name` may hold slashes; the others cannot.
+
+    Kafka's clients give a topic's id in base64, in which a slash and a plus may stand; a log's name has ``_`` and ``-``
+    for them, as Kafka's own tools have. So an id of a parsed name is compared by `log_topic_id`.
 
     `generation` is ``1``, and after Kafka has shown other bytes than were signed, ``2-`` and so on, with the first
     16 bytes of the SHA-256 of the text (without signatures) of the last checkpoint before: its name commits to it.
@@ -24,9 +28,8 @@ class LogOrigin(NamedTuple):
     generation: str = "1"
 
     def __str__(self) -> str:
-        return "/".join(
-            (self.log_name, self.topic, self.topic_id, str(self.partition), self.generation)
-        )
+        topic_id = log_topic_id(self.topic_id)
+        return "/".join((self.log_name, self.topic, topic_id, str(self.partition), self.generation))
 
     @property
     def generation_number(self) -> int:
@@ -37,6 +40,11 @@ class LogOrigin(NamedTuple):
         """Return the generation after this one, whose last checkpoint is *last_checkpoint_text*."""
         named = sha256(last_checkpoint_text.encode()).hexdigest()[:32]
         return self._replace(generation=f"{self.generation_number + 1}-{named}")
+
+
+def log_topic_id(topic_id: str) -> str:
+    """Return *topic_id* as it stands in the name of a log: in base64 for URLs."""
+    return topic_id.translate(_FOR_URLS)
 
 
 def parse_origin(text: str) -> LogOrigin:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from trailhouse.proof.origin import LogOrigin, parse_origin
+from trailhouse.proof.origin import LogOrigin, log_topic_id, parse_origin
 from trailhouse.schemas.errors import ProofError
 
 ORIGIN = LogOrigin("audit.example.org/agents", "agent-events", "AAAAAAAAAAAAAAAAAAAAAA", 3)
@@ -43,3 +43,11 @@ def test_a_malformed_origin_is_refused(text: str) -> None:
     """Two texts never name one log."""
     with pytest.raises(ProofError):
         parse_origin(text)
+
+
+def test_a_topic_id_stands_in_the_name_in_base64_for_urls() -> None:
+    """Kafka's clients give ids with slashes and pluses, which the name of a log cannot hold."""
+    name = str(ORIGIN._replace(topic_id="tHo/1UB6Rxm3l+mFDyZsPA"))
+
+    assert parse_origin(name).topic_id == log_topic_id("tHo/1UB6Rxm3l+mFDyZsPA")
+    assert parse_origin(name).topic_id == "tHo_1UB6Rxm3l-mFDyZsPA"

@@ -1,5 +1,6 @@
 """A batch: the records read since the last one closed, sorted into events and bad records. Pure."""
 
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
@@ -12,6 +13,7 @@ from confluent_kafka import TIMESTAMP_CREATE_TIME
 from trailhouse.broker.placeholder import Placeholder, Received, too_large
 from trailhouse.consumer.batch.rows import Coordinates, EventRows, envelope_of, event_columns
 from trailhouse.consumer.config import WorkerConfig
+from trailhouse.consumer.proof_log.leaves import ReadLeaves
 from trailhouse.schemas.codec import decode_all, parts_of
 from trailhouse.schemas.errors import InvalidEventError
 from trailhouse.schemas.record import Envelope
@@ -56,6 +58,10 @@ class Span:
     """One partition's part of a batch."""
 
     __slots__ = (
+        "_no_records",
+        "_nulls",
+        "_offsets",
+        "_times_ms",
         "first_appended_ms",
         "first_offset",
         "hashes",
@@ -71,26 +77,66 @@ class Span:
         self.last_appended_ms = appended_ms
         self.hashes: list[bytes] = []
         self.records = 0
+        # Of each of the hashes; numbers of eight bytes, since there is one an event.
+        self._offsets = array("Q")
+        self._times_ms = array("Q")
+        self._nulls: set[int] = set()
+        self._no_records: dict[int, int] = {}
 
-    def extend(self, last_offset: int, last_appended_ms: int, hashes: list[bytes]) -> None:
-        """Take in the records that follow, up to the one at *last_offset*."""
-        self.last_offset = last_offset
-        self.last_appended_ms = last_appended_ms
+    def extend(
+        self, offsets: Sequence[int], appended_ms: Sequence[int], hashes: list[bytes]
+    ) -> None:
+        """Take in the records that follow, at least one: where each stood, its time, its hash."""
+        self.last_offset = offsets[-1]
+        self.last_appended_ms = appended_ms[-1]
         self.hashes += hashes
         self.records += len(hashes)
+        self._offsets.extend(offsets)
+        self._times_ms.extend(appended_ms)
 
     def extend_by(self, placeholder: Placeholder) -> None:
         """Take in what follows and cannot be kept; it counts with one hash."""
-        self.extend(placeholder.last_offset, placeholder.appended_ms, [placeholder.digest])
+        _, offset, appended_ms = coordinates_of(placeholder)
+        self.extend([offset], [appended_ms], [placeholder.digest])
+        self.last_offset = placeholder.last_offset
         # One was counted with its hash.
         self.records += placeholder.records - 1
+        if not placeholder.is_record:
+            self._no_records[offset] = placeholder.last_offset
+
+    def reach(self, last_offset: int, appended_ms: int) -> None:
+        """Take in offsets up to *last_offset*, which hold no record."""
+        self.last_offset = last_offset
+        self.last_appended_ms = appended_ms
+
+    def note_null(self, offset: int) -> None:
+        """Note that the value of the record at *offset*, which is taken in, is null."""
+        self._nulls.add(offset)
 
     def then(self, later: "Span") -> "Span":
         """Return this span and a later one of the same partition as one; neither is changed."""
         whole = Span(self.first_offset, self.first_appended_ms)
-        whole.extend(later.last_offset, later.last_appended_ms, [*self.hashes, *later.hashes])
+        for each in (self, later):
+            whole.hashes += each.hashes
+            whole._offsets += each._offsets
+            whole._times_ms += each._times_ms
+            whole._nulls |= each._nulls
+            whole._no_records |= each._no_records
+        whole.reach(later.last_offset, later.last_appended_ms)
         whole.records = self.records + later.records
         return whole
+
+    def leaves(self) -> ReadLeaves:
+        """Return what the records' leaves in the partition's tree are made of."""
+        read = ReadLeaves(
+            self.first_offset,
+            self.last_offset + 1,
+            self._offsets,
+            self._times_ms,
+            self.hashes,
+            frozenset(self._nulls),
+        )
+        return read.without(self._no_records) if self._no_records else read
 
     @property
     def records_hash(self) -> bytes:
@@ -191,7 +237,7 @@ class Batch:
     def pass_over(self, partition: int, first_offset: int, last_offset: int, at_ms: int) -> None:
         """Take in offsets of *partition* that hold no record, found *at_ms*; nothing else of it is held."""
         span = Span(first_offset, at_ms)
-        span.extend(last_offset, at_ms, [])
+        span.reach(last_offset, at_ms)
         self.spans[partition] = span
 
     def add_placeholder(self, placeholder: Placeholder) -> None:
@@ -201,7 +247,8 @@ class Batch:
         self.size_bytes += len(placeholder.kept or b"")
         span = self.spans.get(placeholder.number)
         if span is None:
-            span = Span(placeholder.first_offset, placeholder.appended_ms)
+            _, offset, appended_ms = coordinates_of(placeholder)
+            span = Span(offset, appended_ms)
             self.spans[placeholder.number] = span
         span.extend_by(placeholder)
         self.bad.append(BadRecord(placeholder, placeholder.reason, []))
@@ -271,6 +318,8 @@ class Batch:
                 envelopes.append(envelope_of(message.value()))
             except InvalidEventError as error:
                 self.bad.append(BadRecord.of(message, str(error)))
+                if message.value() is None:
+                    self.spans[message.partition()].note_null(message.offset())
             else:
                 events.append(message)
                 kept.append(digest)
@@ -286,7 +335,9 @@ class Batch:
                 span = Span(coordinates.offsets[begin], coordinates.appended_ms[begin])
                 self.spans[partition] = span
             span.extend(
-                coordinates.offsets[end - 1], coordinates.appended_ms[end - 1], hashes[begin:end]
+                coordinates.offsets[begin:end],
+                coordinates.appended_ms[begin:end],
+                hashes[begin:end],
             )
             begin = end
 

@@ -57,6 +57,17 @@ class Incidents:
             self._metrics.incident(found.kind)
         return new
 
+    def put(self, findings: Sequence[Incident], detail: Callable[[Incident], str]) -> None:
+        """Write *findings* down, at least one, without asking what is; acknowledged on return.
+
+        For what belongs to no trouble, and is found of every offset once: it is counted nowhere.
+
+        Raises:
+            StorageError: As `note`.
+        """
+        details = [detail(found) for found in findings]
+        self._ledger.note(incident_block(self._origin, findings, details, self._now()))
+
     def tell(self, findings: Sequence[Incident], detail: Callable[[Incident], str]) -> None:
         """Put *findings* into the log, as errors."""
         for found in findings:

@@ -14,6 +14,14 @@ class Writes(Protocol):
     def enter(self, batches: Sequence[Batch], stored: Sequence[Stored]) -> None: ...
 
 
+class WritesLogs(Writes, Protocol):
+    """Writes batches of one assignment, and what proves them; `LogWriter` is one."""
+
+    def note_commit(self) -> None:
+        """Take in that Kafka has what was entered last as done."""
+        ...
+
+
 class UncommittedBatches:
     """Kept until they are committed. What is done by `write` belongs to the thread that stores meanwhile."""
 

@@ -22,6 +22,7 @@ from trailhouse.consumer.membership.ingest import Ingest
 from trailhouse.consumer.monitoring.health import Health
 from trailhouse.consumer.monitoring.metrics import WorkerMetrics
 from trailhouse.consumer.monitoring.watchdog import INGEST_THREAD
+from trailhouse.proof.config import ProofConfig
 from trailhouse.schemas.errors import TrailhouseError
 from trailhouse.schemas.kafka_config import KafkaConfig
 from trailhouse.store.config import ClickHouseConfig
@@ -49,7 +50,11 @@ class TrailhouseApp(faust.App):
     on_failure: Callable[[BaseException], None]
 
     def __init__(
-        self, worker: WorkerConfig, kafka: KafkaConfig, clickhouse: ClickHouseConfig
+        self,
+        worker: WorkerConfig,
+        kafka: KafkaConfig,
+        clickhouse: ClickHouseConfig,
+        proof: ProofConfig,
     ) -> None:
         super().__init__(
             "trailhouse",
@@ -71,6 +76,7 @@ class TrailhouseApp(faust.App):
             kafka=kafka,
             clickhouse=clickhouse,
             worker=worker,
+            proof=proof,
             health=self.health,
             metrics=self.metrics,
         )
@@ -79,7 +85,7 @@ class TrailhouseApp(faust.App):
         """Make none: without tables Faust has nothing to keep."""
 
 
-app = TrailhouseApp(WorkerConfig(), KafkaConfig(), ClickHouseConfig())
+app = TrailhouseApp(WorkerConfig(), KafkaConfig(), ClickHouseConfig(), ProofConfig())
 
 
 @app.service

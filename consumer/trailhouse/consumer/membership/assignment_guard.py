@@ -16,6 +16,7 @@ from trailhouse.consumer.membership.source import KafkaSource
 from trailhouse.consumer.monitoring.background_query import BackgroundQuery, ask_until_answered
 from trailhouse.consumer.monitoring.health import Health
 from trailhouse.consumer.monitoring.heartbeat import Heartbeat
+from trailhouse.consumer.proof_log.restore import Restored
 from trailhouse.schemas.errors import OffsetGapError
 
 LEDGER_EVERY_SECONDS = 60.0
@@ -51,6 +52,8 @@ class AssignmentGuard:
         self._ledger_due_at_seconds = 0.0
         self._astray_times = 0
         self._stored: dict[int, list[tuple[int, int]]] = {}
+        self.logs: Mapping[int, Restored] = {}
+        """The logs of the partitions, as they were when the reading began."""
 
     @property
     def is_open(self) -> bool:
@@ -126,6 +129,7 @@ class AssignmentGuard:
         if starts is None:
             return "leave"
         self._starts = None
+        self.logs = starts.logs
         self._source.begin(starts.offsets, starts.suspects, starts.markable)
         self._stored = {
             number: [_one(starts.offsets[number] - 1)]

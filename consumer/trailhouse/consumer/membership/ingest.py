@@ -13,6 +13,7 @@ from trailhouse.broker.topic_identity import TopicIdentity
 from trailhouse.consumer.batch.incidents import Incidents
 from trailhouse.consumer.batch.inflight import LONGEST_WAIT_OVERLOADED_SECONDS, BatchInserter
 from trailhouse.consumer.batch.ledger import Ledger
+from trailhouse.consumer.batch.log_writer import LogWriter
 from trailhouse.consumer.batch.sender_times import SenderTimes
 from trailhouse.consumer.batch.watched_store import WatchedStore
 from trailhouse.consumer.batch.writer import BatchWriter
@@ -27,6 +28,11 @@ from trailhouse.consumer.monitoring.heartbeat import Heartbeat
 from trailhouse.consumer.monitoring.metrics import WorkerMetrics
 from trailhouse.consumer.monitoring.missing_events import MissingEvents, missing_events
 from trailhouse.consumer.monitoring.watchdog import Watchdog
+from trailhouse.consumer.proof_log.checkpointer import Checkpointer
+from trailhouse.consumer.proof_log.proof_log import ProofLog
+from trailhouse.consumer.proof_log.signing import Signing
+from trailhouse.consumer.proof_log.stored_log import StoredLog
+from trailhouse.proof.config import ProofConfig
 from trailhouse.schemas.backoff import Backoff
 from trailhouse.schemas.errors import BrokerError, SchemaMismatchError, StorageError
 from trailhouse.schemas.kafka_config import KafkaConfig
@@ -51,12 +57,14 @@ class Ingest:
         kafka: KafkaConfig,
         clickhouse: ClickHouseConfig,
         worker: WorkerConfig,
+        proof: ProofConfig,
         health: Health,
         metrics: WorkerMetrics,
     ) -> None:
         self._kafka = kafka
         self._clickhouse = clickhouse
         self._worker = worker
+        self._proof = proof
         self._health = health
         self._metrics = metrics
         self._stop = threading.Event()
@@ -168,10 +176,11 @@ class Ingest:
                 incidents,
                 self._metrics,
             )
+            proof_log = self._proof_log(storage, origin)
             session = GroupSession(
                 kafka=self._kafka,
                 worker=self._worker,
-                writer=writer,
+                write=lambda logs: LogWriter(writer, proof_log.begin(logs), incidents),
                 inserter=inserter,
                 offset_check=OffsetCheck(
                     kafka=self._kafka,
@@ -180,6 +189,7 @@ class Ingest:
                     ledger=ledger,
                     origin=origin,
                     incidents=incidents,
+                    restore_logs=proof_log.restored,
                 ),
                 inspection=PoisonPillInspection(self._kafka, ledger, incidents),
                 topic=TopicCheck(self._kafka, ask_kafka, origin, self._health),
@@ -199,10 +209,16 @@ class Ingest:
             try:
                 session.run(self._stop)
             finally:
+                proof_log.close()
                 with suppress(StorageError):  # the next worker notes where it goes on
                     writer.end()
         except BrokerError as error:
             self._health.note_away("kafka", error)
+
+    def _proof_log(self, storage: ClickHouse, origin: Origin) -> ProofLog:
+        stored, signing = StoredLog(storage, origin), Signing(self._proof)
+        checkpointer = Checkpointer(stored, signing, self._health, self._metrics, now=_now)
+        return ProofLog(stored, signing, checkpointer, _now)
 
 
 def _now() -> dt.datetime:

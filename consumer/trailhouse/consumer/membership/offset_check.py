@@ -19,6 +19,7 @@ from trailhouse.consumer.membership.start_decision import (
     decide_start,
 )
 from trailhouse.consumer.monitoring.incident import Incident
+from trailhouse.consumer.proof_log.restore import Restored
 from trailhouse.schemas.errors import OffsetGapError
 from trailhouse.schemas.kafka_config import KafkaConfig
 from trailhouse.schemas.ranges import Range, Ranges
@@ -39,6 +40,8 @@ class Starts(NamedTuple):
     verified: Collection[int]
     suspects: Mapping[int, Range] = {}
     markable: Collection[int] = ()
+    logs: Mapping[int, Restored] = {}
+    """The log of each partition, as it stands at its start."""
 
 
 class OffsetCheck:
@@ -53,6 +56,7 @@ class OffsetCheck:
         ledger: Ledger,
         origin: Origin,
         incidents: Incidents,
+        restore_logs: Callable[[Mapping[int, int]], Mapping[int, Restored]] = lambda _starts: {},
     ) -> None:
         self._kafka = kafka
         self._worker = worker
@@ -60,6 +64,7 @@ class OffsetCheck:
         self._ledger = ledger
         self._origin = origin
         self._incidents = incidents
+        self._restore_logs = restore_logs
 
     def starts(
         self, partitions: Sequence[int], suspect_offsets: Mapping[int, int] | None = None
@@ -87,7 +92,8 @@ class OffsetCheck:
         )
         # Written down before anything is read: whoever decides later must find it, even if we die now.
         self._tell(findings, {place.partition for place in states if place.is_never_read})
-        return _starts(offsets, decisions)
+        starts = _starts(offsets, decisions)
+        return starts._replace(logs=self._restore_logs(starts.offsets))
 
     def _tell(self, findings: Sequence[Incident], never_read: Collection[int]) -> None:
         """Note what was found, and raise where somebody must decide about it."""

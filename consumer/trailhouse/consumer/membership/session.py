@@ -11,7 +11,7 @@ from trailhouse.consumer.batch.blocks import LONGEST_SPAN_RECORDS
 from trailhouse.consumer.batch.breaker import check_share
 from trailhouse.consumer.batch.inflight import BatchInserter, InflightBatches
 from trailhouse.consumer.batch.insert_pace import InsertPace
-from trailhouse.consumer.batch.uncommitted import UncommittedBatches, Writes
+from trailhouse.consumer.batch.uncommitted import UncommittedBatches, WritesLogs
 from trailhouse.consumer.config import WorkerConfig
 from trailhouse.consumer.membership.assignment_guard import AssignmentGuard
 from trailhouse.consumer.membership.batch_reader import BatchReader
@@ -29,6 +29,7 @@ from trailhouse.consumer.monitoring.health import Health
 from trailhouse.consumer.monitoring.heartbeat import Heartbeat
 from trailhouse.consumer.monitoring.metrics import WorkerMetrics
 from trailhouse.consumer.monitoring.missing_events import MissingEvents
+from trailhouse.consumer.proof_log.restore import Restored
 from trailhouse.schemas.errors import BreakerTrippedError
 from trailhouse.schemas.kafka_config import KafkaConfig
 from trailhouse.store.parts import FullestTable
@@ -60,7 +61,7 @@ class GroupSession:
         *,
         kafka: KafkaConfig,
         worker: WorkerConfig,
-        writer: Writes,
+        write: Callable[[Mapping[int, Restored]], WritesLogs],
         inserter: BatchInserter,
         offset_check: OffsetCheck,
         inspection: PoisonPillInspection,
@@ -73,7 +74,8 @@ class GroupSession:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._worker = worker
-        self._writer = writer
+        self._write = write
+        self._writer = write({})
         self._inserter = inserter
         self._topic = topic.in_background(self._moved)
         self._group = group.in_background(self._moved)
@@ -235,6 +237,7 @@ class GroupSession:
         elif step == "drop":
             self._drop()
         elif step == "begin":
+            self._writer = self._write(self._guard.logs)
             self._lag_monitor.begin()
             self._health.note_ready("kafka")
 
@@ -324,6 +327,7 @@ class GroupSession:
 
     def _note_commit(self, spans: Mapping[int, Span]) -> None:
         self._land()
+        self._writer.note_commit()
         stored = self._uncommitted.stored
         self._uncommitted = UncommittedBatches(self._limits, self._clock)
         self._guard.note_commit(spans)

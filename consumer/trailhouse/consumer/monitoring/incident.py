@@ -3,7 +3,15 @@
 from typing import Literal, NamedTuple, get_args
 
 Kind = Literal[
-    "expired", "rewound", "recreated", "open_transaction", "create_time", "unreadable", "skipped"
+    "expired",
+    "rewound",
+    "recreated",
+    "open_transaction",
+    "create_time",
+    "unreadable",
+    "skipped",
+    "no_record",
+    "forked",
 ]
 """The first three are judged before a partition is read, the others noticed by whoever meets them."""
 KINDS: tuple[Kind, ...] = get_args(Kind)

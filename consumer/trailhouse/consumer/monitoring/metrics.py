@@ -44,6 +44,9 @@ MetricName = Literal[
     "unknown_group_members",
     "warnings",
     "missing_events",
+    "log_leaves",
+    "last_checkpoint_timestamp_seconds",
+    "unsigned_checkpoints",
 ]
 """A name that is not one of these is found by the type checkers, wherever it stands."""
 Kind = Literal["counter", "gauge", "histogram"]
@@ -169,6 +172,22 @@ METRICS = (
         "gauge",
         "Numbers that a producer gave and nobody has; must be 0. Asked by the worker of partition 0.",
     ),
+    Metric(
+        "log_leaves",
+        "gauge",
+        "Leaves of the log of each assigned partition, as far as it is committed; by partition.",
+        label="partition",
+    ),
+    Metric(
+        "last_checkpoint_timestamp_seconds",
+        "gauge",
+        "Unix time at which a checkpoint was written last; 0 before the first.",
+    ),
+    Metric(
+        "unsigned_checkpoints",
+        "gauge",
+        "Logs whose last checkpoint has no signature since the key cannot be used; must be 0.",
+    ),
 )
 
 
@@ -245,6 +264,7 @@ class WorkerMetrics:
         self._gauges["partitions"].set(partitions)
         # Else a partition that another worker has now would be shown with our last figure for ever.
         self._labelled["lag_records"].clear()
+        self._labelled["log_leaves"].clear()
 
     def lag(self, lag_records: Mapping[int, float]) -> None:
         """Note the lag of each assigned partition."""
@@ -277,6 +297,18 @@ class WorkerMetrics:
     def missing(self, events: int) -> None:
         """Note how many numbered events nobody has."""
         self._gauges["missing_events"].set(events)
+
+    def logs(self, leaves: Mapping[int, float]) -> None:
+        """Note how large the logs of some assigned partitions are."""
+        self._set("log_leaves", leaves)
+
+    def checkpoints_written(self, at_unix_seconds: float) -> None:
+        """Note that checkpoints are written."""
+        self._gauges["last_checkpoint_timestamp_seconds"].set(at_unix_seconds)
+
+    def unsigned_checkpoints(self, logs: int) -> None:
+        """Note how many logs' checkpoints could not be signed."""
+        self._gauges["unsigned_checkpoints"].set(logs)
 
     def text(self, *, is_ready: bool, warnings: Container[WarningKind] = ()) -> bytes:
         """Return all series in Prometheus' text format."""

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from trailhouse.proof.origin import parse_origin
+from trailhouse.proof.origin import log_topic_id, parse_origin
 from trailhouse.schemas.errors import ProofError
 from trailhouse.store.clickhouse import ClickHouse
 
@@ -60,8 +60,12 @@ def log_of(origin: str, logs: tuple[LogId, ...]) -> LogId | None:
         named = parse_origin(origin)
     except ProofError:
         return None
-    wanted = (named.topic, named.topic_id, named.partition, named.generation)
-    return next((log for log in logs if log[1:] == wanted), None)
+    wanted = named._replace(topic_id=log_topic_id(named.topic_id))[1:]
+    return next((log for log in logs if _names_of(log) == wanted), None)
+
+
+def _names_of(log: LogId) -> tuple[str, str, int, str]:
+    return log.topic, log_topic_id(log.topic_id), log.partition, log.generation
 
 
 def _number(generation: str) -> int:

@@ -76,7 +76,7 @@ class Scene:
         """Have a batch stored and committed."""
         self.ledger.stored[0] |= Ranges([(first, last)])
         span = Span(first, 0)
-        span.extend(last, 0, [])
+        span.reach(last, 0)
         self.guard.note_commit({0: span})
 
 

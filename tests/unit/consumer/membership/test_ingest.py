@@ -11,6 +11,7 @@ from trailhouse.consumer.membership import ingest as module
 from trailhouse.consumer.membership.ingest import Ingest
 from trailhouse.consumer.monitoring.health import Health
 from trailhouse.consumer.monitoring.metrics import WorkerMetrics
+from trailhouse.proof.config import ProofConfig
 from trailhouse.schemas.errors import (
     BrokerUnavailableError,
     OffsetGapError,
@@ -43,6 +44,7 @@ class Scene:
             kafka=KafkaConfig(),
             clickhouse=clickhouse,
             worker=WorkerConfig(watchdog_seconds=0),
+            proof=ProofConfig(),
             health=self.health,
             metrics=WorkerMetrics(),
         )

@@ -1,0 +1,151 @@
+"""The logs of the partitions that a worker has: what was read is held against what is signed, and written."""
+
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from trailhouse.consumer.proof_log.blocks import (
+    CheckpointRow,
+    checkpoint_block,
+    leaf_block,
+    node_block,
+)
+from trailhouse.consumer.proof_log.comparison import compared
+from trailhouse.consumer.proof_log.growth import LogState, Node, filled, grown
+from trailhouse.consumer.proof_log.leaves import ReadLeaves
+from trailhouse.consumer.proof_log.restore import Restored
+from trailhouse.consumer.proof_log.stored_log import StoredLog
+from trailhouse.proof.origin import LogOrigin
+from trailhouse.schemas.ranges import Range, Ranges
+
+
+class Written(NamedTuple):
+    """Where Kafka gave no record, and where it shows others than were signed: offsets of each partition."""
+
+    holes: Mapping[int, Ranges]
+    forks: Mapping[int, Range]
+
+
+class _Log(NamedTuple):
+    state: LogState
+    generations: tuple[tuple[str, int], ...]
+
+
+class _Pending(NamedTuple):
+    """What one partition's part adds: its log after it, and what is to be written."""
+
+    log: _Log
+    leaves: list[tuple[LogOrigin, ReadLeaves]]
+    nodes: Sequence[Node]
+    holes: Ranges
+    fork: Range | None
+    opening: LogState | None
+
+
+class AssignedLogs:
+    """The logs of one assignment. What is written counts once `note_commit` says so; until then it is written again.
+
+    `write` belongs to the thread that stores, `note_commit` to whoever commits what it has written.
+    """
+
+    def __init__(
+        self,
+        stored: StoredLog,
+        restored: Mapping[int, Restored],
+        on_commit: Callable[[Sequence[LogState]], None],
+        now: Callable[[], dt.datetime],
+    ) -> None:
+        self._stored = stored
+        self._now = now
+        self._on_commit = on_commit
+        self._logs = {
+            number: _Log(each.state, each.generations) for number, each in restored.items()
+        }
+        self._pending: dict[int, _Log] = {}
+
+    def write(self, parts: Mapping[int, Sequence[ReadLeaves]]) -> Written:
+        """Write leaves and nodes of *parts*, all that is to be committed next; acknowledged on return.
+
+        Raises:
+            StorageError: As `ClickHouse.insert`, part of it may be written. Write the same parts again.
+        """
+        found = {
+            number: self._taken(self._logs[number], read)
+            for number, read in parts.items()
+            if number in self._logs
+        }
+        self._insert(list(found.values()))
+        self._pending = {number: each.log for number, each in found.items()}
+        return Written(
+            {number: each.holes for number, each in found.items() if each.holes},
+            {number: each.fork for number, each in found.items() if each.fork},
+        )
+
+    def note_commit(self) -> None:
+        """Take in that Kafka has what was written last as done: from now on it may be signed.
+
+        Whoever was shut out of the group never comes here. So one worker alone signs a log at a time, and what it
+        signs is in ClickHouse.
+        """
+        pending, self._pending = self._pending, {}
+        self._logs.update(pending)
+        self._on_commit([log.state for log in pending.values()])
+
+    def _insert(self, found: Sequence[_Pending]) -> None:
+        stored = self._stored
+        openings = [each.opening for each in found if each.opening is not None]
+        if openings:
+            # First of all: whoever starts next must find the generation, whatever becomes of us.
+            rows = [CheckpointRow(state, state.checkpoint.text) for state in openings]
+            stored.insert(checkpoint_block(stored.origin, rows, self._now()))
+        leaves = [part for each in found for part in each.leaves if part[1].offsets]
+        if leaves:
+            stored.insert(leaf_block(stored.origin, leaves))
+        nodes = {each.log.state.origin: each.nodes for each in found if each.nodes}
+        if nodes:
+            stored.insert(node_block(stored.origin, nodes))
+
+    def _taken(self, log: _Log, read: Sequence[ReadLeaves]) -> _Pending:
+        state = log.state
+        below = [part for part in read if part.first_offset < state.size]
+        if not below:
+            growth = grown(state, read)
+            leaves = [(state.origin, part) for part in read]
+            return _Pending(
+                _Log(growth.state, log.generations), leaves, growth.nodes, growth.holes, None, None
+            )
+        parts = [part.split(state.size) for part in below]
+        lost: list[tuple[LogOrigin, ReadLeaves]] = []
+        for part, _ in parts:
+            found = compared(self._stored, state.origin, log.generations, part)
+            lost += found.lost
+            if found.differs_at is not None:
+                return self._forked(log, read, found.differs_at, lost)
+        rest = [part for _, part in parts if part.end_offset > state.size]
+        rest += read[len(below) :]
+        growth = grown(state, rest)
+        leaves = lost + [(state.origin, part) for part in rest]
+        return _Pending(
+            _Log(growth.state, log.generations), leaves, growth.nodes, growth.holes, None, None
+        )
+
+    def _forked(
+        self,
+        log: _Log,
+        read: Sequence[ReadLeaves],
+        at: int,
+        lost: list[tuple[LogOrigin, ReadLeaves]],
+    ) -> _Pending:
+        """Go on as a new generation, which has holes below *at*: there Kafka shows another record than was signed."""
+        origin = log.state.origin.successor(log.state.checkpoint.text)
+        opening = filled(LogState(origin), at)
+        rest = [part.split(at)[1] for part in read if part.end_offset > at]
+        growth = grown(opening, rest)
+        return _Pending(
+            _Log(growth.state, (*log.generations, (origin.generation, at))),
+            lost + [(origin, part) for part in rest],
+            growth.nodes,
+            growth.holes,
+            Range(at, log.state.size - 1),
+            opening,
+        )

@@ -1,0 +1,191 @@
+"""Writes checkpoints of what is committed, signed where there is a key: in a thread that holds up nobody."""
+
+import datetime as dt
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import msgspec
+import structlog
+
+from trailhouse.consumer.monitoring.health import Health
+from trailhouse.consumer.monitoring.metrics import WorkerMetrics
+from trailhouse.consumer.proof_log.blocks import CheckpointRow, checkpoint_block
+from trailhouse.consumer.proof_log.growth import LogState
+from trailhouse.consumer.proof_log.restore import Restored
+from trailhouse.consumer.proof_log.signing import Signing
+from trailhouse.consumer.proof_log.stored_log import StoredLog
+from trailhouse.schemas.errors import SigningError, StorageError
+
+EVERY_SECONDS = 1.0
+"""At most so often a log has a checkpoint, …"""
+MANY_LEAVES = 1_000
+FEW_EVERY_SECONDS = 10.0
+"""… and at most so often while fewer leaves than that have come: a checkpoint costs as much as many of them."""
+AGAIN_SECONDS = 5.0
+TOLD_EVERY_SECONDS = 60.0
+CLOSE_SECONDS = 2.0
+
+
+class _Log(msgspec.Struct):
+    """What is known of one partition's log, and of its last checkpoint."""
+
+    state: LogState
+    covered_size: int
+    is_signed: bool
+    changed_at_seconds: float
+    written_at_seconds: float
+
+
+class Checkpointer:
+    """Signs what is committed, and no state twice. Neither a key nor a ClickHouse that is away stops it.
+
+    While the key cannot be used, checkpoints are written without a signature; the first that can be signed covers them.
+    Its methods may be called from any thread, and do not block but for `close`.
+    """
+
+    def __init__(
+        self,
+        stored: StoredLog,
+        signing: Signing,
+        health: Health,
+        metrics: WorkerMetrics,
+        *,
+        now: Callable[[], dt.datetime],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._stored = stored
+        self._signing = signing
+        self._health = health
+        self._metrics = metrics
+        self._now = now
+        self._clock = clock
+        self._logs: dict[int, _Log] = {}
+        self._not_before_seconds = 0.0
+        self._told_at_seconds = float("-inf")
+        self._is_closing = False
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._structlog = structlog.get_logger("trailhouse.worker")
+
+    def take(self, restored: Mapping[int, Restored]) -> None:
+        """Begin with the logs of another assignment."""
+        now = self._clock()
+        with self._changed:
+            self._logs = {
+                number: _Log(
+                    each.state, each.covered_size, each.is_signed, now, now - FEW_EVERY_SECONDS
+                )
+                for number, each in restored.items()
+            }
+            if self._thread is None and restored:
+                self._thread = threading.Thread(
+                    target=self._run, name="trailhouse-checkpoints", daemon=True
+                )
+                self._thread.start()
+            self._changed.notify_all()
+        self._metrics.logs({number: each.state.size for number, each in restored.items()})
+
+    def note(self, states: Iterable[LogState]) -> None:
+        """Take in what is committed of some logs."""
+        now = self._clock()
+        with self._changed:
+            for state in states:
+                log = self._logs.get(state.origin.partition)
+                if log is None:
+                    continue
+                if not self._is_behind(log):
+                    log.changed_at_seconds = now
+                log.state = state
+            self._changed.notify_all()
+        self._metrics.logs({state.origin.partition: state.size for state in states})
+
+    def close(self) -> None:
+        """Write what is left, unless that takes too long, and end."""
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join(CLOSE_SECONDS)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                wait_seconds = self._due_in_seconds()
+                if self._is_closing and not self._due():
+                    return
+                if wait_seconds != 0 and not self._is_closing:
+                    self._changed.wait(wait_seconds)
+                due, is_last = self._due(), self._is_closing
+            if due:
+                self._write(due)
+            if is_last:
+                return
+
+    def _is_behind(self, log: _Log) -> bool:
+        is_unsigned = self._signing.is_wanted and not log.is_signed
+        return log.state.size > 0 and (log.state.size != log.covered_size or is_unsigned)
+
+    def _due_at_seconds(self, log: _Log) -> float:
+        if log.state.size - log.covered_size >= MANY_LEAVES:
+            due = log.written_at_seconds + EVERY_SECONDS
+        else:
+            due = max(
+                log.changed_at_seconds + EVERY_SECONDS, log.written_at_seconds + FEW_EVERY_SECONDS
+            )
+        return max(due, self._not_before_seconds)
+
+    def _due_in_seconds(self) -> float | None:
+        due = [self._due_at_seconds(log) for log in self._logs.values() if self._is_behind(log)]
+        return max(0.0, min(due) - self._clock()) if due else None
+
+    def _due(self) -> list[LogState]:
+        now = self._clock()
+        behind = [log for log in self._logs.values() if self._is_behind(log)]
+        return [log.state for log in behind if self._is_closing or self._due_at_seconds(log) <= now]
+
+    def _write(self, states: Sequence[LogState]) -> None:
+        """Sign and write checkpoints of *states*."""
+        rows, is_signed, failure = self._signed(states)
+        self._tell(failure, len(states))
+        try:
+            self._stored.insert(checkpoint_block(self._stored.origin, rows, self._now()))
+        except StorageError:  # whoever inserts rows tells of it
+            self._not_before_seconds = self._clock() + AGAIN_SECONDS
+            return
+        now = self._clock()
+        self._not_before_seconds = now + AGAIN_SECONDS if failure else 0.0
+        with self._changed:
+            for state in states:
+                log = self._logs.get(state.origin.partition)
+                if log is not None and log.state.origin == state.origin:
+                    log.covered_size, log.is_signed = state.size, is_signed
+                    log.written_at_seconds = now
+                    log.changed_at_seconds = now
+        self._metrics.checkpoints_written(self._now().timestamp())
+
+    def _signed(
+        self, states: Sequence[LogState]
+    ) -> tuple[list[CheckpointRow], bool, SigningError | None]:
+        checkpoints = [state.checkpoint for state in states]
+        if self._signing.is_wanted:
+            try:
+                texts = [self._signing.signed(each) for each in checkpoints]
+                return list(map(CheckpointRow, states, texts)), True, None
+            except SigningError as error:
+                failure: SigningError | None = error
+        else:
+            failure = None
+        texts = [each.text for each in checkpoints]
+        return list(map(CheckpointRow, states, texts)), False, failure
+
+    def _tell(self, failure: SigningError | None, unsigned: int) -> None:
+        """Say that nothing is signed, or that it is again."""
+        self._metrics.unsigned_checkpoints(unsigned if failure else 0)
+        reason = (
+            None if failure is None else f"checkpoints are written without signature: {failure}"
+        )
+        self._health.warn("unsigned_checkpoints", reason)
+        if failure is not None and self._clock() - self._told_at_seconds >= TOLD_EVERY_SECONDS:
+            self._told_at_seconds = self._clock()
+            self._structlog.error("checkpoints are not signed", reason=str(failure))
