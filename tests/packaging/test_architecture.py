@@ -28,6 +28,7 @@ ROOMS = (
     "redaction",
     "proof",
     "anchoring",
+    "attesting",
     "schemas",
 )
 LAYERS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][

@@ -54,6 +54,7 @@ NAMES = {
         AccessConfig ConfigError DeliveryError Principal QueryError Read ReadAudit SCOPES SpoolFullError
         SpoolUnavailableError StorageError StorageLimitError StorageUnavailableError
         Token TokenStore TrailhouseError""",
+    "attesting": "",
     "capture": "",
     "redaction": "ConfigError ContentConfig Finding RedactionConfig TrailhouseError",
     "api": "",

@@ -52,6 +52,15 @@ SESSION_MANIFESTS = _table("session_manifests")
 SESSION_MANIFEST_ENTRIES = _table("session_manifest_entries")
 """One row a session of such a day."""
 
+POLICY_SERVICES = _table("policy_services")
+"""One row a key of the newest policy, and one that says for whom none is needed."""
+
+SEAL_CHECKS = _table("seal_checks")
+"""One row a seal that came, and what was found of it."""
+
+EVENT_STANDINGS = _table("event_standings")
+"""One row an event that a seal names."""
+
 WRITTEN_TABLES = (
     EVENT_LOG,
     EVENT_QUARANTINE,

@@ -119,3 +119,117 @@ ENGINE = ReplacingMergeTree
 ORDER BY (kafka_cluster, kafka_topic_id, kafka_topic, kafka_partition, generation, day, session_key, leaves, root)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1,
     min_bytes_for_full_part_storage = 16777216, default_compression_codec = 'ZSTD(1)';
+
+-- Standing: what seals and the policy say about each event. All of it follows from the records of seals and from the
+-- policy, and `trailhouse verify` works it out again: whoever changes rows here is found.
+
+-- The newest policy, as readers need it: for whom each service may write, a row a key. The row without a service says for whom
+-- may be written without a key. Of one policy alone: `version` tells which.
+CREATE TABLE IF NOT EXISTS {database}.policy_services
+(
+    version         UInt32,
+    service         String,
+    public_key      String COMMENT 'in base64; empty where no key is needed',
+    tenants         Array(String) COMMENT '* for each, the empty text for events of none',
+    last_anchor     Nullable(UInt64) COMMENT 'only what this anchor covers counts; NULL while the key is in use',
+    changed_in      UInt32 COMMENT 'the version since which the key is as it is: seals that were judged before it are judged again'
+)
+ENGINE = ReplacingMergeTree
+ORDER BY (version, service, public_key)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1;
+
+-- One row a seal that came, whoever sent it, and what was found of it.
+CREATE TABLE IF NOT EXISTS {database}.seal_checks
+(
+    producer_id     String COMMENT 'whose numbers it is about; empty where it cannot be read',
+    service         String COMMENT 'that seals them',
+    first_seq       UInt64 CODEC(Delta, ZSTD(1)),
+    last_seq        UInt64 CODEC(Delta, ZSTD(1)),
+    end_seq         UInt64 COMMENT 'from here on no number is the logger''s, but for its closing seal; 0 while it is open' CODEC(Delta, ZSTD(1)),
+    session_id      String COMMENT 'of the event that carries it, as are the next three: they find it in the log',
+    tenant_id       LowCardinality(String),
+    occurred_us     Int64 CODEC(Delta, ZSTD(1)),
+    seal_key        FixedString(16) COMMENT 'its record_key' CODEC(NONE),
+    seal_hash       FixedString(16) COMMENT 'first half of the SHA-256 of what is signed: a copy has it too' CODEC(NONE),
+    public_key      String COMMENT 'in base64',
+    verdict         LowCardinality(String) COMMENT 'whole, incomplete or broken count; unknown_key, revoked, forged and malformed do not',
+    sealed          UInt64 COMMENT 'records that are there as it says',
+    missing         UInt64 COMMENT 'records that are not there',
+    policy_version  UInt32,
+    looks           UInt16 COMMENT 'how often it was judged',
+    kafka_topic     LowCardinality(String),
+    kafka_topic_id  LowCardinality(String),
+    kafka_partition UInt16,
+    kafka_offset    UInt64 CODEC(Delta, ZSTD(1)),
+    appended_at     DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    judged_at       DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(judged_at)
+ORDER BY (producer_id, service, first_seq, last_seq, seal_key, kafka_topic_id, kafka_partition, kafka_offset)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1,
+    min_bytes_for_full_part_storage = 16777216;
+
+-- One row an event that a seal that counts has named. In order of time, as `event_index` is: what is asked of a time reads no other.
+CREATE TABLE IF NOT EXISTS {database}.event_standings
+(
+    occurred_us     Int64 CODEC(Delta, ZSTD(1)),
+    record_key      FixedString(16) CODEC(NONE),
+    standing        LowCardinality(String) COMMENT 'attested, disputed, or unattested again after a key was revoked' CODEC(ZSTD(1)),
+    ver             UInt64 COMMENT 'the policy''s version, and within one what is attested wins' CODEC(ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(ver)
+PRIMARY KEY occurred_us
+ORDER BY (occurred_us, record_key)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1,
+    min_bytes_for_full_part_storage = 16777216, default_compression_codec = 'ZSTD(1)', merge_selector_base = 10;
+
+-- What readers are granted of it.
+CREATE VIEW IF NOT EXISTS {database}.services
+DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
+SELECT version, service, public_key, tenants, last_anchor, changed_in
+FROM {database}.policy_services FINAL
+WHERE version = (SELECT max(version) FROM {database}.policy_services);
+
+CREATE VIEW IF NOT EXISTS {database}.seals
+DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
+SELECT
+    producer_id, service, first_seq, last_seq, end_seq, public_key, verdict, sealed, missing, policy_version,
+    kafka_topic_id, kafka_partition, kafka_offset, appended_at, judged_at
+FROM {database}.seal_checks FINAL;
+
+CREATE VIEW IF NOT EXISTS {database}.standings
+DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
+SELECT occurred_us, record_key, standing FROM {database}.event_standings FINAL;
+
+-- Each event once, with its standing: `trailhouse.proof.standing` has the same rules in Python, and a test holds the two together.
+-- The service is looked for in the record alone where no seal has decided.
+CREATE OR REPLACE VIEW {database}.events_with_standing
+DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
+WITH
+    (SELECT (groupArray(service), groupArray(allowed)) FROM (
+        SELECT service, groupUniqArrayArray(tenants) AS allowed FROM {database}.services GROUP BY service
+    )) AS policy,
+    indexOf(tupleElement(policy, 1), JSONExtractString(record, 'source', 'service')) AS enrolled,
+    tupleElement(policy, 2)[enrolled] AS own_tenants,
+    tupleElement(policy, 2)[indexOf(tupleElement(policy, 1), '')] AS open_tenants,
+    event.seq IS NULL OR event.producer_id = '' OR enrolled = 0 OR JSONExtractString(record, 'source', 'service') = '' AS is_open
+SELECT
+    event.*,
+    CAST(multiIf(
+        judged.standing IN ('attested', 'disputed'), judged.standing,
+        empty(tupleElement(policy, 1)), 'unattested',
+        is_open, if(has(open_tenants, '*') OR has(open_tenants, tenant_id), 'unattested', 'disputed'),
+        NOT (has(own_tenants, '*') OR has(own_tenants, tenant_id) OR type = 'audit_sealed' AND tenant_id = ''), 'disputed',
+        judged.standing = 'unattested', 'unattested',
+        covering.service = JSONExtractString(record, 'source', 'service')
+            AND (event.number <= covering.last_seq OR covering.end_seq > 0 AND event.number >= covering.end_seq), 'disputed',
+        event.appended_at > now64(3) - toIntervalSecond(420) AND event.appended_at < toDateTime64('2299-12-31 00:00:00', 3, 'UTC'), 'pending',
+        'unattested'
+    ), 'LowCardinality(String)') AS standing
+FROM (SELECT *, ifNull(seq, 0) AS number FROM {database}.events) AS event
+LEFT JOIN {database}.standings AS judged ON event.occurred_us = judged.occurred_us AND event.record_key = judged.record_key
+ASOF LEFT JOIN (
+    SELECT producer_id, service, first_seq, last_seq, end_seq FROM {database}.seal_checks FINAL
+    WHERE verdict IN ('whole', 'incomplete', 'broken')
+) AS covering ON event.producer_id = covering.producer_id AND event.number >= covering.first_seq
+SETTINGS join_use_nulls = 0;

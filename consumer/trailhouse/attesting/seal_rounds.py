@@ -1,0 +1,224 @@
+"""Judging seals round by round: what came since, and what must be looked at again; each round is a few statements.
+
+What is written follows from the records of seals, the stored records and the policy alone: to repeat a round, or to
+run two at a time, changes nothing.
+"""
+
+import base64
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from trailhouse.attesting.judgement import (
+    Judgement,
+    StoredRecord,
+    Verdict,
+    closing_records,
+    judge,
+    key_of,
+    withdrawn,
+)
+from trailhouse.attesting.revocations import AnchoredSizes, anchored_sizes
+from trailhouse.attesting.stored_seals import (
+    Carrier,
+    EarlierSeal,
+    SealRow,
+    carriers_again,
+    carrying_records,
+    earlier_seals,
+    named_records,
+    new_carriers,
+    records_of,
+    write_checks,
+    write_services,
+    write_standings,
+)
+from trailhouse.proof.note import Verify
+from trailhouse.proof.policy import Policy
+from trailhouse.proof.seal import Range, Seal, parse_seal
+from trailhouse.proof.seal_check import CountedSeal, check_seal, service_key
+from trailhouse.proof.standing import Standing
+from trailhouse.schemas.errors import ProofError
+from trailhouse.schemas.record_hash import record_hash
+from trailhouse.store.clickhouse import ClickHouse
+
+
+class Judged(NamedTuple):
+    """What a round has done: seals that were judged, those of them that do not count, and events that were named."""
+
+    seals: int = 0
+    refused: int = 0
+    events: int = 0
+
+
+class _Record(msgspec.Struct):
+    data: Any = None
+
+
+_decode = msgspec.json.Decoder(_Record).decode
+
+
+def judge_seals(
+    clickhouse: ClickHouse,
+    policy: Policy,
+    verify: Verify,
+    on_round: Callable[[Judged], None] = lambda judged: None,
+    is_stopped: Callable[[], bool] = lambda: False,
+) -> Judged:
+    """Judge every seal that is due, and write down what it says; on return it is stored.
+
+    Raises:
+        StorageError: ClickHouse is away (retriable: what is done stays) or refuses (permanent).
+    """
+    write_services(clickhouse, policy)
+    total = Judged()
+    again = carriers_again(clickhouse, policy)
+    while not is_stopped():
+        carriers = again or new_carriers(clickhouse)
+        if not carriers:
+            break
+        again = []
+        done = _judge_round(clickhouse, policy, verify, carriers)
+        total = Judged(*map(sum, zip(total, done, strict=True)))
+        on_round(total)
+    return total
+
+
+class _Checked(NamedTuple):
+    """A seal as it was read: what is wrong with it, None if it counts; of whom it is, where that can be read."""
+
+    verdict: Verdict | None
+    seal: Seal | None = None
+    public_key: str = ""
+    counted: CountedSeal | None = None
+
+
+def _judge_round(
+    clickhouse: ClickHouse, policy: Policy, verify: Verify, carriers: Sequence[Carrier]
+) -> Judged:
+    records = records_of(clickhouse, carriers)
+    sizes = anchored_sizes(clickhouse, policy, verify)
+    checked = {
+        each: _checked(each, records.get(each.record_key), policy, verify, sizes)
+        for each in sorted(carriers, key=lambda carrier: carrier.order)
+    }
+    ours = [each for each, found in checked.items() if found.counted is not None]
+    named: dict[str, list[StoredRecord]] = {}
+    for record in named_records(clickhouse, ours) if ours else ():
+        named.setdefault(record.producer_id, []).append(record)
+    loggers = list({found.counted.seal.producer_id for found in checked.values() if found.counted})
+    before = earlier_seals(clickhouse, loggers) if loggers else []
+    rows: list[SealRow] = []
+    standings: dict[tuple[int, bytes], Standing] = {}
+    for carrier, found in checked.items():
+        row = _row(carrier, found, named, before)
+        if row.judgement is not None:
+            # In the order in which they were logged, and what an earlier one has said stands.
+            standings = row.judgement.standings | standings
+            before.append(_earlier(row))
+            if found.seal is not None and found.seal.own_seq is not None:
+                standings |= _closing(clickhouse, found.seal)
+        rows.append(row)
+    # First what they say, then that they were judged: cut off between the two, they are judged again.
+    write_standings(clickhouse, standings, policy)
+    write_checks(clickhouse, rows, policy, int(time.time() * 1_000))
+    return Judged(len(rows), sum(not row.verdict.counts for row in rows), len(standings))
+
+
+def _checked(
+    carrier: Carrier,
+    record: bytes | None,
+    policy: Policy,
+    verify: Verify,
+    sizes: AnchoredSizes,
+) -> _Checked:
+    try:
+        data = _decode(record or b"").data
+        seal, key, _ = parse_seal(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ProofError):
+        return _Checked(Verdict.MALFORMED)
+    public_key = base64.b64encode(key).decode()
+    try:
+        counted = check_seal(data, policy, verify)
+    except ProofError:
+        is_known = service_key(policy, seal.service, key) is not None
+        return _Checked(Verdict.FORGED if is_known else Verdict.UNKNOWN_KEY, seal, public_key)
+    last = counted.key.last_anchor
+    if last is not None and not sizes.cover(
+        last, carrier.topic, carrier.topic_id, carrier.partition, carrier.offset
+    ):
+        return _Checked(Verdict.REVOKED, seal, public_key, counted)
+    return _Checked(None, seal, public_key, counted)
+
+
+def _row(
+    carrier: Carrier,
+    found: _Checked,
+    named: Mapping[str, Sequence[StoredRecord]],
+    before: Sequence[EarlierSeal],
+) -> SealRow:
+    seal = found.seal
+    if seal is None:
+        return SealRow(carrier, Verdict.MALFORMED)
+    seal_hash = key_of(record_hash(seal.text.encode()))
+    judgement = None
+    if found.counted is not None:
+        records = named.get(seal.producer_id, ())
+        decided = _decided(seal, seal_hash, carrier, before)
+        judgement = (
+            judge(found.counted, records, decided)
+            if found.verdict is None
+            else Judgement(Verdict.REVOKED, withdrawn(seal, records, decided), 0, 0)
+        )
+    return SealRow(
+        carrier,
+        found.verdict or (Verdict.MALFORMED if judgement is None else judgement.verdict),
+        judgement,
+        seal.producer_id,
+        seal.service,
+        seal.first_seq,
+        seal.last_seq,
+        seal.own_seq or 0,
+        seal_hash,
+        found.public_key,
+    )
+
+
+def _decided(
+    seal: Seal, seal_hash: bytes, carrier: Carrier, before: Sequence[EarlierSeal]
+) -> list[Range]:
+    """Return the numbers about which another seal of the same logger has decided, which was logged before."""
+    return [
+        (each.first_seq, each.last_seq)
+        for each in before
+        if (each.service, each.producer_id) == (seal.service, seal.producer_id)
+        and each.seal_hash != seal_hash
+        and each.order < carrier.order
+        and each.first_seq <= seal.last_seq
+        and seal.first_seq <= each.last_seq
+    ]
+
+
+def _earlier(row: SealRow) -> EarlierSeal:
+    return EarlierSeal(
+        row.service, row.producer_id, row.first_seq, row.last_seq, row.seal_hash, row.carrier.order
+    )
+
+
+def _closing(clickhouse: ClickHouse, seal: Seal) -> dict[tuple[int, bytes], Standing]:
+    """Return the standing of the records that carry *seal*, a closing one, with its own number."""
+    carriers = [
+        record
+        for record, content in carrying_records(clickhouse, seal)
+        if record.service == seal.service and not record.tenant_id and _carries(content, seal)
+    ]
+    return closing_records(carriers)
+
+
+def _carries(content: bytes, seal: Seal) -> bool:
+    try:
+        return parse_seal(_decode(content).data)[0] == seal
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ProofError):
+        return False
