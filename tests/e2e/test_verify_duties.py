@@ -30,10 +30,10 @@ def store(database: ClickHouseConfig) -> Iterator[ClickHouse]:
         yield clickhouse
 
 
-def event(seq: int, producer: str = "p", **fields: str) -> AuditEvent:
+def event(seq: int, producer: str = "p") -> AuditEvent:
     """Return an event of a producer."""
     source = Source(service="s", producer_id=producer, seq=seq)
-    return AuditEvent(type="message_sent", session_id="s", source=source, **fields)
+    return AuditEvent(type="message_sent", session_id="s", source=source)
 
 
 def put(
@@ -51,13 +51,16 @@ def put(
 def put_leaves(store: ClickHouse, leaves: Sequence[tuple[int, int, bytes]]) -> None:
     """Insert leaves: offset, broker's time, digest."""
     count = len(leaves)
-    values = dict(
-        zip(("kafka_offset", "appended_ms", "digest"), zip(*leaves, strict=True), strict=True)
-    )
-    origin = dict(zip(("kafka_cluster", "kafka_topic", "kafka_topic_id"), ORIGIN, strict=True))
-    columns = {name: (value,) * count for name, value in origin.items()}
+    offsets, times_ms, digests = zip(*leaves, strict=True)
+    columns: dict[str, Sequence[object]] = {
+        name: (value,) * count
+        for name, value in zip(
+            ("kafka_cluster", "kafka_topic", "kafka_topic_id"), ORIGIN, strict=True
+        )
+    }
     columns |= {"kafka_partition": (0,) * count, "generation": ("1",) * count, "kind": (1,) * count}
-    store.insert(LOG_LEAVES.block({**columns, **values}))
+    columns |= {"kafka_offset": offsets, "appended_ms": times_ms, "digest": digests}
+    store.insert(LOG_LEAVES.block(columns))
 
 
 def put_batch(store: ClickHouse, first: int, last: int, records: int, digest: bytes) -> None:

@@ -1,6 +1,7 @@
 """What the stored anchors say that count: sizes and roots of logs, times, policies; read once a run."""
 
 from array import array
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -36,12 +37,19 @@ class Times:
     def __init__(self) -> None:
         self._sizes = array("Q")
         self._at_ms = array("q")
+        self._numbers = array("Q")
 
-    def add(self, size: int, at_ms: int) -> None:
+    def add(self, size: int, at_ms: int, number: int) -> None:
         """Take in an anchor; one that covers no more than those before says nothing new."""
         if not self._sizes or size > self._sizes[-1]:
             self._sizes.append(size)
             self._at_ms.append(at_ms)
+            self._numbers.append(number)
+
+    def covering(self, offset: int) -> int | None:
+        """Return the number of the first anchor that covers the leaf at *offset*; None where none does."""
+        place = bisect_right(self._sizes, offset)
+        return self._numbers[place] if place < len(self._numbers) else None
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         return iter(zip(self._sizes, self._at_ms, strict=True))
@@ -138,7 +146,7 @@ class Anchored:
             if log is None:
                 self.unknown.setdefault(each.origin, anchor.number)
                 continue
-            self.limits.setdefault(log, Times()).add(each.size, anchor.at_ms)
+            self.limits.setdefault(log, Times()).add(each.size, anchor.at_ms, anchor.number)
             roots = self.roots.setdefault(log, {}).setdefault(each.size, {})
             roots.setdefault(each.root, anchor.number)
         for manifest in anchor.manifests:

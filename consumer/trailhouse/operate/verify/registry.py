@@ -1,6 +1,6 @@
 """Every duty of `verify`, in the order of their numbers."""
 
-from trailhouse.operate.verify import anchors, leaves, ledger, numbers, policy, times, views
+from trailhouse.operate.verify import anchors, leaves, ledger, numbers, policy, seals, times, views
 from trailhouse.operate.verify.duty import Duty
 
 DUTIES: tuple[Duty, ...] = tuple(
@@ -10,6 +10,7 @@ DUTIES: tuple[Duty, ...] = tuple(
             anchors.DUTY,
             leaves.DUTY,
             views.DUTY,
+            seals.DUTY,
             numbers.DUTY,
             times.DUTY,
             ledger.DUTY,

@@ -37,11 +37,15 @@ class SealFault(StrEnum):
 
 
 class SealedRow(NamedTuple):
-    """A stored record that names the logger: its number, its digest, its tenant ("" for none)."""
+    """A stored record that names the logger: its number, its digest, its tenant ("" for none).
+
+    A logger's seals are of no tenant, whomever it writes for.
+    """
 
     seq: int
     digest: bytes
     tenant_id: str
+    is_seal: bool = False
 
 
 class Told(NamedTuple):
@@ -104,7 +108,9 @@ def _faults_of_piece(seals: LoggerSeals, piece: Piece, rows: Sequence[SealedRow]
     foreign = [
         row.seq
         for row in rows
-        if sealed.get(row.seq) == row.digest and not key.may_write_for(row.tenant_id)
+        if sealed.get(row.seq) == row.digest
+        and not row.is_seal
+        and not key.may_write_for(row.tenant_id)
     ]
     yield from (Told(SealFault.WRONG_TENANT, part) for part in Ranges.of(foreign))
 

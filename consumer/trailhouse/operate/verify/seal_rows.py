@@ -1,0 +1,164 @@
+"""Stored seals and the records that they are about, read for some loggers at a time."""
+
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
+from typing import NamedTuple
+
+import msgspec
+
+from trailhouse.operate.verify.sealed_records import SealedRow
+from trailhouse.proof.seal import SEAL_TYPE
+from trailhouse.proof.seal_check import Claim
+from trailhouse.store.clickhouse import ClickHouse
+
+BATCH_BYTES = 64 * 1024 * 1024
+"""Seals of so many bytes are in memory at a time, but for those of one logger."""
+MOST_LOGGERS = 2_000
+MOST_SESSIONS = 64
+_RECORD = struct.Struct("<IQ32s32sB")
+
+_LOGGER = "(JSONExtractString(record, 'data', 'service'), JSONExtractString(record, 'data', 'producer_id'))"
+_IS_SEAL = f"type = '{SEAL_TYPE}' AND record != ''"
+_LOGGERS = f"""
+    SELECT {_LOGGER} AS logger, sum(length(record)), groupUniqArray({MOST_SESSIONS})(session_id)
+    FROM event_log WHERE {_IS_SEAL} AND logger.1 IN {{services:Array(String)}}
+        AND logger > ({{service:String}}, {{producer:String}})
+    GROUP BY logger ORDER BY logger LIMIT {MOST_LOGGERS}
+"""  # noqa: S608 - names of ours; every value is a bound parameter
+_SEALS = f"""
+    SELECT record, tenant_id, producer_id, seq, kafka_cluster, kafka_topic, kafka_topic_id, kafka_partition,
+        kafka_offset, toUnixTimestamp64Milli(appended_at)
+    FROM event_log FINAL
+    WHERE session_id IN {{sessions:Array(String)}} AND {_IS_SEAL}
+        AND {_LOGGER} IN {{loggers:Array(Tuple(String, String))}}
+    ORDER BY appended_at, kafka_topic_id, kafka_partition, kafka_offset
+"""  # noqa: S608 - as above
+_RECORDS = """
+    SELECT
+        toUInt32(indexOf({loggers:Array(Tuple(String, String))},
+            (JSONExtractString(record, 'source', 'service'), toString(producer_id)))) AS place,
+        assumeNotNull(seq) AS number, SHA256(record) AS digest, SHA256(toString(tenant_id)) AS tenant,
+        toUInt8(type = 'audit_sealed' AND tenant_id = '') AS is_seal
+    FROM event_log
+    WHERE producer_id IN {producers:Array(String)} AND seq IS NOT NULL AND record != '' AND place > 0
+    ORDER BY place, number
+"""
+_TENANTS = "SELECT DISTINCT toString(tenant_id) FROM event_log WHERE producer_id IN {producers:Array(String)}"
+
+Logger = tuple[str, str]
+"""Service and producer id, as a seal names them."""
+
+
+class LoggerBatch(NamedTuple):
+    """Loggers whose seals fit into memory, and the sessions that these lie in."""
+
+    loggers: tuple[Logger, ...]
+    sessions: tuple[str, ...]
+
+
+class StoredSeal(NamedTuple):
+    """A seal's event: what it says, the record that carries it, where it lies, and when it was appended."""
+
+    data: object
+    carried_by: Claim
+    place: tuple[str, str, str, int]
+    offset: int
+    appended_ms: int
+
+
+def logger_batches(clickhouse: ClickHouse, services: Sequence[str]) -> Iterator[LoggerBatch]:
+    """Yield all loggers of *services* of which any seal is stored.
+
+    Raises:
+        StorageError: ClickHouse is away (retriable) or refuses (permanent).
+    """
+    after: Logger = ("", "")
+    while True:
+        values = {"services": list(services), "service": after[0], "producer": after[1]}
+        rows = clickhouse.query(_LOGGERS, values).rows
+        held: list[Logger] = []
+        sessions: list[str] = []
+        size_bytes = 0
+        for (service, producer), seal_bytes, lie_in in rows:
+            if held and size_bytes + seal_bytes > BATCH_BYTES:
+                yield LoggerBatch(tuple(held), tuple(sessions))
+                held, sessions, size_bytes = [], [], 0
+            held.append((service, producer))
+            sessions += lie_in
+            size_bytes += seal_bytes
+        if held:
+            yield LoggerBatch(tuple(held), tuple(sessions))
+        if len(rows) < MOST_LOGGERS:
+            return
+        after = tuple(rows[-1][0])
+
+
+def seals_of(clickhouse: ClickHouse, batch: LoggerBatch) -> Iterator[StoredSeal]:
+    """Yield the stored seals of *batch* in the order in which they were logged.
+
+    Raises:
+        StorageError: As `logger_batches`.
+    """
+    values = {"sessions": list(batch.sessions), "loggers": list(batch.loggers)}
+    for row in clickhouse.query(_SEALS, values, bytes_columns=("record",)).rows:
+        record, tenant_id, producer_id, seq, *place, offset, appended_ms = row
+        said = _said(record)
+        number = -1 if seq is None else int(seq)
+        claim = Claim(
+            _text(said, "source", "service"),
+            producer_id,
+            number,
+            tenant_id,
+            sha256(record).digest(),
+        )
+        data = said.get("data") if isinstance(said, dict) else None
+        cluster, topic, topic_id, partition = place
+        yield StoredSeal(
+            data, claim, (cluster, topic, topic_id, int(partition)), int(offset), int(appended_ms)
+        )
+
+
+def _said(record: bytes) -> object:
+    try:
+        return msgspec.json.decode(record)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+
+
+def _text(said: object, *names: str) -> str:
+    for name in names:
+        said = said.get(name) if isinstance(said, dict) else None
+    return said if isinstance(said, str) else ""
+
+
+def records_of(
+    clickhouse: ClickHouse, loggers: Sequence[Logger]
+) -> Iterator[tuple[Logger, SealedRow]]:
+    """Yield the records that name one of *loggers*, logger by logger, in the order of their numbers.
+
+    ClickHouse hashes them: that each row's digest is that of its leaf is another duty's.
+
+    Raises:
+        StorageError: As `logger_batches`.
+    """
+    producers = [producer for _, producer in loggers]
+    tenants = _tenants(clickhouse, producers)
+    pieces = clickhouse.stream(
+        _RECORDS, {"loggers": list(loggers), "producers": producers}, format="RowBinary"
+    )
+    left = b""
+    for piece in pieces:
+        content = left + piece
+        whole = len(content) - len(content) % _RECORD.size
+        for place, seq, digest, tenant, is_seal in _RECORD.iter_unpack(content[:whole]):
+            yield (
+                loggers[place - 1],
+                SealedRow(seq, digest, tenants.get(tenant, tenant.hex()), bool(is_seal)),
+            )
+        left = content[whole:]
+
+
+def _tenants(clickhouse: ClickHouse, producers: Sequence[str]) -> Mapping[bytes, str]:
+    rows = clickhouse.query(_TENANTS, {"producers": list(producers)}).rows
+    return {sha256(tenant.encode()).digest(): tenant for (tenant,) in rows}

@@ -1,0 +1,221 @@
+"""Duty 9: what producers have sealed is stored, and nothing else under their names; no seal is overdue."""
+
+import time
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+
+from trailhouse.operate.verify.anchored import Anchored
+from trailhouse.operate.verify.duty import Checked, Duty
+from trailhouse.operate.verify.finding import Findings
+from trailhouse.operate.verify.run import Run
+from trailhouse.operate.verify.seal_rows import (
+    Logger,
+    LoggerBatch,
+    StoredSeal,
+    logger_batches,
+    records_of,
+    seals_of,
+)
+from trailhouse.operate.verify.sealed_records import (
+    SealedRow,
+    SealFault,
+    Told,
+    faults_of,
+    is_overdue,
+)
+from trailhouse.operate.verify.unsealed import tell_unsealed
+from trailhouse.proof.seal import Seal
+from trailhouse.proof.seal_check import LoggerSeals, SealBook, check_seal
+from trailhouse.schemas.errors import ProofError
+
+SETTLED_SECONDS = 10.0
+"""A record may be stored so much later than the seal over it, which lies in another partition."""
+_ACCOUNT = "`trailhouse account` says more; compare with Kafka, and with the producer's spool"
+_MEANING = {
+    SealFault.MISSING: (
+        "sealed_record_missing",
+        "a producer has sealed these numbers, and their records are not stored",
+    ),
+    SealFault.CONTRADICTS: (
+        "contradicts_seal",
+        "a record under this number is not the one that was sealed: a stranger's, or changed",
+    ),
+    SealFault.WRONG_TENANT: (
+        "wrong_tenant",
+        "a service has sealed records of a tenant that it may not write for",
+    ),
+    SealFault.BROKEN: ("seal_broken", "the hash over these records is not the sealed one"),
+    SealFault.UNSEALED: (
+        "seal_missing",
+        "between two seals of a producer these numbers are in none: a seal is gone",
+    ),
+    SealFault.OVERRULED: (
+        "seals_differ",
+        "two seals of one producer say different things: its service's key is in two hands",
+    ),
+    SealFault.OVERDUE: (
+        "seal_overdue",
+        "the producer has promised another seal, and none has come",
+    ),
+}
+
+
+def check(run: Run, found: Findings) -> Checked:
+    """Hold all seals that count against all records that name their producers."""
+    services = sorted({key.service for key in run.policy.services})
+    count = 0
+    sealed: list[Logger] = []
+    for batch in logger_batches(run.clickhouse, services):
+        book = _Book(run, found)
+        for seal in seals_of(run.clickhouse, batch):
+            count += 1
+            book.add(seal)
+        book.check(batch)
+        sealed += book.loggers
+    tell_unsealed(run, found, sealed)
+    if count:
+        run.trusts("of seals, ClickHouse hashes the records")
+    return Checked(count, "seals")
+
+
+class _Book:
+    """The seals of some loggers."""
+
+    def __init__(self, run: Run, found: Findings) -> None:
+        from trailhouse.proof.keys import is_signed_by
+
+        self._run = run
+        self._found = found
+        self._book = SealBook(run.policy, is_signed_by)
+        self._newest_ms: dict[Logger, int] = {}
+
+    @property
+    def loggers(self) -> Iterable[Logger]:
+        """Those of which any seal counts."""
+        return self._book.loggers
+
+    def add(self, stored: StoredSeal) -> None:
+        """Take in the seal that was logged next, where it counts."""
+        try:
+            seal = self._counted(stored)
+            if seal is None:
+                return
+            logger = seal.service, seal.producer_id
+            known = self._book.loggers.get(logger)
+            end_seq = known.end_seq if known else -1
+            self._book.add(stored.data, stored.carried_by)
+        except ProofError as error:
+            self._found.add(
+                "forged_seal",
+                log=f"{stored.place[1]}/{stored.place[2]}/{stored.place[3]}",
+                first_offset=stored.offset,
+                table="event_log",
+                meaning=f"a seal in the name of an enrolled service does not count ({error})",
+                way_out="ask who may write to the topic; what it claims is not believed",
+            )
+            return
+        # A copy of an old one, whoever sends it, does not stand for the one that is due.
+        if self._book.loggers[logger].end_seq != end_seq:
+            self._newest_ms[logger] = stored.appended_ms
+
+    def _counted(self, stored: StoredSeal) -> Seal | None:
+        """Return what *stored* says; None where its key was revoked before an anchor held it."""
+        from trailhouse.proof.keys import is_signed_by
+
+        counted = check_seal(stored.data, self._run.policy, is_signed_by)
+        last = counted.key.last_anchor
+        if last is not None:
+            number = _covering(self._run.anchored, stored)
+            if number is None or number > last:
+                return None
+        return counted.seal
+
+    def check(self, batch: LoggerBatch) -> None:
+        """Tell what is wrong with the records of the loggers of *batch*; what may be on its way is waited for."""
+        loggers = [logger for logger in batch.loggers if logger in self._book.loggers]
+        now_seconds = time.time()
+        waiting = []
+        for logger, told in self._told(loggers):
+            if any(each.kind is SealFault.MISSING for each in told) and self._is_young(
+                logger, now_seconds
+            ):
+                waiting.append(logger)
+            else:
+                self._tell(logger, told)
+        if waiting:
+            youngest = max(self._newest_ms[logger] for logger in waiting) / 1_000
+            time.sleep(max(0.0, min(SETTLED_SECONDS, youngest + SETTLED_SECONDS - time.time())))
+            for logger, told in self._told(waiting):
+                self._tell(logger, told)
+        self._tell_overdue(loggers)
+
+    def _is_young(self, logger: Logger, now_seconds: float) -> bool:
+        return now_seconds - self._newest_ms[logger] / 1_000 < SETTLED_SECONDS
+
+    def _told(self, loggers: list[Logger]) -> Iterator[tuple[Logger, list[Told]]]:
+        if not loggers:
+            return
+        stored = groupby(records_of(self._run.clickhouse, loggers), key=lambda pair: pair[0])
+        unseen = dict.fromkeys(loggers)
+        for logger, pairs in stored:
+            del unseen[logger]
+            rows = (row for _, row in pairs)
+            yield logger, list(faults_of(self._seals(logger), rows))
+        nothing: Iterable[SealedRow] = ()
+        for logger in unseen:
+            yield logger, list(faults_of(self._seals(logger), nothing))
+
+    def _seals(self, logger: Logger) -> LoggerSeals:
+        return self._book.loggers[logger]
+
+    def _tell(self, logger: Logger, told: list[Told]) -> None:
+        for each in told:
+            kind, meaning = _MEANING[each.kind]
+            first, last = each.numbers
+            self._found.add(
+                kind,
+                table="event_log",
+                name=f"{logger[0]} {logger[1]}, numbers {first} to {last}",
+                meaning=meaning,
+                way_out=_ACCOUNT,
+                count=each.numbers.size,
+            )
+
+    def _tell_overdue(self, loggers: list[Logger]) -> None:
+        now_seconds = stored_until_seconds(self._run)
+        for logger in loggers:
+            seals = self._seals(logger)
+            if is_overdue(seals, self._newest_ms[logger] / 1_000, now_seconds):
+                kind, meaning = _MEANING[SealFault.OVERDUE]
+                self._found.add(
+                    kind,
+                    table="event_log",
+                    name=f"{logger[0]} {logger[1]}, after number {seals.end_seq - 1}",
+                    meaning=meaning,
+                    way_out="see whether it still runs; a logger that takes over its spool seals what is left",
+                    count=1,
+                )
+
+
+def stored_until_seconds(run: Run) -> float:
+    """Return the newest broker time of all that is stored, by which what is due is told: a worker may be behind."""
+    now = time.time()
+    rows = run.clickhouse.query(
+        "SELECT max(appended_ms) FROM log_leaves WHERE appended_ms <= {now:UInt64}",
+        {"now": round(now * 1_000)},
+    ).rows
+    return min(now, int(rows[0][0]) / 1_000)
+
+
+def _covering(anchored: Anchored, stored: StoredSeal) -> int | None:
+    numbers = [
+        number
+        for log, times in anchored.limits.items()
+        if log.place == stored.place and (number := times.covering(stored.offset)) is not None
+    ]
+    return min(numbers, default=None)
+
+
+DUTY = Duty(
+    9, "seals", "what each enrolled producer has sealed against the records under its name", check
+)

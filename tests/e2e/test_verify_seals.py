@@ -1,0 +1,160 @@
+"""Seals, held by verify against what is stored: whatever Kafka lost or gained before storage is found."""
+
+import base64
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from made_keys import made_key
+from proven import ProvenLog, log_key
+from sealing_scene import Logger, claimed
+from trailhouse.operate.verify import seals
+from trailhouse.operate.verify.verifying import verify
+from trailhouse.proof.config import ProofConfig
+from trailhouse.proof.keys import note_signed
+from trailhouse.proof.policy import LogKey, Policy, ServiceKey, owner_name
+from trailhouse.schemas import AuditEvent
+from trailhouse.store import ClickHouse, ClickHouseConfig
+from trailhouse.store.policies import store_policy
+
+pytestmark = pytest.mark.cluster
+
+LOG = "audit.example.org/agents"
+OWNER = made_key(9)
+
+
+@pytest.fixture
+def scene(database: ClickHouseConfig, tmp_path: Path) -> Iterator["Scene"]:
+    """Return a log, and a logger of the enrolled service `agents`, which may write for tenants a and b."""
+    with ClickHouse(database) as clickhouse:
+        yield Scene(clickhouse, tmp_path)
+
+
+class Scene:
+    """A database with a policy."""
+
+    def __init__(self, clickhouse: ClickHouse, folder: Path) -> None:
+        self.clickhouse = clickhouse
+        self.log = ProvenLog(clickhouse, log_key(folder, LOG))
+        self.logger = Logger("agents", "p1")
+        self.proof = ProofConfig(
+            log_name=LOG, owner_key=base64.b64encode(OWNER.public_key).decode()
+        )
+
+    def put(
+        self, events: Sequence[AuditEvent], partition: int = 0, ago_seconds: float = 60
+    ) -> None:
+        """Store *events* as a worker would."""
+        at_ms = round((time.time() - ago_seconds) * 1_000)
+        self.log.store({partition: events}, appended_ms=at_ms)
+
+    def found(self, services: Sequence[ServiceKey] | None = None, **policy: object) -> set[str]:
+        """Return the kinds of findings of the seals' duty."""
+        keys = services if services is not None else (self.logger.key("a", "b"),)
+        log_keys = (LogKey(public_key=base64.b64encode(made_key(1).public_key).decode()),)
+        made = Policy(log_name=LOG, version=1, log_keys=log_keys, services=tuple(keys), **policy)  # type: ignore[arg-type]  # fields of the policy
+        store_policy(self.clickhouse, made, note_signed(made.text, OWNER, owner_name(LOG)))
+        report = verify(self.clickhouse, proof=self.proof, duties=(seals.DUTY,))
+        assert not report.duties[0].reasons, report.duties[0].reasons
+        return {each.kind for each in report.findings}
+
+
+def test_what_was_sealed_and_is_stored_is_in_order(scene: Scene) -> None:
+    """Several seals, the last of which closes; copies, tenants, partitions, and strangers of another service."""
+    events = [scene.logger.log(tenant_id="ab"[place % 2]) for place in range(6)]
+    first = scene.logger.seal()
+    later = scene.logger.log(tenant_id="a")
+    last = scene.logger.seal(is_last=True)
+    scene.put(events[:3], 1)
+    scene.put([*events[3:], events[1], first], 0)
+    scene.put([later, last, first, last, claimed("other", "p1", 2)], 0)
+    assert scene.found() == set()
+
+
+def test_a_record_that_kafka_lost_is_told(scene: Scene) -> None:
+    """Its number is within a seal, and it is not stored."""
+    events = [scene.logger.log(tenant_id="a") for _ in range(4)]
+    scene.put([*events[:2], events[3], scene.logger.seal(is_last=True)])
+    assert scene.found() == {"sealed_record_missing"}
+
+
+def test_a_strangers_record_is_told(scene: Scene) -> None:
+    """It names service, logger and number of a sealed one, or a number after the last."""
+    events = [scene.logger.log(tenant_id="a") for _ in range(2)]
+    last = scene.logger.seal(is_last=True)
+    scene.put([*events, last, claimed("agents", "p1", 1, tenant_id="a")])
+    assert scene.found() == {"contradicts_seal"}
+
+
+def test_a_record_after_the_last_is_told(scene: Scene) -> None:
+    """The logger has said that it makes no more."""
+    scene.put([scene.logger.log(), scene.logger.seal(is_last=True), claimed("agents", "p1", 7)])
+    assert scene.found([scene.logger.key("*")]) == {"contradicts_seal"}
+
+
+def test_a_tenant_that_the_service_may_not_write_for_is_told(scene: Scene) -> None:
+    """Its own seal says that it did."""
+    scene.put([scene.logger.log(tenant_id="c"), scene.logger.seal(is_last=True)])
+    assert scene.found() == {"wrong_tenant"}
+
+
+def test_a_seal_between_two_that_is_gone_is_told(scene: Scene) -> None:
+    """The numbers that it was about are in none; and its own, which the next one is about, is missing."""
+    events = [scene.logger.log(tenant_id="a")]
+    first = scene.logger.seal()
+    events.append(scene.logger.log(tenant_id="a"))
+    scene.logger.seal()
+    events.append(scene.logger.log(tenant_id="a"))
+    scene.put([*events, first, scene.logger.seal(is_last=True)])
+    assert scene.found() == {"seal_missing", "sealed_record_missing"}
+
+
+def test_a_seal_by_another_key_is_told_and_says_nothing(scene: Scene) -> None:
+    """A stranger has no key that the policy names, or does not have it: forged, whatever it is about."""
+    other = Logger("agents", "p1", made_key(3))
+    other.log(tenant_id="a")
+    scene.put([scene.logger.log(tenant_id="a"), scene.logger.seal(is_last=True), other.seal()])
+    assert scene.found() == {"forged_seal"}
+
+
+def test_two_seals_that_differ_are_told(scene: Scene) -> None:
+    """Who has the service's key too cannot take back what was sealed."""
+    twin = Logger("agents", "p1", scene.logger.signer)
+    scene.put([scene.logger.log(tenant_id="a"), scene.logger.seal()])
+    scene.put([twin.log(tenant_id="b"), twin.seal()])
+    assert "seals_differ" in scene.found()
+
+
+def test_a_promised_seal_that_does_not_come_is_told_even_where_an_old_one_is_sent_again(
+    scene: Scene,
+) -> None:
+    """What is due is told by the newest of all that is stored: a log that stands still owes nothing."""
+    event, seal = scene.logger.log(tenant_id="a"), scene.logger.seal()
+    scene.put([event, seal], ago_seconds=3_600)
+    assert scene.found() == set()
+    scene.put([seal, claimed("other", "q", 0)], ago_seconds=5)
+    assert scene.found() == {"seal_overdue"}
+
+
+def test_an_event_without_a_seal_is_told_where_the_policy_demands_one(scene: Scene) -> None:
+    """For a tenant that nobody may write for without a key; its newest events may still be sealed."""
+    scene.put([claimed("other", "q", 0, tenant_id="x")], ago_seconds=3_600)
+    scene.put([claimed("other", "q", 1, tenant_id="y")], ago_seconds=3_600)
+    scene.put([claimed("other", "q", 2, tenant_id="x")], ago_seconds=1)
+    assert scene.found(unsealed_tenants=("y", "")) == {"unsealed_event"}
+
+
+def test_what_a_revoked_key_sealed_without_an_anchor_counts_for_nothing(scene: Scene) -> None:
+    """Whoever stole it neither attests anything, nor is anybody's record told to be missing."""
+    scene.put([scene.logger.log(tenant_id="a"), scene.logger.seal(is_last=True)])
+    scene.put([claimed("agents", "p1", 0, tenant_id="a")])
+    assert scene.found([scene.logger.key("a", last_anchor=3)]) == set()
+
+
+def test_records_that_come_after_their_seal_are_waited_for(scene: Scene) -> None:
+    """They lie in another partition, whose batch may be stored a little later; one that stays away is told."""
+    scene.logger.log(tenant_id="a")
+    scene.put([scene.logger.seal(is_last=True)], ago_seconds=8)
+    assert scene.found() == {"sealed_record_missing"}
