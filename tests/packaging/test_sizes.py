@@ -11,6 +11,7 @@ MAX_FUNCTION_LINES = 40
 """Without its docstring, which is the contract and may be as long as that takes."""
 
 LARGE_MODULES = {
+    "check.py": "auditors carry it alone: one file",
     "secret_forms.py": "one table",
     "send_queue.py": "one lock, and all that it guards",
 }
