@@ -21,6 +21,7 @@ from trailhouse.proof.merkle import root_of
 from trailhouse.proof.note import parse_verifier_key
 from trailhouse.proof.origin import LogOrigin
 from trailhouse.proof.policy import Policy
+from trailhouse.schemas.kafka_config import KafkaConfig
 from trailhouse.store import ClickHouse, ClickHouseConfig
 from trailhouse.store.policies import stored_policies
 from trailhouse.store.tables import LOG_ANCHORS, LOG_CHECKPOINTS
@@ -227,6 +228,62 @@ def test_another_owner_changes_nothing(scene: Scene, capsys: pytest.CaptureFixtu
         assert main(["proof", "require", "--seals-for-all", *option]) == 1
     assert scene.policy.version == 1
     assert "owner" in capsys.readouterr().err
+
+
+def test_init_makes_the_key_that_the_settings_name_once(
+    scene: Scene,
+    kafka: KafkaConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A key that is not there is made, closed to others, and never again; a policy that is not stored is stored."""
+    monkeypatch.setenv("TRAILHOUSE_KAFKA_TOPIC", kafka.topic)
+    scene.storage.command("TRUNCATE TABLE log_policies")
+    assert main(["init", "--dry-run"]) == 0
+    assert f"policy of the log {LOG}: would create (version 1" in capsys.readouterr().out
+    assert main(["init"]) == 0
+    assert f"policy of the log {LOG}: created (version 1" in capsys.readouterr().out
+    assert main(["init"]) == 0
+    shown = capsys.readouterr().out
+    assert f"key of the log {LOG}: is there (SHA256:" in shown
+    assert f"policy of the log {LOG}: is there (version 1" in shown
+
+    other = scene.folder / "other-log.pem"
+    monkeypatch.setenv("TRAILHOUSE_PROOF_KEY_FILE", str(other))
+    assert main(["init", "--dry-run"]) == 0
+    assert not other.exists()
+    assert main(["init"]) == 0
+    assert "back it up" in capsys.readouterr().out
+    made = other.read_bytes()
+    assert stat.S_IMODE(other.stat().st_mode) == 0o600
+    assert main(["init"]) == 0
+    assert other.read_bytes() == made
+    assert "left alone, it differs (the log's key is not the one in use" in capsys.readouterr().out
+
+
+def test_status_says_how_far_it_is_signed_and_anchored(
+    scene: Scene,
+    kafka: KafkaConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """`status` names log, policy, owner, what is signed, and the last anchor; a forged policy is a warning."""
+    monkeypatch.setenv("TRAILHOUSE_KAFKA_TOPIC", kafka.topic)
+    zero = scene.checkpoint(0, 8)
+    scene.checkpoint(0, 4)
+    assert main(["status"]) == 0
+    shown = capsys.readouterr().out
+    assert f"proof        log {LOG}, policy version 1, owner SHA256:" in shown
+    assert "signed       8 offsets in 1 log, no anchor yet" in shown
+    scene.anchor(3, {zero: 8})
+    scene.storage.command("INSERT INTO log_policies VALUES (9, 'forged', now64(3))")
+    assert main(["status"]) == 0
+    shown = capsys.readouterr().out
+    assert "8 offsets in 1 log, anchor 3 of 1970-01-01T" in shown
+    assert "warning      policy: has no lines of signatures" in shown
+    monkeypatch.setenv("TRAILHOUSE_PROOF_LOG_NAME", "")
+    assert main(["status"]) == 0
+    assert "proof        unsigned: [proof] log_name is not set" in capsys.readouterr().out
 
 
 def test_a_command_may_sign_as_the_owner(scene: Scene) -> None:

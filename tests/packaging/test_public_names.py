@@ -32,7 +32,7 @@ NAMES = {
         UsageReport Words parse render
         ExportCheck ExportError ExportFormat ExportedFile Manifest check_export to_arrow to_pandas to_polars""",
     "store": """
-        BATCH_LEDGER Block ClickHouse ClickHouseConfig ConfigError EVENT_LOG EVENT_QUARANTINE Result
+        BATCH_LEDGER Block ClickHouse ClickHouseConfig ConfigError EVENT_LOG EVENT_QUARANTINE ProofError Result
         SchemaMismatchError StorageDataError StorageError StorageRejectedError
         StorageUnavailableError Table TrailhouseError""",
     "schemas": """
@@ -40,14 +40,15 @@ NAMES = {
         ComparisonError ConfigError DeliveryError DeliveryRejectedError DeliveryTimeoutError
         EventError EventQuarantinedError EventTooLargeError EventType ExportError IntegrityError
         InvalidEventError JournalError KafkaConfig OffsetGapError OffsetsExpiredError
-        ProducerClosedError QueryError QueueFullError Run SchemaMismatchError Session SlowFollowerError Source
+        ProducerClosedError ProofError QueryError QueueFullError Run SchemaMismatchError Session SigningError
+        SlowFollowerError Source
         SpoolDamagedError SpoolFullError SpoolUnavailableError StackError StorageDataError
         StorageError StorageLimitError StorageOverloadedError StorageRejectedError StorageUnavailableError
         TrailhouseError UnreadableBatchError WorkerStoppedError decode event_of""",
     "operate": """
         ExportError IntegrityError
         BrokerError BrokerRejectedError BrokerUnavailableError ConfigError DeliveryError KafkaState
-        OffsetsExpiredError PipelineStatus QueryError Requeued SchemaMismatchError
+        OffsetsExpiredError PipelineStatus ProofError QueryError Requeued SchemaMismatchError SigningError
         SpoolUnavailableError StorageError StorageRejectedError StorageUnavailableError StoreState
         TrailhouseError UnreadableBatchError pipeline_status requeue""",
     "access": """
@@ -56,6 +57,8 @@ NAMES = {
         Token TokenStore TrailhouseError""",
     "attesting": "",
     "capture": "",
+    "proof": "ConfigError ProofError SigningError TrailhouseError",
+    "anchoring": "",
     "redaction": "ConfigError ContentConfig Finding RedactionConfig TrailhouseError",
     "api": "",
     "broker": "",

@@ -103,7 +103,7 @@ def dev(
         return
     from trailhouse.devstack import DevStack, Ports, default_data_dir
     from trailhouse.devstack.foreground import hold, run_under
-    from trailhouse.operate.setup import apply_init
+    from trailhouse.operate.first_setup import set_up
 
     command: list[str] | None = context.meta.get(_COMMAND)
     if command == []:
@@ -114,14 +114,12 @@ def dev(
         kafka_port or usual.kafka, clickhouse_port or usual.clickhouse, worker_port or usual.worker
     )
     if command is None:
-        stack = DevStack(
-            data_dir or default_data_dir(), ports=ports, apply_init=apply_init, echo=_say
-        )
+        stack = DevStack(data_dir or default_data_dir(), ports=ports, set_up=set_up, echo=_say)
         hold(stack, lambda: _welcome(stack))
         return
     with _folder(data_dir) as folder:
         raise typer.Exit(
-            run_under(DevStack(folder, ports=ports, apply_init=apply_init, echo=_say), command)
+            run_under(DevStack(folder, ports=ports, set_up=set_up, echo=_say), command)
         )
 
 

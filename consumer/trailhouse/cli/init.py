@@ -1,4 +1,4 @@
-"""`trailhouse init`: make the topic and the tables."""
+"""`trailhouse init`: make the topic and the tables, the log's key, and store its policy."""
 
 from typing import Annotated
 
@@ -17,13 +17,21 @@ def init(
     ] = False,
     format: FormatOption = Format.TABLE,
 ) -> None:
-    """Make the topic and the tables; running it again mends what is missing, and touches no data."""
-    from trailhouse.operate.setup import apply_init, plan_init
+    """Make the topic and the tables; running it again mends what is missing, and touches no data.
+
+    Where the settings name a log ([proof] log_name), its key is made unless it is there, and its policy is stored.
+    """
+    from trailhouse.operate.first_setup import plan_setup, set_up
+    from trailhouse.proof.config import ProofConfig
     from trailhouse.schemas.kafka_config import KafkaConfig
     from trailhouse.store.config import ClickHouseConfig
 
-    kafka, clickhouse = KafkaConfig(), ClickHouseConfig()
-    steps = plan_init(kafka, clickhouse) if dry_run else apply_init(kafka, clickhouse, tell_step)
+    kafka, clickhouse, proof = KafkaConfig(), ClickHouseConfig(), ProofConfig()
+    steps = (
+        plan_setup(kafka, clickhouse, proof)
+        if dry_run
+        else set_up(kafka, clickhouse, proof, tell_step)
+    )
     if written(format, steps):
         return
     words = {

@@ -12,21 +12,23 @@ from trailhouse.cli.output.written import written
 
 if TYPE_CHECKING:
     from trailhouse.operate import KafkaState, PipelineStatus, StoreState
+    from trailhouse.operate.proof_keys.standing import ProofState
 
 EXAMPLES = ("trailhouse status", "trailhouse status --format json")
 
 
 def status(format: FormatOption = Format.TABLE, show_sql: ShowSqlOption = False) -> None:
-    """Print lag, members, open transactions, stored and quarantined counts, incidents, and versions.
+    """Print lag, members, open transactions, what is stored, quarantined, signed and anchored, incidents, versions.
 
     The exit code is 1 when Kafka or ClickHouse does not answer; the other is told all the same.
     """
     from trailhouse.consumer.config import WorkerConfig
     from trailhouse.operate.status import pipeline_status
+    from trailhouse.proof.config import ProofConfig
     from trailhouse.schemas.kafka_config import KafkaConfig
     from trailhouse.store.config import ClickHouseConfig
 
-    found = pipeline_status(KafkaConfig(), ClickHouseConfig(), WorkerConfig())
+    found = pipeline_status(KafkaConfig(), ClickHouseConfig(), WorkerConfig(), ProofConfig())
     if not written(format, found):
         for line in status_lines(found):
             say(line)
@@ -46,7 +48,32 @@ def status_lines(found: "PipelineStatus") -> list[str]:
         if found.clickhouse
         else [f"clickhouse   {found.problems['clickhouse']}"]
     )
+    if found.proof is not None:
+        lines += _proof_lines(found.proof)
+    elif "proof" in found.problems:
+        lines.append(f"proof        {found.problems['proof']}")
     return lines
+
+
+def _proof_lines(state: "ProofState") -> list[str]:
+    if not state.log_name:
+        return ["proof        unsigned: [proof] log_name is not set"]
+    if not state.policy_version:
+        owner = f"owner {state.owner_fingerprint}" if state.owner_fingerprint else "no owner pinned"
+        lines = [f"proof        log {state.log_name}, {owner}, no policy in force"]
+    else:
+        sizes = state.signed_leaves.values()
+        anchored = (
+            f"anchor {state.last_anchor} of {state.last_anchored_at}"
+            if state.last_anchor
+            else "no anchor yet"
+        )
+        lines = [
+            f"proof        log {state.log_name}, policy version {state.policy_version},"
+            f" owner {state.owner_fingerprint}",
+            f"signed       {counted(sum(sizes), 'offset')} in {counted(len(sizes), 'log')}, {anchored}",
+        ]
+    return [*lines, *(f"warning      {warning}" for warning in state.warnings)]
 
 
 def _kafka_lines(state: "KafkaState") -> list[str]:

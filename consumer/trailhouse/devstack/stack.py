@@ -28,8 +28,10 @@ from trailhouse.devstack.ports import HOST, Ports, check_free
 from trailhouse.devstack.supervisor import Supervisor
 from trailhouse.schemas.errors import StackError
 from trailhouse.schemas.kafka_config import KafkaConfig
+from trailhouse.schemas.settings import variable_of
 
 if TYPE_CHECKING:
+    from trailhouse.proof.config import ProofConfig
     from trailhouse.store.config import ClickHouseConfig
 
 PartName = Literal["kafka", "clickhouse", "worker"]
@@ -41,7 +43,7 @@ _UNCONFINED = (
 )
 
 
-def _nothing(_kafka: KafkaConfig, _clickhouse: "ClickHouseConfig") -> None:
+def _nothing(_kafka: KafkaConfig, _clickhouse: "ClickHouseConfig", _proof: "ProofConfig") -> None:
     """Make nothing: for a stack whose user makes topic and tables."""
 
 
@@ -50,7 +52,7 @@ class DevStack:
 
     ::
 
-        with DevStack(Path("data"), apply_init=apply_init) as stack:
+        with DevStack(Path("data"), set_up=set_up) as stack:
             subprocess.run(["pytest"], env=os.environ | stack.environment())
 
     Entering returns when every part answers and the topic and the tables are there. A part that
@@ -60,7 +62,7 @@ class DevStack:
         data_dir: Where the parts keep their data; one stack a folder.
         ports: Where they listen; free ports by default.
         parts: Which of them to run.
-        apply_init: Makes topic and tables before a worker starts: `trailhouse.operate.setup.apply_init`.
+        set_up: Makes topic and tables before a worker starts: `trailhouse.operate.first_setup.set_up`.
             Handed in, so that the stack depends on no part that it runs.
         echo: Takes one line a change of state.
 
@@ -75,17 +77,18 @@ class DevStack:
         *,
         ports: Ports | None = None,
         parts: Sequence[PartName] = PART_NAMES,
-        apply_init: "Callable[[KafkaConfig, ClickHouseConfig], object]" = _nothing,
+        set_up: "Callable[[KafkaConfig, ClickHouseConfig, ProofConfig], object]" = _nothing,
         echo: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._folder = DataFolder(data_dir)
         self._given_ports = ports
         self._names = tuple(parts)
-        self._apply_init = apply_init
+        self._set_up = set_up
         self._echo = echo
         self._supervisor: Supervisor | None = None
         self._control: ControlServer | None = None
         self._password = ""  # made or read once the folder is held
+        self._proof: dict[str, object] = {}  # likewise
         self.ports = ports or Ports()
 
     @property
@@ -128,6 +131,7 @@ class DevStack:
             "TRAILHOUSE_WORKER_WEB_HOST": HOST,
             "TRAILHOUSE_WORKER_WEB_PORT": str(self.ports.worker),
             DATA_DIR_VARIABLE: str(self.data_dir),
+            **{variable_of("proof", key): str(value) for key, value in self._proof.items()},
         }
 
     def stop(self, part: PartName) -> None:
@@ -179,6 +183,7 @@ class DevStack:
     def _start(self) -> None:
         self.ports = self._given_ports or Ports.free()
         self._password = password_of(self.data_dir)
+        self._proof = self._proof_settings()
         # All of them before any part is started: half a stack helps nobody.
         for name in self._names:
             check_free(name, getattr(self.ports, name))
@@ -205,7 +210,7 @@ class DevStack:
                 self._supervisor.wait_ready(name)
         if "worker" in self._names:
             # Before the worker: it would wait for its tables and say that it is not ready.
-            self._apply_init(self._kafka_config(), self._clickhouse_config())
+            self._set_up(self._kafka_config(), self._clickhouse_config(), self._proof_config())
             self._supervisor.start("worker")
             self._supervisor.wait_ready("worker")
         self._write_state()
@@ -222,6 +227,17 @@ class DevStack:
         url = f"http://{HOST}:{self.ports.clickhouse}"
         given = {"url": url, "password": self._password}
         return msgspec.convert(defaults_of("clickhouse") | given, ClickHouseConfig)
+
+    def _proof_settings(self) -> dict[str, object]:
+        # The processes of the parts import this module too, and need no keys.
+        from trailhouse.devstack.proof_files import proof_settings
+
+        return proof_settings(self.data_dir)
+
+    def _proof_config(self) -> "ProofConfig":
+        from trailhouse.devstack.proof_files import proof_config
+
+        return proof_config(self._proof)
 
     def _clickhouse(self) -> Part:
         return clickhouse_part(

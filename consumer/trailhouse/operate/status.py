@@ -12,6 +12,8 @@ from trailhouse.broker.group_members import GroupMember
 from trailhouse.consumer.batch.incidents import incident_counts
 from trailhouse.consumer.config import WorkerConfig
 from trailhouse.consumer.membership.group_warnings import topic_settings, unknown_members
+from trailhouse.operate.proof_keys.standing import ProofState, proof_state
+from trailhouse.proof.config import ProofConfig
 from trailhouse.query import AuditReader
 from trailhouse.schemas.errors import BrokerRejectedError, TrailhouseError
 from trailhouse.schemas.json_form import rfc3339, utc
@@ -54,18 +56,22 @@ class StoreState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PipelineStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """Kafka, ClickHouse and the version that asked. A part that is away is None, and named in `problems`."""
+    """Kafka, ClickHouse, how far it is proven, and the version that asked. What is away is None, and in `problems`."""
 
     trailhouse: str
     kafka: KafkaState | None
     clickhouse: StoreState | None
     problems: dict[str, str]
+    proof: ProofState | None = None
 
 
 def pipeline_status(
-    kafka: KafkaConfig, clickhouse: ClickHouseConfig, worker: WorkerConfig
+    kafka: KafkaConfig,
+    clickhouse: ClickHouseConfig,
+    worker: WorkerConfig,
+    proof: ProofConfig | None = None,
 ) -> PipelineStatus:
-    """Ask each part; one that is away does not hide the others."""
+    """Ask each part; one that is away does not hide the others. Of proof nothing is asked without its settings."""
     problems: dict[str, str] = {}
 
     def ask(name: str, question: Callable[[], Any]) -> Any:
@@ -75,10 +81,16 @@ def pipeline_status(
             problems[name] = str(error)
             return None
 
+    kafka_found = ask("kafka", lambda: kafka_state(kafka, worker.group_id))
+    stored = ask("clickhouse", lambda: store_state(clickhouse))
+    proven = None
+    if proof is not None and stored is not None:
+        proven = ask("proof", lambda: proof_state(clickhouse, proof))
     return PipelineStatus(
         trailhouse=metadata.version("trailhouse"),
-        kafka=ask("kafka", lambda: kafka_state(kafka, worker.group_id)),
-        clickhouse=ask("clickhouse", lambda: store_state(clickhouse)),
+        kafka=kafka_found,
+        clickhouse=stored,
+        proof=proven,
         problems=problems,
     )
 

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from pathlib import Path
+from typing import NamedTuple
 
 from trailhouse.proof.config import ProofConfig
 from trailhouse.proof.keys import is_signed_by, parse_public_key
@@ -13,6 +14,13 @@ from trailhouse.store.tables import LOG_POLICIES
 
 MAX_ROWS = 10_000
 """Of the table: nobody makes so many versions, but whoever can write there can add rows."""
+
+
+class PolicyFound(NamedTuple):
+    """The policies that count, and the content of each row that is stored, whoever has written it."""
+
+    chain: PolicyChain
+    stored: frozenset[bytes]
 
 
 def current_policy(
@@ -51,6 +59,15 @@ def stored_policies(clickhouse: ClickHouse, config: ProofConfig) -> PolicyChain:
     Raises:
         ConfigError, StorageError: As `current_policy`.
     """
+    return find_policies(clickhouse, config).chain
+
+
+def find_policies(clickhouse: ClickHouse, config: ProofConfig) -> PolicyFound:
+    """As `stored_policies`, with what the table holds.
+
+    Raises:
+        ConfigError, StorageError: As `current_policy`.
+    """
     owner_key = pinned_owner(config)
     rows, file = _rows(clickhouse), _file(config)
     chain = policy_chain([*rows, *file], owner_key, is_signed_by, config.log_name)
@@ -59,7 +76,7 @@ def stored_policies(clickhouse: ClickHouse, config: ProofConfig) -> PolicyChain:
         faults.append(f"policy: more than {MAX_ROWS} rows are stored")
     if config.policy_file and not file:
         faults.append("policy: the file that the settings name is not there")
-    return chain._replace(faults=tuple(faults))
+    return PolicyFound(chain._replace(faults=tuple(faults)), frozenset(rows))
 
 
 def pinned_owner(config: ProofConfig) -> bytes:

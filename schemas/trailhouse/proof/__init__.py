@@ -1,5 +1,5 @@
 """Proof: the formats by which an outsider checks the log: trees, checkpoints, policies, anchors, seals. Pure."""
 
-from trailhouse.schemas.errors import ConfigError, ProofError, SigningError
+from trailhouse.schemas.errors import ConfigError, ProofError, SigningError, TrailhouseError
 
-__all__ = ["ConfigError", "ProofError", "SigningError"]
+__all__ = ["ConfigError", "ProofError", "SigningError", "TrailhouseError"]

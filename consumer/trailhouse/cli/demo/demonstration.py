@@ -16,7 +16,7 @@ from trailhouse.cli.demo.comparison import compare
 from trailhouse.cli.demo.runs import SHOWN_SESSION_ID, recorded_events
 from trailhouse.cli.output.table import EVENT_COLUMNS, event_rows, print_table
 from trailhouse.devstack import DevStack
-from trailhouse.operate.setup import apply_init
+from trailhouse.operate.first_setup import set_up
 from trailhouse.producer import AuditLogger
 from trailhouse.query import AuditReader, Overview
 from trailhouse.schemas.event import AuditEvent
@@ -69,7 +69,7 @@ def demonstrate(
     ):
         _say(progress, "1/4 start Kafka, ClickHouse and a worker")
         with DevStack(
-            Path(folder), apply_init=apply_init, echo=lambda line: _say(progress, f"    {line}")
+            Path(folder), set_up=set_up, echo=lambda line: _say(progress, f"    {line}")
         ) as stack:
             os.environ.update(stack.environment())
             _say(progress, "2/4 emit recorded runs and wait until they are stored")

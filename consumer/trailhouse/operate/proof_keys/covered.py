@@ -14,6 +14,7 @@ from trailhouse.store.clickhouse import ClickHouse
 from trailhouse.store.tables import LOG_CHECKPOINTS
 
 _LOG = "kafka_cluster, kafka_topic, kafka_topic_id, kafka_partition, generation"
+_MOST_LOGS = 10_000
 _CANDIDATES = 100
 """Of each log, and of anchors: whoever writes rows of his own can hide the true one behind no more."""
 
@@ -33,13 +34,37 @@ def newest_checkpoints(storage: ClickHouse, policy: Policy) -> list[SignedCheckp
     Raises:
         StorageError: ClickHouse does not answer (retriable) or refuses (permanent).
     """
+    found: dict[str, SignedCheckpoint] = {}
+    logs = storage.query(
+        f"SELECT DISTINCT {_LOG} FROM log_checkpoints LIMIT {{most:UInt32}}",  # noqa: S608 - names of ours
+        {"most": _MOST_LOGS},
+    ).rows
+    for log in logs:
+        _add_newest(storage, policy, log, found)
+    return [found[origin] for origin in sorted(found)]
+
+
+def _add_newest(
+    storage: ClickHouse,
+    policy: Policy,
+    log: tuple[object, ...],
+    found: dict[str, SignedCheckpoint],
+) -> None:
+    # Of one log alone, newest first: the table is in that order, so that few rows are read of millions.
     rows = storage.query(
         f"""SELECT {_LOG}, size, roots, checkpoint FROM log_checkpoints
-        ORDER BY size DESC LIMIT {{most:UInt32}} BY {_LOG}""",  # noqa: S608 - names of ours
-        {"most": _CANDIDATES},
+        WHERE kafka_cluster = {{cluster:String}} AND kafka_topic = {{topic:String}}
+        AND kafka_topic_id = {{topic_id:String}} AND kafka_partition = {{partition:UInt16}}
+        AND generation = {{generation:String}}
+        ORDER BY size DESC LIMIT {{most:UInt32}}""",  # noqa: S608 - names of ours
+        {
+            **dict(
+                zip(("cluster", "topic", "topic_id", "partition", "generation"), log, strict=True)
+            ),
+            "most": _CANDIDATES,
+        },
         bytes_columns=("checkpoint",),
     ).rows
-    found: dict[str, SignedCheckpoint] = {}
     for *row, content in rows:
         try:
             checkpoint, note = parse_checkpoint(content)
@@ -53,7 +78,7 @@ def newest_checkpoints(storage: ClickHouse, policy: Policy) -> list[SignedCheckp
             and any(bears(note, checkpoint.origin, key.public_key) for key in keys)
         ):
             found[checkpoint.origin] = SignedCheckpoint(checkpoint, note, tuple(row))
-    return [found[origin] for origin in sorted(found)]
+            return
 
 
 def bears(note: Note, name: str, public_key: str) -> bool:
