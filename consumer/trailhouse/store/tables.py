@@ -44,7 +44,10 @@ LOG_POLICIES = _table("log_policies")
 """One row a policy that was put into force."""
 
 LOG_ANCHORS = _table("log_anchors")
-"""One row an anchor, with what came back for it."""
+"""One row an anchor, and one for each that came second where two anchored at once."""
+
+LOG_ANCHOR_RECEIPTS = _table("log_anchor_receipts")
+"""One row for each that keeps an anchor, or has signed it."""
 
 SESSION_MANIFESTS = _table("session_manifests")
 """One row a finished day of a log."""

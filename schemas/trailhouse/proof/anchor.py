@@ -1,9 +1,10 @@
 """Anchors: at a time, how large each log was and its root, in a signed file that others keep. Pure.
 
 A note (see `note`) under the name ``<log name>/anchor``, by a log key. Its text, a line each: `FORMAT`, the log name,
-the anchor's number, milliseconds since 1970 UTC, version and SHA-256 of the policy, SHA-256 of the whole file of the
-anchor before (``-`` for the first), the number of checkpoints, one line ``origin size root`` for each, the number of
-manifests, and one line ``day origin sessions root`` for each; both sorted, roots in base64.
+the anchor's number, milliseconds since 1970 UTC, version and SHA-256 of the policy (``0 -`` before there is one),
+SHA-256 of the whole file of the anchor before (``-`` for the first), the number of checkpoints, one line
+``origin size root`` for each, the number of manifests, and one line ``day origin sessions root`` for each; both
+sorted, roots in base64.
 """
 
 import base64
@@ -19,6 +20,7 @@ from trailhouse.schemas.errors import ProofError
 
 FORMAT = "trailhouse-anchor/1"
 FIRST = "-"
+"""Stands for the anchor before the first, and for the policy where there is none."""
 _SHA256 = re.compile("[0-9a-f]{64}")
 _DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
@@ -112,6 +114,8 @@ def _anchor(lines: list[str]) -> Anchor:
         raise ProofError("anchor: a number is none that an anchor can have")
     if previous != FIRST and _SHA256.fullmatch(previous) is None:
         raise ProofError("anchor: the hash of the one before is malformed")
+    if policy_sha256 != FIRST and _SHA256.fullmatch(policy_sha256) is None:
+        raise ProofError("anchor: the hash of its policy is malformed")
     return Anchor(
         log_name=lines[1],
         number=number,

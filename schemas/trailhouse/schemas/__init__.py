@@ -2,6 +2,7 @@
 
 from trailhouse.schemas.codec import decode, event_of
 from trailhouse.schemas.errors import (
+    AnchorError,
     BreakerTrippedError,
     BrokerError,
     BrokerRejectedError,
@@ -49,6 +50,7 @@ from trailhouse.schemas.run import Run, Session
 
 __all__ = [
     "Actor",
+    "AnchorError",
     "AuditEvent",
     "BreakerTrippedError",
     "BrokerError",

@@ -34,6 +34,7 @@
     ├─ IntegrityError                stored bytes contradict their hash, or a row its bytes: somebody altered them
     ├─ ProofError                    a checkpoint, policy, anchor, seal or proof is malformed, or not signed
     ├─ SigningError                ↻ a key cannot be read or used, or others can read it; nothing was signed
+    ├─ AnchorError                 ↻ who keeps or countersigns anchors is away, or refuses
     ├─ ComparisonError               what was read back is not what was logged
     ├─ QueryError                    a filter, limit or name that cannot be answered
     ├─ SlowFollowerError           ↻ a follower was cut off, since it reads too slowly; it holds the token to go on with
@@ -320,6 +321,12 @@ class ProofError(TrailhouseError):
 
 class SigningError(TrailhouseError):
     """A key cannot be read or used, or others can read it; nothing was signed. Retriable once that is mended."""
+
+    retriable = True
+
+
+class AnchorError(TrailhouseError):
+    """Whoever keeps or countersigns anchors is away, or refuses. Retriable: it is asked again with the next anchor."""
 
     retriable = True
 

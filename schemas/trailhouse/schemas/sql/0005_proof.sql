@@ -68,19 +68,34 @@ ENGINE = ReplacingMergeTree(stored_at)
 ORDER BY (version, policy)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1;
 
--- Every anchor, as it was written to where others keep it; and what came back for it: cosignatures, time-stamp tokens.
+-- Every anchor, as it was written to where others keep it. Two who anchor at once may both insert a number: the first of
+-- them counts, as the numbers of their blocks tell, which merges keep here; a row that came second was published nowhere.
 CREATE TABLE IF NOT EXISTS {database}.log_anchors
 (
     number          UInt64,
     anchor          String COMMENT 'the signed note' CODEC(ZSTD(1)),
-    cosignatures    Array(String) COMMENT 'lines of C2SP cosignatures on its checkpoints' CODEC(ZSTD(1)),
-    timestamp_tokens Array(String) COMMENT 'RFC 3161 tokens over the SHA-256 of the anchor, DER' CODEC(ZSTD(1)),
-    written_to      Array(String) COMMENT 'the writers that acknowledged it',
+    stored_at       DateTime64(3, 'UTC')
+)
+ENGINE = MergeTree
+ORDER BY (number, anchor)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1,
+    min_bytes_for_full_part_storage = 16777216, enable_block_number_column = 1;
+
+-- What came back for an anchor: who keeps it, what witnesses and time-stamp authorities have signed.
+CREATE TABLE IF NOT EXISTS {database}.log_anchor_receipts
+(
+    number          UInt64,
+    anchor_sha256   FixedString(32) COMMENT 'of the signed note',
+    kind            LowCardinality(String) COMMENT 'written, cosigned or timestamped',
+    origin          String COMMENT 'cosigned: the log whose checkpoint in the anchor it is',
+    source          String COMMENT 'the writer as the settings name it, the name of the witness, or the URL of the authority',
+    receipt         String COMMENT 'cosigned: the line of C2SP cosignature; timestamped: the RFC 3161 token, DER' CODEC(ZSTD(1)),
     stored_at       DateTime64(3, 'UTC')
 )
 ENGINE = ReplacingMergeTree(stored_at)
-ORDER BY (number, anchor)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1;
+ORDER BY (number, anchor_sha256, kind, origin, source, receipt)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1,
+    min_bytes_for_full_part_storage = 16777216;
 
 -- Every finished day of every log: which offsets it has, how many sessions, and the root that anchors name.
 CREATE TABLE IF NOT EXISTS {database}.session_manifests
