@@ -67,7 +67,7 @@ class ShownEntry(NamedTuple):
     """An entry, where among the entries it is (from 0), and the proof that it is there."""
 
     entry: Entry
-    index: int
+    place: int
     proof: tuple[bytes, ...]
 
 
@@ -171,14 +171,14 @@ def check_shown(shown: ShownSession, key: bytes, root: bytes) -> Entry | None:
     """
     size = shown.header.sessions + 1
     proven = [(leaf_hash(shown.header.content), 0, shown.header_proof)]
-    proven += [(leaf_hash(one.entry.content), one.index + 1, one.proof) for one in shown.entries]
+    proven += [(leaf_hash(one.entry.content), one.place + 1, one.proof) for one in shown.entries]
     for leaf, index, proof in proven:
         if root_by_inclusion(leaf, index, size, proof) != root:
             raise ProofError("manifest: a part is not in the manifest that is anchored")
     keys = [each.entry.key for each in shown.entries]
     if keys == [key]:
         return shown.entries[0].entry
-    places = [each.index for each in shown.entries]
+    places = [each.place for each in shown.entries]
     before, after = [k for k in keys if k < key], [k for k in keys if k > key]
     at = places[0] + 1 if before else 0
     neighbours = [place for place in (at - 1, at) if 0 <= place < shown.header.sessions]

@@ -20,10 +20,10 @@ _INDEX = re.compile("index (0|[1-9][0-9]{0,18})")
 
 
 class TlogProof(NamedTuple):
-    """A leaf, its index, the hashes from its sibling up, and the signed checkpoint that they lead to."""
+    """A leaf, its offset, the hashes from its sibling up, and the signed checkpoint that they lead to."""
 
     leaf: bytes
-    index: int
+    offset: int
     hashes: tuple[bytes, ...]
     checkpoint: str
 
@@ -33,7 +33,7 @@ class TlogProof(NamedTuple):
         lines = (
             FORMAT,
             f"extra {base64.b64encode(self.leaf).decode()}",
-            f"index {self.index}",
+            f"index {self.offset}",
             *(base64.b64encode(each).decode() for each in self.hashes),
         )
         return "\n".join(lines) + "\n\n" + self.checkpoint

@@ -103,7 +103,7 @@ def test_what_is_changed_shows_nothing() -> None:
             ShownSession(header, proof, ()),
             ShownSession(header, proof, entries + entries),
             ShownSession(header, proof, entries[::-1] + entries),
-            ShownSession(header, proof, (first._replace(index=first.index + 1), *entries[1:])),
+            ShownSession(header, proof, (first._replace(place=first.place + 1), *entries[1:])),
             ShownSession(header, proof, (first._replace(proof=first.proof[1:]), *entries[1:])),
             ShownSession(
                 header, proof, (first._replace(entry=first.entry._replace(leaves=9)), *entries[1:])

@@ -34,7 +34,7 @@ def is_proven(content: str | bytes) -> bool:
         signed = signers(note, {ORIGIN: made_key(1).public_key}, is_signed_by)
     except ProofError:
         return False
-    found = root_by_inclusion(leaf_hash(proof.leaf), proof.index, checkpoint.size, proof.hashes)
+    found = root_by_inclusion(leaf_hash(proof.leaf), proof.offset, checkpoint.size, proof.hashes)
     return bool(signed) and found == checkpoint.root
 
 
@@ -63,10 +63,10 @@ def test_another_proof_proves_nothing() -> None:
         true._replace(hashes=true.hashes[1:]),
         true._replace(hashes=true.hashes[:-1]),
         true._replace(hashes=(*true.hashes, bytes(32))),
-        true._replace(index=1),
-        true._replace(index=3),
-        true._replace(index=7),
-        true._replace(index=2**62),
+        true._replace(offset=1),
+        true._replace(offset=3),
+        true._replace(offset=7),
+        true._replace(offset=2**62),
         true._replace(leaf=LEAVES[3]),
         true._replace(
             checkpoint=note_signed(

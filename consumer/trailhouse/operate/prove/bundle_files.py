@@ -156,7 +156,7 @@ def _shown(shown: ShownSession) -> dict[str, Any]:
         "header_proof": [_base64(each) for each in shown.header_proof],
         "entries": [
             {
-                "index": each.index,
+                "index": each.place,
                 "entry": _base64(each.entry.content),
                 "proof": [_base64(one) for one in each.proof],
             }

@@ -224,7 +224,9 @@ class Bundle:
         self.proven: list[str] = []
         self.unchecked: list[str] = []
         self.policies: dict[int, tuple[dict[str, Any], str]] = {}
-        self.anchors: dict[int, tuple[int, frozenset[str], frozenset[str]]] = {}
+        self.anchor_times: dict[int, int] = {}
+        self.anchored_logs: dict[int, set[str]] = {}
+        self.anchored: dict[str, int] = {}
         self.leaves: dict[str, dict[int, bytes]] = {}
         self.checkpoints: dict[bytes, Checkpoint] = {}
 
@@ -316,14 +318,10 @@ class Bundle:
             version, _, policy = lines[4].partition(" ")
             known = self.policies.get(number_of(version))
             need(known is None or known[1] == policy, "an anchor names another policy")
-            manifests = frozenset(lines[8 + count :])
-            self.anchors[number] = (at_ms, frozenset(lines[7 : 7 + count]), manifests)
-
-    def anchored(self, line: str, part: int) -> int | None:
-        """Return the first anchor that has *line* among its checkpoints (1) or its manifests (2)."""
-        return min(
-            (number for number, each in self.anchors.items() if line in each[part]), default=None
-        )
+            self.anchor_times[number] = at_ms
+            self.anchored_logs[number] = {line.rsplit(" ", 2)[0] for line in lines[7 : 7 + count]}
+            for line in [*lines[7 : 7 + count], *lines[8 + count :]]:
+                self.anchored.setdefault(line, number)  # the first that has it
 
     def checkpoint_of(self, raw: bytes) -> Checkpoint:
         """6: a checkpoint is signed by a key of the log that counts for it, and by as many witnesses as must be."""
@@ -340,7 +338,7 @@ class Bundle:
         is_ours = re.fullmatch(r"/[^/]+/[^/]+/[0-9]+/[0-9a-f-]+", place)
         need(is_ours, "a checkpoint is that of another log")
         made = Checkpoint(origin, size, root, f"{origin} {size} {note.lines[2]}")
-        anchor = self.anchored(made.line, 1)
+        anchor = self.anchored.get(made.line)
         signed = any(note.is_by(origin, key) for key in self.keys_for(origin, size, anchor))
         need(signed, "a checkpoint is not signed by a key that counts for it")
         named = [text.split("+", 2) for text in self.policy["witnesses"]]
@@ -408,14 +406,14 @@ class Bundle:
             self.leaves.setdefault(origin, {})[offset] = leaf_hash(leaf)
         self.proven.append(f"{len(events)} events are in their logs, as their records say")
         for each in {one.line: one for one in self.checkpoints.values()}.values():
-            self.tell_anchor(f"{each.origin} at {each.size} leaves", self.anchored(each.line, 1))
+            self.tell_anchor(f"{each.origin} at {each.size} leaves", self.anchored.get(each.line))
 
     def tell_anchor(self, what: str, number: int | None) -> None:
         """Say by when something was there."""
         if number is None:
             self.proven.append(f"{what}: in no anchor yet, so that no time is proven")
         else:
-            at = dt.datetime.fromtimestamp(self.anchors[number][0] / 1000, dt.UTC)
+            at = dt.datetime.fromtimestamp(self.anchor_times[number] / 1000, dt.UTC)
             self.proven.append(f"{what}: in anchor {number} of {at:%Y-%m-%d %H:%M:%S} UTC")
 
     def check_session(self) -> bool:
@@ -436,7 +434,7 @@ class Bundle:
         for name in self.named("manifests/", ".json"):
             shown = json_of(self.files[name])
             anchor = self.check_shown(shown, wanted)
-            logs |= {line.rsplit(" ", 2)[0] for line in self.anchors[anchor][1]}
+            logs |= self.anchored_logs[anchor]
             covered.setdefault(shown["origin"], []).append(shown)
         for origin in sorted(logs - set(covered)):
             self.unchecked.append(f"{origin}: an anchor names it, and no manifest of it is here")
@@ -486,7 +484,7 @@ class Bundle:
             [base64_of(each, 32) for each in shown["header_proof"]],
         )
         line = f"{day} {origin} {sessions} {base64.b64encode(root).decode()}"
-        number = self.anchored(line, 2)
+        number = self.anchored.get(line)
         if number is None:
             raise WrongError("a manifest is in no anchor of the bundle")
         tenant, session = (hashlib.sha256(text.encode()).digest() for text in wanted)
