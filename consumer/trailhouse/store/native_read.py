@@ -49,14 +49,15 @@ class NativeReader:
 
     def column(self, name: str, size_bytes: int) -> memoryview:
         """Return the *size_bytes* of the next column, which is called *name*."""
-        self._expect(name)
+        self.expect(name)
         return self.take(size_bytes)
 
     def values(self, name: str, rows: int) -> Sequence[Any]:
         """Return the values of the next column, which is called *name*: text as bytes, dates as numbers."""
-        return self.values_of(self._expect(name), rows)
+        return self.values_of(self.expect(name), rows)
 
-    def _expect(self, name: str) -> str:
+    def expect(self, name: str) -> str:
+        """Take the head of the next column, which is called *name*, and return its type."""
         found, type_name = self.name_and_type()
         if found != name:
             raise _broken(f"column {name} is not where it was asked for")
@@ -130,7 +131,7 @@ class NativeReader:
 
     def low_cardinality(self, name: str, rows: int) -> tuple[list[bytes], Sequence[int]]:
         """Return the different texts of the next column, called *name*, and for each row its place among them."""
-        if self._expect(name) != "LowCardinality(String)":
+        if self.expect(name) != "LowCardinality(String)":
             raise _broken(f"column {name} is of another type")
         return self._dictionary("String", rows)
 

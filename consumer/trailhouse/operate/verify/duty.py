@@ -44,6 +44,7 @@ class Duty(NamedTuple):
         check: Does it.
         prepare: Is called for every duty before the first is done: asks for roots of logs (`run.roots.want`).
         is_scoped: Whether it is done too where only some rows are asked for; one that is not is left out then.
+        is_timed: Whether it is done too where only a stretch of time is asked for.
     """
 
     number: int
@@ -52,3 +53,4 @@ class Duty(NamedTuple):
     check: Callable[[Run, Findings], Checked]
     prepare: Callable[[Run], None] = _nothing
     is_scoped: bool = False
+    is_timed: bool = False

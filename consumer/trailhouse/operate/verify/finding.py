@@ -110,6 +110,12 @@ class Findings:
                 self._ranges[about] = _fewer(parts)
         self._counts[about] = self._counts.get(about, 0) + (size if count is None else count)
 
+    def take(self, other: "Findings") -> None:
+        """Take in all that *other* holds."""
+        for about, count in other._counts.items():
+            self._ranges.setdefault(about, []).extend(other._ranges[about])
+            self._counts[about] = self._counts.get(about, 0) + count
+
     def all(self) -> tuple[Finding, ...]:
         """Return all of them, each range of offsets once."""
         found: list[Finding] = []

@@ -34,6 +34,15 @@ class Leaves(NamedTuple):
             offsets[begin:end], kinds[begin:end], appended_ms[begin:end], digests[begin:end]
         )
 
+    def only(self, places: Sequence[int]) -> "Leaves":
+        """Return those at *places*."""
+        return Leaves(
+            [self.offsets[place] for place in places],
+            bytes(self.kinds[place] for place in places),
+            [self.appended_ms[place] for place in places],
+            [self.digests[place] for place in places],
+        )
+
     @property
     def is_gapless(self) -> bool:
         """Whether each has the offset after that of the one before."""

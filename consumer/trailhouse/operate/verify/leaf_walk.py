@@ -55,12 +55,14 @@ class LeafWalk:
         since: Mapping[LogId, Kept],
         is_signed: IsSigned,
         tell: Callable[[str], None],
+        times_ms: tuple[int, int] | None = None,
     ) -> None:
         self._clickhouse = clickhouse
         self._logs = logs
         self._since = since
         self._is_signed = is_signed
         self._tell = tell
+        self._times_ms = times_ms
         self._wanted: dict[LogId, set[int]] = {}
         self._roots: dict[tuple[LogId, int], bytes] = {}
         self._walked: dict[LogId, Walked] | None = None
@@ -149,6 +151,7 @@ class LeafWalk:
         kept = self._since.get(log) if first else None
         roots = [bytes.fromhex(root) for root in kept.roots] if kept else []
         walk = _Walk(self._is_signed, log, CompactRange(first, roots), self.sums[log.place])
+        walk.times_ms = self._times_ms
         walk.wanted = self._sizes(log, first)
         for block in leaves_of(self._clickhouse, log, first, end):
             walk.take(block)
@@ -192,6 +195,8 @@ class _Walk:
         self._judge = Judge(is_signed, log)
         self._last: tuple[int, bytes, int, int] | None = None
         self._next: tuple[int, list[StoredCheckpoint]] | None = None
+        self.times_ms: tuple[int, int] | None = None
+        """Only leaves of these times are matched with rows."""
         self.wanted: Iterator[tuple[int, list[StoredCheckpoint]]] = iter(())
         self.roots: dict[tuple[LogId, int], bytes] = {}
         self.leaves = 0
@@ -220,8 +225,17 @@ class _Walk:
                     self.holes.append(Range(self._tree.size, first - 1))
                 self._grow_holes(first)
             self.leaves += len(run.offsets)
-            self._sums.add(run.offsets, run.appended_ms, run.digests, run.kinds)
+            self._add(run)
             self._grow(hashes_of_leaves(run.kinds, run.appended_ms, run.digests))
+
+    def _add(self, run: Leaves) -> None:
+        if self.times_ms is not None:
+            first, last = self.times_ms
+            run = run.only(
+                [place for place, at_ms in enumerate(run.appended_ms) if first <= at_ms <= last]
+            )
+        if run.offsets:
+            self._sums.add(run.offsets, run.appended_ms, run.digests, run.kinds)
 
     def finish(self) -> None:
         """Look at the checkpoints of the last size, and beyond: offsets without a record may end a log."""
@@ -254,12 +268,7 @@ class _Walk:
                 self.doubles.append(entry[0])
         if len(places) == len(offsets):
             return block
-        return Leaves(
-            [offsets[place] for place in places],
-            bytes(block.kinds[place] for place in places),
-            [block.appended_ms[place] for place in places],
-            [block.digests[place] for place in places],
-        )
+        return block.only(places)
 
     def _runs(self, block: Leaves) -> Iterator[Leaves]:
         """Yield the parts of *block* in which each leaf follows the one before."""

@@ -1,6 +1,19 @@
 """Every duty of `verify`, in the order of their numbers."""
 
-from trailhouse.operate.verify import anchors, leaves, ledger, numbers, policy, seals, times, views
+from trailhouse.operate.verify import (
+    anchors,
+    columns,
+    leaves,
+    ledger,
+    numbers,
+    policy,
+    records,
+    rows,
+    seals,
+    times,
+    verdicts,
+    views,
+)
 from trailhouse.operate.verify.duty import Duty
 
 DUTIES: tuple[Duty, ...] = tuple(
@@ -9,6 +22,10 @@ DUTIES: tuple[Duty, ...] = tuple(
             policy.DUTY,
             anchors.DUTY,
             leaves.DUTY,
+            records.DUTY,
+            rows.DUTY,
+            columns.DUTY,
+            verdicts.DUTY,
             views.DUTY,
             seals.DUTY,
             numbers.DUTY,

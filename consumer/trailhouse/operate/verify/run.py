@@ -1,13 +1,16 @@
 """One run of `verify`: what its duties share: ClickHouse, what was asked for, the policies, the logs, their roots."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 from trailhouse.operate.verify.anchored import Anchored, anchored_by
 from trailhouse.operate.verify.cannot_check import CannotCheckError
 from trailhouse.operate.verify.checkpoints import is_signed_by_log
+from trailhouse.operate.verify.erased import erased_digests
 from trailhouse.operate.verify.leaf_walk import LeafWalk
 from trailhouse.operate.verify.logs import LogId, all_logs, log_of
+from trailhouse.operate.verify.matching import Matching
+from trailhouse.operate.verify.row_scan import RowScan
 from trailhouse.operate.verify.scope import Scope
 from trailhouse.operate.verify.state import Kept
 from trailhouse.proof.checkpoint import Checkpoint
@@ -122,4 +125,53 @@ class Run:
     @cached_property
     def roots(self) -> LeafWalk:
         """The roots of all logs, worked out from their leaves: `want` them in `prepare`, take them `at` a size."""
-        return LeafWalk(self.clickhouse, self.logs, self.since, self.is_signed, self.tell)
+        return LeafWalk(
+            self.clickhouse,
+            self.logs,
+            self.since,
+            self.is_signed,
+            self.tell,
+            self.scope.times_ms,
+        )
+
+    @property
+    def is_part(self) -> bool:
+        """Whether some rows of every stretch of time are left out: leaves do not say which."""
+        return self.scope.session_id is not None or self.scope.tenant_id is not None
+
+    @cached_property
+    def scan(self) -> RowScan:
+        """What was seen of the rows that are asked for.
+
+        Raises:
+            StorageError: ClickHouse is away (retriable) or refuses (permanent).
+        """
+        self.roots.walked()
+        self.tell("rows of event_log and event_quarantine")
+        scan = RowScan(self.clickhouse, self.scope, self.roots, is_part=self.is_part)
+        return scan.go()
+
+    @cached_property
+    def matching(self) -> Matching:
+        """What is wrong between rows and leaves.
+
+        Raises:
+            StorageError: ClickHouse is away (retriable) or refuses (permanent).
+        """
+        scan = self.scan
+        matching = Matching(self.clickhouse, self.roots, scan, self.erased, self.tell)
+        if self.is_part:
+            matching.match_part(scan.coordinates)
+        else:
+            matching.match()
+        if self.scope.is_all:
+            matching.tell_strangers()
+        return matching
+
+    def erased(self, digests: Sequence[bytes]) -> set[bytes]:
+        """Return which of *digests* an operator of the policy has ordered to be erased.
+
+        Raises:
+            StorageError: ClickHouse is away (retriable) or refuses (permanent).
+        """
+        return erased_digests(self.clickhouse, digests)

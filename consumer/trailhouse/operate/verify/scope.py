@@ -4,6 +4,8 @@ import datetime as dt
 
 import msgspec
 
+from trailhouse.store.tables import LATEST_MS
+
 
 class Scope(msgspec.Struct, frozen=True, kw_only=True):
     """All of the log, or only some of its rows; at most one way to narrow it.
@@ -26,6 +28,14 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
         return self == Scope()
 
     @property
+    def times_ms(self) -> tuple[int, int] | None:
+        """The first and the last millisecond of the broker's that are meant; None for all of time."""
+        if self.since is None and self.until is None:
+            return None
+        first, last = _milliseconds(self.since), _milliseconds(self.until)
+        return 0 if first is None else first, LATEST_MS if last is None else last
+
+    @property
     def condition(self) -> str:
         """Which rows of `event_log` are meant, as a condition of SQL over `parameters`."""
         parts = []
@@ -34,9 +44,9 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
         if self.tenant_id is not None:
             parts.append("tenant_id = {tenant:String}")
         if self.since is not None:
-            parts.append("appended_at >= fromUnixTimestamp64Milli({since_ms:Int64})")
+            parts.append("toUnixTimestamp64Milli(appended_at) >= {since_ms:Int64}")
         if self.until is not None:
-            parts.append("appended_at <= fromUnixTimestamp64Milli({until_ms:Int64})")
+            parts.append("toUnixTimestamp64Milli(appended_at) <= {until_ms:Int64}")
         return " AND ".join(parts) or "true"
 
     @property

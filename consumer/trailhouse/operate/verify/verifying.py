@@ -17,7 +17,7 @@ from trailhouse.proof.config import ProofConfig
 from trailhouse.schemas.errors import ConfigError, ProofError, SigningError, StorageError
 from trailhouse.store.clickhouse import ClickHouse
 
-NOT_IN_SCOPE = "it looks at all of the log, and only some rows are asked for"
+NOT_IN_SCOPE = "it looks at more than what is asked for"
 SWITCHED_OFF = "it was switched off"
 _Result = TypeVar("_Result")
 
@@ -80,7 +80,8 @@ def verify(
 def _reason_to_leave_out(duty: Duty, run: Run, without: Collection[str]) -> str | None:
     if duty.name in without:
         return SWITCHED_OFF
-    return None if run.scope.is_all or duty.is_scoped else NOT_IN_SCOPE
+    is_done = run.scope.is_all or duty.is_scoped or (duty.is_timed and not run.is_part)
+    return None if is_done else NOT_IN_SCOPE
 
 
 def _guarded(step: Callable[[Run], _Result], run: Run) -> _Result | None:

@@ -1,0 +1,17 @@
+"""Duty 6: every column of a row is what the worker makes of its record; the tables that follow from it likewise."""
+
+from trailhouse.operate.verify.derived import check_derived
+from trailhouse.operate.verify.duty import Checked, Duty
+from trailhouse.operate.verify.finding import Findings
+from trailhouse.operate.verify.run import Run
+
+
+def check(run: Run, found: Findings) -> Checked:
+    """Hold every column against the record."""
+    found.take(run.scan.columns)
+    if run.scope.is_all and not run.since:
+        check_derived(run, found)
+    return Checked(run.scan.rows, "rows")
+
+
+DUTY = Duty(6, "columns", "every column, derived again from its record", check, is_scoped=True)

@@ -1,0 +1,30 @@
+"""Whether the tables that follow from the log hold just what follows from it."""
+
+from trailhouse.operate.derived_rows import compare_derived
+from trailhouse.operate.verify.finding import Findings
+from trailhouse.operate.verify.run import Run
+
+
+def check_derived(run: Run, found: Findings) -> None:
+    """Hold `event_index` and `event_usage` against the columns of the log, which are held against its records."""
+    run.trusts("ClickHouse compares event_index and event_usage with event_log")
+    for table in compare_derived(run.clickhouse, run.tell):
+        for day in table.differing:
+            found.add(
+                "derived_rows",
+                table=table.table,
+                name=day.date.isoformat(),
+                count=day.missing + day.extra + day.altered,
+                meaning=f"of this day {day.missing} rows are missing, {day.extra} are too many, {day.altered} say"
+                " something else than the log",
+                way_out="`trailhouse rebuild` makes the table anew",
+            )
+        if table.unchecked_days:
+            found.add(
+                "derived_rows",
+                table=table.table,
+                name=f"{table.unchecked_days} more days",
+                count=table.unchecked_days,
+                meaning="these days differ from the log",
+                way_out="`trailhouse rebuild` makes the table anew",
+            )

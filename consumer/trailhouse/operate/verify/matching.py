@@ -1,0 +1,228 @@
+"""Match rows with leaves: what each of two duties, 4 and 5, has found of it."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from trailhouse.operate.verify.deep import Entry, Stretch, digests_in_log, stretches
+from trailhouse.operate.verify.finding import Findings
+from trailhouse.operate.verify.leaf_stream import leaves_of
+from trailhouse.operate.verify.leaf_walk import LeafWalk
+from trailhouse.operate.verify.logs import LogId
+from trailhouse.operate.verify.place_sums import Place
+from trailhouse.operate.verify.row_scan import Coordinate, RowScan
+from trailhouse.schemas.ranges import Ranges
+from trailhouse.store.clickhouse import ClickHouse
+
+MAX_READ_AGAIN = 20_000_000
+"""So many offsets are read once more to tell which rows are wrong; beyond them, ranges are told as a whole."""
+LOOKS, PAUSE_SECONDS = 6, 0.5
+"""Rows are stored before their leaves: one whose leaf is on its way is looked at again."""
+_REPLAY = "delete the row as docs/guarantees.md says, then replay its offset while Kafka has it"
+_RESTORE = "replay these offsets while Kafka has them, or restore them from a backup"
+
+Erased = Callable[[Sequence[bytes]], set[bytes]]
+"""Which of some digests an operator has ordered to be erased."""
+
+
+class Matching:
+    """What is wrong between rows and leaves; `match` works it out."""
+
+    def __init__(
+        self,
+        clickhouse: ClickHouse,
+        leaves: LeafWalk,
+        scan: RowScan,
+        erased: Erased,
+        tell: Callable[[str], None],
+    ) -> None:
+        self._clickhouse = clickhouse
+        self._leaves = leaves
+        self._scan = scan
+        self._erased = erased
+        self._tell = tell
+        self.records = Findings("records")
+        self.rows = Findings("rows")
+
+    def match(self) -> "Matching":
+        """Find the leaves without a row, and the rows without a leaf.
+
+        Raises:
+            StorageError: ClickHouse is away (retriable) or refuses (permanent).
+        """
+        left = MAX_READ_AGAIN
+        for place, sums in self._leaves.sums.items():
+            differing = sums.ranges()
+            if not differing:
+                continue
+            logs = self._generations(place)
+            self._tell(f"reading {differing.size} offsets of {_name(place)} once more")
+            if differing.size > left:
+                self._tell_unread(place, differing)
+                continue
+            left -= differing.size
+            for stretch in stretches(self._clickhouse, place, logs, differing):
+                self._tell_rows(stretch)
+                self._tell_leaves(stretch)
+        return self
+
+    def match_part(self, coordinates: Sequence[Coordinate]) -> None:
+        """Find the rows of a part of the log that have no leaf.
+
+        Raises:
+            StorageError: ClickHouse is away (retriable) or refuses (permanent).
+        """
+        ordered = sorted(set(coordinates))
+        for place, mine in groupby(ordered, key=lambda each: each.place):
+            logs = self._generations(place)
+            rows = list(mine)
+            for begin in range(0, len(rows), 1_000):
+                self._match_some(place, logs, rows[begin : begin + 1_000])
+
+    def _match_some(self, place: Place, logs: Sequence[LogId], rows: Sequence[Coordinate]) -> None:
+        leaves: dict[int, set[Entry]] = {}
+        near = Ranges.of(row.offset for row in rows).coalesced(1_024)
+        for log in logs:
+            for part in near:
+                for block in leaves_of(self._clickhouse, log, part.first, part.last + 1):
+                    for offset, kind, appended_ms, digest in zip(
+                        block.offsets, block.kinds, block.appended_ms, block.digests, strict=True
+                    ):
+                        leaves.setdefault(offset, set()).add(Entry(appended_ms, digest, kind))
+        entries: dict[int, set[Entry]] = {}
+        for row in rows:
+            entries.setdefault(row.offset, set()).add(Entry(row.appended_ms, row.digest, 1))
+        self._tell_rows(Stretch(place, leaves, entries, {}))
+
+    def _generations(self, place: Place) -> list[LogId]:
+        return [log for log in self._leaves.walked() if log.place == place]
+
+    def _tell_rows(self, stretch: Stretch) -> None:
+        for offset, entry in sorted(stretch.without_leaf()):
+            leaves = stretch.leaves.get(offset, set())
+            if not leaves:
+                kind, meaning = (
+                    "row_without_leaf",
+                    "a stored row stands at an offset without a leaf",
+                )
+            elif any(entry.digest == leaf.digest for leaf in leaves):
+                kind, meaning = "other_time", "a stored row has another broker time than its leaf"
+            else:
+                kind, meaning = "other_record", "a stored row holds other bytes than its leaf says"
+            self.rows.add(
+                kind,
+                log=_name(stretch.place),
+                first_offset=offset,
+                meaning=f"{meaning}: it was added or changed after it was signed",
+                way_out=_REPLAY,
+            )
+
+    def _tell_leaves(self, stretch: Stretch) -> None:
+        missing = sorted(stretch.without_row())
+        if not missing:
+            return
+        copies = digests_in_log(self._clickhouse, [entry.digest for _, entry in missing])
+        gone = [(offset, entry) for offset, entry in missing if entry.digest not in copies]
+        ordered = self._erased([entry.digest for _, entry in gone]) if gone else set()
+        for offset, entry in gone:
+            if entry.digest in ordered:
+                continue
+            is_blank = entry.digest[:16] in stretch.blank.get(offset, set())
+            self.records.add(
+                "blanked" if is_blank else "record_gone",
+                log=_name(stretch.place),
+                first_offset=offset,
+                meaning="the record of a row was taken out, and no operator's order says so"
+                if is_blank
+                else "a record was stored and signed, and no table has it now",
+                way_out=_RESTORE,
+            )
+
+    def _tell_unread(self, place: Place, differing: Ranges) -> None:
+        for part in differing:
+            for found, kind in ((self.records, "records_differ"), (self.rows, "rows_differ")):
+                found.add(
+                    kind,
+                    log=_name(place),
+                    first_offset=part.first,
+                    last_offset=part.last,
+                    meaning="rows and leaves of these offsets are not the same; too many differ to name each",
+                    way_out=_RESTORE,
+                )
+
+    def tell_strangers(self) -> None:
+        """Find the rows above every leaf, or of a partition without any, that no leaf follows in a moment.
+
+        Raises:
+            StorageError: ClickHouse is away (retriable) or refuses (permanent).
+        """
+        beyond: Mapping[Place, tuple[int, int, int]] = {}
+        for look in range(LOOKS):
+            if look:
+                time.sleep(PAUSE_SECONDS)
+            found = self._beyond()
+            # One that a leaf has reached meanwhile was on its way; what follows it is on its way in turn.
+            beyond = (
+                {
+                    place: (first, last, rows)
+                    for place, (first, last, rows) in found.items()
+                    if place in beyond and first <= beyond[place][0]
+                }
+                if look
+                else found
+            )
+            if not beyond:
+                return
+        for place, (first, last, rows) in beyond.items():
+            self.rows.add(
+                "row_without_leaf",
+                log=_name(place),
+                first_offset=first,
+                last_offset=last,
+                table="event_log",
+                count=rows,
+                meaning="rows stand above the last leaf of their partition: a worker that was killed before it wrote"
+                " the leaves leaves them, and so does who adds some",
+                way_out="start a worker: it reads these offsets again; what Kafka does not have was added",
+            )
+
+    def _beyond(self) -> dict[Place, tuple[int, int, int]]:
+        ends: dict[Place, int] = {}
+        for *place, end in self._clickhouse.query(
+            f"SELECT {_PLACE}, max(kafka_offset) + 1 FROM log_leaves GROUP BY {_PLACE}"  # noqa: S608 - names of ours
+        ).rows:
+            ends[_place(place)] = int(end)
+        found: dict[Place, tuple[int, int, int]] = {}
+        for *place, highest in self._clickhouse.query(
+            f"SELECT {_PLACE}, max(kafka_offset) FROM event_log GROUP BY {_PLACE}"  # noqa: S608 - names of ours
+        ).rows:
+            where = _place(place)
+            if int(highest) >= ends.get(where, 0):
+                found[where] = self._rows_from(where, ends.get(where, 0))
+        return {place: rows for place, rows in found.items() if rows[2]}
+
+    def _rows_from(self, place: Place, first: int) -> tuple[int, int, int]:
+        log = LogId(*place, "")
+        rows = self._clickhouse.query(
+            "SELECT min(kafka_offset), max(kafka_offset), count() FROM event_log"
+            " WHERE kafka_cluster = {cluster:String} AND kafka_topic = {topic:String}"
+            " AND kafka_topic_id = {topic_id:String} AND kafka_partition = {partition:UInt16}"
+            " AND kafka_offset >= {first:UInt64}",
+            {**log.parameters, "first": first},
+        ).rows
+        lowest, highest, count = map(int, rows[0])
+        return lowest, highest, count
+
+
+_PLACE = "kafka_cluster, kafka_topic, kafka_topic_id, kafka_partition"
+
+
+def _place(columns: Iterable[Any]) -> Place:
+    cluster, topic, topic_id, partition = columns
+    return str(cluster), str(topic), str(topic_id), int(partition)
+
+
+def _name(place: Place) -> str:
+    _, topic, topic_id, partition = place
+    return f"{topic}/{topic_id}/{partition}"

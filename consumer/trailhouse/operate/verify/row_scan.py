@@ -1,0 +1,184 @@
+"""Go through the rows of the log and of quarantine once, for all duties that look at rows."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from trailhouse.operate.verify.finding import Findings
+from trailhouse.operate.verify.leaf_walk import LeafWalk
+from trailhouse.operate.verify.place_sums import Place, PlaceSums
+from trailhouse.operate.verify.quarantine_stream import Quarantined, quarantined_rows
+from trailhouse.operate.verify.row_stream import Rows, Wanted, rows_of
+from trailhouse.operate.verify.scope import Scope
+from trailhouse.store.clickhouse import ClickHouse
+
+MAX_DOUBTED = 10_000
+_REPLAY = "delete the row as docs/guarantees.md says, then replay its offset while Kafka has it"
+
+
+class Coordinate(NamedTuple):
+    """One row of a part of the log: where it says it stood."""
+
+    place: Place
+    offset: int
+    appended_ms: int
+    digest: bytes
+
+
+class RowScan:
+    """What was seen of the rows: how many, which columns are wrong, which records are in the wrong table.
+
+    Args:
+        clickhouse: Is asked.
+        scope: Which rows.
+        leaves: Its sums lose each row that is seen.
+        is_part: Whether the rows are not all that have leaves: then `coordinates` are kept, and no sums are made.
+    """
+
+    def __init__(
+        self, clickhouse: ClickHouse, scope: Scope, leaves: LeafWalk, *, is_part: bool
+    ) -> None:
+        self._clickhouse = clickhouse
+        self._scope = scope
+        self._leaves = leaves
+        self._is_part = is_part
+        self.columns = Findings("columns")
+        self.verdicts = Findings("verdicts")
+        self.doubted: list[Quarantined] = []
+        """Records in quarantine that are events: right where the same bytes are an event of the log."""
+        self.rows = 0
+        self.quarantined = 0
+        self.cut = 0
+        self.before: dict[Place, int] = {}
+        """Rows older than the first leaf of their partition."""
+        self.unknown: dict[Place, list[int]] = {}
+        """Of partitions without a leaf: how many rows, and their lowest and highest offset."""
+        self.coordinates: list[Coordinate] = []
+
+    def go(self) -> "RowScan":
+        """Look at all of them.
+
+        Raises:
+            StorageError: ClickHouse is away (retriable) or refuses (permanent).
+        """
+        self._leaves.walked()
+        condition, parameters = self._scope.condition, self._scope.parameters
+        if (first := self._first()) > 0:
+            condition += " AND kafka_offset >= {first:UInt64}"
+            parameters["first"] = first
+        for rows in rows_of(self._clickhouse, Wanted(condition, parameters)):
+            self._take(rows)
+        if not self._is_part:
+            for each in quarantined_rows(self._clickhouse, condition, parameters):
+                self._take_quarantined(each)
+        return self
+
+    def _first(self) -> int:
+        """Return below which offset no row is looked at: an earlier run has."""
+        firsts = [walked.first for walked in self._leaves.walked().values()]
+        return min(firsts, default=0)
+
+    def _take(self, rows: Rows) -> None:
+        self.rows += len(rows.offsets)
+        for row in rows.not_events:
+            self._note_no_event(rows, row)
+        for row, names in rows.wrong.items():
+            self._note_wrong(rows, row, names)
+        if self._is_part:
+            self.coordinates += [
+                Coordinate(rows.places[which], offset, appended_ms, digest)
+                for which, offset, appended_ms, digest in zip(
+                    rows.which, rows.offsets, rows.appended_ms, rows.digests, strict=True
+                )
+            ]
+            return
+        if len(rows.places) == 1:
+            self._take_away(rows.places[0], rows.offsets, rows.appended_ms, rows.digests, None)
+            return
+        for number, place in enumerate(rows.places):
+            mine = [row for row, which in enumerate(rows.which) if which == number]
+            self._take_away(
+                place,
+                [rows.offsets[row] for row in mine],
+                [rows.appended_ms[row] for row in mine],
+                [rows.digests[row] for row in mine],
+                None,
+            )
+
+    def _take_away(
+        self,
+        place: Place,
+        offsets: Sequence[int],
+        appended_ms: Sequence[int],
+        digests: Sequence[bytes],
+        kinds: Sequence[int] | None,
+    ) -> None:
+        sums = self._leaves.sums.get(place)
+        if sums is None or sums.first >= sums.end:
+            seen = self.unknown.setdefault(place, [0, offsets[0], offsets[0]])
+            seen[0] += len(offsets)
+            seen[1], seen[2] = min(seen[1], *offsets), max(seen[2], *offsets)
+            return
+        if min(offsets) < sums.first or max(offsets) >= sums.end:
+            within = [row for row, offset in enumerate(offsets) if sums.first <= offset < sums.end]
+            self._note_before(place, sums, offsets)
+            offsets = [offsets[row] for row in within]
+            appended_ms = [appended_ms[row] for row in within]
+            digests = [digests[row] for row in within]
+            kinds = None if kinds is None else [kinds[row] for row in within]
+        sums.take(offsets, appended_ms, digests, kinds)
+
+    def _note_before(self, place: Place, sums: PlaceSums, offsets: Sequence[int]) -> None:
+        if self._first():
+            return
+        count = sum(offset < sums.first for offset in offsets)
+        if count:
+            self.before[place] = self.before.get(place, 0) + count
+
+    def _take_quarantined(self, row: Quarantined) -> None:
+        self.quarantined += 1
+        log = _name(row.place)
+        if not row.has_true_hash:
+            self.columns.add(
+                "columns",
+                log=log,
+                first_offset=row.offset,
+                table="event_quarantine",
+                meaning="the record contradicts record_hash",
+                way_out=_REPLAY,
+            )
+        if row.is_range:
+            return
+        self.cut += not row.is_whole
+        if row.is_event and len(self.doubted) < MAX_DOUBTED:
+            self.doubted.append(row)
+        self._take_away(row.place, [row.offset], [row.appended_ms], [row.digest], [row.kind])
+
+    def _note_no_event(self, rows: Rows, row: int) -> None:
+        self.verdicts.add(
+            "no_event",
+            log=_name(rows.places[rows.which[row]]),
+            first_offset=rows.offsets[row],
+            table="event_log",
+            meaning="the record of a stored event is none: it belongs into quarantine",
+            way_out=_REPLAY,
+        )
+
+    def _note_wrong(self, rows: Rows, row: int, names: Sequence[str]) -> None:
+        self.columns.add(
+            "columns",
+            log=_name(rows.places[rows.which[row]]),
+            first_offset=rows.offsets[row],
+            table="event_log",
+            meaning=f"the record contradicts {', '.join(names)}: readers see what nobody has logged",
+            way_out=_REPLAY,
+        )
+
+
+def _name(place: Place) -> str:
+    _, topic, topic_id, partition = place
+    return f"{topic}/{topic_id}/{partition}"
+
+
+def ends_of(leaves: LeafWalk) -> Mapping[Place, int]:
+    """Return for each partition the offset after its last leaf, when the leaves were looked at."""
+    return {place: sums.end for place, sums in leaves.sums.items()}

@@ -1,0 +1,251 @@
+"""The rows of `event_log` as they are stored, held against their own records a block at a time.
+
+A block's records are decoded and made into columns by the worker's own code. Each of these is compared as the bytes
+that ClickHouse would send of it, so that a column that is right is never taken apart; only where it is not, or a record
+is no event, each row is looked at.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from trailhouse.consumer.batch.rows import EVENT_COLUMNS, Coordinates, envelope_of, event_columns
+from trailhouse.operate.verify.leaf_stream import numbers
+from trailhouse.operate.verify.place_sums import Place
+from trailhouse.schemas.codec import decode_all, parts_of
+from trailhouse.schemas.errors import InvalidEventError
+from trailhouse.schemas.record import Envelope
+from trailhouse.schemas.record_hash import record_hashes
+from trailhouse.store.clickhouse import ClickHouse
+from trailhouse.store.native_format import column_of
+from trailhouse.store.native_read import NativeReader
+from trailhouse.store.tables import EVENT_LOG
+
+BLOCK_ROWS = 8_192
+_PLACE = ("kafka_cluster", "kafka_topic", "kafka_topic_id")
+_NOT_DERIVED = {"record", "record_key", "kafka_partition", "kafka_offset", "appended_at"}
+DERIVED_COLUMNS = tuple(name for name in EVENT_COLUMNS if name not in _NOT_DERIVED)
+"""The columns that follow from a record's bytes; `record_key` is compared with their hash."""
+_IS_TEXT_WITH_DICTIONARY = {
+    name: EVENT_LOG.columns[name].startswith("LowCardinality") for name in DERIVED_COLUMNS
+}
+_SETTINGS = {
+    "max_block_size": str(BLOCK_ROWS),
+    "preferred_block_size_bytes": "16777216",
+    "max_threads": "2",
+}
+
+
+class Rows(NamedTuple):
+    """A block of rows, each with the hash of its record, and what contradicts what.
+
+    `wrong` holds for each row, by its number in the block, the columns that its record contradicts. `not_events` are
+    the numbers of rows whose record is no event, and `blank` of those whose record was taken out.
+    """
+
+    places: Sequence[Place]
+    which: Sequence[int]
+    """For each row, its place among `places`."""
+    offsets: Sequence[int]
+    appended_ms: Sequence[int]
+    digests: Sequence[bytes]
+    record_keys: Sequence[bytes]
+    wrong: Mapping[int, tuple[str, ...]]
+    not_events: Sequence[int]
+    blank: Sequence[int]
+
+
+class Wanted(NamedTuple):
+    """Which rows, and what is done with them."""
+
+    condition: str
+    parameters: Mapping[str, Any]
+    has_columns: bool = True
+    """Whether columns are held against records."""
+
+
+def rows_of(clickhouse: ClickHouse, wanted: Wanted) -> Iterator[Rows]:
+    """Yield the rows that are *wanted*, copies and all, in no order.
+
+    Raises:
+        StorageError: ClickHouse is away (retriable) or refuses (permanent).
+    """
+    reader = NativeReader(
+        clickhouse.stream(
+            _sql(wanted), dict(wanted.parameters), format="Native", settings=_SETTINGS
+        )
+    )
+    while (header := reader.block()) is not None:
+        if header.row_count:
+            yield _block(reader, header.row_count, has_columns=wanted.has_columns)
+
+
+def _sql(wanted: Wanted) -> str:
+    columns = [
+        "toUInt64(length(record)) AS record_bytes",
+        "record",
+        "record_key",
+        *_PLACE,
+        "kafka_partition",
+        "kafka_offset",
+        "toUInt64(toUnixTimestamp64Milli(appended_at)) AS appended_ms",
+        *(DERIVED_COLUMNS if wanted.has_columns else ()),
+    ]
+    return f"SELECT {', '.join(columns)} FROM event_log WHERE {wanted.condition}"  # noqa: S608 - names of ours
+
+
+def _block(reader: NativeReader, rows: int, *, has_columns: bool) -> Rows:
+    lengths = numbers(reader.column("record_bytes", 8 * rows))
+    reader.expect("record")
+    records = reader.sized_strings(lengths)
+    digests = record_hashes(records)
+    keys = reader.values("record_key", rows)
+    parts = [reader.low_cardinality(name, rows) for name in _PLACE]
+    partitions = reader.values("kafka_partition", rows)
+    places, which = _places(parts, partitions)
+    offsets = numbers(reader.column("kafka_offset", 8 * rows))
+    appended_ms = numbers(reader.column("appended_ms", 8 * rows))
+    blank = [place for place, length in enumerate(lengths) if not length] if 0 in lengths else []
+    wrong: dict[int, tuple[str, ...]] = {}
+    not_events: list[int] = []
+    if has_columns:
+        expected = _Expected(records, set(blank))
+        not_events = expected.not_events
+        wrong = _compared(reader, expected, rows)
+    _compare_keys(keys, digests, wrong, set(blank))
+    return Rows(places, which, offsets, appended_ms, digests, keys, wrong, not_events, blank)
+
+
+def _places(
+    parts: Sequence[tuple[list[bytes], Sequence[int]]], partitions: Sequence[int]
+) -> tuple[list[Place], list[int]]:
+    columns = [places for _, places in parts]
+    texts = [[key.decode(errors="replace") for key in keys] for keys, _ in parts]
+    numbers: dict[tuple[int, ...], int] = {}
+    which = [
+        numbers.setdefault(each, len(numbers)) for each in zip(*columns, partitions, strict=True)
+    ]
+    places = [
+        (texts[0][cluster], texts[1][topic], texts[2][topic_id], partition)
+        for cluster, topic, topic_id, partition in numbers
+    ]
+    return places, which
+
+
+class _Expected:
+    """What the columns of a block must be, by its records alone."""
+
+    def __init__(self, records: Sequence[bytes], blank: set[int]) -> None:
+        self.not_events: list[int] = []
+        self.rows: list[int] = []
+        """The numbers of the rows that are events, where not all are."""
+        self._chunks: list[list[Sequence[Any]]] = [[] for _ in DERIVED_COLUMNS]
+        for part in parts_of(records):
+            some = list(records[part])
+            envelopes = decode_all(some)
+            if envelopes is None:
+                envelopes = self._one_by_one(some, part.start, blank)
+            else:
+                self.rows.extend(range(part.start, part.start + len(some)))
+            if envelopes:
+                self._take(envelopes)
+
+    def _one_by_one(self, records: Sequence[bytes], start: int, blank: set[int]) -> list[Envelope]:
+        found = []
+        for row, record in enumerate(records, start):
+            if row in blank:
+                continue
+            try:
+                found.append(envelope_of(record))
+            except InvalidEventError:
+                self.not_events.append(row)
+            else:
+                self.rows.append(row)
+        return found
+
+    def _take(self, envelopes: Sequence[Envelope]) -> None:
+        nothing = [b""] * len(envelopes)
+        nowhere = [0] * len(envelopes)
+        columns = event_columns(envelopes, nothing, nothing, Coordinates(nowhere, nowhere, nowhere))
+        for chunks, place in zip(self._chunks, _DERIVED_PLACES, strict=True):
+            chunks.append(columns[place])
+
+    def chunks(self, number: int) -> list[Sequence[Any]]:
+        """Return the values of one column, in parts."""
+        return self._chunks[number]
+
+
+_DERIVED_PLACES = tuple(EVENT_COLUMNS.index(name) for name in DERIVED_COLUMNS)
+
+
+def _compared(reader: NativeReader, expected: _Expected, rows: int) -> dict[int, tuple[str, ...]]:
+    wrong: dict[int, tuple[str, ...]] = {}
+    is_whole = len(expected.rows) == rows
+    for number, name in enumerate(DERIVED_COLUMNS):
+        chunks = expected.chunks(number)
+        type_name = EVENT_LOG.columns[name]
+        if _IS_TEXT_WITH_DICTIONARY[name]:
+            keys, places = reader.low_cardinality(name, rows)
+            if is_whole and _are_same_texts(keys, places, chunks):
+                continue
+            found: Sequence[Any] = [keys[place] for place in places]
+        else:
+            reader.expect(name)
+            if is_whole and reader.starts_with(_encoded(type_name, chunks)):
+                continue
+            found = reader.values_of(type_name, rows)
+        _note_wrong(name, found, chunks, expected.rows, wrong)
+    return wrong
+
+
+def _encoded(type_name: str, chunks: Sequence[Sequence[Any]]) -> bytes:
+    column = column_of(type_name)
+    for chunk in chunks:
+        column.add(column.encoded(chunk))
+    return b"".join(column.pieces())
+
+
+def _are_same_texts(
+    keys: Sequence[bytes], places: Sequence[int], chunks: Sequence[Sequence[str]]
+) -> bool:
+    texts = [key.decode(errors="backslashreplace") for key in keys]
+    begin = 0
+    for chunk in chunks:
+        end = begin + len(chunk)
+        if list(map(texts.__getitem__, places[begin:end])) != list(chunk):
+            return False
+        begin = end
+    return True
+
+
+def _note_wrong(
+    name: str,
+    found: Sequence[Any],
+    chunks: Sequence[Sequence[Any]],
+    rows: Sequence[int],
+    wrong: dict[int, tuple[str, ...]],
+) -> None:
+    values = (value for chunk in chunks for value in chunk)
+    for row, value in zip(rows, values, strict=True):
+        if not _is_same(found[row], value):
+            wrong[row] = (*wrong.get(row, ()), name)
+
+
+def _is_same(found: Any, value: Any) -> bool:
+    if isinstance(found, bytes) and isinstance(value, str):
+        return found == value.encode(errors="surrogatepass")
+    if isinstance(found, str) and isinstance(value, str):  # a UUID, in either case
+        return found == value.lower()
+    return bool(found == value)
+
+
+def _compare_keys(
+    keys: Sequence[bytes],
+    digests: Sequence[bytes],
+    wrong: dict[int, tuple[str, ...]],
+    blank: set[int],
+) -> None:
+    if keys == [digest[:16] for digest in digests]:
+        return
+    for row, (key, digest) in enumerate(zip(keys, digests, strict=True)):
+        if key != digest[:16] and row not in blank:
+            wrong[row] = ("record_key", *wrong.get(row, ()))

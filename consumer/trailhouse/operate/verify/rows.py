@@ -1,0 +1,19 @@
+"""Duty 5: every stored row has its leaf: this record, at this offset, at this time of the broker's."""
+
+from trailhouse.operate.verify.duty import Checked, Duty
+from trailhouse.operate.verify.finding import Findings
+from trailhouse.operate.verify.run import Run
+
+
+def check(run: Run, found: Findings) -> Checked:
+    """Look for rows without a leaf."""
+    found.take(run.matching.rows)
+    for place, rows in run.scan.before.items():
+        run.cannot(
+            f"{rows} rows of {place[1]}/{place[2]}/{place[3]} are older than the first leaf of their partition:"
+            " they were stored before it was proven"
+        )
+    return Checked(run.scan.rows + run.scan.quarantined, "rows")
+
+
+DUTY = Duty(5, "rows", "a leaf for every row", check, is_scoped=True)

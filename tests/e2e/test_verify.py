@@ -1,0 +1,253 @@
+"""`verify` over real tables: what an administrator of ClickHouse changes is found, and what is legitimate is not."""
+
+import datetime as dt
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from trailhouse.operate.verify.report import Verdict
+from trailhouse.operate.verify.scope import Scope
+from trailhouse.operate.verify.state import read_state, write_state
+from trailhouse.proof.config import ProofConfig
+from trailhouse.proof.keys import FileSigner
+from trailhouse.proof.merkle import CompactRange
+from trailhouse.schemas import AuditEvent
+from trailhouse.store import ClickHouseConfig
+from verified_log import START_MS, VerifiedLog
+
+pytestmark = pytest.mark.cluster
+
+START = dt.datetime.fromtimestamp(START_MS / 1_000, dt.UTC)
+SYNC = "SETTINGS mutations_sync = 2"
+
+
+def events(count: int, session: str = "s") -> list[bytes]:
+    """Return records of events, each different from every other."""
+    return [
+        AuditEvent(
+            type="tool_call_completed",
+            session_id=f"{session}-{place % 3}",
+            tenant_id="acme",
+            actor={"type": "user", "id": "ada"},
+            data={"tool_name": "search", "duration_ms": 1.5, "input_tokens": place},
+        ).record
+        for place in range(count)
+    ]
+
+
+@pytest.fixture
+def log(database: ClickHouseConfig) -> Iterator[VerifiedLog]:
+    """Return a proven log of two partitions, with a bad record and one that is null."""
+    made = VerifiedLog(database)
+    made.append(events(20))
+    made.append([b"no event", None, *events(3)], partition=1)
+    made.append(events(10), holes_before=2)
+    with made.clickhouse:
+        yield made
+
+
+def test_what_nobody_touched_is_intact(log: VerifiedLog) -> None:
+    """Every leaf, row and column is looked at, and nothing is found."""
+    report = log.verify()
+    assert [duty.reasons for duty in report.duties if duty.reasons] == []
+    assert report.findings == ()
+    assert report.verdict is Verdict.INTACT
+    by_name = {duty.name: duty for duty in report.duties}
+    assert by_name["leaves"].checked == 35
+    assert by_name["rows"].checked == 35
+    assert sum(report.sizes.values()) == 37
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        (
+            f"ALTER TABLE event_log UPDATE tool_name = 'delete' WHERE kafka_offset = 3 {SYNC}",
+            {("columns", "columns"), ("columns", "derived_rows")},
+        ),
+        (
+            "ALTER TABLE event_log UPDATE record = replaceOne(record, 'search', 'delete')"
+            f" WHERE kafka_offset = 3 {SYNC}",
+            {
+                ("columns", "columns"),
+                ("records", "record_gone"),
+                ("rows", "other_record"),
+            },
+        ),
+        (
+            f"ALTER TABLE event_log DELETE WHERE kafka_offset = 3 AND kafka_partition = 0 {SYNC}",
+            {("records", "record_gone"), ("columns", "derived_rows")},
+        ),
+        (
+            f"ALTER TABLE event_log UPDATE record = '' WHERE kafka_offset = 3 {SYNC}",
+            {("records", "blanked"), ("columns", "derived_rows")},
+        ),
+        (
+            "INSERT INTO event_log SELECT * REPLACE (appended_at - 1 AS appended_at) FROM event_log"
+            " WHERE kafka_offset = 3 AND kafka_partition = 0",
+            {("rows", "other_time")},
+        ),
+        (
+            "INSERT INTO event_log SELECT * REPLACE (kafka_offset + 1 AS kafka_offset) FROM ("
+            "SELECT * FROM event_log WHERE kafka_offset = 3 AND kafka_partition = 0)",
+            {("rows", "other_record")},
+        ),
+        (
+            "INSERT INTO event_log SELECT * REPLACE (kafka_offset + 1000 AS kafka_offset) FROM ("
+            "SELECT * FROM event_log WHERE kafka_offset = 3 AND kafka_partition = 0)",
+            {("rows", "row_without_leaf")},
+        ),
+        (
+            "INSERT INTO event_log SELECT * REPLACE (kafka_partition + 7 AS kafka_partition) FROM ("
+            "SELECT * FROM event_log WHERE kafka_offset = 3 AND kafka_partition = 0)",
+            {("rows", "row_without_leaf")},
+        ),
+        (
+            "INSERT INTO event_log SELECT * REPLACE (20 AS kafka_offset) FROM ("
+            "SELECT * FROM event_log WHERE kafka_offset = 3 AND kafka_partition = 0)",
+            {("rows", "row_without_leaf")},
+        ),
+        (
+            f"ALTER TABLE event_quarantine DELETE WHERE kafka_offset = 0 {SYNC}",
+            {("records", "record_gone")},
+        ),
+        (
+            f"ALTER TABLE log_leaves DELETE WHERE kafka_offset = 3 AND kafka_partition = 0 {SYNC}",
+            {("leaves", "root_differs"), ("rows", "row_without_leaf")},
+        ),
+        (
+            "INSERT INTO log_leaves SELECT * REPLACE (appended_ms - 1 AS appended_ms) FROM log_leaves"
+            " WHERE kafka_offset = 3 AND kafka_partition = 0",
+            {("leaves", "two_leaves"), ("leaves", "root_differs")},
+        ),
+        (
+            f"ALTER TABLE event_index DELETE WHERE session_id = 's-1' {SYNC}",
+            {("columns", "derived_rows")},
+        ),
+    ],
+)
+def test_what_is_changed_is_found(
+    log: VerifiedLog, sql: str, expected: set[tuple[str, str]]
+) -> None:
+    """One row that is altered, blanked, deleted or dated anew is found by each duty that it offends."""
+    log.attack(sql)
+    report = log.verify()
+    assert {(each.duty, each.kind) for each in report.findings} == expected
+    assert report.verdict is Verdict.FOUND
+
+
+def test_an_event_is_hidden_by_moving_it_into_quarantine(log: VerifiedLog) -> None:
+    """Every byte and leaf is there, and still it is found: the record is an event, decided again."""
+    log.attack(
+        "INSERT INTO event_quarantine (kafka_cluster, kafka_topic, kafka_topic_id, kafka_partition, kafka_offset,"
+        " appended_at, last_offset, size_bytes, record_hash, record) SELECT kafka_cluster, kafka_topic,"
+        " kafka_topic_id, kafka_partition, kafka_offset, appended_at, kafka_offset, length(record), SHA256(record),"
+        " record FROM event_log WHERE kafka_offset = 3 AND kafka_partition = 0"
+    )
+    # Beside its row it harms nobody.
+    assert log.found() == set()
+    for table in ("event_log", "event_index", "event_usage"):
+        place = "record_key IN (SELECT toFixedString(substring(record_hash, 1, 16), 16) FROM event_quarantine)"
+        log.attack(f"ALTER TABLE {table} DELETE WHERE {place} {SYNC}")
+    assert log.found() == {("verdicts", "hidden_event")}
+    assert log.found(without={"verdicts"}) == set()
+
+
+def test_an_insert_alone_rewrites_nothing_unseen(log: VerifiedLog) -> None:
+    """A row of the same key with an earlier time wins, and a merge destroys the true one: both are found."""
+    log.attack(
+        "INSERT INTO event_log SELECT * REPLACE (appended_at - 1 AS appended_at, 'harmless' AS tool_name)"
+        " FROM event_log WHERE kafka_offset = 3 AND kafka_partition = 0"
+    )
+    assert log.found() >= {("rows", "other_time"), ("columns", "columns")}
+    log.attack("OPTIMIZE TABLE event_log FINAL")
+    assert log.found() >= {("rows", "other_time"), ("columns", "columns")}
+
+
+def test_copies_that_are_merged_away_are_no_loss(log: VerifiedLog) -> None:
+    """A record that was sent again keeps both leaves, and one row of it is enough."""
+    again = log.clickhouse.query(
+        "SELECT record FROM event_log WHERE kafka_offset < 5 AND kafka_partition = 0",
+        bytes_columns=("record",),
+    ).rows
+    log.append([record for (record,) in again])
+    log.attack("OPTIMIZE TABLE event_log FINAL")
+    assert log.clickhouse.query("SELECT count() FROM event_log").rows[0][0] == 33
+    assert log.verify().verdict is Verdict.INTACT
+
+
+def test_what_is_written_again_is_no_contradiction(log: VerifiedLog) -> None:
+    """A replay, a zombie and a part that is attached again write the same rows and leaves once more."""
+    for table in ("event_log", "event_quarantine", "log_leaves", "log_checkpoints"):
+        log.attack(f"INSERT INTO {table} SELECT * FROM {table}")
+    assert log.verify().verdict is Verdict.INTACT
+
+
+def test_a_smaller_true_checkpoint_is_legitimate_and_a_forged_one_is_not(log: VerifiedLog) -> None:
+    """Whatever size a checkpoint has, its root must be that of the leaves; one that is not says who signed it."""
+    other = CompactRange()
+    other.extend([b"x" * 32] * 3)
+    log.sign(tree=other, signer=FileSigner(Ed25519PrivateKey.generate()))
+    assert log.found() == {("leaves", "forged_checkpoint")}
+    log.sign(tree=other)
+    assert log.found() == {("leaves", "forged_checkpoint"), ("leaves", "root_differs")}
+
+
+def test_without_a_pin_or_a_signature_nothing_is_called_intact(log: VerifiedLog) -> None:
+    """Where no owner is pinned, or nobody has signed, the answer is that it could not be checked."""
+    assert log.verify(proof=ProofConfig()).verdict is Verdict.COULD_NOT_CHECK
+    log.attack(f"ALTER TABLE log_checkpoints DELETE WHERE 1 {SYNC}")
+    assert log.verify().verdict is not Verdict.INTACT
+
+
+def test_a_log_of_which_the_tail_is_cut_is_found(log: VerifiedLog) -> None:
+    """Whoever deletes the last rows with their leaves leaves a signed size that nothing reaches."""
+    for table in ("event_log", "log_leaves"):
+        log.attack(
+            f"ALTER TABLE {table} DELETE WHERE kafka_offset > 25 AND kafka_partition = 0 {SYNC}"
+        )
+    assert ("leaves", "root_differs") in log.found()
+
+
+def test_a_session_or_a_tenant_is_verified_by_itself(log: VerifiedLog) -> None:
+    """Only its rows are looked at, each of them against its leaf; that none is missing is not said."""
+    report = log.verify(scope=Scope(session_id="s-1"))
+    assert report.verdict is Verdict.INTACT
+    assert 0 < next(each.checked for each in report.duties if each.name == "rows") < 33
+    assert log.verify(scope=Scope(tenant_id="acme")).verdict is Verdict.INTACT
+    log.attack(
+        "INSERT INTO event_log SELECT * REPLACE (kafka_offset + 1 AS kafka_offset) FROM event_log"
+        " WHERE session_id = 's-1' LIMIT 1"
+    )
+    assert log.found(scope=Scope(session_id="s-1")) == {("rows", "other_record")}
+    assert log.found(scope=Scope(session_id="s-2")) == set()
+
+
+def test_a_stretch_of_time_is_verified_by_itself(log: VerifiedLog) -> None:
+    """Leaves and rows of that time are matched, both ways."""
+    scope = Scope(since=START + dt.timedelta(milliseconds=4))
+    assert log.verify(scope=scope).verdict is Verdict.INTACT
+    log.attack(
+        f"ALTER TABLE event_log DELETE WHERE kafka_offset = 3 AND kafka_partition = 0 {SYNC}"
+    )
+    assert log.verify(scope=scope).verdict is Verdict.INTACT
+    log.attack(
+        f"ALTER TABLE event_log DELETE WHERE kafka_offset = 5 AND kafka_partition = 0 {SYNC}"
+    )
+    assert log.found(scope=scope) == {("records", "record_gone")}
+
+
+def test_a_later_run_goes_on_from_what_an_earlier_one_has_kept(
+    log: VerifiedLog, tmp_path: Path
+) -> None:
+    """Only what is new is read; what was signed before binds what is signed now."""
+    path = tmp_path / "verified.json"
+    write_state(path, log.verify().kept)
+    log.append(events(4))
+    report = log.verify(since=read_state(path))
+    assert report.verdict is Verdict.INTACT
+    assert next(each.checked for each in report.duties if each.name == "leaves") == 4
+    log.attack(f"ALTER TABLE event_log UPDATE tool_name = 'x' WHERE kafka_offset = 33 {SYNC}")
+    assert log.found(since=read_state(path)) == {("columns", "columns")}
