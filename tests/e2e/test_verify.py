@@ -13,7 +13,7 @@ from trailhouse.operate.verify.state import read_state, write_state
 from trailhouse.proof.config import ProofConfig
 from trailhouse.proof.keys import FileSigner
 from trailhouse.proof.merkle import CompactRange
-from trailhouse.schemas import AuditEvent
+from trailhouse.schemas import Actor, AuditEvent
 from trailhouse.store import ClickHouseConfig
 from verified_log import START_MS, VerifiedLog
 
@@ -30,7 +30,7 @@ def events(count: int, session: str = "s") -> list[bytes]:
             type="tool_call_completed",
             session_id=f"{session}-{place % 3}",
             tenant_id="acme",
-            actor={"type": "user", "id": "ada"},
+            actor=Actor(type="user", id="ada"),
             data={"tool_name": "search", "duration_ms": 1.5, "input_tokens": place},
         ).record
         for place in range(count)
