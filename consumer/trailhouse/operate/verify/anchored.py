@@ -1,13 +1,14 @@
-"""What the stored anchors say that count: sizes and roots of logs, times, policies; read once a run."""
+"""What the anchors that count say: sizes and roots of logs, times, policies; those stored, and those kept outside."""
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
 from typing import NamedTuple
 
-from trailhouse.operate.verify.anchor_chain import AnchorChain, Fault
 from trailhouse.operate.verify.logs import LogId
-from trailhouse.proof.anchor import Anchor, ManifestRoot, anchor_name, file_sha256, parse_anchor
+from trailhouse.proof.anchor import FIRST, Anchor, ManifestRoot, file_sha256
+from trailhouse.proof.anchor_chain import broken_rules, signed_anchor
 from trailhouse.proof.policy import Policy
 from trailhouse.schemas.errors import ProofError
 from trailhouse.store.clickhouse import ClickHouse
@@ -23,16 +24,23 @@ _SQL = f"""
 """  # noqa: S608 - names of ours; every value is a bound parameter
 
 
-class StoredAnchor(NamedTuple):
-    """A row of `log_anchors`: its number, its file, and what that says: None where no key of the log signed it."""
+class KeptAnchor(NamedTuple):
+    """An anchor of a number that a key of the log has signed, and its file."""
 
-    number: int
     content: str
-    anchor: Anchor | None
+    anchor: Anchor
+
+
+class ChainFault(NamedTuple):
+    """What is wrong with an anchor: its kind, its number, the rule that it breaks."""
+
+    kind: str
+    number: int
+    rule: str
 
 
 class Times:
-    """Of one log: how many leaves each anchor covers, and when it was made; both rise."""
+    """Of one log: how many leaves each anchor covers, and when it was made; sizes rise."""
 
     def __init__(self) -> None:
         self._sizes = array("Q")
@@ -55,8 +63,99 @@ class Times:
         return iter(zip(self._sizes, self._at_ms, strict=True))
 
 
-def stored_anchors(clickhouse: ClickHouse, policy: Policy) -> Iterator[StoredAnchor]:
-    """Yield the stored anchors by number, one that is stored twice once.
+class Anchored:
+    """What anchors say together, given by number.
+
+    Where two of a number are signed, as by two that anchored at once, that one goes on which the next names; what the
+    other says of logs must fit them all the same.
+
+    Attributes:
+        faults: What is wrong with them as a chain.
+        policies: The SHA-256 of each version of the policy that one names.
+        limits: Of each log, how many leaves each covers, and when it was made.
+        roots: Of each log, by size, the roots that were anchored, each with the number of the first anchor that has it.
+        unknown: Logs of which nothing is stored, each with the first anchor that has it.
+        manifests: By day and log, the manifests' roots, each with the first anchor that has it.
+        hashes: By number, the SHA-256 of each file that counts.
+        latest: The number and time of the one that was made last by its own clock.
+    """
+
+    def __init__(self) -> None:
+        self.faults: list[ChainFault] = []
+        self.policies: dict[int, str] = {}
+        self.limits: dict[LogId, Times] = {}
+        self.roots: dict[LogId, dict[int, dict[bytes, int]]] = {}
+        self.unknown: dict[str, int] = {}
+        self.manifests: dict[tuple[str, str], dict[ManifestRoot, int]] = {}
+        self.hashes: dict[int, set[str]] = {}
+        self.latest = (0, 0)
+        self._before: list[KeptAnchor] = []
+        self._number = 0
+
+    @property
+    def newest_policy_version(self) -> int:
+        """The highest version of the policy that an anchor names; 0 where there is none."""
+        return max(self.policies, default=0)
+
+    @property
+    def newest_number(self) -> int:
+        """The number of the last one; 0 where there is none."""
+        return max(self.hashes, default=0)
+
+    def fault(self, kind: str, number: int, rule: str) -> None:
+        """Note what is wrong with an anchor."""
+        if len(self.faults) < MOST_FAULTS:
+            self.faults.append(ChainFault(kind, number, rule))
+
+    def take(
+        self, number: int, anchors: list[KeptAnchor], log_of: Callable[[str], LogId | None]
+    ) -> None:
+        """Take in those of the next *number*, at least one."""
+        if number > self._number + 1:
+            missing = (
+                f"{self._number + 1}"
+                if number == self._number + 2
+                else f"{self._number + 1} to {number - 1}"
+            )
+            self.fault("anchor_missing", self._number + 1, f"{missing} is not there")
+        elif self._before:
+            anchors = self._following(anchors)
+        elif any(each.anchor.previous_sha256 != FIRST for each in anchors):
+            self.fault("anchor_chain", number, "it names one before, and is the first")
+        self._number, self._before = number, anchors
+        for each in anchors:
+            self._read(each, log_of)
+
+    def _following(self, anchors: list[KeptAnchor]) -> list[KeptAnchor]:
+        """Return *anchors*, after what breaks them was told."""
+        for each in anchors:
+            broken = [
+                broken_rules(before.anchor, before.content, each.anchor) for before in self._before
+            ]
+            for rule in min(broken, key=len):
+                self.fault("anchor_chain", each.anchor.number, rule)
+        return anchors
+
+    def _read(self, kept: KeptAnchor, log_of: Callable[[str], LogId | None]) -> None:
+        anchor = kept.anchor
+        self.hashes.setdefault(anchor.number, set()).add(file_sha256(kept.content))
+        if anchor.policy_version:
+            self.policies.setdefault(anchor.policy_version, anchor.policy_sha256)
+        self.latest = max(self.latest, (anchor.number, anchor.at_ms), key=lambda each: each[1])
+        for origin, size, root in anchor.checkpoints:
+            log = log_of(origin)
+            if log is None:
+                self.unknown.setdefault(origin, anchor.number)
+                continue
+            self.limits.setdefault(log, Times()).add(size, anchor.at_ms, anchor.number)
+            self.roots.setdefault(log, {}).setdefault(size, {}).setdefault(root, anchor.number)
+        for manifest in anchor.manifests:
+            known = self.manifests.setdefault((manifest.day, manifest.origin), {})
+            known.setdefault(manifest, anchor.number)
+
+
+def stored_anchors(clickhouse: ClickHouse) -> Iterator[tuple[int, str]]:
+    """Yield number and file of each stored anchor by number, one that is stored twice once.
 
     Raises:
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
@@ -64,111 +163,45 @@ def stored_anchors(clickhouse: ClickHouse, policy: Policy) -> Iterator[StoredAnc
     number, text = 0, ""
     while True:
         rows = clickhouse.query(_SQL, {"number": number, "text": text}).rows
-        for number, text in rows:
-            yield StoredAnchor(int(number), text, _counted(policy, int(number), text))
+        yield from ((int(each), content) for each, content in rows)
         if len(rows) < _PAGE:
             return
+        number, text = rows[-1]
 
 
-def _counted(policy: Policy, number: int, content: str) -> Anchor | None:
-    try:
-        return signed_anchor(policy, content, number)
-    except ProofError:
-        return None
+def anchored_by(
+    contents: Iterable[tuple[int, str]], policy: Policy, log_of: Callable[[str], LogId | None]
+) -> Anchored:
+    """Return what anchors say.
+
+    Args:
+        contents: Numbers and files, by number.
+        policy: It says whose signature counts.
+        log_of: Which log goes by a name.
+    """
+    found = Anchored()
+    for number, rows in groupby(contents, key=lambda row: row[0]):
+        counted: list[KeptAnchor] = []
+        for _, content in rows:
+            try:
+                counted.append(KeptAnchor(content, counted_anchor(policy, content, number)))
+            except ProofError as error:
+                found.fault("forged_anchor", number, str(error).removeprefix("anchor: "))
+        if counted:
+            found.take(number, counted, log_of)
+    return found
 
 
-def signed_anchor(policy: Policy, content: str, number: int) -> Anchor:
+def counted_anchor(policy: Policy, content: str, number: int) -> Anchor:
     """Return the anchor in *content*, of *number*, which a key of the log that counts for it has signed.
 
     Raises:
         ProofError: It is malformed, another's, or not signed by such a key. Permanent.
     """
     from trailhouse.proof.keys import is_signed_by, parse_public_key
-    from trailhouse.proof.note import signers
 
-    anchor, note = parse_anchor(content)
+    keys = [parse_public_key(key.public_key) for key in policy.anchor_keys(number)]
+    anchor = signed_anchor(content, keys, is_signed_by)
     if anchor.log_name != policy.log_name or anchor.number != number:
-        raise ProofError("anchor: is another log's, or of another number than its row")
-    name = anchor_name(policy.log_name)
-    for key in policy.anchor_keys(number):
-        try:
-            if signers(note, {name: parse_public_key(key.public_key)}, is_signed_by):
-                return anchor
-        except ProofError:
-            continue
-    raise ProofError("anchor: no key of the log that counts for it has signed it")
-
-
-class Anchored:
-    """What the anchors that count say together.
-
-    Attributes:
-        faults: What is wrong with them as a chain.
-        policies: The SHA-256 of each version of the policy that one names.
-        limits: Of each log, how many leaves each covers, and when it was made.
-        roots: Of each log, by size, the roots that were anchored, each with the number of the first anchor that has it.
-        manifests: By day and log, the manifest's root.
-        count: How many count.
-        newest: The last of them.
-        latest: The number and time of the one that was made last by its own clock.
-    """
-
-    def __init__(self) -> None:
-        self.chain = AnchorChain()
-        self.faults: list[Fault] = []
-        self.policies: dict[int, str] = {}
-        self.limits: dict[LogId, Times] = {}
-        self.roots: dict[LogId, dict[int, dict[bytes, int]]] = {}
-        self.unknown: dict[str, int] = {}
-        self.manifests: dict[tuple[str, str], list[tuple[int, ManifestRoot]]] = {}
-        self.hashes: dict[int, set[str]] = {}
-        self.count = 0
-        self.latest = (0, 0)
-
-    @property
-    def newest_policy_version(self) -> int:
-        """The highest version of the policy that an anchor names; 0 where there is none."""
-        return max(self.policies, default=0)
-
-    def take(self, stored: StoredAnchor, log_of: Callable[[str], LogId | None]) -> None:
-        """Take in the next one."""
-        if len(self.faults) < MOST_FAULTS:
-            self.faults += self.chain.take(*stored)
-        anchor = stored.anchor
-        if anchor is None:
-            return
-        self.count += 1
-        self.hashes.setdefault(anchor.number, set()).add(file_sha256(stored.content))
-        self.policies.setdefault(anchor.policy_version, anchor.policy_sha256)
-        self.latest = max(self.latest, (anchor.number, anchor.at_ms), key=lambda each: each[1])
-        for each in anchor.checkpoints:
-            log = log_of(each.origin)
-            if log is None:
-                self.unknown.setdefault(each.origin, anchor.number)
-                continue
-            self.limits.setdefault(log, Times()).add(each.size, anchor.at_ms, anchor.number)
-            roots = self.roots.setdefault(log, {}).setdefault(each.size, {})
-            roots.setdefault(each.root, anchor.number)
-        for manifest in anchor.manifests:
-            known = self.manifests.setdefault((manifest.day, manifest.origin), [])
-            if manifest not in (other for _, other in known):
-                known.append((anchor.number, manifest))
-
-
-def anchored_by(
-    clickhouse: ClickHouse, policy: Policy, log_of: Callable[[str], LogId | None]
-) -> Anchored:
-    """Return what the stored anchors say.
-
-    Args:
-        clickhouse: Where they are stored.
-        policy: It says whose signature counts.
-        log_of: Which log goes by a name.
-
-    Raises:
-        StorageError: ClickHouse is away (retriable) or refuses (permanent).
-    """
-    found = Anchored()
-    for stored in stored_anchors(clickhouse, policy):
-        found.take(stored, log_of)
-    return found
+        raise ProofError("anchor: is another log's, or of another number than its place says")
+    return anchor

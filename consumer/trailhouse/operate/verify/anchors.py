@@ -1,6 +1,6 @@
 """Duty 2: the anchors follow each other, are the same outside, and every log still is what was anchored of it."""
 
-from trailhouse.operate.verify.anchor_chain import AnchorFault, Fault
+from trailhouse.operate.verify.anchored import Anchored
 from trailhouse.operate.verify.cannot_check import CannotCheckError
 from trailhouse.operate.verify.duty import Checked, Duty
 from trailhouse.operate.verify.finding import Findings
@@ -10,44 +10,55 @@ from trailhouse.operate.verify.run import Run
 _TABLE = "log_anchors"
 _COMPARE = "compare with the copies that others keep (`--anchors`): theirs count"
 _MEANING = {
-    AnchorFault.FORGED: (
-        "forged_anchor",
-        "a stored anchor is malformed, or no key of the log that counts signed it",
-    ),
-    AnchorFault.TWO: (
-        "anchor_fork",
-        "two anchors of one number were signed: the log's key signed two histories",
-    ),
-    AnchorFault.MISSING: ("anchor_missing", "an anchor is not there that a later one follows"),
-    AnchorFault.BROKEN: (
-        "anchor_chain",
-        "an anchor does not name the one before it: one of both was exchanged",
-    ),
-    AnchorFault.TIME: (
-        "anchor_time",
-        "an anchor is older than the one before it: a clock was wrong, or it was made later",
-    ),
-    AnchorFault.SHRINKS: (
-        "anchor_shrinks",
-        "a log was larger in the anchor before: its end was cut off",
-    ),
-    AnchorFault.DROPS: ("anchor_drops", "a log of the anchor before is not in it"),
+    "forged_anchor": "an anchor is malformed, or no key of the log that counts for it has signed it",
+    "anchor_missing": "an anchor is not there that later ones follow",
+    "anchor_chain": "an anchor does not follow the one before: one of both was exchanged",
 }
 
 
 def prepare(run: Run) -> None:
     """Ask for the root of each log at each size that was anchored."""
-    for log, sizes in run.anchored.roots.items():
-        for size in sizes:
-            run.roots.want(log, size)
+    for anchored in _all(run):
+        for log, sizes in anchored.roots.items():
+            for size in sizes:
+                run.roots.want(log, size)
 
 
 def check(run: Run, found: Findings) -> Checked:
     """Hold the anchors against each other, and the logs against them."""
     _ = run.policy
-    anchored = run.anchored
-    for fault in anchored.faults:
-        _tell(found, fault)
+    for anchored, table in zip(_all(run), (_TABLE, run.anchors), strict=False):
+        _tell_chain(found, anchored, table)
+        for log, sizes in anchored.roots.items():
+            _compare(run, found, log, sizes, table)
+    if run.anchors:
+        _tell_outside(run, found)
+    else:
+        run.trusts(
+            "no copies of the anchors that others keep were given (`--anchors`): whoever holds the log's key could"
+            " have made all of it anew"
+        )
+    count = max(len(anchored.hashes) for anchored in _all(run))
+    if not count and not found:
+        raise CannotCheckError(
+            "there is no anchor: whoever holds the log's key could have made all of it anew"
+        )
+    return Checked(count, "anchors")
+
+
+def _all(run: Run) -> tuple[Anchored, ...]:
+    return (run.anchored, run.anchored_outside) if run.anchors else (run.anchored,)
+
+
+def _tell_chain(found: Findings, anchored: Anchored, table: str) -> None:
+    for kind, number, rule in anchored.faults:
+        found.add(
+            kind,
+            table=table,
+            name=f"anchor {number}: {rule}",
+            meaning=_MEANING[kind],
+            way_out=_COMPARE,
+        )
     for origin, number in anchored.unknown.items():
         found.add(
             "log_gone",
@@ -56,22 +67,37 @@ def check(run: Run, found: Findings) -> Checked:
             meaning=f"anchor {number} holds this log, and nothing of it is stored",
             way_out="restore log_leaves and log_checkpoints from a backup",
         )
-    for log, sizes in anchored.roots.items():
-        _compare(run, found, log, sizes)
-    if not anchored.count and not found:
-        raise CannotCheckError(
-            "there is no anchor: whoever holds the log's key could have made all of it anew"
-        )
-    return Checked(anchored.count, "anchors")
 
 
-def _tell(found: Findings, fault: Fault) -> None:
-    kind, meaning = _MEANING[fault.kind]
-    name = f"anchor {fault.number}" + (f" of {fault.origin}" if fault.origin else "")
-    found.add(kind, table=_TABLE, name=name, meaning=meaning, way_out=_COMPARE)
+def _tell_outside(run: Run, found: Findings) -> None:
+    """Compare what is stored with the copies outside; what is not there yet may be on its way."""
+    stored, outside = run.anchored.hashes, run.anchored_outside.hashes
+    for number, hashes in outside.items():
+        if number not in stored:
+            found.add(
+                "anchor_gone",
+                table=_TABLE,
+                name=f"anchor {number}",
+                meaning="an anchor that others keep is not stored: it was taken away",
+                way_out="start the anchoring again: it takes over what others keep",
+            )
+        elif not hashes & stored[number]:
+            found.add(
+                "anchor_differs",
+                table=_TABLE,
+                name=f"anchor {number}",
+                meaning="the stored anchor is another than the one that others keep: two histories were signed",
+                way_out="theirs counts; revoke the log's key, and ask who could use it",
+            )
+    newest = max(outside, default=0)
+    behind = run.anchored.newest_number - newest
+    if behind > 0:
+        run.trusts(f"the copies outside end with anchor {newest}, {behind} before the last stored")
 
 
-def _compare(run: Run, found: Findings, log: LogId, sizes: dict[int, dict[bytes, int]]) -> None:
+def _compare(
+    run: Run, found: Findings, log: LogId, sizes: dict[int, dict[bytes, int]], table: str
+) -> None:
     fitting = 0
     for size in sorted(sizes):
         root = run.roots.at(log, size)
@@ -87,7 +113,7 @@ def _compare(run: Run, found: Findings, log: LogId, sizes: dict[int, dict[bytes,
             first_offset=min(fitting, max(size - 1, 0)),
             last_offset=max(size - 1, 0),
             table="log_leaves",
-            name=f"anchor {min(wrong)}",
+            name=f"anchor {min(wrong)} in {table}",
             meaning="the leaves do not have the root that was anchored: one of these was changed, added or removed",
             way_out="the anchor counts: restore log_leaves, or replay these offsets while Kafka has them",
             count=1,

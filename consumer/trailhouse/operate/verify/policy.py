@@ -20,7 +20,7 @@ def check(run: Run, found: Findings) -> Checked:
             way_out="publish the owner's policies again (`trailhouse proof publish`), and delete what is not theirs",
         )
     newest = max(chain.policies, default=0)
-    known = run.anchored.newest_policy_version
+    known = max(run.anchored.newest_policy_version, run.anchored_outside.newest_policy_version)
     if newest < known:
         found.add(
             "policy_rolled_back",
@@ -29,7 +29,8 @@ def check(run: Run, found: Findings) -> Checked:
             meaning=f"an anchor names version {known} of the policy, and the newest that is stored is {newest}",
             way_out="publish the newer version again with `trailhouse proof publish`",
         )
-    for version, sha256 in run.anchored.policies.items():
+    named = {**run.anchored.policies, **run.anchored_outside.policies}
+    for version, sha256 in named.items():
         policy = chain.policies.get(version)
         if policy is not None and policy.sha256 != sha256:
             found.add(

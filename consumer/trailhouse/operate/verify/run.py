@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
-from trailhouse.operate.verify.anchored import Anchored, anchored_by
+from trailhouse.operate.verify.anchored import Anchored, anchored_by, stored_anchors
 from trailhouse.operate.verify.cannot_check import CannotCheckError
 from trailhouse.operate.verify.checkpoints import is_signed_by_log
 from trailhouse.operate.verify.erased import erased_digests
 from trailhouse.operate.verify.leaf_walk import LeafWalk
 from trailhouse.operate.verify.logs import LogId, all_logs, log_of
 from trailhouse.operate.verify.matching import Matching
+from trailhouse.operate.verify.outside_anchors import outside_anchors
 from trailhouse.operate.verify.row_scan import RowScan
 from trailhouse.operate.verify.scope import Scope
 from trailhouse.operate.verify.state import Kept
@@ -120,7 +121,21 @@ class Run:
             policy = self.policy
         except CannotCheckError:  # the duties that need one say so
             return Anchored()
-        return anchored_by(self.clickhouse, policy, self.log_of)
+        return anchored_by(stored_anchors(self.clickhouse), policy, self.log_of)
+
+    @cached_property
+    def anchored_outside(self) -> Anchored:
+        """What the copies of the anchors say that are kept outside; nothing where no place was given.
+
+        Raises:
+            CannotCheckError: They cannot be read.
+        """
+        try:
+            policy = self.policy
+        except CannotCheckError:
+            return Anchored()
+        contents = outside_anchors(self.anchors) if self.anchors else ()
+        return anchored_by(contents, policy, self.log_of)
 
     @cached_property
     def roots(self) -> LeafWalk:
