@@ -43,6 +43,9 @@ LOG_CHECKPOINTS = _table("log_checkpoints")
 LOG_POLICIES = _table("log_policies")
 """One row a policy that was put into force."""
 
+LOG_ERASURES = _table("log_erasures")
+"""One row an order of an operator: records to be erased, legal holds."""
+
 LOG_ANCHORS = _table("log_anchors")
 """One row an anchor, and one for each that came second where two anchored at once."""
 

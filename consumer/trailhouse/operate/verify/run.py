@@ -6,7 +6,6 @@ from functools import cached_property
 from trailhouse.operate.verify.anchored import Anchored, anchored_by, stored_anchors
 from trailhouse.operate.verify.cannot_check import CannotCheckError
 from trailhouse.operate.verify.checkpoints import is_signed_by_log
-from trailhouse.operate.verify.erased import erased_digests
 from trailhouse.operate.verify.leaf_walk import LeafWalk
 from trailhouse.operate.verify.logs import LogId, all_logs, log_of
 from trailhouse.operate.verify.matching import Matching
@@ -20,6 +19,7 @@ from trailhouse.proof.note import Note
 from trailhouse.proof.policy import Policy
 from trailhouse.proof.policy_chain import PolicyChain
 from trailhouse.store.clickhouse import ClickHouse
+from trailhouse.store.erasures import StoredOrders, stored_orders
 from trailhouse.store.policies import stored_policies
 
 
@@ -183,10 +183,27 @@ class Run:
             matching.tell_strangers()
         return matching
 
+    @cached_property
+    def orders(self) -> StoredOrders:
+        """The stored orders of erasure and holds; without a policy nobody may order.
+
+        Raises:
+            StorageError: ClickHouse is away (retriable) or refuses (permanent).
+        """
+        try:
+            policy = self.policy
+        except CannotCheckError:
+            return stored_orders(self.clickhouse, None)
+        return stored_orders(self.clickhouse, policy)
+
+    @cached_property
+    def _ordered(self) -> dict[bytes, int]:
+        return self.orders.erased
+
     def erased(self, digests: Sequence[bytes]) -> set[bytes]:
         """Return which of *digests* an operator of the policy has ordered to be erased.
 
         Raises:
             StorageError: ClickHouse is away (retriable) or refuses (permanent).
         """
-        return erased_digests(self.clickhouse, digests)
+        return {digest for digest in digests if digest in self._ordered}

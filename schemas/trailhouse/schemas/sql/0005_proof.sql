@@ -68,6 +68,25 @@ ENGINE = ReplacingMergeTree(stored_at)
 ORDER BY (version, policy)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1;
 
+-- Every order of an operator: records erased by their digests, legal holds; see `trailhouse.proof.erasure`.
+CREATE TABLE IF NOT EXISTS {database}.log_erasures
+(
+    number          UInt64 COMMENT 'of the order',
+    kind            LowCardinality(String) COMMENT 'erase, hold or lift',
+    erasure         String COMMENT 'the signed note' CODEC(ZSTD(1)),
+    stored_at       DateTime64(3, 'UTC')
+)
+ENGINE = ReplacingMergeTree(stored_at)
+ORDER BY (number, kind, erasure)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1;
+
+-- What readers are granted of it: which records were erased, and by which order; `trailhouse verify` checks who signed it.
+CREATE VIEW IF NOT EXISTS {database}.erasures
+DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
+SELECT number, unhex(line) AS digest, stored_at
+FROM {database}.log_erasures ARRAY JOIN splitByChar('\n', erasure) AS line
+WHERE kind = 'erase' AND match(line, '^[0-9a-f]{64}$');
+
 -- Every anchor, as it was written to where others keep it. Two who anchor at once may both insert a number: the first of
 -- them counts, as the numbers of their blocks tell, which merges keep here; a row that came second was published nowhere.
 CREATE TABLE IF NOT EXISTS {database}.log_anchors
