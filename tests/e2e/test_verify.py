@@ -4,9 +4,12 @@ import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from trailhouse.cli.main import main
+from trailhouse.operate.verify.registry import DUTIES
 from trailhouse.operate.verify.report import Verdict
 from trailhouse.operate.verify.scope import Scope
 from trailhouse.operate.verify.state import read_state, write_state
@@ -15,7 +18,7 @@ from trailhouse.proof.keys import FileSigner
 from trailhouse.proof.merkle import CompactRange
 from trailhouse.schemas import Actor, AuditEvent
 from trailhouse.store import ClickHouseConfig
-from verified_log import START_MS, VerifiedLog
+from verified_log import DUTIES_OF_ROWS, START_MS, VerifiedLog
 
 pytestmark = pytest.mark.cluster
 
@@ -251,3 +254,47 @@ def test_a_later_run_goes_on_from_what_an_earlier_one_has_kept(
     assert next(each.checked for each in report.duties if each.name == "leaves") == 4
     log.attack(f"ALTER TABLE event_log UPDATE tool_name = 'x' WHERE kafka_offset = 33 {SYNC}")
     assert log.found(since=read_state(path)) == {("columns", "columns")}
+
+
+def test_the_command_says_it_by_its_exit_code(
+    log: VerifiedLog,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    """0 intact, 1 found, 2 could not be checked; a line a duty, and a file of metrics to alert on."""
+    config = log.config
+    monkeypatch.setenv("TRAILHOUSE_CLICKHOUSE_URL", config.url)
+    monkeypatch.setenv("TRAILHOUSE_CLICKHOUSE_DATABASE", config.database)
+    monkeypatch.setenv("TRAILHOUSE_CLICKHOUSE_USER", config.user)
+    monkeypatch.setenv("TRAILHOUSE_CLICKHOUSE_PASSWORD", config.password)
+    monkeypatch.setenv("TRAILHOUSE_PROOF_LOG_NAME", log.proof.log_name)
+    monkeypatch.setenv("TRAILHOUSE_PROOF_OWNER_KEY", log.proof.owner_key)
+    others = [duty.name for duty in DUTIES if duty not in DUTIES_OF_ROWS]
+    metrics = tmp_path / "trailhouse.prom"
+    line = ["verify", "--no-event", "--metrics", str(metrics)]
+    for name in others:
+        line += ["--without", name]
+
+    assert main(line) == 0
+    told = capsys.readouterr().out
+    assert "intact: all of the log; 2 logs of 37 offsets as signed" in told
+    assert "trailhouse_verify_verdict 0" in metrics.read_text()
+
+    state = ["--incremental", "--state", str(tmp_path / "state.json")]
+    assert main([*line, *state]) == 0
+    log.attack(f"ALTER TABLE event_log UPDATE tool_name = 'x' WHERE kafka_offset = 3 {SYNC}")
+    assert (
+        main([*line, *state]) == 2
+    )  # there is nothing new, and what was seen is not looked at again
+    capsys.readouterr()
+    assert main([*line, "--format", "json"]) == 1
+    found = msgspec.json.decode(capsys.readouterr().out)
+    assert found["verdict"] == "found"
+    assert found["duties"][5]["findings"][0]["place"]["first_offset"] == 3
+    assert "ada" not in msgspec.json.encode(found).decode()
+
+    monkeypatch.setenv("TRAILHOUSE_PROOF_OWNER_KEY", "")
+    assert main([*line, "--session", "none"]) == 2
+    monkeypatch.setenv("TRAILHOUSE_CLICKHOUSE_URL", "http://127.0.0.1:1")
+    assert main(line) == 2

@@ -31,6 +31,7 @@ from trailhouse.cli import (
     status,
     timeline,
     usage,
+    verify,
     version,
     worker,
 )
@@ -130,6 +131,7 @@ app.add_typer(quarantine_app, name="quarantine", rich_help_panel=OPERATE)
 _add(replay.replay, replay.EXAMPLES, OPERATE)
 _add(skip.skip, skip.EXAMPLES, OPERATE)
 _add(reconcile.reconcile, reconcile.EXAMPLES, OPERATE)
+_add(verify.verify, verify.EXAMPLES, OPERATE)
 _add(rebuild.rebuild, rebuild.EXAMPLES, OPERATE)
 _add(account.account, account.EXAMPLES, OPERATE)
 _add(serve.serve, serve.EXAMPLES, DOORS)

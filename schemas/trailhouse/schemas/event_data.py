@@ -240,6 +240,13 @@ DATA_KEYS: dict[EventType, tuple[DataKey, ...]] = {
         DataKey("public_key", "string", "the key that has signed, in base64"),
         DataKey("signature", "string", "over all of this, in base64; docs/proof.md says how"),
     ),
+    EventType.AUDIT_VERIFIED: (
+        DataKey("verdict", "string", "`intact`, `found` or `could_not_check`"),
+        DataKey("scope", "string", "`all`, or `part` where some rows were asked for"),
+        DataKey("duties", "object", "of each duty: its verdict, how much it has checked and found"),
+        DataKey("leaves", "integer", "how many offsets were held against a signed root"),
+        _DURATION,
+    ),
 }
 """The keys of each known type, what identifies it first."""
 

@@ -51,6 +51,7 @@ class EventType(StrEnum):
     AUDIT_DISABLED = "audit_disabled"
     AUDIT_READ = "audit_read"
     AUDIT_SEALED = "audit_sealed"
+    AUDIT_VERIFIED = "audit_verified"
 
 
 def is_type_name(name: str) -> bool:

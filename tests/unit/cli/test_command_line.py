@@ -27,7 +27,7 @@ EXPECTED = {
     *("init", "emit", "worker", "log", "skip", "status", "dev", "demo", "version", "spool"),
     *("replay", "reconcile", "account", "quarantine", "sessions", "token", "sql", "rebuild"),
     *("search", "show", "runs", "usage", "timeline", "compare", "approvals", "anomalies"),
-    *("serve", "mcp", "follow", "export", "import", "redact", "doctor", "proof"),
+    *("serve", "mcp", "follow", "export", "import", "redact", "doctor", "proof", "verify"),
 }
 BELOW = {
     *("dev status", "dev stop", "dev start"),

@@ -57,6 +57,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         verdict: `FOUND` if anything was; else `COULD_NOT_CHECK` if anything could not be checked; else `INTACT`.
         scope: What was asked for, in words.
+        is_all: Whether that was all of the log.
         duties: Each duty, in order of its number.
         sizes: How many leaves of each log were held against a signed root, by its name.
         kept: What a later run may go on from.
@@ -65,6 +66,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     verdict: Verdict
     scope: str
+    is_all: bool
     duties: tuple[DutyReport, ...]
     sizes: dict[str, int]
     seconds: float
@@ -76,11 +78,16 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(finding for duty in self.duties for finding in duty.findings)
 
 
-def verdict_of(duties: tuple[DutyReport, ...]) -> Verdict:
-    """Return what *duties* say together; where none looked at anything, nothing could be checked."""
+def verdict_of(duties: tuple[DutyReport, ...], *, is_later: bool = False) -> Verdict:
+    """Return what *duties* say together.
+
+    Where none looked at anything, nothing could be checked, unless the run *is_later* than another that did.
+    """
     verdicts = {duty.verdict for duty in duties}
     if Verdict.FOUND in verdicts:
         return Verdict.FOUND
-    if Verdict.COULD_NOT_CHECK in verdicts or not any(duty.checked for duty in duties):
+    if Verdict.COULD_NOT_CHECK in verdicts or not (
+        is_later or any(duty.checked for duty in duties)
+    ):
         return Verdict.COULD_NOT_CHECK
     return Verdict.INTACT

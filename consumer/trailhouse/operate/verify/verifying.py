@@ -68,13 +68,18 @@ def verify(
             _guarded(duty.prepare, run)
         reports = tuple(_done(duty, run, without, unprepared.get(duty.name, ())) for duty in duties)
         return Report(
-            verdict=verdict_of(reports),
-            scope=str(run.scope),
+            verdict=verdict_of(reports, is_later=bool(run.since)),
+            scope=_words(run),
+            is_all=run.scope.is_all and not run.since,
             duties=reports,
             sizes=run.roots.held_sizes,
             kept=run.roots.kept,
             seconds=time.monotonic() - began,
         )
+
+
+def _words(run: Run) -> str:
+    return "what is new since the last run" if run.since else str(run.scope)
 
 
 def _reason_to_leave_out(duty: Duty, run: Run, without: Collection[str]) -> str | None:
@@ -92,6 +97,8 @@ def _guarded(step: Callable[[Run], _Result], run: Run) -> _Result | None:
         run.cannot(str(error))
     except (StorageError, ProofError, SigningError, ConfigError) as error:
         run.cannot(str(error))
+    except Exception as error:  # noqa: BLE001 - whoever wrote what it reads must not end the other duties
+        run.cannot(f"it ended by an unexpected {type(error).__name__}: report it")
     return None
 
 
