@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from trailhouse.cli.main import main
 from trailhouse.operate.verify.registry import DUTIES
-from trailhouse.operate.verify.report import Verdict
+from trailhouse.operate.verify.report import Outcome
 from trailhouse.operate.verify.scope import Scope
 from trailhouse.operate.verify.state import read_state, write_state
 from trailhouse.proof.config import ProofConfig
@@ -56,7 +56,7 @@ def test_what_nobody_touched_is_intact(log: VerifiedLog) -> None:
     report = log.verify()
     assert [duty.reasons for duty in report.duties if duty.reasons] == []
     assert report.findings == ()
-    assert report.verdict is Verdict.INTACT
+    assert report.verdict is Outcome.INTACT
     by_name = {duty.name: duty for duty in report.duties}
     assert by_name["leaves"].checked == 35
     assert by_name["rows"].checked == 35
@@ -138,7 +138,7 @@ def test_what_is_changed_is_found(
     log.attack(sql)
     report = log.verify()
     assert {(each.duty, each.kind) for each in report.findings} == expected
-    assert report.verdict is Verdict.FOUND
+    assert report.verdict is Outcome.FOUND
 
 
 def test_an_event_is_hidden_by_moving_it_into_quarantine(log: VerifiedLog) -> None:
@@ -178,14 +178,14 @@ def test_copies_that_are_merged_away_are_no_loss(log: VerifiedLog) -> None:
     log.append([record for (record,) in again])
     log.attack("OPTIMIZE TABLE event_log FINAL")
     assert log.clickhouse.query("SELECT count() FROM event_log").rows[0][0] == 33
-    assert log.verify().verdict is Verdict.INTACT
+    assert log.verify().verdict is Outcome.INTACT
 
 
 def test_what_is_written_again_is_no_contradiction(log: VerifiedLog) -> None:
     """A replay, a zombie and a part that is attached again write the same rows and leaves once more."""
     for table in ("event_log", "event_quarantine", "log_leaves", "log_checkpoints"):
         log.attack(f"INSERT INTO {table} SELECT * FROM {table}")
-    assert log.verify().verdict is Verdict.INTACT
+    assert log.verify().verdict is Outcome.INTACT
 
 
 def test_a_smaller_true_checkpoint_is_legitimate_and_a_forged_one_is_not(log: VerifiedLog) -> None:
@@ -200,9 +200,9 @@ def test_a_smaller_true_checkpoint_is_legitimate_and_a_forged_one_is_not(log: Ve
 
 def test_without_a_pin_or_a_signature_nothing_is_called_intact(log: VerifiedLog) -> None:
     """Where no owner is pinned, or nobody has signed, the answer is that it could not be checked."""
-    assert log.verify(proof=ProofConfig()).verdict is Verdict.COULD_NOT_CHECK
+    assert log.verify(proof=ProofConfig()).verdict is Outcome.COULD_NOT_CHECK
     log.attack(f"ALTER TABLE log_checkpoints DELETE WHERE 1 {SYNC}")
-    assert log.verify().verdict is not Verdict.INTACT
+    assert log.verify().verdict is not Outcome.INTACT
 
 
 def test_a_log_of_which_the_tail_is_cut_is_found(log: VerifiedLog) -> None:
@@ -217,9 +217,9 @@ def test_a_log_of_which_the_tail_is_cut_is_found(log: VerifiedLog) -> None:
 def test_a_session_or_a_tenant_is_verified_by_itself(log: VerifiedLog) -> None:
     """Only its rows are looked at, each of them against its leaf; that none is missing is not said."""
     report = log.verify(scope=Scope(session_id="s-1"))
-    assert report.verdict is Verdict.INTACT
+    assert report.verdict is Outcome.INTACT
     assert 0 < next(each.checked for each in report.duties if each.name == "rows") < 33
-    assert log.verify(scope=Scope(tenant_id="acme")).verdict is Verdict.INTACT
+    assert log.verify(scope=Scope(tenant_id="acme")).verdict is Outcome.INTACT
     log.attack(
         "INSERT INTO event_log SELECT * REPLACE (kafka_offset + 1 AS kafka_offset) FROM event_log"
         " WHERE session_id = 's-1' LIMIT 1"
@@ -231,11 +231,11 @@ def test_a_session_or_a_tenant_is_verified_by_itself(log: VerifiedLog) -> None:
 def test_a_stretch_of_time_is_verified_by_itself(log: VerifiedLog) -> None:
     """Leaves and rows of that time are matched, both ways."""
     scope = Scope(since=START + dt.timedelta(milliseconds=4))
-    assert log.verify(scope=scope).verdict is Verdict.INTACT
+    assert log.verify(scope=scope).verdict is Outcome.INTACT
     log.attack(
         f"ALTER TABLE event_log DELETE WHERE kafka_offset = 3 AND kafka_partition = 0 {SYNC}"
     )
-    assert log.verify(scope=scope).verdict is Verdict.INTACT
+    assert log.verify(scope=scope).verdict is Outcome.INTACT
     log.attack(
         f"ALTER TABLE event_log DELETE WHERE kafka_offset = 5 AND kafka_partition = 0 {SYNC}"
     )
@@ -250,7 +250,7 @@ def test_a_later_run_goes_on_from_what_an_earlier_one_has_kept(
     write_state(path, log.verify().kept)
     log.append(events(4))
     report = log.verify(since=read_state(path))
-    assert report.verdict is Verdict.INTACT
+    assert report.verdict is Outcome.INTACT
     assert next(each.checked for each in report.duties if each.name == "leaves") == 4
     log.attack(f"ALTER TABLE event_log UPDATE tool_name = 'x' WHERE kafka_offset = 33 {SYNC}")
     assert log.found(since=read_state(path)) == {("columns", "columns")}
@@ -284,9 +284,7 @@ def test_the_command_says_it_by_its_exit_code(
     state = ["--incremental", "--state", str(tmp_path / "state.json")]
     assert main([*line, *state]) == 0
     log.attack(f"ALTER TABLE event_log UPDATE tool_name = 'x' WHERE kafka_offset = 3 {SYNC}")
-    assert (
-        main([*line, *state]) == 2
-    )  # there is nothing new, and what was seen is not looked at again
+    assert main([*line, *state]) == 0  # what was seen is not looked at again
     capsys.readouterr()
     assert main([*line, "--format", "json"]) == 1
     found = msgspec.json.decode(capsys.readouterr().out)

@@ -25,6 +25,7 @@ LARGE_FUNCTIONS = {
     "session.py::__init__": "hands each part what it needs; nothing is decided in it",
     "ingest.py::_join": "makes the parts of a session, one after the other",
     "config.py::__post_init__": "one check a setting",
+    "test_verify.py::test_the_command_says_it_by_its_exit_code": "one story",
     "test_cli_hostile_text.py::test_nothing_can_steer_a_terminal": "one story",
     "test_cli_log.py::test_a_filter_that_matches_nothing_says_what_there_is": "one story",
     "test_devstack_attacks.py::attacked": "what stands around an attack, started and ended",

@@ -16,7 +16,8 @@ def log_verified(report: "Report") -> None:
         When this returns, the event is in the spool's file; it goes to Kafka now, or by a later logger.
 
     Raises:
-        ConfigError, SpoolFullError, SpoolUnavailableError: Nothing was written.
+        ConfigError: A setting is wrong; nothing was written. Permanent.
+        SpoolFullError, SpoolUnavailableError: Nothing was written. Retriable.
     """
     from trailhouse.producer import AuditLogger, ProducerConfig
     from trailhouse.schemas import EventType

@@ -175,7 +175,7 @@ def print_report(report: "Report") -> None:
     findings = report.findings
     for finding in findings[:SHOWN]:
         say("")
-        say(f"{finding.duty}: {finding.kind}: {finding.place or 'the log'} ({finding.count})")
+        say(f"{finding.duty}: {finding.kind}: {str(finding.place) or 'the log'} ({finding.count})")
         say(f"    {finding.meaning}")
         say(f"    way out: {finding.way_out}")
     if len(findings) > SHOWN:

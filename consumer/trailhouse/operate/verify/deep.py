@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from trailhouse.operate.verify.leaf_stream import leaves_of
 from trailhouse.operate.verify.logs import OF_LOG, LogId
-from trailhouse.operate.verify.place_sums import Place
+from trailhouse.operate.verify.place_sums import PartitionKey
 from trailhouse.operate.verify.quarantine_stream import quarantined_rows
 from trailhouse.operate.verify.row_stream import Wanted, rows_of
 from trailhouse.schemas.ranges import Range, Ranges
@@ -26,7 +26,7 @@ class Entry(NamedTuple):
 class Stretch(NamedTuple):
     """Some offsets of one partition, with what its leaves say and what its rows do."""
 
-    place: Place
+    place: PartitionKey
     leaves: Mapping[int, set[Entry]]
     rows: Mapping[int, set[Entry]]
     blank: Mapping[int, set[bytes]]
@@ -46,7 +46,7 @@ class Stretch(NamedTuple):
 
 
 def stretches(
-    clickhouse: ClickHouse, place: Place, logs: Sequence[LogId], differing: Ranges
+    clickhouse: ClickHouse, place: PartitionKey, logs: Sequence[LogId], differing: Ranges
 ) -> Iterator[Stretch]:
     """Yield *differing* of one partition, whose generations are *logs*, some offsets at a time.
 

@@ -12,7 +12,7 @@ MAX_NAMED = 200
 """So many findings of one kind are named one by one; the last of them stands for the rest."""
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True):
+class Location(msgspec.Struct, frozen=True, kw_only=True):
     """Where something was found; what does not apply is empty or None.
 
     Attributes:
@@ -52,7 +52,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
     duty: str
     kind: str
-    place: Place
+    place: Location
     count: int
     meaning: str
     way_out: str
@@ -135,7 +135,7 @@ class Findings:
         return tuple(found)
 
     def _finding(self, about: _About, first: int | None, last: int | None, count: int) -> Finding:
-        place = Place(
+        place = Location(
             log=about.log, first_offset=first, last_offset=last, table=about.table, name=about.name
         )
         return Finding(

@@ -14,7 +14,7 @@ from trailhouse.operate.verify.checkpoints import (
 )
 from trailhouse.operate.verify.leaf_stream import Leaves, leaves_of
 from trailhouse.operate.verify.logs import OF_GENERATION, LogId
-from trailhouse.operate.verify.place_sums import BUCKETS, Place, PlaceSums, new_secret
+from trailhouse.operate.verify.place_sums import BUCKETS, PartitionKey, PlaceSums, new_secret
 from trailhouse.operate.verify.state import Kept
 from trailhouse.proof.leaf import hashes_of_leaves
 from trailhouse.proof.merkle import MAX_SIZE, CompactRange
@@ -69,7 +69,7 @@ class LeafWalk:
         self._kept: dict[LogId, Kept] = {}
         self.held: dict[LogId, int] = {}
         """How many leaves of each log were held against a signed root."""
-        self.sums: dict[Place, PlaceSums] = {}
+        self.sums: dict[PartitionKey, PlaceSums] = {}
         """By partition: all its leaves, from which the rows are taken away."""
 
     def want(self, log: LogId, size: int) -> None:
@@ -138,7 +138,7 @@ class LeafWalk:
         self, ends: Mapping[LogId, tuple[int, int]], firsts: Mapping[LogId, int]
     ) -> None:
         secret = new_secret()
-        places: dict[Place, list[LogId]] = {}
+        places: dict[PartitionKey, list[LogId]] = {}
         for log in ends:
             places.setdefault(log.place, []).append(log)
         for place, logs in places.items():

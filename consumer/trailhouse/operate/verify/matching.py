@@ -10,7 +10,7 @@ from trailhouse.operate.verify.finding import Findings
 from trailhouse.operate.verify.leaf_stream import leaves_of
 from trailhouse.operate.verify.leaf_walk import LeafWalk
 from trailhouse.operate.verify.logs import LogId
-from trailhouse.operate.verify.place_sums import Place
+from trailhouse.operate.verify.place_sums import PartitionKey
 from trailhouse.operate.verify.row_scan import Coordinate, RowScan
 from trailhouse.schemas.ranges import Ranges
 from trailhouse.store.clickhouse import ClickHouse
@@ -80,7 +80,9 @@ class Matching:
             for begin in range(0, len(rows), 1_000):
                 self._match_some(place, logs, rows[begin : begin + 1_000])
 
-    def _match_some(self, place: Place, logs: Sequence[LogId], rows: Sequence[Coordinate]) -> None:
+    def _match_some(
+        self, place: PartitionKey, logs: Sequence[LogId], rows: Sequence[Coordinate]
+    ) -> None:
         leaves: dict[int, set[Entry]] = {}
         near = Ranges.of(row.offset for row in rows).coalesced(1_024)
         for log in logs:
@@ -95,7 +97,7 @@ class Matching:
             entries.setdefault(row.offset, set()).add(Entry(row.appended_ms, row.digest, 1))
         self._tell_rows(Stretch(place, leaves, entries, {}))
 
-    def _generations(self, place: Place) -> list[LogId]:
+    def _generations(self, place: PartitionKey) -> list[LogId]:
         return [log for log in self._leaves.walked() if log.place == place]
 
     def _tell_rows(self, stretch: Stretch) -> None:
@@ -139,7 +141,7 @@ class Matching:
                 way_out=_RESTORE,
             )
 
-    def _tell_unread(self, place: Place, differing: Ranges) -> None:
+    def _tell_unread(self, place: PartitionKey, differing: Ranges) -> None:
         for part in differing:
             for found, kind in ((self.records, "records_differ"), (self.rows, "rows_differ")):
                 found.add(
@@ -157,7 +159,7 @@ class Matching:
         Raises:
             StorageError: ClickHouse is away (retriable) or refuses (permanent).
         """
-        beyond: Mapping[Place, tuple[int, int, int]] = {}
+        beyond: Mapping[PartitionKey, tuple[int, int, int]] = {}
         for look in range(LOOKS):
             if look:
                 time.sleep(PAUSE_SECONDS)
@@ -187,13 +189,13 @@ class Matching:
                 way_out="start a worker: it reads these offsets again; what Kafka does not have was added",
             )
 
-    def _beyond(self) -> dict[Place, tuple[int, int, int]]:
-        ends: dict[Place, int] = {}
+    def _beyond(self) -> dict[PartitionKey, tuple[int, int, int]]:
+        ends: dict[PartitionKey, int] = {}
         for *place, end in self._clickhouse.query(
             f"SELECT {_PLACE}, max(kafka_offset) + 1 FROM log_leaves GROUP BY {_PLACE}"  # noqa: S608 - names of ours
         ).rows:
             ends[_place(place)] = int(end)
-        found: dict[Place, tuple[int, int, int]] = {}
+        found: dict[PartitionKey, tuple[int, int, int]] = {}
         for *place, highest in self._clickhouse.query(
             f"SELECT {_PLACE}, max(kafka_offset) FROM event_log GROUP BY {_PLACE}"  # noqa: S608 - names of ours
         ).rows:
@@ -202,7 +204,7 @@ class Matching:
                 found[where] = self._rows_from(where, ends.get(where, 0))
         return {place: rows for place, rows in found.items() if rows[2]}
 
-    def _rows_from(self, place: Place, first: int) -> tuple[int, int, int]:
+    def _rows_from(self, place: PartitionKey, first: int) -> tuple[int, int, int]:
         log = LogId(*place, "")
         rows = self._clickhouse.query(
             "SELECT min(kafka_offset), max(kafka_offset), count() FROM event_log"
@@ -218,11 +220,11 @@ class Matching:
 _PLACE = "kafka_cluster, kafka_topic, kafka_topic_id, kafka_partition"
 
 
-def _place(columns: Iterable[Any]) -> Place:
+def _place(columns: Iterable[Any]) -> PartitionKey:
     cluster, topic, topic_id, partition = columns
     return str(cluster), str(topic), str(topic_id), int(partition)
 
 
-def _name(place: Place) -> str:
+def _name(place: PartitionKey) -> str:
     _, topic, topic_id, partition = place
     return f"{topic}/{topic_id}/{partition}"

@@ -4,10 +4,10 @@ import datetime as dt
 import os
 from pathlib import Path
 
-from trailhouse.operate.verify.report import Report, Verdict
+from trailhouse.operate.verify.report import Outcome, Report
 from trailhouse.schemas.errors import ConfigError
 
-_CODES = {Verdict.INTACT: 0, Verdict.FOUND: 1, Verdict.COULD_NOT_CHECK: 2}
+_CODES = {Outcome.INTACT: 0, Outcome.FOUND: 1, Outcome.COULD_NOT_CHECK: 2}
 
 
 def metrics_text(report: Report, at: dt.datetime) -> str:

@@ -17,7 +17,7 @@ BUCKETS = 65_536
 
 # Before all else the secret, so that nobody knows the state in which the hash meets the entry.
 _pack = Struct(">16sQQ32sB").pack
-Place = tuple[str, str, str, int]
+PartitionKey = tuple[str, str, str, int]
 
 
 class PlaceSums:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from trailhouse.consumer.batch.rows import envelope_of
-from trailhouse.operate.verify.place_sums import Place
+from trailhouse.operate.verify.place_sums import PartitionKey
 from trailhouse.proof.leaf import LeafKind
 from trailhouse.schemas.errors import InvalidEventError
 from trailhouse.schemas.record_hash import record_hash
@@ -32,7 +32,7 @@ class Quarantined(NamedTuple):
     `digest` is worked out from the record where all of it is kept, and else what the row says.
     """
 
-    place: Place
+    place: PartitionKey
     offset: int
     last_offset: int
     appended_ms: int

@@ -8,7 +8,7 @@ from trailhouse.operate.verify.finding import Finding
 from trailhouse.operate.verify.state import Kept
 
 
-class Verdict(StrEnum):
+class Outcome(StrEnum):
     """What can be said."""
 
     INTACT = "intact"
@@ -37,7 +37,7 @@ class DutyReport(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     name: str
     holds: str
-    verdict: Verdict
+    verdict: Outcome
     checked: int = 0
     unit: str = ""
     findings: tuple[Finding, ...] = ()
@@ -64,7 +64,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         seconds: How long all took.
     """
 
-    verdict: Verdict
+    verdict: Outcome
     scope: str
     is_all: bool
     duties: tuple[DutyReport, ...]
@@ -78,16 +78,16 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(finding for duty in self.duties for finding in duty.findings)
 
 
-def verdict_of(duties: tuple[DutyReport, ...], *, is_later: bool = False) -> Verdict:
+def verdict_of(duties: tuple[DutyReport, ...], *, is_later: bool = False) -> Outcome:
     """Return what *duties* say together.
 
     Where none looked at anything, nothing could be checked, unless the run *is_later* than another that did.
     """
     verdicts = {duty.verdict for duty in duties}
-    if Verdict.FOUND in verdicts:
-        return Verdict.FOUND
-    if Verdict.COULD_NOT_CHECK in verdicts or not (
+    if Outcome.FOUND in verdicts:
+        return Outcome.FOUND
+    if Outcome.COULD_NOT_CHECK in verdicts or not (
         is_later or any(duty.checked for duty in duties)
     ):
-        return Verdict.COULD_NOT_CHECK
-    return Verdict.INTACT
+        return Outcome.COULD_NOT_CHECK
+    return Outcome.INTACT

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from trailhouse.operate.verify.finding import Findings
 from trailhouse.operate.verify.leaf_walk import LeafWalk
-from trailhouse.operate.verify.place_sums import Place, PlaceSums
+from trailhouse.operate.verify.place_sums import PartitionKey, PlaceSums
 from trailhouse.operate.verify.quarantine_stream import Quarantined, quarantined_rows
 from trailhouse.operate.verify.row_stream import Rows, Wanted, rows_of
 from trailhouse.operate.verify.scope import Scope
@@ -18,7 +18,7 @@ _REPLAY = "delete the row as docs/guarantees.md says, then replay its offset whi
 class Coordinate(NamedTuple):
     """One row of a part of the log: where it says it stood."""
 
-    place: Place
+    place: PartitionKey
     offset: int
     appended_ms: int
     digest: bytes
@@ -48,9 +48,9 @@ class RowScan:
         self.rows = 0
         self.quarantined = 0
         self.cut = 0
-        self.before: dict[Place, int] = {}
+        self.before: dict[PartitionKey, int] = {}
         """Rows older than the first leaf of their partition."""
-        self.unknown: dict[Place, list[int]] = {}
+        self.unknown: dict[PartitionKey, list[int]] = {}
         """Of partitions without a leaf: how many rows, and their lowest and highest offset."""
         self.coordinates: list[Coordinate] = []
 
@@ -106,7 +106,7 @@ class RowScan:
 
     def _take_away(
         self,
-        place: Place,
+        place: PartitionKey,
         offsets: Sequence[int],
         appended_ms: Sequence[int],
         digests: Sequence[bytes],
@@ -127,7 +127,7 @@ class RowScan:
             kinds = None if kinds is None else [kinds[row] for row in within]
         sums.take(offsets, appended_ms, digests, kinds)
 
-    def _note_before(self, place: Place, sums: PlaceSums, offsets: Sequence[int]) -> None:
+    def _note_before(self, place: PartitionKey, sums: PlaceSums, offsets: Sequence[int]) -> None:
         if self._first():
             return
         count = sum(offset < sums.first for offset in offsets)
@@ -174,11 +174,11 @@ class RowScan:
         )
 
 
-def _name(place: Place) -> str:
+def _name(place: PartitionKey) -> str:
     _, topic, topic_id, partition = place
     return f"{topic}/{topic_id}/{partition}"
 
 
-def ends_of(leaves: LeafWalk) -> Mapping[Place, int]:
+def ends_of(leaves: LeafWalk) -> Mapping[PartitionKey, int]:
     """Return for each partition the offset after its last leaf, when the leaves were looked at."""
     return {place: sums.end for place, sums in leaves.sums.items()}

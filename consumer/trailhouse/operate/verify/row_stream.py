@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from trailhouse.consumer.batch.rows import EVENT_COLUMNS, Coordinates, envelope_of, event_columns
 from trailhouse.operate.verify.leaf_stream import numbers
-from trailhouse.operate.verify.place_sums import Place
+from trailhouse.operate.verify.place_sums import PartitionKey
 from trailhouse.schemas.codec import decode_all, parts_of
 from trailhouse.schemas.errors import InvalidEventError
 from trailhouse.schemas.record import Envelope
@@ -42,7 +42,7 @@ class Rows(NamedTuple):
     the numbers of rows whose record is no event, and `blank` of those whose record was taken out.
     """
 
-    places: Sequence[Place]
+    places: Sequence[PartitionKey]
     which: Sequence[int]
     """For each row, its place among `places`."""
     offsets: Sequence[int]
@@ -117,7 +117,7 @@ def _block(reader: NativeReader, rows: int, *, has_columns: bool) -> Rows:
 
 def _places(
     parts: Sequence[tuple[list[bytes], Sequence[int]]], partitions: Sequence[int]
-) -> tuple[list[Place], list[int]]:
+) -> tuple[list[PartitionKey], list[int]]:
     columns = [places for _, places in parts]
     texts = [[key.decode(errors="replace") for key in keys] for keys, _ in parts]
     numbers: dict[tuple[int, ...], int] = {}

@@ -9,7 +9,7 @@ from trailhouse.operate.verify.duty import CannotCheckError, Checked, Duty
 from trailhouse.operate.verify.finding import Findings
 from trailhouse.operate.verify.logs import LogId
 from trailhouse.operate.verify.registry import DUTIES
-from trailhouse.operate.verify.report import DutyReport, Report, Verdict, verdict_of
+from trailhouse.operate.verify.report import DutyReport, Outcome, Report, verdict_of
 from trailhouse.operate.verify.run import Run
 from trailhouse.operate.verify.scope import Scope
 from trailhouse.operate.verify.state import Kept
@@ -109,7 +109,7 @@ def _done(duty: Duty, run: Run, without: Collection[str], reasons: Sequence[str]
             number=duty.number,
             name=duty.name,
             holds=duty.holds,
-            verdict=Verdict.LEFT_OUT,
+            verdict=Outcome.LEFT_OUT,
             reasons=(left_out,),
         )
     run.reasons, run.trusted = list(reasons), []
@@ -117,11 +117,11 @@ def _done(duty: Duty, run: Run, without: Collection[str], reasons: Sequence[str]
     began = time.monotonic()
     run.tell(f"{duty.number} {duty.name}: {duty.holds}")
     checked = _guarded(lambda run: duty.check(run, found), run) or Checked(0, "")
-    verdict = Verdict.INTACT
+    verdict = Outcome.INTACT
     if found:
-        verdict = Verdict.FOUND
+        verdict = Outcome.FOUND
     elif run.reasons:
-        verdict = Verdict.COULD_NOT_CHECK
+        verdict = Outcome.COULD_NOT_CHECK
     return DutyReport(
         number=duty.number,
         name=duty.name,
