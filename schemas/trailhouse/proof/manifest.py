@@ -83,11 +83,17 @@ class ShownSession(NamedTuple):
     entries: tuple[ShownEntry, ...]
 
 
-def session_key(origin: str, day: str, tenant_id: str, session_id: str) -> bytes:
-    """Return the key of a session in the manifest of *day* of *origin*; *tenant_id* is "" for none."""
+def session_key(origin: str, day: str, tenant_id: str | bytes, session_id: str | bytes) -> bytes:
+    """Return the key of a session in the manifest of *day* of *origin*; *tenant_id* is "" for none.
+
+    Names are text, or its UTF-8.
+    """
     head = f"{KEY_FORMAT}\n{origin}\n{day}\n".encode()
-    tenant, session = sha256(tenant_id.encode()).digest(), sha256(session_id.encode()).digest()
-    return sha256(head + tenant + session).digest()
+    return sha256(head + _hashed(tenant_id) + _hashed(session_id)).digest()
+
+
+def _hashed(name: str | bytes) -> bytes:
+    return sha256(name if isinstance(name, bytes) else name.encode()).digest()
 
 
 def day_of(at_ms: int) -> str:

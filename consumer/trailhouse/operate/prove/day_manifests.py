@@ -1,0 +1,286 @@
+"""Manifests of finished days: made from leaves and rows, stored, and given to anchors.
+
+A day of a log is finished when the log has, below its last checkpoint, a record of a later one. What is made is a
+function of leaves and rows: whoever makes it again, from the same, makes the same.
+"""
+
+import datetime as dt
+import heapq
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
+from typing import NamedTuple
+
+from trailhouse.anchoring.stored_log import StoredLog, stored_logs
+from trailhouse.proof.anchor import Anchor, ManifestRoot
+from trailhouse.proof.leaf import hashes_of_leaves
+from trailhouse.proof.manifest import (
+    DAY_MS,
+    Entry,
+    Header,
+    Manifest,
+    SessionLeaves,
+    day_of,
+    first_ms,
+    session_key,
+)
+from trailhouse.store.clickhouse import ClickHouse
+from trailhouse.store.native_reader import read_blocks
+from trailhouse.store.tables import LATEST_MS, SESSION_MANIFEST_ENTRIES, SESSION_MANIFESTS
+
+ENTRIES_AT_ONCE = 100_000
+COPIES_AT_ONCE = 5_000
+LEAVES_AT_ONCE = 4_096
+_SPILLING = {
+    "join_algorithm": "full_sorting_merge",
+    "max_bytes_before_external_sort": "268435456",
+}
+"""A day of any size is joined and sorted in bounded memory."""
+_RANGE = " AND kafka_offset >= {first:UInt64} AND kafka_offset < {end:UInt64}"
+_OF_PLACE = (
+    "kafka_cluster = {kafka_cluster:String} AND kafka_topic_id = {kafka_topic_id:String}"
+    " AND kafka_topic = {kafka_topic:String} AND kafka_partition = {kafka_partition:UInt16}"
+)
+
+
+class StoredDay(NamedTuple):
+    """A row of `session_manifests`."""
+
+    day: str
+    first_offset: int
+    end_offset: int
+    sessions: int
+    root: bytes
+    written_ms: int
+
+    def header(self, origin: str) -> Header:
+        """Return it as the header of a manifest of *origin*."""
+        return Header(origin, self.day, self.first_offset, self.end_offset, self.sessions)
+
+
+def make_finished_days(
+    clickhouse: ClickHouse, log_name: str, now: Callable[[], dt.datetime]
+) -> list[ManifestRoot]:
+    """Make and store the manifest of each day of each log that is finished and has none; return them.
+
+    Raises:
+        ProofError: Entries of a day contradict each other. Permanent: `trailhouse verify`.
+        StorageError: ClickHouse is away (retriable) or refuses (permanent).
+    """
+    made: list[ManifestRoot] = []
+    today = now().date().isoformat()
+    for log in stored_logs(clickhouse):
+        size = _size(clickhouse, log)
+        stored = stored_days(clickhouse, log)
+        first = stored[-1].end_offset if stored else 0
+        day = _after(stored[-1].day) if stored else _first_day(clickhouse, log, size)
+        while day is not None and day < today:
+            end = _first_of_day(clickhouse, log, first, size, _after(day))
+            if end is None:
+                break
+            manifest = made_manifest(clickhouse, log, str(log.origin(log_name)), day, first, end)
+            _store(clickhouse, log, manifest, now())
+            made.append(manifest.as_anchored)
+            first, day = end, _after(day)
+    return made
+
+
+def made_manifest(
+    clickhouse: ClickHouse, log: StoredLog, origin: str, day: str, first: int, end: int
+) -> Manifest:
+    """Return the manifest of *day*, the offsets from *first* to without *end*, as leaves and rows have it now.
+
+    Raises:
+        StorageError: ClickHouse is away (retriable) or refuses (permanent).
+    """
+    bounds = {**log.parameters, "first": first, "end": end}
+    copies = sorted(_merged_copies(clickhouse, log, bounds))
+    rows = heapq.merge(_leaves_of_rows(clickhouse, log, bounds), copies)
+    entries: list[Entry] = []
+    for (tenant, session), leaves in groupby(rows, key=lambda row: row[:2]):
+        entries.append(_entry(session_key(origin, day, tenant, session), leaves))
+    return Manifest(Header(origin, day, first, end, len(entries)), entries)
+
+
+def stored_days(clickhouse: ClickHouse, log: StoredLog) -> list[StoredDay]:
+    """Return the manifests of *log* that are stored, by day.
+
+    Raises:
+        StorageError: ClickHouse is away (retriable) or refuses (permanent).
+    """
+    found = clickhouse.query(
+        "SELECT day, first_offset, end_offset, sessions, root, toInt64(min(toUnixTimestamp64Milli(written_at)))"  # noqa: S608 - names of ours
+        f" FROM session_manifests WHERE {log.condition}"
+        " GROUP BY day, first_offset, end_offset, sessions, root ORDER BY day, first_offset, end_offset, root",
+        log.parameters,
+    )
+    return [StoredDay(*row) for row in found.rows]
+
+
+def stored_manifest(
+    clickhouse: ClickHouse, log: StoredLog, origin: str, day: StoredDay
+) -> Manifest:
+    """Return the manifest of *day* from its stored entries.
+
+    Raises:
+        ProofError: They are not those of its header. Permanent: `trailhouse verify`.
+        StorageError: ClickHouse is away (retriable) or refuses (permanent).
+    """
+    found = clickhouse.query(
+        f"SELECT DISTINCT session_key, leaves, root FROM session_manifest_entries WHERE {log.condition}"  # noqa: S608 - names of ours
+        " AND day = {day:String} ORDER BY session_key",
+        {**log.parameters, "day": day.day},
+    )
+    return Manifest(day.header(origin), [Entry(*row) for row in found.rows])
+
+
+def not_anchored_yet(
+    clickhouse: ClickHouse, log_name: str
+) -> Callable[[Anchor | None], list[ManifestRoot]]:
+    """Return what tells, of the anchor before, the manifests that the next one names.
+
+    Of each log those of the newest day that the one before has, and of all days since: so none is left out, and an
+    anchor by itself tells up to which day a log's sessions are listed.
+    """
+
+    def manifests(before: Anchor | None) -> list[ManifestRoot]:
+        newest = {each.origin: each.day for each in sorted(before.manifests if before else ())}
+        found: list[ManifestRoot] = []
+        for log in stored_logs(clickhouse):
+            origin = str(log.origin(log_name))
+            found += [
+                ManifestRoot(each.day, origin, each.sessions, each.root)
+                for each in stored_days(clickhouse, log)
+                if each.day >= newest.get(origin, "")
+            ]
+        return found
+
+    return manifests
+
+
+Row = tuple[bytes, bytes, int, int, int, bytes]
+"""Tenant, session, offset, and what the leaf is made of."""
+
+
+def _leaves_of_rows(
+    clickhouse: ClickHouse, log: StoredLog, bounds: dict[str, object]
+) -> Iterator[Row]:
+    """Yield the leaves that have an event's row at their offset, sorted by tenant, session and offset."""
+    sql = (
+        "SELECT r.tenant_id, r.session_id, l.kafka_offset, l.kind, l.appended_ms, l.digest FROM"  # noqa: S608 - names of ours
+        " (SELECT DISTINCT kafka_offset, kind, appended_ms, digest FROM log_leaves"
+        f" WHERE {log.condition}{_RANGE}) AS l INNER JOIN"
+        " (SELECT DISTINCT CAST(tenant_id, 'String') AS tenant_id, session_id, kafka_offset, record_key FROM event_log"
+        f" WHERE {_OF_PLACE}{_RANGE}) AS r"
+        " ON l.kafka_offset = r.kafka_offset AND toFixedString(substring(l.digest, 1, 16), 16) = r.record_key"
+        " ORDER BY r.tenant_id, r.session_id, l.kafka_offset"
+    )
+    for block in read_blocks(clickhouse, sql, bounds, settings=_SPILLING):
+        yield from zip(*block, strict=True)
+
+
+def _merged_copies(
+    clickhouse: ClickHouse, log: StoredLog, bounds: dict[str, object]
+) -> Iterator[Row]:
+    """Yield the leaves of copies, which have no row at their offset any more: an earlier one has taken its place."""
+    rows = clickhouse.query(
+        "SELECT DISTINCT kafka_offset, kind, appended_ms, digest FROM log_leaves"  # noqa: S608 - names of ours
+        f" WHERE {log.condition}{_RANGE}"
+        " AND (kafka_offset, toFixedString(substring(digest, 1, 16), 16)) NOT IN"
+        f" (SELECT kafka_offset, record_key FROM event_log WHERE {_OF_PLACE}{_RANGE})"
+        " AND kafka_offset NOT IN (SELECT kafka_offset FROM event_quarantine"
+        f" WHERE {_OF_PLACE}{_RANGE}) ORDER BY kafka_offset",
+        bounds,
+    ).rows
+    for start in range(0, len(rows), COPIES_AT_ONCE):
+        part = rows[start : start + COPIES_AT_ONCE]
+        known = clickhouse.query(
+            "SELECT DISTINCT record_key, CAST(tenant_id, 'String') AS tenant, session_id FROM event_log"
+            " WHERE record_key IN (SELECT unhex(arrayJoin({keys:Array(String)})))",
+            {"keys": [digest[:16].hex() for *_, digest in part]},
+            bytes_columns=("tenant", "session_id"),
+        ).rows
+        sessions = {key: (tenant, session) for key, tenant, session in known}
+        for offset, kind, at_ms, digest in part:
+            if (named := sessions.get(digest[:16])) is not None:
+                yield (*named, offset, kind, at_ms, digest)
+
+
+def _entry(key: bytes, rows: Iterable[Row]) -> Entry:
+    session = SessionLeaves()
+    kinds: list[int] = []
+    times: list[int] = []
+    digests: list[bytes] = []
+    for _, _, _, kind, at_ms, digest in rows:
+        kinds.append(kind)
+        times.append(at_ms)
+        digests.append(digest)
+        if len(kinds) == LEAVES_AT_ONCE:
+            session.extend(hashes_of_leaves(kinds, times, digests))
+            kinds, times, digests = [], [], []
+    session.extend(hashes_of_leaves(kinds, times, digests))
+    return session.entry(key)
+
+
+def _size(clickhouse: ClickHouse, log: StoredLog) -> int:
+    found = clickhouse.query(
+        f"SELECT max(size) FROM log_checkpoints WHERE {log.condition}",  # noqa: S608 - names of ours
+        log.parameters,
+    )
+    return int(found.rows[0][0])
+
+
+def _first_day(clickhouse: ClickHouse, log: StoredLog, size: int) -> str | None:
+    found = clickhouse.query(
+        f"SELECT appended_ms FROM log_leaves WHERE {log.condition}"  # noqa: S608 - names of ours
+        " AND kafka_offset < {size:UInt64} AND appended_ms < {latest:UInt64} ORDER BY kafka_offset LIMIT 1",
+        {**log.parameters, "size": size, "latest": LATEST_MS},
+    )
+    return day_of(found.rows[0][0]) if found.rows else None
+
+
+def _first_of_day(
+    clickhouse: ClickHouse, log: StoredLog, first: int, size: int, day: str
+) -> int | None:
+    """Return the first offset, from *first*, whose record is of *day* or later; None where there is none yet."""
+    found = clickhouse.query(
+        f"SELECT kafka_offset FROM log_leaves WHERE {log.condition}"  # noqa: S608 - names of ours
+        " AND kafka_offset >= {first:UInt64} AND kafka_offset < {size:UInt64}"
+        " AND appended_ms >= {at:UInt64} AND appended_ms < {latest:UInt64} ORDER BY kafka_offset LIMIT 1",
+        {
+            **log.parameters,
+            "first": first,
+            "size": size,
+            "at": first_ms(day),
+            "latest": LATEST_MS,
+        },
+    )
+    return int(found.rows[0][0]) if found.rows else None
+
+
+def _after(day: str) -> str:
+    return day_of(first_ms(day) + DAY_MS)
+
+
+def _store(clickhouse: ClickHouse, log: StoredLog, manifest: Manifest, now: dt.datetime) -> None:
+    """Store *manifest*: its entries first, so that who finds the day finds all of them."""
+    header = manifest.header
+    for start in range(0, len(manifest.entries), ENTRIES_AT_ONCE):
+        part = manifest.entries[start : start + ENTRIES_AT_ONCE]
+        columns = {name: [value] * len(part) for name, value in log.parameters.items()}
+        columns |= {
+            "day": [header.day] * len(part),
+            "session_key": [each.key for each in part],
+            "leaves": [each.leaves for each in part],
+            "root": [each.root for each in part],
+        }
+        clickhouse.insert(SESSION_MANIFEST_ENTRIES.block(columns))
+    row = {
+        **log.parameters,
+        "day": header.day,
+        "first_offset": header.first_offset,
+        "end_offset": header.end_offset,
+        "sessions": header.sessions,
+        "root": manifest.root,
+        "written_at": round(now.timestamp() * 1000),
+    }
+    clickhouse.insert(SESSION_MANIFESTS.block({name: [value] for name, value in row.items()}))

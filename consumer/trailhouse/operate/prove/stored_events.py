@@ -1,0 +1,164 @@
+"""The stored events that are to be proven, and where in which log the leaf of each is."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import sha256
+from typing import NamedTuple
+
+from trailhouse.anchoring.stored_log import StoredLog
+from trailhouse.proof.leaf import leaf_bytes
+from trailhouse.store.clickhouse import ClickHouse
+
+OFFSETS_AT_ONCE = 5_000
+_PLACE = "kafka_cluster, kafka_topic, kafka_topic_id, kafka_partition"
+_OF_PLACE = (
+    "kafka_cluster = {cluster:String} AND kafka_topic_id = {topic_id:String}"
+    " AND kafka_topic = {topic:String} AND kafka_partition = {partition:UInt16}"
+)
+
+
+class Place(NamedTuple):
+    """A partition, whose logs are its generations."""
+
+    cluster: str
+    topic: str
+    topic_id: str
+    partition: int
+
+
+class StoredEvent(NamedTuple):
+    """One record as a row of `event_log` has it; copies of one record stand at other offsets."""
+
+    event_id: str
+    tenant_id: str
+    session_id: str
+    record: bytes
+    place: Place
+    offset: int
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the record."""
+        return sha256(self.record).digest()
+
+
+class LoggedEvent(NamedTuple):
+    """A record and its leaf in one log."""
+
+    event: StoredEvent
+    log: StoredLog
+    offset: int
+    leaf: bytes
+
+
+def events_of_session(
+    clickhouse: ClickHouse,
+    session_id: str,
+    *,
+    tenant_id: str | None = None,
+    event_id: str | None = None,
+) -> list[StoredEvent]:
+    """Return the rows of a session, of all tenants or one, of all events or one; in the order of their places.
+
+    Raises:
+        StorageError: ClickHouse is away (retriable) or refuses (permanent).
+    """
+    wanted = {"session": session_id, "tenant": tenant_id or "", "event": event_id or ""}
+    conditions = ["session_id = {session:String}"]
+    if tenant_id is not None:
+        conditions.append("tenant_id = {tenant:String}")
+    if event_id is not None:
+        conditions.append("event_id = {event:UUID}")
+    else:
+        wanted.pop("event")
+    found = clickhouse.query(
+        f"SELECT DISTINCT event_id, tenant_id, session_id, record, {_PLACE}, kafka_offset FROM event_log"  # noqa: S608 - names of ours
+        f" WHERE {' AND '.join(conditions)} ORDER BY {_PLACE}, kafka_offset",
+        wanted,
+        bytes_columns=("record",),
+    )
+    return [
+        StoredEvent(str(event), str(tenant), str(session), record, Place(*place), offset)
+        for event, tenant, session, record, *place, offset in found.rows
+    ]
+
+
+def logged(
+    clickhouse: ClickHouse, events: Sequence[StoredEvent]
+) -> tuple[list[LoggedEvent], list[StoredEvent]]:
+    """Return *events* with the leaf of each, in the newest generation that has it; and those that have none.
+
+    Raises:
+        StorageError: ClickHouse is away (retriable) or refuses (permanent).
+    """
+    found: list[LoggedEvent] = []
+    missing: list[StoredEvent] = []
+    for place in dict.fromkeys(each.place for each in events):
+        mine = [each for each in events if each.place == place]
+        for part in _parts(mine):
+            leaves = _leaves(clickhouse, place, [each.offset for each in part])
+            for event in part:
+                matching = leaves.get((event.offset, event.digest))
+                if matching is None:
+                    missing.append(event)
+                else:
+                    log, leaf = matching
+                    found.append(LoggedEvent(event, log, event.offset, leaf))
+    return found, missing
+
+
+def copies_of(
+    clickhouse: ClickHouse, log: StoredLog, events: Iterable[StoredEvent], first: int, end: int
+) -> list[LoggedEvent]:
+    """Return each leaf from *first* to without *end* that is of one of *events*: copies whose row was merged, too.
+
+    It reads the digests of all those leaves.
+
+    Raises:
+        StorageError: ClickHouse is away (retriable) or refuses (permanent).
+    """
+    by_digest = {each.digest: each for each in events}
+    found: list[LoggedEvent] = []
+    digests = list(by_digest)
+    for start in range(0, len(digests), OFFSETS_AT_ONCE // 10):
+        part = digests[start : start + OFFSETS_AT_ONCE // 10]
+        rows = clickhouse.query(
+            f"SELECT DISTINCT kafka_offset, kind, appended_ms, digest FROM log_leaves WHERE {log.condition}"  # noqa: S608 - names of ours
+            " AND kafka_offset >= {first:UInt64} AND kafka_offset < {end:UInt64}"
+            " AND digest IN (SELECT unhex(arrayJoin({digests:Array(String)})))",
+            {
+                **log.parameters,
+                "first": first,
+                "end": end,
+                "digests": [each.hex() for each in part],
+            },
+        ).rows
+        found += [
+            LoggedEvent(by_digest[digest], log, offset, leaf_bytes(kind, at_ms, digest))
+            for offset, kind, at_ms, digest in rows
+        ]
+    return sorted(found, key=lambda each: each.offset)
+
+
+def _leaves(
+    clickhouse: ClickHouse, place: Place, offsets: Sequence[int]
+) -> dict[tuple[int, bytes], tuple[StoredLog, bytes]]:
+    rows = clickhouse.query(
+        f"SELECT DISTINCT generation, kafka_offset, kind, appended_ms, digest FROM log_leaves WHERE {_OF_PLACE}"  # noqa: S608 - names of ours
+        " AND kafka_offset IN {offsets:Array(UInt64)}",
+        {**place._asdict(), "offsets": list(offsets)},
+    ).rows
+    found: dict[tuple[int, bytes], tuple[StoredLog, bytes]] = {}
+    for generation, offset, kind, at_ms, digest in sorted(rows, key=lambda row: _number(row[0])):
+        log = StoredLog(*place, generation)
+        found[offset, digest] = (log, leaf_bytes(kind, at_ms, digest))  # the newest is the last
+    return found
+
+
+def _number(generation: str) -> int:
+    head = generation.partition("-")[0]
+    return int(head) if head.isdigit() and len(head) < 10 else 0
+
+
+def _parts(events: Sequence[StoredEvent]) -> Iterator[Sequence[StoredEvent]]:
+    for start in range(0, len(events), OFFSETS_AT_ONCE):
+        yield events[start : start + OFFSETS_AT_ONCE]
