@@ -31,7 +31,7 @@ from trailhouse.query import (
     Words,
     parse,
 )
-from trailhouse.query.filtering.search_filter import COMPARISONS, FIELDS
+from trailhouse.query.filtering.search_filter import COMPARISONS, FIELDS, TEXTS
 from trailhouse.schemas.errors import QueryError
 from trailhouse.store import ClickHouse, ClickHouseConfig
 from trailhouse.store.migrate import migrate
@@ -76,7 +76,8 @@ FILTERS = [
     '-agent:""', "duration:>1s",
     "since:2026-10-02T00:00:00Z until:2026-10-02T12:00:00Z", "since:2026-10-01T03:00:00+02:00 type:run_started",
     "until:0001-01-01T00:00:00Z", "since:9999-01-01T00:00:00Z", "tool_call:call_1",
-    "type:run_started type:run_completed",
+    "type:run_started type:run_completed", "standing:attested", "-standing:attested tenant:acme",
+    "has:standing has:cost", "standing:(pending OR disputed)",
 ]  # fmt: skip
 
 
@@ -168,7 +169,7 @@ def some_filters(draw: st.DrawFn) -> SearchFilter:
         negated = draw(st.booleans())
         if value is None or draw(st.integers(0, 4)) == 0:
             conditions.append(Condition(field=name, operator="has", negated=negated))
-        elif field.kind in ("text", "outcome"):
+        elif field.kind in TEXTS:
             conditions.append(Condition(field=name, values=(value,), negated=negated))
         else:
             operator = draw(st.sampled_from(COMPARISONS))

@@ -11,6 +11,7 @@ from typing import Any
 from airline_fleet import fleet
 from stored import event
 from trailhouse.consumer.batch.promoted import promote
+from trailhouse.proof.standing import Standing
 from trailhouse.query import AuditReader, Condition, Page, SearchFilter, Words
 from trailhouse.query.filtering.search_filter import FIELDS, OUTCOMES
 from trailhouse.query.search.found import FoundEvent
@@ -78,7 +79,7 @@ EVENTS = (*fleet()[:2_000], *hostile())
 
 
 def columns(each: AuditEvent) -> dict[str, Any]:
-    """Return what *each* says in each field of a filter, None where it says nothing."""
+    """Return what *each* says in each field of a filter, None where it says nothing; nobody stands behind any."""
     promoted = promote(each.data)
     last_word = re.split(r"[_.]", each.type)[-1]
     actor = each.actor or Actor(type="", id="")
@@ -86,7 +87,7 @@ def columns(each: AuditEvent) -> dict[str, Any]:
         each.session_id, each.run_id, each.parent_run_id, each.tenant_id, each.agent_id, each.type, each.provider,
         promoted[0], promoted[1], promoted[2], last_word if last_word in OUTCOMES else None, actor.id, actor.type,
         each.correlation_id, each.trace_id, promoted[3], promoted[7], promoted[6], promoted[4],
-        promoted[5], promoted[8],
+        promoted[5], Standing.UNATTESTED, promoted[8],
     )  # fmt: skip
     return {name: value if value != "" else None for name, value in zip(FIELDS, found, strict=True)}
 

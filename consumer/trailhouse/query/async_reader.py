@@ -91,6 +91,7 @@ class AsyncAuditReader(OffLoop):
         *,
         run_id: str | None = None,
         type: str | Iterable[str] | None = None,
+        standing: str | Iterable[str] | None = None,
         since: dt.datetime | None = None,
         until: dt.datetime | None = None,
         limit: int | None = None,
@@ -104,6 +105,7 @@ class AsyncAuditReader(OffLoop):
         *,
         run_id: str | None = None,
         type: str | Iterable[str] | None = None,
+        standing: str | Iterable[str] | None = None,
         since: dt.datetime | None = None,
         until: dt.datetime | None = None,
         limit: int | None = None,
@@ -116,6 +118,7 @@ class AsyncAuditReader(OffLoop):
         *,
         run_id: str | None = None,
         type: str | Iterable[str] | None = None,
+        standing: str | Iterable[str] | None = None,
         since: dt.datetime | None = None,
         until: dt.datetime | None = None,
         limit: int | None = None,
@@ -133,6 +136,7 @@ class AsyncAuditReader(OffLoop):
             session_id,
             run_id=run_id,
             type=type,
+            standing=standing,
             since=since,
             until=until,
             limit=limit,
@@ -151,6 +155,7 @@ class AsyncAuditReader(OffLoop):
     histogram = in_thread(AuditReader.histogram)
     facets = in_thread(AuditReader.facets)
     get_event = in_thread(AuditReader.get_event)
+    standings = in_thread(AuditReader.standings)
     runs = in_thread(AuditReader.runs)
     sessions = in_thread(AuditReader.sessions)
     usage = in_thread(AuditReader.usage)

@@ -30,6 +30,7 @@ from trailhouse.query.session_log.outline import (
 )
 from trailhouse.query.session_log.records import AlteredEvent, fetch_events, fetch_session
 from trailhouse.query.sql.statement import SHOWN_ROWS, SqlAnswer, prepared, read_sql
+from trailhouse.query.standing.standings import Standings
 from trailhouse.query.steps.step_reads import StepReads
 from trailhouse.query.stream_reads import StreamReads
 from trailhouse.query.wait_stored import STORED_TIMEOUT_SECONDS, Receipt, wait_stored
@@ -88,6 +89,7 @@ class AuditReader(RunReads, SearchReads, StepReads, StreamReads):
         self._clickhouse = ClickHouse(ClickHouseConfig() if config is None else config)
         self._reads = ReaderConfig() if reads is None else reads
         self._cursors = Cursors(self._reads.cursor_secret)
+        self._standings = Standings()
         self._is_checked = False
         self._lock = threading.Lock()
 
@@ -113,6 +115,7 @@ class AuditReader(RunReads, SearchReads, StepReads, StreamReads):
         *,
         run_id: str | None = None,
         type: str | Iterable[str] | None = None,
+        standing: str | Iterable[str] | None = None,
         since: dt.datetime | None = None,
         until: dt.datetime | None = None,
         limit: int | None = None,
@@ -126,6 +129,7 @@ class AuditReader(RunReads, SearchReads, StepReads, StreamReads):
         *,
         run_id: str | None = None,
         type: str | Iterable[str] | None = None,
+        standing: str | Iterable[str] | None = None,
         since: dt.datetime | None = None,
         until: dt.datetime | None = None,
         limit: int | None = None,
@@ -138,6 +142,7 @@ class AuditReader(RunReads, SearchReads, StepReads, StreamReads):
         *,
         run_id: str | None = None,
         type: str | Iterable[str] | None = None,
+        standing: str | Iterable[str] | None = None,
         since: dt.datetime | None = None,
         until: dt.datetime | None = None,
         limit: int | None = None,
@@ -155,6 +160,7 @@ class AuditReader(RunReads, SearchReads, StepReads, StreamReads):
             session_id: The session.
             run_id: Only events of this run.
             type: Only events of this type, or of these.
+            standing: Only events of this standing, or of these: attested, pending, unattested, disputed.
             since: Only events that occurred then or later; any time zone, exact to the microsecond.
             until: Only events that occurred then or earlier, likewise.
             limit: At most so many, the first in append order; 1 or more.
@@ -176,6 +182,7 @@ class AuditReader(RunReads, SearchReads, StepReads, StreamReads):
             tenant_id=self.tenant_id,
             run_id=run_id,
             type=type,
+            standing=standing,
             since=since,
             until=until,
             limit=limit,

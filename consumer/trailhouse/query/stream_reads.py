@@ -9,6 +9,7 @@ from trailhouse.query.config import ReaderConfig
 from trailhouse.query.export.export import ROWS_PER_FILE, Export
 from trailhouse.query.export.formats import ExportFormat
 from trailhouse.query.export.manifest import Manifest
+from trailhouse.query.filtering.by_standing import without_standing
 from trailhouse.query.filtering.filters import whole_number
 from trailhouse.query.filtering.grammar import as_filter
 from trailhouse.query.filtering.search_filter import SearchFilter
@@ -54,10 +55,14 @@ class StreamReads(ABC):
             QueryError: The filter is not understood, or the token is not one for this. Permanent.
             StorageError, ConfigError: As for `get_audit_log`.
         """
-        clickhouse = self._ready()
+        followed = as_filter(wanted)
+        if without_standing(followed)[1]:
+            raise QueryError(
+                "standing: no seal has come when an event does; follow, and ask `standings` later"
+            )
         return Follower(
-            clickhouse,
-            as_filter(wanted),
+            self._ready(),
+            followed,
             tenant_id=self.tenant_id,
             principal=self.principal if principal is None else principal,
             secret=self._reads.cursor_secret,

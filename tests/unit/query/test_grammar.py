@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trailhouse.proof.standing import Standing
 from trailhouse.query.filtering.grammar import parse, render
 from trailhouse.query.filtering.search_filter import (
     COMPARISONS,
@@ -48,7 +49,8 @@ def conditions(draw: st.DrawFn) -> Condition:
         most = 4 if operator == "=" else 1
         values = draw(st.lists(amounts[kind], min_size=1, max_size=most))
         return Condition(field=name, operator=operator, values=tuple(values), negated=negated)
-    one = st.sampled_from(OUTCOMES) if kind == "outcome" else texts
+    known = {"outcome": OUTCOMES, "standing": tuple(map(str, Standing))}
+    one = st.sampled_from(known[kind]) if kind in known else texts
     return Condition(
         field=name, values=tuple(draw(st.lists(one, min_size=1, max_size=4))), negated=negated
     )

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
+from trailhouse.query.filtering.by_standing import STANDING, standing_sql
 from trailhouse.query.filtering.filters import (
     EventFilter,
     FleetFilter,
@@ -24,6 +25,7 @@ _CONDITIONS = {
     "since_us": "occurred_us >= {since_us:Int64}",
     "until_us": "occurred_us <= {until_us:Int64}",
 }
+_OF_SESSION = "session_id = {session_id:String}"
 
 
 def scope(wanted: SessionFilter) -> str:
@@ -41,7 +43,21 @@ def scope_parameters(wanted: SessionFilter) -> dict[str, Any]:
 def narrowing(wanted: EventFilter) -> list[str]:
     """Return the conditions beside session and tenant; `EventFilter.narrowing` has their values."""
     # `limit` narrows as well, but is no condition: it stands at the end of the statement.
-    return [_CONDITIONS[name] for name in wanted.narrowing if name in _CONDITIONS]
+    found = [_CONDITIONS[name] for name in wanted.narrowing if name in _CONDITIONS]
+    if isinstance(wanted, SessionFilter) and wanted.standings is not None:
+        found.append(of_standing(wanted, _OF_SESSION))
+    return found
+
+
+def of_standing(wanted: SessionFilter, events: str) -> str:
+    """Return the condition that holds the events of the standings that *wanted* names; true where it names none.
+
+    *events* is a condition on the index that holds all that are read.
+    """
+    if wanted.standings is None:
+        return "true"
+    within = f"occurred_us IN (SELECT occurred_us FROM events_by_time_as_stored WHERE {events})"  # noqa: S608 - names of ours
+    return standing_sql(wanted.standings, lambda _, kind: f"{{standings:{kind}}}", within=within)
 
 
 def limit(wanted: EventFilter) -> str:
@@ -66,7 +82,11 @@ def fleet_parameters(wanted: FleetFilter) -> dict[str, Any]:
 
 
 def where(
-    wanted: SearchFilter, *, tenant_id: str | None = None, prefix: str = "f"
+    wanted: SearchFilter,
+    *,
+    tenant_id: str | None = None,
+    prefix: str = "f",
+    within: str = "",
 ) -> tuple[str, dict[str, Any]]:
     """Return the condition that holds what *wanted* asks of fields and time, and the values that it names.
 
@@ -77,6 +97,7 @@ def where(
         wanted: What is asked for.
         tenant_id: The one tenant that the reader sees; None sees all.
         prefix: What the names of the values begin with.
+        within: What is known of the time of the events, as a condition: it narrows what a standing is looked for in.
     """
     parts: list[str] = []
     values: dict[str, Any] = {}
@@ -93,11 +114,18 @@ def where(
             by_tenant = tenant_id
         else:
             parts.append("false")
+    times: list[str] = []
     if wanted.since_us is not None:
-        parts.append(f"occurred_us >= {bound(wanted.since_us, 'Int64')}")
+        times.append(f"occurred_us >= {bound(wanted.since_us, 'Int64')}")
     if wanted.until_us is not None:
-        parts.append(f"occurred_us <= {bound(wanted.until_us, 'Int64')}")
+        times.append(f"occurred_us <= {bound(wanted.until_us, 'Int64')}")
+    parts += times
+    known = " AND ".join([*times, *([within] if within else [])])
     for each in wanted.conditions:
+        if each.field == STANDING:
+            chosen = standing_sql(each.values, bound, within=known)
+            parts.append(f"NOT {chosen}" if each.negated else chosen)
+            continue
         parts.append(_condition(each, bound))
         if by_tenant is not None:
             parts += _of_tenant(each, by_tenant, bound)

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from trailhouse.proof.standing import Standing
 from trailhouse.schemas.errors import QueryError
 
 MAX_LIMIT = 2**63 - 1
@@ -62,6 +63,18 @@ class SessionFilter(EventFilter, frozen=True, kw_only=True):
     """Which events of one session are wanted."""
 
     session_id: str
+    standings: tuple[Standing, ...] | None = None
+
+    @property
+    def narrowing(self) -> dict[str, Any]:
+        """As of any filter, and the standings, which are asked of a session alone."""
+        given = {} if self.standings is None else {"standings": list(self.standings)}
+        return super().narrowing | given
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether nothing can match, so that nothing need be asked."""
+        return self.standings == () or super().is_hopeless
 
     def _names(self) -> tuple[str | None, ...]:
         return self.session_id, self.tenant_id, self.run_id
@@ -77,6 +90,7 @@ def session_filter(
     tenant_id: str | None,
     run_id: str | None = None,
     type: str | Iterable[str] | None = None,
+    standing: str | Iterable[str] | None = None,
     since: dt.datetime | None = None,
     until: dt.datetime | None = None,
     limit: int | None = None,
@@ -92,10 +106,24 @@ def session_filter(
         tenant_id=tenant_id,
         run_id=None if run_id is None else _text(run_id, "run_id"),
         types=None if type is None else _types(type),
+        standings=None if standing is None else standings_of(standing),
         since_us=None if since is None else microseconds(since, "since"),
         until_us=None if until is None else microseconds(until, "until"),
         limit=None if limit is None else whole_number(limit),
     )
+
+
+def standings_of(value: object) -> tuple[Standing, ...]:
+    """Return the standings that *value* names, one or several.
+
+    Raises:
+        QueryError: One of them is none. Permanent.
+    """
+    several: object = (value,) if isinstance(value, str) else value
+    try:
+        return tuple(dict.fromkeys(Standing(each) for each in several))  # type: ignore[attr-defined]  # else a TypeError
+    except (TypeError, ValueError):
+        raise QueryError(f"standing: must be of {', '.join(Standing)}") from None
 
 
 def fleet_filter(

@@ -15,6 +15,7 @@ from typing import NamedTuple, NoReturn, cast
 from trailhouse.query.filtering.search_filter import (
     COMPARISONS,
     FIELDS,
+    TEXTS,
     Condition,
     Operator,
     SearchFilter,
@@ -139,7 +140,7 @@ class _Parser:
     def _condition(self, name: str, negated: bool) -> None:
         place = self._at
         operator: Operator = "="
-        if FIELDS[name].kind not in ("text", "outcome"):
+        if FIELDS[name].kind not in TEXTS:
             operator = cast(Operator, next(filter(self._take, COMPARISONS), "="))
         scalars = self._several() if operator == "=" and self._peek() == "(" else [self._scalar()]
         # Each by itself first, so that the caret stands under the one that is wrong.

@@ -10,11 +10,14 @@ from typing import Literal, NamedTuple
 import msgspec
 from msgspec.structs import force_setattr
 
+from trailhouse.proof.standing import Standing
 from trailhouse.query.filtering.filters import microseconds
 from trailhouse.schemas.errors import QueryError
 
-Kind = Literal["text", "outcome", "count", "cost_usd", "duration_ms"]
+Kind = Literal["text", "outcome", "standing", "count", "cost_usd", "duration_ms"]
 Operator = Literal["=", ">", ">=", "<", "<=", "has"]
+TEXTS: tuple[Kind, ...] = ("text", "outcome", "standing")
+"""Kinds of fields that are text, and can only be equal."""
 COMPARISONS: tuple[Operator, ...] = (">=", "<=", ">", "<", "=")
 OUTCOMES = (
     "completed", "failed", "cancelled", "timeout", "abandoned", "granted", "denied", "passed", "tripped",
@@ -62,6 +65,9 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
         "tokens": Field("total_tokens", "count", "tokens in all, where the provider says it"),
         "input_tokens": Field("input_tokens", "count", "tokens read"),
         "output_tokens": Field("output_tokens", "count", "tokens written"),
+        "standing": Field(
+            "record_key", "standing", f"who stands behind it: {', '.join(Standing)}; docs/reads.md says what these mean"
+        ),
         "duration": Field("duration_ms", "duration_ms", "how long it took, in ms; 500ms, 2s, 1.5m, 1h"),
     }
 )  # fmt: skip
@@ -93,7 +99,7 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
         kind = field_named(self.field).kind
         if self.operator not in (*COMPARISONS, "has"):
             raise QueryError(f"{self.field}: must be compared with one of = > >= < <= or has")
-        if self.operator not in ("=", "has") and kind in ("text", "outcome"):
+        if self.operator not in ("=", "has") and kind in TEXTS:
             raise QueryError(
                 f"{self.field}: is text and can only be equal; {self.operator} is for numbers"
             )
@@ -106,7 +112,7 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
             raise QueryError(f"{self.field}: must be given a value, or none with has")
         if self.operator not in ("=", "has") and len(values) > 1:
             raise QueryError(f"{self.field}: {self.operator} takes one value")
-        if kind not in ("text", "outcome") and len(values) > MAX_NUMBERS:
+        if kind not in TEXTS and len(values) > MAX_NUMBERS:
             raise QueryError(f"{self.field}: must be at most {MAX_NUMBERS} numbers")
         force_setattr(self, "values", values)
         force_setattr(self, "negated", bool(self.negated))
@@ -288,12 +294,14 @@ def _words(text: object) -> str:
 
 
 def _value(field: str, kind: Kind, value: object) -> str | Decimal:
-    if kind not in ("text", "outcome"):
+    if kind not in TEXTS:
         return number(field, value)
     if not isinstance(value, str):
         raise QueryError(f"{field}: must be a string, got {type(value).__name__}")
     if kind == "outcome" and value not in OUTCOMES:
         raise QueryError(f"outcome: must be one of {', '.join(OUTCOMES)}")
+    if kind == "standing" and value not in set(Standing):
+        raise QueryError(f"{field}: must be one of {', '.join(Standing)}")
     # An exact str: a subclass may have a `__str__` of its own.
     return str.__str__(value)
 

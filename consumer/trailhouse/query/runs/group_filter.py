@@ -9,6 +9,7 @@ from decimal import Decimal
 import msgspec
 
 from trailhouse.query.books import IN_INCREMENTS, IN_TOTALS
+from trailhouse.query.filtering.by_standing import chosen_sql, without_standing
 from trailhouse.query.filtering.conditions import where
 from trailhouse.query.filtering.search_filter import FIELDS, Condition, SearchFilter
 from trailhouse.query.run_status import ENDED_US, ENDS_RUN, RUN_STATUS
@@ -84,8 +85,16 @@ def _narrowed(
             "text: runs and sessions are not searched for words; search for events, and take their runs"
         )
     parts = _Parts(every, tenant_id, asked)
+    wanted, chosen = without_standing(wanted)
     for place, each in enumerate(wanted.conditions):
         parts.add(place, each)
+    if chosen:
+        # Which events are looked at at all, wherever: what none of them is of is not there.
+        counted, values = chosen_sql(
+            chosen, within="occurred_us >= {low_us:Int64}", prefix="standing_"
+        )
+        parts.of_each.append(counted)
+        parts.values |= values
     return Grouping(
         key=every.key,
         events_of_each=every.events_of_each,

@@ -8,12 +8,13 @@ from typing import Any, NamedTuple, TypeVar
 from trailhouse.query.answer import LeftOut, Page
 from trailhouse.query.budget import BUDGET_WAY_OUT, Meter, ReadBudget
 from trailhouse.query.cursor import Cursors, Walk
+from trailhouse.query.filtering.by_standing import counted_sql
 from trailhouse.query.filtering.filters import whole_number
 from trailhouse.query.filtering.grammar import render
 from trailhouse.query.filtering.search_filter import SearchFilter
 from trailhouse.query.local_time import time_of
 from trailhouse.query.positions import stored_positions
-from trailhouse.query.runs.newest_first import Grouping, Position, Walker
+from trailhouse.query.runs.newest_first import EARLIEST_US, Grouping, Position, Walker
 from trailhouse.schemas.errors import QueryError, StorageLimitError
 from trailhouse.store import ClickHouse
 
@@ -21,8 +22,10 @@ DEFAULT_LIMIT = 50
 MAX_LIMIT = 1_000
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 Row = TypeVar("Row")
+Counted = tuple[str, dict[str, Any]]
+"""A condition on the events that count, and the values that it names."""
 Fetch = Callable[
-    [ClickHouse, Sequence[tuple[str, ...]], Meter], dict[tuple[str, ...], tuple[int, Row]]
+    [ClickHouse, Sequence[tuple[str, ...]], Meter, Counted], dict[tuple[str, ...], tuple[int, Row]]
 ]
 
 
@@ -73,12 +76,13 @@ def read_page(
     )
     as_of = stored_positions(clickhouse)
     meter = Meter(asked.budget)
+    counted = counted_sql(asked.wanted, "session_id IN {keys_session_id:Array(String)}")
     start = _start(grouping, asked, cursors, bound, now)
     walker = Walker(clickhouse, grouping, start, asked.wanted.since_us, meter)
     found: list[tuple[Position, Row]] = []
     left_out: list[LeftOut] = []
     try:
-        met = walker.met(lambda keys: fetch(clickhouse, keys, meter), limit + 1)
+        met = walker.met(lambda keys: fetch(clickhouse, keys, meter, counted), limit + 1)
         found.extend(islice(met, limit + 1))
         if asked.cursor is None and asked.wanted.until is None:
             left_out += _ahead(clickhouse, grouping, asked, _us(now), meter)
@@ -173,7 +177,8 @@ def _ahead(
     """  # noqa: S608 - names of ours; every value is a bound parameter
     since_us = asked.wanted.since_us
     values = grouping.parameters | {
-        "now_us": now_us if since_us is None else max(now_us, since_us - 1)
+        "low_us": EARLIEST_US,
+        "now_us": now_us if since_us is None else max(now_us, since_us - 1),
     }
     # What starts before the filter's time is not wanted, were it ahead of the clock or not.
     [[count]] = clickhouse.query(sql, values, settings=meter.settings()).rows

@@ -20,7 +20,7 @@ from trailhouse.query.run_status import (
     RunStatus,
 )
 from trailhouse.query.runs.group_filter import run_grouping, with_status
-from trailhouse.query.runs.group_page import Asked, read_page
+from trailhouse.query.runs.group_page import Asked, Counted, read_page
 from trailhouse.query.runs.newest_first import Grouping
 from trailhouse.store import ClickHouse
 
@@ -103,9 +103,14 @@ _RUN_SQL = (
 
 
 def fetch_runs(
-    clickhouse: ClickHouse, keys: Sequence[tuple[str, ...]], meter: Meter
+    clickhouse: ClickHouse,
+    keys: Sequence[tuple[str, ...]],
+    meter: Meter,
+    counted: Counted = ("true", {}),
 ) -> dict[tuple[str, ...], tuple[int, RunSummary]]:
     """Return the runs of *keys* (session, tenant, run) as they are now, each with its start in microseconds.
+
+    Only events that *counted* holds are of them.
 
     Raises:
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
@@ -113,17 +118,20 @@ def fetch_runs(
     found: dict[tuple[str, ...], tuple[int, RunSummary]] = {}
     for some in in_portions(keys):
         for row in clickhouse.query(
-            runs_sql(), key_parameters(RUN_KEY, some), settings=meter.settings()
+            runs_sql(counted[0]),
+            key_parameters(RUN_KEY, some) | counted[1],
+            settings=meter.settings(),
         ).rows:
             run = _run(row)
             found[tuple(row[:3])] = (row[3], run)
     return found
 
 
-def runs_sql() -> str:
+def runs_sql(counted: str = "true") -> str:
     """Return the SELECT behind `fetch_runs`; its values are those of `key_parameters`."""
     key = ", ".join(RUN_KEY)
-    return f"SELECT {key}, {', '.join(_RUN_SQL)} FROM events WHERE {keys_condition(RUN_KEY)} GROUP BY {key}"  # noqa: S608 - names of ours
+    where = f"{keys_condition(RUN_KEY)} AND {counted}"
+    return f"SELECT {key}, {', '.join(_RUN_SQL)} FROM events WHERE {where} GROUP BY {key}"  # noqa: S608 - names of ours
 
 
 def keys_condition(key: Sequence[str]) -> str:

@@ -19,7 +19,7 @@ from trailhouse.query.run_status import (
     SessionStatus,
 )
 from trailhouse.query.runs.group_filter import session_grouping, with_status
-from trailhouse.query.runs.group_page import Asked, read_page
+from trailhouse.query.runs.group_page import Asked, Counted, read_page
 from trailhouse.query.runs.newest_first import Grouping
 from trailhouse.query.runs.runs import RUN_KEY, in_portions, key_parameters, keys_condition
 from trailhouse.store import ClickHouse
@@ -86,40 +86,48 @@ _SESSION_SQL = (
 
 
 def fetch_sessions(
-    clickhouse: ClickHouse, keys: Sequence[tuple[str, ...]], meter: Meter
+    clickhouse: ClickHouse,
+    keys: Sequence[tuple[str, ...]],
+    meter: Meter,
+    counted: Counted = ("true", {}),
 ) -> dict[tuple[str, ...], tuple[int, SessionSummary]]:
     """Return the sessions of *keys* (session, tenant) as they are now, each with its start in microseconds.
+
+    Only events that *counted* holds are of them.
 
     Raises:
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
     found: dict[tuple[str, ...], tuple[int, SessionSummary]] = {}
     for some in in_portions(keys):
-        values = key_parameters(SESSION_KEY, some)
+        values = key_parameters(SESSION_KEY, some) | counted[1]
         runs: dict[tuple[str, ...], dict[str, int]] = {}
         for session_id, tenant_id, status, count in clickhouse.query(
-            statuses_sql(), values, settings=meter.settings()
+            statuses_sql(counted[0]), values, settings=meter.settings()
         ).rows:
             runs.setdefault((session_id, tenant_id), {})[status] = count
-        for row in clickhouse.query(sessions_sql(), values, settings=meter.settings()).rows:
+        for row in clickhouse.query(
+            sessions_sql(counted[0]), values, settings=meter.settings()
+        ).rows:
             key = tuple(row[:2])
             found[key] = (row[2], _session(row, runs.get(key, {})))
     return found
 
 
-def sessions_sql() -> str:
+def sessions_sql(counted: str = "true") -> str:
     """Return the SELECT for all of a session but its runs."""
     key = ", ".join(SESSION_KEY)
-    return f"SELECT {key}, {', '.join(_SESSION_SQL)} FROM events WHERE {keys_condition(SESSION_KEY)} GROUP BY {key}"  # noqa: S608 - names of ours
+    where = f"{keys_condition(SESSION_KEY)} AND {counted}"
+    return f"SELECT {key}, {', '.join(_SESSION_SQL)} FROM events WHERE {where} GROUP BY {key}"  # noqa: S608 - names of ours
 
 
-def statuses_sql() -> str:
+def statuses_sql(counted: str = "true") -> str:
     """Return the SELECT for how many runs of a session have each status."""
     key, run = ", ".join(SESSION_KEY), ", ".join(RUN_KEY)
     return f"""
         SELECT {key}, status, count() FROM (
             SELECT {key}, {RUN_STATUS} AS status FROM events
-            WHERE {keys_condition(SESSION_KEY)} AND run_id != '' GROUP BY {run}
+            WHERE {keys_condition(SESSION_KEY)} AND {counted} AND run_id != '' GROUP BY {run}
         ) GROUP BY {key}, status
     """  # noqa: S608 - names of ours
 

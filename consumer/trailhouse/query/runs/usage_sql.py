@@ -33,8 +33,8 @@ COLUMNS = {
     "actor": ("actor_type", "actor_id"),
 }
 _IN_USAGE = {
-    "occurred_us", "session_id", "tenant_id", "type", "run_id", "agent_id", "actor_type", "actor_id", "provider",
-    "model", "input_tokens", "output_tokens", "total_tokens", "cost_usd", "duration_ms",
+    "occurred_us", "session_id", "tenant_id", "record_key", "type", "run_id", "agent_id", "actor_type", "actor_id",
+    "provider", "model", "input_tokens", "output_tokens", "total_tokens", "cost_usd", "duration_ms",
 }  # fmt: skip
 
 

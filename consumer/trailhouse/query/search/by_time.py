@@ -49,7 +49,11 @@ class TimeFinder:
         self._clickhouse, self._asked, self._place = clickhouse, asked, place
         self._now_us = now_us
         self._times: list[int] = []
-        self._condition, self._values = where(asked.wanted, tenant_id=asked.tenant_id)
+        self._condition, self._values = where(
+            asked.wanted,
+            tenant_id=asked.tenant_id,
+            within="occurred_us BETWEEN {first_us:Int64} AND {last_us:Int64}",
+        )
         first, last = asked.wanted.since_us, asked.wanted.until_us
         first = FIRST_US if first is None else first
         last = (now_us if asked.begins_at_now else LAST_US) if last is None else last

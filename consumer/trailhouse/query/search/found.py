@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from trailhouse.proof.standing import Standing
 from trailhouse.query.budget import Meter
 from trailhouse.schemas import AuditEvent
 from trailhouse.schemas.codec import decode_events
@@ -43,6 +44,7 @@ class FoundEvent(msgspec.Struct, frozen=True, kw_only=True):
         record_sha256: Digest of its record, in hex; None where its row is not in the log.
         event: The event, with its `record` to the last byte; None where it is too heavy, or `problem` says why.
         problem: What contradicts what, where the row is not what was appended; never a value. None: all is well.
+        standing: Who stands behind it, as docs/reads.md says; None where the policy enrols nobody, or nobody knows.
         topic_id: Where Kafka holds its first copy, with `partition` and `offset`.
         appended_at: When Kafka took that, by the broker's clock; the end of 2299 where only the sender's is known.
     """
@@ -73,6 +75,7 @@ class FoundEvent(msgspec.Struct, frozen=True, kw_only=True):
     record_sha256: str | None = None
     event: AuditEvent | None = None
     problem: str | None = None
+    standing: Standing | None = None
     topic_id: str | None = None
     partition: int | None = None
     offset: int | None = None

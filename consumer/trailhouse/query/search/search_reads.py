@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+from trailhouse.proof.standing import Standing
 from trailhouse.query.answer import Answer, Page
 from trailhouse.query.budget import ReadBudget
 from trailhouse.query.config import ReaderConfig
@@ -11,10 +12,14 @@ from trailhouse.query.filtering.grammar import as_filter
 from trailhouse.query.filtering.search_filter import SearchFilter
 from trailhouse.query.search.facets import DEFAULT_FIELDS, DEFAULT_VALUES, Facet, facets
 from trailhouse.query.search.found import FoundEvent
+from trailhouse.query.search.found_standings import with_standings
 from trailhouse.query.search.one_event import get_event
 from trailhouse.query.search.pages import search
 from trailhouse.query.search.request import DEFAULT_LIMIT, Order, question
 from trailhouse.query.search.totals import Bucket, BucketSize, count, histogram
+from trailhouse.query.standing.standings import Standings
+from trailhouse.query.standing.subjects import subject_of
+from trailhouse.schemas import AuditEvent
 from trailhouse.store import ClickHouse
 
 
@@ -30,6 +35,7 @@ class SearchReads(ABC):
     principal: str
     _cursors: Cursors
     _reads: ReaderConfig
+    _standings: Standings
 
     @abstractmethod
     def _ready(self) -> ClickHouse: ...
@@ -69,7 +75,8 @@ class SearchReads(ABC):
             by=by,
             limit=limit,
         )
-        return search(self._ready(), asked, self._cursors, cursor, budget or self._reads.budget)
+        page = search(self._ready(), asked, self._cursors, cursor, budget or self._reads.budget)
+        return with_standings(self._ready(), self._standings, page)
 
     def count(
         self, wanted: SearchFilter | str | None = None, *, budget: ReadBudget | None = None
@@ -162,4 +169,19 @@ class SearchReads(ABC):
             QueryError: The id is not text. Permanent.
             StorageError, ConfigError: As for `get_audit_log`.
         """
-        return get_event(self._ready(), event_id, self.tenant_id, budget or self._reads.budget)
+        page = get_event(self._ready(), event_id, self.tenant_id, budget or self._reads.budget)
+        return with_standings(self._ready(), self._standings, page)
+
+    def standings(self, events: Sequence[AuditEvent]) -> list[Standing | None]:
+        """Return the standing of each of *events* that were read from the log, in their order.
+
+        By the bytes of their records: of two events with one id, each has its own. None of all of them where the policy
+        enrols nobody, or ClickHouse does not let this reader see it.
+
+        Args:
+            events: Events, such as `get_audit_log` and `follow` give.
+
+        Raises:
+            StorageError, ConfigError: As for `get_audit_log`.
+        """
+        return self._standings.of(self._ready(), [subject_of(each) for each in events])

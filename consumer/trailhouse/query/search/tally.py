@@ -92,7 +92,11 @@ class CountedRows:
 
     def __init__(self, clickhouse: ClickHouse, scope: Scope) -> None:
         self._clickhouse = clickhouse
-        condition, bound = where(scope.wanted, tenant_id=scope.tenant_id)
+        condition, bound = where(
+            scope.wanted,
+            tenant_id=scope.tenant_id,
+            within="occurred_us BETWEEN {first_us:Int64} AND {last_us:Int64}",
+        )
         self._where = (
             f"WHERE occurred_us BETWEEN {{first_us:Int64}} AND {{last_us:Int64}} AND {condition}"
         )

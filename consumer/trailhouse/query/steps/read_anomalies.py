@@ -8,6 +8,7 @@ import msgspec
 
 from trailhouse.query.answer import Answer, LeftOut
 from trailhouse.query.budget import BUDGET_WAY_OUT, Meter, ReadBudget
+from trailhouse.query.filtering.by_standing import without_standing
 from trailhouse.query.filtering.conditions import where
 from trailhouse.query.filtering.filters import whole_number
 from trailhouse.query.filtering.search_filter import SearchFilter
@@ -99,7 +100,8 @@ def read_anomalies(
     """
     limit = _checked(wanted, thresholds, limit)
     condition, values = where(wanted, tenant_id=tenant_id)
-    scope, scoped = where(SearchFilter(), tenant_id=tenant_id, prefix="s")
+    counted = SearchFilter(conditions=without_standing(wanted)[1])
+    scope, scoped = where(counted, tenant_id=tenant_id, prefix="s")
     search = _Search(
         clickhouse=clickhouse,
         meter=Meter(budget),

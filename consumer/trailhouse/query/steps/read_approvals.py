@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from trailhouse.query.answer import Answer, LeftOut
 from trailhouse.query.budget import Asks, Meter, Metered
+from trailhouse.query.filtering.by_standing import counted_sql
 from trailhouse.query.filtering.conditions import where
 from trailhouse.query.filtering.filters import can_be_stored, whole_number
 from trailhouse.query.filtering.search_filter import MAX_FILTER_BYTES, SearchFilter
@@ -71,7 +72,7 @@ def read_approvals(
         )
     as_of = stored_positions(clickhouse)
     condition, values = where(wanted, tenant_id=tenant_id)
-    scope, scoped = _tenant(tenant_id)
+    scope, scoped = _scope(tenant_id, wanted)
     asks = Metered(clickhouse, meter)
     found = _found(asks, condition, values, limit * _EVENTS_OF_AN_APPROVAL)
     asked = _with_calls(asks, scope, scoped, found.sessions)
@@ -96,11 +97,16 @@ def read_approvals(
     )
 
 
-def _tenant(tenant_id: str | None) -> tuple[str, dict[str, Any]]:
+def _scope(tenant_id: str | None, wanted: SearchFilter) -> tuple[str, dict[str, Any]]:
+    """Return what holds of every event that is looked at, and its values: the tenant, and the standing."""
+    types = f"type IN ({_TYPES}, 'tool_call_started')"
+    counted, values = counted_sql(wanted, types)
     if tenant_id is None:
-        return "true", {}
-    return ("tenant_id = {tenant_id:String}" if can_be_stored(tenant_id) else "false"), {
-        "tenant_id": tenant_id if can_be_stored(tenant_id) else ""
+        return counted, values
+    of_tenant = "tenant_id = {tenant_id:String}" if can_be_stored(tenant_id) else "false"
+    return f"{of_tenant} AND {counted}", {
+        **values,
+        "tenant_id": tenant_id if can_be_stored(tenant_id) else "",
     }
 
 

@@ -1,5 +1,7 @@
 """Read two runs, each by itself, and compare them."""
 
+from collections.abc import Iterable
+
 from trailhouse.query.answer import Answer, LeftOut
 from trailhouse.query.budget import Meter, Metered
 from trailhouse.query.positions import stored_positions
@@ -23,6 +25,7 @@ def read_comparison(
     run_b: str,
     session_a: str | None,
     session_b: str | None,
+    standing: str | Iterable[str] | None = None,
 ) -> Answer[Comparison]:
     """Return how two runs differ; one that the reader does not see is a run without events.
 
@@ -41,6 +44,7 @@ def read_comparison(
             session_id=session_id,
             run_id=run_id,
             with_children=False,
+            standing=standing,
         )
         _check_one_tenant(name, found)
         sides.append(Side(session_id=found.session_id, run_id=run_id, events=found.facts.events))

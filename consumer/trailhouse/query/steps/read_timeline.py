@@ -2,7 +2,7 @@
 
 import datetime as dt
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ import msgspec
 
 from trailhouse.query.answer import Answer, LeftOut
 from trailhouse.query.budget import Asks, Meter, Metered
+from trailhouse.query.filtering.conditions import of_standing
 from trailhouse.query.filtering.filters import SessionFilter, session_filter
 from trailhouse.query.filtering.search_filter import MAX_FILTER_BYTES
 from trailhouse.query.positions import stored_positions
@@ -41,6 +42,7 @@ def read_timeline(
     tenant_id: str | None,
     session_id: str | None,
     run_id: str | None,
+    standing: str | Iterable[str] | None = None,
     since: dt.datetime | None = None,
     until: dt.datetime | None = None,
     limit: int | None = None,
@@ -58,6 +60,7 @@ def read_timeline(
         tenant_id=tenant_id,
         session_id=session_id,
         run_id=run_id,
+        standing=standing,
         since=since,
         until=until,
         limit=limit,
@@ -79,6 +82,7 @@ def read_run_facts(
     session_id: str | None,
     run_id: str | None,
     with_children: bool,
+    standing: str | Iterable[str] | None = None,
     since: dt.datetime | None = None,
     until: dt.datetime | None = None,
     limit: int | None = None,
@@ -94,6 +98,7 @@ def read_run_facts(
         "" if session_id is None else session_id,
         tenant_id=tenant_id,
         run_id=run_id,
+        standing=standing,
         since=since,
         until=until,
         limit=limit,
@@ -177,8 +182,8 @@ def _session_of_run(clickhouse: Asks, wanted: SessionFilter) -> str | None:
         }
     rows = clickhouse.query(
         "SELECT DISTINCT session_id FROM events_by_time_as_stored WHERE run_id = {run_id:String}"  # noqa: S608 - no value in it
-        f"{of_tenant} LIMIT {MAX_SESSIONS_OF_A_RUN}",
-        {"run_id": wanted.run_id, **tenant},
+        f"{of_tenant} AND {of_standing(wanted, 'run_id = {run_id:String}')} LIMIT {MAX_SESSIONS_OF_A_RUN}",
+        {"run_id": wanted.run_id, "standings": list(wanted.standings or ()), **tenant},
     ).rows
     if len(rows) > 1:
         raise QueryError(
@@ -194,8 +199,13 @@ def _with_descendants(
     of_tenant = "" if wanted.tenant_id is None else " AND tenant_id = {tenant_id:String}"
     rows = clickhouse.query(
         "SELECT DISTINCT parent_run_id, run_id FROM events WHERE session_id = {session_id:String}"  # noqa: S608 - as above
-        f"{of_tenant} AND parent_run_id != '' AND run_id != ''",
-        {"session_id": wanted.session_id, "tenant_id": wanted.tenant_id},
+        f"{of_tenant} AND parent_run_id != '' AND run_id != ''"
+        f" AND {of_standing(wanted, 'session_id = {session_id:String}')}",
+        {
+            "session_id": wanted.session_id,
+            "tenant_id": wanted.tenant_id,
+            "standings": list(wanted.standings or ()),
+        },
     ).rows
     below = descendants(rows, run_id)
     sizes = accumulate(len(each.encode()) for each in below)

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 
 from trailhouse.query.answer import Answer
 from trailhouse.query.budget import Meter, ReadBudget, naming_budget
@@ -37,6 +38,7 @@ class StepReads(ABC):
         session_id: str | None = None,
         *,
         run_id: str | None = None,
+        standing: str | Iterable[str] | None = None,
         since: dt.datetime | None = None,
         until: dt.datetime | None = None,
         limit: int | None = None,
@@ -49,6 +51,7 @@ class StepReads(ABC):
         Args:
             session_id: The session; may be left out where one session alone has the run.
             run_id: The run; None for the whole session.
+            standing: Only events of this standing, or of these: ``attested`` is what no stranger can add to.
             since: Only events that occurred then or later.
             until: Only events that occurred then or earlier.
             limit: At most so many events, the first in time; never more than 20,000. The answer says how
@@ -67,6 +70,7 @@ class StepReads(ABC):
                 tenant_id=self.tenant_id,
                 session_id=session_id,
                 run_id=run_id,
+                standing=standing,
                 since=since,
                 until=until,
                 limit=limit,
@@ -79,6 +83,7 @@ class StepReads(ABC):
         *,
         session_a: str | None = None,
         session_b: str | None = None,
+        standing: str | Iterable[str] | None = None,
         budget: ReadBudget | None = None,
     ) -> Answer[Comparison]:
         """Return two runs side by side: steps aligned, the first difference, what each did else, costs and tokens.
@@ -90,6 +95,7 @@ class StepReads(ABC):
             run_b: The second run.
             session_a: Its session; may be left out where one session alone has the run.
             session_b: Likewise, of the second run.
+            standing: Only events of this standing, or of these.
             budget: What both together may cost; a spent one is an error.
 
         Raises:
@@ -106,6 +112,7 @@ class StepReads(ABC):
                 run_b=run_b,
                 session_a=session_a,
                 session_b=session_b,
+                standing=standing,
             )
 
     def approvals(

@@ -243,19 +243,28 @@ WITH
     (SELECT (groupArray(service), groupArray(allowed)) FROM (
         SELECT service, groupUniqArrayArray(tenants) AS allowed FROM {database}.services GROUP BY service
     )) AS policy,
-    indexOf(tupleElement(policy, 1), JSONExtractString(record, 'source', 'service')) AS enrolled,
+    indexOf(tupleElement(policy, 1), JSONExtractString(event.record, 'source', 'service')) AS enrolled,
     tupleElement(policy, 2)[enrolled] AS own_tenants,
     tupleElement(policy, 2)[indexOf(tupleElement(policy, 1), '')] AS open_tenants,
-    event.seq IS NULL OR event.producer_id = '' OR enrolled = 0 OR JSONExtractString(record, 'source', 'service') = '' AS is_open
+    event.seq IS NULL OR event.producer_id = '' OR enrolled = 0 OR JSONExtractString(event.record, 'source', 'service') = '' AS is_open
 SELECT
-    event.*,
+    event.session_id AS session_id, event.tenant_id AS tenant_id, event.event_id AS event_id, event.type AS type,
+    event.run_id AS run_id, event.parent_run_id AS parent_run_id, event.agent_id AS agent_id, event.occurred_at AS occurred_at,
+    event.occurred_us AS occurred_us, event.actor_type AS actor_type, event.actor_id AS actor_id, event.provider AS provider,
+    event.correlation_id AS correlation_id, event.trace_id AS trace_id, event.model AS model, event.tool_name AS tool_name,
+    event.tool_call_id AS tool_call_id, event.error_code AS error_code, event.producer_id AS producer_id, event.seq AS seq,
+    event.input_tokens AS input_tokens, event.output_tokens AS output_tokens, event.total_tokens AS total_tokens,
+    event.cost_usd AS cost_usd, event.duration_ms AS duration_ms, event.schema_version AS schema_version,
+    event.record AS record, event.data AS data, event.record_key AS record_key, event.kafka_cluster AS kafka_cluster,
+    event.kafka_topic AS kafka_topic, event.kafka_topic_id AS kafka_topic_id, event.kafka_partition AS kafka_partition,
+    event.kafka_offset AS kafka_offset, event.appended_at AS appended_at,
     CAST(multiIf(
         judged.standing IN ('attested', 'disputed'), judged.standing,
         empty(tupleElement(policy, 1)), 'unattested',
-        is_open, if(has(open_tenants, '*') OR has(open_tenants, tenant_id), 'unattested', 'disputed'),
-        NOT (has(own_tenants, '*') OR has(own_tenants, tenant_id) OR type = 'audit_sealed' AND tenant_id = ''), 'disputed',
+        is_open, if(has(open_tenants, '*') OR has(open_tenants, event.tenant_id), 'unattested', 'disputed'),
+        NOT (has(own_tenants, '*') OR has(own_tenants, event.tenant_id) OR event.type = 'audit_sealed' AND event.tenant_id = ''), 'disputed',
         judged.standing = 'unattested', 'unattested',
-        covering.service = JSONExtractString(record, 'source', 'service')
+        covering.service = JSONExtractString(event.record, 'source', 'service')
             AND (event.number <= covering.last_seq OR covering.end_seq > 0 AND event.number >= covering.end_seq), 'disputed',
         event.appended_at > now64(3) - toIntervalSecond(420) AND event.appended_at < toDateTime64('2299-12-31 00:00:00', 3, 'UTC'), 'pending',
         'unattested'

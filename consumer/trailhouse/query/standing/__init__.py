@@ -1,0 +1,1 @@
+"""The standing of events that were read: who stands behind each."""
