@@ -16,6 +16,7 @@ from trailhouse.schemas.settings import LONGEST_WAIT_SECONDS, require, setting, 
 
 PRODUCER_MODES = ("durable", "memory")
 UNENCODABLE_POLICIES = ("mark", "raise")
+LEAST_SEALED_EVENT_BYTES = 8_192
 FSYNC_POLICIES = ("never", "interval", "always")
 
 
@@ -121,6 +122,18 @@ class ProducerConfig(msgspec.Struct, frozen=True, kw_only=True):
         "Longest wait for acknowledgements in `close()` and at exit.",
         kind=float,
     )
+    seal_key_file: str = setting(
+        "producer",
+        "seal_key_file",
+        "",
+        "File with the service's private key, by which its events are sealed; or empty. Needs `trailhouse[proof]`.",
+    )
+    seal_seconds: int = setting(
+        "producer", "seal_seconds", 60, "Time between two seals of one logger.", kind=int
+    )
+    seal_events: int = setting(
+        "producer", "seal_events", 10_000, "Events after which one is made sooner.", kind=int
+    )
     kafka: KafkaConfig = msgspec.field(default_factory=KafkaConfig)
     redaction: RedactionConfig = msgspec.field(default_factory=RedactionConfig)
     content: ContentConfig = msgspec.field(default_factory=ContentConfig)
@@ -163,6 +176,13 @@ class ProducerConfig(msgspec.Struct, frozen=True, kw_only=True):
         for name in ("queue_timeout_seconds", "close_timeout_seconds"):
             is_wait = 0 <= getattr(self, name) <= LONGEST_WAIT_SECONDS
             require(is_wait, f"producer.{name}", f"from 0 to {LONGEST_WAIT_SECONDS:g}")
+        require(1 <= self.seal_seconds <= 300, "producer.seal_seconds", "from 1 to 300")
+        require(10 <= self.seal_events <= 100_000, "producer.seal_events", "from 10 to 100000")
+        require(
+            not self.seal_key_file or self.max_event_bytes >= LEAST_SEALED_EVENT_BYTES,
+            "producer.max_event_bytes",
+            f"at least {LEAST_SEALED_EVENT_BYTES} with producer.seal_key_file",
+        )
         kafka = cast(object, self.kafka)  # given in code, it may be anything
         require(isinstance(kafka, KafkaConfig), "producer.kafka", "a KafkaConfig")
         redaction = cast(object, self.redaction)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from trailhouse.producer.receipt import Receipt
+    from trailhouse.producer.sealing.sealer import Sealer
     from trailhouse.producer.spool.queued_event import QueuedEvent
     from trailhouse.schemas.draft import EventDraft
     from trailhouse.schemas.errors import DeliveryError
@@ -177,8 +178,9 @@ class _InMemoryDispatcher(Dispatcher):
         self.failure: DeliveryError | None = None
         super().__init__(config)
 
-    def _make_queue(self) -> SendQueue:
-        return _InMemorySendQueue(self._config.queue_events, self._config.queue_bytes)
+    def _make_queue(self, sealer: Sealer | None) -> SendQueue:
+        config = self._config
+        return _InMemorySendQueue(config.queue_events, config.queue_bytes, sealer=sealer)
 
     def _start(self, here: ProcessState) -> None:
         """Start nothing: there is nobody to send to."""
@@ -199,17 +201,38 @@ class _InMemoryDispatcher(Dispatcher):
         if self.failure is not None:
             raise self.failure
         receipt: Receipt = log(what)
-        queue = self.queue
-        with queue.lock:
-            queue.admit()
-            outcomes: list[tuple[QueuedEvent, Delivery | DeliveryError]] = []
-            while queue.waiting:
-                sent = queue.waiting.popleft()
-                queue.sent.append(sent)
-                outcomes.append((sent, Delivery(self._config.kafka.topic, 0, len(self.records))))
-                self.records.append(sent.record)
-        queue.settle(outcomes)
+        self._deliver_all()
         return receipt
+
+    def _deliver_all(self) -> None:
+        queue = self.queue
+        outcomes: list[tuple[QueuedEvent, Delivery | DeliveryError]] = []
+        with queue.lock:
+            self._deliver_waiting(outcomes)
+            if queue.sealer is not None:
+                queue.sealer.look_after(queue, queue.clock.monotonic_seconds())
+                self._deliver_waiting(outcomes)
+        queue.settle(outcomes)
+
+    def _deliver_waiting(
+        self, outcomes: list[tuple[QueuedEvent, Delivery | DeliveryError]]
+    ) -> None:
+        queue = self.queue
+        queue.admit()
+        queue.note_fresh()
+        while queue.waiting:
+            sent = queue.waiting.popleft()
+            queue.sent.append(sent)
+            outcomes.append((sent, Delivery(self._config.kafka.topic, 0, len(self.records))))
+            self.records.append(sent.record)
+
+    def _seal_last(self, here: ProcessState) -> bool:
+        queue = here.queue
+        if queue.sealer is None:
+            return False
+        queue.refuses = queue.sealer.wants_last = True
+        self._deliver_all()
+        return queue.sealer.is_done
 
 
 def _wanted(

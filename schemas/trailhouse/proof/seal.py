@@ -16,7 +16,7 @@ and for what, is worked out from what the signature covers, since everything els
 tries for each, so they tell which of several records with one number is the sealed one, and stand by themselves where
 a record beside it is missing. `records_hash` is over all 32 bytes of each, in order: where all are there, it is the
 whole proof. A number whose record the logger has lost, or that the broker has refused for good, is named in `lost`,
-so that nobody looks for it.
+so that nobody looks for it; one that was never given to a record does not exist, since a logger numbers without gaps.
 """
 
 import base64
@@ -32,10 +32,8 @@ from trailhouse.schemas.errors import ProofError
 FORMAT = "trailhouse-seal/1"
 SEAL_TYPE = "audit_sealed"
 SHORT_DIGEST_BYTES = 8
-NO_DIGEST = bytes(32)
-"""Stands in `records_hash`, and in part in `short_digests`, for a number whose record was lost before the seal."""
 MOST_NUMBERS = 1_000_000
-MOST_LOST_RANGES = 64
+MOST_LOST_RANGES = 32
 MOST_SEQ = 2**63 - 1
 MOST_SEAL_SECONDS = 300
 """The longest time between two seals of one logger; what is logged before the first one waits no longer, either."""
@@ -59,7 +57,8 @@ class Seal(NamedTuple):
         next_within_seconds: The next seal is made within that; 0 for the last.
         records_hash: SHA-256 over the digests, in order.
         short_digests: `SHORT_DIGEST_BYTES` of each digest, in order.
-        lost: Numbers, of these or of those before, whose records will not come: damaged, removed or refused.
+        lost: Numbers whose records will not come: of these or those before, refused by the broker for good; or between
+            `last_seq` of the seal before and `first_seq`, or `last_seq` and `own_seq`, damaged or removed in the spool.
     """
 
     service: str
@@ -216,13 +215,14 @@ def _check_numbers(seal: Seal) -> None:
         raise ProofError("seal: its numbers are wrong")
     if len(seal.short_digests) != count * SHORT_DIGEST_BYTES:
         raise ProofError("seal: it does not hold a digest for each number")
-    if seal.own_seq is not None and not (seal.is_last and seal.own_seq == seal.last_seq + 1):
+    if seal.own_seq is not None and not (seal.is_last and seal.last_seq < seal.own_seq < MOST_SEQ):
         raise ProofError("seal: its own number does not follow the last one")
     if not (0 if seal.is_last else 1) <= seal.next_within_seconds <= MOST_SEAL_SECONDS:
         raise ProofError("seal: it promises the next one for a time that is wrong")
     if seal.is_last and seal.next_within_seconds:
         raise ProofError("seal: it is the last, and promises another")
-    is_sound = all(0 <= first <= last <= seal.last_seq for first, last in seal.lost)
+    end = seal.last_seq + 1 if seal.own_seq is None else seal.own_seq
+    is_sound = all(0 <= first <= last < end for first, last in seal.lost)
     rises = all(before[1] < after[0] for before, after in pairwise(seal.lost))
     if len(seal.lost) > MOST_LOST_RANGES or not is_sound or not rises:
         raise ProofError("seal: its lost numbers are wrong")

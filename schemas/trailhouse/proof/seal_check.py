@@ -19,7 +19,6 @@ from trailhouse.proof.note import Verify
 from trailhouse.proof.policy import Policy, ServiceKey
 from trailhouse.proof.seal import (
     MOST_SEAL_SECONDS,
-    NO_DIGEST,
     SHORT_DIGEST_BYTES,
     Range,
     Seal,
@@ -112,14 +111,10 @@ def check_records(seal: Seal, records: Mapping[int, Sequence[bytes]]) -> Checked
     numbers = range(seal.first_seq, seal.last_seq + 1)
     fitting = [_fitting(seal, seq, records.get(seq, ())) for seq in numbers]
     chosen, is_whole = _chosen(seal, fitting)
-    absent = [
-        seq
-        for seq, digest in zip(numbers, chosen, strict=True)
-        if not digest or digest == NO_DIGEST
-    ]
+    absent = [seq for seq, digest in zip(numbers, chosen, strict=True) if digest is None]
     is_broken = not is_whole and all(fitting)
     return Checked(
-        [None if digest == NO_DIGEST else digest for digest in chosen],
+        chosen,
         list(ranges_of(seq for seq in absent if not seal.has_lost(seq))) if not is_broken else [],
         list(ranges_of(seq for seq in absent if seal.has_lost(seq))),
         [
@@ -135,8 +130,6 @@ def check_records(seal: Seal, records: Mapping[int, Sequence[bytes]]) -> Checked
 
 def _fitting(seal: Seal, seq: int, digests: Sequence[bytes]) -> list[bytes]:
     short = seal.short_digest(seq)
-    if short == NO_DIGEST[:SHORT_DIGEST_BYTES] and seal.has_lost(seq):
-        return [NO_DIGEST]
     return [digest for digest in dict.fromkeys(digests) if digest[:SHORT_DIGEST_BYTES] == short]
 
 
@@ -226,7 +219,7 @@ class LoggerSeals:
         self._lost += seal.lost
         if seal.last_seq >= self.end_seq:
             self.end_seq, self.is_closed = seal.last_seq + 1, seal.is_last
-            self.own_seq = seal.own_seq
+            self.own_seq = seal.own_seq if self.own_seq is None else self.own_seq
             self.next_within_seconds = seal.next_within_seconds
             own = (seal.service, seal.producer_id, seal.own_seq, "")
             if carried_by is not None and carried_by[:4] == own:
@@ -260,14 +253,17 @@ class LoggerSeals:
             insort(self.pieces, piece, key=_first)
 
     def uncovered(self) -> list[Range]:
-        """Return the numbers below `end_seq` that no seal covers: one is missing, or was never made."""
+        """Return the numbers below `end_seq` that no seal covers or calls lost: one is missing, or was never made."""
         found: list[Range] = []
         begin = 0
         for piece in self.pieces:
             if begin < piece.first:
                 found.append((begin, piece.first - 1))
             begin = piece.last + 1
-        return found
+        return [each for each in found if not self._has_lost_all(each)]
+
+    def _has_lost_all(self, numbers: Range) -> bool:
+        return any(first <= numbers[0] and numbers[1] <= last for first, last in self._lost)
 
     def has_lost(self, seq: int) -> bool:
         """Tell whether a seal says that the record of *seq* will not come."""

@@ -20,7 +20,8 @@ SETTING_KEYS: Mapping[str, tuple[str, ...]] = {
         "producer": """
             enabled service tenant_id max_event_bytes mode on_unencodable spool_dir spool_bytes
             spool_segment_bytes fsync fsync_interval_seconds queue_events queue_bytes
-            queue_timeout_seconds linger_seconds close_timeout_seconds""",
+            queue_timeout_seconds linger_seconds close_timeout_seconds seal_key_file seal_seconds
+            seal_events""",
         "redaction": "enabled mode pii patterns_file allow key",
         "content": "level by_type",
         "worker": """

@@ -199,21 +199,18 @@ def test_records_with_the_same_first_bytes_are_told_apart_by_the_hash_over_all()
 
 def test_what_the_logger_has_lost_is_not_missing() -> None:
     """A record that was damaged on the disk, or refused by the broker, is no tampering."""
-    gone = sealed(
-        "bot", P, 0, [digest(0), bytes(32), digest(2)], next_within_seconds=60, lost=[(1, 1)]
-    )
-    found = check_records(gone, {0: [digest(0)], 2: [digest(2)]})
-    assert found.is_whole
-    assert found.lost == [(1, 1)]
-    assert not found.missing
     refused = seal_of(0, 2, lost=((2, 2),))
     found = check_records(refused, {0: [digest(0)], 1: [digest(1)]})
     assert found.lost == [(2, 2)]
     assert not found.missing
     assert not found.is_broken
     assert check_records(refused, {2: [digest(2)]}).chosen[2] == digest(2)
-    zeros = sealed("bot", P, 0, [bytes(32)], next_within_seconds=60)
-    assert check_records(zeros, {}).missing == [(0, 0)]
+    seals = LoggerSeals("bot", P)
+    for each in (seal_of(0, 2), seal_of(5, 9, lost=((1, 1), (3, 4)))):
+        seals.add(CountedSeal(each, POLICY.services[0]))
+    assert seals.uncovered() == []
+    assert seals.has_lost(1)
+    assert seals.match(claim(3)) is Match.NOT_SEALED
 
 
 def test_a_tenant_that_the_service_may_not_write_for_is_told() -> None:

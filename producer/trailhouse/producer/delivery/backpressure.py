@@ -22,13 +22,13 @@ def wait_for_room(queue: SendQueue, timeout_seconds: float) -> None:
         QueueFullError, SpoolFullError: No room within *timeout_seconds*. Retriable; nothing was queued.
         ProducerClosedError: The logger is closed. Permanent; nothing was queued.
     """
-    if queue.is_closed:
+    if queue.refuses:
         raise ProducerClosedError(CLOSED)
     if queue.has_room():
         return
     with waiting(queue):  # for answers: they make room
         has_changed = queue.lock.wait_for(
-            lambda: queue.has_room() or queue.is_closed, timeout_seconds
+            lambda: queue.has_room() or queue.refuses, timeout_seconds
         )
     if not has_changed:
         queue.queue_full_total += 1
@@ -48,7 +48,7 @@ def wait_for_disk(queue: SendQueue, deadline_seconds: float) -> bool:
         return False
     with waiting(queue):  # for a turn of the sender: it makes space
         queue.lock.wait(min(remaining, DISK_SECONDS))
-    if queue.is_closed:
+    if queue.refuses:
         raise ProducerClosedError(CLOSED)
     return True
 

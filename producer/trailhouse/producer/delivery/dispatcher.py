@@ -15,7 +15,8 @@ from trailhouse.producer.delivery.ack_waits import STAY, wait_empty, wait_settle
 from trailhouse.producer.delivery.backpressure import wait_for_disk, wait_for_room
 from trailhouse.producer.delivery.send_queue import SendQueue
 from trailhouse.producer.delivery.sender import Sender
-from trailhouse.producer.receipt import Receipt, bounded
+from trailhouse.producer.receipt import Receipt, bounded, waiting
+from trailhouse.producer.sealing.key import seal_signer
 from trailhouse.producer.service_name import default_service
 from trailhouse.producer.spool.queue import SpoolQueue
 from trailhouse.producer.spool.root import check_root
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from trailhouse.producer.config import ProducerConfig
+    from trailhouse.producer.sealing.sealer import Sealer
     from trailhouse.producer.spool.journal import Entry
     from trailhouse.producer.spool.queued_event import QueuedEvent
     from trailhouse.producer.stats import Stats
@@ -49,6 +51,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 OFF_TIMEOUT_SECONDS = 1.0
+LAST_SEAL_SECONDS = 1.0
+"""How long a logger that closes waits for its last seal to be made, which takes one turn of the sender."""
 
 
 class OpenRecords(Protocol):
@@ -70,9 +74,9 @@ class OpenRecords(Protocol):
 class ProcessState:
     """What a dispatcher is in one process: a forked child has another, and never a part of its parent's."""
 
-    def __init__(self, queue: SendQueue) -> None:
+    def __init__(self, queue: SendQueue, producer_id: str) -> None:
         self.pid = os.getpid()
-        self.producer_id = uuid7()
+        self.producer_id = producer_id
         self.queue = queue
         self.senders: list[Sender] = []
         """The first is the one; others were made by calls that a signal handler has overtaken."""
@@ -91,17 +95,28 @@ class Dispatcher:
         self._clock = clock
         self._service = config.service or default_service()
         self._host = socket.gethostname()
+        self._signer = seal_signer(config.seal_key_file, self._service)
         self._unlogged = 0
         self.redactor = _redactor_of(config)
         self.recorder: OpenRecords | None = None
         """Where one is used: what is open in it is ended before the queue closes."""
-        self._here = ProcessState(self._make_queue())
+        self._here = self._new_state()
         process_hooks.register(self)
 
-    def _make_queue(self) -> SendQueue:
-        config, clock = self._config, self._clock
-        spool_queue = SpoolQueue(config, self._service, clock) if config.mode == "durable" else None
-        return SendQueue(config.queue_events, config.queue_bytes, spool_queue, clock)
+    def _new_state(self) -> ProcessState:
+        producer_id = uuid7()
+        sealer = None
+        if self._signer is not None:
+            from trailhouse.producer.sealing.sealer import Sealer  # who has no key pays for nothing
+
+            sealer = Sealer(self._signer, self._service, producer_id, self._config)
+        return ProcessState(self._make_queue(sealer), producer_id)
+
+    def _make_queue(self, sealer: Sealer | None) -> SendQueue:
+        config, clock, on_disk = self._config, self._clock, None
+        if config.mode == "durable":
+            on_disk = SpoolQueue(config, self._service, clock, sealer)
+        return SendQueue(config.queue_events, config.queue_bytes, on_disk, clock, sealer)
 
     @property
     def queue(self) -> SendQueue:
@@ -168,7 +183,7 @@ class Dispatcher:
                 queued = self._append_when_there_is_room(here, event_id, key, record, seq, timeout)
             return Receipt(queue, queued)
         except Exception as error:
-            is_renewed = isinstance(error, ProducerClosedError) and not queue.is_closed
+            is_renewed = isinstance(error, ProducerClosedError) and not queue.refuses
             if self._here is here and not is_renewed:
                 raise
         # A signal handler has forked, and left to the parent what this was about; or the spool was removed.
@@ -286,16 +301,40 @@ class Dispatcher:
             if not queue.is_closed:
                 if self.recorder is not None:
                     self.recorder.close()
-                self._wait_at_close(queue, timeout)
+                self._deliver_at_close(here, timeout)
         finally:
             with queue.lock:
                 # From here on nothing is added; a call that is interrupted by this one finds it sealed.
-                queue.is_closed = True
+                queue.is_closed = queue.refuses = True
             # The threads first: they must find the queue as it was while they end their turn.
             for sender in list(here.senders):
                 sender.stop()
             queue.close()
             process_hooks.release(self)
+
+    def _deliver_at_close(self, here: ProcessState, timeout_seconds: float) -> None:
+        deadline_seconds = self._clock.monotonic_seconds() + timeout_seconds
+        try:
+            self._wait_at_close(here.queue, timeout_seconds)
+        finally:  # what was refused or damaged is to be told by the last seal, too
+            if self._seal_last(here):
+                left_seconds = deadline_seconds - self._clock.monotonic_seconds()
+                self._wait_at_close(here.queue, max(0.0, left_seconds))
+
+    def _seal_last(self, here: ProcessState) -> bool:
+        """Have nothing more logged, and the last seal made; tell whether there is one to wait for.
+
+        Where the sender cannot make it now, since it does not have all events yet, whoever adopts the spool does.
+        """
+        queue = here.queue
+        sealer = queue.sealer
+        if sealer is None or here.sender is None:
+            return False
+        with queue.lock:
+            queue.refuses = sealer.wants_last = True
+            with waiting(queue):
+                queue.lock.wait_for(lambda: sealer.is_done, LAST_SEAL_SECONDS)
+        return sealer.is_done
 
     def _wait_at_close(self, queue: SendQueue, timeout_seconds: float) -> None:
         if (waits := wait_settled_all(queue, timeout_seconds)) is None:
@@ -340,10 +379,13 @@ class Dispatcher:
         self._unlogged = 0
         if self.recorder is not None:
             self.recorder.leave_to_parent()
-        self._here = ProcessState(self._make_queue())
+        self._here = self._new_state()
 
 
-def _as_it_is(_here: ProcessState, event: AuditEvent) -> Made:
+def _as_it_is(here: ProcessState, event: AuditEvent) -> Made:
+    queue = here.queue
+    if queue.sealer is not None:
+        queue.sealer.check_emitted(event.record, queue.expected_seq)
     return event.event_id, key_of(event), event.record, None
 
 

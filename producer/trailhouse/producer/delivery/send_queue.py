@@ -11,15 +11,16 @@ from trailhouse.producer.clock import SYSTEM_CLOCK, Clock
 from trailhouse.producer.delivery.linger import NEVER_BYTES
 from trailhouse.producer.delivery.wake_signal import WakeSignal
 from trailhouse.producer.spool.handle import settle_source
-from trailhouse.producer.spool.journal import Entry, Inbox, Journal
+from trailhouse.producer.spool.journal import CLOSED, Entry, Inbox, Journal
 from trailhouse.producer.spool.queued_event import QueuedEvent
 from trailhouse.producer.stats import Stats
-from trailhouse.schemas.errors import SpoolDamagedError
+from trailhouse.schemas.errors import ProducerClosedError, SpoolDamagedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from pathlib import Path
 
+    from trailhouse.producer.sealing.sealer import Sealer
     from trailhouse.producer.spool.queue import SpoolQueue
     from trailhouse.producer.spool.queued_event import Delivery
     from trailhouse.schemas.errors import DeliveryError, DeliveryRejectedError
@@ -47,8 +48,12 @@ class SendQueue:
         max_bytes: int,
         on_disk: SpoolQueue | None = None,
         clock: Clock = SYSTEM_CLOCK,
+        sealer: Sealer | None = None,
     ) -> None:
         self.clock = clock
+        self.sealer = sealer
+        """Where what is logged is sealed; else None."""
+        self._fresh: list[QueuedEvent] | None = None if sealer is None else []
         self.mutex = threading.RLock()
         self.lock = threading.Condition(self.mutex)
         self.wake_signal = WakeSignal()
@@ -59,6 +64,8 @@ class SendQueue:
         self.sent: deque[QueuedEvent] = deque()
         self.trouble: DeliveryRejectedError | None = None
         self.is_closed = False
+        self.refuses = False
+        """Whether nothing more may be logged: it is closed, or about to be."""
         self.expects_adoption = False
         self.is_adopted = False
         self._on_disk = on_disk
@@ -81,7 +88,7 @@ class SendQueue:
         """Leave the queue to the parent process: in a fork, another thread may have held the lock."""
         self.mutex = threading.RLock()
         self.lock = threading.Condition(self.mutex)
-        self.is_closed = True
+        self.is_closed = self.refuses = True
         self._memory.seal()  # a call that was interrupted by this very fork begins anew in ours
         if self._on_disk is not None:
             self._on_disk.forget()
@@ -151,7 +158,7 @@ class SendQueue:
 
     def has_room(self) -> bool:
         """Whether `wait_for_room` would return at once."""
-        if self.is_closed:
+        if self.refuses:
             return False
         if (spools := self._spools) is None:
             return self._has_room()
@@ -235,6 +242,47 @@ class SendQueue:
         self.waiting.append(queued)
         self._events += 1
         self._bytes += len(queued.record)
+        if (fresh := self._fresh) is not None and queued.number >= 0:  # else another logger's
+            fresh.append(queued)
+
+    def has_fresh(self) -> bool:
+        """Whether something has come into memory that `note_fresh` has not given to the sealer."""
+        return bool(self._fresh)
+
+    def note_fresh(self) -> None:
+        """Give what has come to the sealer, before it is sent; by the sender."""
+        if (fresh := self._fresh) and self.sealer is not None:
+            self._fresh = []
+            self.sealer.note(fresh, self.clock.monotonic_seconds())
+
+    def newest(self) -> Entry:
+        """Return what the next event is logged after.
+
+        Raises:
+            SpoolFullError, SpoolUnavailableError: The spool cannot be made. Retriable.
+            ProducerClosedError: The logger is closed. Permanent.
+        """
+        if (journal := self.journal_if_open()) is None:
+            with self.mutex:
+                journal = self.journal
+        return journal.newest()
+
+    def log_own(
+        self, newest: Entry, event_id: str, key: bytes, record: bytes, *, is_last: bool = False
+    ) -> QueuedEvent | None:
+        """Log an event that the sender makes itself, without waiting for room; None when another was faster.
+
+        Raises:
+            SpoolFullError, SpoolUnavailableError: It cannot be written. Retriable; nothing was logged.
+            ProducerClosedError: The logger is closed. Permanent.
+        """
+        if (journal := self.journal_if_open()) is None:
+            raise ProducerClosedError(CLOSED)
+        is_kept = self.keeps_in_memory(newest)
+        queued = journal.append(newest, newest.seq + 1, event_id, key, record, is_kept, is_last)
+        if queued is not None:
+            self.note_arrival(len(record) if is_kept else 0)
+        return queued
 
     def refill(self) -> None:
         """Take what has come, and read on from the disk as far as there is room; called by the sender.
@@ -247,6 +295,7 @@ class SendQueue:
         if on_disk is None:
             with self.lock:
                 self.admit()
+            self.note_fresh()
             return
         wakers: list[Callable[[], object]] = []
         with self.lock:
@@ -264,6 +313,7 @@ class SendQueue:
                 wakers += self._refuse_damaged(*on_disk.take_damaged())
                 self.lock.notify_all()
             on_disk.orphans.release_lease()
+        self.note_fresh()
         for waker in wakers:
             waker()
 
@@ -339,6 +389,8 @@ class SendQueue:
         if self._on_disk is not None:
             with self.lock:
                 self._on_disk.keep_refused(queued)
+        if self.sealer is not None:
+            self.sealer.note_refused(queued.record)
 
     def take_back(self) -> None:
         """Put everything sent back in front of `waiting`, in order; under `lock`.
@@ -406,7 +458,7 @@ class SendQueue:
     def close(self) -> None:
         """Refuse further events, and tell everyone who waits that nothing more will be sent."""
         with self.lock:
-            self.is_closed = True
+            self.is_closed = self.refuses = True
             wakers = self._take_all_wakers()
             if self._on_disk is None:
                 self._memory.seal()

@@ -1,4 +1,4 @@
-"""What the sender does for spools besides sending: forces ours to the disk, renews it, adopts others'."""
+"""What the sender does besides sending: forces the spool to the disk, renews it, adopts others', has seals made."""
 
 from __future__ import annotations
 
@@ -39,6 +39,8 @@ class SpoolCare:
             due_at_seconds = min(due_at_seconds, self._sync_due_at_seconds)
         elif not is_told:
             due_at_seconds = min(due_at_seconds, now_seconds + self._interval_seconds)
+        if (sealer := self._queue.sealer) is not None:
+            due_at_seconds = min(due_at_seconds, sealer.due_at_seconds())
         return max(0.0, due_at_seconds - now_seconds)
 
     def adopt(self, min_age_seconds: float) -> None:
@@ -51,6 +53,8 @@ class SpoolCare:
     def look_after(self) -> None:
         """Do what is due."""
         now = self._clock.monotonic_seconds()
+        if (sealer := self._queue.sealer) is not None:
+            sealer.look_after(self._queue, now)
         if now + self._slack_seconds >= self._sync_due_at_seconds:
             self._sync_due_at_seconds = now + self._interval_seconds
             try:

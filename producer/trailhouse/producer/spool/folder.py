@@ -36,6 +36,12 @@ from trailhouse.producer.spool.root import (
     next_name,
     translated,
 )
+from trailhouse.producer.spool.seal_note import (
+    NOTE,
+    SealNote,
+    write_seal_note,
+    written_seal_note,
+)
 
 SEGMENT_SUFFIX = ".seg"
 PROBE_SECONDS = 0.005
@@ -73,7 +79,14 @@ class SpoolFolder:
         self.written: OpenFile | None = None
 
     @classmethod
-    def create(cls, root: Path, destination: Destination, *, is_synced: bool) -> "SpoolFolder":
+    def create(
+        cls,
+        root: Path,
+        destination: Destination,
+        *,
+        is_synced: bool,
+        seal_note: SealNote | None = None,
+    ) -> "SpoolFolder":
         """Make a folder of a name that no other has, and hold it; *is_synced*: a power cut leaves it there.
 
         Raises:
@@ -84,11 +97,13 @@ class SpoolFolder:
             for _ in range(NAMES_TRIED - 1):
                 # A child that a signal handler forks right here has begun with the same name.
                 with contextlib.suppress(FileExistsError, FileNotFoundError):
-                    return cls._made(root, destination, is_synced=is_synced)
-            return cls._made(root, destination, is_synced=is_synced)
+                    return cls._made(root, destination, seal_note, is_synced=is_synced)
+            return cls._made(root, destination, seal_note, is_synced=is_synced)
 
     @classmethod
-    def _made(cls, root: Path, destination: Destination, *, is_synced: bool) -> "SpoolFolder":
+    def _made(
+        cls, root: Path, destination: Destination, seal_note: SealNote | None, *, is_synced: bool
+    ) -> "SpoolFolder":
         owner = os.getpid()
         make_root(root)
         path = root / next_name(root)
@@ -96,7 +111,7 @@ class SpoolFolder:
         unfinished = path.with_name(f".{path.name}")
         try:
             unfinished.mkdir(mode=FOLDER_OWNER_ONLY)
-            return cls._filled(unfinished, path, destination, owner, is_synced=is_synced)
+            return cls._filled(unfinished, path, destination, seal_note, owner, is_synced=is_synced)
         except BaseException as error:
             if os.getpid() == owner:  # else it is the parent's, who goes on with it
                 for each in (unfinished, path):
@@ -111,6 +126,7 @@ class SpoolFolder:
         unfinished: Path,
         path: Path,
         destination: Destination,
+        seal_note: SealNote | None,
         owner: int,
         *,
         is_synced: bool,
@@ -123,6 +139,8 @@ class SpoolFolder:
         # Written now, so that it takes no space of a disk that is full by then.
         _write("acked", checkpoint(0), is_synced, folder)
         _write("written", written_note(Written(0, 0)), is_synced, folder)
+        if seal_note is not None:
+            _write(NOTE, written_seal_note(seal_note), is_synced, folder)
         made = cls(unfinished, locks, owner)
         made.written = OpenFile(open_file("written", os.O_WRONLY, dir_fd=folder))
         unfinished.rename(path)
@@ -151,6 +169,18 @@ class SpoolFolder:
     def set_acked(self, place: int) -> None:
         """Note that every event before *place* is settled; a kill after this never sends it again."""
         os.pwrite(self._checkpoint.fd, checkpoint(place), 0)
+
+    def note_sealed(self, note: SealNote) -> None:
+        """Note how far the records are sealed; after a kill whoever adopts the spool goes on from there.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        file = open_file(NOTE, os.O_WRONLY, dir_fd=self._locks[0].fd)
+        try:
+            write_seal_note(file, note)
+        finally:
+            os.close(file)
 
     def open_segment(self, number: int) -> OpenFile:
         """Return the file of segment *number* to write to, which is made if it is not there."""

@@ -198,16 +198,20 @@ class Journal:
         key: bytes,
         record: bytes,
         is_kept: bool = True,
+        is_last: bool = False,
     ) -> QueuedEvent | None:
         """Log an event after *newest*; *seq* is the next one. None: see `publish`.
 
         Args:
             is_kept: Whether it is sent from memory; else it is read in its turn.
+            is_last: Whether it ends the journal, in the same step.
         """
         number = newest.events
         queued = QueuedEvent(event_id, key, record if is_kept else b"", number)
         left = newest.left if is_kept else number + 1
         entry = Entry(number + 1, seq, queued, content=record, left=left)
+        if is_last:
+            entry.followers.append(Seal())
         return queued if self.publish(newest, entry) else None
 
     def publish(self, newest: Entry, entry: Entry) -> bool:

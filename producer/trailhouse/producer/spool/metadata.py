@@ -11,7 +11,7 @@ import msgspec
 from trailhouse.producer.spool.files import open_file, open_folder
 
 MAX_DESTINATION_BYTES = 65_536
-NOTES = ("destination", "acked", "written", "lock")
+NOTES = ("destination", "acked", "written", "sealed", "lock")
 
 _CHECKPOINT_BYTES = 12
 _WRITTEN = struct.Struct("<QQI")

@@ -7,7 +7,9 @@ import errno
 import logging
 import os
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
 
 from trailhouse.producer.clock import SYSTEM_CLOCK, Clock
 from trailhouse.producer.spool.folder import SpoolFolder, is_held, remove_unfinished, split
@@ -18,9 +20,11 @@ from trailhouse.producer.spool.missing import MissingCount
 from trailhouse.producer.spool.queued_event import QueuedEvent
 from trailhouse.producer.spool.reader import Spooled, SpoolReader, start_of
 from trailhouse.producer.spool.root import acquire_adoption_lease, folders, survey
+from trailhouse.producer.spool.seal_note import SealNote, read_seal_note
 from trailhouse.schemas.errors import DeliveryError, SpoolUnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from trailhouse.producer.spool.files import OpenFile
@@ -42,15 +46,51 @@ RETRY_SECONDS = 600.0
 """A spool that cannot be read is left alone for so long: it must not stand in the way of others."""
 
 
-class AdoptedSpool:
-    """One spool, held: read to its end, and removed when all of it is settled."""
+class OrphanSeals(Protocol):
+    """Seals what loggers that are gone have left unsealed; called by the sender, under the send queue's lock."""
 
-    def __init__(self, folder: SpoolFolder) -> None:
+    first_note: SealNote
+    """What the spool of our own begins with."""
+
+    def may_seal(self, note: SealNote) -> bool:
+        """Tell whether the records of a spool with this note are ours to seal: of our service."""
+        ...
+
+    def begin(self, adopted: AdoptedSpool, note: SealNote) -> None:
+        """Note that *adopted* is read from now on, from the first record that is not sealed."""
+        ...
+
+    def read(self, adopted: AdoptedSpool, frames: Sequence[Frame], places: Sequence[int]) -> None:
+        """Take what was read next; `AdoptedSpool.note_sealed` is called once it is sealed."""
+        ...
+
+    def end(self, adopted: AdoptedSpool) -> None:
+        """Note that there is no more; likewise."""
+        ...
+
+
+class AdoptedSpool:
+    """One spool, held: read to its end, and removed when all of it is settled, and sealed where it is to be.
+
+    Who is not to seal it, since it is another service's, sends it and leaves it there for who is.
+    """
+
+    def __init__(self, folder: SpoolFolder, seals: OrphanSeals | None = None) -> None:
         self.folder = folder
         self.last: QueuedEvent | None = None
-        self._reader = SpoolReader(folder.path, start_of(folder.path))
-        self._acked = self._end = self._reader.place
+        self._acked = self._end = start_of(folder.path)
+        self._reader = SpoolReader(folder.path, self._acked)
+        note = read_seal_note(folder.path)
+        self._note = None if note is None or note.is_done else note
+        self._seals: OrphanSeals | None = None
+        if note is not None and seals is not None and seals.may_seal(note):
+            # What is sealed and not sent is sealed again: if it is damaged by now, that is to be said.
+            self._seals = seals
+            if self._note is not None:
+                self._reader.place = min(self._acked, note.place)
+            seals.begin(self, note)
         self._is_read = False
+        self._is_sealed = False
         self._is_broken = False
         self._count = MissingCount(is_from_start=not self._acked)
         self.is_done = False
@@ -67,18 +107,46 @@ class AdoptedSpool:
 
     def note_read(self, items: list[Spooled]) -> None:
         """Note that *items* are on their way; none means that there is no more."""
+        if self._seals is not None:
+            frames = [(each.found, each.place) for each in items if isinstance(each.found, Frame)]
+            if items:
+                self._seals.read(self, [frame for frame, _ in frames], [at for _, at in frames])
+            else:
+                self._seals.end(self)
         if items:
-            self._end = items[-1].place
+            self._end = max(self._end, items[-1].place)
         else:
             self._is_read = True
             self._finish()
+
+    def is_sent(self, place: int) -> bool:
+        """Tell whether what ends at *place* was settled before it was adopted: it is read to be sealed alone."""
+        return place <= self._acked
+
+    def note_sealed(self, note: SealNote) -> None:
+        """Note how far it is sealed, by what is in the spool of our own."""
+        if self.is_done:
+            return
+        self._note = None if note.is_done else note
+        self._is_sealed |= note.is_done
+        try:
+            self.folder.note_sealed(note)
+            self._free()
+        except OSError as error:
+            log.error("a spool cannot note what is sealed (%s)", error.strerror)
+        self._finish()
+
+    def _free(self) -> None:
+        segment = split(self._acked)[0]
+        note = self._note
+        self.folder.free_before(segment if note is None else min(segment, split(note.place)[0]))
 
     def settle_to(self, place: int) -> None:
         """Note that everything before *place* is settled; the last one removes the folder."""
         if place > self._acked and not self.is_done:
             self._acked = place
             try:
-                self.folder.free_before(split(place)[0])
+                self._free()
                 self.folder.set_acked(place)
             except OSError as error:
                 log.error("a spool cannot note what is acknowledged (%s)", error.strerror)
@@ -90,9 +158,16 @@ class AdoptedSpool:
         self._finish()
 
     def _finish(self) -> None:
-        if self._is_read and self._acked >= self._end and not self.is_done:
-            self.is_done = True
-            self.folder.release(is_empty=not self._is_broken)
+        if not self._is_read or self._acked < self._end or self.is_done:
+            return
+        note = self._note
+        if self._seals is not None and not self._is_sealed and not self._is_broken:
+            return  # until its seals are logged
+        self.is_done = True
+        if note is not None and self._seals is None:
+            with contextlib.suppress(OSError):  # then it is looked at again and again
+                self.folder.note_sealed(msgspec.structs.replace(note, is_settled=True))
+        self.folder.release(is_empty=note is None and not self._is_broken)
 
     def let_go(self, *, is_ours: bool = True) -> None:
         """Stop holding it; what is not settled is the next logger's. Not ours: a forked child's copy."""
@@ -114,8 +189,10 @@ class OrphanSpools:
         destination: Destination,
         quarantine: SpoolQuarantine,
         clock: Clock = SYSTEM_CLOCK,
+        seals: OrphanSeals | None = None,
     ) -> None:
         self._root = root
+        self._seals = seals
         self._clock = clock
         self._destination = destination
         self._quarantine = quarantine
@@ -142,6 +219,7 @@ class OrphanSpools:
             return any(
                 (theirs := destination_of(path)) is not None
                 and theirs.is_same(self._destination)
+                and not self._waits_for_another(path)
                 and not is_held(path)
                 for path in folders(self._root)
             )
@@ -168,6 +246,7 @@ class OrphanSpools:
             for path, destination in theirs.items()
             if (destination is None or destination.is_same(self._destination))
             and (not min_age_seconds or _age_seconds(path, self._clock) >= min_age_seconds)
+            and not self._waits_for_another(path)
             and not is_held(path)
         ]
         if any_destination:
@@ -177,6 +256,13 @@ class OrphanSpools:
             if theirs[path] is None and path.exists():
                 self._leave_alone(path.name, UNKNOWN_DESTINATION)
         return [path for path in orphans if theirs[path] is not None]
+
+    def _waits_for_another(self, path: Path) -> bool:
+        """Tell whether all of a spool is sent, and it is there for a logger of its service alone, to be sealed."""
+        note = read_seal_note(path)
+        if note is None or not note.is_settled:
+            return False
+        return self._seals is None or not self._seals.may_seal(note)
 
     def _leave_alone(self, name: str, reason: str) -> None:
         if name not in self._left_alone_until:
@@ -266,7 +352,7 @@ class OrphanSpools:
             try:
                 # Another logger may have been faster, and may have sent it by now.
                 if (folder := SpoolFolder.take(path)) is not None:
-                    self._current = AdoptedSpool(folder)
+                    self._current = AdoptedSpool(folder, self._seals)
                     self._held.append(self._current)
             except OSError as error:
                 if error.errno in _TOO_MANY_FILES and any(not each.is_done for each in self._held):
@@ -277,6 +363,8 @@ class OrphanSpools:
     def _queued_events(self, adopted: AdoptedSpool, items: list[Spooled]) -> list[QueuedEvent]:
         queued_events: list[QueuedEvent] = []
         for found, place in items:
+            if adopted.is_sent(place):
+                continue
             if isinstance(found, Frame):
                 queued = QueuedEvent("", found.key, found.record)
                 queued_events.append(put_on_its_way(queued, -1, adopted, place))

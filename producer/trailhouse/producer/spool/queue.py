@@ -7,6 +7,8 @@ import os
 import socket
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from trailhouse.producer.clock import SYSTEM_CLOCK, Clock
 from trailhouse.producer.spool.folder import place_of
 from trailhouse.producer.spool.frame import Damage
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from trailhouse.producer.config import ProducerConfig
     from trailhouse.producer.spool.journal import Entry
+    from trailhouse.producer.spool.orphans import OrphanSeals
     from trailhouse.producer.spool.reader import Spooled
 
 log = logging.getLogger(__name__)
@@ -38,7 +41,13 @@ class SpoolQueue:
     interrupted at any instant: `spool`, `close`, `forget`.
     """
 
-    def __init__(self, config: ProducerConfig, service: str, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(
+        self,
+        config: ProducerConfig,
+        service: str,
+        clock: Clock = SYSTEM_CLOCK,
+        seals: OrphanSeals | None = None,
+    ) -> None:
         self.root = root_of(config)
         self.inbox = Inbox()
         self._config = config
@@ -50,7 +59,8 @@ class SpoolQueue:
             pid=os.getpid(),
         )
         self._quarantine = SpoolQuarantine(self.root)
-        self.orphans = OrphanSpools(self.root, self._destination, self._quarantine, clock)
+        self.orphans = OrphanSpools(self.root, self._destination, self._quarantine, clock, seals)
+        self._seals = seals
         self.spools: list[Spool | None] = []
         """The first is ours, None when closed; others were made by calls that were overtaken."""
         self._is_gone = False
@@ -68,7 +78,8 @@ class SpoolQueue:
             ProducerClosedError: It was closed before there was one. Permanent.
         """
         if not self.spools:
-            made = Spool(self.root, self._destination, self._config, self.inbox)
+            note = None if self._seals is None else self._seals.first_note
+            made = Spool(self.root, self._destination, self._config, self.inbox, seal_note=note)
             self.spools.append(made)
             if self.spools[0] is not made:  # a signal handler was faster
                 made.discard()
@@ -200,6 +211,7 @@ class SpoolQueue:
             self.inbox,
             first_number=last.events,
             first_seq=last.seq,
+            seal_note=old.seal_note and msgspec.structs.replace(old.seal_note, place=0),
         )
         ours = [queued for queued in in_memory if queued.source is old]
         try:

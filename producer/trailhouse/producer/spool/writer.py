@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from trailhouse.producer.spool.folder import SpoolFolder, place_of, segments, split, sync_folder
 from trailhouse.producer.spool.frame import frame
 from trailhouse.producer.spool.held_write import HeldWrite
-from trailhouse.producer.spool.journal import Entry, Journal
+from trailhouse.producer.spool.journal import Entry, Journal, Seal
 from trailhouse.producer.spool.metadata import Written, written_note
 from trailhouse.producer.spool.queued_event import QueuedEvent
 from trailhouse.producer.spool.root import NO_SPACE, translated, unavailable
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from trailhouse.producer.spool.files import OpenFile
     from trailhouse.producer.spool.journal import Inbox
     from trailhouse.producer.spool.metadata import Destination
+    from trailhouse.producer.spool.seal_note import SealNote
 
 log = logging.getLogger(__name__)
 
@@ -45,9 +46,14 @@ class Spool(Journal):
         *,
         first_number: int = 0,
         first_seq: int = 0,
+        seal_note: SealNote | None = None,
     ) -> None:
         self._is_synced = config.fsync != "never"
-        self.folder = SpoolFolder.create(root, destination, is_synced=self._is_synced)
+        self.folder = SpoolFolder.create(
+            root, destination, is_synced=self._is_synced, seal_note=seal_note
+        )
+        self.seal_note = seal_note
+        """How far it is sealed; None where nothing is. What is not sealed yet stays in its file."""
         self._max_bytes = config.spool_bytes
         self._segment_bytes = config.spool_segment_bytes
         self._is_synced_always = config.fsync == "always"
@@ -104,6 +110,7 @@ class Spool(Journal):
         key: bytes,
         record: bytes,
         is_kept: bool = True,
+        is_last: bool = False,
     ) -> QueuedEvent | None:
         """Write an event after *newest*; None when another was faster: begin anew. See `Journal.append`.
 
@@ -131,6 +138,8 @@ class Spool(Journal):
             queued = QueuedEvent(event_id, key, kept, number, place_of(segment, end), self)
             left = newest.left if is_kept else number + 1
             entry = Entry(number + 1, seq, queued, segment, begin, end, file, content, left)
+            if is_last:
+                entry.followers.append(Seal())
             return queued if self.publish(newest, entry) else None
         except OSError as error:
             self.wants_space |= error.errno in NO_SPACE
@@ -191,8 +200,9 @@ class Spool(Journal):
             return
         self.wants_space = False
         last = self.tail()
-        if not last.end or self._acked < place_of(last.segment, last.end):
+        if not last.end or last.followers or self._acked < place_of(last.segment, last.end):
             return
+        # Even what is not sealed yet: its digests are in memory, and only a kill before they are sealed loses them.
         with contextlib.suppress(OSError):
             segment = last.segment + 1
             file = self.folder.open_segment(segment)
@@ -212,13 +222,29 @@ class Spool(Journal):
         self._acked = place
         segment = split(place)[0]
         try:
-            if segment != self._first_segment:
-                self.folder.free_before(segment)
-                self._first_segment = segment
+            self._free_before(segment)
             self.folder.set_acked(place)
         except OSError as error:
             # What is settled is then sent again after a kill, and is one event to readers.
             log.error("the spool cannot note what is acknowledged (%s)", error.strerror)
+
+    def _free_before(self, segment: int) -> None:
+        if (note := self.seal_note) is not None and not note.is_done:
+            segment = min(segment, split(note.place)[0])
+        if segment > self._first_segment:
+            self.folder.free_before(segment)
+            self._first_segment = segment
+
+    def note_sealed(self, note: SealNote) -> None:
+        """Note that all before `place` of *note* is sealed, by what was logged after it; frees what it held."""
+        if self._is_closed or self.seal_note is None:
+            return
+        self.seal_note = note
+        try:
+            self.folder.note_sealed(note)
+            self._free_before(split(self._acked)[0])
+        except OSError as error:
+            log.error("the spool cannot note what is sealed (%s)", error.strerror)
 
     @property
     def is_gone(self) -> bool:
@@ -259,7 +285,8 @@ class Spool(Journal):
         if self._is_closed:
             return
         last = self.seal()
-        is_empty = self._acked >= place_of(last.segment, last.end) or not last.end
+        is_sealed = self.seal_note is None or self.seal_note.is_done
+        is_empty = (self._acked >= place_of(last.segment, last.end) and is_sealed) or not last.end
         if not is_empty:
             with contextlib.suppress(OSError):  # it is written; only a power cut could tell
                 sync(self.take_unsynced())
