@@ -30,6 +30,7 @@ from trailhouse.consumer.membership.poison_pills.inspection import PoisonPillIns
 from trailhouse.consumer.membership.session import GroupSession, Reporters
 from trailhouse.consumer.membership.source import HOLDER
 from trailhouse.consumer.membership.topic_check import TopicCheck
+from trailhouse.consumer.monitoring.anchoring import Anchoring
 from trailhouse.consumer.monitoring.health import Health
 from trailhouse.consumer.monitoring.heartbeat import Heartbeat
 from trailhouse.consumer.monitoring.metrics import WorkerMetrics
@@ -161,6 +162,7 @@ class Scene:
             ),
             ask_parts=lambda: self.parts,
             missing=MissingEvents(lambda *_: 0, self.metrics),
+            anchoring=Anchoring(None, 60.0, self.health, self.metrics),
             ask_kafka=lambda: None,
             reporters=Reporters(self.health, self.metrics, Heartbeat()),
         ).run(self.stop)

@@ -4,7 +4,7 @@ Whoever can write there can add rows: only what a key of the log has signed, und
 """
 
 import datetime as dt
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from typing import Literal, NamedTuple
 
 from trailhouse.proof.anchor import Anchor, file_sha256
@@ -12,12 +12,21 @@ from trailhouse.proof.anchor_chain import signed_anchor
 from trailhouse.proof.keys import is_signed_by
 from trailhouse.schemas.errors import ProofError
 from trailhouse.store.clickhouse import ClickHouse
-from trailhouse.store.tables import LOG_ANCHOR_RECEIPTS, LOG_ANCHORS
+from trailhouse.store.tables import LOG_ANCHOR_OFFERS, LOG_ANCHOR_RECEIPTS, LOG_ANCHORS
 
 ReceiptKind = Literal["written", "cosigned", "timestamped"]
 ROWS_AT_ONCE = 100
 MOST_FORGED_ROWS = 10_000
-_ROWS = "SELECT number, anchor FROM log_anchors"
+_STORED = (
+    "SELECT DISTINCT anchor FROM log_anchors WHERE number = {number:UInt64} LIMIT {limit:UInt32}"
+)
+# The number of a block is drawn and shown to readers under one lock, so whoever reads after his own insert sees every
+# row that came before it.
+_OFFERED = (
+    "SELECT anchor FROM log_anchor_offers WHERE number = {number:UInt64} GROUP BY anchor"
+    " ORDER BY min(_block_number), anchor LIMIT {limit:UInt32}"
+)
+Keys = Callable[[int], Collection[bytes]]
 
 
 class StoredAnchor(NamedTuple):
@@ -42,12 +51,12 @@ class Receipt(NamedTuple):
 
 
 class AnchorStore:
-    """Reads and writes the anchors of *log_name* that one of *keys* has signed."""
+    """Reads and writes the anchors of *log_name*; *keys* returns of a number the public keys that may sign it."""
 
-    def __init__(self, clickhouse: ClickHouse, log_name: str, keys: Iterable[bytes]) -> None:
+    def __init__(self, clickhouse: ClickHouse, log_name: str, keys: Keys) -> None:
         self._clickhouse = clickhouse
         self._log_name = log_name
-        self._keys = tuple(keys)
+        self._keys = keys
 
     def last(self) -> StoredAnchor | None:
         """Return the anchor of the largest number, None before the first.
@@ -75,19 +84,12 @@ class AnchorStore:
         )
 
     def at(self, number: int) -> StoredAnchor | None:
-        """Return the anchor of *number* that was stored first, None where there is none.
+        """Return the anchor of *number*, None where there is none.
 
         Raises:
             StorageError: ClickHouse is away (retriable) or refuses (permanent).
         """
-        # The number of a block is drawn and shown to readers under one lock, so whoever reads after his own insert
-        # sees every row that came before it.
-        found = self._clickhouse.query(
-            f"{_ROWS} WHERE number = {{number:UInt64}} GROUP BY number, anchor"
-            " ORDER BY min(_block_number), anchor LIMIT {limit:UInt32}",
-            {"number": number, "limit": ROWS_AT_ONCE},
-        )
-        return next(self._signed(found.rows), None)
+        return self._first(_STORED, number)
 
     def since(self, number: int, limit: int) -> list[StoredAnchor]:
         """Return the anchors of *number* and after, the smallest first, without a gap; at most *limit*.
@@ -107,12 +109,22 @@ class AnchorStore:
             ProofError: It is not signed by one of the keys. Permanent.
             StorageError: ClickHouse is away (retriable) or refuses (permanent).
         """
+        if (known := self.at(number)) is not None:
+            return known
         self._clickhouse.insert(
-            LOG_ANCHORS.block({"number": [number], "anchor": [content], "stored_at": [_now_ms()]})
+            LOG_ANCHOR_OFFERS.block(
+                {"number": [number], "anchor": [content], "offered_at": [_now_ms()]}
+            )
         )
-        first = self.at(number)
+        first = self._first(_OFFERED, number)
         if first is None:
             raise ProofError("anchor: is not signed by a key of the log")
+        # By whoever has seen it: the one who offered it may be gone.
+        self._clickhouse.insert(
+            LOG_ANCHORS.block(
+                {"number": [number], "anchor": [first.content], "stored_at": [_now_ms()]}
+            )
+        )
         return first
 
     def note(self, anchor: StoredAnchor, receipts: Iterable[Receipt]) -> None:
@@ -154,14 +166,25 @@ class AnchorStore:
         )
         return [Receipt(*row) for row in found.rows]
 
-    def _signed(self, rows: Iterable[tuple[int, str]]) -> Iterator[StoredAnchor]:
-        for number, content in rows:
+    def signed(self, number: int, content: str | bytes) -> StoredAnchor:
+        """Return the anchor that *content* is, of *number* and of this log, signed by a key that may.
+
+        Raises:
+            ProofError: It is another, or not signed so. Permanent.
+        """
+        anchor = signed_anchor(content, self._keys(number), is_signed_by)
+        if anchor.number != number or anchor.log_name != self._log_name:
+            raise ProofError("anchor: is of another number or log than it stands for")
+        return StoredAnchor(anchor, content if isinstance(content, str) else content.decode())
+
+    def _first(self, sql: str, number: int) -> StoredAnchor | None:
+        found = self._clickhouse.query(sql, {"number": number, "limit": MOST_FORGED_ROWS})
+        for (content,) in found.rows:
             try:
-                anchor = signed_anchor(content, self._keys, is_signed_by)
+                return self.signed(number, content)
             except ProofError:
                 continue
-            if anchor.number == number and anchor.log_name == self._log_name:
-                yield StoredAnchor(anchor, content)
+        return None
 
 
 def _now_ms() -> int:

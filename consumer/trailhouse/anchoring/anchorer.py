@@ -6,35 +6,45 @@ he has missed. A place that is ahead of ClickHouse, as after a backup was restor
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, Protocol
 
-from trailhouse.anchoring.anchor_store import AnchorStore, Receipt, StoredAnchor
+from trailhouse.anchoring.anchor_store import AnchorStore, Keys, Receipt, StoredAnchor
+from trailhouse.anchoring.delivery import Delivery
 from trailhouse.anchoring.log_check import LogCheck
 from trailhouse.anchoring.log_growth import Misfit
 from trailhouse.anchoring.stored_log import StoredLog, stored_logs
 from trailhouse.anchoring.writers.writer import AnchorWriter
 from trailhouse.proof.anchor import FIRST, Anchor, ManifestRoot, anchor_name, file_sha256
-from trailhouse.proof.anchor_chain import broken_rules, signed_anchor
+from trailhouse.proof.anchor_chain import broken_rules
 from trailhouse.proof.checkpoint import Checkpoint
-from trailhouse.proof.keys import Signer, is_signed_by, note_signed
+from trailhouse.proof.keys import Signer, note_signed, parse_public_key
 from trailhouse.proof.merkle import CompactRange
+from trailhouse.proof.policy import Policy
 from trailhouse.schemas.errors import AnchorError, ProofError
 from trailhouse.store.clickhouse import ClickHouse
 
-MISSED_AT_ONCE = 1_000
-"""Of anchors that a place has missed, so many are handed to it in one go."""
 
+class Countersigner(Protocol):
+    """Signs what an anchor says, as a witness or a time-stamp authority does. Each call waits a bounded time.
 
-class PolicyInForce(NamedTuple):
-    """The version and hash of a policy, and the public keys of the log that it names."""
+    Attributes:
+        name: It as the settings name it.
+        kind: ``witness`` or ``timestamp``.
+    """
 
-    version: int
-    sha256: str
-    log_keys: tuple[bytes, ...]
+    name: str
+    kind: str
 
+    def countersign(self, stored: StoredAnchor) -> Sequence[Receipt]:
+        """Return what it has signed of *stored*.
 
-NO_POLICY = PolicyInForce(0, FIRST, ())
+        Raises:
+            AnchorError: It is away, or refuses a part or all. Retriable.
+        """
+        ...
 
 
 class AnchorRun(NamedTuple):
@@ -44,13 +54,17 @@ class AnchorRun(NamedTuple):
         anchor: The anchor that is now the last, this process's or that of another who anchored at the same time.
         is_ours: Whether this process made it.
         misfits: Why logs were anchored no further than they were.
-        failures: By the name of a place that keeps anchors, why it does not have this one.
+        failures: Why a place does not have it, or somebody did not countersign it; by kind and name.
+        receipts: Who keeps it, and what was signed of it.
+        missing_cosignatures: How many of its logs have fewer cosignatures than the policy's quorum.
     """
 
     anchor: StoredAnchor
     is_ours: bool
     misfits: tuple[Misfit, ...]
-    failures: Mapping[str, str]
+    failures: Mapping[tuple[str, str], str]
+    receipts: tuple[Receipt, ...]
+    missing_cosignatures: int
 
 
 class Anchorer:
@@ -63,20 +77,21 @@ class Anchorer:
         log_name: str,
         signer: Signer,
         writers: Sequence[AnchorWriter] = (),
-        policy: Callable[[], PolicyInForce] = lambda: NO_POLICY,
+        countersigners: Sequence[Countersigner] = (),
+        policy: Callable[[], Policy | None] = lambda: None,
         manifests: Callable[[Anchor | None], Iterable[ManifestRoot]] = lambda _: (),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._clickhouse = clickhouse
         self._log_name = log_name
         self._signer = signer
-        self._writers = writers
+        self._countersigners = countersigners
         self._policy = policy
         self._manifests = manifests
         self._clock = clock
         self._check = LogCheck(clickhouse)
+        self._delivery = Delivery(writers)
         self._trees: dict[str, CompactRange] = {}
-        self._delivered: dict[str, int] = {}
 
     def run(self) -> AnchorRun:
         """Anchor once.
@@ -86,23 +101,38 @@ class Anchorer:
 
         Raises:
             SigningError: The key cannot be used now. Retriable; nothing was anchored.
-            ProofError: The anchors that are stored contradict each other. Permanent until somebody mends that.
+            ProofError: The anchors that are stored contradict each other, or the policy. Permanent until mended.
+            ConfigError: The pin of the policy is malformed. Permanent.
             StorageError: ClickHouse is away (retriable) or refuses (permanent).
         """
         policy = self._policy()
-        store = AnchorStore(
-            self._clickhouse, self._log_name, {self._signer.public_key, *policy.log_keys}
-        )
-        failures: dict[str, str] = {}
-        last = self._caught_up(store, policy, failures)
+        keys: Keys = partial(anchor_keys, policy, self._signer.public_key)
+        store = AnchorStore(self._clickhouse, self._log_name, keys)
+        last, failures = self._delivery.caught_up(store)
         anchor, misfits = self._next(last, policy)
         content = note_signed(anchor.text, self._signer, anchor_name(self._log_name))
         first = store.claim(anchor.number, content)
-        self._deliver(store, first, failures)
-        return AnchorRun(first, first.content == content, misfits, failures)
+        receipts, failed = self._delivery.deliver(store, first)
+        failures |= failed
+        for each in self._countersigners:
+            try:
+                signed = each.countersign(first)
+            except AnchorError as error:
+                failures[each.kind, each.name] = str(error)
+            else:
+                store.note(first, signed)
+                receipts += signed
+        return AnchorRun(
+            first,
+            first.content == content,
+            misfits,
+            failures,
+            tuple(receipts),
+            _missing_cosignatures(first.anchor, policy, receipts),
+        )
 
     def _next(
-        self, last: StoredAnchor | None, policy: PolicyInForce
+        self, last: StoredAnchor | None, policy: Policy | None
     ) -> tuple[Anchor, tuple[Misfit, ...]]:
         """Return the anchor that follows *last*, and what kept logs from being anchored further."""
         checkpoints, misfits = self._checkpoints(last)
@@ -113,8 +143,8 @@ class Anchorer:
             number=before.number + 1 if before is not None else 1,
             # A clock that was put back must not break the chain; how far it is off is told by who holds anchors.
             at_ms=max(at_ms, before.at_ms) if before is not None else at_ms,
-            policy_version=policy.version,
-            policy_sha256=policy.sha256,
+            policy_version=policy.version if policy is not None else 0,
+            policy_sha256=policy.sha256 if policy is not None else FIRST,
             previous_sha256=file_sha256(last.content) if last is not None else FIRST,
             checkpoints=tuple(sorted(checkpoints)),
             manifests=tuple(sorted(self._manifests(before))),
@@ -154,77 +184,21 @@ class Anchorer:
             return self._check.anchored_tree(log, anchored)
         return known
 
-    def _caught_up(
-        self, store: AnchorStore, policy: PolicyInForce, failures: dict[str, str]
-    ) -> StoredAnchor | None:
-        """Return the last anchor, once ClickHouse has those that any place kept and it has lost."""
-        last = store.last()
-        for writer in self._writers:
-            if writer.name in self._delivered:
-                continue
-            try:
-                last = self._adopt(store, policy, writer, last)
-            except AnchorError as error:
-                failures[writer.name] = str(error)
-        return last
 
-    def _adopt(
-        self,
-        store: AnchorStore,
-        policy: PolicyInForce,
-        writer: AnchorWriter,
-        last: StoredAnchor | None,
-    ) -> StoredAnchor | None:
-        """Take over from *writer* the anchors after *last*, as long as they go on from it."""
-        newest = writer.newest()
-        keys = {self._signer.public_key, *policy.log_keys}
-        known = min(newest, last.anchor.number if last is not None else 0)
-        kept = store.at(known) if known else None
-        if kept is not None and writer.read(known) != kept.content.encode():
-            raise AnchorError(_other(writer, known))
-        for number in range(known + 1, newest + 1):
-            content = writer.read(number)
-            try:
-                anchor = signed_anchor(content or b"", keys, is_signed_by)
-            except ProofError:
-                raise AnchorError(_other(writer, number)) from None
-            if content is None or anchor.number != number or anchor.log_name != self._log_name:
-                raise AnchorError(_other(writer, number))
-            text = content.decode()
-            if last is not None and broken_rules(last.anchor, last.content, anchor):
-                raise AnchorError(_other(writer, number))
-            last = store.claim(number, text)
-        self._delivered[writer.name] = newest
-        return last
-
-    def _deliver(self, store: AnchorStore, newest: StoredAnchor, failures: dict[str, str]) -> None:
-        """Hand to each place what it has not been given yet, in order, and note who has taken it."""
-        for writer in self._writers:
-            if writer.name in failures or writer.name not in self._delivered:
-                continue
-            try:
-                self._deliver_to(writer, store, newest)
-            except AnchorError as error:
-                failures[writer.name] = str(error)
-                # What it has after a failure is asked anew.
-                self._delivered.pop(writer.name, None)
-
-    def _deliver_to(self, writer: AnchorWriter, store: AnchorStore, newest: StoredAnchor) -> None:
-        first = self._delivered[writer.name] + 1
-        missed = [newest]
-        if first < newest.anchor.number:
-            missed = store.since(first, MISSED_AT_ONCE)
-        for stored in missed:
-            number = stored.anchor.number
-            kept = writer.write(number, stored.content.encode())
-            if kept != stored.content.encode():
-                raise AnchorError(_other(writer, number))
-            self._delivered[writer.name] = number
-            store.note(stored, [Receipt("written", writer.name)])
-
-
-def _other(writer: AnchorWriter, number: int) -> str:
-    return (
-        f"{writer.name} has another anchor {number} than ClickHouse, or one that the log did not sign:"
-        " compare them with `trailhouse verify --anchors`"
+def _missing_cosignatures(
+    anchor: Anchor, policy: Policy | None, receipts: Sequence[Receipt]
+) -> int:
+    quorum = policy.quorum if policy is not None else 0
+    cosigned = Counter(
+        origin
+        for origin, _ in {
+            (each.origin, each.source) for each in receipts if each.kind == "cosigned"
+        }
     )
+    return sum(cosigned[each.origin] < quorum for each in anchor.checkpoints)
+
+
+def anchor_keys(policy: Policy | None, own_key: bytes, number: int) -> set[bytes]:
+    """Return the public keys that may sign the anchor of *number*: our own, and those that the policy names for it."""
+    named = policy.anchor_keys(number) if policy is not None else ()
+    return {own_key, *(parse_public_key(each.public_key) for each in named)}

@@ -46,8 +46,11 @@ LOG_POLICIES = _table("log_policies")
 LOG_ERASURES = _table("log_erasures")
 """One row an order of an operator: records to be erased, legal holds."""
 
+LOG_ANCHOR_OFFERS = _table("log_anchor_offers")
+"""One row for each that was offered as the anchor of a number: the first one counts."""
+
 LOG_ANCHORS = _table("log_anchors")
-"""One row an anchor, and one for each that came second where two anchored at once."""
+"""One row an anchor."""
 
 LOG_ANCHOR_RECEIPTS = _table("log_anchor_receipts")
 """One row for each that keeps an anchor, or has signed it."""

@@ -10,6 +10,7 @@ from functools import partial
 
 from trailhouse.broker.origin import Origin
 from trailhouse.broker.topic_identity import TopicIdentity
+from trailhouse.consumer.batch.contradictions import note_contradictions
 from trailhouse.consumer.batch.incidents import Incidents
 from trailhouse.consumer.batch.inflight import LONGEST_WAIT_OVERLOADED_SECONDS, BatchInserter
 from trailhouse.consumer.batch.ledger import Ledger
@@ -23,6 +24,7 @@ from trailhouse.consumer.membership.offset_check import OffsetCheck
 from trailhouse.consumer.membership.poison_pills.inspection import PoisonPillInspection
 from trailhouse.consumer.membership.session import GroupSession, Reporters
 from trailhouse.consumer.membership.topic_check import TopicCheck
+from trailhouse.consumer.monitoring.anchoring import Anchoring
 from trailhouse.consumer.monitoring.health import Health
 from trailhouse.consumer.monitoring.heartbeat import Heartbeat
 from trailhouse.consumer.monitoring.metrics import WorkerMetrics
@@ -203,6 +205,13 @@ class Ingest:
                 ),
                 ask_parts=partial(fullest_table, storage),
                 missing=MissingEvents(partial(missing_events, storage), self._metrics),
+                anchoring=Anchoring.configured(
+                    storage,
+                    self._proof,
+                    self._health,
+                    self._metrics,
+                    partial(note_contradictions, incidents, origin),
+                ),
                 ask_kafka=self._ask_kafka,
                 reporters=Reporters(self._health, self._metrics, self._heartbeat),
             )

@@ -25,6 +25,7 @@ from trailhouse.consumer.membership.poison_pills.subprocess_reader import Subpro
 from trailhouse.consumer.membership.slow_batches import SlowBatchWatch
 from trailhouse.consumer.membership.source import KafkaSource, Listener
 from trailhouse.consumer.membership.topic_check import TopicCheck
+from trailhouse.consumer.monitoring.anchoring import Anchoring
 from trailhouse.consumer.monitoring.health import Health
 from trailhouse.consumer.monitoring.heartbeat import Heartbeat
 from trailhouse.consumer.monitoring.metrics import WorkerMetrics
@@ -69,6 +70,7 @@ class GroupSession:
         group: GroupCheck,
         ask_parts: Callable[[], FullestTable],
         missing: MissingEvents,
+        anchoring: Anchoring,
         ask_kafka: Callable[[], None],
         reporters: Reporters,
         clock: Callable[[], float] = time.monotonic,
@@ -82,6 +84,7 @@ class GroupSession:
         self._missing = missing.in_background(
             lambda: 0 in self._source.partitions, worker.account_seconds
         )
+        self._anchoring = anchoring.in_background(lambda: 0 in self._source.partitions)
         self._health, self._metrics, self._heartbeat = reporters
         self._clock = clock
         self._limits = Limits.of(worker)
@@ -149,6 +152,7 @@ class GroupSession:
         self._group.start()
         if self._worker.account_seconds:
             self._missing.start()
+        self._anchoring.start()
         try:
             while not stop.is_set() and not self._is_fenced:
                 self._step()
@@ -158,7 +162,7 @@ class GroupSession:
             self._drain()
             raise
         finally:
-            for query in (self._topic, self._group, self._missing, self._pressure):
+            for query in (self._topic, self._group, self._missing, self._anchoring, self._pressure):
                 query.stop()
             self._drop()
             self._guard.leave()

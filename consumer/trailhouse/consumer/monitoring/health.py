@@ -16,6 +16,7 @@ WarningKind = Literal[
     "topic_settings",
     "group_unknown",
     "back_pressure",
+    "anchoring",
     "unsigned_checkpoints",
 ]
 WARNING_KINDS: tuple[WarningKind, ...] = get_args(WarningKind)

@@ -12,6 +12,7 @@ Kind = Literal[
     "skipped",
     "no_record",
     "forked",
+    "contradicted",
 ]
 """The first three are judged before a partition is read, the others noticed by whoever meets them."""
 KINDS: tuple[Kind, ...] = get_args(Kind)

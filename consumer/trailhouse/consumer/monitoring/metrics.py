@@ -47,6 +47,10 @@ MetricName = Literal[
     "log_leaves",
     "last_checkpoint_timestamp_seconds",
     "unsigned_checkpoints",
+    "last_anchor_timestamp_seconds",
+    "anchor_failures_total",
+    "unanchored_logs",
+    "missing_cosignatures",
 ]
 """A name that is not one of these is found by the type checkers, wherever it stands."""
 Kind = Literal["counter", "gauge", "histogram"]
@@ -54,6 +58,8 @@ SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 ROWS = (1.0, 10.0, 100.0, 1_000.0, 5_000.0, 10_000.0, 20_000.0, 50_000.0, 100_000.0)
 BYTES = tuple(float(2**power) for power in range(10, 27, 2))
 PREFIX = "trailhouse_worker_"
+PLACE_KINDS = ("anchor", "folder", "git", "s3", "kafka", "witness", "timestamp")
+"""What may fail of an anchor: to make it, or one of those who keep or countersign it."""
 
 
 class Metric(NamedTuple):
@@ -188,6 +194,27 @@ METRICS = (
         "gauge",
         "Logs whose last checkpoint has no signature since the key cannot be used; must be 0.",
     ),
+    Metric(
+        "last_anchor_timestamp_seconds",
+        "gauge",
+        "Unix time of the last anchor, by the worker of partition 0; NaN: another one anchors, or nobody has a key.",
+    ),
+    Metric(
+        "anchor_failures_total",
+        "counter",
+        "Anchors that were not made (`anchor`), or that a place, a witness or an authority did not take; by kind.",
+        label="kind",
+    ),
+    Metric(
+        "unanchored_logs",
+        "gauge",
+        "Logs that are anchored no further, since what is stored of them contradicts itself; must be 0.",
+    ),
+    Metric(
+        "missing_cosignatures",
+        "gauge",
+        "Logs of the last anchor with fewer cosignatures than the policy's quorum; must be 0.",
+    ),
 )
 
 
@@ -220,6 +247,13 @@ class WorkerMetrics:
         # From the start at 0: an alert on a rate sees the first incident only if there was a 0 before it.
         for kind in KINDS:
             self._incidents.labels(kind)
+        failures = _named("anchor_failures_total")
+        self._anchor_failures = Counter(
+            PREFIX + failures.name, failures.help, [failures.label], registry=self._registry
+        )
+        for place in PLACE_KINDS:
+            self._anchor_failures.labels(place)
+        self._gauges["last_anchor_timestamp_seconds"].set(math.nan)
         # 0 would mean "now": until it is known it is not a number.
         self._gauges["time_to_loss_seconds"].set(math.nan)
         self._gauges["parts_share"].set(math.nan)
@@ -309,6 +343,20 @@ class WorkerMetrics:
     def unsigned_checkpoints(self, logs: int) -> None:
         """Note how many logs' checkpoints could not be signed."""
         self._gauges["unsigned_checkpoints"].set(logs)
+
+    def anchored(self, at_unix_seconds: float | None) -> None:
+        """Note when the last anchor was made; None where another worker anchors."""
+        at = math.nan if at_unix_seconds is None else at_unix_seconds
+        self._gauges["last_anchor_timestamp_seconds"].set(at)
+
+    def anchor_failed(self, kind: str) -> None:
+        """Count an anchor that was not made, or that somebody did not take."""
+        self._anchor_failures.labels(kind).inc()
+
+    def unanchored(self, *, logs: int, missing_cosignatures: int) -> None:
+        """Note how many logs are anchored no further, and how many lack cosignatures."""
+        self._gauges["unanchored_logs"].set(logs)
+        self._gauges["missing_cosignatures"].set(missing_cosignatures)
 
     def text(self, *, is_ready: bool, warnings: Container[WarningKind] = ()) -> bytes:
         """Return all series in Prometheus' text format."""

@@ -89,16 +89,32 @@ WHERE kind = 'erase' AND match(line, '^[0-9a-f]{64}$');
 
 -- Every anchor, as it was written to where others keep it. Two who anchor at once may both insert a number: the first of
 -- them counts, as the numbers of their blocks tell, which merges keep here; a row that came second was published nowhere.
+
+-- What was offered as the anchor of a number. Of two who anchor at once the first counts, as the numbers of their blocks
+-- tell, which merges keep here; the other is published nowhere. A row says nothing once its number is in `log_anchors`.
+CREATE TABLE IF NOT EXISTS {database}.log_anchor_offers
+(
+    number          UInt64,
+    anchor          String COMMENT 'the signed note' CODEC(ZSTD(1)),
+    offered_at      DateTime64(3, 'UTC')
+)
+ENGINE = MergeTree
+ORDER BY number
+TTL toDateTime(offered_at) + INTERVAL 7 DAY
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1,
+    min_bytes_for_full_part_storage = 16777216, enable_block_number_column = 1;
+
+-- Every anchor, as it was written to where others keep it.
 CREATE TABLE IF NOT EXISTS {database}.log_anchors
 (
     number          UInt64,
     anchor          String COMMENT 'the signed note' CODEC(ZSTD(1)),
     stored_at       DateTime64(3, 'UTC')
 )
-ENGINE = MergeTree
+ENGINE = ReplacingMergeTree(stored_at)
 ORDER BY (number, anchor)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1,
-    min_bytes_for_full_part_storage = 16777216, enable_block_number_column = 1;
+    min_bytes_for_full_part_storage = 16777216;
 
 -- What came back for an anchor: who keeps it, what witnesses and time-stamp authorities have signed.
 CREATE TABLE IF NOT EXISTS {database}.log_anchor_receipts

@@ -1,0 +1,55 @@
+"""The places that keep anchors, as the settings name them; and reading what one keeps, from outside."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from trailhouse.anchoring.writers.folder import FolderWriter
+from trailhouse.anchoring.writers.git import GitWriter
+from trailhouse.anchoring.writers.writer import AnchorWriter
+from trailhouse.schemas.errors import ConfigError
+
+_WRITERS: Mapping[str, Callable[[str], AnchorWriter]] = {
+    "folder": FolderWriter,
+    "git": GitWriter,
+}
+
+
+def writer_of(place: str) -> AnchorWriter:
+    """Return the writer for *place*, such as ``folder:/srv/anchors``; no I/O.
+
+    Raises:
+        ConfigError: It is of no known kind, or malformed. Permanent.
+    """
+    kind, found, rest = place.partition(":")
+    make = _WRITERS.get(kind)
+    if not found or not rest or make is None:
+        kinds = ", ".join(f"`{each}:`" for each in _WRITERS)
+        raise ConfigError(f"proof.anchors: must begin with one of {kinds}, and name a place")
+    return make(rest)
+
+
+def writers_of(places: str) -> list[AnchorWriter]:
+    """Return the writers for *places*, separated by commas; none for the empty text.
+
+    Raises:
+        ConfigError: One is of no known kind, malformed, or named twice. Permanent.
+    """
+    names = [name for each in places.split(",") if (name := each.strip())]
+    if len(set(names)) < len(names):
+        raise ConfigError("proof.anchors: names a place twice")
+    return [writer_of(name) for name in names]
+
+
+def read_anchors(place: str, *, after: int = 0) -> Iterator[tuple[int, bytes]]:
+    """Yield number and file of each anchor that *place* keeps, after number *after*, the smallest first.
+
+    Nothing is checked: see `trailhouse.proof.anchor_chain`. A number that is missing is passed over.
+
+    Raises:
+        ConfigError: The place is malformed. Permanent.
+        AnchorError: It is away or refuses. Retriable.
+    """
+    writer = writer_of(place)
+    for number in range(after + 1, writer.newest() + 1):
+        content = writer.read(number)
+        if content is not None:
+            yield number, content
