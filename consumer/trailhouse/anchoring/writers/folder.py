@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 from pathlib import Path
 
 from trailhouse.anchoring.writers.writer import file_of, folder_of, number_of, path_of
@@ -53,7 +54,7 @@ class FolderWriter:
             folder.mkdir(exist_ok=True)
             _sync_folder(self._top)
         file = folder / file_of(number)
-        part = folder / f".{file_of(number)}.{os.getpid()}.part"
+        part = folder / f".{file_of(number)}.{secrets.token_hex(8)}.part"
         try:
             with part.open("wb") as half:
                 half.write(content)

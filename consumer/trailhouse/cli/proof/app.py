@@ -2,7 +2,7 @@
 
 import typer
 
-from trailhouse.cli.proof import closing, first_policy, key, members, offline, show
+from trailhouse.cli.proof import anchor, closing, first_policy, key, members, offline, show
 
 proof_app = typer.Typer(
     no_args_is_help=True,
@@ -22,4 +22,5 @@ proof_app.command("rotate", epilog=closing.ROTATE_EXAMPLES)(closing.rotate)
 proof_app.command("revoke", epilog=closing.REVOKE_EXAMPLES)(closing.revoke)
 proof_app.command("sign", epilog=offline.SIGN_EXAMPLES)(offline.sign)
 proof_app.command("publish", epilog=offline.PUBLISH_EXAMPLES)(offline.publish)
+proof_app.command("anchor", epilog=anchor.EXAMPLES)(anchor.anchor)
 proof_app.command("show", epilog=show.EXAMPLES)(show.show)

@@ -87,9 +87,6 @@ SELECT number, unhex(line) AS digest, stored_at
 FROM {database}.log_erasures ARRAY JOIN splitByChar('\n', erasure) AS line
 WHERE kind = 'erase' AND match(line, '^[0-9a-f]{64}$');
 
--- Every anchor, as it was written to where others keep it. Two who anchor at once may both insert a number: the first of
--- them counts, as the numbers of their blocks tell, which merges keep here; a row that came second was published nowhere.
-
 -- What was offered as the anchor of a number. Of two who anchor at once the first counts, as the numbers of their blocks
 -- tell, which merges keep here; the other is published nowhere. A row says nothing once its number is in `log_anchors`.
 CREATE TABLE IF NOT EXISTS {database}.log_anchor_offers

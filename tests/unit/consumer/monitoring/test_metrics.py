@@ -10,6 +10,8 @@ def test_every_metric_exists_from_the_start() -> None:
         "warnings": f'{PREFIX}warnings{{kind="open_transaction"}} 0.0',
         "time_to_loss_seconds": f"{PREFIX}time_to_loss_seconds NaN",
         "parts_share": f"{PREFIX}parts_share NaN",
+        "last_anchor_timestamp_seconds": f"{PREFIX}last_anchor_timestamp_seconds NaN",
+        "anchor_failures_total": f'{PREFIX}anchor_failures_total{{kind="anchor"}} 0.0',
         "incidents_total": f'{PREFIX}incidents_total{{kind="expired"}} 0.0',
     }
     for metric in METRICS:
