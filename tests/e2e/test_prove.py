@@ -14,7 +14,7 @@ from bundle_checkers import codes_of_both
 from cluster import Cluster
 from made_keys import made_key
 from proven import LOG_NAME, ProvenLog, log_key
-from trailhouse.anchoring.anchorer import Anchorer, PolicyInForce
+from trailhouse.anchoring.anchorer import Anchorer
 from trailhouse.anchoring.stored_log import stored_logs
 from trailhouse.operate.prove.bundling import bundle_events, bundle_session, write_bundle
 from trailhouse.operate.prove.check import read_archive
@@ -73,7 +73,7 @@ class Scene(NamedTuple):
             self.clickhouse,
             log_name=LOG_NAME,
             signer=signer,
-            policy=lambda: PolicyInForce(1, policy.sha256, (signer.public_key,)),
+            policy=lambda: policy,
             manifests=not_anchored_yet(self.clickhouse, LOG_NAME),
         ).run()
         assert not run.misfits

@@ -33,7 +33,7 @@ class Covers:
         self._clickhouse = clickhouse
         self._log_name = log_name
         self._keys = tuple(keys)
-        self.anchors = AnchorStore(clickhouse, log_name, self._keys)
+        self.anchors = AnchorStore(clickhouse, log_name, lambda _: self._keys)
 
     def of(self, log: StoredLog, offset: int, appended_ms: int) -> Cover | None:
         """Return the first anchored checkpoint that covers *offset*; else the first signed one; else None.
