@@ -11,8 +11,10 @@ from trailhouse.cli import (
     anomalies,
     approvals,
     compare,
+    erase,
     export,
     follow,
+    hold,
     import_records,
     init,
     log,
@@ -126,6 +128,8 @@ _add(worker.worker, worker.EXAMPLES, RUN)
 _add(status.status, status.EXAMPLES, RUN)
 _add(version.version, version.EXAMPLES, RUN)
 app.add_typer(doctor_app, name="doctor", rich_help_panel=OPERATE)
+_add(erase.erase, erase.EXAMPLES, OPERATE)
+_add(hold.hold, hold.EXAMPLES, OPERATE)
 app.add_typer(proof_app, name="proof", rich_help_panel=OPERATE)
 app.add_typer(quarantine_app, name="quarantine", rich_help_panel=OPERATE)
 _add(replay.replay, replay.EXAMPLES, OPERATE)

@@ -28,6 +28,7 @@ EXPECTED = {
     *("replay", "reconcile", "account", "quarantine", "sessions", "token", "sql", "rebuild"),
     *("search", "show", "runs", "usage", "timeline", "compare", "approvals", "anomalies"),
     *("serve", "mcp", "follow", "export", "import", "redact", "doctor", "proof", "verify"),
+    *("erase", "hold"),
 }
 BELOW = {
     *("dev status", "dev stop", "dev start"),
@@ -144,7 +145,15 @@ def test_every_command_that_reports_takes_a_format() -> None:
         ),
         *("quarantine", "quarantine show", "quarantine requeue", "skip"),
         *("serve", "mcp", "token", "token create", "token revoke", "doctor"),
-        *("proof", "proof enroll", "proof operator", "proof witness", "proof require"),
+        *(
+            "proof",
+            "erase",
+            "hold",
+            "proof enroll",
+            "proof operator",
+            "proof witness",
+            "proof require",
+        ),
         *("proof rotate", "proof revoke", "proof sign", "proof publish"),
     }
     assert not any(has_option(command, "--json") for command in COMMANDS.values())

@@ -372,12 +372,18 @@ def rows_of(events: Sequence[Received]) -> EventRows:
         TypeError, ValueError, ArithmeticError: A value does not fit its column.
     """
     rows = EventRows()
+    for columns in columns_of(events):
+        rows.extend(columns)
+    return rows
+
+
+def columns_of(events: Sequence[Received]) -> Iterator[list[Sequence[Any]]]:
+    """Yield the columns of the rows of *events*, known to be some, decoded anew, some at a time."""
     records = [event.value() or b"" for event in events]
     for part in parts_of(records):
         some = records[part]
         coordinates = all_coordinates_of(events[part])
-        rows.extend(event_columns(_envelopes(some), some, _keys(some), coordinates))
-    return rows
+        yield event_columns(_envelopes(some), some, _keys(some), coordinates)
 
 
 def event_keys(events: Sequence[Received]) -> list[tuple[str, str]]:

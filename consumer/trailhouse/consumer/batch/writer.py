@@ -2,13 +2,21 @@
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from trailhouse.broker.origin import Origin
 from trailhouse.broker.placeholder import Received, whole
-from trailhouse.consumer.batch.batch import BadRecord, Batch, cannot_be_stored, rows_of, spans_of
+from trailhouse.consumer.batch.batch import (
+    BadRecord,
+    Batch,
+    Span,
+    cannot_be_stored,
+    rows_of,
+    spans_of,
+)
 from trailhouse.consumer.batch.blocks import event_block, ledger_block, quarantine_block
+from trailhouse.consumer.batch.erasure_orders import bad_without, rows_without
 from trailhouse.schemas.errors import StorageDataError, StorageRejectedError
 from trailhouse.store.block import Block
 
@@ -45,13 +53,32 @@ class Stored(NamedTuple):
         return sum(self.quarantined.values())
 
 
-class BatchWriter:
-    """Writes batches of one origin; writing a batch again is harmless, readers see each row once."""
+Erased = Callable[[Iterable[Span]], frozenset[bytes]]
+"""Which of the records of some spans, by their SHA-256, are ordered to be erased; `ErasureOrders.among` is one."""
 
-    def __init__(self, storage: Inserts, origin: Origin, now: Callable[[], dt.datetime]) -> None:
+
+def _nothing(_spans: Iterable[Span]) -> frozenset[bytes]:
+    return frozenset()
+
+
+class BatchWriter:
+    """Writes batches of one origin; writing a batch again is harmless, readers see each row once.
+
+    Of a record that is ordered to be erased only what is left of it is written.
+    """
+
+    def __init__(
+        self,
+        storage: Inserts,
+        origin: Origin,
+        now: Callable[[], dt.datetime],
+        erased: Erased = _nothing,
+    ) -> None:
         self._storage = storage
         self._origin = origin
         self._now = now
+        self._erased_among = erased
+        self._erased: frozenset[bytes] = frozenset()
         self._accepted: Received | None = None
 
     def write(self, batch: Batch) -> Stored:
@@ -92,6 +119,7 @@ class BatchWriter:
             StorageRejectedError: ClickHouse refuses the statement, or every row alike. Permanent:
                 nothing may be committed; write the same batch once that is mended.
         """
+        self._erased = self._erased_among(batch.spans.values())
         if batch.bad:
             self._quarantine(batch.bad)
         refused = self._write_events(batch) if batch.rows else []
@@ -103,12 +131,14 @@ class BatchWriter:
         return Stored(len(batch.rows) - len(refused), quarantined)
 
     def _quarantine(self, bad: Sequence[BadRecord]) -> None:
-        self._storage.insert(quarantine_block(self._origin, bad, self._now()))
+        kept = bad_without(bad, self._erased) if self._erased else bad
+        self._storage.insert(quarantine_block(self._origin, kept, self._now()))
 
     def _write_events(self, batch: Batch) -> list[BadRecord]:
         """Insert the rows of *batch* and return those that ClickHouse refuses for what they hold."""
         try:
-            self._storage.insert(event_block(self._origin, batch.rows))
+            rows = rows_without(batch.events, self._erased) if self._erased else batch.rows
+            self._storage.insert(event_block(self._origin, rows))
         except _REFUSALS as error:
             suspects = self._rejected(batch.events, error)
         else:
@@ -157,7 +187,8 @@ class BatchWriter:
         return rejected
 
     def _insert(self, events: Sequence[Received]) -> None:
-        self._storage.insert(event_block(self._origin, rows_of(events)))
+        rows = rows_without(events, self._erased) if self._erased else rows_of(events)
+        self._storage.insert(event_block(self._origin, rows))
         self._accepted = events[-1]
 
 

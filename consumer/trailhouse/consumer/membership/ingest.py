@@ -11,6 +11,7 @@ from functools import partial
 from trailhouse.broker.origin import Origin
 from trailhouse.broker.topic_identity import TopicIdentity
 from trailhouse.consumer.batch.contradictions import note_contradictions
+from trailhouse.consumer.batch.erasure_orders import ErasureOrders
 from trailhouse.consumer.batch.incidents import Incidents
 from trailhouse.consumer.batch.inflight import LONGEST_WAIT_OVERLOADED_SECONDS, BatchInserter
 from trailhouse.consumer.batch.ledger import Ledger
@@ -174,7 +175,12 @@ class Ingest:
             ledger = Ledger(storage, origin)
             incidents = Incidents(ledger, origin, self._metrics, _now)
             writer = SenderTimes(
-                BatchWriter(WatchedStore(storage, self._heartbeat), origin, _now),
+                BatchWriter(
+                    WatchedStore(storage, self._heartbeat),
+                    origin,
+                    _now,
+                    ErasureOrders(storage, self._proof).among,
+                ),
                 incidents,
                 self._metrics,
             )

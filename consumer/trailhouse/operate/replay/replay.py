@@ -11,9 +11,11 @@ import msgspec
 from trailhouse.broker.origin import Origin
 from trailhouse.broker.topic_reader import TopicReader
 from trailhouse.consumer.batch.batch import Batch, Limits, event_record_keys
+from trailhouse.consumer.batch.erasure_orders import ErasureOrders
 from trailhouse.consumer.batch.writer import BatchWriter
 from trailhouse.consumer.config import WorkerConfig
 from trailhouse.operate.known_records import quarantined_places, stored_record_keys
+from trailhouse.proof.config import ProofConfig
 from trailhouse.schemas.backoff import Backoff
 from trailhouse.schemas.errors import StorageUnavailableError
 from trailhouse.schemas.ranges import Range
@@ -61,7 +63,12 @@ class Replay:
     ) -> None:
         self._storage = storage
         self._origin = origin
-        self._writer = BatchWriter(storage, origin, lambda: dt.datetime.now(dt.UTC))
+        self._writer = BatchWriter(
+            storage,
+            origin,
+            lambda: dt.datetime.now(dt.UTC),
+            ErasureOrders(storage, ProofConfig()).among,
+        )
         self._limits = Limits.of(worker)
         self._report = report
         self._patience_seconds = patience_seconds
