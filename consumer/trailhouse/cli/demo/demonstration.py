@@ -14,6 +14,7 @@ from rich.console import Console
 
 from trailhouse.cli.demo.comparison import compare
 from trailhouse.cli.demo.runs import SHOWN_SESSION_ID, recorded_events
+from trailhouse.cli.demo.tampering import show_tampering
 from trailhouse.cli.output.table import EVENT_COLUMNS, event_rows, print_table
 from trailhouse.devstack import DevStack
 from trailhouse.operate.first_setup import set_up
@@ -55,7 +56,7 @@ def demonstrate(
         before_check: Called between storing and reading, with the settings pointing at the stack.
 
     Raises:
-        ComparisonError: What was read is not what was emitted. Permanent; names session and event.
+        ComparisonError: What was read is not what was emitted, or a forged row was not found. Permanent.
         IntegrityError: A row contradicts its own hash. Permanent; names session and event.
         StackError, BrokerError, DeliveryError, StorageError: A part is away (retriable) or refuses (permanent).
     """
@@ -67,21 +68,23 @@ def demonstrate(
             prefix="trailhouse-demo-", ignore_cleanup_errors=True
         ) as folder,
     ):
-        _say(progress, "1/4 start Kafka, ClickHouse and a worker")
+        _say(progress, "1/5 start Kafka, ClickHouse and a worker")
         with DevStack(
             Path(folder), set_up=set_up, echo=lambda line: _say(progress, f"    {line}")
         ) as stack:
             os.environ.update(stack.environment())
-            _say(progress, "2/4 emit recorded runs and wait until they are stored")
+            _say(progress, "2/5 emit recorded runs and wait until they are stored")
             emitted, timing = _emit_and_wait()
             # Where a test alters what was stored, to see that the comparison finds it.
             before_check()
-            _say(progress, "3/4 read them back and compare, event by event")
+            _say(progress, "3/5 read them back and compare, event by event")
             with AuditReader() as reader:
                 read, overview = read_back(emitted, reader), reader.overview()
             compare(emitted, read)
             _show(results, read, overview, timing)
-            _say(progress, "4/4 stop")
+            _say(progress, "4/5 change one stored row behind the log's back, and look for it")
+            show_tampering(emitted, lambda text: _say(results, text))
+            _say(progress, "5/5 stop")
     _say(results, _NEXT_STEPS)
 
 
@@ -202,5 +205,6 @@ What to try next:
   trailhouse dev                                   the same, kept running until Ctrl-C
   trailhouse emit runs.jsonl                       your own events, one JSON object a line
   trailhouse log SESSION_ID --type run_failed      a session, filtered
-  trailhouse status                                lag, stored, quarantined, versions
+  trailhouse status                                lag, stored, signed, quarantined, versions
+  trailhouse verify                                what is stored against what was signed
 """
