@@ -119,6 +119,8 @@ def test_the_demo_shows_what_went_through_and_leaves_nothing(short_folder: Path)
         "Runs by outcome",
         "events/s",
         "Every event read equals the one emitted",
+        "`trailhouse verify` finds it",
+        "tool_call_completed where tool_call_failed was logged",
         "What to try next",
     ):
         assert expected in result.stdout, result.stdout
@@ -129,11 +131,11 @@ def test_the_demo_shows_what_went_through_and_leaves_nothing(short_folder: Path)
 @pytest.mark.parametrize(
     ("line", "number", "code"),
     [
-        ("1/4", signal.SIGTERM, 143),
+        ("1/5", signal.SIGTERM, 143),
         ("clickhouse is ready", signal.SIGINT, 130),
-        ("2/4", signal.SIGTERM, 143),
+        ("2/5", signal.SIGTERM, 143),
     ],
-    ids=["1/4, SIGTERM", "clickhouse is ready, Ctrl-C", "2/4, SIGTERM"],
+    ids=["1/5, SIGTERM", "clickhouse is ready, Ctrl-C", "2/5, SIGTERM"],
 )
 def test_an_interrupted_demo_leaves_nothing(
     line: str, number: signal.Signals, code: int, short_folder: Path
