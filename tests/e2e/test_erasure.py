@@ -23,7 +23,9 @@ from trailhouse.proof.keys import create_key_file, is_signed_by, note_signed
 from trailhouse.proof.note import parse_note, signers
 from trailhouse.proof.policy import owner_name
 from trailhouse.proof.policy_changes import first_policy, with_operator
+from trailhouse.query import AlteredEvent, AuditReader, parse
 from trailhouse.schemas import Actor, AuditEvent
+from trailhouse.schemas.errors import IntegrityError
 from trailhouse.schemas.record_hash import record_hash
 from trailhouse.store import ClickHouse, ClickHouseConfig
 from trailhouse.store.policies import store_policy
@@ -146,6 +148,34 @@ def test_a_text_is_erased_wherever_it_stands(scene: Scene) -> None:
     ).rows
     assert rows == [("", None, [], size, record_hash(scene.bad))]
     assert scene.log.verify().verdict is Outcome.INTACT
+
+
+def test_reads_say_by_which_order_an_event_was_erased(
+    scene: Scene, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A session's log leaves out what was erased, names the order on request, and still tells what was altered."""
+    assert scene.erase("--subject", "lovelace") == 0
+    with AuditReader(config=scene.storage.config) as reader:
+        assert [event.record for event in reader.get_audit_log("s-1")] == scene.bob[:1]
+        marked = reader.get_audit_log("s-1", on_altered="mark")
+        erased = [each for each in marked if isinstance(each, AlteredEvent)]
+        assert [each.reason for each in erased] == ["its record was erased by order 1"] * 2
+        assert [each.erased_by for each in erased] == [1, 1]
+        scene.log.attack(
+            "ALTER TABLE event_log UPDATE record = '' WHERE session_id = 's-2'"
+            " SETTINGS mutations_sync = 2"
+        )
+        with pytest.raises(IntegrityError, match="no order of erasure names it"):
+            reader.get_audit_log("s-2")
+        page = reader.search(parse("session:s-1"))
+        problems = [found.problem for found in page.items if found.problem]
+        assert len(problems) == 2
+        assert all("erased" in problem for problem in problems)
+    capsys.readouterr()
+    assert main(["log", "s-1", "--format", "jsonl"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out.encode() == scene.bob[0] + b"\n"
+    assert shown.err.count("erased by order 1") == 2
 
 
 def test_blank_without_an_order_is_found(scene: Scene) -> None:

@@ -108,7 +108,13 @@ def _write(found: Sequence["AuditEvent | AlteredEvent"], format: Format) -> None
 
 
 def _tell_altered(altered: Sequence["AlteredEvent"]) -> None:
-    """Name what was altered, and exit with 1 if anything was."""
+    """Name what was erased, and what was altered; exit with 1 if anything was altered."""
+    erased = [each for each in altered if each.erased_by is not None]
+    for each in erased[:SHOWN_ALTERED]:
+        tell(f"erased: event {each.event_id}: {each.reason}")
+    if len(erased) > SHOWN_ALTERED:
+        tell(f"{counted(len(erased), 'event')} erased by an operator's order")
+    altered = [each for each in altered if each.erased_by is None]
     for each in altered[:SHOWN_ALTERED]:
         tell(f"altered: event {each.event_id}: {each.reason}")
     if altered:

@@ -257,7 +257,9 @@ class Follower:
 def event_of(identity: Identity, type: str, record: bytes) -> AuditEvent | AlteredEvent:
     """Return the event of a stored row, marked where the row is not what was appended."""
     reason = ""
-    if record_key(record) != identity.record_key:
+    if not record:
+        reason = "its record is blank: it was erased, as the view `erasures` says, or altered"
+    elif record_key(record) != identity.record_key:
         reason = "its record contradicts its hash"
     else:
         try:

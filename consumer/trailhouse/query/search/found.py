@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from hashlib import sha256
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -22,6 +23,7 @@ PAGE_RECORD_BYTES = 8_388_608
 _VALUE_BYTES_PER_QUERY = 40_000
 """A statement's values travel in its address, which servers and proxies bound."""
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_OF_NOTHING = sha256(b"").hexdigest()
 _FIRST = dt.datetime.min.replace(tzinfo=dt.UTC)
 _LAST = dt.datetime.max.replace(tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
@@ -274,6 +276,8 @@ def _found(row: Row, kept: _Kept | None, heavy_bytes: int) -> FoundEvent:
 
 
 def _checked(row: Row, kept: _Kept, heavy_bytes: int) -> tuple[AuditEvent | None, str | None]:
+    if kept.digest.lower() == _OF_NOTHING:
+        return None, "its record is blank: it was erased, as the view `erasures` says, or altered"
     if bytes.fromhex(kept.digest)[: len(row.record_key)] != row.record_key:
         return None, "its record contradicts its hash"
     if row.record_bytes > heavy_bytes:

@@ -17,6 +17,7 @@ from trailhouse.query.session_log.append_order import (
     in_append_order,
     keys_in_append_order,
 )
+from trailhouse.query.session_log.erasing_orders import erasing_orders
 from trailhouse.schemas import AuditEvent
 from trailhouse.schemas.codec import decode_events
 from trailhouse.schemas.errors import IntegrityError, InvalidEventError
@@ -40,6 +41,7 @@ class AlteredEvent(msgspec.Struct, frozen=True, kw_only=True):
         type: The type that it claims.
         record: The bytes it holds; evidence, and no event.
         reason: What contradicts what; never a value.
+        erased_by: The number of the operator's order by which the record was erased; None where none is stored.
     """
 
     session_id: str
@@ -48,6 +50,7 @@ class AlteredEvent(msgspec.Struct, frozen=True, kw_only=True):
     type: str
     record: bytes
     reason: str
+    erased_by: int | None = None
 
 
 class _Row(NamedTuple):
@@ -179,6 +182,11 @@ def _examined(
         ):
             claimed = _Row._make(row)
             found.setdefault(claimed.key, []).append(_event_of(wanted, claimed))
+    blank = [key.record_key for key, same in found.items() if _is_blank(same[0])]
+    orders = erasing_orders(clickhouse, blank) if blank else {}
+    for key, same in found.items():
+        if (number := orders.get(key.record_key)) is not None:
+            found[key] = [_erased(each, number) if _is_blank(each) else each for each in same]
     # An honest row first: a forged twin must not take its place in the order.
     for same in found.values():
         same.sort(key=lambda each: isinstance(each, AlteredEvent))
@@ -186,6 +194,8 @@ def _examined(
 
 
 def _event_of(wanted: SessionFilter, row: _Row) -> AuditEvent | AlteredEvent:
+    if not row.record:
+        return _altered(wanted, row, "its record is blank, and no order of erasure names it")
     if record_key(row.record) != row.record_key:
         return _altered(wanted, row, "its record contradicts its hash")
     try:
@@ -218,6 +228,16 @@ def _altered(wanted: SessionFilter, row: _Row, reason: str) -> AlteredEvent:
         type=row.type,
         record=row.record,
         reason=reason,
+    )
+
+
+def _is_blank(item: AuditEvent | AlteredEvent) -> bool:
+    return isinstance(item, AlteredEvent) and not item.record
+
+
+def _erased(item: AuditEvent | AlteredEvent, number: int) -> AuditEvent | AlteredEvent:
+    return msgspec.structs.replace(
+        item, reason=f"its record was erased by order {number}", erased_by=number
     )
 
 
