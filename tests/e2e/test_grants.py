@@ -9,19 +9,29 @@ from pathlib import Path
 import pytest
 
 from granted_clickhouse import EVERYTHING, OWNER, granted
+from proven import LOG_NAME, ProvenLog
 from stored import block_of, count, event, in_order
+from trailhouse.anchoring.configured import configured_anchorer
 from trailhouse.broker.origin import Origin
+from trailhouse.consumer.batch.erasure_orders import ErasureOrders
 from trailhouse.consumer.batch.ledger import Ledger
 from trailhouse.consumer.monitoring.incident import Incident
 from trailhouse.consumer.monitoring.missing_events import missing_events
+from trailhouse.operate.erase.orders import Operator, erase
+from trailhouse.operate.erase.sought import Sought, find
 from trailhouse.operate.rebuild import rebuild
 from trailhouse.operate.stored_offsets import expired, held
+from trailhouse.proof.config import ProofConfig
+from trailhouse.proof.keys import create_key_file, note_signed
+from trailhouse.proof.policy import owner_name
+from trailhouse.proof.policy_changes import first_policy, key_text, with_operator
 from trailhouse.query import AuditReader
 from trailhouse.schemas.errors import StorageRejectedError
 from trailhouse.schemas.ranges import Range, Ranges
 from trailhouse.store import ClickHouse, ClickHouseConfig
 from trailhouse.store.migrate import check, migrate
 from trailhouse.store.parts import fullest_table
+from trailhouse.store.policies import store_policy
 from trailhouse.store.restore import restore
 from trailhouse.store.sequences import held_seqs, unnumbered
 
@@ -37,8 +47,8 @@ def documented(role: str) -> tuple[str, ...]:
     return tuple(re.findall(r"^(GRANT .*) TO trailhouse_\w+;$", statements, re.MULTILINE))
 
 
-INIT, WORKER, READER, AUDITOR = (
-    documented(role) for role in ("init", "worker", "reader", "auditor")
+INIT, WORKER, READER, AUDITOR, ERASER = (
+    documented(role) for role in ("init", "worker", "reader", "auditor", "eraser")
 )
 GRANTS = {"init": INIT, "worker": WORKER, "reader": READER, "auditor": AUDITOR}
 EVENTS = [event("s", tenant_id=tenant) for tenant in ("a", "b", "b")]
@@ -105,6 +115,40 @@ def test_a_reader_reads_by_the_documented_grants(as_user: As) -> None:
                     count(clickhouse, table)
             with pytest.raises(StorageRejectedError):
                 clickhouse.command("ALTER TABLE event_log DELETE WHERE 1")
+
+
+def test_a_log_is_proven_anchored_and_erased_by_the_documented_grants(
+    as_user: As, tmp_path: Path
+) -> None:
+    """`init` stores policies, the worker leaves, checkpoints and anchors, the eraser orders and blanks rows."""
+    folder = tmp_path / "keys"
+    folder.mkdir()
+    log, owner, alice = (
+        create_key_file(folder / name) for name in ("log.key", "owner.key", "alice.key")
+    )
+    proof = ProofConfig(
+        log_name=LOG_NAME, key_file=str(folder / "log.key"), owner_key=key_text(owner.public_key)
+    )
+    first = first_policy(LOG_NAME, log.public_key)
+    policy = with_operator(first, "alice", alice.public_key)
+    with as_user(INIT) as config, ClickHouse(config) as clickhouse:
+        for each in (first, policy):
+            store_policy(clickhouse, each, note_signed(each.text, owner, owner_name(LOG_NAME)))
+    with as_user(WORKER) as config, ClickHouse(config) as clickhouse:
+        ProvenLog(clickhouse, proof).store({0: EVENTS})
+        assert ErasureOrders(clickhouse, proof).among([]) == frozenset()
+        assert configured_anchorer(clickhouse, proof).run().anchor.anchor.number == 1
+    with as_user(ERASER) as config, ClickHouse(config) as clickhouse:
+        found = find(clickhouse, Sought(session="s", tenant="b"))
+        who = Operator(name="alice", signer=alice)
+        assert len(found.digests) == 2
+        assert erase(clickhouse, policy, who, found, reason="r").blanked.rows["event_log"] >= 2
+        with pytest.raises(StorageRejectedError, match=r"ACCESS_DENIED"):
+            clickhouse.command("ALTER TABLE log_leaves DELETE WHERE 1")
+        with pytest.raises(StorageRejectedError, match=r"ACCESS_DENIED"):
+            clickhouse.command("ALTER TABLE event_log DELETE WHERE 1")
+    with as_user(READER, "<readonly>2</readonly>") as config, AuditReader(config=config) as reader:
+        assert reader.get_audit_log("s") == EVENTS[:1]
 
 
 @pytest.fixture(scope="module")
