@@ -10,6 +10,7 @@ import yaml
 
 from trailhouse.cli.reference import commands
 from trailhouse.consumer import WorkerConfig
+from trailhouse.proof.config import ProofConfig
 from trailhouse.schemas import KafkaConfig
 from trailhouse.schemas.settings import SETTINGS, setting_variables
 from trailhouse.store import ClickHouseConfig
@@ -35,14 +36,20 @@ def users() -> dict[str, ET.Element]:
 def test_the_settings_exist(name: str) -> None:
     """Every TRAILHOUSE_ name is a setting, its value is legal, and the password goes to this user alone."""
     assert set(re.findall(r"TRAILHOUSE_[A-Z_]+", TEXT)) <= set(setting_variables())
-    fields: dict[str, dict[str, Any]] = {"kafka": {}, "clickhouse": {}, "worker": {}}
+    fields: dict[str, dict[str, Any]] = {"kafka": {}, "clickhouse": {}, "worker": {}, "proof": {}}
     for variable, value in SERVICES[name]["environment"].items():
         declared = SETTINGS[variable]
-        fields[declared.section][declared.key] = declared.kind(value)
+        unset = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", value)
+        fields[declared.section][declared.key] = declared.kind(unset)
     KafkaConfig(**fields["kafka"])
     clickhouse = ClickHouseConfig(**fields["clickhouse"])
     assert WorkerConfig(**fields["worker"]).web_port == 6066
     assert clickhouse.user == f"trailhouse_{name}"
+    proof = ProofConfig(**fields["proof"])
+    assert proof.log_name
+    # In the volume that `init` may write to, where it makes the key, and the worker may not.
+    assert Path(proof.key_file).parent == Path(SERVICES[name]["volumes"][0].split(":")[1])
+    assert SERVICES[name]["volumes"][0].endswith(":ro") is (name == "worker")
     assert re.fullmatch(REQUIRED, clickhouse.password)
     assert clickhouse.password.startswith(f"${{{name.upper()}_PASSWORD:?")
 
