@@ -12,7 +12,7 @@ from trailhouse.cli.output.written import written
 
 if TYPE_CHECKING:
     from trailhouse.operate import KafkaState, PipelineStatus, StoreState
-    from trailhouse.operate.proof_keys.standing import ProofState
+    from trailhouse.operate.proof_keys.proof_state import ProofState
 
 EXAMPLES = ("trailhouse status", "trailhouse status --format json")
 

@@ -12,7 +12,7 @@ from trailhouse.broker.group_members import GroupMember
 from trailhouse.consumer.batch.incidents import incident_counts
 from trailhouse.consumer.config import WorkerConfig
 from trailhouse.consumer.membership.group_warnings import topic_settings, unknown_members
-from trailhouse.operate.proof_keys.standing import ProofState, proof_state
+from trailhouse.operate.proof_keys.proof_state import ProofState, proof_state
 from trailhouse.proof.config import ProofConfig
 from trailhouse.query import AuditReader
 from trailhouse.schemas.errors import BrokerRejectedError, TrailhouseError

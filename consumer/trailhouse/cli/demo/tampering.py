@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 
-from trailhouse.operate.proof_keys.standing import proof_state
+from trailhouse.operate.proof_keys.proof_state import proof_state
 from trailhouse.operate.verify.registry import DUTIES
 from trailhouse.operate.verify.report import Outcome, Report
 from trailhouse.operate.verify.verifying import verify

@@ -1,5 +1,6 @@
 """`trailhouse proof show`: the policy in force, in words, and its keys for other programs."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,6 +10,7 @@ from trailhouse.cli.output.formats import Format, FormatOption
 from trailhouse.cli.output.written import written
 
 if TYPE_CHECKING:
+    from trailhouse.proof.policy import Policy
     from trailhouse.proof.policy_chain import PolicyChain
 
 EXAMPLES = (
@@ -31,7 +33,6 @@ def show(
 
     The exit code is 1 where no policy is in force, or one that is stored is not as it should be.
     """
-    from trailhouse.cli.proof.policy_words import policy_lines
     from trailhouse.operate.proof_keys.verifier_keys import verifier_keys
     from trailhouse.proof.config import ProofConfig
     from trailhouse.proof.keys import fingerprint
@@ -44,27 +45,34 @@ def show(
         chain = stored_policies(storage, config)
         policy = chain.current
         named = verifier_keys(storage, policy, owner) if policy else ()
-    answer = {
-        "owner_fingerprint": fingerprint(owner),
-        "policy": policy,
-        "sha256": policy.sha256 if policy else None,
-        "verifier_keys": named,
-        "faults": chain.faults,
-    }
     if text:
         _say_text(chain)
-    elif not written(format, answer):
-        say(f"owner      {fingerprint(owner)}")
-        for line in policy_lines(policy) if policy else ():
-            say(line)
-        for name in named if keys else ():
-            say(name)
+    else:
+        answer = {
+            "owner_fingerprint": fingerprint(owner),
+            "policy": policy,
+            "sha256": policy.sha256 if policy else None,
+            "verifier_keys": named,
+            "faults": chain.faults,
+        }
+        if not written(format, answer):
+            _say(policy, fingerprint(owner), named if keys else ())
     if policy is None:
         tell("no policy is in force: `trailhouse proof init` makes the first")
     for fault in chain.faults:
         tell(f"warning: {fault}")
     if policy is None or chain.faults:
         raise typer.Exit(1)
+
+
+def _say(policy: "Policy | None", owner: str, keys: Sequence[str]) -> None:
+    from trailhouse.cli.proof.policy_words import policy_lines
+
+    say(f"owner      {owner}")
+    for line in policy_lines(policy) if policy else ():
+        say(line)
+    for key in keys:
+        say(key)
 
 
 def _say_text(chain: "PolicyChain") -> None:

@@ -113,6 +113,31 @@ def certificate_lines(made: Certificate) -> list[str]:
     return lines
 
 
+_QUERIES = (
+    "ClickHouse's own query_log and text_log, which may hold the text that was sought",
+    "removed as their own TTL says",
+)
+_ELSEWHERE = (
+    (
+        "producers' spools and quarantined spools, and files of `trailhouse emit`",
+        "sent later, it is stored blank; `trailhouse spool` shows what waits",
+    ),
+    (
+        "backups and snapshots of ClickHouse",
+        "after a restore `trailhouse erase --reapply` makes it blank again",
+    ),
+    (
+        "exports and bundles that were made before, wherever they were taken to",
+        "nobody but their holders can delete it",
+    ),
+    (
+        "anchors, checkpoints, leaves, manifests, seals",
+        "they hold hashes alone, from which no record can be made again",
+    ),
+)
+"""Until when is not ours to know."""
+
+
 def _copies(
     topic: str, retention_hours: int | None, *, is_by_text: bool, now: dt.datetime
 ) -> Iterable[Copy]:
@@ -124,36 +149,12 @@ def _copies(
         until=rfc3339(kept) if is_bounded else None,
     )
     yield Copy(
-        place="producers' spools and quarantined spools, and files of `trailhouse emit`",
-        becomes="sent later, it is stored blank; `trailhouse spool` shows what waits",
-        until=None,
-    )
-    yield Copy(
         place="ClickHouse's parts that the mutation has replaced",
         becomes="removed by the server (old_parts_lifetime)",
         until=rfc3339(now + dt.timedelta(seconds=OLD_PARTS_SECONDS)),
     )
-    yield Copy(
-        place="backups and snapshots of ClickHouse",
-        becomes="after a restore `trailhouse erase --reapply` makes it blank again",
-        until=None,
-    )
-    yield Copy(
-        place="exports and bundles that were made before, wherever they were taken to",
-        becomes="nobody but their holders can delete it",
-        until=None,
-    )
-    if is_by_text:
-        yield Copy(
-            place="ClickHouse's own query_log and text_log, which may hold the text that was sought",
-            becomes="removed as their own TTL says",
-            until=None,
-        )
-    yield Copy(
-        place="anchors, checkpoints, leaves, manifests, seals",
-        becomes="they hold hashes alone, from which no record can be made again",
-        until=None,
-    )
+    for place, becomes in (*_ELSEWHERE, *([_QUERIES] if is_by_text else ())):
+        yield Copy(place=place, becomes=becomes, until=None)
 
 
 def _sha256(text: str) -> str:

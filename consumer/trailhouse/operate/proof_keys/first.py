@@ -48,29 +48,19 @@ def begin(
         raise ConfigError(f"{policy_file} is there already: a log has one first policy")
     # Before any key is made: a name that cannot be one leaves nothing behind.
     first_policy(log_name, bytes(32), anchor_seconds)
-    log_key = (
-        public_key_of(None, log_public_key)
-        if log_key_file is None
-        else key_of_file(log_key_file)[0].public_key
-    )
+    log_key = _log_key(log_key_file, log_public_key)
     owner, _ = key_of_file(owner_key_file)
     if owner.public_key == log_key:
         raise ConfigError("the owner's key and the log's must be two")
     write_whole(policy_file, signed_policy(first_policy(log_name, log_key, anchor_seconds), owner))
     owner_text = key_text(owner.public_key)
-    settings = {
-        "log_name": log_name,
-        "key_file": "" if log_key_file is None else str(log_key_file.absolute()),
-        "public_key": log_public_key,
-        "owner_key": owner_text,
-        "policy_file": str(policy_file.absolute()),
-    }
-    lines = [
-        "[proof]",
-        *(f"{name} = {json.dumps(text)}" for name, text in settings.items() if text),
-    ]
-    if log_key_file is None:
-        lines.append('sign_command = "the command that signs what is on its input"')
+    lines = _settings(
+        log_name=log_name,
+        key_file="" if log_key_file is None else str(log_key_file.absolute()),
+        public_key=log_public_key,
+        owner_key=owner_text,
+        policy_file=str(policy_file.absolute()),
+    )
     return FirstPolicy(
         log_name=log_name,
         owner_fingerprint=fingerprint(owner.public_key),
@@ -80,5 +70,18 @@ def begin(
         log_public_key=key_text(log_key),
         log_key_file="" if log_key_file is None else str(log_key_file),
         policy_file=str(policy_file),
-        settings=tuple(lines),
+        settings=lines,
     )
+
+
+def _log_key(key_file: Path | None, public_key: str) -> bytes:
+    if key_file is None:
+        return public_key_of(None, public_key)
+    return key_of_file(key_file)[0].public_key
+
+
+def _settings(**settings: str) -> tuple[str, ...]:
+    lines = [f"{name} = {json.dumps(text)}" for name, text in settings.items() if text]
+    if not settings["key_file"]:
+        lines.append('sign_command = "the command that signs what is on its input"')
+    return ("[proof]", *lines)
