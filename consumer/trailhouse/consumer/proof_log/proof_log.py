@@ -41,11 +41,9 @@ class ProofLog:
     def begin(self, restored: Mapping[int, Restored]) -> AssignedLogs:
         """Begin with another assignment; what was written of the one before is nobody's any more."""
         self._checkpointer.take(restored)
+        if restored:
+            self._checkpointer.start()
         return AssignedLogs(self._stored, restored, self._checkpointer.note, self._now)
-
-    def leave(self) -> None:
-        """Let go of the partitions: whoever has them next signs what is not signed."""
-        self._checkpointer.take({})
 
     def close(self) -> None:
         """Sign what is committed, unless that takes too long, and end."""
