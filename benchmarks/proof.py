@@ -12,16 +12,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
+from unittest.mock import patch
 
 from benchmarks.loading import Loaded
 from benchmarks.records import ready_records
 from benchmarks.worker import Pipe, new_place
 from trailhouse.broker.origin import Origin
 from trailhouse.consumer.batch import batch as batch_module
-from trailhouse.consumer.batch.batch import Batch, Limits, Span
+from trailhouse.consumer.batch.batch import Batch, Limits
 from trailhouse.consumer.batch.incidents import Incidents
 from trailhouse.consumer.batch.ledger import Ledger
 from trailhouse.consumer.batch.log_writer import LogWriter
+from trailhouse.consumer.batch.span import Span
 from trailhouse.consumer.batch.writer import BatchWriter
 from trailhouse.consumer.monitoring.health import Health
 from trailhouse.consumer.monitoring.metrics import WorkerMetrics
@@ -126,10 +128,11 @@ def _worker_seconds(site: Site, batches: list[list[Loaded]], *, is_proven: bool)
     log = ProofLog(site.stored, site.signing, checkpointer, _now)
     incidents = Incidents(Ledger(site.clickhouse, ORIGIN), ORIGIN, site.metrics, _now)
     began = time.process_time()
-    batch_module.Span = Span if is_proven else BareSpan  # type: ignore[misc]  # put back below
-    try:
-        logs = log.begin(log.restored(dict.fromkeys(range(PARTITIONS), 0)) if is_proven else {})
-        writer = LogWriter(plain, logs, incidents)
+    with patch.object(batch_module, "Span", Span if is_proven else BareSpan):
+        starts = dict.fromkeys(range(PARTITIONS), 0)
+        writer = LogWriter(
+            plain, log.begin(log.restored(starts, {}) if is_proven else {}), incidents
+        )
         for messages in batches:
             batch = Batch(_NO_LIMIT, time.monotonic)
             for begin in range(0, len(messages), READ_RECORDS):
@@ -140,8 +143,6 @@ def _worker_seconds(site: Site, batches: list[list[Loaded]], *, is_proven: bool)
             else:
                 plain.write(batch)
         log.close()
-    finally:
-        batch_module.Span = Span  # type: ignore[misc]
     seconds = time.process_time() - began
     for table in ("event_log", "log_checkpoints", "log_leaves", "log_nodes"):
         if is_proven and table in ("log_leaves", "log_nodes"):
@@ -159,7 +160,9 @@ def _checkpoint_bytes(site: Site) -> float:
         for n in range(PARTITIONS)
     ]
     states = [filled(LogState(name), 10_000_000 + name.partition * 1_234_567) for name in names]
-    checkpointer.take({state.origin.partition: Restored(state, 0, False, ()) for state in states})
+    checkpointer.take(
+        {state.origin.partition: Restored(state, 0, 0, False, ()) for state in states}
+    )
     for second in range(60 * MINUTES):
         now[0] = float(second)
         done, due = (EVENTS_A_SECOND * n // PARTITIONS for n in (second, second + 1))

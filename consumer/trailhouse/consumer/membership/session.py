@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from trailhouse.consumer.batch.back_pressure import BackPressure
-from trailhouse.consumer.batch.batch import Batch, Limits, Span, next_offsets
+from trailhouse.consumer.batch.batch import Batch, Limits, next_offsets
 from trailhouse.consumer.batch.blocks import LONGEST_SPAN_RECORDS
 from trailhouse.consumer.batch.breaker import check_share
 from trailhouse.consumer.batch.inflight import BatchInserter, InflightBatches
 from trailhouse.consumer.batch.insert_pace import InsertPace
+from trailhouse.consumer.batch.span import Span
 from trailhouse.consumer.batch.uncommitted import UncommittedBatches, WritesLogs
 from trailhouse.consumer.config import WorkerConfig
 from trailhouse.consumer.membership.assignment_guard import AssignmentGuard
