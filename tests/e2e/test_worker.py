@@ -105,6 +105,7 @@ def test_every_series_agrees_with_what_was_sent(here: WorkerSite) -> None:
         "parts_share",
         "last_commit_timestamp_seconds",
         "time_to_loss_seconds",
+        "last_checkpoint_timestamp_seconds",
         "group_members",  # as it was when the group was looked at
         *(name for name in series if name.split("/")[0] in of_partitions),
     }
@@ -120,6 +121,7 @@ def test_every_series_agrees_with_what_was_sent(here: WorkerSite) -> None:
         "sender_timed_records_total": 0,
         "unknown_group_members": 0,
         "missing_events": 0,
+        "unsigned_checkpoints": 0,
         "insert_seconds_count": inserts,
         "batch_rows_count": inserts,
         "batch_rows_sum": total,
