@@ -1,11 +1,12 @@
 """The worker's logs on a real broker and engine: one leaf a record, one root a size, whatever comes in between."""
 
+import datetime as dt
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -17,11 +18,18 @@ from confluent_kafka.admin import (
 from proof_logs import FoundLog, found_logs
 from proven import ProvenLog, log_key
 from trailhouse.broker.topic_identity import TopicIdentity
+from trailhouse.broker.topic_reader import TopicReader
+from trailhouse.consumer import WorkerConfig
+from trailhouse.consumer.batch.blocks import incident_block, ledger_block
+from trailhouse.consumer.batch.span import Span
+from trailhouse.consumer.monitoring.incident import Incident
+from trailhouse.operate.replay.replay import Replay
 from trailhouse.proof.config import ProofConfig
 from trailhouse.proof.keys import create_key_file, is_signed_by, read_key_file
 from trailhouse.proof.note import signers
 from trailhouse.proof.origin import LogOrigin
 from trailhouse.schemas import KafkaConfig
+from trailhouse.schemas.ranges import Range
 from trailhouse.store import ClickHouse, ClickHouseConfig
 from trailhouse.store.tables import LATEST_MS
 from waiting import DEADLINE_SECONDS
@@ -221,3 +229,47 @@ def test_leaves_that_a_restored_backup_lacks_are_read_again(here: WorkerSite) ->
     assert sorted(logs_of(here)[0].leaves) == list(range(50))
     assert incidents(here, "rewound") == [(0, 40, 49)]
     assert incidents(here, "no_record") == []
+
+
+def test_a_replay_writes_the_leaves_that_are_lost_and_changes_none(here: WorkerSite) -> None:
+    """Records that are replayed have the leaves that the worker gave them, and none where one was passed over."""
+    worker = here.start()
+    here.send([event.record for event in some_events(30)])
+    eventually(lambda: logs_of(here) and logs_of(here)[0].size == 30, "a checkpoint")
+    worker.end()
+    before = logs_of(here)[0].leaves
+    with ClickHouse(here.database) as clickhouse, TopicReader(here.kafka) as reader:
+        clickhouse.command("DELETE FROM log_leaves WHERE kafka_offset IN (7, 20, 21)")
+        with TopicIdentity(here.kafka) as identity:
+            origin = identity.origin(here.kafka)
+        passed_over = Incident("skipped", 0, 20, 20)
+        clickhouse.insert(
+            incident_block(origin, [passed_over], ["by a test"], dt.datetime.now(dt.UTC))
+        )
+        done = Replay(clickhouse, origin, WorkerConfig()).run(reader, {0: Range(0, 29)})
+        rows = clickhouse.query("SELECT DISTINCT kafka_offset FROM log_leaves ORDER BY 1").rows
+
+    assert (done.records, done.new_events, done.unproven) == (30, 0, 1)
+    assert [row[0] for row in rows] == [offset for offset in before if offset != 20]
+    with pytest.raises(AssertionError, match="expected one root"):
+        logs_of(here)
+
+
+def test_a_log_that_begins_in_a_topic_that_was_read_says_from_where(here: WorkerSite) -> None:
+    """What was stored before there were logs has no leaf, and an incident that says so; what follows has both."""
+    here.send([event.record for event in some_events(8)])
+    with ClickHouse(here.database) as clickhouse:
+        with TopicIdentity(here.kafka) as identity:
+            origin = identity.origin(here.kafka)
+        span = Span(0, 0)
+        span.reach(4, 0)
+        clickhouse.insert(ledger_block(origin, {0: span}, {}, dt.datetime.now(dt.UTC)))
+    group = Consumer(here.kafka.client_options() | {"group.id": f"{here.kafka.topic}-group"})
+    group.commit(offsets=[TopicPartition(here.kafka.topic, 0, 5)], asynchronous=False)
+    group.close()
+    here.start()
+    eventually(lambda: logs_of(here) and logs_of(here)[0].size == 8, "a checkpoint")
+
+    assert sorted(logs_of(here)[0].leaves) == [5, 6, 7]
+    assert incidents(here, "unproven") == [(0, 0, 4)]
+    assert incidents(here, "no_record") == incidents(here, "rewound") == []

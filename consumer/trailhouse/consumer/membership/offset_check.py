@@ -96,6 +96,7 @@ class OffsetCheck:
             [found for decision in decisions.values() for found in decision.findings]
         )
         # Written down before anything is read: whoever decides later must find it, even if we die now.
+        self._note_unproven(logs, findings)
         self._tell(findings, {place.partition for place in states if place.is_never_read})
         return _starts(offsets, decisions)._replace(logs=logs)
 
@@ -121,6 +122,18 @@ class OffsetCheck:
         expired = [found for found in read_before if found.kind == "expired"]
         if expired and self._worker.on_gap == "stop":
             raise OffsetGapError(self._gap(expired))
+
+    def _note_unproven(self, logs: Mapping[int, Restored], findings: Sequence[Incident]) -> None:
+        """Note what lies below the start of a log that is new, but for what is gone from Kafka."""
+        expired = [found for found in findings if found.kind == "expired"]
+        found = [
+            Incident("unproven", number, *span)
+            for number, log in logs.items()
+            for span in log.unproven
+            - Ranges(each[2:] for each in expired if each.partition == number)
+        ]
+        if found:
+            self._incidents.put(found, _unproven)
 
     def forgotten(self, stored: Mapping[int, Sequence[tuple[int, int]]]) -> dict[int, int]:
         """Return, for each partition of which the ledger has lost something, from where on it has.
@@ -232,6 +245,10 @@ def _detail(found: Incident) -> str:
                 "these offsets are of another topic of this name, or of a log that Kafka has cut off:"
                 " the topic is read from its start"
             )
+
+
+def _unproven(_found: Incident) -> str:
+    return "this partition's log begins above: what was read until then has no leaf, and no proof"
 
 
 def _history(_found: Incident) -> str:

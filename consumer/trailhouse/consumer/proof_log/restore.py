@@ -19,6 +19,7 @@ LOOKED_AT_FIRST = 4
 LOOKED_AT = 1_000
 """So many rows of checkpoints are looked through for one of ours."""
 CHUNK_LEAVES = 4_096
+NO_RANGES = Ranges()
 
 
 class Restored(NamedTuple):
@@ -37,6 +38,8 @@ class Restored(NamedTuple):
     covered_size: int
     is_signed: bool
     generations: tuple[tuple[str, int], ...]
+    unproven: Ranges = NO_RANGES
+    """Where a log that is not signed yet has holes since it begins above them, and no incident says why."""
 
 
 class LogRestorer:
@@ -84,16 +87,19 @@ class LogRestorer:
         lineage = [(each.name, each.first_size) for each, _, _ in trusted] or [("1", 0)]
         lineage[0] = (lineage[0][0], 0)
         state, holes = self._extended(base, start)
-        if not trusted:
+        unproven = NO_RANGES
+        if not trusted and holes.first == 0:
             # A log begins where it was adopted: nothing below its first leaf was ever read.
-            holes = Ranges(list(holes)[1:]) if holes.first == 0 else holes
+            below, *above = holes
+            unproven = Ranges([below]) - self._stored.explained(number, *below)
+            holes = Ranges(above)
         lost = holes & Ranges([(log_start, start)])
         if lost and lost.first is not None and lost.last is not None:
             lost -= self._stored.explained(number, lost.first, lost.last)
         if lost.first is not None:
             start = lost.first
             state, _ = self._extended(base, start)
-        return Restored(state, start, base.size, is_signed, tuple(lineage))
+        return Restored(state, start, base.size, is_signed, tuple(lineage), unproven)
 
     def _trusted(
         self, first: LogOrigin, known: Iterable[Generation]

@@ -37,7 +37,7 @@ _INCIDENTS = f"""
         kafka_partition = {{number:UInt16}} AND last_offset >= {{first:UInt64}}
         AND first_offset <= {{last:UInt64}} AND kind IN {{kinds:Array(String)}}
 """  # noqa: S608
-HOLE_KINDS = ("expired", "unreadable", "skipped", "no_record")
+HOLE_KINDS = ("expired", "unreadable", "skipped", "no_record", "unproven")
 """The incidents that say why there is no record at an offset."""
 
 
