@@ -8,7 +8,7 @@ import datetime as dt
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -27,6 +27,7 @@ from trailhouse.consumer.batch.span import Span
 from trailhouse.consumer.batch.writer import BatchWriter
 from trailhouse.consumer.monitoring.health import Health
 from trailhouse.consumer.monitoring.metrics import WorkerMetrics
+from trailhouse.consumer.proof_log.blocks import CheckpointRow, checkpoint_block, leaf_block
 from trailhouse.consumer.proof_log.checkpointer import Checkpointer
 from trailhouse.consumer.proof_log.growth import LogState, filled, grown
 from trailhouse.consumer.proof_log.leaves import ReadLeaves
@@ -47,6 +48,8 @@ ROUNDS = 7
 BATCHES = 6
 EVENTS_A_SECOND = 1_000
 MINUTES = 10
+RESTART_LEAVES = 100_000_000
+RESTARTS = 15
 ORIGIN = Origin("bench-cluster", "bench", "bench-topic")
 _NO_LIMIT = Limits(10**9, 10**12)
 
@@ -119,6 +122,10 @@ def main() -> None:
         print(
             f"stored: {checkpoints:.2f} bytes an event in checkpoints at {EVENTS_A_SECOND:,} a second"
         )
+        wall_ms, cpu_ms = _restart_ms(site)
+        print(
+            f"restart: {wall_ms:.0f} ms a log of {RESTART_LEAVES:,}, {cpu_ms:.0f} ms of them CPU of the worker"
+        )
 
 
 def _worker_seconds(site: Site, batches: list[list[Loaded]], *, is_proven: bool) -> float:
@@ -172,6 +179,34 @@ def _checkpoint_bytes(site: Site) -> float:
     return site.bytes_of("log_checkpoints") / (EVENTS_A_SECOND * 60 * MINUTES)
 
 
+def _restart_ms(site: Site) -> tuple[float, float]:
+    """Return how long a worker takes to go on with a log that has many leaves, and a checkpoint for each thousand."""
+    name = LogOrigin("bench.example/agents", ORIGIN.topic, ORIGIN.topic_id, PARTITIONS)
+    state = filled(LogState(name), RESTART_LEAVES)
+    site.clickhouse.command(
+        "INSERT INTO log_checkpoints SELECT {cluster:String}, {topic:String}, {topic_id:String}, {number:UInt16}, '1',"
+        " number * 1000, arrayMap(n -> toFixedString(SHA256(toString(n + number)), 32), range(12)),"
+        " hex(randomString(120)), now64() FROM numbers({rows:UInt64})",
+        {**ORIGIN._asdict(), "number": PARTITIONS, "rows": RESTART_LEAVES // 1_000},
+    )
+    checkpoint = CheckpointRow(state, site.signing.signed(state.checkpoint))
+    site.stored.insert(checkpoint_block(ORIGIN, [checkpoint], _now()))
+    after = range(RESTART_LEAVES, RESTART_LEAVES + 1_000)
+    digests = [sha256(b"%d" % n).digest() for n in after]
+    read = ReadLeaves(after.start, after.stop, after, [1] * len(after), digests)
+    site.stored.insert(leaf_block(ORIGIN, [(name, read)]))
+    walls, cpus = [], []
+    for _ in range(RESTARTS):
+        began, cpu = time.perf_counter(), time.process_time()
+        log = ProofLog(site.stored, site.signing, site.checkpointer(), _now)
+        found = log.restored({PARTITIONS: after.stop}, {})[PARTITIONS]
+        walls.append((time.perf_counter() - began) * 1_000)
+        cpus.append((time.process_time() - cpu) * 1_000)
+        if found.state != grown(state, [read]).state:
+            raise SystemExit("benchmarks: expected the log to go on where it was")
+    return statistics.median(walls), statistics.median(cpus)
+
+
 def _grown(state: LogState, leaves: int, salt: int) -> LogState:
     """Return *state* with leaves that do not compress."""
     digests = [
@@ -196,7 +231,7 @@ def _batches(count: int) -> list[list[Loaded]]:
 
 
 @contextmanager
-def _site() -> Iterator[Site]:
+def _site() -> Generator[Site]:
     with (
         tempfile.TemporaryDirectory(prefix="trailhouse-bench-") as folder,
         DevStack(Path(folder), parts=("kafka", "clickhouse")) as stack,

@@ -5,6 +5,7 @@ import random
 import time
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,7 +44,7 @@ def test_workers_killed_between_leaves_checkpoint_ledger_and_commit(
     """However often workers die in the middle, no size of a log has two roots, and each record has its leaf."""
     chance = random.Random(SEED)  # noqa: S311 - a seed, so that a failure comes again
     proof = log_key(tmp_path)
-    settings = {"proof_log_name": proof.log_name, "proof_key_file": proof.key_file}
+    settings: dict[str, Any] = {"proof_log_name": proof.log_name, "proof_key_file": proof.key_file}
     load = stage.load(rate=400, sessions=20)
     killed = 0
     while killed < PROOF_KILLS:

@@ -160,7 +160,7 @@ class Workers:
             return False
         finally:
             self.store.failing = None
-        self.store.incidents += [(0, *span) for span in written.holes.get(0, ())]
+        self.store.incidents += [(0, span.first, span.last) for span in written.holes.get(0, ())]
         assert not written.forks
         member.entered = end
         return True
