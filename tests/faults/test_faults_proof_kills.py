@@ -45,7 +45,7 @@ def test_workers_killed_between_leaves_checkpoint_ledger_and_commit(
     chance = random.Random(SEED)  # noqa: S311 - a seed, so that a failure comes again
     proof = log_key(tmp_path)
     settings: dict[str, Any] = {"proof_log_name": proof.log_name, "proof_key_file": proof.key_file}
-    load = stage.load(rate=400, sessions=20)
+    load = stage.load(rate=200, sessions=20)
     killed = 0
     while killed < PROOF_KILLS:
         workers = [
@@ -59,7 +59,7 @@ def test_workers_killed_between_leaves_checkpoint_ledger_and_commit(
             killed += 1
     load.end()
     stage.worker(**settings)
-    stage.settle(2 * DEADLINE_SECONDS)
+    stage.oracle.wait_for_no_lag(2 * DEADLINE_SECONDS)
     with ClickHouse(stage.place.database) as clickhouse:
         eventually(
             lambda: all(
@@ -79,3 +79,4 @@ def test_workers_killed_between_leaves_checkpoint_ledger_and_commit(
         (message.partition(), message.offset()): sha256(message.value() or b"").digest()
         for message in read_topic(stage.kafka)
     }
+    stage.settle(DEADLINE_SECONDS)

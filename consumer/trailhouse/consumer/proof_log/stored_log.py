@@ -9,7 +9,7 @@ from trailhouse.schemas.ranges import Ranges
 from trailhouse.store.block import Block
 from trailhouse.store.clickhouse import Result
 
-PAGE_LEAVES = 250_000
+PAGE_LEAVES = 50_000
 
 _OF_TOPIC = (
     " WHERE kafka_cluster = {cluster:String} AND kafka_topic_id = {topic_id:String}"
