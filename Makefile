@@ -51,8 +51,9 @@ faults: $(READY) ## run the 36 faults on a real broker and the real engine
 faults-red: $(READY) ## switch each guarding mechanism off, and see the faults that it guards from
 	@$(BIN)/python tests/faults/red.py $(MECHANISMS)
 
-kills: $(READY) ## kill producers 500 times and workers 200 times, and send 200,000 hostile records
-	@KILLS=500 WORKER_KILLS=200 RECORDS=200000 $(BIN)/python -m pytest tests/faults/test_kills.py \
+kills: $(READY) ## kill producers 500 times, workers 200 times and 200 times in their logs, and send 200,000 hostile records
+	@KILLS=500 WORKER_KILLS=200 PROOF_KILLS=200 RECORDS=200000 $(BIN)/python -m pytest tests/faults/test_kills.py \
+		tests/faults/test_faults_proof_kills.py \
 		tests/faults/test_faults_producer.py tests/faults/test_adversarial_records.py -k "kill or killed or adversarial"
 
 schemathesis: $(READY) ## ask the HTTP API whatever its own description allows and forbids: make schemathesis SECONDS=600

@@ -24,10 +24,10 @@ from benchmarks.records import recorded_fields
 from benchmarks.topics import fill
 from benchmarks.worker import Pipe, new_place
 from trailhouse.broker.options import consumer_options
-from trailhouse.consumer.batch.batch import all_coordinates_of
 from trailhouse.consumer.batch.blocks import event_block
 from trailhouse.consumer.batch.promoted import promoted_columns
 from trailhouse.consumer.batch.rows import EventRows, event_columns
+from trailhouse.consumer.batch.span import all_coordinates_of
 from trailhouse.consumer.host.process import GC_THRESHOLDS
 from trailhouse.devstack import DevStack
 from trailhouse.producer import ProducerConfig

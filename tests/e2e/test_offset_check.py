@@ -12,10 +12,10 @@ from confluent_kafka.admin import AdminClient
 
 from trailhouse.broker.origin import Origin
 from trailhouse.broker.topic_identity import TopicIdentity
-from trailhouse.consumer.batch.batch import Span
 from trailhouse.consumer.batch.blocks import ledger_block
 from trailhouse.consumer.batch.incidents import Incidents
 from trailhouse.consumer.batch.ledger import Ledger
+from trailhouse.consumer.batch.span import Span
 from trailhouse.consumer.config import WorkerConfig
 from trailhouse.consumer.membership.offset_check import OffsetCheck, Starts
 from trailhouse.consumer.monitoring.metrics import WorkerMetrics

@@ -12,7 +12,7 @@ import pytest
 
 from trailhouse.consumer.monitoring.health import WARNING_KINDS
 from trailhouse.consumer.monitoring.incident import KINDS
-from trailhouse.consumer.monitoring.metrics import METRICS
+from trailhouse.consumer.monitoring.metrics import METRICS, PLACE_KINDS
 from trailhouse.schemas import AuditEvent, KafkaConfig, decode
 from trailhouse.store import ClickHouseConfig
 from waiting import DEADLINE_SECONDS
@@ -105,6 +105,8 @@ def test_every_series_agrees_with_what_was_sent(here: WorkerSite) -> None:
         "parts_share",
         "last_commit_timestamp_seconds",
         "time_to_loss_seconds",
+        "last_checkpoint_timestamp_seconds",
+        "last_anchor_timestamp_seconds",
         "group_members",  # as it was when the group was looked at
         *(name for name in series if name.split("/")[0] in of_partitions),
     }
@@ -120,6 +122,10 @@ def test_every_series_agrees_with_what_was_sent(here: WorkerSite) -> None:
         "sender_timed_records_total": 0,
         "unknown_group_members": 0,
         "missing_events": 0,
+        "unsigned_checkpoints": 0,
+        **{f"anchor_failures_total/{kind}": 0 for kind in PLACE_KINDS},
+        "unanchored_logs": 0,
+        "missing_cosignatures": 0,
         "insert_seconds_count": inserts,
         "batch_rows_count": inserts,
         "batch_rows_sum": total,

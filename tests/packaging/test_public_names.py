@@ -16,7 +16,7 @@ NAMES = {
         TrailhouseError telemetry""",
     "consumer": """
         BreakerTrippedError BrokerError BrokerRejectedError BrokerUnavailableError ConfigError
-        EventError InvalidEventError OffsetGapError SchemaMismatchError StorageDataError
+        EventError InvalidEventError OffsetGapError SchemaMismatchError SigningError StorageDataError
         StorageError StorageRejectedError StorageUnavailableError TrailhouseError
         UnreadableBatchError WorkerConfig WorkerStoppedError run_worker""",
     "query": """

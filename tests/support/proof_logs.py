@@ -37,6 +37,14 @@ class FoundLog(NamedTuple):
 
 def found_logs(clickhouse: ClickHouse) -> dict[Place, FoundLog]:
     """Return every log, after each checkpoint and each node was held against the leaves."""
+    # In this order, so that a worker that writes meanwhile makes nothing look as if it were missing.
+    checkpoints: dict[Place, list[tuple[int, str]]] = defaultdict(list)
+    for topic_id, partition, generation, size, text in clickhouse.query(
+        "SELECT DISTINCT kafka_topic_id, kafka_partition, generation, size, checkpoint FROM log_checkpoints"
+        " ORDER BY size"
+    ).rows:
+        checkpoints[(topic_id, partition, generation)].append((size, text))
+    nodes = _nodes(clickhouse)
     leaves: dict[Place, dict[int, tuple[int, int, bytes]]] = defaultdict(dict)
     for topic_id, partition, generation, offset, *leaf in clickhouse.query(
         "SELECT DISTINCT kafka_topic_id, kafka_partition, generation, kafka_offset, kind, appended_ms, digest"
@@ -45,16 +53,10 @@ def found_logs(clickhouse: ClickHouse) -> dict[Place, FoundLog]:
         of = leaves[(topic_id, partition, generation)]
         assert offset not in of, f"expected one leaf at offset {offset}"
         of[offset] = (leaf[0], leaf[1], leaf[2])
-    checkpoints: dict[Place, list[tuple[int, str]]] = defaultdict(list)
-    for topic_id, partition, generation, size, text in clickhouse.query(
-        "SELECT DISTINCT kafka_topic_id, kafka_partition, generation, size, checkpoint FROM log_checkpoints"
-        " ORDER BY size"
-    ).rows:
-        checkpoints[(topic_id, partition, generation)].append((size, text))
     logs: dict[Place, FoundLog] = {}
     for place in leaves.keys() | checkpoints.keys():
         logs[place] = _checked(place, leaves[place], checkpoints[place])
-    _check_nodes(clickhouse, logs)
+    _check_nodes(nodes, logs)
     return logs
 
 
@@ -81,8 +83,7 @@ def grow(tree: CompactRange, leaves: dict[int, tuple[int, int, bytes]], size: in
     tree.extend_holes(size - tree.size)
 
 
-def _check_nodes(clickhouse: ClickHouse, logs: dict[Place, FoundLog]) -> None:
-    """Hold the nodes against the leaves: each that may be there, and, below a checkpoint, each that must."""
+def _nodes(clickhouse: ClickHouse) -> dict[Place, dict[tuple[int, int], bytes]]:
     stored: dict[Place, dict[tuple[int, int], bytes]] = defaultdict(dict)
     for topic_id, partition, generation, level, number, root in clickhouse.query(
         "SELECT DISTINCT kafka_topic_id, kafka_partition, generation, level, node_index, hash FROM log_nodes"
@@ -90,6 +91,13 @@ def _check_nodes(clickhouse: ClickHouse, logs: dict[Place, FoundLog]) -> None:
         of = stored[(topic_id, partition, generation)]
         assert (level, number) not in of, "expected one root a node"
         of[(level, number)] = root
+    return stored
+
+
+def _check_nodes(
+    stored: dict[Place, dict[tuple[int, int], bytes]], logs: dict[Place, FoundLog]
+) -> None:
+    """Hold the nodes against the leaves: each that may be there, and, below a checkpoint, each that must."""
     for place, log in logs.items():
         for level in (8, 16):
             wanted = {offset >> level for offset in log.leaves}

@@ -85,7 +85,7 @@ class ProvenLog:
             self._stored, self._signing, self.health, self.metrics, now=_now
         )
         log = ProofLog(self._stored, self._signing, checkpointer, _now)
-        logs = log.begin(log.restored(starts))
+        logs = log.begin(log.restored(starts, {}))
         writer = LogWriter(BatchWriter(self.clickhouse, self.origin, _now), logs, self._incidents)
         writer.enter([batch], [writer.store(batch)])
         writer.note_commit()

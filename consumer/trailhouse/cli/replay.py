@@ -85,6 +85,11 @@ def _print(done: "Replayed", format: Format) -> None:
         f"{counted(done.records, 'record')} replayed: {counted(done.events, 'event')} ({done.new_events} were not"
         f" there), {done.quarantined} quarantined ({done.new_quarantined} were not there)"
     )
+    if done.unproven:
+        say(
+            f"{counted(done.unproven, 'record')} stored at offsets of which the log says another thing:"
+            " they are not proven; see the view `incidents`"
+        )
 
 
 @contextmanager

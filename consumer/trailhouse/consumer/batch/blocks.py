@@ -7,13 +7,14 @@ from typing import Any
 
 from trailhouse.broker.origin import ORIGIN_COLUMNS, Origin
 from trailhouse.broker.placeholder import cut, whole
-from trailhouse.consumer.batch.batch import BadRecord, Span, coordinates_of
+from trailhouse.consumer.batch.batch import BadRecord
 from trailhouse.consumer.batch.rows import (
     INCIDENT_COLUMNS,
     LEDGER_COLUMNS,
     QUARANTINE_COLUMNS,
     EventRows,
 )
+from trailhouse.consumer.batch.span import Span, coordinates_of
 from trailhouse.consumer.monitoring.incident import Incident
 from trailhouse.store.block import Block, Column, Table
 from trailhouse.store.tables import BATCH_LEDGER, EVENT_INCIDENTS, EVENT_LOG, EVENT_QUARANTINE

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from trailhouse.consumer.batch.batch import Batch, Limits, Span, spans_of
+from trailhouse.consumer.batch.batch import Batch, Limits, spans_of
+from trailhouse.consumer.batch.span import Span
 from trailhouse.consumer.batch.writer import Stored
 
 

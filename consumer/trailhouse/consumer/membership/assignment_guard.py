@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
-from trailhouse.consumer.batch.batch import Span
 from trailhouse.consumer.batch.inflight import BatchInserter
+from trailhouse.consumer.batch.span import Span
 from trailhouse.consumer.membership.offset_check import OffsetCheck, Starts
 from trailhouse.consumer.membership.source import KafkaSource
 from trailhouse.consumer.monitoring.background_query import BackgroundQuery, ask_until_answered

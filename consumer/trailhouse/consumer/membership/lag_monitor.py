@@ -3,8 +3,9 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from trailhouse.consumer.batch.batch import Batch, Span
+from trailhouse.consumer.batch.batch import Batch
 from trailhouse.consumer.batch.inflight import BatchInserter
+from trailhouse.consumer.batch.span import Span
 from trailhouse.consumer.membership.group_check import GroupView
 from trailhouse.consumer.membership.source import KafkaSource
 from trailhouse.consumer.membership.topic_check import TopicState

@@ -29,6 +29,10 @@ SUSPECT_OFFSETS = 100_000
 """So far above its last commit, or less, was whatever a worker had in hand or fetched when it died."""
 
 
+RestoreLogs = Callable[[Mapping[int, int], Mapping[int, int]], Mapping[int, Restored]]
+"""`LogRestorer.restored`."""
+
+
 class Starts(NamedTuple):
     """Where to read each partition from; `verified` are those whose start is committed and in the ledger.
 
@@ -56,7 +60,7 @@ class OffsetCheck:
         ledger: Ledger,
         origin: Origin,
         incidents: Incidents,
-        restore_logs: Callable[[Mapping[int, int]], Mapping[int, Restored]] = lambda _starts: {},
+        restore_logs: RestoreLogs = lambda _starts, _log_starts: {},
     ) -> None:
         self._kafka = kafka
         self._worker = worker
@@ -87,13 +91,26 @@ class OffsetCheck:
         offsets = [part for part in every if part.partition in mine]
         states = self._states(offsets, suspect_offsets or {})
         decisions = {place.partition: decide_start(place) for place in states}
+        logs = self._logs(decisions, {place.partition: place.log_start for place in states})
         findings = self._confirmed(
             [found for decision in decisions.values() for found in decision.findings]
         )
         # Written down before anything is read: whoever decides later must find it, even if we die now.
+        self._note_unproven(logs, findings)
         self._tell(findings, {place.partition for place in states if place.is_never_read})
-        starts = _starts(offsets, decisions)
-        return starts._replace(logs=self._restore_logs(starts.offsets))
+        return _starts(offsets, decisions)._replace(logs=logs)
+
+    def _logs(
+        self, decisions: dict[int, StartDecision], log_starts: Mapping[int, int]
+    ) -> Mapping[int, Restored]:
+        """Return the logs where the partitions are read on; of one that lacks leaves that is further below."""
+        wanted = {number: decision.start for number, decision in decisions.items()}
+        logs = self._restore_logs(wanted, log_starts)
+        for number, log in logs.items():
+            if log.start < wanted[number]:
+                lost = Incident("rewound", number, log.start, wanted[number] - 1)
+                decisions[number] = StartDecision(log.start, (*decisions[number].findings, lost))
+        return logs
 
     def _tell(self, findings: Sequence[Incident], never_read: Collection[int]) -> None:
         """Note what was found, and raise where somebody must decide about it."""
@@ -105,6 +122,18 @@ class OffsetCheck:
         expired = [found for found in read_before if found.kind == "expired"]
         if expired and self._worker.on_gap == "stop":
             raise OffsetGapError(self._gap(expired))
+
+    def _note_unproven(self, logs: Mapping[int, Restored], findings: Sequence[Incident]) -> None:
+        """Note what lies below the start of a log that is new, but for what is gone from Kafka."""
+        expired = [found for found in findings if found.kind == "expired"]
+        found = [
+            Incident("unproven", number, *span)
+            for number, log in logs.items()
+            for span in log.unproven
+            - Ranges(each[2:] for each in expired if each.partition == number)
+        ]
+        if found:
+            self._incidents.put(found, _unproven)
 
     def forgotten(self, stored: Mapping[int, Sequence[tuple[int, int]]]) -> dict[int, int]:
         """Return, for each partition of which the ledger has lost something, from where on it has.
@@ -208,14 +237,18 @@ def _detail(found: Incident) -> str:
             return "Kafka has deleted these records, and nobody had stored them"
         case "rewound":
             return (
-                "committed, but not in the ledger (a restored ClickHouse, or offsets that somebody"
-                " moved): read again from Kafka"
+                "committed, but not in the ledger, or without leaves in the log (a restored ClickHouse, or"
+                " offsets that somebody moved): read again from Kafka"
             )
         case _:
             return (
                 "these offsets are of another topic of this name, or of a log that Kafka has cut off:"
                 " the topic is read from its start"
             )
+
+
+def _unproven(_found: Incident) -> str:
+    return "this partition's log begins above: what was read until then has no leaf, and no proof"
 
 
 def _history(_found: Incident) -> str:

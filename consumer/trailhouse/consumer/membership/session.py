@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from trailhouse.consumer.batch.back_pressure import BackPressure
-from trailhouse.consumer.batch.batch import Batch, Limits, Span, next_offsets
+from trailhouse.consumer.batch.batch import Batch, Limits, next_offsets
 from trailhouse.consumer.batch.blocks import LONGEST_SPAN_RECORDS
 from trailhouse.consumer.batch.breaker import check_share
 from trailhouse.consumer.batch.inflight import BatchInserter, InflightBatches
 from trailhouse.consumer.batch.insert_pace import InsertPace
+from trailhouse.consumer.batch.span import Span
 from trailhouse.consumer.batch.uncommitted import UncommittedBatches, WritesLogs
 from trailhouse.consumer.config import WorkerConfig
 from trailhouse.consumer.membership.assignment_guard import AssignmentGuard
@@ -100,9 +101,7 @@ class GroupSession:
         self._is_noted = True
         self._is_fenced = False
         self._commit_due_at_seconds = 0.0
-        listener = Listener(
-            on_assigned=self._on_assigned, on_revoked=self._on_revoked, on_lost=self._on_lost
-        )
+        listener = Listener(self._on_assigned, self._on_revoked, self._on_lost)
         self._source = KafkaSource(kafka, worker, listener)
         self._reader = BatchReader(self._source, self._metrics)
         self._committer = Committer(self._source, ask_kafka, self._health, self._heartbeat)
@@ -199,8 +198,9 @@ class GroupSession:
     def _fill(self) -> None:
         """Read on, or wait for the batch that is being stored when the next one is full."""
         if self._is_idle:
-            due_in_seconds = self._pace.due_in_seconds(self._next)
-            self._reader.read_while_idle(self._next, due_in_seconds, self._stop)
+            self._reader.read_while_idle(
+                self._next, self._pace.due_in_seconds(self._next), self._stop
+            )
         elif self._inflight is None or not self._next.is_full:
             self._reader.read(self._next, READ_SECONDS)
         else:
@@ -251,8 +251,7 @@ class GroupSession:
         check_share(batch, len(batch.bad), self._worker)
         self._uncommitted.add(batch)
         self._is_noted = False
-        is_due = not len(batch) or self._pace.is_commit_due(self._uncommitted)
-        self._insert(has_ledger=is_due)
+        self._insert(has_ledger=not len(batch) or self._pace.is_commit_due(self._uncommitted))
 
     def _insert(self, *, has_ledger: bool) -> None:
         self._inflight = self._inserter.insert(
@@ -380,10 +379,7 @@ class GroupSession:
                 if self._inflight is inflight:
                     break  # stored, and not to be committed now
                 self._commit_early()
-        self._drop()
-        self._guard.leave()
-        self._lag_monitor.take(())
-        self._is_assigned = False
+        self._on_lost()
         self._is_fenced = False  # we join again in any case, at the committed offsets
 
     def _on_lost(self) -> None:

@@ -12,6 +12,7 @@ Kind = Literal[
     "skipped",
     "no_record",
     "forked",
+    "unproven",
     "contradicted",
 ]
 """The first three are judged before a partition is read, the others noticed by whoever meets them."""

@@ -78,13 +78,16 @@ class Checkpointer:
                 )
                 for number, each in restored.items()
             }
-            if self._thread is None and restored:
-                self._thread = threading.Thread(
-                    target=self._run, name="trailhouse-checkpoints", daemon=True
-                )
-                self._thread.start()
             self._changed.notify_all()
         self._metrics.logs({number: each.state.size for number, each in restored.items()})
+
+    def start(self) -> None:
+        """Write from now on what is due, until `close`."""
+        if self._thread is None:
+            self._thread = threading.Thread(
+                target=self._run, name="trailhouse-checkpoints", daemon=True
+            )
+            self._thread.start()
 
     def note(self, states: Iterable[LogState]) -> None:
         """Take in what is committed of some logs."""
@@ -108,19 +111,22 @@ class Checkpointer:
         if self._thread is not None:
             self._thread.join(CLOSE_SECONDS)
 
+    def step(self) -> None:
+        """Write the checkpoints that are due now."""
+        with self._changed:
+            due = self._due()
+        if due:
+            self._write(due)
+
     def _run(self) -> None:
-        while True:
+        is_last = False
+        while not is_last:
             with self._changed:
                 wait_seconds = self._due_in_seconds()
-                if self._is_closing and not self._due():
-                    return
                 if wait_seconds != 0 and not self._is_closing:
                     self._changed.wait(wait_seconds)
-                due, is_last = self._due(), self._is_closing
-            if due:
-                self._write(due)
-            if is_last:
-                return
+                is_last = self._is_closing
+            self.step()
 
     def _is_behind(self, log: _Log) -> bool:
         is_unsigned = self._signing.is_wanted and not log.is_signed

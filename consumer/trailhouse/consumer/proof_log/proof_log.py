@@ -26,8 +26,10 @@ class ProofLog:
         self._checkpointer = checkpointer
         self._now = now
 
-    def restored(self, starts: Mapping[int, int]) -> Mapping[int, Restored]:
-        """Return the log of each partition that is to be read from its offset in *starts* on. Blocks.
+    def restored(
+        self, starts: Mapping[int, int], log_starts: Mapping[int, int]
+    ) -> Mapping[int, Restored]:
+        """Do as `LogRestorer.restored` says. Blocks.
 
         Raises:
             StorageError: ClickHouse is away (retriable) or refuses (permanent). Ask again.
@@ -36,16 +38,15 @@ class ProofLog:
             public_key = self._signing.public_key()
         except SigningError:
             public_key = None  # told by whoever signs
-        return LogRestorer(self._stored, self._signing.log_name, public_key).restored(starts)
+        restorer = LogRestorer(self._stored, self._signing.log_name, public_key)
+        return restorer.restored(starts, log_starts)
 
     def begin(self, restored: Mapping[int, Restored]) -> AssignedLogs:
         """Begin with another assignment; what was written of the one before is nobody's any more."""
         self._checkpointer.take(restored)
+        if restored:
+            self._checkpointer.start()
         return AssignedLogs(self._stored, restored, self._checkpointer.note, self._now)
-
-    def leave(self) -> None:
-        """Let go of the partitions: whoever has them next signs what is not signed."""
-        self._checkpointer.take({})
 
     def close(self) -> None:
         """Sign what is committed, unless that takes too long, and end."""

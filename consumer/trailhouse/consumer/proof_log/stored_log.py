@@ -9,7 +9,7 @@ from trailhouse.schemas.ranges import Ranges
 from trailhouse.store.block import Block
 from trailhouse.store.clickhouse import Result
 
-PAGE_LEAVES = 250_000
+PAGE_LEAVES = 50_000
 
 _OF_TOPIC = (
     " WHERE kafka_cluster = {cluster:String} AND kafka_topic_id = {topic_id:String}"
@@ -37,7 +37,7 @@ _INCIDENTS = f"""
         kafka_partition = {{number:UInt16}} AND last_offset >= {{first:UInt64}}
         AND first_offset <= {{last:UInt64}} AND kind IN {{kinds:Array(String)}}
 """  # noqa: S608
-HOLE_KINDS = ("expired", "unreadable", "skipped", "no_record")
+HOLE_KINDS = ("expired", "unreadable", "skipped", "no_record", "unproven")
 """The incidents that say why there is no record at an offset."""
 
 

@@ -23,8 +23,8 @@ from trailhouse.broker.admin import PartitionLag
 from trailhouse.broker.origin import Origin
 from trailhouse.broker.placeholder import Received, whole, whole_last
 from trailhouse.broker.topic_reader import TopicReader
-from trailhouse.consumer.batch.batch import coordinates_of
 from trailhouse.consumer.batch.ledger import Ledger
+from trailhouse.consumer.batch.span import coordinates_of
 from trailhouse.operate.reconcile.claimed_rows import (
     Claim,
     quarantined_at,

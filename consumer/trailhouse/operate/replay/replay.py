@@ -12,8 +12,10 @@ from trailhouse.broker.origin import Origin
 from trailhouse.broker.topic_reader import TopicReader
 from trailhouse.consumer.batch.batch import Batch, Limits, event_record_keys
 from trailhouse.consumer.batch.erasure_orders import ErasureOrders
+from trailhouse.consumer.batch.replayed_leaves import ReplayedLeaves
 from trailhouse.consumer.batch.writer import BatchWriter
 from trailhouse.consumer.config import WorkerConfig
+from trailhouse.consumer.proof_log.stored_log import StoredLog
 from trailhouse.operate.known_records import quarantined_places, stored_record_keys
 from trailhouse.proof.config import ProofConfig
 from trailhouse.schemas.backoff import Backoff
@@ -36,6 +38,7 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
         quarantined: Those that are none; in quarantine.
         new_events: Events that ClickHouse did not have before, from whichever offset.
         new_quarantined: Records that were not in quarantine before.
+        unproven: Records at whose offsets the partition's log has none, or another: stored, and not in the log.
     """
 
     records: int = 0
@@ -43,6 +46,7 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     quarantined: int = 0
     new_events: int = 0
     new_quarantined: int = 0
+    unproven: int = 0
 
 
 class Replay:
@@ -69,6 +73,7 @@ class Replay:
             lambda: dt.datetime.now(dt.UTC),
             ErasureOrders(storage, ProofConfig()).among,
         )
+        self._leaves = ReplayedLeaves(StoredLog(storage, origin))
         self._limits = Limits.of(worker)
         self._report = report
         self._patience_seconds = patience_seconds
@@ -102,7 +107,10 @@ class Replay:
         known_bad = self._until_in(
             lambda: quarantined_places(self._storage, self._origin, batch.bad)
         )
-        stored = self._until_in(lambda: self._writer.write(batch))
+        stored = self._until_in(lambda: self._writer.store(batch))
+        # As workers do: whatever the ledger has is in the log.
+        unproven = self._until_in(lambda: self._leaves.write([batch]))
+        self._until_in(lambda: self._writer.enter([batch], [stored]))
         new = len(set(event_record_keys(batch.events)) - known)
         done = self.so_far
         self.so_far = Replayed(
@@ -111,6 +119,7 @@ class Replay:
             quarantined=done.quarantined + stored.quarantined_rows,
             new_events=done.new_events + new,
             new_quarantined=done.new_quarantined + len(batch.bad) - len(known_bad),
+            unproven=done.unproven + unproven,
         )
         self._report(self.so_far)
 

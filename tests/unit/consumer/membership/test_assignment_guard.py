@@ -7,10 +7,10 @@ import pytest
 
 from fake_kafka import ORIGIN, FakeIdentity, FakeLedger, fake_source, lag, problem
 from kafka_records import Clock
-from trailhouse.consumer.batch.batch import Span
 from trailhouse.consumer.batch.incidents import Incidents
 from trailhouse.consumer.batch.inflight import BatchInserter
 from trailhouse.consumer.batch.ledger import Ledger
+from trailhouse.consumer.batch.span import Span
 from trailhouse.consumer.config import WorkerConfig
 from trailhouse.consumer.membership.assignment_guard import (
     LEDGER_EVERY_SECONDS,
