@@ -11,7 +11,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol
 
-from trailhouse.anchoring.anchor_store import AnchorStore, Keys, Receipt, StoredAnchor
+from trailhouse.anchoring.anchor_store import (
+    AnchorStore,
+    Countersigned,
+    Keys,
+    Receipt,
+    StoredAnchor,
+)
 from trailhouse.anchoring.delivery import Delivery
 from trailhouse.anchoring.log_check import LogCheck
 from trailhouse.anchoring.log_growth import Misfit
@@ -38,11 +44,11 @@ class Countersigner(Protocol):
     name: str
     kind: str
 
-    def countersign(self, stored: StoredAnchor) -> Sequence[Receipt]:
+    def countersign(self, stored: StoredAnchor) -> Countersigned:
         """Return what it has signed of *stored*.
 
         Raises:
-            AnchorError: It is away, or refuses a part or all. Retriable.
+            AnchorError: It is away, or refuses. Retriable.
         """
         ...
 
@@ -120,8 +126,10 @@ class Anchorer:
             except AnchorError as error:
                 failures[each.kind, each.name] = str(error)
             else:
-                store.note(first, signed)
-                receipts += signed
+                store.note(first, signed.receipts)
+                receipts += signed.receipts
+                if signed.failure:
+                    failures[each.kind, each.name] = signed.failure
         return AnchorRun(
             first,
             first.content == content,

@@ -27,7 +27,18 @@ EXPECTED = {
     *("init", "emit", "worker", "log", "skip", "status", "dev", "demo", "version", "spool"),
     *("replay", "reconcile", "account", "quarantine", "sessions", "token", "sql", "rebuild"),
     *("search", "show", "runs", "usage", "timeline", "compare", "approvals", "anomalies"),
-    *("serve", "mcp", "follow", "export", "import", "redact", "doctor", "proof", "verify"),
+    *(
+        "serve",
+        "mcp",
+        "follow",
+        "export",
+        "import",
+        "redact",
+        "doctor",
+        "proof",
+        "verify",
+        "witness",
+    ),
 }
 BELOW = {
     *("dev status", "dev stop", "dev start"),
@@ -43,7 +54,7 @@ BELOW = {
         "proof witness",
         "proof require",
     ),
-    *("proof rotate", "proof revoke", "proof sign", "proof publish", "proof show"),
+    *("proof rotate", "proof revoke", "proof sign", "proof publish", "proof show", "proof anchor"),
 }
 
 
