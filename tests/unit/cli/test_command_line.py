@@ -146,6 +146,7 @@ def test_every_command_that_reports_takes_a_format() -> None:
         *(
             "demo",
             "worker",
+            "witness",
             "dev",
             "dev stop",
             "dev start",
