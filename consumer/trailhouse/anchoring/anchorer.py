@@ -7,7 +7,7 @@ he has missed. A place that is ahead of ClickHouse, as after a backup was restor
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol
 
@@ -86,6 +86,7 @@ class Anchorer:
         countersigners: Sequence[Countersigner] = (),
         policy: Callable[[], Policy | None] = lambda: None,
         manifests: Callable[[Anchor | None], Iterable[ManifestRoot]] = lambda _: (),
+        erased: Callable[[], Container[bytes]] = frozenset,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._clickhouse = clickhouse
@@ -95,7 +96,7 @@ class Anchorer:
         self._policy = policy
         self._manifests = manifests
         self._clock = clock
-        self._check = LogCheck(clickhouse)
+        self._check = LogCheck(clickhouse, erased=erased)
         self._delivery = Delivery(writers)
         self._trees: dict[str, CompactRange] = {}
 
