@@ -109,14 +109,14 @@ class KafkaWriter:
                 message = consumer.poll(TIMEOUT_SECONDS)
                 if message is None:
                     raise self._away(None)
-                error = message.error()
-                if error is None:
+                failure = message.error()
+                if failure is None:
                     self._take(message.value() or b"")
                     self._next_offset = (message.offset() or 0) + 1
-                elif error.code() == KafkaError._PARTITION_EOF:
+                elif failure.code() == KafkaError._PARTITION_EOF:
                     return
                 else:
-                    raise self._away(error)
+                    raise self._away(failure)
         except KafkaException as error:
             raise self._away(error) from None
         finally:
@@ -132,9 +132,8 @@ class KafkaWriter:
         self._newest = max(self._newest, number)
 
     def _away(self, error: object) -> AnchorError:
-        if isinstance(error, KafkaException):
-            error = error.args[0]
-        why = error.name() if isinstance(error, KafkaError) else "no answer in time"
+        cause = error.args[0] if isinstance(error, KafkaException) else error
+        why = cause.name() if isinstance(cause, KafkaError) else "no answer in time"
         return AnchorError(f"{self.name} cannot be used ({why})")
 
 
