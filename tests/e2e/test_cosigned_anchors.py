@@ -119,7 +119,8 @@ def test_a_witness_that_has_seen_another_log_does_not_sign(scene: Scene, tmp_pat
 
 def test_a_witness_that_is_away_or_unknown_stops_nothing(scene: Scene) -> None:
     """The anchor is made; who does not countersign is told."""
-    scene.server.witness._signer = STRANGER
+    logs = TrustedLogs([verifier_key(LOG_NAME, scene.log_key)])
+    scene.server.witness = Witness(NAME, STRANGER, logs, scene.state)
     run = scene.anchorer.run()
     assert run.missing_cosignatures == 2
     assert "signs by no key that the policy names" in next(iter(run.failures.values()))

@@ -46,15 +46,9 @@ BELOW = {
     *("quarantine list", "quarantine show", "quarantine requeue"),
     *("token create", "token list", "token revoke"),
     "doctor capture",
-    *(
-        "proof init",
-        "proof key",
-        "proof enroll",
-        "proof operator",
-        "proof witness",
-        "proof require",
-    ),
-    *("proof rotate", "proof revoke", "proof sign", "proof publish", "proof show", "proof anchor"),
+    *("proof init", "proof key", "proof enroll", "proof operator", "proof witness"),
+    *("proof require", "proof rotate", "proof revoke", "proof sign", "proof publish"),
+    *("proof show", "proof anchor"),
 }
 
 

@@ -43,7 +43,7 @@ class WitnessState:
         """Return the last checkpoint of *origin* that was cosigned, None where there is none.
 
         Raises:
-            AnchorError: It cannot be read, or is damaged: nothing is cosigned on a guess. Permanent until mended.
+            AnchorError: It cannot be read, or is damaged: nothing is cosigned on a guess. Retriable once mended.
         """
         content = self.note(sha256(origin.encode()).hexdigest())
         if content is None:

@@ -100,9 +100,7 @@ class GroupSession:
         self._is_noted = True
         self._is_fenced = False
         self._commit_due_at_seconds = 0.0
-        listener = Listener(
-            on_assigned=self._on_assigned, on_revoked=self._on_revoked, on_lost=self._on_lost
-        )
+        listener = Listener(self._on_assigned, self._on_revoked, self._on_lost)
         self._source = KafkaSource(kafka, worker, listener)
         self._reader = BatchReader(self._source, self._metrics)
         self._committer = Committer(self._source, ask_kafka, self._health, self._heartbeat)
@@ -380,10 +378,7 @@ class GroupSession:
                 if self._inflight is inflight:
                     break  # stored, and not to be committed now
                 self._commit_early()
-        self._drop()
-        self._guard.leave()
-        self._lag_monitor.take(())
-        self._is_assigned = False
+        self._on_lost()
         self._is_fenced = False  # we join again in any case, at the committed offsets
 
     def _on_lost(self) -> None:
