@@ -308,7 +308,7 @@ def test_show_prints_keys_for_other_programs(
     assert main(["proof", "show", "--keys", "--format", "json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     names = [parse_verifier_key(text)[0] for text in answer["verifier_keys"]]
-    assert names == [f"{LOG}/owner", f"{LOG}/anchor", origin]
+    assert names == [f"{LOG}/owner", LOG, f"{LOG}/anchor", origin]
     assert answer["policy"]["version"] == 1
     scene.storage.command("INSERT INTO log_policies VALUES (9, 'forged', now64(3))")
     assert main(["proof", "show"]) == 1

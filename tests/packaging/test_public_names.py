@@ -36,7 +36,7 @@ NAMES = {
         SchemaMismatchError StorageDataError StorageError StorageRejectedError
         StorageUnavailableError Table TrailhouseError""",
     "schemas": """
-        Actor AuditEvent BreakerTrippedError BrokerError BrokerRejectedError BrokerUnavailableError
+        Actor AnchorError AuditEvent BreakerTrippedError BrokerError BrokerRejectedError BrokerUnavailableError
         ComparisonError ConfigError DeliveryError DeliveryRejectedError DeliveryTimeoutError
         EventError EventQuarantinedError EventTooLargeError EventType ExportError IntegrityError
         InvalidEventError JournalError KafkaConfig OffsetGapError OffsetsExpiredError

@@ -4,7 +4,7 @@ Whoever can write there can add rows: only what a key of the log has signed, und
 """
 
 import datetime as dt
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Literal, NamedTuple
 
 from trailhouse.proof.anchor import Anchor, file_sha256
@@ -48,6 +48,13 @@ class Receipt(NamedTuple):
     source: str
     origin: str = ""
     receipt: bytes = b""
+
+
+class Countersigned(NamedTuple):
+    """What somebody has signed of an anchor, and why not the rest; "" where there is no rest."""
+
+    receipts: Sequence[Receipt]
+    failure: str = ""
 
 
 class AnchorStore:

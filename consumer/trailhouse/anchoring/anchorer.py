@@ -7,11 +7,17 @@ he has missed. A place that is ahead of ClickHouse, as after a backup was restor
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol
 
-from trailhouse.anchoring.anchor_store import AnchorStore, Keys, Receipt, StoredAnchor
+from trailhouse.anchoring.anchor_store import (
+    AnchorStore,
+    Countersigned,
+    Keys,
+    Receipt,
+    StoredAnchor,
+)
 from trailhouse.anchoring.delivery import Delivery
 from trailhouse.anchoring.log_check import LogCheck
 from trailhouse.anchoring.log_growth import Misfit
@@ -38,11 +44,11 @@ class Countersigner(Protocol):
     name: str
     kind: str
 
-    def countersign(self, stored: StoredAnchor) -> Sequence[Receipt]:
+    def countersign(self, stored: StoredAnchor) -> Countersigned:
         """Return what it has signed of *stored*.
 
         Raises:
-            AnchorError: It is away, or refuses a part or all. Retriable.
+            AnchorError: It is away, or refuses. Retriable.
         """
         ...
 
@@ -80,6 +86,7 @@ class Anchorer:
         countersigners: Sequence[Countersigner] = (),
         policy: Callable[[], Policy | None] = lambda: None,
         manifests: Callable[[Anchor | None], Iterable[ManifestRoot]] = lambda _: (),
+        erased: Callable[[], Container[bytes]] = frozenset,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._clickhouse = clickhouse
@@ -89,7 +96,7 @@ class Anchorer:
         self._policy = policy
         self._manifests = manifests
         self._clock = clock
-        self._check = LogCheck(clickhouse)
+        self._check = LogCheck(clickhouse, erased=erased)
         self._delivery = Delivery(writers)
         self._trees: dict[str, CompactRange] = {}
 
@@ -120,8 +127,10 @@ class Anchorer:
             except AnchorError as error:
                 failures[each.kind, each.name] = str(error)
             else:
-                store.note(first, signed)
-                receipts += signed
+                store.note(first, signed.receipts)
+                receipts += signed.receipts
+                if signed.failure:
+                    failures[each.kind, each.name] = signed.failure
         return AnchorRun(
             first,
             first.content == content,

@@ -1,6 +1,6 @@
 """Reads again what every log has grown by: how far it can be anchored, since records, leaves and roots agree."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 
 from trailhouse.anchoring.leaf_reader import read_leaves
 from trailhouse.anchoring.log_growth import Fit, Growth, Misfit, fit_of
@@ -21,9 +21,15 @@ CHECKPOINTS_AT_ONCE = 10_000
 class LogCheck:
     """Checks logs from where they were anchored on; for one thread."""
 
-    def __init__(self, clickhouse: ClickHouse, *, leaves_at_once: int = LEAVES_AT_ONCE) -> None:
+    def __init__(
+        self,
+        clickhouse: ClickHouse,
+        *,
+        erased: Callable[[], Container[bytes]] = frozenset,
+        leaves_at_once: int = LEAVES_AT_ONCE,
+    ) -> None:
         self._clickhouse = clickhouse
-        self._records = StoredRecords(clickhouse)
+        self._records = StoredRecords(clickhouse, erased)
         self._leaves_at_once = leaves_at_once
 
     def anchored_tree(self, log: StoredLog, anchored: Checkpoint | None) -> CompactRange | Misfit:

@@ -4,12 +4,14 @@ from collections.abc import Callable, Iterator, Mapping
 
 from trailhouse.anchoring.writers.folder import FolderWriter
 from trailhouse.anchoring.writers.git import GitWriter
+from trailhouse.anchoring.writers.kafka import KafkaWriter
 from trailhouse.anchoring.writers.writer import AnchorWriter
 from trailhouse.schemas.errors import ConfigError
 
 _WRITERS: Mapping[str, Callable[[str], AnchorWriter]] = {
     "folder": FolderWriter,
     "git": GitWriter,
+    "kafka": KafkaWriter,
 }
 
 

@@ -4,7 +4,7 @@ One flipped bit, signed and handed out, has ended a certificate transparency log
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -41,8 +41,12 @@ _BY_KEY = "SELECT record FROM event_log WHERE record_key IN ({keys})"
 class StoredRecords:
     """Reads what is stored of one topic, and says which leaves it bears out; see `unbacked`."""
 
-    def __init__(self, clickhouse: ClickHouse) -> None:
+    def __init__(
+        self, clickhouse: ClickHouse, erased: Callable[[], Container[bytes]] = frozenset
+    ) -> None:
+        """Read from *clickhouse*; *erased* returns the hashes of records that an operator's order has had erased."""
         self._clickhouse = clickhouse
+        self._erased = erased
 
     def unbacked(self, growths: Sequence[Growth]) -> list[set[int]]:
         """Return of each of *growths* the offsets whose leaf no stored record has the hash of.
@@ -65,6 +69,10 @@ class StoredRecords:
             )
         for each in missing:
             _strike_out_seen(each, seen)
+        if any(missing):
+            erased = self._erased()
+            for each in missing:
+                _strike_out_seen(each, erased)
         copies = {
             wanted[1]
             for each in missing
@@ -136,7 +144,7 @@ def _wanted(growth: Growth) -> Iterator[tuple[int, bytes]]:
     return zip(growth.leaves.kinds, growth.leaves.digests, strict=True)
 
 
-def _strike_out_seen(missing: dict[int, tuple[int, bytes]], seen: set[bytes]) -> None:
+def _strike_out_seen(missing: dict[int, tuple[int, bytes]], seen: Container[bytes]) -> None:
     for offset, (kind, digest) in list(missing.items()):
         if kind == LeafKind.RECORD and digest in seen:
             del missing[offset]

@@ -35,6 +35,7 @@ from trailhouse.cli import (
     usage,
     verify,
     version,
+    witness,
     worker,
 )
 from trailhouse.cli.demo import command as demo
@@ -136,6 +137,7 @@ _add(replay.replay, replay.EXAMPLES, OPERATE)
 _add(skip.skip, skip.EXAMPLES, OPERATE)
 _add(reconcile.reconcile, reconcile.EXAMPLES, OPERATE)
 _add(verify.verify, verify.EXAMPLES, OPERATE)
+_add(witness.witness, witness.EXAMPLES, DOORS)
 _add(rebuild.rebuild, rebuild.EXAMPLES, OPERATE)
 _add(account.account, account.EXAMPLES, OPERATE)
 _add(serve.serve, serve.EXAMPLES, DOORS)

@@ -29,6 +29,18 @@ EXPECTED = {
     *("search", "show", "runs", "usage", "timeline", "compare", "approvals", "anomalies"),
     *("serve", "mcp", "follow", "export", "import", "redact", "doctor", "proof", "verify"),
     *("erase", "hold"),
+    *(
+        "serve",
+        "mcp",
+        "follow",
+        "export",
+        "import",
+        "redact",
+        "doctor",
+        "proof",
+        "verify",
+        "witness",
+    ),
 }
 BELOW = {
     *("dev status", "dev stop", "dev start"),
@@ -36,15 +48,9 @@ BELOW = {
     *("quarantine list", "quarantine show", "quarantine requeue"),
     *("token create", "token list", "token revoke"),
     "doctor capture",
-    *(
-        "proof init",
-        "proof key",
-        "proof enroll",
-        "proof operator",
-        "proof witness",
-        "proof require",
-    ),
-    *("proof rotate", "proof revoke", "proof sign", "proof publish", "proof show"),
+    *("proof init", "proof key", "proof enroll", "proof operator", "proof witness"),
+    *("proof require", "proof rotate", "proof revoke", "proof sign", "proof publish"),
+    *("proof show", "proof anchor"),
 }
 
 
@@ -136,6 +142,7 @@ def test_every_command_that_reports_takes_a_format() -> None:
         *(
             "demo",
             "worker",
+            "witness",
             "dev",
             "dev stop",
             "dev start",
