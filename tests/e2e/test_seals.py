@@ -208,7 +208,7 @@ def test_another_services_logger_sends_an_orphan_and_leaves_it_to_be_sealed(
     run_program(LOGS_AND_IS_KILLED, kafka, folder, **settings(key_file))
     with AuditLogger(sealing(kafka, folder, key_file, service="other")) as audit:
         audit.log("tick", session_id="o")
-    assert [each.events for each in status_of(folder).spools] == [0]
+    assert [(each.state, each.events) for each in status_of(folder).spools] == [("unsealed", 0)]
     assert drained(producer_config(kafka, folder), any_destination=False) == 0
     with AuditLogger(producer_config(kafka, folder)) as plain:
         plain.log("tick", session_id="p")

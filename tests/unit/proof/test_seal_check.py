@@ -221,6 +221,15 @@ def test_a_tenant_that_the_service_may_not_write_for_is_told() -> None:
     assert book.match(claim(1, tenant="rival")) is Match.WRONG_TENANT
 
 
+def test_a_seal_is_written_for_nobody() -> None:
+    """A service that may write for some tenants alone makes its seals for none of them."""
+    book = SealBook(policy_of(bot=(KEY, ("acme",))), is_signed_by)
+    book.add(signed_data(seal_of(0, 3), KEY))
+    assert book.match(claim(1)) is Match.WRONG_TENANT
+    assert book.match(claim(1)._replace(is_seal=True)) is Match.FITS
+    assert book.match(claim(1, tenant="rival")._replace(is_seal=True)) is Match.WRONG_TENANT
+
+
 def test_the_first_seal_decides_and_a_later_one_is_told() -> None:
     """Who steals the key afterwards overrules nothing; copies and overlapping seals that agree are no finding."""
     seals = LoggerSeals("bot", P)
