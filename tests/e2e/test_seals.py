@@ -48,6 +48,16 @@ if not child:
     audit.close()
     os._exit(0)
 """
+LOGS_UNTIL_IT_IS_KILLED = """
+import itertools
+from trailhouse.producer import AuditLogger
+audit = AuditLogger()
+for n in itertools.count():
+    audit.log("tick", session_id=f"s{n % 7}", data={"n": n})
+    if n % 97 == 0:
+        print(n, flush=True)
+        audit.flush()
+"""
 
 
 @pytest.fixture
@@ -153,6 +163,33 @@ def test_a_successor_goes_on_where_the_seals_of_the_killed_one_end(
     assert is_all_sealed(kafka, key_file)
 
 
+def test_however_often_loggers_are_killed_all_is_sealed_in_the_end(
+    kafka: KafkaConfig, folder: Path, key_file: Path
+) -> None:
+    """At whatever instant, between event, seal and note: each number has one seal, and no two seals disagree."""
+    for turn in range(6):
+        with subprocess.Popen(
+            [sys.executable, "-c", LOGS_UNTIL_IT_IS_KILLED],
+            env=environment(kafka, folder, settings(key_file, seal_events="10")),
+            stdout=subprocess.PIPE,
+        ) as running:
+            assert running.stdout is not None
+            for _ in range(turn + 1):
+                assert running.stdout.readline()
+            running.kill()
+    with AuditLogger(sealing(kafka, folder, key_file)) as audit:
+        audit.log("tick", session_id="last")
+    assert not status_of(folder).spools
+    records = stored(kafka)
+    book = book_of(records, policy_for(key_file))
+    assert len(book.loggers) == 7
+    for seals in book.loggers.values():
+        assert seals.is_closed
+        assert not seals.uncovered()
+        assert not seals.overruled
+    assert set(matches(records, policy_for(key_file))) == {Match.FITS}
+
+
 def test_what_was_never_sent_is_sealed_by_who_sends_it(
     kafka: KafkaConfig, folder: Path, key_file: Path
 ) -> None:
@@ -171,7 +208,7 @@ def test_another_services_logger_sends_an_orphan_and_leaves_it_to_be_sealed(
     run_program(LOGS_AND_IS_KILLED, kafka, folder, **settings(key_file))
     with AuditLogger(sealing(kafka, folder, key_file, service="other")) as audit:
         audit.log("tick", session_id="o")
-    assert [each.events for each in status_of(folder).spools] == [0]
+    assert [(each.state, each.events) for each in status_of(folder).spools] == [("unsealed", 0)]
     assert drained(producer_config(kafka, folder), any_destination=False) == 0
     with AuditLogger(producer_config(kafka, folder)) as plain:
         plain.log("tick", session_id="p")

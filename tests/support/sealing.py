@@ -44,6 +44,7 @@ def claim_of(record: bytes) -> Claim | None:
         source.seq,
         event.tenant_id or "",
         sha256(record).digest(),
+        event.type == EventType.AUDIT_SEALED and event.tenant_id is None,
     )
 
 

@@ -33,7 +33,8 @@ SpoolDir = Annotated[
 def status(spool_dir: SpoolDir = None, format: FormatOption = Format.TABLE) -> None:
     """Print each spool: whose it is, where its events go, and how many are not acknowledged.
 
-    An orphan is sent by the next logger with its settings, or by `trailhouse spool drain`.
+    An orphan is sent by the next logger with its settings, or by `trailhouse spool drain`; what is unsealed waits for
+    the next logger of its service, which has the key.
     """
     from trailhouse.producer.spool.status import spools_status
 

@@ -26,7 +26,7 @@ def chosen(root: Path, names: Sequence[str] | None) -> list[SpoolStatus]:
     for name in names:
         if name not in there:
             raise typer.BadParameter(f"there is no spool {name!r} in {root}")
-        if there[name].state != "orphan":
+        if there[name].state == "live":
             raise typer.BadParameter(
                 f"the logger of spool {name} is running: it sends what is in it"
             )

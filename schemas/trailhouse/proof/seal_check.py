@@ -147,13 +147,17 @@ def _chosen(seal: Seal, fitting: list[list[bytes]]) -> tuple[list[bytes | None],
 
 
 class Claim(NamedTuple):
-    """What a stored record says of itself, by its own bytes; `digest` is their SHA-256, `tenant_id` "" for none."""
+    """What a stored record says of itself, by its own bytes; `digest` is their SHA-256, `tenant_id` "" for none.
+
+    `is_seal` is an `audit_sealed` of no tenant: who makes it writes for nobody.
+    """
 
     service: str
     producer_id: str
     seq: int
     tenant_id: str
     digest: bytes
+    is_seal: bool = False
 
 
 class Piece(NamedTuple):
@@ -283,7 +287,8 @@ class LoggerSeals:
             return Match.NOT_SEALED
         if claim.digest[:SHORT_DIGEST_BYTES] != counted.seal.short_digest(claim.seq):
             return Match.CONTRADICTS
-        may_write = counted.key.may_write_for(claim.tenant_id)
+        is_for_nobody = claim.is_seal and not claim.tenant_id
+        may_write = is_for_nobody or counted.key.may_write_for(claim.tenant_id)
         return Match.FITS if may_write else Match.WRONG_TENANT
 
 

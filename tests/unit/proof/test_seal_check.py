@@ -5,6 +5,7 @@ from hashlib import sha256
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from trailhouse.proof import ProofError
 from trailhouse.proof.keys import FileSigner, is_signed_by
@@ -26,8 +27,6 @@ P, Q = "0190aaaa-0000-7000-8000-000000000001", "0190aaaa-0000-7000-8000-00000000
 
 def signer() -> FileSigner:
     """Return a new key."""
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
     return FileSigner(Ed25519PrivateKey.generate())
 
 
@@ -83,6 +82,40 @@ def test_a_seal_survives_its_way_through_json() -> None:
     """What is read is what was sealed, to the last byte, and its signature is the key's."""
     seal = seal_of(3, 12, lost=((1, 1), (4, 5)))
     assert check_seal(signed_data(seal, KEY), POLICY, is_signed_by) == (seal, POLICY.services[0])
+
+
+def test_what_is_signed_is_the_text_of_the_documents() -> None:
+    """The text of a seal, line by line, and its signature by a key that anybody can make, are these for ever."""
+    key = FileSigner(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
+    seal = sealed(
+        "agents",
+        P,
+        4,
+        [sha256(name).digest() for name in (b"4", b"5", b"6")],
+        next_within_seconds=60,
+        is_last=True,
+        own_seq=7,
+        lost=((2, 3),),
+    )
+    assert seal.text.split("\n") == [
+        "trailhouse-seal/1",
+        "agents",
+        P,
+        "4",
+        "6",
+        "last",
+        "7",
+        "0",
+        "0bd72495ad1b381734788341b267f6c2e42301802dd63e7da926bd768c30d51d",
+        "f1045278358f63eb3d4725449a6aba7df8ff657389b8dc8d5de3879c95be074f",
+        "2-3",
+        "",
+    ]
+    assert data_of(seal, b"", b"").digests == "SyJ3d9TdH8bvLRJ943uUK+f2wBF3bo23"
+    assert key.sign(seal.text.encode()).hex() == (
+        "7caca0d9320522ea2e2ff9baa3727bdc6be15fe4fb21ee32c6567318923b179d"
+        "201da296102a9bf0af83de9e5a5dd1252ba2cfed88c9dffd427b2e33b7c6910a"
+    )
 
 
 @pytest.mark.parametrize("field", SealData.__struct_fields__)
@@ -219,6 +252,15 @@ def test_a_tenant_that_the_service_may_not_write_for_is_told() -> None:
     book.add(signed_data(seal_of(0, 3), KEY))
     assert book.match(claim(1, tenant="acme")) is Match.FITS
     assert book.match(claim(1, tenant="rival")) is Match.WRONG_TENANT
+
+
+def test_a_seal_is_written_for_nobody() -> None:
+    """A service that may write for some tenants alone makes its seals for none of them."""
+    book = SealBook(policy_of(bot=(KEY, ("acme",))), is_signed_by)
+    book.add(signed_data(seal_of(0, 3), KEY))
+    assert book.match(claim(1)) is Match.WRONG_TENANT
+    assert book.match(claim(1)._replace(is_seal=True)) is Match.FITS
+    assert book.match(claim(1, tenant="rival")._replace(is_seal=True)) is Match.WRONG_TENANT
 
 
 def test_the_first_seal_decides_and_a_later_one_is_told() -> None:

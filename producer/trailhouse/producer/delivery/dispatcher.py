@@ -104,8 +104,7 @@ class Dispatcher:
         process_hooks.register(self)
 
     def _new_state(self) -> ProcessState:
-        producer_id = uuid7()
-        sealer = None
+        producer_id, sealer = uuid7(), None
         if self._signer is not None:
             from trailhouse.producer.sealing.sealer import Sealer  # who has no key pays for nothing
 
@@ -322,12 +321,8 @@ class Dispatcher:
                 self._wait_at_close(here.queue, max(0.0, left_seconds))
 
     def _seal_last(self, here: ProcessState) -> bool:
-        """Have nothing more logged, and the last seal made; tell whether there is one to wait for.
-
-        Where the sender cannot make it now, since it does not have all events yet, whoever adopts the spool does.
-        """
-        queue = here.queue
-        sealer = queue.sealer
+        """Have nothing more logged, and the last seal made; tell whether it is: else who adopts the spool makes it."""
+        queue, sealer = here.queue, here.queue.sealer
         if sealer is None or here.sender is None:
             return False
         with queue.lock:

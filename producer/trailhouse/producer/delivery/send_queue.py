@@ -40,6 +40,7 @@ class SendQueue:
     `is_busy`. `mutex` is the same, and quicker to take. The sender sleeps until the `wake_signal`, which is sent
     when as much has arrived as it wants to be woken for, and when an answer is `awaited`. With a spool *on_disk*,
     each event is written there first, and those that find no room in memory are read from there in their turn.
+    With a `sealer`, that is given each event that comes into memory. It `refuses` events once it is about to be closed.
     """
 
     def __init__(
@@ -52,7 +53,6 @@ class SendQueue:
     ) -> None:
         self.clock = clock
         self.sealer = sealer
-        """Where what is logged is sealed; else None."""
         self._fresh: list[QueuedEvent] | None = None if sealer is None else []
         self.mutex = threading.RLock()
         self.lock = threading.Condition(self.mutex)
@@ -63,9 +63,7 @@ class SendQueue:
         self.waiting: deque[QueuedEvent] = deque()
         self.sent: deque[QueuedEvent] = deque()
         self.trouble: DeliveryRejectedError | None = None
-        self.is_closed = False
-        self.refuses = False
-        """Whether nothing more may be logged: it is closed, or about to be."""
+        self.is_closed = self.refuses = False
         self.expects_adoption = False
         self.is_adopted = False
         self._on_disk = on_disk

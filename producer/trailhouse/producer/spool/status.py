@@ -9,11 +9,16 @@ from trailhouse.producer.spool.metadata import destination_of, read_written
 from trailhouse.producer.spool.missing import MissingCount
 from trailhouse.producer.spool.reader import SpoolReader, start_of
 from trailhouse.producer.spool.root import QUARANTINE, survey, translated
+from trailhouse.producer.spool.seal_note import read_seal_note
 from trailhouse.schemas.errors import SpoolUnavailableError
 
 
 class SpoolStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One spool. `state` is ``live``: its logger runs, or ``orphan``: whoever comes next sends it."""
+    """One spool.
+
+    `state` is ``live``: its logger runs; ``orphan``: whoever comes next sends it; or ``unsealed``: all of it is sent,
+    and it waits for a logger of its service, which has the key, to seal what was.
+    """
 
     spool: str
     state: str
@@ -71,7 +76,9 @@ def spools_status(root: Path) -> SpoolsStatus:
 
 
 def _status(path: Path) -> SpoolStatus:
-    state = "live" if is_held(path) else "orphan"
+    note = read_seal_note(path)
+    left = "unsealed" if note is not None and note.is_settled else "orphan"
+    state = "live" if is_held(path) else left
     target = destination_of(path)
     count = _count(path)
     return SpoolStatus(

@@ -10,12 +10,17 @@ import pytest
 from sealing import SERVICE, matches, policy_for, ranges, seal_key, seals_of
 from trailhouse.producer import ProducerConfig
 from trailhouse.producer.clock import Clock
+from trailhouse.producer.delivery.send_queue import SendQueue
+from trailhouse.producer.sealing.sealer import Sealer
 from trailhouse.producer.testing import InMemoryAuditLogger
+from trailhouse.proof.keys import read_key_file
 from trailhouse.proof.seal_check import Match
 from trailhouse.redaction.config import RedactionConfig
 from trailhouse.schemas import AuditEvent, InvalidEventError, decode
 from trailhouse.schemas.errors import ConfigError
 from trailhouse.schemas.record import Source
+
+PRODUCER_ID = "0190aaaa-0000-7000-8000-000000000001"
 
 
 @pytest.fixture
@@ -71,25 +76,41 @@ def test_a_record_that_is_changed_lost_or_added_is_found(key_file: Path) -> None
     assert found[2] is found[5] is Match.CONTRADICTS
 
 
-def test_a_seal_comes_when_its_time_is_over_and_says_when_the_next_does(
-    key_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_seal_comes_when_its_time_is_over_and_says_when_the_next_does(key_file: Path) -> None:
     """Few events are sealed by time, and each seal promises the next, which covers the one before."""
-    audit = InMemoryAuditLogger(config_of(key_file, seal_seconds=30))
-    queue, seconds = audit._dispatcher.queue, 1_000.0
-    monkeypatch.setattr(queue, "clock", Clock(lambda: seconds, lambda: 0))
-    log(audit, 2)
-    seconds += 29.9
-    log(audit, 1)
-    assert not seals_of(audit.records)
-    seconds += 0.1
-    log(audit, 1)
-    assert ranges(audit.records) == [(0, 3, False)]
-    assert seals_of(audit.records)[0].data["next_within_seconds"] == 30
-    seconds += 30
-    log(audit, 1)
-    assert ranges(audit.records)[1:] == [(4, 5, False)]
-    audit.close()
+    config = config_of(key_file, seal_seconds=30)
+    sealer = Sealer(read_key_file(key_file), SERVICE, PRODUCER_ID, config)
+    now_seconds = 1_000.0
+    queue = SendQueue(100, 100_000, None, Clock(lambda: now_seconds, lambda: 0), sealer)
+
+    def turn(count: int) -> list[tuple[int, int, bool]]:
+        for _ in range(count):
+            event = AuditEvent(
+                type="tick",
+                session_id="s",
+                source=Source(
+                    producer_id=PRODUCER_ID, seq=queue.newest().seq, service=SERVICE, host="h"
+                ),
+            )
+            assert queue.log_own(queue.newest(), event.event_id, b"s", event.record)
+        queue.refill()
+        sealer.look_after(queue, now_seconds)
+        queue.refill()
+        records = [queued.record for queued in queue.waiting]
+        queue.waiting.clear()
+        return ranges(records)
+
+    assert turn(2) == []
+    assert sealer.due_at_seconds() == now_seconds + 30
+    now_seconds += 29.9
+    assert turn(1) == []
+    now_seconds += 0.1
+    assert turn(1) == [(0, 3, False)]
+    now_seconds += 30
+    assert turn(1) == [(4, 5, False)]
+    now_seconds += 30
+    assert turn(0) == [(6, 6, False)]
+    assert turn(0) == []
 
 
 def test_a_logger_that_logs_nothing_seals_nothing(key_file: Path) -> None:
