@@ -43,7 +43,7 @@ BELOW = {
         "proof witness",
         "proof require",
     ),
-    *("proof rotate", "proof revoke", "proof sign", "proof publish", "proof show"),
+    *("proof rotate", "proof revoke", "proof sign", "proof publish", "proof seals", "proof show"),
 }
 
 
