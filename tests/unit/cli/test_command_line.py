@@ -43,7 +43,15 @@ BELOW = {
         "proof witness",
         "proof require",
     ),
-    *("proof rotate", "proof revoke", "proof sign", "proof publish", "proof seals", "proof show"),
+    *(
+        "proof rotate",
+        "proof revoke",
+        "proof sign",
+        "proof publish",
+        "proof seals",
+        "proof show",
+        "proof anchor",
+    ),
 }
 
 
