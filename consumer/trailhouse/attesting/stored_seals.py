@@ -156,7 +156,7 @@ def named_records(clickhouse: ClickHouse, carriers: Sequence[Carrier]) -> list[S
         SELECT DISTINCT producer_id, assumeNotNull(seq), occurred_us, record_key, tenant_id,
             JSONExtractString(record, 'source', 'service'), SHA256(record), type = {{type:String}} AND tenant_id = ''
         FROM event_log
-        WHERE producer_id IN (SELECT sealed_by FROM sealed) AND isNotNull(seq)
+        PREWHERE producer_id IN (SELECT sealed_by FROM sealed) AND isNotNull(seq)
             AND (producer_id, assumeNotNull(seq), substring(record_key, 1, {SHORT_DIGEST_BYTES})) IN (
                 SELECT sealed_by, first + place,
                     substring(digests, place * {SHORT_DIGEST_BYTES} + 1, {SHORT_DIGEST_BYTES})
