@@ -54,21 +54,21 @@ def test_a_sealed_event_is_attested(clickhouse: ClickHouse) -> None:
     logger.seal()
     logger.log(tenant_id="acme")
     logger.seal(is_last=True)
-    strangers = [
+    forged = [
         claimed("billing", "p-1", 1, tenant_id="acme", data={"forged": True}),
         claimed("billing", "p-1", 77, tenant_id="acme"),
         claimed("billing", "p-2", 0, tenant_id="acme"),
         claimed("other", "p-1", 1, tenant_id="acme"),
         AuditEvent(type="message_sent", session_id="s", tenant_id="acme"),
     ]
-    topic.append([*strangers, *logger.events])
+    topic.append([*forged, *logger.events])
     policy = policy_of([logger.key("acme")])
     assert judged(clickhouse, policy).seals == 2
     found = standings(clickhouse)
     assert of(logger.events, found) == [
         "attested", "attested", "disputed", "attested", "attested", "attested",
     ]  # fmt: skip
-    assert of(strangers, found) == [
+    assert of(forged, found) == [
         "disputed", "disputed", "unattested", "unattested", "unattested",
     ]  # fmt: skip
 

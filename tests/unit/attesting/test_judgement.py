@@ -4,7 +4,13 @@ import hashlib
 
 import pytest
 
-from trailhouse.attesting.judgement import StoredRecord, Verdict, closing_records, judge, withdrawn
+from trailhouse.attesting.judgement import (
+    SealState,
+    StoredRecord,
+    closing_records,
+    judge,
+    withdrawn,
+)
 from trailhouse.proof.policy import ServiceKey
 from trailhouse.proof.seal import Seal, sealed
 from trailhouse.proof.seal_check import CountedSeal
@@ -34,7 +40,7 @@ def test_what_is_sealed_is_attested() -> None:
     """Every record that the seal names and the service may write is attested."""
     records = [stored(seq) for seq in range(3)]
     found = judge(CountedSeal(seal_of(*records), KEY), records, [])
-    assert (found.verdict, found.sealed, found.missing) == (Verdict.WHOLE, 3, 0)
+    assert (found.verdict, found.sealed, found.missing) == (SealState.WHOLE, 3, 0)
     assert set(found.standings.values()) == {Standing.ATTESTED}
 
 
@@ -50,7 +56,7 @@ def test_a_missing_record_leaves_the_others_attested() -> None:
     """What is not there is counted, and stands in nobody's way."""
     records = [stored(seq) for seq in range(3)]
     found = judge(CountedSeal(seal_of(*records), KEY), records[1:], [])
-    assert (found.verdict, found.sealed, found.missing) == (Verdict.INCOMPLETE, 2, 1)
+    assert (found.verdict, found.sealed, found.missing) == (SealState.INCOMPLETE, 2, 1)
     assert set(found.standings.values()) == {Standing.ATTESTED}
 
 
@@ -70,7 +76,7 @@ def test_a_stranger_is_not_attested(stranger: StoredRecord) -> None:
     own = {(each.occurred_us, each.record_key) for each in records}
     attested = {key for key, standing in found.standings.items() if standing == "attested"}
     assert attested == own
-    assert (found.verdict, found.sealed) == (Verdict.WHOLE, 3)
+    assert (found.verdict, found.sealed) == (SealState.WHOLE, 3)
 
 
 def test_a_hash_that_is_wrong_proves_nothing() -> None:
@@ -78,7 +84,7 @@ def test_a_hash_that_is_wrong_proves_nothing() -> None:
     records = [stored(seq) for seq in range(3)]
     seal = seal_of(*records)._replace(records_hash=bytes(32))
     found = judge(CountedSeal(seal, KEY), records, [])
-    assert (found.verdict, found.sealed) == (Verdict.BROKEN, 0)
+    assert (found.verdict, found.sealed) == (SealState.BROKEN, 0)
     assert set(found.standings.values()) == {Standing.DISPUTED}
 
 
@@ -104,4 +110,4 @@ def test_the_first_record_that_carries_a_closing_seal_is_the_loggers() -> None:
 
 def test_only_some_verdicts_count() -> None:
     """A seal that is forged, malformed, revoked or by an unknown key says nothing about records."""
-    assert {each for each in Verdict if each.counts} == {"whole", "incomplete", "broken"}
+    assert {each for each in SealState if each.counts} == {"whole", "incomplete", "broken"}

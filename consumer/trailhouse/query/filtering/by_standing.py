@@ -13,8 +13,8 @@ Bound = Callable[[object, str], str]
 def standing_sql(values: Sequence[object], bound: Bound, *, within: str) -> str:
     """Return the condition that holds the events whose standing is one of *values*.
 
-    What is attested stands in rows of its own; its key alone tells a record from every other there is. Any other standing is worked out from all events: such
-    a question costs what reading them costs.
+    What is attested stands in rows of its own, and its key alone tells a record from every other. Any other standing is
+    worked out from all events: such a question costs what reading them costs.
 
     Args:
         values: The standings that are wanted.
