@@ -74,28 +74,7 @@ def attested(storage: ClickHouse, scope: Scope) -> Attested | None:
     if not enrolled:
         return None
     conditions, values = _of(scope)
-    rows = storage.query(
-        f"""
-        SELECT service, producer_id, sealed_up_to, is_closed, missing, attested, pending, unattested, disputed,
-            sum(attested) OVER (), sum(pending) OVER (), sum(unattested) OVER (), sum(disputed) OVER (),
-            countIf(attested < events OR missing > 0) OVER ()
-        FROM (
-            SELECT JSONExtractString(record, 'source', 'service') AS service, producer_id, count() AS events,
-                countIf(standing = 'attested') AS attested, countIf(standing = 'pending') AS pending,
-                countIf(standing = 'unattested') AS unattested, countIf(standing = 'disputed') AS disputed
-            FROM events_with_standing WHERE {conditions} GROUP BY service, producer_id
-        ) AS stored
-        LEFT JOIN (
-            SELECT service, producer_id, toNullable(max(last_seq)) AS sealed_up_to, max(end_seq) > 0 AS is_closed,
-                sumIf(missing, verdict = 'incomplete' AND looks >= {SETTLED_LOOKS}) AS missing
-            FROM seal_checks FINAL WHERE verdict IN ('whole', 'incomplete', 'broken') GROUP BY service, producer_id
-        ) AS sealed USING (service, producer_id)
-        ORDER BY attested < events OR missing > 0 DESC, missing + disputed DESC, unattested DESC, service, producer_id
-        LIMIT {{producers:UInt32}}
-        SETTINGS join_use_nulls = 0
-        """,  # noqa: S608 - names of ours; every value is a bound parameter
-        {**values, "producers": MAX_NAMED_PRODUCERS},
-    ).rows
+    rows = storage.query(_sql(conditions), {**values, "producers": MAX_NAMED_PRODUCERS}).rows
     [(missing, refused)] = storage.query(
         f"""
         SELECT sumIf(missing, verdict = 'incomplete' AND looks >= {SETTLED_LOOKS}),
@@ -122,6 +101,29 @@ def attested(storage: ClickHouse, scope: Scope) -> Attested | None:
         producers=named,
         more_producers=totals[4] - len(named),
     )
+
+
+def _sql(conditions: str) -> str:
+    """Return the SELECT of each producer, those that are not attested throughout first, with the sums over all."""
+    return f"""
+    SELECT service, producer_id, sealed_up_to, is_closed, missing, attested, pending, unattested, disputed,
+        sum(attested) OVER (), sum(pending) OVER (), sum(unattested) OVER (), sum(disputed) OVER (),
+        countIf(attested < events OR missing > 0) OVER ()
+    FROM (
+        SELECT JSONExtractString(record, 'source', 'service') AS service, producer_id, count() AS events,
+            countIf(standing = 'attested') AS attested, countIf(standing = 'pending') AS pending,
+            countIf(standing = 'unattested') AS unattested, countIf(standing = 'disputed') AS disputed
+        FROM events_with_standing WHERE {conditions} GROUP BY service, producer_id
+    ) AS stored
+    LEFT JOIN (
+        SELECT service, producer_id, toNullable(max(last_seq)) AS sealed_up_to, max(end_seq) > 0 AS is_closed,
+            sumIf(missing, verdict = 'incomplete' AND looks >= {SETTLED_LOOKS}) AS missing
+        FROM seal_checks FINAL WHERE verdict IN ('whole', 'incomplete', 'broken') GROUP BY service, producer_id
+    ) AS sealed USING (service, producer_id)
+    ORDER BY attested < events OR missing > 0 DESC, missing + disputed DESC, unattested DESC, service, producer_id
+    LIMIT {{producers:UInt32}}
+    SETTINGS join_use_nulls = 0
+    """  # noqa: S608 - names of ours; every value is a bound parameter
 
 
 def _of(scope: Scope) -> tuple[str, dict[str, Any]]:

@@ -141,7 +141,7 @@ def approvals_of(
         for place, each in enumerate(same):
             until_us = same[place + 1].first.occurred_us if place + 1 < len(same) else None
             called_us = _called_us(each, starts, until_us, is_first=place == 0)
-            approval = _approval(each, called_us, standings)
+            approval = _standing(_approval(each, called_us), standings)
             found.append((each.first.occurred_us, approval))
     found.sort(key=lambda pair: (pair[0], pair[1].session_id, pair[1].event_ids), reverse=True)
     return [approval for _, approval in found]
@@ -185,9 +185,7 @@ def _called_us(
     return before[-1] if is_first and before else None
 
 
-def _approval(
-    step: pairs.Paired, called_us: int | None, standings: Mapping[str, Standing]
-) -> Approval:
+def _approval(step: pairs.Paired, called_us: int | None) -> Approval:
     first, request = step.first, step.start
     last = step.end
     by_then = [
@@ -223,10 +221,12 @@ def _approval(
         called_at=None if called_us is None else moment(called_us),
         ran_ungranted=called_us is not None and not was_granted,
         event_ids=tuple(each.event_id for each in step.events),
-        standing=weakest(
-            standings[each.event_id] for each in step.events if each.event_id in standings
-        ),
     )
+
+
+def _standing(approval: Approval, standings: Mapping[str, Standing]) -> Approval:
+    of_events = (standings[each] for each in approval.event_ids if each in standings)
+    return msgspec.structs.replace(approval, standing=weakest(of_events))
 
 
 def _status(last: EventFacts | None) -> ApprovalStatus:

@@ -66,13 +66,7 @@ def read_approvals(
         QueryError: The filter asks for words, or the limit is no number from 1 to MAX_APPROVALS. Permanent.
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
-    limit = whole_number(limit)
-    if limit > MAX_APPROVALS:
-        raise QueryError(f"limit: must be at most {MAX_APPROVALS}")
-    if wanted.words:
-        raise QueryError(
-            "text: approvals are not searched for words; search for events, and take their calls"
-        )
+    limit = _checked(wanted, limit)
     as_of = stored_positions(clickhouse)
     condition, values = where(wanted, tenant_id=tenant_id)
     scope, scoped = _scope(tenant_id, wanted)
@@ -103,6 +97,17 @@ def read_approvals(
         left_out=tuple(left_out),
         as_of=as_of,
     )
+
+
+def _checked(wanted: SearchFilter, limit: int) -> int:
+    limit = whole_number(limit)
+    if limit > MAX_APPROVALS:
+        raise QueryError(f"limit: must be at most {MAX_APPROVALS}")
+    if wanted.words:
+        raise QueryError(
+            "text: approvals are not searched for words; search for events, and take their calls"
+        )
+    return limit
 
 
 def _standings(clickhouse: Asks, standings: Standings, asked: Facts) -> dict[str, Standing]:
