@@ -318,6 +318,14 @@ EXPECTED: dict[int, list[tuple[Any, ...]]] = {
             {at: [e.type for e in fleet() if hour(e) == at] for at in {hour(e) for e in fleet()}}.items()
         )
     ],
+    26: sorted(
+        (actor, "unattested", count)
+        for actor, count in Counter(
+            e.actor.id if e.actor else ""
+            for e in fleet()
+            if e.type in ("tool_approval_granted", "tool_approval_denied")
+        ).items()
+    ),
 }  # fmt: skip
 
 
@@ -331,9 +339,9 @@ def reader(cluster: Cluster) -> Iterator[AuditReader]:
         yield reader
 
 
-def test_there_are_twenty_five_statements() -> None:
+def test_there_are_twenty_six_statements() -> None:
     """Each is numbered and has its rows here."""
-    assert list(STATEMENTS) == list(range(1, 26)) == list(EXPECTED)
+    assert list(STATEMENTS) == list(range(1, 27)) == list(EXPECTED)
 
 
 @pytest.mark.parametrize("number", EXPECTED)

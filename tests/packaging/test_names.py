@@ -33,7 +33,6 @@ TERMS = {
     "set_aside": "quarantine",
     "take_turn": "acquire_adoption_lease",
     "await_turn": "wait_for_lease",
-    "Standing": "ProducerState",
     "Sightings": "SeenSequences",
     "Detour": "PoisonPillRecovery",
     "Examination": "PoisonPillInspection",

@@ -15,7 +15,7 @@ from trailhouse.schemas import AuditEvent
 from trailhouse.schemas.errors import QueryError
 
 LogEntry = AuditEvent | AlteredEvent
-_NARROWING = ("session", "run", "type", "since", "until")
+_NARROWING = ("session", "run", "type", "standing", "since", "until")
 
 
 class _Behind(msgspec.Struct, array_like=True):
@@ -60,6 +60,7 @@ def _log(reader: AuditReader, values: Values, limit: int | None) -> Sequence[Log
         values["session"],
         run_id=values["run"],
         type=values["type"],
+        standing=values["standing"] or None,
         since=values["since"],
         until=values["until"],
         limit=limit,

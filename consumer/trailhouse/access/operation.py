@@ -7,6 +7,7 @@ import msgspec
 
 from trailhouse.access.parameters import Parameter
 from trailhouse.access.principal import Scope
+from trailhouse.proof.standing import Standing
 from trailhouse.query import AuditReader
 from trailhouse.query.answer import Answer, Page
 from trailhouse.query.filtering.grammar import as_filter
@@ -60,6 +61,10 @@ FILTER = Parameter(
     'Which ones: type:(run_failed OR run_timeout) -agent:x cost:>0.5 "words". All must hold.',
     example="type:run_failed",
 )
+STANDING = Parameter(
+    "standing", "choices", "Only events of this standing; may be repeated.",
+    default=(), choices=tuple(map(str, Standing)), most=len(Standing),
+)  # fmt: skip
 SINCE = Parameter("since", "time", "Only what occurred then or later.")
 UNTIL = Parameter("until", "time", "Only what occurred then or earlier.")
 ZONE = Parameter(

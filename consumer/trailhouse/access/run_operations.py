@@ -4,6 +4,7 @@ from trailhouse.access.operation import (
     CURSOR,
     FILTER,
     SINCE,
+    STANDING,
     UNTIL,
     ZONE,
     NothingFoundError,
@@ -55,6 +56,7 @@ def _timeline(reader: AuditReader, values: Values) -> Answer[Timeline]:
     answer = reader.timeline(
         values["session"],
         run_id=values["run"],
+        standing=values["standing"] or None,
         since=values["since"],
         until=values["until"],
         limit=values["limit"],
@@ -139,7 +141,7 @@ RUN_OPERATIONS: tuple[Operation, ...] = (
         parameters=(
             Parameter("session", "text", "The session; may be left out where one alone has the run."),
             Parameter("run", "text", "The run; the whole session without."),
-            SINCE, UNTIL, limit(5_000, 20_000),
+            STANDING, SINCE, UNTIL, limit(5_000, 20_000),
         ),
         answer=Answer[Timeline],
         ask=_timeline,

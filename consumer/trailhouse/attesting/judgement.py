@@ -13,7 +13,7 @@ from trailhouse.schemas.record_hash import RECORD_KEY_BYTES
 _RANKS = {Standing.UNATTESTED: 1, Standing.DISPUTED: 2, Standing.ATTESTED: 3}
 
 
-class Verdict(StrEnum):
+class SealState(StrEnum):
     """What was found of a seal."""
 
     WHOLE = "whole"
@@ -34,7 +34,7 @@ class Verdict(StrEnum):
     @property
     def counts(self) -> bool:
         """Whether such a seal says anything about records."""
-        return self in (Verdict.WHOLE, Verdict.INCOMPLETE, Verdict.BROKEN)
+        return self in (SealState.WHOLE, SealState.INCOMPLETE, SealState.BROKEN)
 
 
 class StoredRecord(NamedTuple):
@@ -53,7 +53,7 @@ class StoredRecord(NamedTuple):
 class Judgement(NamedTuple):
     """What is written down: of the seal, and by time and key of each record that it names."""
 
-    verdict: Verdict
+    verdict: SealState
     standings: dict[tuple[int, bytes], Standing]
     sealed: int
     missing: int
@@ -81,9 +81,9 @@ def judge(
         standings[each.occurred_us, each.record_key] = standing
     missing = sum(last - first + 1 for first, last in found.missing)
     if found.is_broken:
-        return Judgement(Verdict.BROKEN, standings, 0, missing)
+        return Judgement(SealState.BROKEN, standings, 0, missing)
     sealed = len({each.seq for each in own if chosen.get(each.seq)})
-    verdict = Verdict.INCOMPLETE if missing else Verdict.WHOLE
+    verdict = SealState.INCOMPLETE if missing else SealState.WHOLE
     return Judgement(verdict, standings, sealed, missing)
 
 

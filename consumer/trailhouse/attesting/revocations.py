@@ -37,8 +37,8 @@ def anchored_sizes(clickhouse: ClickHouse, policy: Policy, verify: Verify) -> An
     if not numbers:
         return AnchoredSizes({})
     rows = clickhouse.query(
-        "SELECT number, anchor FROM log_anchors WHERE number IN {numbers:Array(UInt64)}"
-        " ORDER BY number, anchor LIMIT 1 BY number, anchor LIMIT {rows:UInt32} BY number",
+        "SELECT DISTINCT number, anchor FROM log_anchors WHERE number IN {numbers:Array(UInt64)}"
+        " ORDER BY number, anchor LIMIT {rows:UInt32} BY number",
         {"numbers": numbers, "rows": ANCHORS_A_NUMBER},
     ).rows
     sizes: dict[tuple[int, str, str, int], int] = {}

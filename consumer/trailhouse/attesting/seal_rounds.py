@@ -13,8 +13,8 @@ import msgspec
 
 from trailhouse.attesting.judgement import (
     Judgement,
+    SealState,
     StoredRecord,
-    Verdict,
     closing_records,
     judge,
     key_of,
@@ -89,7 +89,7 @@ def judge_seals(
 class _Checked(NamedTuple):
     """A seal as it was read: what is wrong with it, None if it counts; of whom it is, where that can be read."""
 
-    verdict: Verdict | None
+    verdict: SealState | None
     seal: Seal | None = None
     public_key: str = ""
     counted: CountedSeal | None = None
@@ -138,18 +138,18 @@ def _checked(
         data = _decode(record or b"").data
         seal, key, _ = parse_seal(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ProofError):
-        return _Checked(Verdict.MALFORMED)
+        return _Checked(SealState.MALFORMED)
     public_key = base64.b64encode(key).decode()
     try:
         counted = check_seal(data, policy, verify)
     except ProofError:
         is_known = service_key(policy, seal.service, key) is not None
-        return _Checked(Verdict.FORGED if is_known else Verdict.UNKNOWN_KEY, seal, public_key)
+        return _Checked(SealState.FORGED if is_known else SealState.UNKNOWN_KEY, seal, public_key)
     last = counted.key.last_anchor
     if last is not None and not sizes.cover(
         last, carrier.topic, carrier.topic_id, carrier.partition, carrier.offset
     ):
-        return _Checked(Verdict.REVOKED, seal, public_key, counted)
+        return _Checked(SealState.REVOKED, seal, public_key, counted)
     return _Checked(None, seal, public_key, counted)
 
 
@@ -161,7 +161,7 @@ def _row(
 ) -> SealRow:
     seal = found.seal
     if seal is None:
-        return SealRow(carrier, Verdict.MALFORMED)
+        return SealRow(carrier, SealState.MALFORMED)
     seal_hash = key_of(record_hash(seal.text.encode()))
     judgement = None
     if found.counted is not None:
@@ -170,11 +170,11 @@ def _row(
         judgement = (
             judge(found.counted, records, decided)
             if found.verdict is None
-            else Judgement(Verdict.REVOKED, withdrawn(seal, records, decided), 0, 0)
+            else Judgement(SealState.REVOKED, withdrawn(seal, records, decided), 0, 0)
         )
     return SealRow(
         carrier,
-        found.verdict or (Verdict.MALFORMED if judgement is None else judgement.verdict),
+        found.verdict or (SealState.MALFORMED if judgement is None else judgement.verdict),
         judgement,
         seal.producer_id,
         seal.service,

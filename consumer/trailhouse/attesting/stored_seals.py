@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from trailhouse.attesting.judgement import Judgement, StoredRecord, Verdict, version_of
+from trailhouse.attesting.judgement import Judgement, SealState, StoredRecord, version_of
 from trailhouse.proof.policy import Policy
 from trailhouse.proof.seal import SEAL_TYPE, SHORT_DIGEST_BYTES, Seal
 from trailhouse.proof.standing import Standing
@@ -18,7 +18,7 @@ MAX_SEAL_BYTES = 20_000_000
 MOST_LOOKS = 20
 FIRST_LOOK_AGAIN_SECONDS = 5
 """A seal of which records are missing is looked at again after this, then twice as long, MOST_LOOKS times in all."""
-_COUNTED = ", ".join(f"'{each}'" for each in Verdict if each.counts)
+_COUNTED = ", ".join(f"'{each}'" for each in SealState if each.counts)
 _PLACE = "kafka_topic_id, kafka_partition, kafka_offset"
 _CARRIER = (
     "session_id, tenant_id, occurred_us, record_key, kafka_topic, kafka_topic_id, kafka_partition, kafka_offset,"
@@ -62,7 +62,7 @@ class SealRow(NamedTuple):
     """One row of `seal_checks`."""
 
     carrier: Carrier
-    verdict: Verdict
+    verdict: SealState
     judgement: Judgement | None = None
     producer_id: str = ""
     service: str = ""
@@ -107,7 +107,7 @@ def carriers_again(clickhouse: ClickHouse, policy: Policy) -> list[Carrier]:
             toUnixTimestamp64Milli(appended_at), looks, toUInt32(0)
         FROM seal_checks AS done FINAL
         LEFT JOIN services AS policy ON done.public_key = policy.public_key AND done.service = policy.service
-        WHERE (verdict = '{Verdict.INCOMPLETE}' AND looks < {MOST_LOOKS}
+        WHERE (verdict = '{SealState.INCOMPLETE}' AND looks < {MOST_LOOKS}
                 AND judged_at < now64(3) - toIntervalSecond({FIRST_LOOK_AGAIN_SECONDS} * exp2(looks)))
             OR (policy_version < {{version:UInt32}} AND if(policy.changed_in > 0,
                 policy_version < policy.changed_in, verdict IN ({_COUNTED})))
@@ -156,7 +156,7 @@ def named_records(clickhouse: ClickHouse, carriers: Sequence[Carrier]) -> list[S
         SELECT DISTINCT producer_id, assumeNotNull(seq), occurred_us, record_key, tenant_id,
             JSONExtractString(record, 'source', 'service'), SHA256(record), type = {{type:String}} AND tenant_id = ''
         FROM event_log
-        WHERE producer_id IN (SELECT sealed_by FROM sealed) AND isNotNull(seq)
+        PREWHERE producer_id IN (SELECT sealed_by FROM sealed) AND isNotNull(seq)
             AND (producer_id, assumeNotNull(seq), substring(record_key, 1, {SHORT_DIGEST_BYTES})) IN (
                 SELECT sealed_by, first + place,
                     substring(digests, place * {SHORT_DIGEST_BYTES} + 1, {SHORT_DIGEST_BYTES})

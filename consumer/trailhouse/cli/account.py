@@ -15,6 +15,7 @@ from trailhouse.cli.times_and_offsets import since as since_of
 
 if TYPE_CHECKING:
     from trailhouse.operate.account.absent import Absent
+    from trailhouse.operate.account.attested import Attested
     from trailhouse.operate.account.balance import Account
 
 EXAMPLES = (
@@ -24,6 +25,13 @@ EXAMPLES = (
 )
 _PLACES = ("spooled", "in_kafka", "stored", "quarantined", "expired", "missing")
 SHOWN_ABSENT = 200
+SHOWN_PRODUCERS = 20
+_MEANINGS = {
+    "attested": "a seal of an enrolled service names them",
+    "pending": "of enrolled services; no seal is due yet",
+    "unattested": "nobody enrolled stands behind them",
+    "disputed": "they contradict a seal, or their service may not write there",
+}
 
 
 def account(
@@ -44,8 +52,8 @@ def account(
 
     Producers number their events; what is in a spool is counted on this machine alone.
 
-    The exit code is 1 when an event is missing, a producer's numbers jump as no loss explains, or
-    nothing is known of the session.
+    Where services are enrolled, it says who stands behind what is stored. The exit code is 1 when an event is missing,
+    by its number or by a seal, a producer's numbers jump as no loss explains, or nothing is known of the session.
     """
     from trailhouse.consumer.config import WorkerConfig
     from trailhouse.operate.account.balance import account as balance
@@ -70,7 +78,8 @@ def account(
     is_unknown = session is not None and not (found.emitted or found.unnumbered)
     if is_unknown:
         tell(f"no events of session {session!r}; `trailhouse sessions` lists the last ones")
-    if found.missing or found.implausible or is_unknown:
+    is_short = found.standing is not None and found.standing.missing > 0
+    if found.missing or found.implausible or is_unknown or is_short:
         raise typer.Exit(1)
 
 
@@ -100,6 +109,8 @@ def _print(found: "Account") -> None:
         )
     if found.unnumbered:
         say(f"{'unnumbered':<12} {found.unnumbered:>12}   stored, emitted without a source")
+    if found.standing is not None:
+        _print_standing(found.standing)
     for each in found.absent[:SHOWN_ABSENT]:
         say(_line(each))
     if len(found.absent) > SHOWN_ABSENT:
@@ -110,6 +121,31 @@ def _print(found: "Account") -> None:
                 f"missing: {counted(part.unnamed, 'more event')} of producer {part.producer_id}, in holes between"
                 f" seq {part.unnamed_first_seq} and {part.unnamed_last_seq}"
             )
+
+
+def _print_standing(found: "Attested") -> None:
+    for name in ("attested", "pending", "unattested", "disputed"):
+        say(f"{name:<12} {getattr(found, name):>12}   {_MEANINGS[name]}")
+    for each in found.producers[:SHOWN_PRODUCERS]:
+        up_to = "no seal" if each.sealed_up_to is None else f"sealed up to seq {each.sealed_up_to}"
+        parts = [
+            f"{count} {name}"
+            for name in ("missing", "disputed", "unattested", "pending")
+            if (count := getattr(each, name))
+        ]
+        who = f"{each.service or 'no service'} {each.producer_id or 'without a number'}"
+        say(f"  {who}: {up_to}{', closed' if each.is_closed else ''}: {', '.join(parts)}")
+    more = found.more_producers + max(0, len(found.producers) - SHOWN_PRODUCERS)
+    if more:
+        say(f"  … and {counted(more, 'more producer')}")
+    if found.refused_seals:
+        say(
+            f"{counted(found.refused_seals, 'seal')} do not count: forged, or no key of the policy made them"
+        )
+    if found.missing:
+        say(
+            f"missing: {counted(found.missing, 'event')} that seals name: they were made, and are not stored"
+        )
 
 
 def _line(absent: "Absent") -> str:

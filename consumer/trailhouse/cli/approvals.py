@@ -10,6 +10,7 @@ from trailhouse.cli.output.console import tell
 from trailhouse.cli.output.formats import Format, FormatOption
 from trailhouse.cli.output.pages import show_rows
 from trailhouse.cli.output.printable import counted
+from trailhouse.cli.output.standing_column import with_standing
 from trailhouse.cli.output.statements import ShowSqlOption
 from trailhouse.cli.output.whole import tell_whole
 from trailhouse.cli.output.written import written
@@ -46,9 +47,11 @@ def approvals(
         answer = reader.approvals(filter_of(filter, since, until), limit=limit)
     report = answer.value
     if not written(format, answer, items=report.approvals):
-        show_rows(
-            COLUMNS, [*map(approval_cells, report.approvals), *map(unasked_cells, report.unasked)]
+        rows = [*map(approval_cells, report.approvals), *map(unasked_cells, report.unasked)]
+        columns, rows = with_standing(
+            COLUMNS, rows, [each.standing for each in report.approvals], "reason"
         )
+        show_rows(columns, rows)
     tell_whole(answer, len(report.approvals), "approval")
     if report.unasked:
         tell(
@@ -56,6 +59,10 @@ def approvals(
         )
     if ungranted := sum(each.ran_ungranted for each in report.approvals):
         tell(f"{counted(ungranted, 'call')} ran without being granted")
+    if doubtful := sum(each.standing not in (None, "attested") for each in report.approvals):
+        tell(
+            f"{counted(doubtful, 'approval')} not attested; 'standing:attested' leaves strangers out"
+        )
     if not (report.approvals or report.unasked):
         raise typer.Exit(1)
 

@@ -18,13 +18,20 @@ FilterArgument = Annotated[
     ),
 ]
 TenantOption = Annotated[str | None, typer.Option("--tenant", help="Only events of this tenant.")]
+StandingOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--standing",
+        help="Only events of this standing: attested, pending, unattested, disputed; may be repeated.",
+    ),
+]
 LimitOption = Annotated[int, typer.Option("--limit", min=1, help="At most so many.")]
 CursorOption = Annotated[
     str | None,
     typer.Option("--cursor", metavar="CURSOR", help="The next page, as the page before named it."),
 ]
 FILTER_FIELDS = """A filter names fields: session, run, agent, type, tool, tool_call, model, provider, outcome, error,
-actor, tenant, cost, tokens, duration and more; `type:(a OR b)`, `-agent:x` for not, `cost:>0.5`, and words or
+actor, tenant, cost, tokens, duration, standing and more; `type:(a OR b)`, `-agent:x` for not, `cost:>0.5`, and words or
 "a phrase" of an event's data."""
 """For the help of a command; a wrong one is told with its place and what there is."""
 

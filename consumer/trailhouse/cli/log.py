@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from trailhouse.cli.asking import StandingOption
 from trailhouse.cli.output.console import say, tell, write_records
 from trailhouse.cli.output.formats import Format, FormatOption, one_line
 from trailhouse.cli.output.printable import counted
+from trailhouse.cli.output.standing_column import with_standing
 from trailhouse.cli.output.statements import ShowSqlOption
 from trailhouse.cli.times_and_offsets import SINCE_HELP, UNTIL_HELP
 from trailhouse.cli.times_and_offsets import since as since_of
@@ -35,6 +37,7 @@ def log(
     type: Annotated[
         list[str] | None, typer.Option(help="Only events of this type; may be repeated.")
     ] = None,
+    standing: StandingOption = None,
     since: Annotated[
         dt.datetime | None, typer.Option(parser=since_of, metavar="TIME", help=SINCE_HELP)
     ] = None,
@@ -56,23 +59,28 @@ def log(
     from trailhouse.cli.nothing_found import Asked
 
     asked = Asked(run_id=run_id, types=tuple(type or ()), since=since, until=until)
-    found = _found(session_id, tenant, asked, limit)
-    _write(found, format)
+    found, standings = _found(session_id, tenant, asked, standing, limit)
+    _write(found, standings, format)
     if not found:
         raise typer.Exit(1)
 
 
 def _found(
-    session_id: str, tenant: str | None, asked: "Asked", limit: int | None
-) -> Sequence["AuditEvent | AlteredEvent"]:
-    """Return what was asked for; where that is nothing, say what there is instead."""
-    from trailhouse.query import AuditReader
+    session_id: str,
+    tenant: str | None,
+    asked: "Asked",
+    standing: list[str] | None,
+    limit: int | None,
+) -> tuple[Sequence["AuditEvent | AlteredEvent"], list[str | None]]:
+    """Return what was asked for, with its standings; where that is nothing, say what there is instead."""
+    from trailhouse.query import AlteredEvent, AuditReader
 
     with AuditReader(tenant) as reader:
         found = reader.get_audit_log(
             session_id,
             run_id=asked.run_id,
             type=asked.types or None,
+            standing=standing or None,
             since=asked.since,
             until=asked.until,
             limit=limit,
@@ -84,17 +92,21 @@ def _found(
             # A second question, and only now: whoever finds something does not pay for it.
             for line in explanation(session_id, tenant, asked, reader.outline(session_id)):
                 tell(line)
-        return found
+        events = [each for each in found if not isinstance(each, AlteredEvent)]
+        known = iter(reader.standings(events))
+        return found, [None if isinstance(each, AlteredEvent) else next(known) for each in found]
 
 
-def _write(found: Sequence["AuditEvent | AlteredEvent"], format: Format) -> None:
+def _write(
+    found: Sequence["AuditEvent | AlteredEvent"], standings: Sequence[str | None], format: Format
+) -> None:
     """Write what was found, and name what was altered; exits with 1 if anything was."""
     from trailhouse.query import AlteredEvent
 
     events = [each for each in found if not isinstance(each, AlteredEvent)]
     match format:
         case Format.TABLE:
-            _print_table(found)
+            _print_table(found, standings)
         case Format.JSON:
             write_records(b"[" + b",\n".join(event.record for event in events) + b"]\n")
         case Format.JSONL:
@@ -124,12 +136,15 @@ def _tell_altered(altered: Sequence["AlteredEvent"]) -> None:
         raise typer.Exit(1)
 
 
-def _print_table(events: Sequence["AuditEvent | AlteredEvent"]) -> None:
+def _print_table(
+    events: Sequence["AuditEvent | AlteredEvent"], standings: Sequence[str | None]
+) -> None:
     from trailhouse.cli.output.console import results
     from trailhouse.cli.output.table import EVENT_COLUMNS, event_rows, print_table
 
     if events:
-        print_table(results(), EVENT_COLUMNS, event_rows(events))
+        columns, rows = with_standing(EVENT_COLUMNS, event_rows(events), standings, "content")
+        print_table(results(), columns, rows)
 
 
 def _write_lines(events: Sequence["AuditEvent"]) -> None:

@@ -50,8 +50,8 @@ def search(
     """Search the events of all sessions, the newest first.
 
     A filter names fields: session, run, agent, type, tool, tool_call, model, provider, outcome, error, actor, tenant,
-    cost, tokens, duration and more: 'type:(a OR b)', '-agent:x' for not, 'cost:>0.5', and words or "a phrase" that
-    stand in an event's data. `trailhouse show EVENT` has one event whole. The exit code is 1 when nothing matches.
+    cost, tokens, duration, standing and more: 'type:(a OR b)', '-agent:x' for not, 'cost:>0.5', and words or
+    "a phrase" of an event's data. `trailhouse show EVENT` has one event whole. The exit code is 1 when nothing matches.
     """
     from trailhouse.query import AuditReader
 
@@ -63,7 +63,7 @@ def search(
             limit=limit,
             cursor=cursor,
         )
-    show_page(page, format, "event", COLUMNS, event_cells, (since, until))
+    show_page(page, format, "event", COLUMNS, event_cells, (since, until), "content")
 
 
 def event_cells(found: "FoundEvent") -> tuple[str, ...]:

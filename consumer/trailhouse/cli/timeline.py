@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trailhouse.cli.asking import TenantOption
+from trailhouse.cli.asking import StandingOption, TenantOption
 from trailhouse.cli.output.cells import cell, dollars, seconds, time_cell
 from trailhouse.cli.output.console import tell
 from trailhouse.cli.output.formats import Format, FormatOption
@@ -39,6 +39,7 @@ def timeline(
     run: Annotated[
         str | None, typer.Option(help="Only this run, and the runs that it started.")
     ] = None,
+    standing: StandingOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
     tenant: TenantOption = None,
@@ -56,7 +57,14 @@ def timeline(
     from trailhouse.query import AuditReader
 
     with AuditReader(tenant) as reader:
-        answer = reader.timeline(session, run_id=run, since=since, until=until, limit=limit)
+        answer = reader.timeline(
+            session,
+            run_id=run,
+            standing=standing or None,
+            since=since,
+            until=until,
+            limit=limit,
+        )
     found = answer.value
     if not written(format, answer, items=found.runs):
         show_rows(COLUMNS, list(timeline_rows(found)))

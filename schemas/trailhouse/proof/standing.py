@@ -28,6 +28,14 @@ class Standing(StrEnum):
     """It contradicts a seal, or whoever it names may not write for its tenant."""
 
 
+_WEAKEST_FIRST = (Standing.DISPUTED, Standing.UNATTESTED, Standing.PENDING, Standing.ATTESTED)
+
+
+def weakest(standings: Iterable[Standing]) -> Standing | None:
+    """Return what can be said of several events together, None of none: no more than of the weakest of them."""
+    return min(standings, key=_WEAKEST_FIRST.index, default=None)
+
+
 class Sealed(NamedTuple):
     """The numbers of a logger that a seal covers; from `end_seq` on, unless it is 0, its last seal has the only one."""
 

@@ -51,6 +51,23 @@ BELOW = {
     *("proof init", "proof key", "proof enroll", "proof operator", "proof witness"),
     *("proof require", "proof rotate", "proof revoke", "proof sign", "proof publish"),
     *("proof show", "proof anchor"),
+    *(
+        "proof init",
+        "proof key",
+        "proof enroll",
+        "proof operator",
+        "proof witness",
+        "proof require",
+    ),
+    *(
+        "proof rotate",
+        "proof revoke",
+        "proof sign",
+        "proof publish",
+        "proof seals",
+        "proof show",
+        "proof anchor",
+    ),
 }
 
 

@@ -7,6 +7,7 @@ import typer
 
 from trailhouse.cli.output.console import tell
 from trailhouse.cli.output.formats import Format
+from trailhouse.cli.output.standing_column import with_standing
 from trailhouse.cli.output.whole import NO_TIME, Within, tell_whole
 from trailhouse.cli.output.written import written
 
@@ -23,6 +24,7 @@ def show_page(
     columns: Sequence[str],
     cells: Callable[[T], tuple[str, ...]],
     within: Within = NO_TIME,
+    standing_before: str = "",
 ) -> None:
     """Write the items of *page*, and say what is missing; exits with 1 if there are none.
 
@@ -33,9 +35,14 @@ def show_page(
         columns: The head of the table.
         cells: Makes a row of an item.
         within: Since and until when was asked.
+        standing_before: In front of which column the standing stands, where items have one.
     """
     if not written(format, page, items=page.items):
-        show_rows(columns, list(map(cells, page.items)))
+        rows = list(map(cells, page.items))
+        if standing_before:
+            standings = [getattr(item, "standing", None) for item in page.items]
+            columns, rows = with_standing(columns, rows, standings, standing_before)
+        show_rows(columns, rows)
     tell_whole(page, len(page.items), noun, within)
     if not page.items:
         tell("nothing matches; `trailhouse status` says how far the worker is")

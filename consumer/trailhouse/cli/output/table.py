@@ -17,8 +17,13 @@ if TYPE_CHECKING:
     from trailhouse.query import AlteredEvent
 
 _STYLES = {
-    **dict.fromkeys(("ALTERED", "UNGRANTED", "UNASKED", "failed", "timeout", "denied"), "red"),
-    **dict.fromkeys(("running", "open", "abandoned", "cancelled", "TOO LARGE"), "yellow"),
+    **dict.fromkeys(
+        ("ALTERED", "DISPUTED", "UNGRANTED", "UNASKED", "failed", "timeout", "denied"), "red"
+    ),
+    **dict.fromkeys(
+        ("UNATTESTED", "PENDING", "running", "open", "abandoned", "cancelled", "TOO LARGE"),
+        "yellow",
+    ),
 }
 
 EVENT_COLUMNS = ("#", "time", "type", "run", "what", "content")

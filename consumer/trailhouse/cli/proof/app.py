@@ -2,7 +2,7 @@
 
 import typer
 
-from trailhouse.cli.proof import anchor, closing, first_policy, key, members, offline, show
+from trailhouse.cli.proof import anchor, closing, first_policy, key, members, offline, seals, show
 
 proof_app = typer.Typer(
     no_args_is_help=True,
@@ -23,4 +23,5 @@ proof_app.command("revoke", epilog=closing.REVOKE_EXAMPLES)(closing.revoke)
 proof_app.command("sign", epilog=offline.SIGN_EXAMPLES)(offline.sign)
 proof_app.command("publish", epilog=offline.PUBLISH_EXAMPLES)(offline.publish)
 proof_app.command("anchor", epilog=anchor.EXAMPLES)(anchor.anchor)
+proof_app.command("seals", epilog=seals.EXAMPLES)(seals.seals)
 proof_app.command("show", epilog=show.EXAMPLES)(show.show)

@@ -30,6 +30,7 @@ from trailhouse.consumer.monitoring.health import Health
 from trailhouse.consumer.monitoring.heartbeat import Heartbeat
 from trailhouse.consumer.monitoring.metrics import WorkerMetrics
 from trailhouse.consumer.monitoring.missing_events import MissingEvents, missing_events
+from trailhouse.consumer.monitoring.seal_judging import SealJudging
 from trailhouse.consumer.monitoring.watchdog import Watchdog
 from trailhouse.consumer.proof_log.checkpointer import Checkpointer
 from trailhouse.consumer.proof_log.proof_log import ProofLog
@@ -221,9 +222,14 @@ class Ingest:
                 ask_kafka=self._ask_kafka,
                 reporters=Reporters(self._health, self._metrics, self._heartbeat),
             )
+            judging = SealJudging(storage, self._proof).in_background(
+                lambda: 0 in session.partitions
+            )
+            judging.start()
             try:
                 session.run(self._stop)
             finally:
+                judging.stop()
                 proof_log.close()
                 with suppress(StorageError):  # the next worker notes where it goes on
                     writer.end()

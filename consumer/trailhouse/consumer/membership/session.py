@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 from trailhouse.consumer.batch.back_pressure import BackPressure
@@ -133,6 +133,11 @@ class GroupSession:
             clock=clock,
         )
         self._is_assigned = False
+
+    @property
+    def partitions(self) -> Collection[int]:
+        """The partitions that are assigned to this member."""
+        return self._source.partitions
 
     def run(self, stop: threading.Event) -> None:
         """Work until *stop* is set, Kafka has fenced this member, or the topic is another; then leave.

@@ -9,6 +9,7 @@ from trailhouse.broker.admin import KafkaAdmin
 from trailhouse.broker.topic_identity import TopicIdentity
 from trailhouse.broker.topic_reader import TopicReader
 from trailhouse.operate.account.absent import Absent
+from trailhouse.operate.account.attested import Attested, attested
 from trailhouse.operate.account.expired import expired_windows, explained
 from trailhouse.operate.account.snapshot import ProducerState, Scope, snapshot
 from trailhouse.schemas.kafka_config import KafkaConfig
@@ -56,7 +57,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     Each event counts once, where it has come furthest. `unnumbered` events, emitted without a
     `source`, are stored and stand outside: nobody can say whether one of them is missing. So do
     `implausible` jumps in a producer's numbers: no loss explains them, and they are not counted in
-    events. `absent` names the first holes of each producer, `incomplete` counts all of each.
+    events. `absent` names the first holes of each producer, `incomplete` counts all of each. `standing` says who
+    stands behind what is stored; None where the policy enrols nobody.
     """
 
     emitted: int
@@ -71,6 +73,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     producers: int
     absent: tuple[Absent, ...]
     incomplete: tuple[Incomplete, ...]
+    standing: Attested | None = None
 
 
 def account(
@@ -90,6 +93,7 @@ def account(
     3. Each hole is named, with what stands beside it; of too many, how many are not.
     4. A hole that Kafka's expired records explain is told from one that nothing explains.
     5. What has no number, and so cannot be missed, is counted.
+    6. Where services are enrolled, what is stored is counted by who stands behind it.
 
     What seems to be missing is looked for again, since an event may be between two places. A session
     shares its producers' numbers with others: a number counts as its own when it lies beside one.
@@ -140,7 +144,10 @@ def account(
     unnamed = sum(each.unnamed for each in incomplete)
     expired_unnamed = min(unnamed, sum(window.records for window in windows))
     without_number = unnumbered(storage, wanted.since, wanted.session_id)  # 5
-    return _balance(found, named, incomplete, expired_unnamed, without_number, wanted)
+    report("asking who stands behind them")
+    standing = attested(storage, wanted)  # 6
+    balance = _balance(found, named, incomplete, expired_unnamed, without_number, wanted)
+    return msgspec.structs.replace(balance, standing=standing)
 
 
 Beside = tuple[Absent, Neighbour | None, Neighbour | None]

@@ -13,8 +13,8 @@ Bound = Callable[[object, str], str]
 def standing_sql(values: Sequence[object], bound: Bound, *, within: str) -> str:
     """Return the condition that holds the events whose standing is one of *values*.
 
-    What is attested stands in rows of its own, by time and key. Any other standing is worked out from all events: such
-    a question costs what reading them costs.
+    What is attested stands in rows of its own, and its key alone tells a record from every other. Any other standing is
+    worked out from all events: such a question costs what reading them costs.
 
     Args:
         values: The standings that are wanted.
@@ -26,7 +26,7 @@ def standing_sql(values: Sequence[object], bound: Bound, *, within: str) -> str:
     source = "standings" if set(values) == {Standing.ATTESTED} else "events_with_standing"
     wanted = bound([str(value) for value in values], "Array(String)")
     return (
-        f"(occurred_us, record_key) IN (SELECT occurred_us, record_key FROM {source}"  # noqa: S608 - names of ours
+        f"record_key IN (SELECT record_key FROM {source}"  # noqa: S608 - names of ours
         f" WHERE standing IN {wanted} AND {within or 'true'})"
     )
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from trailhouse.query.budget import Meter
 from trailhouse.query.cursor import Cursors, Walk
+from trailhouse.query.filtering.by_standing import without_standing
 from trailhouse.query.filtering.conditions import where
 from trailhouse.query.filtering.words import words_where
 from trailhouse.query.search.found import KEY, LOG_COLUMNS, SMALL_COLUMNS, Row
@@ -69,14 +70,15 @@ class TimeFinder:
 
     def find(self, meter: Meter) -> int | None:
         """As `Finder.find`."""
-        if not self._asked.wanted.words:
+        wanted = self._asked.wanted
+        if not wanted.words and not without_standing(wanted)[1]:
             return go_through(
                 meter, self._span, self._look, now_us=self._now_us, trim=self._trimmed
             )
+        # What reads much of a slice begins with a small one: the standings of a year would be a set of all its events.
         self._trimmed()
-        return go_through(
-            meter, self._span, self._look_for_words, whole_first=False, now_us=self._now_us
-        )
+        look = self._look_for_words if wanted.words else self._look
+        return go_through(meter, self._span, look, whole_first=False, now_us=self._now_us)
 
     def _trimmed(self) -> Trimmed:
         trim = trimmed(self._clickhouse, self._span, self._now_us)

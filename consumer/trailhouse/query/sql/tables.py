@@ -158,7 +158,11 @@ def _finds(view: str, condition: "exp.Expr", texts: Mapping[str, str]) -> bool:
             values = condition.expressions
             return bool(values) and all(isinstance(each, exp.Placeholder) for each in values)
         return isinstance(condition, exp.EQ) and isinstance(condition.expression, exp.Placeholder)
-    if isinstance(condition, exp.In) or view not in ("events", "token_usage"):
+    if isinstance(condition, exp.In) or view not in (
+        "events",
+        "token_usage",
+        "events_with_standing",
+    ):
         return False
     value = condition.expression
     if name == "occurred_us":

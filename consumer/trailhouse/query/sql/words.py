@@ -5,7 +5,9 @@ one tenant uses them with values of the statement alone. What shields the rows o
 never be whole, but the LIMIT of `sql_tables.bind_tenant`.
 """
 
-VIEWS = ("events", "runs", "sessions", "token_usage", "tool_calls", "approvals")
+VIEWS = (
+    "events", "runs", "sessions", "token_usage", "tool_calls", "approvals", "events_with_standing",
+)  # fmt: skip
 """What may be read, each with a column `tenant_id`."""
 
 

@@ -4,8 +4,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from trailhouse.proof.seal import SEAL_TYPE
 from trailhouse.proof.standing import Claimed, Enrolled, Sealed, Standing, standing_of
 from trailhouse.query.budget import Asks
 from trailhouse.schemas.errors import StorageRejectedError
@@ -15,6 +16,14 @@ POLICY_SECONDS = 5.0
 """So long what the policy says of services is taken to be as it was."""
 KEYS_PER_QUERY = 400
 """A statement's values travel in its address, which servers and proxies bound."""
+
+
+Key = tuple[str, str, int, bytes]
+"""Session, tenant, time and record_key: what finds an event in the log."""
+_BY_KEY = (
+    "session_id IN {sessions:Array(String)} AND tenant_id IN {tenants:Array(String)}"
+    " AND occurred_us IN {times:Array(Int64)} AND hex(record_key) IN {keys:Array(String)}"
+)
 
 
 class Subject(NamedTuple):
@@ -151,23 +160,45 @@ def _seals(clickhouse: Asks, subjects: Sequence[Subject]) -> dict[str, list[Seal
     return found
 
 
+def stored_subjects(clickhouse: Asks, keys: Sequence[Key]) -> list[Subject]:
+    """Return what the standing of the events of *keys* is asked by, as their records say it; without those not there.
+
+    Raises:
+        StorageError: ClickHouse is away (retriable) or refuses (permanent).
+    """
+    found: list[Subject] = []
+    for start in range(0, len(keys), KEYS_PER_QUERY):
+        part = keys[start : start + KEYS_PER_QUERY]
+        rows = clickhouse.query(
+            "SELECT session_id, tenant_id, occurred_us, record_key,"  # noqa: S608 - no value in it
+            " JSONExtractString(record, 'source', 'service'), producer_id, seq,"
+            f" type = '{SEAL_TYPE}' AND tenant_id = '', toUnixTimestamp64Milli(appended_at)"
+            f" FROM events WHERE {_BY_KEY}",
+            _by_key(part),
+        ).rows
+        found += [Subject(*row) for row in rows]
+    return found
+
+
 def _appended(clickhouse: Asks, subjects: Sequence[Subject]) -> dict[bytes, int]:
     """Return when Kafka took each of *subjects*, by key: the first copy of it."""
     found: dict[bytes, int] = {}
     for part in _parts(subjects):
         rows = clickhouse.query(
-            "SELECT record_key, toUnixTimestamp64Milli(appended_at) FROM events"
-            " WHERE session_id IN {sessions:Array(String)} AND tenant_id IN {tenants:Array(String)}"
-            " AND occurred_us IN {times:Array(Int64)} AND hex(record_key) IN {keys:Array(String)}",
-            {
-                "sessions": list({each.session_id for each in part}),
-                "tenants": list({each.tenant_id for each in part}),
-                "times": list({each.occurred_us for each in part}),
-                "keys": [each.record_key.hex().upper() for each in part],
-            },
+            f"SELECT record_key, toUnixTimestamp64Milli(appended_at) FROM events WHERE {_BY_KEY}",  # noqa: S608 - no value in it
+            _by_key([each[:4] for each in part]),
         ).rows
         found |= dict(rows)
     return found
+
+
+def _by_key(keys: Sequence[Key]) -> dict[str, Any]:
+    return {
+        "sessions": list({session_id for session_id, _, _, _ in keys}),
+        "tenants": list({tenant_id for _, tenant_id, _, _ in keys}),
+        "times": list({at_us for _, _, at_us, _ in keys}),
+        "keys": [key.hex().upper() for _, _, _, key in keys],
+    }
 
 
 def _parts(subjects: Sequence[Subject]) -> Iterator[list[Subject]]:

@@ -5,10 +5,12 @@ Request, answer and call are brought together as the view `approvals` does it, a
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal
 
 import msgspec
 
+from trailhouse.proof.standing import Standing, weakest
 from trailhouse.query.steps import steps as pairs
 from trailhouse.query.steps.event_facts import EventFacts, moment
 from trailhouse.schemas import EventType
@@ -50,6 +52,8 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True):
         called_at: When the call was started first; None where it never was.
         ran_ungranted: Whether the call was started though the last answer by then was no grant.
         event_ids: Its events, the request first.
+        standing: The weakest of its events' standings: of what a stranger may have added it is not ``attested``; None
+            where the policy enrols nobody.
     """
 
     tenant_id: str | None
@@ -73,6 +77,7 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True):
     called_at: dt.datetime | None
     ran_ungranted: bool
     event_ids: tuple[str, ...]
+    standing: Standing | None = None
 
 
 class UnaskedCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,8 +114,13 @@ class ApprovalReport(msgspec.Struct, frozen=True, kw_only=True):
     unasked: tuple[UnaskedCall, ...]
 
 
-def approvals_of(events: Sequence[EventFacts]) -> list[Approval]:
-    """Return the approvals that *events* make, the latest first; starts of tool calls among them say what ran."""
+def approvals_of(
+    events: Sequence[EventFacts], standings: Mapping[str, Standing] = MappingProxyType({})
+) -> list[Approval]:
+    """Return the approvals that *events* make, the latest first; starts of tool calls among them say what ran.
+
+    *standings* are those of the events, by id: the weakest of several that bear one id.
+    """
     asked = [each for each in events if each.type in APPROVAL_TYPES]
     by_id: dict[tuple[str, str, str, str], list[pairs.Paired]] = {}
     alone: list[list[pairs.Paired]] = []
@@ -131,7 +141,8 @@ def approvals_of(events: Sequence[EventFacts]) -> list[Approval]:
         for place, each in enumerate(same):
             until_us = same[place + 1].first.occurred_us if place + 1 < len(same) else None
             called_us = _called_us(each, starts, until_us, is_first=place == 0)
-            found.append((each.first.occurred_us, _approval(each, called_us)))
+            approval = _standing(_approval(each, called_us), standings)
+            found.append((each.first.occurred_us, approval))
     found.sort(key=lambda pair: (pair[0], pair[1].session_id, pair[1].event_ids), reverse=True)
     return [approval for _, approval in found]
 
@@ -211,6 +222,11 @@ def _approval(step: pairs.Paired, called_us: int | None) -> Approval:
         ran_ungranted=called_us is not None and not was_granted,
         event_ids=tuple(each.event_id for each in step.events),
     )
+
+
+def _standing(approval: Approval, standings: Mapping[str, Standing]) -> Approval:
+    of_events = (standings[each] for each in approval.event_ids if each in standings)
+    return msgspec.structs.replace(approval, standing=weakest(of_events))
 
 
 def _status(last: EventFacts | None) -> ApprovalStatus:

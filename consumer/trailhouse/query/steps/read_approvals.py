@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from trailhouse.proof.standing import Standing, weakest
 from trailhouse.query.answer import Answer, LeftOut
 from trailhouse.query.budget import Asks, Meter, Metered
 from trailhouse.query.filtering.by_standing import counted_sql
@@ -10,6 +11,7 @@ from trailhouse.query.filtering.conditions import where
 from trailhouse.query.filtering.filters import can_be_stored, whole_number
 from trailhouse.query.filtering.search_filter import MAX_FILTER_BYTES, SearchFilter
 from trailhouse.query.positions import stored_positions
+from trailhouse.query.standing.standings import Standings, stored_subjects
 from trailhouse.query.steps.approvals import (
     APPROVAL_TYPES,
     Approval,
@@ -53,6 +55,7 @@ def read_approvals(
     clickhouse: ClickHouse,
     meter: Meter,
     wanted: SearchFilter,
+    standings: Standings,
     *,
     tenant_id: str | None,
     limit: int,
@@ -63,13 +66,7 @@ def read_approvals(
         QueryError: The filter asks for words, or the limit is no number from 1 to MAX_APPROVALS. Permanent.
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
-    limit = whole_number(limit)
-    if limit > MAX_APPROVALS:
-        raise QueryError(f"limit: must be at most {MAX_APPROVALS}")
-    if wanted.words:
-        raise QueryError(
-            "text: approvals are not searched for words; search for events, and take their calls"
-        )
+    limit = _checked(wanted, limit)
     as_of = stored_positions(clickhouse)
     condition, values = where(wanted, tenant_id=tenant_id)
     scope, scoped = _scope(tenant_id, wanted)
@@ -81,7 +78,12 @@ def read_approvals(
         for each in asked.events
         if (each.session_id, each.tenant_id, each.occurred_us, each.record_key) in found.keys
     }
-    approvals = [each for each in approvals_of(asked.events) if not met.isdisjoint(each.event_ids)]
+    found_standings = _standings(asks, standings, asked)
+    approvals = [
+        each
+        for each in approvals_of(asked.events, found_standings)
+        if not met.isdisjoint(each.event_ids)
+    ]
     unasked, more_unasked = _unasked(asks, condition, values, (scope, scoped), limit)
     left_out = [
         *_older_approvals(approvals, limit, has_more=found.has_more),
@@ -95,6 +97,34 @@ def read_approvals(
         left_out=tuple(left_out),
         as_of=as_of,
     )
+
+
+def _checked(wanted: SearchFilter, limit: int) -> int:
+    limit = whole_number(limit)
+    if limit > MAX_APPROVALS:
+        raise QueryError(f"limit: must be at most {MAX_APPROVALS}")
+    if wanted.words:
+        raise QueryError(
+            "text: approvals are not searched for words; search for events, and take their calls"
+        )
+    return limit
+
+
+def _standings(clickhouse: Asks, standings: Standings, asked: Facts) -> dict[str, Standing]:
+    """Return the standing of each approval event, by id: the weakest, where several bear one; none without a policy."""
+    if standings.policy(clickhouse) is None:
+        return {}
+    events = [each for each in asked.events if each.type in APPROVAL_TYPES]
+    ids = {each.record_key: each.event_id for each in events}
+    keys = [(each.session_id, each.tenant_id, each.occurred_us, each.record_key) for each in events]
+    subjects = stored_subjects(clickhouse, keys)
+    found: dict[str, Standing] = {}
+    for subject, standing in zip(subjects, standings.of(clickhouse, subjects), strict=True):
+        event_id = ids.get(subject.record_key)
+        if event_id is not None and standing is not None:
+            known = found.get(event_id, standing)
+            found[event_id] = weakest((known, standing)) or standing
+    return found
 
 
 def _scope(tenant_id: str | None, wanted: SearchFilter) -> tuple[str, dict[str, Any]]:

@@ -9,6 +9,7 @@ from trailhouse.query.budget import Meter, ReadBudget, naming_budget
 from trailhouse.query.config import ReaderConfig
 from trailhouse.query.filtering.grammar import as_filter
 from trailhouse.query.filtering.search_filter import SearchFilter
+from trailhouse.query.standing.standings import Standings
 from trailhouse.query.steps.anomalies import AnomalyReport, AnomalyThresholds
 from trailhouse.query.steps.approvals import ApprovalReport
 from trailhouse.query.steps.compare import Comparison
@@ -29,6 +30,7 @@ class StepReads(ABC):
 
     tenant_id: str | None
     _reads: ReaderConfig
+    _standings: Standings
 
     @abstractmethod
     def _ready(self) -> ClickHouse: ...
@@ -141,6 +143,7 @@ class StepReads(ABC):
                 self._ready(),
                 Meter(budget or self._reads.budget),
                 as_filter(wanted),
+                self._standings,
                 tenant_id=self.tenant_id,
                 limit=limit,
             )
