@@ -24,10 +24,10 @@ def _deleted(log: AttackedLog, table: str, where: str) -> None:
     log.sql(f"ALTER TABLE {table} DELETE WHERE {where} {NOW}")
 
 
-def _copied(log: AttackedLog, table: str, replace: str, where: str, limit: int = 1) -> None:
+def _copied(log: AttackedLog, table: str, replace: str, where: str) -> None:
     """Insert a row like one that is there, with other values."""
     log.sql(
-        f"INSERT INTO {table} SELECT * REPLACE ({replace}) FROM {table} WHERE {where} LIMIT {limit}"
+        f"INSERT INTO {table} SELECT * REPLACE ({replace}) FROM (SELECT * FROM {table} WHERE {where} LIMIT 1)"
     )
 
 
@@ -78,7 +78,7 @@ def a_blank_is_put_into_a_record(log: AttackedLog) -> None:
     _changed(log, "event_log", "record = concat(record, ' ')", OLD)
 
 
-@on_copy(Who.CLICKHOUSE, "rows")
+@on_copy(Who.CLICKHOUSE, "records")
 def a_record_is_blanked_without_an_order(log: AttackedLog) -> None:
     _changed(log, "event_log", "record = ''", DENIED)
 
@@ -146,12 +146,14 @@ def a_row_is_moved_to_another_session(log: AttackedLog) -> None:
 
 @on_copy(Who.CLICKHOUSE, "rows")
 def the_broker_time_of_a_row_is_changed(log: AttackedLog) -> None:
-    _changed(log, "event_log", "appended_at = appended_at - INTERVAL 1 DAY", DENIED)
+    _copied(log, "event_log", "appended_at - INTERVAL 1 DAY AS appended_at", DENIED)
+    _deleted(log, "event_log", f"{DENIED} AND appended_at > now() - INTERVAL 1 DAY")
 
 
 @on_copy(Who.CLICKHOUSE, "rows")
 def the_offset_of_a_row_is_changed(log: AttackedLog) -> None:
-    _changed(log, "event_log", "kafka_offset = kafka_offset + 1000", DENIED)
+    _copied(log, "event_log", "kafka_offset + 1000 AS kafka_offset", DENIED)
+    _deleted(log, "event_log", f"{DENIED} AND kafka_offset < 1000")
 
 
 @on_copy(Who.CLICKHOUSE, "leaves")
@@ -307,7 +309,7 @@ def a_quarantined_record_is_deleted(log: AttackedLog) -> None:
     _deleted(log, "event_quarantine", "kafka_offset = 5")
 
 
-@on_copy(Who.CLICKHOUSE, "rows")
+@on_copy(Who.CLICKHOUSE, "columns")
 def a_quarantined_record_is_changed(log: AttackedLog) -> None:
     _changed(log, "event_quarantine", "record = 'another'", "kafka_offset = 5")
 
@@ -320,7 +322,7 @@ def the_reason_for_a_hole_is_taken_away(log: AttackedLog) -> None:
 @on_copy(Who.CLICKHOUSE, "records")
 def an_incident_is_made_up_over_stored_records(log: AttackedLog) -> None:
     log.sql(
-        "INSERT INTO event_incidents SELECT * REPLACE (0 AS first_offset, 3 AS last_offset) FROM event_incidents WHERE kind = 'no_record' LIMIT 1"
+        "INSERT INTO event_incidents SELECT * REPLACE (0 AS first_offset, 3 AS last_offset) FROM (SELECT * FROM event_incidents WHERE kind = 'no_record' LIMIT 1)"
     )
 
 
