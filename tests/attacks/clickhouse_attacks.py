@@ -13,6 +13,8 @@ NOW = "SETTINGS mutations_sync = 2"
 DENIED = "type = 'tool_approval_denied'"
 OLD = "session_id = 'old'"
 STRANGER = made_key(77)
+_PART = "SELECT any({}) FROM system.parts WHERE database = currentDatabase() AND table = 'event_log' AND active"
+_AT_SIX = "kafka_partition = 2 AND size = 6"
 
 
 def _changed(log: AttackedLog, table: str, change: str, where: str) -> None:
@@ -28,6 +30,14 @@ def _copied(log: AttackedLog, table: str, replace: str, where: str) -> None:
     """Insert a row like one that is there, with other values."""
     log.sql(
         f"INSERT INTO {table} SELECT * REPLACE ({replace}) FROM (SELECT * FROM {table} WHERE {where} LIMIT 1)"
+    )
+
+
+def _add_checkpoint(log: AttackedLog, text: str) -> None:
+    log.sql(
+        "INSERT INTO log_checkpoints SELECT * REPLACE ({text:String} AS checkpoint)"
+        f" FROM (SELECT * FROM log_checkpoints WHERE {_AT_SIX} LIMIT 1)",
+        text=text,
     )
 
 
@@ -101,17 +111,13 @@ def an_event_is_deleted_from_every_table_of_events(log: AttackedLog) -> None:
 
 @on_copy(Who.CLICKHOUSE, "records")
 def a_year_is_dropped(log: AttackedLog) -> None:
-    partition = log.one(
-        "SELECT any(partition_id) FROM system.parts WHERE database = currentDatabase() AND table = 'event_log' AND active"
-    )
+    partition = log.one(_PART.format("partition_id"))
     log.sql(f"ALTER TABLE event_log DROP PARTITION ID '{partition}'")
 
 
 @on_copy(Who.CLICKHOUSE, "records")
 def a_part_is_detached_and_stays_so(log: AttackedLog) -> None:
-    part = log.one(
-        "SELECT any(name) FROM system.parts WHERE database = currentDatabase() AND table = 'event_log' AND active"
-    )
+    part = log.one(_PART.format("name"))
     log.sql(f"ALTER TABLE event_log DETACH PART '{part}'")
 
 
@@ -220,17 +226,10 @@ def all_leaves_are_removed(log: AttackedLog) -> None:
 
 @on_copy(Who.CLICKHOUSE, "leaves")
 def the_time_in_a_leaf_is_changed(log: AttackedLog) -> None:
-    _copied(
-        log,
-        "log_leaves",
-        "appended_ms + 5 AS appended_ms",
-        "kafka_partition = 2 AND kafka_offset = 1",
-    )
-    _deleted(
-        log,
-        "log_leaves",
-        "kafka_partition = 2 AND kafka_offset = 1 AND appended_ms % 10 = (SELECT max(appended_ms) FROM log_leaves WHERE kafka_partition = 2 AND kafka_offset = 0) % 10",
-    )
+    leaf = "kafka_partition = 2 AND kafka_offset = 1"
+    at_ms = log.one(f"SELECT any(appended_ms) FROM log_leaves WHERE {leaf}")
+    _copied(log, "log_leaves", "appended_ms + 5 AS appended_ms", leaf)
+    _deleted(log, "log_leaves", f"{leaf} AND appended_ms = {at_ms}")
 
 
 @on_copy(Who.CLICKHOUSE, "leaves")
@@ -240,27 +239,17 @@ def the_newest_checkpoints_are_deleted(log: AttackedLog) -> None:
 
 @on_copy(Who.CLICKHOUSE, "leaves")
 def a_checkpoint_of_another_root_is_added_without_a_signature(log: AttackedLog) -> None:
-    text = log.one(
-        "SELECT any(checkpoint) FROM log_checkpoints WHERE kafka_partition = 2 AND size = 6"
-    )
+    text = log.one(f"SELECT any(checkpoint) FROM log_checkpoints WHERE {_AT_SIX}")
     forged = Checkpoint(text.split("\n")[0], 6, bytes(32)).text
-    log.sql(
-        "INSERT INTO log_checkpoints SELECT * REPLACE ({text:String} AS checkpoint) FROM log_checkpoints WHERE kafka_partition = 2 AND size = 6",
-        text=forged,
-    )
+    _add_checkpoint(log, forged)
 
 
 @on_copy(Who.CLICKHOUSE, "leaves")
 def a_checkpoint_of_another_root_is_signed_by_a_strangers_key(log: AttackedLog) -> None:
-    text = log.one(
-        "SELECT any(checkpoint) FROM log_checkpoints WHERE kafka_partition = 2 AND size = 6"
-    )
+    text = log.one(f"SELECT any(checkpoint) FROM log_checkpoints WHERE {_AT_SIX}")
     origin = text.split("\n")[0]
     forged = note_signed(Checkpoint(origin, 6, bytes(32)).text, STRANGER, origin)
-    log.sql(
-        "INSERT INTO log_checkpoints SELECT * REPLACE ({text:String} AS checkpoint) FROM log_checkpoints WHERE kafka_partition = 2 AND size = 6",
-        text=forged,
-    )
+    _add_checkpoint(log, forged)
 
 
 @on_copy(Who.CLICKHOUSE, "columns")
@@ -297,7 +286,7 @@ def usage_is_taken_away(log: AttackedLog) -> None:
 def an_event_is_put_into_quarantine(log: AttackedLog) -> None:
     log.sql(
         "INSERT INTO event_quarantine SELECT kafka_cluster, kafka_topic, kafka_topic_id, kafka_partition, kafka_offset,"
-        " appended_at, kafka_offset, length(record), SHA256(record), NULL, record, [], 'type: is no text', '1', now64(3)"
+        " appended_at, kafka_offset, length(record), SHA256(record), NULL, record, [], 'type: wrong', '1', now64(3)"
         f" FROM event_log WHERE {DENIED}"
     )
     for table in ("event_log", "event_index"):
@@ -322,14 +311,16 @@ def the_reason_for_a_hole_is_taken_away(log: AttackedLog) -> None:
 @on_copy(Who.CLICKHOUSE, "records")
 def an_incident_is_made_up_over_stored_records(log: AttackedLog) -> None:
     log.sql(
-        "INSERT INTO event_incidents SELECT * REPLACE (0 AS first_offset, 3 AS last_offset) FROM (SELECT * FROM event_incidents WHERE kind = 'no_record' LIMIT 1)"
+        "INSERT INTO event_incidents SELECT * REPLACE (0 AS first_offset, 3 AS last_offset)"
+        " FROM (SELECT * FROM event_incidents WHERE kind = 'no_record' LIMIT 1)"
     )
 
 
 @on_copy(Who.CLICKHOUSE, "views")
 def the_view_of_events_hides_one(log: AttackedLog) -> None:
     log.sql(
-        f"CREATE OR REPLACE VIEW events DEFINER = CURRENT_USER SQL SECURITY DEFINER AS SELECT * FROM event_log FINAL WHERE NOT ({DENIED})"
+        "CREATE OR REPLACE VIEW events DEFINER = CURRENT_USER SQL SECURITY DEFINER AS"
+        f" SELECT * FROM event_log FINAL WHERE NOT ({DENIED})"
     )
 
 

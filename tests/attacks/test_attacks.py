@@ -1,5 +1,6 @@
 """Every attack on real tables: found by the duty that must, with what is needed for it; and nothing else is told."""
 
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -8,15 +9,18 @@ from pathlib import Path
 import pytest
 
 import attack_list  # noqa: F401 - it fills ATTACKS
-from attack import ATTACKS, Attack
-from attack_scene import AttackedLog, Keys, a_copy, a_history, a_log, make_keys
+from attack import ATTACKS, VARIABLE, Attack
+from attack_scene import AttackedLog, History, Keys, a_copy, a_history, a_log, make_keys
 from attack_table import AttackTable
 from cluster import Cluster
 from trailhouse.operate.verify.logs import LogId
-from trailhouse.operate.verify.report import Report, Verdict
+from trailhouse.operate.verify.report import Outcome, Report
 from trailhouse.operate.verify.state import Kept
 
 pytestmark = pytest.mark.cluster
+
+WITHOUT = os.environ.get(VARIABLE, "")
+CHOSEN = [attack for attack in ATTACKS if not WITHOUT or attack.found_by == {WITHOUT}]
 
 
 @pytest.fixture(scope="module")
@@ -26,13 +30,19 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
 
 
 @pytest.fixture(scope="module")
+def history(keys: Keys) -> History:
+    """Return what the log has held."""
+    return a_history(keys)
+
+
+@pytest.fixture(scope="module")
 def proven(
-    cluster: Cluster, keys: Keys, tmp_path_factory: pytest.TempPathFactory
+    cluster: Cluster, keys: Keys, history: History, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[AttackedLog]:
     """Return the log that every attack is done to a copy of."""
     folder = tmp_path_factory.mktemp("proven") / "anchors"
     with a_log(cluster.clickhouse_config, keys, folder) as log:
-        log.store(a_history(keys))
+        log.store(history)
         yield log
 
 
@@ -40,7 +50,7 @@ def proven(
 def kept(proven: AttackedLog) -> dict[LogId, Kept]:
     """Return what an auditor has kept of the log, which is intact."""
     report = proven.verify()
-    assert report.verdict is Verdict.INTACT, told(report)
+    assert report.verdict is Outcome.INTACT, told(report)
     return {each.log: each for each in report.kept}
 
 
@@ -57,6 +67,7 @@ def attacked(
     request: pytest.FixtureRequest,
     proven: AttackedLog,
     keys: Keys,
+    history: History,
     cluster: Cluster,
     tmp_path: Path,
 ) -> Iterator[tuple[Attack, AttackedLog]]:
@@ -70,7 +81,7 @@ def attacked(
         return
     assert attack.on_history is not None
     with a_log(cluster.clickhouse_config, keys, folder) as log:
-        log.store(attack.on_history(a_history(keys), keys))
+        log.store(attack.on_history(history, keys))
         if attack.is_rewritten:
             shutil.rmtree(folder)
             shutil.copytree(proven.folder, folder)
@@ -89,12 +100,15 @@ def named(attack: Attack) -> str:
     return attack.name.replace(" ", "-")
 
 
-@pytest.mark.parametrize("attacked", ATTACKS, ids=named, indirect=True)
+@pytest.mark.parametrize("attacked", CHOSEN, ids=named, indirect=True)
 def test_an_attack_is_found_and_what_is_harmless_is_not(
     attacked: tuple[Attack, AttackedLog], kept: dict[LogId, Kept], table: AttackTable
 ) -> None:
     """By each duty that must; without what it needs nothing is found, as the table of threats says."""
     attack, log = attacked
+    if WITHOUT:
+        assert log.verify(without=frozenset({WITHOUT})).verdict is not Outcome.FOUND
+        return
     since = kept if attack.needs == "kept" else None
     began = time.monotonic()
     report = log.verify(since=since)
@@ -103,11 +117,11 @@ def test_an_attack_is_found_and_what_is_harmless_is_not(
     table.add(attack, report, alone, seconds)
     found = {each.duty for each in report.findings}
     if attack.is_harmless:
-        assert report.verdict is Verdict.INTACT, told(report)
+        assert report.verdict is Outcome.INTACT, told(report)
         return
-    assert report.verdict is Verdict.FOUND, told(report)
+    assert report.verdict is Outcome.FOUND, told(report)
     assert attack.found_by <= found, told(report)
     if attack.needs:
-        assert alone.verdict is not Verdict.FOUND, told(alone)
+        assert alone.verdict is not Outcome.FOUND, told(alone)
     else:
-        assert alone.verdict is Verdict.FOUND, told(alone)
+        assert alone.verdict is Outcome.FOUND, told(alone)

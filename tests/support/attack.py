@@ -34,7 +34,6 @@ class Attack(NamedTuple):
         on_copy: Does it to a copy of the proven log.
         on_history: Or says what Kafka, or a worker, makes of its history; it is stored and signed as it is.
         is_rewritten: Whether the copies of the anchors are those of the true history, and not of this one.
-        policy: Fields of the policy in which it differs.
     """
 
     name: str
@@ -52,6 +51,8 @@ class Attack(NamedTuple):
         return not self.found_by
 
 
+VARIABLE = "ATTACKS_WITHOUT"
+"""Names the duty that is switched off, so that what it alone finds must pass."""
 ATTACKS: list[Attack] = []
 """All of them, in the order in which they are defined."""
 OnCopy = Callable[[AttackedLog], None]

@@ -1,4 +1,4 @@
-"""A proven log to be attacked: made once, copied for each attack, and made anew with another history by who has its key."""
+"""A proven log to be attacked: made once, copied for each attack, and made anew with another history."""
 
 import base64
 import shutil
@@ -10,10 +10,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from kafka_records import Record
 from made_keys import made_key
 from proven import ORIGIN, ProvenLog
 from sealing_scene import Logger, claimed
-from trailhouse.anchoring.anchorer import Anchorer, PolicyInForce
+from trailhouse.anchoring.anchorer import Anchorer
 from trailhouse.anchoring.writers.folder import FolderWriter
 from trailhouse.operate.verify.logs import LogId
 from trailhouse.operate.verify.report import Report
@@ -33,18 +34,21 @@ OWNER = made_key(9)
 OPERATOR = made_key(8)
 HOUR_MS = 3_600_000
 Value = bytes | AuditEvent | None
-Part = Mapping[int, Sequence[Value]]
 
 
 class Gone:
     """Stands for a record that Kafka has lost: its offset stays, and holds none."""
 
 
+Place = Value | type[Gone]
+"""What an offset has."""
+
+
 @dataclass(frozen=True)
 class Commit:
     """What one batch reads: the records of each partition, from which offset on, and when they were appended."""
 
-    values: Mapping[int, Sequence[Value]]
+    values: Mapping[int, Sequence[Place]]
     first_offsets: Mapping[int, int]
     ago_ms: int
     is_anchored: bool = False
@@ -57,7 +61,7 @@ class History:
 
     commits: tuple[Commit, ...]
 
-    def edited(self, edit: Callable[[int, int, Value], Value | type[Gone]]) -> "History":
+    def edited(self, edit: Callable[[int, int, Value], Place]) -> "History":
         """Return another one: *edit* is given partition, offset and value, and gives the value, or `Gone`."""
         return History(tuple(_edited(commit, edit) for commit in self.commits))
 
@@ -70,6 +74,9 @@ class Keys:
     log_path: Path
     agents: Logger = field(default_factory=lambda: Logger("agents", "p1", made_key(11)))
     tools: Logger = field(default_factory=lambda: Logger("tools", "p2", made_key(12)))
+    legacy: Logger = field(default_factory=lambda: Logger("other", "p5", made_key(13)))
+    last_seal: AuditEvent | None = None
+    now_ms: int = field(default_factory=lambda: round(time.time() * 1_000))
 
 
 class AttackedLog:
@@ -79,6 +86,7 @@ class AttackedLog:
         self.clickhouse = ClickHouse(config)
         self.keys = keys
         self.folder = folder
+        self._ends: dict[int, int] = {}
         self.proof = ProofConfig(
             log_name=LOG,
             key_file=str(keys.log_path),
@@ -111,12 +119,31 @@ class AttackedLog:
     def store(self, history: History, *, anchors: bool = True) -> None:
         """Store all of *history*, and anchor where it says so."""
         log = ProvenLog(self.clickhouse, self.proof, ORIGIN)
-        now_ms = round(time.time() * 1_000)
+        now_ms = self.keys.now_ms
         for commit in history.commits:
-            starts = commit.first_offsets
-            log.store(_records(commit), first_offsets=starts, appended_ms=now_ms - commit.ago_ms)
+            self._store(log, commit, commit.first_offsets, now_ms - commit.ago_ms)
             if commit.is_anchored and anchors:
                 self.anchor(now_ms - commit.ago_ms + 30_000)
+
+    def store_more(self, commit: Commit, reads_from: Mapping[int, int] | None = None) -> None:
+        """Store what follows, by a worker that starts now and reads from *reads_from* on."""
+        log = ProvenLog(self.clickhouse, self.proof, ORIGIN)
+        at_ms = self.keys.now_ms - commit.ago_ms
+        self._store(log, commit, reads_from or commit.first_offsets, at_ms)
+
+    def _store(
+        self, log: ProvenLog, commit: Commit, reads_from: Mapping[int, int], at_ms: int
+    ) -> None:
+        # A commit that reads from an offset after the last one passes over what Kafka does not have there.
+        starts = {
+            number: min(first, self._ends.get(number, first))
+            for number, first in reads_from.items()
+        }
+        for number, each in commit.values.items():
+            end = commit.first_offsets[number] + len(each)
+            self._ends[number] = max(end, self._ends.get(number, end))
+        if records := records_of(commit.values, commit.first_offsets, at_ms):
+            log.write(records, starts)
 
     def anchor(self, at_ms: int, signer: FileSigner | None = None) -> None:
         """Anchor once, and have the folder keep it."""
@@ -128,13 +155,12 @@ class AttackedLog:
         """Anchor once while *policy* is in force."""
         now_ms = round(time.time() * 1_000) if at_ms is None else at_ms
         self.folder.mkdir(exist_ok=True)
-        force = PolicyInForce(policy.version, policy.sha256, (self.keys.log.public_key,))
         Anchorer(
             self.clickhouse,
             log_name=LOG,
             signer=signer or self.keys.log,
             writers=[FolderWriter(str(self.folder))],
-            policy=lambda: force,
+            policy=lambda: policy,
             clock=lambda: now_ms / 1_000,
         ).run()
 
@@ -171,15 +197,19 @@ def make_keys(folder: Path) -> Keys:
 
 
 def a_history(keys: Keys) -> History:
-    """Return what the attacked log has held: sealed and unsealed events, copies, holes, bad records; the end not anchored."""
-    agents, tools = keys.agents, keys.tools
+    """Return what the log has held: sealed and unsealed events, copies, holes, bad records; the end is not anchored."""
+    agents = keys.agents = Logger("agents", "p1", keys.agents.signer)
+    tools = keys.tools = Logger("tools", "p2", keys.tools.signer)
     first = [
         agents.log(session_id=f"s{n % 3}", tenant_id="ab"[n % 2], run_id="r") for n in range(9)
     ]
     approvals = [
-        agents.log("tool_approval_requested", "s0", tenant_id="a", run_id="r", data={"approval_id": "k", "tool_name": "pay"}),
-        agents.log("tool_approval_denied", "s0", tenant_id="a", run_id="r", data={"approval_id": "k", "reason": "no"}),
-    ]  # fmt: skip
+        agents.log(f"tool_approval_{what}", "s0", tenant_id="a", run_id="r", data=data)
+        for what, data in (
+            ("requested", {"approval_id": "k", "tool_name": "pay"}),
+            ("denied", {"approval_id": "k", "reason": "no"}),
+        )
+    ]
     usage = [
         agents.log("token_usage_updated", "s1", tenant_id="a", run_id="r", data={"input_tokens": n, "cost_usd": 0.5})
         for n in range(3)
@@ -197,26 +227,56 @@ def a_history(keys: Keys) -> History:
     nameless = [AuditEvent(type="note", session_id="old")]
     first_seal, tools_seal = agents.seal(), tools.seal(is_last=True)
     tail = [agents.log(session_id="s0", tenant_id="a", data={"n": n}) for n in range(3)]
+    keys.last_seal = agents.seal()
     return History(
         (
-            Commit({0: [*first[:5], b"not an event", None], 1: first[5:], 2: legacy[:2]}, {0: 0, 1: 0, 2: 0}, 3 * HOUR_MS, True),
-            Commit({0: [*approvals, first[1]], 1: usage, 2: [*calls, *legacy[2:], *nameless]}, {0: 9, 1: 4, 2: 2}, 2 * HOUR_MS, True),
-            Commit({0: [first_seal], 1: [tools_seal]}, {0: 12, 1: 7}, 2 * HOUR_MS - 60_000, True),
-            Commit({0: tail, 1: [agents.seal()]}, {0: 13, 1: 8}, 2 * HOUR_MS - 120_000),
+            Commit(
+                {0: [*first[:5], b"not an event", None], 1: first[5:], 2: legacy[:2]},
+                {0: 0, 1: 0, 2: 0},
+                3 * HOUR_MS,
+                is_anchored=True,
+            ),
+            Commit(
+                {0: [*approvals, first[1]], 1: usage, 2: [*calls, *legacy[2:], *nameless]},
+                {0: 9, 1: 4, 2: 2},
+                2 * HOUR_MS,
+                is_anchored=True,
+            ),
+            Commit(
+                {0: [first_seal], 1: [tools_seal]},
+                {0: 12, 1: 7},
+                2 * HOUR_MS - 60_000,
+                is_anchored=True,
+            ),
+            Commit({0: tail, 1: [keys.last_seal]}, {0: 13, 1: 8}, 2 * HOUR_MS - 120_000),
         )
-    )  # fmt: skip
+    )
 
 
-def _records(commit: Commit) -> dict[int, Sequence[Value]]:
-    return {number: list(values) for number, values in commit.values.items()}
+def records_of(
+    values: Mapping[int, Sequence[Place]], starts: Mapping[int, int], at_ms: int
+) -> list[Record]:
+    """Return *values* as Kafka gives them, from *starts* on."""
+    return [
+        Record(
+            value.record if isinstance(value, AuditEvent) else value,
+            partition=number,
+            offset=starts[number] + place,
+            appended_ms=at_ms,
+        )
+        for number, each in values.items()
+        for place, value in enumerate(each)
+        if not isinstance(value, type)
+    ]
 
 
-def _edited(commit: Commit, edit: Callable[[int, int, Value], Value | type[Gone]]) -> Commit:
-    values: dict[int, list[Value]] = {}
+def _edited(commit: Commit, edit: Callable[[int, int, Value], Place]) -> Commit:
+    values: dict[int, list[Place]] = {}
     for partition, each in commit.values.items():
         first = commit.first_offsets[partition]
-        made = [edit(partition, first + place, value) for place, value in enumerate(each)]
-        values[partition] = [value for value in made if not isinstance(value, type)]
+        values[partition] = [
+            edit(partition, first + place, value) for place, value in enumerate(each)
+        ]
     return replace(commit, values=values)
 
 

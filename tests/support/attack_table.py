@@ -1,5 +1,6 @@
 """What became of the attacks, as lines: verdict, duty and delay, with the anchors that others keep and without."""
 
+import sys
 from typing import NamedTuple
 
 from attack import Attack
@@ -28,7 +29,8 @@ class AttackTable:
 
     def show(self) -> None:
         """Print all of them."""
-        print()
+        out = sys.stdout.write
+        out("\n")
         head = ("attack", "by", "log's key", "verdict", "without anchors", "duty", "delay")
         rows = [head]
         for attack, verdict, alone, duties, delay in self._lines:
@@ -37,11 +39,13 @@ class AttackTable:
             rows.append((attack.name, attack.who, key, verdict, alone, duties, when))
         widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
         for row in rows:
-            print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)))
+            out(
+                "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) + "\n"
+            )
         attacks = [line for line in self._lines if not line.attack.is_harmless]
         found = sum(line.verdict == "found" for line in attacks)
         harmless = len(self._lines) - len(attacks)
         intact = sum(line.verdict == "intact" for line in self._lines if line.attack.is_harmless)
-        print(
-            f"{found} of {len(attacks)} attacks found; {intact} of {harmless} harmless ones intact"
+        out(
+            f"{found} of {len(attacks)} attacks found; {intact} of {harmless} harmless ones intact\n"
         )
