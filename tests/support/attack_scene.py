@@ -275,7 +275,8 @@ def _edited(commit: Commit, edit: Callable[[int, int, Value], Place]) -> Commit:
     for partition, each in commit.values.items():
         first = commit.first_offsets[partition]
         values[partition] = [
-            edit(partition, first + place, value) for place, value in enumerate(each)
+            value if isinstance(value, type) else edit(partition, first + place, value)
+            for place, value in enumerate(each)
         ]
     return replace(commit, values=values)
 
