@@ -3,11 +3,13 @@
 import msgspec
 
 from attack import Who, on_copy
-from attack_scene import AttackedLog
+from attack_scene import LOG, OPERATOR, AttackedLog
 from made_keys import made_key
 from trailhouse.proof.anchor import Anchor, anchor_name, parse_anchor
 from trailhouse.proof.checkpoint import Checkpoint
-from trailhouse.proof.keys import note_signed
+from trailhouse.proof.erasure import Order, erasure_name
+from trailhouse.proof.keys import FileSigner, note_signed
+from trailhouse.store.erasures import store_order
 
 NOW = "SETTINGS mutations_sync = 2"
 DENIED = "type = 'tool_approval_denied'"
@@ -463,3 +465,44 @@ def a_partition_is_removed_from_every_table(log: AttackedLog) -> None:
     ):
         _deleted(log, table, "kafka_partition = 2")
     _deleted(log, "event_index", f"{OLD} OR session_id = 's2'")
+
+
+@on_copy(Who.CLICKHOUSE, "manifests")
+def a_days_list_of_sessions_is_changed(log: AttackedLog) -> None:
+    sessions = log.one("SELECT any(sessions) FROM session_manifests WHERE kafka_partition = 0")
+    _copied(log, "session_manifests", "sessions + 1 AS sessions", "kafka_partition = 0")
+    _deleted(log, "session_manifests", f"kafka_partition = 0 AND sessions = {sessions}")
+
+
+@on_copy(Who.CLICKHOUSE, "manifests")
+def a_session_is_taken_out_of_a_days_list(log: AttackedLog) -> None:
+    key = log.one("SELECT hex(min(session_key)) FROM session_manifest_entries")
+    _deleted(log, "session_manifest_entries", f"session_key = unhex('{key}')")
+
+
+@on_copy(Who.CLICKHOUSE, "manifests")
+def the_days_lists_are_taken_away(log: AttackedLog) -> None:
+    log.sql("TRUNCATE TABLE session_manifests")
+
+
+@on_copy(Who.CLICKHOUSE, "erasures")
+def an_order_is_signed_by_no_operator(log: AttackedLog) -> None:
+    _order(log, STRANGER)
+
+
+@on_copy(Who.CLICKHOUSE, "erasures", "records")
+def a_record_is_blanked_by_a_strangers_order(log: AttackedLog) -> None:
+    _order(log, STRANGER)
+    _changed(log, "event_log", "record = ''", DENIED)
+
+
+@on_copy(Who.CLICKHOUSE, "erasures")
+def an_erased_record_is_put_back(log: AttackedLog) -> None:
+    """An operator has ordered it, and it is there."""
+    _order(log, OPERATOR)
+
+
+def _order(log: AttackedLog, signer: FileSigner) -> None:
+    digest = bytes.fromhex(log.one(f"SELECT hex(SHA256(record)) FROM event_log WHERE {DENIED}"))
+    order = Order(LOG, "erase", 1, "ops", log.keys.now_ms, 3, "asked for", (digest,))
+    store_order(log.clickhouse, order, note_signed(order.text, signer, erasure_name(LOG)))

@@ -1,12 +1,14 @@
 """A proven log to be attacked: made once, copied for each attack, and made anew with another history."""
 
 import base64
+import datetime as dt
 import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from proven import ORIGIN, ProvenLog
 from sealing_scene import Logger, claimed
 from trailhouse.anchoring.anchorer import Anchorer
 from trailhouse.anchoring.writers.folder import FolderWriter
+from trailhouse.operate.prove.day_manifests import make_finished_days, not_anchored_yet
 from trailhouse.operate.verify.logs import LogId
 from trailhouse.operate.verify.report import Report
 from trailhouse.operate.verify.state import Kept
@@ -79,6 +82,10 @@ class Keys:
     now_ms: int = field(default_factory=lambda: round(time.time() * 1_000))
 
 
+def _same(moment: dt.datetime) -> dt.datetime:
+    return moment
+
+
 class AttackedLog:
     """A database with a log, its policy and anchors, and a folder that others keep them in."""
 
@@ -122,6 +129,8 @@ class AttackedLog:
         now_ms = self.keys.now_ms
         for commit in history.commits:
             self._store(log, commit, commit.first_offsets, now_ms - commit.ago_ms)
+            at = dt.datetime.fromtimestamp((now_ms - commit.ago_ms) / 1_000, dt.UTC)
+            make_finished_days(self.clickhouse, LOG, partial(_same, at))
             if commit.is_anchored and anchors:
                 self.anchor(now_ms - commit.ago_ms + 30_000)
 
@@ -161,6 +170,7 @@ class AttackedLog:
             signer=signer or self.keys.log,
             writers=[FolderWriter(str(self.folder))],
             policy=lambda: policy,
+            manifests=not_anchored_yet(self.clickhouse, LOG),
             clock=lambda: now_ms / 1_000,
         ).run()
 
@@ -233,7 +243,7 @@ def a_history(keys: Keys) -> History:
             Commit(
                 {0: [*first[:5], b"not an event", None], 1: first[5:], 2: legacy[:2]},
                 {0: 0, 1: 0, 2: 0},
-                3 * HOUR_MS,
+                30 * HOUR_MS,
                 is_anchored=True,
             ),
             Commit(
