@@ -1,10 +1,17 @@
 """Attacks by an administrator of ClickHouse who does not hold the log's key: any row, table and view."""
 
+import time
+
 import msgspec
 
 from attack import Who, on_copy
 from attack_scene import LOG, OPERATOR, AttackedLog
+from kafka_records import Record
 from made_keys import made_key
+from proven import ORIGIN
+from sealing_scene import claimed
+from trailhouse.consumer.batch.batch import Batch, Limits
+from trailhouse.consumer.batch.blocks import event_block
 from trailhouse.proof.anchor import Anchor, anchor_name, parse_anchor
 from trailhouse.proof.checkpoint import Checkpoint
 from trailhouse.proof.erasure import Order, erasure_name
@@ -286,13 +293,17 @@ def usage_is_taken_away(log: AttackedLog) -> None:
 
 @on_copy(Who.CLICKHOUSE, "verdicts")
 def an_event_is_put_into_quarantine(log: AttackedLog) -> None:
+    _into_quarantine(log, DENIED)
+
+
+def _into_quarantine(log: AttackedLog, where: str) -> None:
     log.sql(
         "INSERT INTO event_quarantine SELECT kafka_cluster, kafka_topic, kafka_topic_id, kafka_partition, kafka_offset,"
         " appended_at, kafka_offset, length(record), SHA256(record), NULL, record, [], 'type: wrong', '1', now64(3)"
-        f" FROM event_log WHERE {DENIED}"
+        f" FROM event_log WHERE {where}"
     )
     for table in ("event_log", "event_index"):
-        _deleted(log, table, DENIED)
+        _deleted(log, table, where)
 
 
 @on_copy(Who.CLICKHOUSE, "records")
@@ -506,3 +517,29 @@ def _order(log: AttackedLog, signer: FileSigner) -> None:
     digest = bytes.fromhex(log.one(f"SELECT hex(SHA256(record)) FROM event_log WHERE {DENIED}"))
     order = Order(LOG, "erase", 1, "ops", log.keys.now_ms, 3, "asked for", (digest,))
     store_order(log.clickhouse, order, note_signed(order.text, signer, erasure_name(LOG)))
+
+
+@on_copy(Who.CLICKHOUSE, "rows")
+def a_whole_event_is_added_without_a_leaf(log: AttackedLog) -> None:
+    """Its columns are those of its record, so that only its leaf is missing."""
+    batch = Batch(Limits(rows=10, size_bytes=1 << 20), time.monotonic)
+    event = claimed("legacy", "p9", 900, session_id="old")
+    batch.add([Record(event.record, partition=2, offset=900, appended_ms=log.keys.now_ms)])
+    log.clickhouse.insert(event_block(ORIGIN, batch.rows))
+
+
+@on_copy(Who.CLICKHOUSE, "records")
+def an_unsealed_event_is_deleted_from_every_table_of_events(log: AttackedLog) -> None:
+    key = log.one(
+        "SELECT hex(record_key) FROM event_log WHERE kafka_partition = 2 AND kafka_offset = 4"
+    )
+    for table in ("event_log", "event_index"):
+        _deleted(log, table, f"record_key = unhex('{key}')")
+
+
+@on_copy(Who.CLICKHOUSE, "verdicts")
+def an_unsealed_event_is_put_into_quarantine(log: AttackedLog) -> None:
+    key = log.one(
+        "SELECT hex(record_key) FROM event_log WHERE kafka_partition = 2 AND kafka_offset = 4"
+    )
+    _into_quarantine(log, f"record_key = unhex('{key}')")
