@@ -8,7 +8,7 @@ READY  := $(VENV)/.ready
 EXTRAS := query worker sql cli api mcp devstack arrow pandas polars
 CAPTURE := all adk strands crewai
 
-.PHONY: help demo test test-fast secure schemathesis faults faults-red kills soak outage check format bench bench-full docs constraints clean capture
+.PHONY: help demo test test-fast secure schemathesis faults faults-red attacks attacks-red kills soak outage check format bench bench-full docs constraints clean capture
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -50,6 +50,12 @@ faults: $(READY) ## run the 36 faults on a real broker and the real engine
 
 faults-red: $(READY) ## switch each guarding mechanism off, and see the faults that it guards from
 	@$(BIN)/python tests/faults/red.py $(MECHANISMS)
+
+attacks: $(READY) ## attack a proven log by SQL, through Kafka and with its stolen key, and see what verify finds
+	@$(BIN)/python -m pytest -s tests/attacks
+
+attacks-red: $(READY) ## switch each duty of verify off, and see the attacks pass that it alone finds
+	@$(BIN)/python tests/attacks/red.py $(DUTIES)
 
 kills: $(READY) ## kill producers 500 times, workers 200 times and 200 times in their logs, and send 200,000 hostile records
 	@KILLS=500 WORKER_KILLS=200 PROOF_KILLS=200 RECORDS=200000 $(BIN)/python -m pytest tests/faults/test_kills.py \

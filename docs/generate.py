@@ -3,6 +3,7 @@
 import ast
 import inspect
 import re
+import sys
 import textwrap
 import tomllib
 from pathlib import Path
@@ -34,7 +35,16 @@ def made() -> dict[Path, dict[str, str]]:
         ROOT / "docs" / "errors.md": {"tree": error_tree()},
         ROOT / "docs" / "events.md": {"keys of data": event_data.render()},
         ROOT / "docs" / "redaction.md": {"vendors": vendors()},
+        ROOT / "docs" / "threats.md": {"threats": threats()},
     }
+
+
+def threats() -> str:
+    """Return the table of threats, which the attacks of the tests are the list of."""
+    sys.path.insert(0, str(ROOT / "tests" / "support"))
+    from threat_table import render
+
+    return render()
 
 
 def rooms() -> str:

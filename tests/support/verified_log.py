@@ -22,7 +22,7 @@ from trailhouse.proof.policy import LogKey, Policy, owner_name
 from trailhouse.schemas.record_hash import record_hash
 from trailhouse.store import ClickHouse, ClickHouseConfig
 from trailhouse.store.policies import store_policy
-from trailhouse.store.tables import EVENT_QUARANTINE, LOG_CHECKPOINTS, LOG_LEAVES
+from trailhouse.store.tables import EVENT_INCIDENTS, EVENT_QUARANTINE, LOG_CHECKPOINTS, LOG_LEAVES
 
 NAME = "audit.example.org/agents"
 CLUSTER, TOPIC, TOPIC_ID = "cluster-1", "trailhouse.events", "dG9waWMtMQ"
@@ -60,6 +60,8 @@ class VerifiedLog:
     ) -> range:
         """Store *records*, which are events, as they follow in *partition*, prove and sign them."""
         tree = self.trees.setdefault(partition, CompactRange())
+        if holes_before:
+            self.store_holes(tree.size, tree.size + holes_before - 1, partition)
         tree.extend_holes(holes_before)
         offsets = range(tree.size, tree.size + len(records))
         times = [START_MS + offset for offset in offsets]
@@ -98,6 +100,22 @@ class VerifiedLog:
             self.clickhouse.insert(event_block(_ORIGIN, rows))
         for record, offset, at_ms in bad:
             self.store_quarantined(record, offset, at_ms, partition)
+
+    def store_holes(self, first: int, last: int, partition: int = 0) -> None:
+        """Store why these offsets have no record."""
+        self.clickhouse.insert(
+            EVENT_INCIDENTS.block(
+                {
+                    **_place(1, partition),
+                    "first_offset": [first],
+                    "last_offset": [last],
+                    "kind": ["no_record"],
+                    "detail": ["a transaction's marker"],
+                    "worker_version": ["1"],
+                    "noticed_at": [START_MS],
+                }
+            )
+        )
 
     def store_quarantined(
         self, record: bytes | None, offset: int, at_ms: int, partition: int = 0

@@ -62,6 +62,7 @@ def check(run: Run, found: Findings) -> Checked:
                 way_out="delete the one that no checkpoint stands for",
             )
         _tell_uncovered(run, found, log, walked)
+        _tell_shrunk(run, found, log)
     return Checked(leaves, "leaves")
 
 
@@ -98,6 +99,21 @@ def _tell_forks(found: Findings, log: LogId, walked: Walked) -> None:
                 way_out="keep both checkpoints, revoke the key, and ask who could use it",
                 count=len(different),
             )
+
+
+def _tell_shrunk(run: Run, found: Findings, log: LogId) -> None:
+    kept = run.since.get(log)
+    held = run.roots.held.get(log, 0)
+    if kept is not None and held < kept.size:
+        found.add(
+            "shrunk",
+            log=str(log),
+            first_offset=held,
+            last_offset=kept.size - 1,
+            table="log_leaves",
+            meaning="these leaves were held against a signed root before, and are not there: the end was cut off",
+            way_out="restore log_leaves and log_checkpoints; the kept checkpoint shows what was signed",
+        )
 
 
 def _tell_uncovered(run: Run, found: Findings, log: LogId, walked: Walked) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from trailhouse.broker.placeholder import KEPT_HEAD_BYTES, KEPT_TAIL_BYTES
 from trailhouse.consumer.batch.rows import envelope_of
 from trailhouse.operate.verify.place_sums import PartitionKey
 from trailhouse.proof.leaf import LeafKind
@@ -22,6 +23,7 @@ _COLUMNS = (
     "size_bytes",
     "record_hash",
     "record",
+    "is_batch",
 )
 _SETTINGS = {"max_block_size": "256", "preferred_block_size_bytes": "4194304", "max_threads": "1"}
 
@@ -41,11 +43,12 @@ class Quarantined(NamedTuple):
     is_whole: bool
     has_true_hash: bool
     is_event: bool
+    is_batch: bool
 
     @property
     def is_range(self) -> bool:
         """Whether it stands for offsets that nobody can read: none of them has a leaf."""
-        return self.last_offset > self.offset
+        return self.is_batch or self.last_offset > self.offset
 
 
 def quarantined_rows(
@@ -59,6 +62,7 @@ def quarantined_rows(
     names = ", ".join(_COLUMNS).replace(
         "appended_ms", "toUInt64(toUnixTimestamp64Milli(appended_at)) AS appended_ms"
     )
+    names = names.replace("is_batch", "startsWith(reason, 'batch: ') AS is_batch")
     sql = f"SELECT {names} FROM event_quarantine WHERE {condition}"  # noqa: S608 - names of ours
     reader = NativeReader(
         clickhouse.stream(sql, dict(parameters), format="Native", settings=_SETTINGS)
@@ -70,9 +74,11 @@ def quarantined_rows(
 
 
 def _quarantined(row: tuple[Any, ...]) -> Quarantined:
-    cluster, topic, topic_id, partition, offset, appended_ms, last, size_bytes, said, record = row
-    texts = [text.decode(errors="replace") for text in (cluster, topic, topic_id)]
-    place = (texts[0], texts[1], texts[2], partition)
+    *texts, partition, offset, appended_ms, last, size_bytes, said, record, is_batch = row
+    cluster, topic, topic_id = (text.decode(errors="replace") for text in texts)
+    place = (cluster, topic, topic_id, partition)
+    # Nothing is cut off a record that is not long: whoever shortened it hopes to pass for the worker.
+    may_be_cut = bool(is_batch) or size_bytes > KEPT_HEAD_BYTES + KEPT_TAIL_BYTES
     is_whole = len(record or b"") == size_bytes
     digest = record_hash(record or b"") if is_whole else said
     return Quarantined(
@@ -83,8 +89,9 @@ def _quarantined(row: tuple[Any, ...]) -> Quarantined:
         digest=digest,
         kind=LeafKind.NULL if record is None else LeafKind.RECORD,
         is_whole=is_whole,
-        has_true_hash=digest == said,
+        has_true_hash=digest == said and (is_whole or may_be_cut),
         is_event=is_whole and record is not None and _is_event(record),
+        is_batch=bool(is_batch),
     )
 
 

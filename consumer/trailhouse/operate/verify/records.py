@@ -1,13 +1,15 @@
-"""Duty 4: every leaf of a record has its record, in the log or in quarantine, or an operator's order to erase it."""
+"""Duty 4: every leaf has its record, in the log or in quarantine, or an order to erase it; every hole has a reason."""
 
 from trailhouse.operate.verify.duty import Checked, Duty
 from trailhouse.operate.verify.finding import Findings
+from trailhouse.operate.verify.holes import tell_holes
 from trailhouse.operate.verify.run import Run
 
 
 def check(run: Run, found: Findings) -> Checked:
-    """Look for leaves without a record."""
+    """Look for leaves without a record, and for holes without a reason."""
     found.take(run.matching.records)
+    tell_holes(run, found)
     if run.scan.cut:
         run.trusts(f"the hash of {run.scan.cut} records that are too large to be kept whole")
     return Checked(sum(walked.leaves for walked in run.roots.walked().values()), "leaves")

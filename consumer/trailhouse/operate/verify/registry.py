@@ -3,8 +3,10 @@
 from trailhouse.operate.verify import (
     anchors,
     columns,
+    erasures,
     leaves,
     ledger,
+    manifests,
     numbers,
     policy,
     records,
@@ -31,6 +33,8 @@ DUTIES: tuple[Duty, ...] = tuple(
             numbers.DUTY,
             times.DUTY,
             ledger.DUTY,
+            erasures.DUTY,
+            manifests.DUTY,
         )
     )
 )

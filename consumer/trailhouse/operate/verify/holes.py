@@ -1,0 +1,64 @@
+"""Offsets without a leaf, against the incidents that say why there is none: a part of duty 4."""
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from trailhouse.operate.verify.finding import Findings
+from trailhouse.operate.verify.leaf_walk import Walked
+from trailhouse.operate.verify.logs import OF_LOG, LogId
+from trailhouse.operate.verify.run import Run
+from trailhouse.schemas.ranges import Ranges
+
+REASONS = ("no_record", "expired", "unreadable", "skipped", "rewound", "open_transaction")
+"""Incidents that say why an offset has no record."""
+_NO_RECORD = "no_record"
+"""Says that Kafka gave none; the others may be noted over records that were stored before."""
+_SQL = f"""
+    SELECT DISTINCT kind, first_offset, last_offset FROM event_incidents
+    WHERE {OF_LOG} AND kind IN {{kinds:Array(String)}}
+"""  # noqa: S608 - names of ours; every value is a bound parameter
+
+
+def tell_holes(run: Run, found: Findings) -> None:
+    """Tell holes without a reason, and reasons without a hole."""
+    walks = run.roots.walked().items()
+    for _, pairs in groupby(walks, key=lambda pair: pair[0].place):
+        _tell_partition(run, found, list(pairs))
+
+
+def _tell_partition(run: Run, found: Findings, walks: Sequence[tuple[LogId, Walked]]) -> None:
+    log = walks[0][0]
+    rows = run.clickhouse.query(_SQL, {**log.parameters, "kinds": list(REASONS)}).rows
+    explained = Ranges((first, last) for _, first, last in rows)
+    for name, walked in walks:
+        # A log begins where it was adopted, and a later generation where Kafka showed other records.
+        within = [part for part in walked.holes if part.first > 0 or walked.first > 0]
+        for part in Ranges(within) - explained:
+            found.add(
+                "hole_without_incident",
+                log=str(name),
+                first_offset=part.first,
+                last_offset=part.last,
+                table="log_leaves",
+                meaning="these offsets have no leaf, and no incident says why: a worker has passed over records",
+                way_out="compare with Kafka (`trailhouse reconcile`); replay these offsets if it has them",
+            )
+    claimed = Ranges((first, last) for kind, first, last in rows if kind == _NO_RECORD)
+    if claimed:
+        _tell_made_up(found, walks, claimed)
+
+
+def _tell_made_up(found: Findings, walks: Sequence[tuple[LogId, Walked]], claimed: Ranges) -> None:
+    """Tell what *claimed* to have no record though a generation has a leaf there."""
+    for name, walked in walks:
+        seen = Ranges([(walked.first, walked.end - 1)]) - Ranges(walked.holes)
+        for part in seen & claimed:
+            found.add(
+                "made_up_incident",
+                log=str(name),
+                first_offset=part.first,
+                last_offset=part.last,
+                table="event_incidents",
+                meaning="an incident says that Kafka gave no record here, and there are leaves: somebody made it up",
+                way_out="delete the incident, after asking who wrote it",
+            )

@@ -1,0 +1,16 @@
+"""Fills the list of attacks: each module of them is loaded once."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+FOLDER = Path(__file__).parents[1] / "attacks"
+MODULES = ("clickhouse_attacks", "kafka_attacks", "key_attacks", "harmless")
+
+for _name in MODULES:
+    if _name not in sys.modules and (FOLDER / f"{_name}.py").exists():
+        _spec = importlib.util.spec_from_file_location(_name, FOLDER / f"{_name}.py")
+        assert _spec is not None
+        assert _spec.loader is not None
+        sys.modules[_name] = importlib.util.module_from_spec(_spec)
+        _spec.loader.exec_module(sys.modules[_name])

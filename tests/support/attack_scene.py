@@ -1,0 +1,335 @@
+"""A proven log to be attacked: made once, copied for each attack, and made anew with another history."""
+
+import base64
+import datetime as dt
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from kafka_records import Record
+from made_keys import made_key
+from proven import ORIGIN, ProvenLog
+from sealing_scene import Logger, claimed
+from trailhouse.anchoring.anchorer import Anchorer
+from trailhouse.anchoring.writers.folder import FolderWriter
+from trailhouse.operate.prove.day_manifests import make_finished_days, not_anchored_yet
+from trailhouse.operate.verify.logs import LogId
+from trailhouse.operate.verify.report import Report
+from trailhouse.operate.verify.state import Kept
+from trailhouse.operate.verify.verifying import verify
+from trailhouse.proof.config import ProofConfig
+from trailhouse.proof.keys import FileSigner, create_key_file, note_signed, read_key_file
+from trailhouse.proof.policy import LogKey, OperatorKey, Policy, owner_name
+from trailhouse.schemas import AuditEvent
+from trailhouse.schemas.migrations import migrations
+from trailhouse.store import ClickHouse, ClickHouseConfig
+from trailhouse.store.migrate import migrate
+from trailhouse.store.policies import store_policy
+
+LOG = "audit.example.org/attacked"
+OWNER = made_key(9)
+OPERATOR = made_key(8)
+HOUR_MS = 3_600_000
+Value = bytes | AuditEvent | None
+
+
+class Gone:
+    """Stands for a record that Kafka has lost: its offset stays, and holds none."""
+
+
+Place = Value | type[Gone]
+"""What an offset has."""
+
+
+@dataclass(frozen=True)
+class Commit:
+    """What one batch reads: the records of each partition, from which offset on, and when they were appended."""
+
+    values: Mapping[int, Sequence[Place]]
+    first_offsets: Mapping[int, int]
+    ago_ms: int
+    is_anchored: bool = False
+    """Whether an anchor is made after it."""
+
+
+@dataclass(frozen=True)
+class History:
+    """All that Kafka has held, as commits in order; immutable, so that an attack makes another one of it."""
+
+    commits: tuple[Commit, ...]
+
+    def edited(self, edit: Callable[[int, int, Value], Place]) -> "History":
+        """Return another one: *edit* is given partition, offset and value, and gives the value, or `Gone`."""
+        return History(tuple(_edited(commit, edit) for commit in self.commits))
+
+
+@dataclass
+class Keys:
+    """Who can sign what."""
+
+    log: FileSigner
+    log_path: Path
+    agents: Logger = field(default_factory=lambda: Logger("agents", "p1", made_key(11)))
+    tools: Logger = field(default_factory=lambda: Logger("tools", "p2", made_key(12)))
+    legacy: Logger = field(default_factory=lambda: Logger("other", "p5", made_key(13)))
+    last_seal: AuditEvent | None = None
+    now_ms: int = field(default_factory=lambda: round(time.time() * 1_000))
+
+
+def _same(moment: dt.datetime) -> dt.datetime:
+    return moment
+
+
+class AttackedLog:
+    """A database with a log, its policy and anchors, and a folder that others keep them in."""
+
+    def __init__(self, config: ClickHouseConfig, keys: Keys, folder: Path) -> None:
+        self.clickhouse = ClickHouse(config)
+        self.keys = keys
+        self.folder = folder
+        self._ends: dict[int, int] = {}
+        self.proof = ProofConfig(
+            log_name=LOG,
+            key_file=str(keys.log_path),
+            owner_key=base64.b64encode(OWNER.public_key).decode(),
+        )
+
+    def sql(self, statement: str, **values: Any) -> None:
+        """Run one statement as an administrator, and wait for what it changes."""
+        self.clickhouse.command(f"{statement}", values)
+
+    def one(self, query: str) -> Any:
+        """Return the one value of *query*."""
+        return self.clickhouse.query(query).rows[0][0]
+
+    def publish(self, policy: Policy, owner: FileSigner = OWNER) -> None:
+        """Put *policy* into force."""
+        store_policy(self.clickhouse, policy, note_signed(policy.text, owner, owner_name(LOG)))
+
+    def policy(self, **fields: Any) -> Policy:
+        """Return the first policy, with other *fields*."""
+        given: dict[str, Any] = {
+            "log_name": LOG,
+            "version": 1,
+            "log_keys": (LogKey(public_key=text_of(self.keys.log)),),
+            "services": (self.keys.agents.key("a", "b", ""), self.keys.tools.key("a")),
+            "operators": (OperatorKey(name="ops", public_key=text_of(OPERATOR)),),
+        }
+        return Policy(**given | fields)
+
+    def store(self, history: History, *, anchors: bool = True) -> None:
+        """Store all of *history*, and anchor where it says so."""
+        log = ProvenLog(self.clickhouse, self.proof, ORIGIN)
+        now_ms = self.keys.now_ms
+        for commit in history.commits:
+            self._store(log, commit, commit.first_offsets, now_ms - commit.ago_ms)
+            at = dt.datetime.fromtimestamp((now_ms - commit.ago_ms) / 1_000, dt.UTC)
+            make_finished_days(self.clickhouse, LOG, partial(_same, at))
+            if commit.is_anchored and anchors:
+                self.anchor(now_ms - commit.ago_ms + 30_000)
+
+    def store_more(self, commit: Commit, reads_from: Mapping[int, int] | None = None) -> None:
+        """Store what follows, by a worker that starts now and reads from *reads_from* on."""
+        log = ProvenLog(self.clickhouse, self.proof, ORIGIN)
+        at_ms = self.keys.now_ms - commit.ago_ms
+        self._store(log, commit, reads_from or commit.first_offsets, at_ms)
+
+    def _store(
+        self, log: ProvenLog, commit: Commit, reads_from: Mapping[int, int], at_ms: int
+    ) -> None:
+        # A commit that reads from an offset after the last one passes over what Kafka does not have there.
+        starts = {
+            number: min(first, self._ends.get(number, first))
+            for number, first in reads_from.items()
+        }
+        for number, each in commit.values.items():
+            end = commit.first_offsets[number] + len(each)
+            self._ends[number] = max(end, self._ends.get(number, end))
+        if records := records_of(commit.values, commit.first_offsets, at_ms):
+            log.write(records, starts)
+
+    def anchor(self, at_ms: int, signer: FileSigner | None = None) -> None:
+        """Anchor once, and have the folder keep it."""
+        self.anchor_under(self.policy(), at_ms, signer)
+
+    def anchor_under(
+        self, policy: Policy, at_ms: int | None = None, signer: FileSigner | None = None
+    ) -> None:
+        """Anchor once while *policy* is in force."""
+        now_ms = round(time.time() * 1_000) if at_ms is None else at_ms
+        self.folder.mkdir(exist_ok=True)
+        Anchorer(
+            self.clickhouse,
+            log_name=LOG,
+            signer=signer or self.keys.log,
+            writers=[FolderWriter(str(self.folder))],
+            policy=lambda: policy,
+            manifests=not_anchored_yet(self.clickhouse, LOG),
+            clock=lambda: now_ms / 1_000,
+        ).run()
+
+    def verify(
+        self,
+        *,
+        outside: bool = True,
+        without: frozenset[str] = frozenset(),
+        since: Mapping[LogId, Kept] | None = None,
+    ) -> Report:
+        """Do every duty, with the folder that others keep or without."""
+        where = f"folder:{self.folder}" if outside else ""
+        return verify(
+            self.clickhouse, proof=self.proof, anchors=where, without=without, since=since
+        )
+
+    def close(self) -> None:
+        """Drop the database."""
+        name = self.clickhouse.config.database
+        self.clickhouse.command(f"DROP DATABASE IF EXISTS `{name}`", in_database=False)
+        self.clickhouse.close()
+
+
+def text_of(signer: FileSigner) -> str:
+    """Return a public key as policies have it."""
+    return base64.b64encode(signer.public_key).decode()
+
+
+def make_keys(folder: Path) -> Keys:
+    """Make the keys of a log in *folder*."""
+    path = folder / "log.key"
+    create_key_file(path)
+    return Keys(read_key_file(path), path)
+
+
+def a_history(keys: Keys) -> History:
+    """Return what the log has held: sealed and unsealed events, copies, holes, bad records; the end is not anchored."""
+    agents = keys.agents = Logger("agents", "p1", keys.agents.signer)
+    tools = keys.tools = Logger("tools", "p2", keys.tools.signer)
+    first = [
+        agents.log(session_id=f"s{n % 3}", tenant_id="ab"[n % 2], run_id="r") for n in range(9)
+    ]
+    approvals = [
+        agents.log(f"tool_approval_{what}", "s0", tenant_id="a", run_id="r", data=data)
+        for what, data in (
+            ("requested", {"approval_id": "k", "tool_name": "pay"}),
+            ("denied", {"approval_id": "k", "reason": "no"}),
+        )
+    ]
+    usage = [
+        agents.log("token_usage_updated", "s1", tenant_id="a", run_id="r", data={"input_tokens": n, "cost_usd": 0.5})
+        for n in range(3)
+    ]  # fmt: skip
+    calls = [
+        tools.log(
+            "tool_call_started",
+            "s2",
+            tenant_id="a",
+            run_id="r",
+            data={"tool_call_id": "c", "tool_name": "pay"},
+        )
+    ]
+    legacy = [claimed("legacy", "p9", n, session_id="old") for n in range(4)]
+    nameless = [AuditEvent(type="note", session_id="old")]
+    first_seal, tools_seal = agents.seal(), tools.seal(is_last=True)
+    tail = [agents.log(session_id="s0", tenant_id="a", data={"n": n}) for n in range(3)]
+    keys.last_seal = agents.seal()
+    return History(
+        (
+            Commit(
+                {0: [*first[:5], b"not an event", None], 1: first[5:], 2: legacy[:2]},
+                {0: 0, 1: 0, 2: 0},
+                30 * HOUR_MS,
+                is_anchored=True,
+            ),
+            Commit(
+                {0: [*approvals, first[1]], 1: usage, 2: [*calls, *legacy[2:], *nameless]},
+                {0: 9, 1: 4, 2: 2},
+                2 * HOUR_MS,
+                is_anchored=True,
+            ),
+            Commit(
+                {0: [first_seal], 1: [tools_seal]},
+                {0: 12, 1: 7},
+                2 * HOUR_MS - 60_000,
+                is_anchored=True,
+            ),
+            Commit({0: tail, 1: [keys.last_seal]}, {0: 13, 1: 8}, 2 * HOUR_MS - 120_000),
+        )
+    )
+
+
+def records_of(
+    values: Mapping[int, Sequence[Place]], starts: Mapping[int, int], at_ms: int
+) -> list[Record]:
+    """Return *values* as Kafka gives them, from *starts* on."""
+    return [
+        Record(
+            value.record if isinstance(value, AuditEvent) else value,
+            partition=number,
+            offset=starts[number] + place,
+            appended_ms=at_ms,
+        )
+        for number, each in values.items()
+        for place, value in enumerate(each)
+        if not isinstance(value, type)
+    ]
+
+
+def _edited(commit: Commit, edit: Callable[[int, int, Value], Place]) -> Commit:
+    values: dict[int, list[Place]] = {}
+    for partition, each in commit.values.items():
+        first = commit.first_offsets[partition]
+        values[partition] = [
+            value if isinstance(value, type) else edit(partition, first + place, value)
+            for place, value in enumerate(each)
+        ]
+    return replace(commit, values=values)
+
+
+@contextmanager
+def a_log(
+    cluster_config: Callable[[str], ClickHouseConfig], keys: Keys, folder: Path
+) -> Iterator[AttackedLog]:
+    """Give an empty database with every table and the first policy; dropped in the end."""
+    config = cluster_config(f"attacked_{uuid.uuid4().hex[:12]}")
+    migrate(config)
+    log = AttackedLog(config, keys, folder)
+    try:
+        log.publish(log.policy())
+        yield log
+    finally:
+        log.close()
+
+
+@contextmanager
+def a_copy(of: AttackedLog, folder: Path) -> Iterator[AttackedLog]:
+    """Give a copy of a log, part by part as it lies on the disk, and of the folder with its anchors."""
+    source = of.clickhouse.config
+    config = replace_database(source, f"attacked_{uuid.uuid4().hex[:12]}")
+    copy = AttackedLog(config, of.keys, folder)
+    try:
+        copy.clickhouse.command(f"CREATE DATABASE `{config.database}`", in_database=False)
+        for (name,) in of.clickhouse.query(
+            "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree'"
+        ).rows:
+            copy.sql(f"CREATE TABLE `{name}` CLONE AS `{source.database}`.`{name}`")
+        for migration in migrations():
+            for statement in migration.statements:
+                if "VIEW" in statement.partition("\n")[0]:
+                    copy.sql(statement.replace("{database}", f"`{config.database}`"))
+        shutil.copytree(of.folder, folder)
+        yield copy
+    finally:
+        copy.close()
+
+
+def replace_database(config: ClickHouseConfig, database: str) -> ClickHouseConfig:
+    """Return *config* with another database."""
+    return ClickHouseConfig(
+        url=config.url, user=config.user, password=config.password, database=database
+    )
