@@ -28,6 +28,7 @@ EXPECTED = {
     *("replay", "reconcile", "account", "quarantine", "sessions", "token", "sql", "rebuild"),
     *("search", "show", "runs", "usage", "timeline", "compare", "approvals", "anomalies"),
     *("serve", "mcp", "follow", "export", "import", "redact", "doctor", "proof", "verify"),
+    "prove",
 }
 BELOW = {
     *("dev status", "dev stop", "dev start"),
@@ -44,6 +45,7 @@ BELOW = {
         "proof require",
     ),
     *("proof rotate", "proof revoke", "proof sign", "proof publish", "proof show"),
+    "proof manifest",
 }
 
 

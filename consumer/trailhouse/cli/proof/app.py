@@ -2,7 +2,16 @@
 
 import typer
 
-from trailhouse.cli.proof import anchor, closing, first_policy, key, members, offline, show
+from trailhouse.cli.proof import (
+    anchor,
+    closing,
+    first_policy,
+    key,
+    manifest,
+    members,
+    offline,
+    show,
+)
 
 proof_app = typer.Typer(
     no_args_is_help=True,
@@ -24,3 +33,4 @@ proof_app.command("sign", epilog=offline.SIGN_EXAMPLES)(offline.sign)
 proof_app.command("publish", epilog=offline.PUBLISH_EXAMPLES)(offline.publish)
 proof_app.command("anchor", epilog=anchor.EXAMPLES)(anchor.anchor)
 proof_app.command("show", epilog=show.EXAMPLES)(show.show)
+proof_app.command("manifest", epilog=manifest.EXAMPLES)(manifest.manifest)

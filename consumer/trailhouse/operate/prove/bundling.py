@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from trailhouse.anchoring.anchor_store import StoredAnchor
+from trailhouse.anchoring.day_manifests import StoredDay, stored_days, stored_manifest
 from trailhouse.anchoring.stored_log import StoredLog, stored_logs
 from trailhouse.operate.prove.bundle_files import (
     BundledEvent,
@@ -15,7 +16,6 @@ from trailhouse.operate.prove.bundle_files import (
     bundle_of,
 )
 from trailhouse.operate.prove.covering import EARLIER_MS
-from trailhouse.operate.prove.day_manifests import StoredDay, stored_days, stored_manifest
 from trailhouse.operate.prove.proving import ProvenEvent, Prover
 from trailhouse.operate.prove.stored_events import (
     LoggedEvent,
