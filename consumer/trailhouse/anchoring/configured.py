@@ -3,6 +3,7 @@
 from functools import partial
 
 from trailhouse.anchoring.anchorer import Anchorer
+from trailhouse.anchoring.day_manifests import due_manifests
 from trailhouse.anchoring.log_signer import log_signer
 from trailhouse.anchoring.places import writers_of
 from trailhouse.proof.config import ProofConfig
@@ -23,4 +24,5 @@ def configured_anchorer(clickhouse: ClickHouse, config: ProofConfig) -> Anchorer
         signer=log_signer(config),
         writers=writers_of(config.anchors),
         policy=partial(current_policy, clickhouse, config),
+        manifests=due_manifests(clickhouse, config.log_name),
     )

@@ -63,7 +63,6 @@ def make_finished_days(
     """Make and store the manifest of each day of each log that is finished and has none; return them.
 
     Raises:
-        ProofError: Entries of a day contradict each other. Permanent: `trailhouse verify`.
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
     made: list[ManifestRoot] = []
@@ -153,6 +152,19 @@ def not_anchored_yet(
                 if each.day >= newest.get(origin, "")
             ]
         return found
+
+    return manifests
+
+
+def due_manifests(
+    clickhouse: ClickHouse, log_name: str
+) -> Callable[[Anchor | None], list[ManifestRoot]]:
+    """As `not_anchored_yet`, and what is told makes first those of the days that have finished since."""
+    due = not_anchored_yet(clickhouse, log_name)
+
+    def manifests(before: Anchor | None) -> list[ManifestRoot]:
+        make_finished_days(clickhouse, log_name, lambda: dt.datetime.now(dt.UTC))
+        return due(before)
 
     return manifests
 

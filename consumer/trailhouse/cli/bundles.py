@@ -19,8 +19,8 @@ def export_bundle(wanted: "SearchFilter", tenant: str | None, to: Path) -> None:
     """Write the bundle of all events that *wanted* finds to a new file.
 
     Raises:
-        ProofError: More events than a bundle holds, or some are not signed yet.
-        TrailhouseError: As reads and `prove` do.
+        ProofError: More events than a bundle holds, or some are not signed yet. Permanent.
+        StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
     from trailhouse.operate.prove.bundle_files import MAX_EVENTS
     from trailhouse.operate.prove.bundling import bundle_events, write_bundle

@@ -61,7 +61,7 @@ class Prover:
         """Return the proof of each of *events*, all of one log to one checkpoint.
 
         Raises:
-            ProofError: No signed checkpoint covers one of them yet. Retriable: within a second or two of the commit.
+            ProofError: No signed checkpoint covers one of them, as in the second after its commit. Permanent.
             IntegrityError: The stored leaves do not lead to the root that was signed. Permanent: `trailhouse verify`.
             StorageError: ClickHouse is away (retriable) or refuses (permanent).
         """
@@ -105,7 +105,7 @@ def prove_event(
     """Return the proof of the event of that id; none where there is none, several where contents conflict.
 
     Raises:
-        ProofError: It has no leaf, since it was stored before there were any, or by hand; or is not signed yet.
+        ProofError: It has no leaf, since it was stored before there were any, or by hand; or is not signed. Permanent.
         ConfigError, IntegrityError, StorageError: As `Prover`.
     """
     prover = Prover(clickhouse, config)
