@@ -45,7 +45,7 @@ BELOW = {
         "proof require",
     ),
     *("proof rotate", "proof revoke", "proof sign", "proof publish", "proof show"),
-    "proof manifest",
+    *("proof manifest", "proof anchor"),
 }
 
 

@@ -147,7 +147,6 @@ def _attacks_on_a_proof() -> Iterator[tuple[str, bytes]]:
 
 def _attacks_on_the_rest() -> Iterator[tuple[str, bytes]]:
     files = read_archive(UNSIGNED)
-    replace = msgspec.structs.replace
     yield "two events change places", changed(files, "bundle.json", *_swapped(files["bundle.json"]))
     for name in (
         "policies/000001.policy",
