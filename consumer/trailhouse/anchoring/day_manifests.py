@@ -6,7 +6,7 @@ function of leaves and rows: whoever makes it again, from the same, makes the sa
 
 import datetime as dt
 import heapq
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, groupby
 from typing import Any, NamedTuple
 
@@ -173,7 +173,7 @@ Row = tuple[bytes, bytes, int, int, int, bytes]
 """Tenant, session, offset, and what the leaf is made of."""
 
 
-def _by_session(clickhouse: ClickHouse, log: StoredLog, bounds: dict[str, object]) -> Iterator[Row]:
+def _by_session(clickhouse: ClickHouse, log: StoredLog, bounds: Mapping[str, Any]) -> Iterator[Row]:
     """Return the leaves of events, sorted by tenant, session and offset.
 
     A leaf without a row at its offset comes first: it is no event's, or a copy's whose row was merged into an earlier
@@ -192,7 +192,7 @@ def _by_session(clickhouse: ClickHouse, log: StoredLog, bounds: dict[str, object
 
 
 def _with_rows(
-    clickhouse: ClickHouse, log: StoredLog, bounds: dict[str, object]
+    clickhouse: ClickHouse, log: StoredLog, bounds: Mapping[str, Any]
 ) -> Iterator[tuple[Any, ...]]:
     sql = (
         "SELECT r.is_there, r.tenant, r.session, l.kafka_offset, l.kind, l.appended_ms, l.digest FROM"  # noqa: S608 - names of ours
