@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 
+from trailhouse.anchoring.day_manifests import made_manifest
 from trailhouse.anchoring.stored_log import StoredLog
 from trailhouse.devstack import DevStack
 from trailhouse.operate.prove.bundling import bundle_events
@@ -34,6 +35,7 @@ LEAVES = 100_000_000
 BLOCK = 256
 BLOCK_AT = 201_000
 EVENTS = 200
+MANIFEST_EVENTS = 200_000
 ROUNDS = 15
 LOG_NAME = "bench.example/agents"
 AT_MS = 1_790_000_000_000
@@ -82,6 +84,26 @@ def _measure(clickhouse: ClickHouse, folder: Path) -> None:
     pin = fingerprint(owner.public_key)
     assert check(content, pin)[0] == 0
     _print("bundle of 200 events, checked", lambda: check(content, pin))
+    _manifest(clickhouse)
+
+
+def _manifest(clickhouse: ClickHouse) -> None:
+    """Print what a day's manifest takes an event here, ClickHouse's part not counted."""
+    events = [
+        AuditEvent(type="message_sent", session_id=f"m-{at % 2_000}", data={"n": at})
+        for at in range(MANIFEST_EVENTS)
+    ]
+    first = LEAVES
+    _insert_leaves(clickhouse, first, [sha256(each.record).digest() for each in events])
+    _insert_rows(clickhouse, first, events)
+    origin = str(LOG.origin(LOG_NAME))
+    seconds: list[float] = []
+    for _ in range(3):
+        began = time.process_time()
+        made_manifest(clickhouse, LOG, origin, "2026-09-21", first, first + MANIFEST_EVENTS)
+        seconds.append(time.process_time() - began)
+    each_us = statistics.median(seconds) / MANIFEST_EVENTS * 1_000_000
+    print(f"{'manifest of a day':<40} {each_us:.2f} µs an event here")
 
 
 def _print(what: str, run: Callable[[], object]) -> None:

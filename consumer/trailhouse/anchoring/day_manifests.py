@@ -6,8 +6,9 @@ function of leaves and rows: whoever makes it again, from the same, makes the sa
 
 import datetime as dt
 import heapq
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import chain, groupby
+from itertools import chain, groupby, islice
 from typing import Any, NamedTuple
 
 from trailhouse.anchoring.stored_log import StoredLog, stored_logs
@@ -179,22 +180,23 @@ def _by_session(clickhouse: ClickHouse, log: StoredLog, bounds: Mapping[str, Any
     A leaf without a row at its offset comes first: it is no event's, or a copy's whose row was merged into an earlier
     one. All come of one statement, so that a merge that happens meanwhile takes none away.
     """
+    blocks = read_blocks(clickhouse, _with_rows(log), bounds, settings=_SPILLING)
     unmatched: list[Row] = []
-    matched: list[Row] = []
-    leaves = _with_rows(clickhouse, log, bounds)
-    for is_matched, *row in leaves:
-        if is_matched:
-            matched.append((*row,))
+    matched: Iterable[Row] = ()
+    for is_there, *columns in blocks:
+        first = bisect_left(is_there, 1)
+        unmatched += zip(*(column[:first] for column in columns), strict=True)
+        if first < len(is_there):
+            matched = zip(*(column[first:] for column in columns), strict=True)
             break
-        unmatched.append((*row,))
+    rest = chain.from_iterable(zip(*columns, strict=True) for _, *columns in blocks)
     copies = sorted(_of_copies(clickhouse, unmatched))
-    return heapq.merge(chain(matched, ((*row,) for _, *row in leaves)), copies)
+    leaves = chain(matched, rest)
+    return heapq.merge(leaves, copies) if copies else leaves
 
 
-def _with_rows(
-    clickhouse: ClickHouse, log: StoredLog, bounds: Mapping[str, Any]
-) -> Iterator[tuple[Any, ...]]:
-    sql = (
+def _with_rows(log: StoredLog) -> str:
+    return (
         "SELECT r.is_there, r.tenant, r.session, l.kafka_offset, l.kind, l.appended_ms, l.digest FROM"  # noqa: S608 - names of ours
         " (SELECT DISTINCT kafka_offset, kind, appended_ms, digest,"
         " toFixedString(substring(digest, 1, 16), 16) AS record_key FROM log_leaves"
@@ -204,8 +206,6 @@ def _with_rows(
         " ON l.kafka_offset = r.kafka_offset AND l.record_key = r.record_key"
         " ORDER BY r.is_there, r.tenant, r.session, l.kafka_offset"
     )
-    for block in read_blocks(clickhouse, sql, bounds, settings=_SPILLING):
-        yield from zip(*block, strict=True)
 
 
 def _of_copies(clickhouse: ClickHouse, leaves: Sequence[Row]) -> Iterator[Row]:
@@ -226,17 +226,10 @@ def _of_copies(clickhouse: ClickHouse, leaves: Sequence[Row]) -> Iterator[Row]:
 
 def _entry(key: bytes, rows: Iterable[Row]) -> Entry:
     session = SessionLeaves()
-    kinds: list[int] = []
-    times: list[int] = []
-    digests: list[bytes] = []
-    for _, _, _, kind, at_ms, digest in rows:
-        kinds.append(kind)
-        times.append(at_ms)
-        digests.append(digest)
-        if len(kinds) == LEAVES_AT_ONCE:
-            session.extend(hashes_of_leaves(kinds, times, digests))
-            kinds, times, digests = [], [], []
-    session.extend(hashes_of_leaves(kinds, times, digests))
+    each = iter(rows)
+    while part := list(islice(each, LEAVES_AT_ONCE)):
+        _, _, _, kinds, times, digests = zip(*part, strict=True)
+        session.extend(hashes_of_leaves(kinds, times, digests))
     return session.entry(key)
 
 

@@ -19,7 +19,7 @@ _OF_PLACE = (
 )
 
 
-class Place(NamedTuple):
+class PartitionId(NamedTuple):
     """A partition, whose logs are its generations."""
 
     cluster: str
@@ -35,7 +35,7 @@ class StoredEvent(NamedTuple):
     tenant_id: str
     session_id: str
     record: bytes
-    place: Place
+    place: PartitionId
     offset: int
 
     @property
@@ -117,7 +117,7 @@ def _stored(
         bytes_columns=("record",),
     )
     return [
-        StoredEvent(str(event), str(tenant), str(session), record, Place(*place), offset)
+        StoredEvent(str(event), str(tenant), str(session), record, PartitionId(*place), offset)
         for event, tenant, session, record, *place, offset in found.rows
     ]
 
@@ -180,7 +180,7 @@ def copies_of(
 
 
 def _leaves(
-    clickhouse: ClickHouse, place: Place, offsets: Sequence[int]
+    clickhouse: ClickHouse, place: PartitionId, offsets: Sequence[int]
 ) -> dict[tuple[int, bytes], tuple[StoredLog, bytes]]:
     rows = clickhouse.query(
         f"SELECT DISTINCT generation, kafka_offset, kind, appended_ms, digest FROM log_leaves WHERE {_OF_PLACE}"  # noqa: S608 - names of ours
