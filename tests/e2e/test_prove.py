@@ -5,6 +5,7 @@ import datetime as dt
 import json
 import uuid
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,15 +16,16 @@ from cluster import Cluster
 from made_keys import made_key
 from proven import LOG_NAME, ProvenLog, log_key
 from trailhouse.anchoring.anchorer import Anchorer
-from trailhouse.anchoring.stored_log import stored_logs
-from trailhouse.operate.prove.bundling import bundle_events, bundle_session, write_bundle
-from trailhouse.operate.prove.check import read_archive
-from trailhouse.operate.prove.day_manifests import (
+from trailhouse.anchoring.day_manifests import (
     made_manifest,
     make_finished_days,
     not_anchored_yet,
     stored_days,
 )
+from trailhouse.anchoring.stored_log import stored_logs
+from trailhouse.cli.main import main
+from trailhouse.operate.prove.bundling import bundle_events, bundle_session, write_bundle
+from trailhouse.operate.prove.check import read_archive
 from trailhouse.operate.prove.proving import Prover, prove_event
 from trailhouse.operate.prove.stored_events import events_of_session, logged
 from trailhouse.proof.config import ProofConfig
@@ -252,3 +254,38 @@ def test_changed_leaves_prove_nothing(database: ClickHouseConfig, tmp_path: Path
         found, _ = logged(clickhouse, events_of_session(clickhouse, "s"))
         with pytest.raises(IntegrityError, match="do not lead to the root"):
             Prover(clickhouse, config).proven(found[:2])
+
+
+@pytest.fixture
+def settings(scene: Scene, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set the variables by which the program finds this scene."""
+    database = scene.clickhouse.config.database
+    for name, value in cluster.environment(database=database).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("TRAILHOUSE_PROOF_LOG_NAME", LOG_NAME)
+    monkeypatch.setenv("TRAILHOUSE_PROOF_KEY_FILE", scene.config.key_file)
+    monkeypatch.setenv("TRAILHOUSE_PROOF_OWNER_KEY", scene.config.owner_key)
+
+
+@pytest.mark.usefixtures("settings")
+def test_by_the_command_line(
+    scene: Scene, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An event's proof goes to standard output as it is; sessions and selections become bundles that can be checked."""
+    event = scene.events[7]
+    assert main(["prove", event.event_id]) == 0
+    proof, _, _ = parse_tlog_proof(capsys.readouterr().out)
+    assert proof.leaf[9:] == sha256(event.record).digest()
+    assert main(["prove", "01900000-0000-7000-8000-000000000000"]) == 1
+    whole, some = tmp_path / "whole.zip", tmp_path / "some.zip"
+    assert main(["prove", "--session", "s-2", "--tenant", "acme", "--to", str(whole)]) == 0
+    assert main(["export", "session:s-3", "--bundle", str(some)]) == 0
+    for path in (whole, some):
+        assert main(["export", "--check", str(path), "--owner", PIN]) == 0
+        assert main(["export", "--check", str(path)]) == 2
+        path.write_bytes(path.read_bytes().replace(b"message_sent", b"message_seen", 1))
+        assert main(["export", "--check", str(path), "--owner", PIN]) == 1
+    assert main(["prove", "--session", "s-2", "--tenant", "acme", "--to", str(whole)]) == 1
+    assert main(["prove"]) == main(["prove", "--session", "s-2"]) == 2
+    assert main(["proof", "manifest"]) == 0
+    assert "every finished day" in capsys.readouterr().out

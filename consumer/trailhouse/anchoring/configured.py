@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from trailhouse.anchoring.anchorer import Anchorer, Countersigner
+from trailhouse.anchoring.day_manifests import due_manifests
 from trailhouse.anchoring.log_signer import log_signer
 from trailhouse.anchoring.places import writers_of
 from trailhouse.anchoring.witness.client import WitnessClient
@@ -41,6 +42,7 @@ def configured_anchorer(clickhouse: ClickHouse, config: ProofConfig) -> Anchorer
         erased=partial(ordered_erasures, clickhouse, config),
         writers=writers_of(config.anchors),
         policy=partial(current_policy, clickhouse, config),
+        manifests=due_manifests(clickhouse, config.log_name),
     )
 
 

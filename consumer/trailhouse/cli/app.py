@@ -19,6 +19,7 @@ from trailhouse.cli import (
     init,
     log,
     mcp,
+    prove,
     rebuild,
     reconcile,
     redact,
@@ -118,6 +119,7 @@ _add(anomalies.anomalies, anomalies.EXAMPLES, ASK)
 _add(sql.sql, sql.EXAMPLES, ASK)
 _add(follow.follow, follow.EXAMPLES, ASK)
 _add(export.export, export.EXAMPLES, ASK)
+_add(prove.prove, prove.EXAMPLES, ASK)
 _add(demo.demo, demo.EXAMPLES, RUN)
 app.add_typer(dev_app, name="dev", rich_help_panel=RUN)
 _add(init.init, init.EXAMPLES, RUN)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trailhouse.cli.asking import FilterArgument, TenantOption, filter_of
+from trailhouse.cli.bundles import check_bundle, export_bundle
 from trailhouse.cli.output.console import progress, say, tell
 from trailhouse.cli.output.formats import FileFormat
 from trailhouse.cli.output.printable import counted
@@ -21,6 +22,8 @@ EXAMPLES = (
     "trailhouse export 'agent:planner type:run_failed' --to failures --format parquet",
     "trailhouse export --to - | zstd > all.jsonl.zst",
     "trailhouse export --check june",
+    "trailhouse export 'run:4711' --bundle run-4711.zip",
+    "trailhouse export --check run-4711.zip --owner SHA256:FINGERPRINT",
 )
 
 
@@ -37,8 +40,22 @@ RowsPerFile = Annotated[
 Check = Annotated[
     Path | None,
     typer.Option(
-        metavar="FOLDER",
-        help="Only check this export against its manifest; needs no connection.",
+        metavar="FOLDER|BUNDLE",
+        help="Only check this export against its manifest, or this bundle; needs no connection.",
+    ),
+]
+Bundle = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Instead: a new zip file with the proof of each event, for who has no access here.",
+    ),
+]
+Owner = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FINGERPRINT",
+        help="With --check of a bundle: the fingerprint of the owner's key, from whom you trust.",
     ),
 ]
 
@@ -52,16 +69,21 @@ def export(
     tenant: TenantOption = None,
     rows_per_file: RowsPerFile = 250_000,
     check: Check = None,
+    bundle: Bundle = None,
+    owner: Owner = None,
     show_sql: ShowSqlOption = False,
 ) -> None:
     """Export all events that a filter finds, each once, with a manifest that says what was asked and what there is.
 
     The same command goes on where it was cut off. Events that are stored after it began are not in it. With --to - the
     manifest goes to standard error. `trailhouse import` puts an export to JSON lines back. --check exits with 1 when
-    anything is not as the manifest says.
+    anything is not as the manifest says, and with 2 when something of a bundle cannot be checked.
     """
     if check is not None:
-        _check(check)
+        _check(check, owner)
+        return
+    if bundle is not None:
+        export_bundle(filter_of(filter, since, until), tenant, bundle)
         return
     if to is None:
         raise typer.BadParameter("say where to: --to FOLDER, or --to - for standard output")
@@ -104,9 +126,12 @@ def _print(manifest: "Manifest", to: str) -> None:
         tell(f"{counted(manifest.altered, 'row')} altered in ClickHouse and left out")
 
 
-def _check(folder: Path) -> None:
+def _check(folder: Path, owner: str | None) -> None:
     from trailhouse.query import check_export
 
+    if folder.is_file():
+        check_bundle(folder, owner)
+        return
     found = check_export(folder)
     for problem in found.problems:
         say(problem)

@@ -41,6 +41,7 @@ EXPECTED = {
         "verify",
         "witness",
     ),
+    "prove",
 }
 BELOW = {
     *("dev status", "dev stop", "dev start"),
@@ -68,6 +69,8 @@ BELOW = {
         "proof show",
         "proof anchor",
     ),
+    *("proof rotate", "proof revoke", "proof sign", "proof publish", "proof show"),
+    *("proof manifest", "proof anchor"),
 }
 
 

@@ -2,7 +2,17 @@
 
 import typer
 
-from trailhouse.cli.proof import anchor, closing, first_policy, key, members, offline, seals, show
+from trailhouse.cli.proof import (
+    anchor,
+    closing,
+    first_policy,
+    key,
+    manifest,
+    members,
+    offline,
+    seals,
+    show,
+)
 
 proof_app = typer.Typer(
     no_args_is_help=True,
@@ -25,3 +35,4 @@ proof_app.command("publish", epilog=offline.PUBLISH_EXAMPLES)(offline.publish)
 proof_app.command("anchor", epilog=anchor.EXAMPLES)(anchor.anchor)
 proof_app.command("seals", epilog=seals.EXAMPLES)(seals.seals)
 proof_app.command("show", epilog=show.EXAMPLES)(show.show)
+proof_app.command("manifest", epilog=manifest.EXAMPLES)(manifest.manifest)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from trailhouse.anchoring.anchor_store import StoredAnchor
+from trailhouse.anchoring.day_manifests import StoredDay, stored_days, stored_manifest
 from trailhouse.anchoring.stored_log import StoredLog, stored_logs
 from trailhouse.operate.prove.bundle_files import (
     BundledEvent,
@@ -15,7 +16,6 @@ from trailhouse.operate.prove.bundle_files import (
     bundle_of,
 )
 from trailhouse.operate.prove.covering import EARLIER_MS
-from trailhouse.operate.prove.day_manifests import StoredDay, stored_days, stored_manifest
 from trailhouse.operate.prove.proving import ProvenEvent, Prover
 from trailhouse.operate.prove.stored_events import (
     LoggedEvent,
@@ -63,7 +63,7 @@ def bundle_session(
 
     Raises:
         ConfigError: No log is named, or no owner pinned. Permanent.
-        ProofError: An event is not signed yet (retriable), or no policy is stored, or it is too large (permanent).
+        ProofError: An event is not signed yet, no policy is stored, or it would be too large. Permanent.
         IntegrityError: Stored leaves contradict what was signed. Permanent: `trailhouse verify` finds where.
         SigningError, StorageError: The key, or ClickHouse, is away (retriable), or refuses (permanent).
     """
@@ -195,16 +195,7 @@ def _bundle(
     session: BundledSession | None,
     file_name: str,
 ) -> bytes:
-    if not config.owner_key:
-        raise ConfigError(
-            "proof.owner_key: is not set: a bundle is checked against its owner's key"
-        )
-    if prover.chain is None or prover.chain.current is None:
-        raise ProofError("no policy is stored: `trailhouse proof init` makes one")
-    last = prover.chain.current.version
-    policies = [prover.chain.contents.get(version) for version in range(1, last + 1)]
-    if None in policies:
-        raise ProofError("a version of the policy is not stored: `trailhouse verify` tells which")
+    policies = _policies(prover, config)
     named = {each.anchor.number: each for each in anchors}
     named |= {each.anchor.anchor.number: each.anchor for each in proven if each.anchor}
     store = prover.covers.anchors
@@ -220,10 +211,24 @@ def _bundle(
             BundledEvent(each.origin, each.logged.offset, each.logged.event.record, each.proof.text)
             for each in proven
         ],
-        policies=[each for each in policies if each is not None],
+        policies=policies,
         anchors={number: anchor.content for number, anchor in named.items()},
         tokens=tokens,
         session=session,
         manifests=sorted(manifests, key=lambda each: (each.header.origin, each.header.day)),
     )
     return bundle_of(evidence, prover.signer, file_name)
+
+
+def _policies(prover: Prover, config: ProofConfig) -> list[str]:
+    if not config.owner_key:
+        raise ConfigError(
+            "proof.owner_key: is not set: a bundle is checked against its owner's key"
+        )
+    if prover.chain is None or prover.chain.current is None:
+        raise ProofError("no policy is stored: `trailhouse proof init` makes one")
+    last = prover.chain.current.version
+    found = [prover.chain.contents.get(version) for version in range(1, last + 1)]
+    if None in found:
+        raise ProofError("a version of the policy is not stored: `trailhouse verify` tells which")
+    return [each for each in found if each is not None]

@@ -31,14 +31,14 @@ NAMES = re.compile(
 )
 
 
-class WrongError(Exception):
+class _WrongError(Exception):
     """The bundle contradicts itself, or what it claims."""
 
 
 def need(holds: object, what: str) -> None:
-    """Raise `WrongError` unless it *holds*."""
+    """Raise `_WrongError` unless it *holds*."""
     if not holds:
-        raise WrongError(what)
+        raise _WrongError(what)
 
 
 # The archive: a zip file in which nothing is compressed, and which can be written in one way only.
@@ -85,7 +85,7 @@ def base64_of(text: str, size: int | None = None) -> bytes:
     try:
         raw = base64.b64decode(text, validate=True)
     except ValueError:
-        raise WrongError("a text is not base64") from None
+        raise _WrongError("a text is not base64") from None
     need(base64.b64encode(raw).decode() == text, "a text is not the one base64 of its bytes")
     need(
         size is None or len(raw) == size, "something in base64 has not the length that it must have"
@@ -105,7 +105,7 @@ def json_of(raw: bytes) -> Any:
     try:
         return json.loads(raw)
     except (ValueError, RecursionError):
-        raise WrongError("a file is not JSON") from None
+        raise _WrongError("a file is not JSON") from None
 
 
 def key_id(name: str, key: bytes, kind: int) -> bytes:
@@ -129,7 +129,7 @@ class Note:
         try:
             content = raw.decode()
         except UnicodeDecodeError:
-            raise WrongError("a note is not UTF-8") from None
+            raise _WrongError("a note is not UTF-8") from None
         body, found, lines = content.rpartition("\n\n")
         is_plain = all(sign == "\n" or " " <= sign != "\x7f" for sign in set(content))
         need(is_plain and found and lines.endswith("\n"), "a note is malformed")
@@ -373,40 +373,44 @@ class Bundle:
             "a record is too much",
         )
         for (origin, offset), name in zip(events, names, strict=True):
-            head, empty_line, raw = self.files[f"{name}.tlog-proof"].partition(b"\n\n")
-            lines = head.decode("latin-1").split("\n")
-            need(
-                empty_line and lines[0] == "c2sp.org/tlog-proof@v1" and len(lines) >= 3,
-                "a proof is malformed",
-            )
-            need(
-                lines[1].startswith("extra ") and lines[2] == f"index {offset}",
-                "a proof is that of another event",
-            )
-            leaf, checkpoint = base64_of(lines[1][6:], 41), self.checkpoint_of(raw)
-            need(checkpoint.origin == origin, "a proof is that of another log")
-            root = root_by(
-                leaf_hash(leaf),
-                offset,
-                checkpoint.size,
-                [base64_of(line, 32) for line in lines[3:]],
-            )
-            need(root == checkpoint.root, "a leaf is not in its log")
-            record = self.files.get(f"{name}.record")
-            if record is None:
-                self.unchecked.append(f"what event {name} says: its record is not in the bundle")
-            need(
-                record is None or hashlib.sha256(record).digest() == leaf[9:],
-                "a record is not that of its leaf",
-            )
-            need(
-                leaf[0] in (1, 2) and (leaf[0] == 1 or not record),
-                "a leaf is of no kind that a record has",
-            )
-            self.leaves.setdefault(origin, {})[offset] = leaf_hash(leaf)
+            self.check_event(origin, offset, name)
         self.proven.append(f"{len(events)} events are in their logs, as their records say")
         for each in {one.line: one for one in self.checkpoints.values()}.values():
             self.tell_anchor(f"{each.origin} at {each.size} leaves", self.anchored.get(each.line))
+
+    def check_event(self, origin: str, offset: int, name: str) -> None:
+        """7: one event."""
+        head, empty_line, raw = self.files[f"{name}.tlog-proof"].partition(b"\n\n")
+        lines = head.decode("latin-1").split("\n")
+        need(
+            empty_line and lines[0] == "c2sp.org/tlog-proof@v1" and len(lines) >= 3,
+            "a proof is malformed",
+        )
+        need(
+            lines[1].startswith("extra ") and lines[2] == f"index {offset}",
+            "a proof is that of another event",
+        )
+        leaf, checkpoint = base64_of(lines[1][6:], 41), self.checkpoint_of(raw)
+        need(checkpoint.origin == origin, "a proof is that of another log")
+        root = root_by(
+            leaf_hash(leaf),
+            offset,
+            checkpoint.size,
+            [base64_of(line, 32) for line in lines[3:]],
+        )
+        need(root == checkpoint.root, "a leaf is not in its log")
+        record = self.files.get(f"{name}.record")
+        if record is None:
+            self.unchecked.append(f"what event {name} says: its record is not in the bundle")
+        need(
+            record is None or hashlib.sha256(record).digest() == leaf[9:],
+            "a record is not that of its leaf",
+        )
+        need(
+            leaf[0] in (1, 2) and (leaf[0] == 1 or not record),
+            "a leaf is of no kind that a record has",
+        )
+        self.leaves.setdefault(origin, {})[offset] = leaf_hash(leaf)
 
     def tell_anchor(self, what: str, number: int | None) -> None:
         """Say by when something was there."""
@@ -429,6 +433,23 @@ class Bundle:
                 (event.get("tenant_id") or "", event["session_id"]) == wanted,
                 "an event is that of another session",
             )
+        covered = self.check_manifests(wanted)
+        open_offsets = [
+            offset
+            for origin, leaves in self.leaves.items()
+            for offset in leaves
+            if not any(
+                day["first_offset"] <= offset < day["end_offset"] for day in covered.get(origin, [])
+            )
+        ]
+        if open_offsets:
+            self.proven.append(
+                f"{len(open_offsets)} events are of days without a manifest yet: there may be more"
+            )
+        return bool(covered) and not open_offsets
+
+    def check_manifests(self, wanted: tuple[str, str]) -> dict[str, list[dict[str, Any]]]:
+        """8: of each log, days that follow each other; return them by log."""
         covered: dict[str, list[dict[str, Any]]] = {}
         logs: set[str] = set()
         for name in self.named("manifests/", ".json"):
@@ -451,73 +472,46 @@ class Bundle:
             self.proven.append(
                 f"the session is whole in {origin} from {days[0]['day']} to {days[-1]['day']}"
             )
-        open_offsets = [
-            offset
-            for origin, leaves in self.leaves.items()
-            for offset in leaves
-            if not any(
-                day["first_offset"] <= offset < day["end_offset"] for day in covered.get(origin, [])
-            )
-        ]
-        if open_offsets:
-            self.proven.append(
-                f"{len(open_offsets)} events are of days without a manifest yet: there may be more"
-            )
-        return bool(covered) and not open_offsets
+        return covered
 
     def check_shown(self, shown: dict[str, Any], wanted: tuple[str, str]) -> int:
         """8: a manifest is anchored, and has just these leaves of the session; return in which anchor."""
         origin, day, sessions = shown["origin"], shown["day"], shown["sessions"]
-        lines = (
-            "trailhouse-manifest/1",
-            origin,
-            day,
-            str(shown["first_offset"]),
-            str(shown["end_offset"]),
-            str(sessions),
-        )
-        header = ("\n".join(lines) + "\n").encode()
-        root = root_by(
-            leaf_hash(header),
-            0,
-            sessions + 1,
-            [base64_of(each, 32) for each in shown["header_proof"]],
-        )
-        line = f"{day} {origin} {sessions} {base64.b64encode(root).decode()}"
-        number = self.anchored.get(line)
+        first, end = shown["first_offset"], shown["end_offset"]
+        header = f"trailhouse-manifest/1\n{origin}\n{day}\n{first}\n{end}\n{sessions}\n".encode()
+        proof = [base64_of(each, 32) for each in shown["header_proof"]]
+        root = root_by(leaf_hash(header), 0, sessions + 1, proof)
+        number = self.anchored.get(f"{day} {origin} {sessions} {base64.b64encode(root).decode()}")
         if number is None:
-            raise WrongError("a manifest is in no anchor of the bundle")
+            raise _WrongError("a manifest is in no anchor of the bundle")
         tenant, session = (hashlib.sha256(text.encode()).digest() for text in wanted)
-        key = hashlib.sha256(
-            f"trailhouse-session/1\n{origin}\n{day}\n".encode() + tenant + session
-        ).digest()
-        found: list[tuple[int, bytes, bytes]] = []
-        for each in shown["entries"]:
-            entry = base64_of(each["entry"], 72)
-            proof = [base64_of(one, 32) for one in each["proof"]]
-            need(
-                root_by(leaf_hash(entry), each["index"] + 1, sessions + 1, proof) == root,
-                "an entry is not in its manifest",
-            )
-            found.append((each["index"], entry[:32], entry[32:]))
-        span = range(shown["first_offset"], shown["end_offset"])
-        mine = [
-            leaf for offset, leaf in sorted(self.leaves.get(origin, {}).items()) if offset in span
-        ]
-        if [each[1] for each in found] == [key]:
-            need(
-                found[0][2] == len(mine).to_bytes(8, "big") + root_over(mine),
-                "the session has other leaves in a day's manifest",
-            )
-            return number
-        need(not mine, "the session has leaves that the manifest does not list")
-        at = next((index + 1 for index, each, _ in found if each < key), 0)
-        neighbours = [(index, index < at) for index in (at - 1, at) if 0 <= index < sessions]
-        need(
-            [(index, each < key) for index, each, _ in found] == neighbours,
-            "a manifest does not show that the session is absent",
-        )
+        head = f"trailhouse-session/1\n{origin}\n{day}\n".encode()
+        key = hashlib.sha256(head + tenant + session).digest()
+        leaves = self.leaves.get(origin, {})
+        mine = [leaves[offset] for offset in sorted(leaves) if first <= offset < end]
+        check_entries(shown["entries"], sessions, root, key, mine)
         return number
+
+
+def check_entries(
+    shown: list[dict[str, Any]], sessions: int, root: bytes, key: bytes, mine: list[bytes]
+) -> None:
+    """8: the entries shown are that of the session, with just its leaves, or the neighbours of where it would be."""
+    found: list[tuple[int, bytes, bytes]] = []
+    for each in shown:
+        entry, proof = base64_of(each["entry"], 72), [base64_of(one, 32) for one in each["proof"]]
+        is_there = root_by(leaf_hash(entry), each["index"] + 1, sessions + 1, proof) == root
+        need(is_there, "an entry is not in its manifest")
+        found.append((each["index"], entry[:32], entry[32:]))
+    if [each[1] for each in found] == [key]:
+        says = len(mine).to_bytes(8, "big") + root_over(mine)
+        need(found[0][2] == says, "the session has other leaves than a day's manifest says")
+        return
+    need(not mine, "the session has leaves that the manifest does not list")
+    at = next((index + 1 for index, each, _ in found if each < key), 0)
+    neighbours = [(index, index < at) for index in (at - 1, at) if 0 <= index < sessions]
+    is_absent = [(index, each < key) for index, each, _ in found] == neighbours
+    need(is_absent, "a manifest does not show that the session is absent")
 
 
 def check(content: bytes, pin: str | None) -> tuple[int, list[str]]:
@@ -535,7 +529,7 @@ def check(content: bytes, pin: str | None) -> tuple[int, list[str]]:
             bundle.unchecked.append(
                 "whether events were left out: neither manifests nor the log's signature say so"
             )
-    except WrongError as error:
+    except _WrongError as error:
         return 1, [f"WRONG: {error}"]
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         return 1, [f"WRONG: a field is missing or malformed ({type(error).__name__})"]

@@ -9,7 +9,13 @@ from trailhouse.anchoring.anchor_store import StoredAnchor
 from trailhouse.anchoring.stored_log import StoredLog
 from trailhouse.anchoring.tree_reader import TreeReader
 from trailhouse.operate.prove.covering import Cover, Covers, keys_of_log
-from trailhouse.operate.prove.stored_events import LoggedEvent, events_of_session, logged
+from trailhouse.operate.prove.stored_events import (
+    LoggedEvent,
+    StoredEvent,
+    event_by_its_time,
+    events_of_session,
+    logged,
+)
 from trailhouse.proof.config import ProofConfig
 from trailhouse.proof.keys import (
     CommandSigner,
@@ -61,7 +67,7 @@ class Prover:
         """Return the proof of each of *events*, all of one log to one checkpoint.
 
         Raises:
-            ProofError: No signed checkpoint covers one of them yet. Retriable: within a second or two of the commit.
+            ProofError: No signed checkpoint covers one of them, as in the second after its commit. Permanent.
             IntegrityError: The stored leaves do not lead to the root that was signed. Permanent: `trailhouse verify`.
             StorageError: ClickHouse is away (retriable) or refuses (permanent).
         """
@@ -105,17 +111,13 @@ def prove_event(
     """Return the proof of the event of that id; none where there is none, several where contents conflict.
 
     Raises:
-        ProofError: It has no leaf, since it was stored before there were any, or by hand; or is not signed yet.
+        ProofError: It has no leaf, since it was stored before there were any, or by hand; or is not signed. Permanent.
         ConfigError, IntegrityError, StorageError: As `Prover`.
     """
     prover = Prover(clickhouse, config)
-    with AuditReader(tenant_id, config=clickhouse.config) as reader:
-        sessions = {found.session_id for found in reader.get_event(event_id).items}
-    events = [
-        each
-        for session in sorted(sessions)
-        for each in events_of_session(clickhouse, session, tenant_id=tenant_id, event_id=event_id)
-    ]
+    events = event_by_its_time(clickhouse, event_id, tenant_id) or _events_anywhere(
+        clickhouse, event_id, tenant_id
+    )
     found, missing = logged(clickhouse, events)
     if missing and not found:
         raise ProofError(
@@ -127,6 +129,18 @@ def prove_event(
     for each in found:
         first.setdefault(each.event.digest, each)
     return prover.proven(list(first.values()))
+
+
+def _events_anywhere(
+    clickhouse: ClickHouse, event_id: str, tenant_id: str | None
+) -> list[StoredEvent]:
+    with AuditReader(tenant_id, config=clickhouse.config) as reader:
+        sessions = {found.session_id for found in reader.get_event(event_id).items}
+    return [
+        each
+        for session in sorted(sessions)
+        for each in events_of_session(clickhouse, session, tenant_id=tenant_id, event_id=event_id)
+    ]
 
 
 def log_signer(config: ProofConfig) -> Signer | None:

@@ -6,9 +6,10 @@ function of leaves and rows: whoever makes it again, from the same, makes the sa
 
 import datetime as dt
 import heapq
-from collections.abc import Callable, Iterable, Iterator
-from itertools import groupby
-from typing import NamedTuple
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, groupby, islice
+from typing import Any, NamedTuple
 
 from trailhouse.anchoring.stored_log import StoredLog, stored_logs
 from trailhouse.proof.anchor import Anchor, ManifestRoot
@@ -32,6 +33,7 @@ COPIES_AT_ONCE = 5_000
 LEAVES_AT_ONCE = 4_096
 _SPILLING = {
     "join_algorithm": "full_sorting_merge",
+    "join_use_nulls": "0",
     "max_bytes_before_external_sort": "268435456",
 }
 """A day of any size is joined and sorted in bounded memory."""
@@ -63,7 +65,6 @@ def make_finished_days(
     """Make and store the manifest of each day of each log that is finished and has none; return them.
 
     Raises:
-        ProofError: Entries of a day contradict each other. Permanent: `trailhouse verify`.
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
     made: list[ManifestRoot] = []
@@ -93,8 +94,7 @@ def made_manifest(
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
     bounds = {**log.parameters, "first": first, "end": end}
-    copies = sorted(_merged_copies(clickhouse, log, bounds))
-    rows = heapq.merge(_leaves_of_rows(clickhouse, log, bounds), copies)
+    rows = _by_session(clickhouse, log, bounds)
     entries: list[Entry] = []
     for (tenant, session), leaves in groupby(rows, key=lambda row: row[:2]):
         entries.append(_entry(session_key(origin, day, tenant, session), leaves))
@@ -157,42 +157,61 @@ def not_anchored_yet(
     return manifests
 
 
+def due_manifests(
+    clickhouse: ClickHouse, log_name: str
+) -> Callable[[Anchor | None], list[ManifestRoot]]:
+    """As `not_anchored_yet`, and what is told makes first those of the days that have finished since."""
+    due = not_anchored_yet(clickhouse, log_name)
+
+    def manifests(before: Anchor | None) -> list[ManifestRoot]:
+        make_finished_days(clickhouse, log_name, lambda: dt.datetime.now(dt.UTC))
+        return due(before)
+
+    return manifests
+
+
 Row = tuple[bytes, bytes, int, int, int, bytes]
 """Tenant, session, offset, and what the leaf is made of."""
 
 
-def _leaves_of_rows(
-    clickhouse: ClickHouse, log: StoredLog, bounds: dict[str, object]
-) -> Iterator[Row]:
-    """Yield the leaves that have an event's row at their offset, sorted by tenant, session and offset."""
-    sql = (
-        "SELECT r.tenant_id, r.session_id, l.kafka_offset, l.kind, l.appended_ms, l.digest FROM"  # noqa: S608 - names of ours
-        " (SELECT DISTINCT kafka_offset, kind, appended_ms, digest FROM log_leaves"
-        f" WHERE {log.condition}{_RANGE}) AS l INNER JOIN"
-        " (SELECT DISTINCT CAST(tenant_id, 'String') AS tenant_id, session_id, kafka_offset, record_key FROM event_log"
-        f" WHERE {_OF_PLACE}{_RANGE}) AS r"
-        " ON l.kafka_offset = r.kafka_offset AND toFixedString(substring(l.digest, 1, 16), 16) = r.record_key"
-        " ORDER BY r.tenant_id, r.session_id, l.kafka_offset"
+def _by_session(clickhouse: ClickHouse, log: StoredLog, bounds: Mapping[str, Any]) -> Iterator[Row]:
+    """Return the leaves of events, sorted by tenant, session and offset.
+
+    A leaf without a row at its offset comes first: it is no event's, or a copy's whose row was merged into an earlier
+    one. All come of one statement, so that a merge that happens meanwhile takes none away.
+    """
+    blocks = read_blocks(clickhouse, _with_rows(log), bounds, settings=_SPILLING)
+    unmatched: list[Row] = []
+    matched: Iterable[Row] = ()
+    for is_there, *columns in blocks:
+        first = bisect_left(is_there, 1)
+        unmatched += zip(*(column[:first] for column in columns), strict=True)
+        if first < len(is_there):
+            matched = zip(*(column[first:] for column in columns), strict=True)
+            break
+    rest = chain.from_iterable(zip(*columns, strict=True) for _, *columns in blocks)
+    copies = sorted(_of_copies(clickhouse, unmatched))
+    leaves = chain(matched, rest)
+    return heapq.merge(leaves, copies) if copies else leaves
+
+
+def _with_rows(log: StoredLog) -> str:
+    return (
+        "SELECT r.is_there, r.tenant, r.session, l.kafka_offset, l.kind, l.appended_ms, l.digest FROM"  # noqa: S608 - names of ours
+        " (SELECT DISTINCT kafka_offset, kind, appended_ms, digest,"
+        " toFixedString(substring(digest, 1, 16), 16) AS record_key FROM log_leaves"
+        f" WHERE {log.condition}{_RANGE}) AS l LEFT JOIN"
+        " (SELECT DISTINCT toUInt8(1) AS is_there, CAST(tenant_id, 'String') AS tenant, session_id AS session,"
+        f" kafka_offset, record_key FROM event_log WHERE {_OF_PLACE}{_RANGE}) AS r"
+        " ON l.kafka_offset = r.kafka_offset AND l.record_key = r.record_key"
+        " ORDER BY r.is_there, r.tenant, r.session, l.kafka_offset"
     )
-    for block in read_blocks(clickhouse, sql, bounds, settings=_SPILLING):
-        yield from zip(*block, strict=True)
 
 
-def _merged_copies(
-    clickhouse: ClickHouse, log: StoredLog, bounds: dict[str, object]
-) -> Iterator[Row]:
-    """Yield the leaves of copies, which have no row at their offset any more: an earlier one has taken its place."""
-    rows = clickhouse.query(
-        "SELECT DISTINCT kafka_offset, kind, appended_ms, digest FROM log_leaves"  # noqa: S608 - names of ours
-        f" WHERE {log.condition}{_RANGE}"
-        " AND (kafka_offset, toFixedString(substring(digest, 1, 16), 16)) NOT IN"
-        f" (SELECT kafka_offset, record_key FROM event_log WHERE {_OF_PLACE}{_RANGE})"
-        " AND kafka_offset NOT IN (SELECT kafka_offset FROM event_quarantine"
-        f" WHERE {_OF_PLACE}{_RANGE}) ORDER BY kafka_offset",
-        bounds,
-    ).rows
-    for start in range(0, len(rows), COPIES_AT_ONCE):
-        part = rows[start : start + COPIES_AT_ONCE]
+def _of_copies(clickhouse: ClickHouse, leaves: Sequence[Row]) -> Iterator[Row]:
+    """Yield those of *leaves* whose record is an event's that stands at another offset, with its session."""
+    for start in range(0, len(leaves), COPIES_AT_ONCE):
+        part = leaves[start : start + COPIES_AT_ONCE]
         known = clickhouse.query(
             "SELECT DISTINCT record_key, CAST(tenant_id, 'String') AS tenant, session_id FROM event_log"
             " WHERE record_key IN (SELECT unhex(arrayJoin({keys:Array(String)})))",
@@ -200,24 +219,17 @@ def _merged_copies(
             bytes_columns=("tenant", "session_id"),
         ).rows
         sessions = {key: (tenant, session) for key, tenant, session in known}
-        for offset, kind, at_ms, digest in part:
+        for _, _, offset, kind, at_ms, digest in part:
             if (named := sessions.get(digest[:16])) is not None:
                 yield (*named, offset, kind, at_ms, digest)
 
 
 def _entry(key: bytes, rows: Iterable[Row]) -> Entry:
     session = SessionLeaves()
-    kinds: list[int] = []
-    times: list[int] = []
-    digests: list[bytes] = []
-    for _, _, _, kind, at_ms, digest in rows:
-        kinds.append(kind)
-        times.append(at_ms)
-        digests.append(digest)
-        if len(kinds) == LEAVES_AT_ONCE:
-            session.extend(hashes_of_leaves(kinds, times, digests))
-            kinds, times, digests = [], [], []
-    session.extend(hashes_of_leaves(kinds, times, digests))
+    each = iter(rows)
+    while part := list(islice(each, LEAVES_AT_ONCE)):
+        _, _, _, kinds, times, digests = zip(*part, strict=True)
+        session.extend(hashes_of_leaves(kinds, times, digests))
     return session.entry(key)
 
 
