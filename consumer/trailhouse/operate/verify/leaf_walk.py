@@ -67,6 +67,8 @@ class LeafWalk:
         self._roots: dict[tuple[LogId, int], bytes] = {}
         self._walked: dict[LogId, Walked] | None = None
         self._kept: dict[LogId, Kept] = {}
+        self.secret = new_secret()
+        """By which rows and leaves are hashed in this run."""
         self.held: dict[LogId, int] = {}
         """How many leaves of each log were held against a signed root."""
         self.sums: dict[PartitionKey, PlaceSums] = {}
@@ -137,14 +139,15 @@ class LeafWalk:
     def _make_sums(
         self, ends: Mapping[LogId, tuple[int, int]], firsts: Mapping[LogId, int]
     ) -> None:
-        secret = new_secret()
         places: dict[PartitionKey, list[LogId]] = {}
         for log in ends:
             places.setdefault(log.place, []).append(log)
         for place, logs in places.items():
             first = min(max(firsts[log], ends[log][0]) for log in logs)
             end = max(ends[log][1] for log in logs)
-            self.sums[place] = PlaceSums(secret, min(first, end), end, BUCKETS // len(places) + 1)
+            self.sums[place] = PlaceSums(
+                self.secret, min(first, end), end, BUCKETS // len(places) + 1
+            )
 
     def _walk(self, log: LogId, first: int, end: int) -> Walked:
         self._tell(f"leaves of {log}, from {first} to {end}")

@@ -120,6 +120,16 @@ def _places(
 ) -> tuple[list[PartitionKey], list[int]]:
     columns = [places for _, places in parts]
     texts = [[key.decode(errors="replace") for key in keys] for keys, _ in parts]
+    if all(places.count(places[0]) == len(places) for places in columns):
+        # One topic, as nearly always: only the partitions differ.
+        cluster, topic, topic_id = (
+            text[place[0]] for text, place in zip(texts, columns, strict=True)
+        )
+        known = {partition: number for number, partition in enumerate(set(partitions))}
+        return (
+            [(cluster, topic, topic_id, partition) for partition in known],
+            list(map(known.__getitem__, partitions)),
+        )
     numbers: dict[tuple[int, ...], int] = {}
     which = [
         numbers.setdefault(each, len(numbers)) for each in zip(*columns, partitions, strict=True)
