@@ -1,6 +1,6 @@
 """Go through the rows of the log and of quarantine once, for all duties that look at rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import repeat
 from typing import NamedTuple
 
@@ -44,6 +44,8 @@ class RowScan:
         self._scope = scope
         self._leaves = leaves
         self._is_part = is_part
+        self.erased: Mapping[bytes, bytes] = {}
+        """The SHA-256 of each record that is ordered to be erased, by the key that its row keeps."""
         self.columns = Findings("columns")
         self.verdicts = Findings("verdicts")
         self.doubted: list[Quarantined] = []
@@ -84,6 +86,9 @@ class RowScan:
             self._note_no_event(rows, row)
         for row, names in rows.wrong.items():
             self._note_wrong(rows, row, names)
+        for row in rows.blank:
+            if (digest := self.erased.get(rows.record_keys[row])) is not None:
+                rows.digests[row] = digest
         if self._is_part:
             self.coordinates += [
                 Coordinate(rows.places[which], offset, appended_ms, digest)

@@ -47,7 +47,7 @@ class Rows(NamedTuple):
     """For each row, its place among `places`."""
     offsets: Sequence[int]
     appended_ms: Sequence[int]
-    digests: Sequence[bytes]
+    digests: list[bytes]
     record_keys: Sequence[bytes]
     wrong: Mapping[int, tuple[str, ...]]
     not_events: Sequence[int]
