@@ -44,6 +44,8 @@ class RowScan:
         self._scope = scope
         self._leaves = leaves
         self._is_part = is_part
+        self.is_quick = False
+        """Whether ClickHouse hashes; then no column is looked at."""
         self.erased: Mapping[bytes, bytes] = {}
         """The SHA-256 of each record that is ordered to be erased, by the key that its row keeps."""
         self.columns = Findings("columns")
@@ -68,7 +70,10 @@ class RowScan:
         if (first := self._first()) > 0:
             condition += " AND kafka_offset >= {first:UInt64}"
             parameters["first"] = first
-        for rows in rows_of(self._clickhouse, Wanted(condition, parameters)):
+        wanted = Wanted(
+            condition, parameters, has_columns=not self.is_quick, is_quick=self.is_quick
+        )
+        for rows in rows_of(self._clickhouse, wanted):
             self._take(rows)
         if not self._is_part:
             for each in quarantined_rows(self._clickhouse, condition, parameters):

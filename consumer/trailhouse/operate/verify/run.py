@@ -165,6 +165,7 @@ class Run:
         self.roots.walked()
         self.tell("rows of event_log and event_quarantine")
         scan = RowScan(self.clickhouse, self.scope, self.roots, is_part=self.is_part)
+        scan.is_quick = self.is_quick
         scan.erased = {digest[:RECORD_KEY_BYTES]: digest for digest in self._ordered}
         return scan.go()
 
