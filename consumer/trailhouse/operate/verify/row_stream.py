@@ -5,7 +5,9 @@ that ClickHouse would send of it, so that a column that is right is never taken 
 is no event, each row is looked at.
 """
 
+import gc
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from trailhouse.consumer.batch.rows import EVENT_COLUMNS, Coordinates, envelope_of, event_columns
@@ -78,7 +80,21 @@ def rows_of(clickhouse: ClickHouse, wanted: Wanted) -> Iterator[Rows]:
     )
     while (header := reader.block()) is not None:
         if header.row_count:
-            yield _block(reader, header.row_count, wanted)
+            with _uncollected():
+                rows = _block(reader, header.row_count, wanted)
+            yield rows
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep Python from looking for circles: a block's values hold none, and the search takes a seventh of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _sql(wanted: Wanted) -> str:
