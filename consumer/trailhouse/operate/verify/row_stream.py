@@ -6,7 +6,7 @@ is no event, each row is looked at.
 """
 
 import gc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -86,7 +86,7 @@ def rows_of(clickhouse: ClickHouse, wanted: Wanted) -> Iterator[Rows]:
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
+def _uncollected() -> Generator[None]:
     """Keep Python from looking for circles: a block's values hold none, and the search takes a seventh of the time."""
     was_on = gc.isenabled()
     gc.disable()

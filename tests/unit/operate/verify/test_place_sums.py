@@ -46,7 +46,7 @@ def test_whatever_is_changed_differs_where_it_stands(
     changes: list[list[Row]] = [
         [],
         [(offset, at_ms + 1, digest, kind)],
-        [(offset, at_ms, digest[:-1] + b"\xff", kind)],
+        [(offset, at_ms, digest[:-1] + bytes([digest[-1] ^ 1]), kind)],
         [(offset, at_ms, digest, 2)],
         [rows[place], rows[place]],
     ]
