@@ -300,3 +300,19 @@ def test_the_command_says_it_by_its_exit_code(
     assert main([*line, "--session", "none"]) == 2
     monkeypatch.setenv("TRAILHOUSE_CLICKHOUSE_URL", "http://127.0.0.1:1")
     assert main(line) == 2
+
+
+def test_quickly_the_server_hashes_and_the_report_says_that_it_is_trusted(log: VerifiedLog) -> None:
+    """Bytes that were changed are found as well; what rests on the server is named."""
+    report = log.verify(quick=True)
+    assert report.verdict is Outcome.INTACT
+    assert all(
+        any("server" in trusted for trusted in duty.trusts)
+        for duty in report.duties
+        if duty.name in {"records", "rows"}
+    )
+    log.attack(
+        "ALTER TABLE event_log UPDATE record = replaceOne(record, 'search', 'delete')"
+        f" WHERE kafka_offset = 3 {SYNC}"
+    )
+    assert ("rows", "other_record") in log.found(quick=True)

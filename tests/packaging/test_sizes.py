@@ -18,6 +18,7 @@ LARGE_MODULES = {
 """By file name: modules that may be larger, each with its reason."""
 LARGE_FUNCTIONS = {
     "dev.py::dev": "most of it are the command's options, each with its help",
+    "verify.py::verify": "most of it are the command's options, each with its help",
     "quarantine.py::requeue": "most of it are the command's options, each with its help",
     "spool.py::drain": "most of it are the command's options, each with its help",
     "erase.py::erase": "most of it are the command's options, each with its help",

@@ -56,7 +56,12 @@ class VerifiedLog:
         return ProofConfig(log_name=NAME, owner_key=pin)
 
     def append(
-        self, records: Sequence[bytes | None], partition: int = 0, *, holes_before: int = 0
+        self,
+        records: Sequence[bytes | None],
+        partition: int = 0,
+        *,
+        holes_before: int = 0,
+        records_a_ms: int = 1,
     ) -> range:
         """Store *records*, which are events, as they follow in *partition*, prove and sign them."""
         tree = self.trees.setdefault(partition, CompactRange())
@@ -64,7 +69,7 @@ class VerifiedLog:
             self.store_holes(tree.size, tree.size + holes_before - 1, partition)
         tree.extend_holes(holes_before)
         offsets = range(tree.size, tree.size + len(records))
-        times = [START_MS + offset for offset in offsets]
+        times = [START_MS + offset // records_a_ms for offset in offsets]
         self.store_rows(records, list(offsets), times, partition)
         self.store_leaves(records, list(offsets), times, partition)
         tree.extend(

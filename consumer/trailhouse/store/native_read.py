@@ -9,6 +9,7 @@ import sys
 from array import array
 from collections.abc import Iterator, Sequence
 from decimal import Context, Decimal
+from itertools import accumulate
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -87,16 +88,15 @@ class NativeReader:
 
     def sized_strings(self, lengths: Sequence[int]) -> list[bytes]:
         """Return the next texts, whose *lengths* are known already: several times as quick."""
-        heads = [1 if each < 128 else _varint_bytes(each) for each in lengths]
-        content = bytes(self.take(sum(lengths) + sum(heads)))
-        found: list[bytes] = []
-        at = 0
-        append = found.append
-        for head, length in zip(heads, lengths, strict=True):
-            at += head
-            append(content[at : at + length])
-            at += length
-        return found
+        sizes = [
+            each + 1 if each < 128 else each + 2 if each < 16_384 else each + _varint_bytes(each)
+            for each in lengths
+        ]
+        content = bytes(self.take(sum(sizes)))
+        return [
+            content[end - length : end]
+            for end, length in zip(accumulate(sizes), lengths, strict=True)
+        ]
 
     def values_of(self, type_name: str, rows: int) -> Sequence[Any]:
         """Return the next *rows* values of *type_name*.

@@ -85,6 +85,16 @@ def checkpoints_of(clickhouse: ClickHouse, log: LogId, first: int) -> Iterator[S
         after, _, text = rows[-1]
 
 
+def newest_size(clickhouse: ClickHouse, log: LogId) -> int:
+    """Return the size of the largest stored checkpoint of *log*; 0 without one.
+
+    Raises:
+        StorageError: ClickHouse is away (retriable) or refuses (permanent).
+    """
+    sql = f"SELECT max(size) FROM log_checkpoints WHERE {OF_GENERATION}"  # noqa: S608 - names of ours
+    return int(clickhouse.query(sql, log.parameters).rows[0][0])
+
+
 class Judge:
     """Judges the checkpoints of one log, the smallest first."""
 

@@ -2,7 +2,7 @@
 
 import heapq
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import groupby
+from itertools import groupby, takewhile
 from typing import NamedTuple
 
 from trailhouse.operate.verify.checkpoints import (
@@ -11,6 +11,7 @@ from trailhouse.operate.verify.checkpoints import (
     Judged,
     StoredCheckpoint,
     checkpoints_of,
+    newest_size,
 )
 from trailhouse.operate.verify.leaf_stream import Leaves, leaves_of
 from trailhouse.operate.verify.logs import OF_GENERATION, LogId
@@ -67,6 +68,10 @@ class LeafWalk:
         self._roots: dict[tuple[LogId, int], bytes] = {}
         self._walked: dict[LogId, Walked] | None = None
         self._kept: dict[LogId, Kept] = {}
+        self._walks: dict[LogId, _Walk] = {}
+        self._signed: dict[LogId, int] = {}
+        self.secret = new_secret()
+        """By which rows and leaves are hashed in this run."""
         self.held: dict[LogId, int] = {}
         """How many leaves of each log were held against a signed root."""
         self.sums: dict[PartitionKey, PlaceSums] = {}
@@ -115,6 +120,8 @@ class LeafWalk:
 
     def _ends(self) -> dict[LogId, tuple[int, int]]:
         """Return the first offset of each log's leaves, and the one after the last: more may follow while we look."""
+        # A checkpoint is stored after its leaves: those that are there by now must have them.
+        self._signed = {log: newest_size(self._clickhouse, log) for log in self._logs}
         found = {}
         for log in self._logs:
             rows = self._clickhouse.query(
@@ -137,14 +144,15 @@ class LeafWalk:
     def _make_sums(
         self, ends: Mapping[LogId, tuple[int, int]], firsts: Mapping[LogId, int]
     ) -> None:
-        secret = new_secret()
         places: dict[PartitionKey, list[LogId]] = {}
         for log in ends:
             places.setdefault(log.place, []).append(log)
         for place, logs in places.items():
             first = min(max(firsts[log], ends[log][0]) for log in logs)
             end = max(ends[log][1] for log in logs)
-            self.sums[place] = PlaceSums(secret, min(first, end), end, BUCKETS // len(places) + 1)
+            self.sums[place] = PlaceSums(
+                self.secret, min(first, end), end, BUCKETS // len(places) + 1
+            )
 
     def _walk(self, log: LogId, first: int, end: int) -> Walked:
         self._tell(f"leaves of {log}, from {first} to {end}")
@@ -152,17 +160,11 @@ class LeafWalk:
         roots = [bytes.fromhex(root) for root in kept.roots] if kept else []
         walk = _Walk(self._is_signed, log, CompactRange(first, roots), self.sums[log.place])
         walk.times_ms = self._times_ms
-        walk.wanted = self._sizes(log, first)
-        for block in leaves_of(self._clickhouse, log, first, end):
-            walk.take(block)
-        walk.finish()
-        self._roots |= walk.roots
-        if walk.good is not None:
-            self.held[log] = walk.good.checkpoint.size
-            self._kept[log] = walk.good.kept(log)
-        elif kept is not None:
+        if kept is not None:
             self.held[log] = kept.size
             self._kept[log] = kept
+        self._go_on(log, walk, first, end, max(end, self._signed[log]))
+        self._walks[log] = walk
         return Walked(
             log,
             first,
@@ -174,10 +176,44 @@ class LeafWalk:
             walk.checked_checkpoints,
         )
 
-    def _sizes(self, log: LogId, first: int) -> Iterator[tuple[int, list[StoredCheckpoint]]]:
-        """Yield the sizes at which the root is asked for, rising, each with the checkpoints of that size."""
+    def _go_on(self, log: LogId, walk: "_Walk", first: int, end: int, largest: int) -> None:
+        walk.wanted = self._sizes(log, first, largest)
+        for block in leaves_of(self._clickhouse, log, first, end):
+            walk.take(block)
+        walk.finish()
+        self._roots |= walk.roots
+        if walk.good is not None:
+            self.held[log] = walk.good.checkpoint.size
+            self._kept[log] = walk.good.kept(log)
+
+    def is_covered(self, log: LogId, end: int) -> bool:
+        """Tell whether a signed checkpoint covers the leaves below *end*; what was signed meanwhile is looked at too.
+
+        Raises:
+            StorageError: ClickHouse is away (retriable) or refuses (permanent).
+        """
+        if self.held.get(log, 0) >= end:
+            return True
+        newest = newest_size(self._clickhouse, log)
+        walk = self._walks[log]
+        if newest < end or newest <= walk.size:
+            return False
+        walk.sums = None
+        self._go_on(log, walk, walk.size, newest, newest)
+        return self.held.get(log, 0) >= end
+
+    def _sizes(
+        self, log: LogId, first: int, largest: int
+    ) -> Iterator[tuple[int, list[StoredCheckpoint]]]:
+        """Yield the sizes at which the root is asked for, rising, each with the checkpoints of that size.
+
+        No stored checkpoint is above *largest*: what is signed while we look has leaves that were not read.
+        """
         asked = ((size, None) for size in sorted(self._wanted.get(log, ())) if size >= first)
-        stored = ((each.size, each) for each in checkpoints_of(self._clickhouse, log, first))
+        checkpoints = checkpoints_of(self._clickhouse, log, first)
+        stored = (
+            (each.size, each) for each in takewhile(lambda each: each.size <= largest, checkpoints)
+        )
         merged = heapq.merge(asked, stored, key=lambda pair: pair[0])
         for size, pairs in groupby(merged, key=lambda pair: pair[0]):
             yield size, [each for _, each in pairs if each is not None]
@@ -190,7 +226,7 @@ class _Walk:
         self, is_signed: IsSigned, log: LogId, tree: CompactRange, sums: PlaceSums
     ) -> None:
         self._tree = tree
-        self._sums = sums
+        self.sums: PlaceSums | None = sums
         self._log = log
         self._judge = Judge(is_signed, log)
         self._last: tuple[int, bytes, int, int] | None = None
@@ -202,6 +238,11 @@ class _Walk:
         self.leaves = 0
         self.holes: list[Range] = []
         self.doubles: list[int] = []
+
+    @property
+    def size(self) -> int:
+        """How far it has gone."""
+        return self._tree.size
 
     @property
     def judged(self) -> list[Judged]:
@@ -234,8 +275,8 @@ class _Walk:
             run = run.only(
                 [place for place, at_ms in enumerate(run.appended_ms) if first <= at_ms <= last]
             )
-        if run.offsets:
-            self._sums.add(run.offsets, run.appended_ms, run.digests, run.kinds)
+        if run.offsets and self.sums is not None:
+            self.sums.add(run.offsets, run.appended_ms, run.digests, run.kinds)
 
     def finish(self) -> None:
         """Look at the checkpoints of the last size, and beyond: offsets without a record may end a log."""

@@ -6,7 +6,8 @@ the secret was drawn, so that no choice of rows gives 0 but with a chance of 2 *
 """
 
 import secrets
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
 from struct import Struct
 
@@ -14,6 +15,9 @@ from trailhouse.schemas.ranges import Range, Ranges
 
 BUCKETS = 65_536
 """In all; a bucket that differs is read once more, row by row."""
+
+LEAST_SHIFT = 12
+"""No bucket is smaller than 4,096 offsets."""
 
 # Before all else the secret, so that nobody knows the state in which the hash meets the entry.
 _pack = Struct(">16sQQ32sB").pack
@@ -27,7 +31,8 @@ class PlaceSums:
         self.first = first
         self.end = end
         self._secret = secret
-        self.shift = max(0, (max(0, end - first - 1) // max(1, buckets)).bit_length())
+        span = max(0, end - first - 1)
+        self.shift = max(LEAST_SHIFT, (span // max(1, buckets)).bit_length())
         self._sums = [0] * (((end - first - 1) >> self.shift) + 1 if end > first else 0)
 
     def add(
@@ -38,39 +43,22 @@ class PlaceSums:
         kinds: Sequence[int],
     ) -> None:
         """Add the leaves at *offsets*, which rise and lie all within."""
-        hashes = self._hashes(offsets, appended_ms, digests, kinds)
+        hashes = list(entry_hashes(self._secret, offsets, appended_ms, digests, kinds))
         shift, first = self.shift, self.first
         begin, count = 0, len(hashes)
         while begin < count:
             bucket = (offsets[begin] - first) >> shift
             last = first + ((bucket + 1) << shift) - 1
-            end = count if offsets[-1] <= last else _first_above(offsets, last, begin)
+            end = count if offsets[-1] <= last else bisect_right(offsets, last, begin)
             self._sums[bucket] += sum(hashes[begin:end])
             begin = end
 
-    def take(
-        self,
-        offsets: Sequence[int],
-        appended_ms: Sequence[int],
-        digests: Sequence[bytes],
-        kinds: Sequence[int] | None = None,
-    ) -> None:
-        """Take away the rows at *offsets*, in any order, all within; each is a record unless *kinds* says otherwise."""
-        sums, shift, first = self._sums, self.shift, self.first
-        hashes = self._hashes(offsets, appended_ms, digests, kinds or repeat(1))  # type: ignore[arg-type]  # zip takes any
-        for offset, hashed in zip(offsets, hashes, strict=True):
-            sums[(offset - first) >> shift] -= hashed
-
-    def _hashes(
-        self,
-        offsets: Sequence[int],
-        appended_ms: Sequence[int],
-        digests: Sequence[bytes],
-        kinds: Sequence[int],
-    ) -> list[int]:
-        return list(
-            map(hash, map(_pack, repeat(self._secret), offsets, appended_ms, digests, kinds))
-        )
+    def take(self, offset: int, hashed: int) -> bool:
+        """Take away a row at *offset* by its `entry_hashes`; tell whether it lies within."""
+        if not self.first <= offset < self.end:
+            return False
+        self._sums[(offset - self.first) >> self.shift] -= hashed
+        return True
 
     def differing(self) -> Iterator[Range]:
         """Yield the ranges of offsets in which both sides are not the same."""
@@ -85,12 +73,17 @@ class PlaceSums:
         return Ranges(self.differing())
 
 
+def entry_hashes(
+    secret: bytes,
+    offsets: Sequence[int],
+    appended_ms: Sequence[int],
+    digests: Sequence[bytes],
+    kinds: Iterable[int],
+) -> Iterator[int]:
+    """Return the keyed hash of each entry; all of them are records where *kinds* repeats 1."""
+    return map(hash, map(_pack, repeat(secret), offsets, appended_ms, digests, kinds))
+
+
 def new_secret() -> bytes:
     """Return what nobody can have known before."""
     return secrets.token_bytes(16)
-
-
-def _first_above(offsets: Sequence[int], last: int, begin: int) -> int:
-    from bisect import bisect_right
-
-    return bisect_right(offsets, last, begin)

@@ -10,6 +10,8 @@ def check(run: Run, found: Findings) -> Checked:
     """Look for leaves without a record, and for holes without a reason."""
     found.take(run.matching.records)
     tell_holes(run, found)
+    if run.is_quick:
+        run.trusts("the server: ClickHouse has hashed the records, and says what they are")
     if run.scan.cut:
         run.trusts(f"the hash of {run.scan.cut} records that are too large to be kept whole")
     return Checked(sum(walked.leaves for walked in run.roots.walked().values()), "leaves")

@@ -1,17 +1,20 @@
 """Go through the rows of the log and of quarantine once, for all duties that look at rows."""
 
 from collections.abc import Mapping, Sequence
+from itertools import repeat
 from typing import NamedTuple
 
 from trailhouse.operate.verify.finding import Findings
 from trailhouse.operate.verify.leaf_walk import LeafWalk
-from trailhouse.operate.verify.place_sums import PartitionKey, PlaceSums
+from trailhouse.operate.verify.place_sums import PartitionKey, PlaceSums, entry_hashes
 from trailhouse.operate.verify.quarantine_stream import Quarantined, quarantined_rows
 from trailhouse.operate.verify.row_stream import Rows, Wanted, rows_of
 from trailhouse.operate.verify.scope import Scope
 from trailhouse.store.clickhouse import ClickHouse
 
 MAX_DOUBTED = 10_000
+_NO_LEAF = PlaceSums(b"", 0, 0, 1)
+"""Of a partition without a leaf: its rows are looked for by themselves."""
 _REPLAY = "delete the row as docs/guarantees.md says, then replay its offset while Kafka has it"
 
 
@@ -41,6 +44,10 @@ class RowScan:
         self._scope = scope
         self._leaves = leaves
         self._is_part = is_part
+        self.is_quick = False
+        """Whether ClickHouse hashes; then no column is looked at."""
+        self.erased: Mapping[bytes, bytes] = {}
+        """The SHA-256 of each record that is ordered to be erased, by the key that its row keeps."""
         self.columns = Findings("columns")
         self.verdicts = Findings("verdicts")
         self.doubted: list[Quarantined] = []
@@ -50,8 +57,6 @@ class RowScan:
         self.cut = 0
         self.before: dict[PartitionKey, int] = {}
         """Rows older than the first leaf of their partition."""
-        self.unknown: dict[PartitionKey, list[int]] = {}
-        """Of partitions without a leaf: how many rows, and their lowest and highest offset."""
         self.coordinates: list[Coordinate] = []
 
     def go(self) -> "RowScan":
@@ -65,7 +70,10 @@ class RowScan:
         if (first := self._first()) > 0:
             condition += " AND kafka_offset >= {first:UInt64}"
             parameters["first"] = first
-        for rows in rows_of(self._clickhouse, Wanted(condition, parameters)):
+        wanted = Wanted(
+            condition, parameters, has_columns=not self.is_quick, is_quick=self.is_quick
+        )
+        for rows in rows_of(self._clickhouse, wanted):
             self._take(rows)
         if not self._is_part:
             for each in quarantined_rows(self._clickhouse, condition, parameters):
@@ -83,6 +91,9 @@ class RowScan:
             self._note_no_event(rows, row)
         for row, names in rows.wrong.items():
             self._note_wrong(rows, row, names)
+        for row in rows.blank:
+            if (digest := self.erased.get(rows.record_keys[row])) is not None:
+                rows.digests[row] = digest
         if self._is_part:
             self.coordinates += [
                 Coordinate(rows.places[which], offset, appended_ms, digest)
@@ -91,48 +102,27 @@ class RowScan:
                 )
             ]
             return
-        if len(rows.places) == 1:
-            self._take_away(rows.places[0], rows.offsets, rows.appended_ms, rows.digests, None)
-            return
-        for number, place in enumerate(rows.places):
-            mine = [row for row, which in enumerate(rows.which) if which == number]
-            self._take_away(
-                place,
-                [rows.offsets[row] for row in mine],
-                [rows.appended_ms[row] for row in mine],
-                [rows.digests[row] for row in mine],
-                None,
-            )
+        self._take_away(rows.places, rows.which, rows.offsets, rows.appended_ms, rows.digests)
 
     def _take_away(
         self,
-        place: PartitionKey,
+        places: Sequence[PartitionKey],
+        which: Sequence[int],
         offsets: Sequence[int],
         appended_ms: Sequence[int],
         digests: Sequence[bytes],
-        kinds: Sequence[int] | None,
+        kind: int = 1,
     ) -> None:
-        sums = self._leaves.sums.get(place)
-        if sums is None or sums.first >= sums.end:
-            seen = self.unknown.setdefault(place, [0, offsets[0], offsets[0]])
-            seen[0] += len(offsets)
-            seen[1], seen[2] = min(seen[1], *offsets), max(seen[2], *offsets)
-            return
-        if min(offsets) < sums.first or max(offsets) >= sums.end:
-            within = [row for row, offset in enumerate(offsets) if sums.first <= offset < sums.end]
-            self._note_before(place, sums, offsets)
-            offsets = [offsets[row] for row in within]
-            appended_ms = [appended_ms[row] for row in within]
-            digests = [digests[row] for row in within]
-            kinds = None if kinds is None else [kinds[row] for row in within]
-        sums.take(offsets, appended_ms, digests, kinds)
+        sums = [self._leaves.sums.get(place) or _NO_LEAF for place in places]
+        takes = [each.take for each in sums]
+        hashes = entry_hashes(self._leaves.secret, offsets, appended_ms, digests, repeat(kind))
+        for number, offset, hashed in zip(which, offsets, hashes, strict=True):
+            if not takes[number](offset, hashed):
+                self._note_outside(places[number], sums[number], offset)
 
-    def _note_before(self, place: PartitionKey, sums: PlaceSums, offsets: Sequence[int]) -> None:
-        if self._first():
-            return
-        count = sum(offset < sums.first for offset in offsets)
-        if count:
-            self.before[place] = self.before.get(place, 0) + count
+    def _note_outside(self, place: PartitionKey, sums: PlaceSums, offset: int) -> None:
+        if offset < sums.first and not self._first():
+            self.before[place] = self.before.get(place, 0) + 1
 
     def _take_quarantined(self, row: Quarantined) -> None:
         self.quarantined += 1
@@ -151,7 +141,9 @@ class RowScan:
         self.cut += not row.is_whole
         if row.is_event and len(self.doubted) < MAX_DOUBTED:
             self.doubted.append(row)
-        self._take_away(row.place, [row.offset], [row.appended_ms], [row.digest], [row.kind])
+        self._take_away(
+            [row.place], [0], [row.offset], [row.appended_ms], [row.digest], int(row.kind)
+        )
 
     def _note_no_event(self, rows: Rows, row: int) -> None:
         self.verdicts.add(
@@ -177,8 +169,3 @@ class RowScan:
 def _name(place: PartitionKey) -> str:
     _, topic, topic_id, partition = place
     return f"{topic}/{topic_id}/{partition}"
-
-
-def ends_of(leaves: LeafWalk) -> Mapping[PartitionKey, int]:
-    """Return for each partition the offset after its last leaf, when the leaves were looked at."""
-    return {place: sums.end for place, sums in leaves.sums.items()}

@@ -8,6 +8,8 @@ from trailhouse.operate.verify.run import Run
 def check(run: Run, found: Findings) -> Checked:
     """Look for rows without a leaf."""
     found.take(run.matching.rows)
+    if run.is_quick:
+        run.trusts("the server: ClickHouse has hashed the records, and says what they are")
     for place, rows in run.scan.before.items():
         run.cannot(
             f"{rows} rows of {place[1]}/{place[2]}/{place[3]} are older than the first leaf of their partition:"

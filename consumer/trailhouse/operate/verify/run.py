@@ -18,6 +18,7 @@ from trailhouse.proof.config import ProofConfig
 from trailhouse.proof.note import Note
 from trailhouse.proof.policy import Policy
 from trailhouse.proof.policy_chain import PolicyChain
+from trailhouse.schemas.record_hash import RECORD_KEY_BYTES
 from trailhouse.store.clickhouse import ClickHouse
 from trailhouse.store.erasures import StoredOrders, stored_orders
 from trailhouse.store.policies import stored_policies
@@ -164,6 +165,8 @@ class Run:
         self.roots.walked()
         self.tell("rows of event_log and event_quarantine")
         scan = RowScan(self.clickhouse, self.scope, self.roots, is_part=self.is_part)
+        scan.is_quick = self.is_quick
+        scan.erased = {digest[:RECORD_KEY_BYTES]: digest for digest in self._ordered}
         return scan.go()
 
     @cached_property
