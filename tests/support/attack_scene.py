@@ -17,8 +17,8 @@ from made_keys import made_key
 from proven import ORIGIN, ProvenLog
 from sealing_scene import Logger, claimed
 from trailhouse.anchoring.anchorer import Anchorer
+from trailhouse.anchoring.day_manifests import make_finished_days, not_anchored_yet
 from trailhouse.anchoring.writers.folder import FolderWriter
-from trailhouse.operate.prove.day_manifests import make_finished_days, not_anchored_yet
 from trailhouse.operate.verify.logs import LogId
 from trailhouse.operate.verify.report import Report
 from trailhouse.operate.verify.state import Kept

@@ -5,9 +5,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from trailhouse.broker.placeholder import Placeholder, Received, whole
-from trailhouse.consumer.batch.batch import BadRecord, Span, columns_of, coordinates_of
+from trailhouse.consumer.batch.batch import BadRecord, columns_of
 from trailhouse.consumer.batch.blank_rows import blanked_columns
 from trailhouse.consumer.batch.rows import EventRows
+from trailhouse.consumer.batch.span import Span, coordinates_of
 from trailhouse.proof.config import ProofConfig
 from trailhouse.schemas.errors import ConfigError, ProofError
 from trailhouse.schemas.record_hash import record_hashes

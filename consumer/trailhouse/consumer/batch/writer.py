@@ -10,13 +10,13 @@ from trailhouse.broker.placeholder import Received, whole
 from trailhouse.consumer.batch.batch import (
     BadRecord,
     Batch,
-    Span,
     cannot_be_stored,
     rows_of,
     spans_of,
 )
 from trailhouse.consumer.batch.blocks import event_block, ledger_block, quarantine_block
 from trailhouse.consumer.batch.erasure_orders import bad_without, rows_without
+from trailhouse.consumer.batch.span import Span
 from trailhouse.schemas.errors import StorageDataError, StorageRejectedError
 from trailhouse.store.block import Block
 

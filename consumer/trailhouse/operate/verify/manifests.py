@@ -1,12 +1,12 @@
 """Duty 14: the manifest of each day, made again from leaves and rows, is what is stored and what was anchored."""
 
-from trailhouse.anchoring.stored_log import StoredLog, stored_logs
-from trailhouse.operate.prove.day_manifests import (
+from trailhouse.anchoring.day_manifests import (
     StoredDay,
     made_manifest,
     stored_days,
     stored_manifest,
 )
+from trailhouse.anchoring.stored_log import StoredLog, stored_logs
 from trailhouse.operate.verify.duty import Checked, Duty
 from trailhouse.operate.verify.finding import Findings
 from trailhouse.operate.verify.run import Run
