@@ -147,6 +147,7 @@ def test_a_text_is_erased_wherever_it_stands(scene: Scene) -> None:
         "SELECT record, key, headers, size_bytes, record_hash FROM event_quarantine WHERE kafka_offset = 0"
     ).rows
     assert rows == [("", None, [], size, record_hash(scene.bad))]
+    assert scene.log.found() == set()
     assert scene.log.verify().verdict is Outcome.INTACT
 
 

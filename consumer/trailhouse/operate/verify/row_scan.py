@@ -127,7 +127,9 @@ class RowScan:
     def _take_quarantined(self, row: Quarantined) -> None:
         self.quarantined += 1
         log = _name(row.place)
-        if not row.has_true_hash:
+        # Of one that is ordered to be erased the bytes are gone, and its hash is what is left.
+        is_erased = not row.is_whole and self.erased.get(row.digest[:16]) == row.digest
+        if not row.has_true_hash and not is_erased:
             self.columns.add(
                 "columns",
                 log=log,
