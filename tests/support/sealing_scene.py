@@ -134,9 +134,8 @@ def claimed(
 ) -> AuditEvent:
     """Return an event that says of itself that this logger has made it."""
     source = Source(service=service, producer_id=producer_id, seq=seq)
-    return AuditEvent(
-        type=type, session_id=session_id, source=source, **{"occurred_at": START, **fields}
-    )
+    fields.setdefault("occurred_at", START)
+    return AuditEvent(type=type, session_id=session_id, source=source, **fields)
 
 
 def policy_of(

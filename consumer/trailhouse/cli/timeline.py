@@ -1,6 +1,7 @@
 """`trailhouse timeline`: what happened in a session or a run, step by step."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -57,14 +58,8 @@ def timeline(
     from trailhouse.query import AuditReader
 
     with AuditReader(tenant) as reader:
-        answer = reader.timeline(
-            session,
-            run_id=run,
-            standing=standing or None,
-            since=since,
-            until=until,
-            limit=limit,
-        )
+        ask = partial(reader.timeline, run_id=run, standing=standing or None)
+        answer = ask(session, since=since, until=until, limit=limit)
     found = answer.value
     if not written(format, answer, items=found.runs):
         show_rows(COLUMNS, list(timeline_rows(found)))

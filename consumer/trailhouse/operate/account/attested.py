@@ -84,9 +84,11 @@ def attested(storage: ClickHouse, scope: Scope) -> Attested | None:
     ).rows
     totals: tuple[int, ...] = rows[0][9:] if rows else (0, 0, 0, 0, 0)
     named = tuple(
-        ProducerStanding(
-            **dict(zip(ProducerStanding.__struct_fields__, row, strict=False))
-            | {"is_closed": bool(row[3])}
+        # Lax, for ClickHouse says 0 and 1.
+        msgspec.convert(
+            dict(zip(ProducerStanding.__struct_fields__, row, strict=False)),
+            ProducerStanding,
+            strict=False,
         )
         for row in rows
         if row[4] or any(row[6:9])

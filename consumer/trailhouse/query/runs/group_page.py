@@ -74,8 +74,7 @@ def read_page(
         tenant_id=asked.tenant_id,
         principal=asked.principal,
     )
-    as_of = stored_positions(clickhouse)
-    meter = Meter(asked.budget)
+    as_of, meter = stored_positions(clickhouse), Meter(asked.budget)
     counted = counted_sql(asked.wanted, "session_id IN {keys_session_id:Array(String)}")
     start = _start(grouping, asked, cursors, bound, now)
     walker = Walker(clickhouse, grouping, start, asked.wanted.since_us, meter)
