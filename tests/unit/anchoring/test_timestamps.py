@@ -100,7 +100,7 @@ def url(authority: Authority) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(answer)
 
-        def log_message(self, *args: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:
             """Write nothing."""
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:

@@ -3,6 +3,7 @@
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import socket
+from typing import cast
 
 import structlog
 
@@ -49,7 +50,10 @@ class _Handler(BaseHTTPRequestHandler):
     server_version = "trailhouse-witness"
     sys_version = ""
     timeout = IDLE_SECONDS
-    server: WitnessServer
+
+    @property
+    def _witness(self) -> Witness:
+        return cast("WitnessServer", self.server).witness
 
     def do_POST(self) -> None:
         if self.path != "/add-checkpoint":
@@ -63,7 +67,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             body = self.rfile.read(int(length))
             if len(body) == int(length):
-                answer = self.server.witness.add_checkpoint(body)
+                answer = self._witness.add_checkpoint(body)
                 structlog.get_logger("trailhouse.witness").info("asked", status=answer.status)
                 self._answer(answer)
 
@@ -72,7 +76,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not found or rest != "checkpoint":
             self._answer(Answer(404, "there is `GET /<hash of the origin>/checkpoint`\n"))
         else:
-            self._answer(self.server.witness.checkpoint(origin_hash))
+            self._answer(self._witness.checkpoint(origin_hash))
 
     def log_message(self, format: str, *args: object) -> None:
         """Write nothing: what is asked is logged by its status."""

@@ -3,7 +3,7 @@
 import fcntl
 import os
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -123,7 +123,7 @@ class GitWriter:
         return Path(self._git("rev-parse", "--absolute-git-dir").decode().strip())
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self) -> Generator[None]:
         """Let no other process of this machine write here: the index is one file."""
         path = self._git_folder() / f"trailhouse-{self._branch}.lock"
         try:
