@@ -28,20 +28,7 @@ EXPECTED = {
     *("replay", "reconcile", "account", "quarantine", "sessions", "token", "sql", "rebuild"),
     *("search", "show", "runs", "usage", "timeline", "compare", "approvals", "anomalies"),
     *("serve", "mcp", "follow", "export", "import", "redact", "doctor", "proof", "verify"),
-    *("erase", "hold"),
-    *(
-        "serve",
-        "mcp",
-        "follow",
-        "export",
-        "import",
-        "redact",
-        "doctor",
-        "proof",
-        "verify",
-        "witness",
-    ),
-    "prove",
+    *("erase", "hold", "witness", "prove"),
 }
 BELOW = {
     *("dev status", "dev stop", "dev start"),
@@ -52,25 +39,7 @@ BELOW = {
     *("proof init", "proof key", "proof enroll", "proof operator", "proof witness"),
     *("proof require", "proof rotate", "proof revoke", "proof sign", "proof publish"),
     *("proof show", "proof anchor"),
-    *(
-        "proof init",
-        "proof key",
-        "proof enroll",
-        "proof operator",
-        "proof witness",
-        "proof require",
-    ),
-    *(
-        "proof rotate",
-        "proof revoke",
-        "proof sign",
-        "proof publish",
-        "proof seals",
-        "proof show",
-        "proof anchor",
-    ),
-    *("proof rotate", "proof revoke", "proof sign", "proof publish", "proof show"),
-    *("proof manifest", "proof anchor"),
+    *("proof manifest", "proof seals"),
 }
 
 

@@ -133,6 +133,6 @@ def test_an_owner_signs_a_draft_elsewhere(
     assert "an anchor every 30 s" in shown.err
     signed = (tmp_path / "draft.signed").read_bytes()
     assert parse_policy(signed, owner.public_key, is_signed_by).version == 2
-    draft.write_text(draft.read_text().replace("30", "0"))
+    draft.write_text(draft.read_text().replace(":30,", ":0,"))
     assert main(["proof", "sign", str(draft), "--owner-key", key]) == 1
     assert "anchor_seconds" in capsys.readouterr().err
