@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from attack import Who, on_copy, on_history
-from attack_scene import HOUR_MS, AttackedLog, Commit, Gone, History, Keys, Place, Value
+from attack_scene import HOUR_MS, AtOffset, AttackedLog, Commit, Gone, History, Keys, Value
 from made_keys import made_key
 from sealing_scene import Logger, claimed
 from trailhouse.schemas import AuditEvent
@@ -23,7 +23,7 @@ def is_denial(value: Value) -> bool:
     return isinstance(value, AuditEvent) and value.type == "tool_approval_denied"
 
 
-def _replaced(history: History, with_what: Callable[[AuditEvent], Place]) -> History:
+def _replaced(history: History, with_what: Callable[[AuditEvent], AtOffset]) -> History:
     return history.edited(
         lambda _, __, value: (
             with_what(value) if isinstance(value, AuditEvent) and is_denial(value) else value

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from attack import Who, on_copy, on_history
-from attack_scene import AttackedLog, Commit, Gone, History, Keys, Place
+from attack_scene import AtOffset, AttackedLog, Commit, Gone, History, Keys
 from sealing_scene import claimed
 from trailhouse.proof.checkpoint import Checkpoint
 from trailhouse.proof.keys import note_signed
@@ -22,7 +22,7 @@ def _is_legacy(value: object) -> bool:
     return isinstance(value, AuditEvent) and value.session_id == "old" and value.source is not None
 
 
-def _legacy(history: History, edit: Callable[[AuditEvent], Place]) -> History:
+def _legacy(history: History, edit: Callable[[AuditEvent], AtOffset]) -> History:
     """Return *history* with another first event of the service that seals nothing."""
     return history.edited(
         lambda partition, offset, value: (

@@ -81,7 +81,7 @@ def test_each_anchor_follows_the_one_before(scene: Scene) -> None:
     """Whoever anchors, with or without what the last process knew, goes on; the folder keeps a whole chain."""
     run = scene.anchor()
     assert run.is_ours
-    assert not run.misfits
+    assert not run.contradictions
     assert not run.failures
     assert scene.sizes(run) == [30, 20]
     remembers = scene.anchorer()
@@ -104,7 +104,7 @@ def test_a_record_that_was_sent_twice_is_anchored(scene: Scene) -> None:
     scene.log.store({0: [sent[2], *some_events(1), sent[2]]})
     scene.clickhouse.command("OPTIMIZE TABLE event_log FINAL")
     run = scene.anchor()
-    assert (scene.sizes(run), run.misfits) == ([37, 20], ())
+    assert (scene.sizes(run), run.contradictions) == ([37, 20], ())
 
 
 @pytest.mark.parametrize(
@@ -121,12 +121,12 @@ def test_a_record_that_was_changed_is_not_anchored(scene: Scene, change: str, ki
     scene.log.store({0: some_events(5), 1: some_events(5)})
     scene.alter(f"ALTER TABLE event_log {change} WHERE kafka_partition = 0 AND kafka_offset = 37")
     run = scene.anchor()
-    assert [(each.kind, each.log.kafka_partition, each.at) for each in run.misfits] == [
+    assert [(each.kind, each.log.kafka_partition, each.at) for each in run.contradictions] == [
         (kind, 0, 37)
     ]
     assert scene.sizes(run) == [35, 25]
     run = scene.anchor()
-    assert (scene.sizes(run), len(run.misfits)) == ([35, 25], 1)
+    assert (scene.sizes(run), len(run.contradictions)) == ([35, 25], 1)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_leaves_and_checkpoints_that_were_changed_are_not_anchored(
     else:
         scene.clickhouse.command(sql)
     run = scene.anchor()
-    assert [each.kind for each in run.misfits] == [kind]
+    assert [each.kind for each in run.contradictions] == [kind]
     is_forged_checkpoint = "log_checkpoints" in sql
     assert scene.sizes(run) == [35 if is_forged_checkpoint else 30, 20]
 
@@ -221,7 +221,7 @@ def test_anchors_that_clickhouse_has_lost_are_taken_back(scene: Scene) -> None:
     scene.alter("ALTER TABLE log_leaves DELETE WHERE kafka_partition = 0 AND kafka_offset >= 30")
     run = scene.anchor()
     assert (run.anchor.anchor.number, scene.sizes(run)) == (4, [35, 20])
-    assert [each.kind for each in run.misfits] == ["anchored_part"]
+    assert [each.kind for each in run.contradictions] == ["anchored_part"]
     assert not scene.faults()
 
 
@@ -268,7 +268,7 @@ def test_the_worker_tells_what_does_not_fit(scene: Scene) -> None:
         scene.config,
         health,
         metrics,
-        lambda misfits: note_contradictions(incidents, ORIGIN, misfits),
+        lambda contradictions: note_contradictions(incidents, ORIGIN, contradictions),
     )
     anchoring.tell(anchoring.anchor(is_ours=True))
     assert "anchoring" not in health.warnings

@@ -78,7 +78,7 @@ class Scene(NamedTuple):
             policy=lambda: policy,
             manifests=not_anchored_yet(self.clickhouse, LOG_NAME),
         ).run()
-        assert not run.misfits
+        assert not run.contradictions
 
 
 def _policy(public_key: bytes) -> Policy:

@@ -178,6 +178,8 @@ def test_the_metadata_says_what_is_needed() -> None:
         "otel",
         "pandas",
         "polars",
+        "proof",
+        "timestamp",
         "query",
         "sql",
         "worker",

@@ -43,7 +43,7 @@ class Gone:
     """Stands for a record that Kafka has lost: its offset stays, and holds none."""
 
 
-Place = Value | type[Gone]
+AtOffset = Value | type[Gone]
 """What an offset has."""
 
 
@@ -51,7 +51,7 @@ Place = Value | type[Gone]
 class Commit:
     """What one batch reads: the records of each partition, from which offset on, and when they were appended."""
 
-    values: Mapping[int, Sequence[Place]]
+    values: Mapping[int, Sequence[AtOffset]]
     first_offsets: Mapping[int, int]
     ago_ms: int
     is_anchored: bool = False
@@ -64,7 +64,7 @@ class History:
 
     commits: tuple[Commit, ...]
 
-    def edited(self, edit: Callable[[int, int, Value], Place]) -> "History":
+    def edited(self, edit: Callable[[int, int, Value], AtOffset]) -> "History":
         """Return another one: *edit* is given partition, offset and value, and gives the value, or `Gone`."""
         return History(tuple(_edited(commit, edit) for commit in self.commits))
 
@@ -264,7 +264,7 @@ def a_history(keys: Keys) -> History:
 
 
 def records_of(
-    values: Mapping[int, Sequence[Place]], starts: Mapping[int, int], at_ms: int
+    values: Mapping[int, Sequence[AtOffset]], starts: Mapping[int, int], at_ms: int
 ) -> list[Record]:
     """Return *values* as Kafka gives them, from *starts* on."""
     return [
@@ -280,8 +280,8 @@ def records_of(
     ]
 
 
-def _edited(commit: Commit, edit: Callable[[int, int, Value], Place]) -> Commit:
-    values: dict[int, list[Place]] = {}
+def _edited(commit: Commit, edit: Callable[[int, int, Value], AtOffset]) -> Commit:
+    values: dict[int, list[AtOffset]] = {}
     for partition, each in commit.values.items():
         first = commit.first_offsets[partition]
         values[partition] = [

@@ -9,7 +9,7 @@ from trailhouse.proof.merkle import CompactRange, hole_root
 from trailhouse.proof.note import Note, parse_note
 from trailhouse.store import ClickHouse
 
-Place = tuple[str, int, str]
+AtOffset = tuple[str, int, str]
 """Topic id, partition and generation."""
 
 
@@ -35,17 +35,17 @@ class FoundLog(NamedTuple):
         return max(self.leaves, default=-1) + 1
 
 
-def found_logs(clickhouse: ClickHouse) -> dict[Place, FoundLog]:
+def found_logs(clickhouse: ClickHouse) -> dict[AtOffset, FoundLog]:
     """Return every log, after each checkpoint and each node was held against the leaves."""
     # In this order, so that a worker that writes meanwhile makes nothing look as if it were missing.
-    checkpoints: dict[Place, list[tuple[int, str]]] = defaultdict(list)
+    checkpoints: dict[AtOffset, list[tuple[int, str]]] = defaultdict(list)
     for topic_id, partition, generation, size, text in clickhouse.query(
         "SELECT DISTINCT kafka_topic_id, kafka_partition, generation, size, checkpoint FROM log_checkpoints"
         " ORDER BY size"
     ).rows:
         checkpoints[(topic_id, partition, generation)].append((size, text))
     nodes = _nodes(clickhouse)
-    leaves: dict[Place, dict[int, tuple[int, int, bytes]]] = defaultdict(dict)
+    leaves: dict[AtOffset, dict[int, tuple[int, int, bytes]]] = defaultdict(dict)
     for topic_id, partition, generation, offset, *leaf in clickhouse.query(
         "SELECT DISTINCT kafka_topic_id, kafka_partition, generation, kafka_offset, kind, appended_ms, digest"
         " FROM log_leaves"
@@ -53,7 +53,7 @@ def found_logs(clickhouse: ClickHouse) -> dict[Place, FoundLog]:
         of = leaves[(topic_id, partition, generation)]
         assert offset not in of, f"expected one leaf at offset {offset}"
         of[offset] = (leaf[0], leaf[1], leaf[2])
-    logs: dict[Place, FoundLog] = {}
+    logs: dict[AtOffset, FoundLog] = {}
     for place in leaves.keys() | checkpoints.keys():
         logs[place] = _checked(place, leaves[place], checkpoints[place])
     _check_nodes(nodes, logs)
@@ -61,7 +61,7 @@ def found_logs(clickhouse: ClickHouse) -> dict[Place, FoundLog]:
 
 
 def _checked(
-    place: Place, leaves: dict[int, tuple[int, int, bytes]], texts: list[tuple[int, str]]
+    place: AtOffset, leaves: dict[int, tuple[int, int, bytes]], texts: list[tuple[int, str]]
 ) -> FoundLog:
     tree = CompactRange()
     found: list[tuple[int, str, Note | None]] = []
@@ -83,8 +83,8 @@ def grow(tree: CompactRange, leaves: dict[int, tuple[int, int, bytes]], size: in
     tree.extend_holes(size - tree.size)
 
 
-def _nodes(clickhouse: ClickHouse) -> dict[Place, dict[tuple[int, int], bytes]]:
-    stored: dict[Place, dict[tuple[int, int], bytes]] = defaultdict(dict)
+def _nodes(clickhouse: ClickHouse) -> dict[AtOffset, dict[tuple[int, int], bytes]]:
+    stored: dict[AtOffset, dict[tuple[int, int], bytes]] = defaultdict(dict)
     for topic_id, partition, generation, level, number, root in clickhouse.query(
         "SELECT DISTINCT kafka_topic_id, kafka_partition, generation, level, node_index, hash FROM log_nodes"
     ).rows:
@@ -95,7 +95,7 @@ def _nodes(clickhouse: ClickHouse) -> dict[Place, dict[tuple[int, int], bytes]]:
 
 
 def _check_nodes(
-    stored: dict[Place, dict[tuple[int, int], bytes]], logs: dict[Place, FoundLog]
+    stored: dict[AtOffset, dict[tuple[int, int], bytes]], logs: dict[AtOffset, FoundLog]
 ) -> None:
     """Hold the nodes against the leaves: each that may be there, and, below a checkpoint, each that must."""
     for place, log in logs.items():

@@ -20,7 +20,7 @@ from trailhouse.anchoring.anchor_store import (
 )
 from trailhouse.anchoring.delivery import Delivery
 from trailhouse.anchoring.log_check import LogCheck
-from trailhouse.anchoring.log_growth import Misfit
+from trailhouse.anchoring.log_growth import Contradiction
 from trailhouse.anchoring.stored_log import StoredLog, stored_logs
 from trailhouse.anchoring.writers.writer import AnchorWriter
 from trailhouse.proof.anchor import FIRST, Anchor, ManifestRoot, anchor_name, file_sha256
@@ -59,7 +59,7 @@ class AnchorRun(NamedTuple):
     Attributes:
         anchor: The anchor that is now the last, this process's or that of another who anchored at the same time.
         is_ours: Whether this process made it.
-        misfits: Why logs were anchored no further than they were.
+        contradictions: Why logs were anchored no further than they were.
         failures: Why a place does not have it, or somebody did not countersign it; by kind and name.
         receipts: Who keeps it, and what was signed of it.
         missing_cosignatures: How many of its logs have fewer cosignatures than the policy's quorum.
@@ -67,7 +67,7 @@ class AnchorRun(NamedTuple):
 
     anchor: StoredAnchor
     is_ours: bool
-    misfits: tuple[Misfit, ...]
+    contradictions: tuple[Contradiction, ...]
     failures: Mapping[tuple[str, str], str]
     receipts: tuple[Receipt, ...]
     missing_cosignatures: int
@@ -116,7 +116,7 @@ class Anchorer:
         keys: Keys = partial(anchor_keys, policy, self._signer.public_key)
         store = AnchorStore(self._clickhouse, self._log_name, keys)
         last, failures = self._delivery.caught_up(store)
-        anchor, misfits = self._next(last, policy)
+        anchor, contradictions = self._next(last, policy)
         content = note_signed(anchor.text, self._signer, anchor_name(self._log_name))
         first = store.claim(anchor.number, content)
         receipts, failed = self._delivery.deliver(store, first)
@@ -134,7 +134,7 @@ class Anchorer:
         return AnchorRun(
             first,
             first.content == content,
-            misfits,
+            contradictions,
             failures,
             tuple(receipts),
             _missing_cosignatures(first.anchor, policy, receipts),
@@ -142,9 +142,9 @@ class Anchorer:
 
     def _next(
         self, last: StoredAnchor | None, policy: Policy | None
-    ) -> tuple[Anchor, tuple[Misfit, ...]]:
+    ) -> tuple[Anchor, tuple[Contradiction, ...]]:
         """Return the anchor that follows *last*, and what kept logs from being anchored further."""
-        checkpoints, misfits = self._checkpoints(last)
+        checkpoints, contradictions = self._checkpoints(last)
         before = last.anchor if last is not None else None
         at_ms = round(self._clock() * 1_000)
         anchor = Anchor(
@@ -160,34 +160,34 @@ class Anchorer:
         )
         if last is not None and (broken := broken_rules(last.anchor, last.content, anchor)):
             raise ProofError(f"anchor {anchor.number} would contradict the one before: {broken[0]}")
-        return anchor, misfits
+        return anchor, contradictions
 
     def _checkpoints(
         self, last: StoredAnchor | None
-    ) -> tuple[list[Checkpoint], tuple[Misfit, ...]]:
+    ) -> tuple[list[Checkpoint], tuple[Contradiction, ...]]:
         """Return the largest checkpoint of each log that fits; the anchored one where nothing more does."""
         anchored = {each.origin: each for each in last.anchor.checkpoints} if last else {}
-        misfits: list[Misfit] = []
+        contradictions: list[Contradiction] = []
         trees: dict[StoredLog, CompactRange] = {}
         for log in stored_logs(self._clickhouse):
             origin = str(log.origin(self._log_name))
             tree = self._known_tree(log, origin, anchored.get(origin))
-            if isinstance(tree, Misfit):
-                misfits.append(tree)
+            if isinstance(tree, Contradiction):
+                contradictions.append(tree)
             else:
                 trees[log] = tree
         for log, fit in self._check.grown(trees).items():
             origin = str(log.origin(self._log_name))
-            if fit.misfit is not None:
-                misfits.append(fit.misfit)
+            if fit.contradiction is not None:
+                contradictions.append(fit.contradiction)
             if fit.good is not None:
                 self._trees[origin] = fit.good
                 anchored[origin] = Checkpoint(origin, fit.good.size, fit.good.root())
-        return list(anchored.values()), tuple(misfits)
+        return list(anchored.values()), tuple(contradictions)
 
     def _known_tree(
         self, log: StoredLog, origin: str, anchored: Checkpoint | None
-    ) -> CompactRange | Misfit:
+    ) -> CompactRange | Contradiction:
         known = self._trees.get(origin)
         if known is None or anchored is None or anchored[1:] != (known.size, known.root()):
             return self._check.anchored_tree(log, anchored)

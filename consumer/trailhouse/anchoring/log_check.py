@@ -3,7 +3,7 @@
 from collections.abc import Callable, Container, Mapping, Sequence
 
 from trailhouse.anchoring.leaf_reader import read_leaves
-from trailhouse.anchoring.log_growth import Fit, Growth, Misfit, fit_of
+from trailhouse.anchoring.log_growth import Contradiction, Fit, Growth, fit_of
 from trailhouse.anchoring.stored_log import StoredCheckpoint, StoredLog, checkpoints_of
 from trailhouse.anchoring.stored_records import StoredRecords
 from trailhouse.anchoring.tree_reader import TreeReader
@@ -32,7 +32,9 @@ class LogCheck:
         self._records = StoredRecords(clickhouse, erased)
         self._leaves_at_once = leaves_at_once
 
-    def anchored_tree(self, log: StoredLog, anchored: Checkpoint | None) -> CompactRange | Misfit:
+    def anchored_tree(
+        self, log: StoredLog, anchored: Checkpoint | None
+    ) -> CompactRange | Contradiction:
         """Return the tree of *log* that *anchored* is the root of; the empty one for a log that was never anchored.
 
         Raises:
@@ -50,9 +52,9 @@ class LogCheck:
         try:
             tree = TreeReader(self._clickhouse, log).tree(anchored.size)
         except IntegrityError:
-            return Misfit(log, "anchored_part", anchored.size)
+            return Contradiction(log, "anchored_part", anchored.size)
         if tree.root() != anchored.root:
-            return Misfit(log, "anchored_part", anchored.size)
+            return Contradiction(log, "anchored_part", anchored.size)
         return tree
 
     def grown(self, trees: Mapping[StoredLog, CompactRange]) -> dict[StoredLog, Fit]:
@@ -77,7 +79,7 @@ class LogCheck:
                 fit = fit_of(growth, missing)
                 known = found[growth.log]
                 found[growth.log] = Fit(
-                    fit.good or known.good, fit.tree, fit.misfit or known.misfit
+                    fit.good or known.good, fit.tree, fit.contradiction or known.contradiction
                 )
                 reached = fit.tree.size
                 is_over = reached < growth.end

@@ -11,8 +11,8 @@ from trailhouse.proof.merkle import CompactRange
 from trailhouse.proof.note import parse_note
 from trailhouse.schemas.errors import ProofError
 
-MisfitKind = Literal["leaf_twice", "root", "no_record", "anchored_part"]
-MEANINGS: dict[MisfitKind, str] = {
+ContradictionKind = Literal["leaf_twice", "root", "no_record", "anchored_part"]
+MEANINGS: dict[ContradictionKind, str] = {
     "leaf_twice": "two leaves claim one offset",
     "root": "the leaves do not lead to the root of a checkpoint",
     "no_record": "no stored record has the hash that the leaf names",
@@ -20,11 +20,11 @@ MEANINGS: dict[MisfitKind, str] = {
 }
 
 
-class Misfit(NamedTuple):
+class Contradiction(NamedTuple):
     """Why a log is anchored no further: the first offset, or size, at which what is stored contradicts itself."""
 
     log: StoredLog
-    kind: MisfitKind
+    kind: ContradictionKind
     at: int
 
     def __str__(self) -> str:
@@ -59,7 +59,7 @@ class Fit(NamedTuple):
 
     good: CompactRange | None
     tree: CompactRange
-    misfit: Misfit | None
+    contradiction: Contradiction | None
 
 
 def fit_of(growth: Growth, unbacked: Container[int]) -> Fit:
@@ -71,7 +71,7 @@ def fit_of(growth: Growth, unbacked: Container[int]) -> Fit:
     """
     log, leaves = growth.log, growth.leaves
     bad = first_bad_leaf(growth, unbacked)
-    misfit = bad
+    contradiction = bad
     bound = bad.at if bad is not None else growth.end
     hashes = hashes_of_leaves(leaves.kinds, leaves.appended_ms, leaves.digests)
     tree, at = growth.before.copy(), 0
@@ -82,20 +82,20 @@ def fit_of(growth: Growth, unbacked: Container[int]) -> Fit:
         at = _grow(tree, checkpoint.size, leaves.offsets, hashes, at)
         if _is_root(checkpoint, tree):
             good = tree.copy()
-        elif misfit is None or misfit.at >= checkpoint.size:
-            misfit = Misfit(log, "root", checkpoint.size)
+        elif contradiction is None or contradiction.at >= checkpoint.size:
+            contradiction = Contradiction(log, "root", checkpoint.size)
     _grow(tree, bound, leaves.offsets, hashes, at)
-    return Fit(good, tree, misfit)
+    return Fit(good, tree, contradiction)
 
 
-def first_bad_leaf(growth: Growth, unbacked: Container[int]) -> Misfit | None:
+def first_bad_leaf(growth: Growth, unbacked: Container[int]) -> Contradiction | None:
     """Return the first leaf of *growth* that cannot be believed, and why."""
     offsets = growth.leaves.offsets
     twice = next((second for first, second in pairwise(offsets) if first == second), None)
     missing = next((offset for offset in offsets if offset in unbacked), None)
     if twice is not None and (missing is None or twice <= missing):
-        return Misfit(growth.log, "leaf_twice", twice)
-    return Misfit(growth.log, "no_record", missing) if missing is not None else None
+        return Contradiction(growth.log, "leaf_twice", twice)
+    return Contradiction(growth.log, "no_record", missing) if missing is not None else None
 
 
 def _grow(

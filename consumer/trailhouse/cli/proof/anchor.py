@@ -30,7 +30,7 @@ def anchor(format: FormatOption = Format.TABLE) -> None:
         run = configured_anchorer(storage, ProofConfig()).run()
     if not written(format, _answer(run)):
         _say(run)
-    if run.misfits or run.failures:
+    if run.contradictions or run.failures:
         raise typer.Exit(1)
 
 
@@ -42,7 +42,7 @@ def _answer(run: "AnchorRun") -> dict[str, object]:
         "sha256": run.anchor.sha256.hex(),
         "is_ours": run.is_ours,
         "logs": [{"origin": each.origin, "size": each.size} for each in made.checkpoints],
-        "misfits": [str(each) for each in run.misfits],
+        "contradictions": [str(each) for each in run.contradictions],
         "failures": {name: reason for (_, name), reason in run.failures.items()},
         "receipts": [[each.kind, each.source, each.origin] for each in run.receipts],
     }
@@ -55,7 +55,7 @@ def _say(run: "AnchorRun") -> None:
     say(f"anchor {made.number}: {len(made.checkpoints)} logs, {leaves} offsets{by}")
     for each in run.receipts:
         say(f"{each.kind:<11}{each.source}" + (f"  {each.origin}" if each.origin else ""))
-    for misfit in run.misfits:
-        tell(f"anchored no further: {misfit}; run `trailhouse verify`")
+    for contradiction in run.contradictions:
+        tell(f"anchored no further: {contradiction}; run `trailhouse verify`")
     for reason in run.failures.values():
         tell(reason)

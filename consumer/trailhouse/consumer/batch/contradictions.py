@@ -2,21 +2,23 @@
 
 from collections.abc import Sequence
 
-from trailhouse.anchoring.log_growth import MEANINGS, Misfit
+from trailhouse.anchoring.log_growth import MEANINGS, Contradiction
 from trailhouse.broker.origin import Origin
 from trailhouse.consumer.batch.incidents import Incidents
 from trailhouse.consumer.monitoring.incident import Incident
 
 
-def note_contradictions(incidents: Incidents, origin: Origin, misfits: Sequence[Misfit]) -> None:
-    """Write down those of *misfits* that are of the topic *origin*, each once.
+def note_contradictions(
+    incidents: Incidents, origin: Origin, contradictions: Sequence[Contradiction]
+) -> None:
+    """Write down those of *contradictions* that are of the topic *origin*, each once.
 
     Raises:
         StorageError: ClickHouse is away (retriable) or refuses (permanent); note it again.
     """
     meanings = {
         Incident("contradicted", each.log.kafka_partition, each.at, each.at): MEANINGS[each.kind]
-        for each in misfits
+        for each in contradictions
         if each.log[:3] == tuple(origin)
     }
     incidents.note(list(meanings), lambda found: _detail(meanings, found))

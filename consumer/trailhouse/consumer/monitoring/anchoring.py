@@ -9,7 +9,7 @@ import structlog
 
 from trailhouse.anchoring.anchorer import Anchorer, AnchorRun
 from trailhouse.anchoring.configured import configured_anchorer
-from trailhouse.anchoring.log_growth import Misfit
+from trailhouse.anchoring.log_growth import Contradiction
 from trailhouse.anchoring.log_signer import has_log_key
 from trailhouse.consumer.monitoring.background_query import BackgroundQuery
 from trailhouse.consumer.monitoring.health import Health
@@ -19,7 +19,7 @@ from trailhouse.schemas.errors import TrailhouseError
 from trailhouse.store.clickhouse import ClickHouse
 
 FIRST_AFTER_SECONDS = 5.0
-TOLD_MISFITS = 10
+TOLD_CONTRADICTIONS = 10
 
 
 class Anchoring:
@@ -32,18 +32,18 @@ class Anchoring:
         health: Health,
         metrics: WorkerMetrics,
         *,
-        note_misfits: Callable[[Sequence[Misfit]], None] = lambda _: None,
+        note_contradictions: Callable[[Sequence[Contradiction]], None] = lambda _: None,
     ) -> None:
         """Prepare it; *make* returns what anchors, None where the log has no key."""
         self._make = make
         self._every_seconds = every_seconds
         self._health = health
         self._metrics = metrics
-        self._note_misfits = note_misfits
+        self._note_contradictions = note_contradictions
         self._anchorer: Anchorer | None = None
         self._log = structlog.get_logger("trailhouse.worker")
         self._said: Mapping[tuple[str, str], str] = {}
-        self._said_misfits: set[Misfit] = set()
+        self._said_contradictions: set[Contradiction] = set()
 
     @classmethod
     def configured(
@@ -52,11 +52,13 @@ class Anchoring:
         config: ProofConfig,
         health: Health,
         metrics: WorkerMetrics,
-        note_misfits: Callable[[Sequence[Misfit]], None],
+        note_contradictions: Callable[[Sequence[Contradiction]], None],
     ) -> "Anchoring":
         """Return what anchors as *config* says."""
         make = (lambda: configured_anchorer(storage, config)) if has_log_key(config) else None
-        return cls(make, config.anchor_seconds, health, metrics, note_misfits=note_misfits)
+        return cls(
+            make, config.anchor_seconds, health, metrics, note_contradictions=note_contradictions
+        )
 
     def in_background(self, is_ours: Callable[[], bool]) -> BackgroundQuery[AnchorRun | None]:
         """Return what is to be started: it anchors whenever *is_ours* says so."""
@@ -94,11 +96,11 @@ class Anchoring:
             return
         self._metrics.anchored(run.anchor.anchor.at_ms / 1_000)
         self._metrics.unanchored(
-            logs=len({each.log for each in run.misfits}),
+            logs=len({each.log for each in run.contradictions}),
             missing_cosignatures=run.missing_cosignatures,
         )
         self._tell_failures(run)
-        self._tell_misfits(run.misfits)
+        self._tell_contradictions(run.contradictions)
         self._health.warn("anchoring", self._warning(run))
 
     def tell_failure(self, error: Exception) -> None:
@@ -117,19 +119,21 @@ class Anchoring:
             self._log.info("anchors are taken again", kind=kind, place=name)
         self._said = run.failures
 
-    def _tell_misfits(self, misfits: Sequence[Misfit]) -> None:
-        new = [each for each in misfits if each not in self._said_misfits]
-        for each in new[:TOLD_MISFITS]:
+    def _tell_contradictions(self, contradictions: Sequence[Contradiction]) -> None:
+        new = [each for each in contradictions if each not in self._said_contradictions]
+        for each in new[:TOLD_CONTRADICTIONS]:
             self._log.error(
-                "a log is anchored no further", misfit=str(each), way="run `trailhouse verify`"
+                "a log is anchored no further",
+                contradiction=str(each),
+                way="run `trailhouse verify`",
             )
         if new:
-            self._note_misfits(new)
-        self._said_misfits = set(misfits)
+            self._note_contradictions(new)
+        self._said_contradictions = set(contradictions)
 
     def _warning(self, run: AnchorRun) -> str | None:
-        if run.misfits:
-            return f"a log is anchored no further: {run.misfits[0]}; run `trailhouse verify`"
+        if run.contradictions:
+            return f"a log is anchored no further: {run.contradictions[0]}; run `trailhouse verify`"
         if run.failures:
             return f"an anchor was not taken: {next(iter(run.failures.values()))}"
         return None

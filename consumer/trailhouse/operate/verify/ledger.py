@@ -10,7 +10,7 @@ from trailhouse.operate.verify.ledger_claims import (
     LONGEST_SPAN_RECORDS,
     Claim,
     Leaves,
-    StandIn,
+    Placeholding,
     is_true,
     joined,
     unclaimed,
@@ -116,7 +116,7 @@ class _Partition:
             first, last, records, digest = rows[-1]
             after = {"at": first, "last": last, "hash": digest, "records": records}
 
-    def _read(self, claims: Sequence[Claim]) -> tuple[list[Leaves], Mapping[int, StandIn]]:
+    def _read(self, claims: Sequence[Claim]) -> tuple[list[Leaves], Mapping[int, Placeholding]]:
         """Return the leaves of each generation around *claims*, and what stands for records without one."""
         first = min(claims[0].first_offset, self._held_until + 1)
         last = max(claim.last_offset for claim in claims)
@@ -129,7 +129,7 @@ class _Partition:
         rows = self._run.clickhouse.query(
             _STAND_INS, {**self._logs[0].parameters, "first": first, "last": last}
         ).rows
-        return generations, {int(at): StandIn(int(end), digest) for at, end, digest in rows}
+        return generations, {int(at): Placeholding(int(end), digest) for at, end, digest in rows}
 
     def _tell_unclaimed(self, claims: Sequence[Claim], generations: Sequence[Leaves]) -> None:
         last = max(claim.last_offset for claim in claims)

@@ -25,7 +25,7 @@ class Claim(NamedTuple):
         return not 0 <= self.last_offset - self.first_offset < LONGEST_SPAN_RECORDS
 
 
-class StandIn(NamedTuple):
+class Placeholding(NamedTuple):
     """A quarantined row that stands for records that nobody can read: how far it goes, and the digest that counts."""
 
     last_offset: int
@@ -44,7 +44,7 @@ class Leaves(NamedTuple):
         return Leaves(self.offsets[start:end], self.digests[start:end])
 
 
-def is_true(claim: Claim, leaves: Leaves, stand_ins: Mapping[int, StandIn]) -> bool:
+def is_true(claim: Claim, leaves: Leaves, stand_ins: Mapping[int, Placeholding]) -> bool:
     """Tell whether the leaves within *claim* are as many as it says, and hash to what it says.
 
     A claim of no records says of offsets that they hold none: a hash then is that of a longer range, or of nothing.

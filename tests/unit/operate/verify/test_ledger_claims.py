@@ -8,7 +8,7 @@ from trailhouse.operate.verify.ledger_claims import (
     LONGEST_SPAN_RECORDS,
     Claim,
     Leaves,
-    StandIn,
+    Placeholding,
     is_true,
     joined,
     unclaimed,
@@ -47,8 +47,8 @@ def test_a_claim_is_held_against_the_leaves(claim: Claim, truth: bool) -> None:
 def test_records_that_nobody_can_read_count_by_what_stands_for_them() -> None:
     """A batch that cannot be read has no leaves, and one hash in the ledger, which its quarantined row has too."""
     claim = Claim(1, 6, 6, hash_of(DIGESTS[1], DIGESTS[2], DIGESTS[9], DIGESTS[3], DIGESTS[4]))
-    assert is_true(claim, LEAVES, {3: StandIn(4, DIGESTS[9])})
-    assert not is_true(claim, LEAVES, {3: StandIn(4, DIGESTS[8])})
+    assert is_true(claim, LEAVES, {3: Placeholding(4, DIGESTS[9])})
+    assert not is_true(claim, LEAVES, {3: Placeholding(4, DIGESTS[8])})
     assert not is_true(claim, LEAVES, {})
 
 
