@@ -12,8 +12,8 @@ from pathlib import Path
 SUPPORT = Path(__file__).parents[1] / "support"
 sys.path[:0] = [str(SUPPORT), str(SUPPORT.parents[1])]
 
-import attack_list  # noqa: E402, F401 - it fills ATTACKS, and is found by the line above
-from attack import ATTACKS, VARIABLE  # noqa: E402 - as above
+from attack import VARIABLE  # noqa: E402 - as above
+from attack_list import ATTACKS  # noqa: E402 - found by the line above, and filled by all of them
 from trailhouse.operate.verify.registry import DUTIES  # noqa: E402 - as above
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-import attack_list  # noqa: F401 - it fills ATTACKS
-from attack import ATTACKS, VARIABLE, Attack
+from attack import VARIABLE, Attack
+from attack_list import ATTACKS
 from attack_scene import AttackedLog, History, Keys, a_copy, a_history, a_log, make_keys
 from attack_table import AttackTable
 from cluster import Cluster

@@ -22,6 +22,7 @@ VECTORS = (
 def test_its_vectors_are_tested() -> None:
     """Each is held by a unit test, so that no reader writes a checker against another value."""
     tested = "".join((ROOT / name).read_text(encoding="utf-8") for name in VECTORS)
+    tested = re.sub(r'"\s+"', "", tested)  # a long one stands in two parts
     vectors = re.findall(r"`([0-9a-f]{64,})`", TEXT)
     assert len(vectors) == 10
     assert [vector for vector in vectors if vector not in tested] == []

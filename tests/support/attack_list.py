@@ -4,6 +4,10 @@ import importlib.util
 import sys
 from pathlib import Path
 
+from attack import ATTACKS
+
+__all__ = ["ATTACKS"]
+
 FOLDER = Path(__file__).parents[1] / "attacks"
 MODULES = ("clickhouse_attacks", "kafka_attacks", "key_attacks", "harmless")
 

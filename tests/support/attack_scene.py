@@ -5,7 +5,7 @@ import datetime as dt
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -294,7 +294,7 @@ def _edited(commit: Commit, edit: Callable[[int, int, Value], AtOffset]) -> Comm
 @contextmanager
 def a_log(
     cluster_config: Callable[[str], ClickHouseConfig], keys: Keys, folder: Path
-) -> Iterator[AttackedLog]:
+) -> Generator[AttackedLog]:
     """Give an empty database with every table and the first policy; dropped in the end."""
     config = cluster_config(f"attacked_{uuid.uuid4().hex[:12]}")
     migrate(config)
@@ -307,7 +307,7 @@ def a_log(
 
 
 @contextmanager
-def a_copy(of: AttackedLog, folder: Path) -> Iterator[AttackedLog]:
+def a_copy(of: AttackedLog, folder: Path) -> Generator[AttackedLog]:
     """Give a copy of a log, part by part as it lies on the disk, and of the folder with its anchors."""
     source = of.clickhouse.config
     config = replace_database(source, f"attacked_{uuid.uuid4().hex[:12]}")

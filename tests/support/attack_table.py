@@ -32,7 +32,7 @@ class AttackTable:
         out = sys.stdout.write
         out("\n")
         head = ("attack", "by", "log's key", "verdict", "without anchors", "duty", "delay")
-        rows = [head]
+        rows: list[tuple[str, ...]] = [head]
         for attack, verdict, alone, duties, delay in self._lines:
             key = "yes" if attack.has_key else "no"
             when = "-" if attack.is_harmless else delay

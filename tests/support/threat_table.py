@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-import attack_list  # noqa: F401 - it fills ATTACKS
-from attack import ATTACKS, Attack, Who
+from attack import Attack, Who
+from attack_list import ATTACKS
 
 _WHEN = {
     "": "next `verify`",

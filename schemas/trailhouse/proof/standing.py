@@ -94,7 +94,7 @@ def standing_of(
         policy: Who may write.
         seals: The seals that count of its logger.
     """
-    if judged in (Standing.ATTESTED, Standing.DISPUTED):
+    if judged is Standing.ATTESTED or judged is Standing.DISPUTED:
         return judged
     service = claimed.service
     if not claimed.producer_id or claimed.seq is None or service not in policy.tenants:
