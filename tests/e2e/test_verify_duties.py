@@ -200,6 +200,7 @@ def test_numbers_that_fall_or_come_twice_are_told(store: ClickHouse) -> None:
         (round(dt.datetime(2299, 6, 1, tzinfo=dt.UTC).timestamp() * 1_000), "after_anchor"),
         (LATEST_MS, "sender_time"),
     ],
+    ids=["1970", "a day back", "2299", "sender"],
 )
 def test_a_time_that_cannot_be_is_told(store: ClickHouse, at_ms: int, kind: str) -> None:
     """A broker's time of 1970, a day back, in 2299, and a sender's; at its own offset alone."""
