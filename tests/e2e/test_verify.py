@@ -9,6 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from trailhouse.cli.main import main
+from trailhouse.operate.verify import tails
 from trailhouse.operate.verify.registry import DUTIES
 from trailhouse.operate.verify.report import Outcome
 from trailhouse.operate.verify.scope import Scope
@@ -41,8 +42,9 @@ def events(count: int, session: str = "s") -> list[bytes]:
 
 
 @pytest.fixture
-def log(database: ClickHouseConfig) -> Iterator[VerifiedLog]:
-    """Return a proven log of two partitions, with a bad record and one that is null."""
+def log(database: ClickHouseConfig, monkeypatch: pytest.MonkeyPatch) -> Iterator[VerifiedLog]:
+    """Return a proven log of two partitions, with a bad record and one that is null; no worker is waited for."""
+    monkeypatch.setattr(tails, "SIGNED_WITHIN_SECONDS", 0.0)
     made = VerifiedLog(database)
     made.append(events(20))
     made.append([b"no event", None, *events(3)], partition=1)
@@ -207,6 +209,32 @@ def test_without_a_pin_or_a_signature_nothing_is_called_intact(log: VerifiedLog)
     assert log.verify(proof=ProofConfig()).verdict is Outcome.COULD_NOT_CHECK
     log.attack(f"ALTER TABLE log_checkpoints DELETE WHERE 1 {SYNC}")
     assert log.verify().verdict is not Outcome.INTACT
+
+
+def test_an_end_that_nobody_signed_cannot_be_checked_unless_something_shows_that_it_was(
+    log: VerifiedLog,
+) -> None:
+    """It is as a killed worker leaves it; leaves that are older than those before no worker has appended."""
+    rest = "log_checkpoints WHERE size > 20 AND kafka_partition = 0"
+    log.attack(f"DELETE FROM {rest}")
+    report = log.verify()
+    assert report.verdict is Outcome.COULD_NOT_CHECK
+    assert report.findings == ()
+    assert "start one" in next(each for each in report.duties if each.name == "leaves").reasons[0]
+    log.attack(
+        "INSERT INTO log_leaves SELECT * REPLACE (32 AS kafka_offset) FROM ("
+        "SELECT * FROM log_leaves WHERE kafka_offset = 3 AND kafka_partition = 0)"
+    )
+    assert ("leaves", "uncovered") in log.found()
+
+
+def test_a_signed_hole_at_the_end_needs_a_reason_too(log: VerifiedLog) -> None:
+    """A worker that signs past records which it has not stored says why, or is found."""
+    log.trees[1].extend_holes(2)
+    log.sign(1)
+    assert log.found() == {("records", "hole_without_incident")}
+    log.store_holes(5, 6, partition=1)
+    assert log.verify().verdict is Outcome.INTACT
 
 
 def test_a_log_of_which_the_tail_is_cut_is_found(log: VerifiedLog) -> None:

@@ -3,6 +3,9 @@
 Copies count once on either side. Day by day, count and digest of all columns are compared; only where they differ, rows
 are. What a worker stores meanwhile reaches both tables, though not in the same moment: a day that differs is looked at
 again.
+
+A digest is quick where it finds what went wrong (`rebuild`, `reconcile`), and keyed where it must find what somebody
+has fitted to it (`verify`): SipHash by a secret that is drawn after the rows were stored.
 """
 
 import datetime as dt
@@ -76,16 +79,27 @@ def patient(config: ClickHouseConfig) -> ClickHouseConfig:
 
 
 def compare_derived(
-    storage: ClickHouse, report: Callable[[str], None] = lambda step: None
+    storage: ClickHouse,
+    report: Callable[[str], None] = lambda step: None,
+    *,
+    secret: bytes = b"",
 ) -> tuple[DerivedRows, ...]:
     """Hold every derived table against the log; nothing is changed, and a worker may run meanwhile.
 
-    It costs ClickHouse a microsecond an event. *storage* should be made with `patient` settings.
+    Without a secret it costs ClickHouse a microsecond an event. *storage* should be made with `patient` settings.
+
+    Args:
+        storage: The database.
+        report: Told what is being done.
+        secret: 16 bytes that nobody can have known when the rows were stored: then they are compared by a keyed hash.
 
     Raises:
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
-    return tuple(compare_table(storage, table, table.name, report) for table in derived_tables())
+    return tuple(
+        compare_table(storage, table, table.name, report, secret=secret)
+        for table in derived_tables()
+    )
 
 
 def compare_table(
@@ -93,18 +107,22 @@ def compare_table(
     table: DerivedTable,
     name: str,
     report: Callable[[str], None] = lambda step: None,
+    *,
+    secret: bytes = b"",
 ) -> DerivedRows:
-    """Hold the table called *name*, which is made like *table*, against the log.
+    """Hold the table called *name*, which is made like *table*, against the log; *secret* as above.
 
     Raises:
         StorageError: As for `compare_derived`.
     """
+    digest = _digest(table, secret)
     expected: dict[int, tuple[int, int]] = {}
     found: dict[int, tuple[int, int]] = {}
     for year in _years(storage, name):
+        part = f"{_YEAR} = {year}"
         report(f"comparing {name} with the log: {year}")
-        expected |= _days(storage, _wanted(table, f"{_YEAR} = {year}", final=True), table)
-        found |= _days(storage, _held(table, name, f"{_YEAR} = {year}", final=True), table)
+        expected |= _days(storage, _wanted(table, part, final=True), digest)
+        found |= _days(storage, _held(table, name, part, final=True), digest)
     suspects = sorted(
         day for day in expected.keys() | found.keys() if expected.get(day) != found.get(day)
     )
@@ -112,7 +130,7 @@ def compare_table(
     return DerivedRows(
         table=name,
         rows=sum(rows for rows, _ in expected.values()),
-        differing=tuple(_settled(storage, table, name, looked_at)),
+        differing=tuple(_settled(storage, table, name, looked_at, digest)),
         unchecked_days=len(suspects) - len(looked_at),
     )
 
@@ -161,13 +179,13 @@ def _years(storage: ClickHouse, name: str) -> list[int]:
     return [int(year) for (year,) in rows]
 
 
-def _days(storage: ClickHouse, rows: str, table: DerivedTable) -> Mapping[int, tuple[int, int]]:
-    sql = f"SELECT {DAY} AS day, count(), groupBitXor({_digest(table)}) FROM ({rows}) GROUP BY day {_ONCE}"  # noqa: S608 - names of ours
+def _days(storage: ClickHouse, rows: str, digest: str) -> Mapping[int, tuple[int, int]]:
+    sql = f"SELECT {DAY} AS day, count(), groupBitXor({digest}) FROM ({rows}) GROUP BY day {_ONCE}"  # noqa: S608 - names of ours
     return {int(day): (int(count), int(digest)) for day, count, digest in storage.query(sql).rows}
 
 
 def _settled(
-    storage: ClickHouse, table: DerivedTable, name: str, days: Mapping[int, int]
+    storage: ClickHouse, table: DerivedTable, name: str, days: Mapping[int, int], digest: str
 ) -> Iterator[Differing]:
     """Yield how *days*, each with the rows that it should have, differ; an insert under way is no difference."""
     left: Collection[int] = days.keys()
@@ -175,7 +193,7 @@ def _settled(
     for look in range(LOOKS):
         if look and left:
             time.sleep(PAUSE_SECONDS)
-        found = {day: _of_day(storage, table, name, day, days[day]) for day in left}
+        found = {day: _of_day(storage, table, name, day, days[day], digest) for day in left}
         left = [day for day, counts in found.items() if any(counts)]
     for day in left:
         missing, extra, altered = found[day]
@@ -190,17 +208,16 @@ def _settled(
 
 
 def _of_day(
-    storage: ClickHouse, table: DerivedTable, name: str, day: int, rows: int
+    storage: ClickHouse, table: DerivedTable, name: str, day: int, rows: int, digest: str
 ) -> tuple[int, int, int]:
-    parts = [_difference(storage, table, name, part) for part in _parts(day, rows)]
+    parts = [_difference(storage, table, name, part, digest) for part in _parts(day, rows)]
     missing, extra, altered = (sum(counts) for counts in zip(*parts, strict=True))
     return missing, extra, altered
 
 
 def _difference(
-    storage: ClickHouse, table: DerivedTable, name: str, part: str
+    storage: ClickHouse, table: DerivedTable, name: str, part: str, digest: str
 ) -> tuple[int, int, int]:
-    digest = _digest(table)
     row: tuple[Any, ...] = storage.query(
         f"""
         SELECT countIf(NOT is_held), countIf(NOT is_wanted), countIf(is_held AND is_wanted AND wanted != held)
@@ -240,9 +257,17 @@ def _held(table: DerivedTable, name: str, condition: str, *, final: bool = False
     return f"SELECT {', '.join(table.columns)} FROM {name} {'FINAL' if final else ''} WHERE {condition}"  # noqa: S608 - names of ours
 
 
-def _digest(table: DerivedTable) -> str:
+def _digest(table: DerivedTable, secret: bytes = b"") -> str:
+    if secret:
+        # All values as one text, each with its length: the key is met before anything that somebody has chosen.
+        texts = ", ".join(
+            f"length(ifNull(toString({name}), '-')), ':', ifNull(toString({name}), '-'), isNull({name}) ? '-' : '+'"
+            for name in table.columns
+        )
+        first, last = (int.from_bytes(part, "big") for part in (secret[:8], secret[8:16]))
+        return f"sipHash64Keyed((toUInt64({first}), toUInt64({last})), concat({texts}))"
     # A NULL among the arguments would make the hash NULL, which no comparison sees; a tuple, or sipHash64, costs ten
-    # times as much. It finds what went wrong, not what was fitted to it: nobody but `init` may write there.
+    # times as much. It finds what went wrong, not what was fitted to it.
     values = (
         f"isNull({name}), ifNull({name}, 0)" if name in table.nullable else name
         for name in table.columns

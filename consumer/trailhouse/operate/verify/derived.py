@@ -7,8 +7,11 @@ from trailhouse.operate.verify.run import Run
 
 def check_derived(run: Run, found: Findings) -> None:
     """Hold `event_index` and `event_usage` against the columns of the log, which are held against its records."""
-    run.trusts("ClickHouse compares event_index and event_usage with event_log")
-    for table in compare_derived(run.clickhouse, run.tell):
+    run.trusts(
+        "ClickHouse compares event_index and event_usage with event_log, by a hash whose secret was drawn for this run"
+    )
+    tables = compare_derived(run.clickhouse, run.tell, secret=run.roots.secret)
+    for table in tables:
         for day in table.differing:
             found.add(
                 "derived_rows",

@@ -22,6 +22,12 @@ _SQL = f"""
 def tell_holes(run: Run, found: Findings) -> None:
     """Tell holes without a reason, and reasons without a hole."""
     walks = run.roots.walked().items()
+    for log, walked in walks:
+        if walked.is_cut:
+            run.cannot(
+                f"{log} has more than {len(walked.holes):,} holes: those above offset {walked.holes[-1].last} were not"
+                " held against incidents"
+            )
     for _, pairs in groupby(walks, key=lambda pair: pair[0].place):
         _tell_partition(run, found, list(pairs))
 
@@ -51,7 +57,8 @@ def _tell_partition(run: Run, found: Findings, walks: Sequence[tuple[LogId, Walk
 def _tell_made_up(found: Findings, walks: Sequence[tuple[LogId, Walked]], claimed: Ranges) -> None:
     """Tell what *claimed* to have no record though a generation has a leaf there."""
     for name, walked in walks:
-        seen = Ranges([(walked.first, walked.end - 1)]) - Ranges(walked.holes)
+        last = walked.holes[-1].last if walked.is_cut else walked.end - 1
+        seen = Ranges([(walked.first, last)]) - Ranges(walked.holes)
         for part in seen & claimed:
             found.add(
                 "made_up_incident",

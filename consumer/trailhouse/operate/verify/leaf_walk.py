@@ -38,12 +38,14 @@ class Walked(NamedTuple):
     """The offset after that of the last leaf."""
     leaves: int
     holes: list[Range]
-    """Offsets without a leaf, below `end`."""
+    """Offsets without a leaf, below `end` or below what was signed; the first ones alone where `is_cut`."""
     doubles: list[int]
     """Offsets with leaves that differ; the first one is in the tree."""
     checkpoints: list[Judged]
     """Checkpoints that are not as they should be, and the newest of those that are."""
     checked_checkpoints: int
+    is_cut: bool = False
+    """Whether there are more holes than are kept."""
 
 
 class LeafWalk:
@@ -174,6 +176,7 @@ class LeafWalk:
             walk.doubles,
             walk.judged,
             walk.checked_checkpoints,
+            walk.is_cut,
         )
 
     def _go_on(self, log: LogId, walk: "_Walk", first: int, end: int, largest: int) -> None:
@@ -237,6 +240,7 @@ class _Walk:
         self.roots: dict[tuple[LogId, int], bytes] = {}
         self.leaves = 0
         self.holes: list[Range] = []
+        self.is_cut = False
         self.doubles: list[int] = []
 
     @property
@@ -262,8 +266,7 @@ class _Walk:
         for run in self._runs(self._each_once(block)):
             first = run.offsets[0]
             if first > self._tree.size:
-                if len(self.holes) < MAX_HOLE_RANGES:
-                    self.holes.append(Range(self._tree.size, first - 1))
+                self._note_hole(first)
                 self._grow_holes(first)
             self.leaves += len(run.offsets)
             self._add(run)
@@ -280,10 +283,19 @@ class _Walk:
 
     def finish(self) -> None:
         """Look at the checkpoints of the last size, and beyond: offsets without a record may end a log."""
+        last = self._tree.size
         while (size := self._due()) is not None:
             self._tree.extend_holes(max(0, size - self._tree.size))
             self._tell(size)
         self._judge.finish()
+        if self.good is not None and self.good.checkpoint.size > last:
+            self._note_hole(self.good.checkpoint.size, last)
+
+    def _note_hole(self, end: int, first: int | None = None) -> None:
+        if len(self.holes) >= MAX_HOLE_RANGES:
+            self.is_cut = True
+            return
+        self.holes.append(Range(self._tree.size if first is None else first, end - 1))
 
     def _each_once(self, block: Leaves) -> Leaves:
         """Return *block* without copies, and without the others where leaves of one offset differ."""

@@ -1,15 +1,13 @@
 """Duty 3: the leaves of every log have the roots that were signed."""
 
-import time
-
 from trailhouse.operate.verify.checkpoints import Fault, Judged
 from trailhouse.operate.verify.duty import CannotCheckError, Checked, Duty
 from trailhouse.operate.verify.finding import Findings
 from trailhouse.operate.verify.leaf_walk import Walked
 from trailhouse.operate.verify.logs import LogId
 from trailhouse.operate.verify.run import Run
+from trailhouse.operate.verify.tails import tell_tails
 
-LOOKS, PAUSE_SECONDS = 8, 0.5
 _FORGED = "delete the row; the other checkpoints of the log stand"
 _MEANING = {
     Fault.MALFORMED: ("forged_checkpoint", "a stored checkpoint is none", _FORGED),
@@ -64,8 +62,9 @@ def check(run: Run, found: Findings) -> Checked:
                 meaning="there are leaves that differ at one offset: one of them was added",
                 way_out="delete the one that no checkpoint stands for",
             )
-        _tell_uncovered(run, found, log, walked)
         _tell_shrunk(run, found, log)
+    if not run.reasons:
+        tell_tails(run, found)
     return Checked(leaves, "leaves")
 
 
@@ -117,32 +116,6 @@ def _tell_shrunk(run: Run, found: Findings, log: LogId) -> None:
             meaning="these leaves were held against a signed root before, and are not there: the end was cut off",
             way_out="restore log_leaves and log_checkpoints; the kept checkpoint shows what was signed",
         )
-
-
-def _tell_uncovered(run: Run, found: Findings, log: LogId, walked: Walked) -> None:
-    if run.reasons:
-        return
-    if not run.roots.held.get(log, 0) and walked.leaves and not walked.checkpoints:
-        run.cannot(
-            f"{log} is unsigned: no key of the log has signed a checkpoint that its leaves have"
-        )
-        return
-    # A worker signs what it has stored within a second or two.
-    for look in range(LOOKS):
-        if look:
-            time.sleep(PAUSE_SECONDS)
-        if run.roots.is_covered(log, walked.end):
-            return
-    found.add(
-        "uncovered",
-        log=str(log),
-        first_offset=run.roots.held.get(log, 0),
-        last_offset=walked.end - 1,
-        table="log_leaves",
-        meaning="these leaves are above the newest signed checkpoint: a worker that was killed before it signed"
-        " leaves them, and so does who adds some",
-        way_out="start a worker: it signs what it has read within a second; then verify again",
-    )
 
 
 DUTY = Duty(

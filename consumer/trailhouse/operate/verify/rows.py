@@ -10,6 +10,8 @@ def check(run: Run, found: Findings) -> Checked:
     found.take(run.matching.rows)
     if run.is_quick:
         run.trusts("the server: ClickHouse has hashed the records, and says what they are")
+    for reason in run.matching.unproven:
+        run.cannot(reason)
     for place, rows in run.scan.before.items():
         run.cannot(
             f"{rows} rows of {place[1]}/{place[2]}/{place[3]} are older than the first leaf of their partition:"

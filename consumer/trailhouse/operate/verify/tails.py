@@ -1,0 +1,150 @@
+"""The leaves above the newest signed checkpoint: a part of duty 3.
+
+A worker signs what it has stored within seconds, not at once, and one that is killed before it signed has left leaves
+that nobody vouches for. So `verify` waits for as long as a worker may take; what is not signed by then could not be
+checked. It is a finding where something shows that it *was* signed, or that a worker would have: an anchor has a larger
+checkpoint, other logs of the topic were signed long since, or leaves that no batch holds are older than those before.
+Who deletes the newest checkpoints so makes nothing intact; that he did shows by the anchors, by what an auditor has
+kept of an earlier run, or once a worker has signed anything else.
+"""
+
+import time
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from trailhouse.operate.verify.checkpoints import newest_size
+from trailhouse.operate.verify.finding import Findings
+from trailhouse.operate.verify.leaf_walk import Walked
+from trailhouse.operate.verify.logs import OF_GENERATION, OF_LOG, LogId
+from trailhouse.operate.verify.run import Run
+
+SIGNED_WITHIN_SECONDS = 20.0
+"""A worker takes ten for few leaves, five more where ClickHouse has refused a checkpoint."""
+SIGNED_SINCE_SECONDS = 300.0
+"""By then another worker has taken over the partitions of one that is gone, and signed them."""
+PAUSE_SECONDS = 0.5
+
+_BATCHES = f"""
+    SELECT
+        count(), max(last_offset) + 1, toUnixTimestamp64Milli(max(written_at)),
+        toUnixTimestamp64Milli(now64(3))
+    FROM batch_ledger WHERE {OF_LOG} AND last_offset >= {{held:UInt64}}
+"""  # noqa: S608 - names of ours; every value is a bound parameter
+_SIGNED = """
+    SELECT toUnixTimestamp64Milli(max(written_at)) FROM log_checkpoints
+    WHERE kafka_cluster = {cluster:String} AND kafka_topic = {topic:String} AND kafka_topic_id = {topic_id:String}
+        AND position(checkpoint, '\n\n') > 0
+"""
+_TIMES = f"""
+    SELECT
+        countIf(kafka_offset < {{entered:UInt64}}),
+        argMaxIf(appended_ms, kafka_offset, kafka_offset < {{entered:UInt64}}),
+        countIf(kafka_offset >= {{entered:UInt64}}), minIf(appended_ms, kafka_offset >= {{entered:UInt64}})
+    FROM log_leaves
+    WHERE {OF_GENERATION} AND kafka_offset + 1 >= {{held:UInt64}} AND kafka_offset < {{end:UInt64}}
+"""  # noqa: S608 - as above
+
+
+class _Batches(NamedTuple):
+    """What the ledger says of a tail: below which offset its batches are, and when the last was entered."""
+
+    end: int
+    written_ms: int | None
+    now_ms: int
+
+
+def tell_tails(run: Run, found: Findings) -> None:
+    """Tell which leaves no signed checkpoint covers: as a finding, or as what could not be checked."""
+    tails = [
+        (log, walked)
+        for log, walked in run.roots.walked().items()
+        if walked.end and run.roots.held.get(log, 0) < walked.end
+    ]
+    for log, walked in _not_signed(run, tails):
+        held = run.roots.held.get(log, 0)
+        if not held and walked.leaves and not walked.checkpoints:
+            run.cannot(
+                f"{log} is unsigned: no key of the log has signed a checkpoint that its leaves have"
+            )
+        elif (reason := _shows(run, log, walked)) is not None:
+            found.add(
+                "uncovered",
+                log=str(log),
+                first_offset=held,
+                last_offset=walked.end - 1,
+                table="log_leaves",
+                meaning=f"no signed checkpoint covers these leaves, though {reason}:"
+                " checkpoints were taken away, or leaves added",
+                way_out="compare with an anchor or a kept checkpoint, and with Kafka (`trailhouse reconcile --deep`)",
+            )
+        else:
+            run.cannot(
+                f"{log}: nobody has signed its end yet, offsets {held} to {walked.end - 1}, as where a worker was"
+                " killed just now: start one, it signs what Kafka has within seconds; then verify again"
+            )
+
+
+def _not_signed(run: Run, tails: Iterable[tuple[LogId, Walked]]) -> list[tuple[LogId, Walked]]:
+    """Return which of *tails* are not signed after a worker had the time to do it."""
+
+    def left(some: Iterable[tuple[LogId, Walked]]) -> list[tuple[LogId, Walked]]:
+        return [(log, walked) for log, walked in some if not run.roots.is_covered(log, walked.end)]
+
+    waiting = left(tails)
+    began = time.monotonic()
+    until = {log: began + _due_in_seconds(run, log, walked) for log, walked in waiting}
+    late: list[tuple[LogId, Walked]] = []
+    while waiting:
+        now = time.monotonic()
+        late += [pair for pair in waiting if until[pair[0]] <= now]
+        waiting = [pair for pair in waiting if until[pair[0]] > now]
+        if waiting:
+            run.tell("waiting for a worker to sign what it has just stored")
+            time.sleep(PAUSE_SECONDS)
+            waiting = left(waiting)
+    return late
+
+
+def _due_in_seconds(run: Run, log: LogId, walked: Walked) -> float:
+    """Return how long a worker may still take, by the clock of ClickHouse; all of it where no batch tells."""
+    if (
+        newest_size(run.clickhouse, log) >= walked.end
+    ):  # it is there, and nobody's signature under it
+        return 0.0
+    batches = _batches(run, log)
+    if batches.written_ms is None or batches.end < walked.end:
+        return SIGNED_WITHIN_SECONDS
+    age_seconds = max(0, batches.now_ms - batches.written_ms) / 1_000
+    return max(0.0, SIGNED_WITHIN_SECONDS - age_seconds)
+
+
+def _batches(run: Run, log: LogId) -> _Batches:
+    held = run.roots.held.get(log, 0)
+    count, end, written_ms, now_ms = map(
+        int, run.clickhouse.query(_BATCHES, {**log.parameters, "held": held}).rows[0]
+    )
+    return _Batches(end, written_ms, now_ms) if count else _Batches(held, None, now_ms)
+
+
+def _shows(run: Run, log: LogId, walked: Walked) -> str | None:
+    """Return what shows that the end of *log* was signed, or would have been; None where nothing does."""
+    held = run.roots.held.get(log, 0)
+    if max(run.anchored.roots.get(log, ()), default=0) > held:
+        return "an anchor has a larger checkpoint than those that are stored"
+    batches = _batches(run, log)
+    if batches.end < walked.end:
+        values = {**log.parameters, "held": held, "entered": batches.end, "end": walked.end}
+        before, last_ms, added, first_ms = map(int, run.clickhouse.query(_TIMES, values).rows[0])
+        if before and added and first_ms < last_ms:
+            return "no batch holds the last of them, which are older than those before"
+        return None
+    is_newest = [each for each in run.logs if each.place == log.place][-1] == log
+    if (
+        is_newest
+        and batches.written_ms is not None
+        and newest_size(run.clickhouse, log) < walked.end
+    ):
+        signed_ms = int(run.clickhouse.query(_SIGNED, log.parameters).rows[0][0])
+        if signed_ms - batches.written_ms > SIGNED_SINCE_SECONDS * 1_000:
+            return "other logs of the topic were signed minutes after they were stored"
+    return None
