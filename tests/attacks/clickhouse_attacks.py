@@ -5,7 +5,7 @@ import time
 import msgspec
 
 from attack import Who, on_copy
-from attack_scene import LOG, OPERATOR, AttackedLog
+from attack_scene import HOUR_MS, LOG, OPERATOR, AttackedLog, Commit
 from kafka_records import Record
 from made_keys import made_key
 from proven import ORIGIN
@@ -21,7 +21,9 @@ from trailhouse.store.erasures import store_order
 NOW = "SETTINGS mutations_sync = 2"
 DENIED = "type = 'tool_approval_denied'"
 OLD = "session_id = 'old'"
+_KEY_OF_DENIED = f"SELECT record_key FROM event_log WHERE {DENIED}"
 STRANGER = made_key(77)
+LATER_MS = 2 * HOUR_MS - 150_000
 _PART = "SELECT any({}) FROM system.parts WHERE database = currentDatabase() AND table = 'event_log' AND active"
 _AT_SIX = "kafka_partition = 2 AND size = 6"
 
@@ -304,6 +306,113 @@ def _into_quarantine(log: AttackedLog, where: str) -> None:
     )
     for table in ("event_log", "event_index"):
         _deleted(log, table, where)
+
+
+@on_copy(Who.CLICKHOUSE, "standings")
+def an_event_of_nobody_is_shown_as_attested(log: AttackedLog) -> None:
+    log.sql(
+        "INSERT INTO event_standings SELECT occurred_us, record_key, 'attested', 7 FROM event_log"
+        f" WHERE {OLD} AND seq = 0"
+    )
+
+
+@on_copy(Who.CLICKHOUSE, "standings")
+def an_attested_event_is_shown_as_disputed(log: AttackedLog) -> None:
+    _changed(log, "event_standings", "standing = 'disputed'", f"record_key IN ({_KEY_OF_DENIED})")
+
+
+@on_copy(Who.CLICKHOUSE, "standings")
+def an_attested_event_is_shown_as_disputed_for_ever(log: AttackedLog) -> None:
+    """By a row that no later judgement outweighs."""
+    log.sql(
+        "INSERT INTO event_standings SELECT occurred_us, record_key, 'disputed', 4000000 FROM event_log"
+        f" WHERE {DENIED}"
+    )
+
+
+@on_copy(Who.CLICKHOUSE, "standings")
+def an_attested_event_loses_its_standing(log: AttackedLog) -> None:
+    _deleted(log, "event_standings", f"record_key IN ({_KEY_OF_DENIED})")
+
+
+@on_copy(Who.CLICKHOUSE, "standings")
+def all_standings_are_removed(log: AttackedLog) -> None:
+    log.sql("TRUNCATE TABLE event_standings")
+
+
+@on_copy(Who.CLICKHOUSE, "standings")
+def what_was_found_of_a_seal_is_changed(log: AttackedLog) -> None:
+    _changed(log, "seal_checks", "verdict = 'forged'", "producer_id = 'p2'")
+
+
+@on_copy(Who.CLICKHOUSE, "standings")
+def what_was_found_of_a_seal_is_removed(log: AttackedLog) -> None:
+    _deleted(log, "seal_checks", "producer_id = 'p2'")
+
+
+@on_copy(Who.CLICKHOUSE, "standings")
+def a_seal_is_made_up_for_readers(log: AttackedLog) -> None:
+    """By it the events of a producer who seals nothing are disputed."""
+    _copied(
+        log,
+        "seal_checks",
+        "'p9' AS producer_id, 'legacy' AS service, kafka_offset + 1000 AS kafka_offset",
+        "producer_id = 'p2'",
+    )
+
+
+@on_copy(Who.CLICKHOUSE, "standings")
+def a_seal_covers_more_numbers_for_readers(log: AttackedLog) -> None:
+    _copied(log, "seal_checks", "last_seq + 1000 AS last_seq", "producer_id = 'p2'")
+
+
+@on_copy(Who.CLICKHOUSE, "standings")
+def a_service_is_given_more_tenants_for_readers(log: AttackedLog) -> None:
+    _changed(log, "policy_services", "tenants = ['*']", "service = 'tools'")
+
+
+@on_copy(Who.CLICKHOUSE, "standings")
+def a_policy_of_nobody_is_shown_to_readers(log: AttackedLog) -> None:
+    _copied(log, "policy_services", "toUInt32(9) AS version, ['*'] AS tenants", "service = 'tools'")
+
+
+@on_copy(Who.CLICKHOUSE, "standings")
+def readers_are_told_of_no_service(log: AttackedLog) -> None:
+    log.sql("TRUNCATE TABLE policy_services")
+
+
+@on_copy(Who.CLICKHOUSE, "leaves")
+def a_subtree_that_is_not_there_is_given_a_root(log: AttackedLog) -> None:
+    """The worker that starts, and `prove`, would take it once the log is so large."""
+    _add_node(log, 1)
+
+
+@on_copy(Who.CLICKHOUSE, "leaves")
+def a_subtrees_root_is_forged(log: AttackedLog) -> None:
+    """The true one is deleted."""
+    _more_than_a_node(log)
+    _deleted(log, "log_nodes", "level = 8")
+    _add_node(log, 0)
+
+
+@on_copy(Who.CLICKHOUSE, "leaves")
+def a_subtree_is_given_a_second_root(log: AttackedLog) -> None:
+    _more_than_a_node(log)
+    _add_node(log, 0)
+
+
+def _more_than_a_node(log: AttackedLog) -> None:
+    events = [claimed("legacy", "p9", 100 + n, session_id="old") for n in range(260)]
+    log.store_more(Commit({2: events}, {2: 6}, LATER_MS))
+    assert log.one("SELECT count() FROM log_nodes") == 1
+
+
+def _add_node(log: AttackedLog, index: int) -> None:
+    log.sql(
+        "INSERT INTO log_nodes SELECT kafka_cluster, kafka_topic, kafka_topic_id, kafka_partition, generation, 8,"
+        " {index:UInt64}, toFixedString(repeat('x', 32), 32) FROM log_checkpoints WHERE kafka_partition = 2 LIMIT 1",
+        index=index,
+    )
 
 
 @on_copy(Who.CLICKHOUSE, "records")

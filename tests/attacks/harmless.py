@@ -2,9 +2,21 @@
 
 from functools import cache
 
+from msgspec import structs
+
 from attack import Who, on_copy, on_history
-from attack_scene import HOUR_MS, AttackedLog, Commit, History, Keys
+from attack_scene import (
+    HOUR_MS,
+    OPERATOR,
+    AttackedLog,
+    Commit,
+    History,
+    Keys,
+    anchor_with_a_witness,
+)
 from sealing_scene import claimed
+from trailhouse.operate.erase.orders import Operator, erase
+from trailhouse.operate.erase.sought import Sought, find
 from trailhouse.proof.policy import Policy
 from trailhouse.schemas import AuditEvent
 
@@ -132,6 +144,61 @@ def an_index_is_dropped_and_settings_are_tuned(log: AttackedLog) -> None:
     log.sql("ALTER TABLE event_log DROP INDEX by_session")
     log.sql("ALTER TABLE event_log MODIFY SETTING old_parts_lifetime = 60")
     log.sql("CREATE VIEW ours AS SELECT count() AS events FROM events")
+
+
+@on_copy(Who.NOBODY)
+def a_witness_has_cosigned_as_the_policy_asks(log: AttackedLog) -> None:
+    anchor_with_a_witness(log, is_cosigned=True)
+
+
+@on_copy(Who.NOBODY)
+def no_anchor_is_made_while_nothing_is_stored(log: AttackedLog) -> None:
+    log.anchor(log.keys.now_ms - HOUR_MS)
+    log.anchor(log.keys.now_ms)
+
+
+@on_copy(Who.NOBODY)
+def a_log_grows_beyond_a_stored_subtree(log: AttackedLog) -> None:
+    _more(log, 6, 600)
+
+
+@on_copy(Who.NOBODY)
+def an_operator_erases_a_sealed_session(log: AttackedLog) -> None:
+    """Its seals are older: what they name is erased by order, and neither missing nor anybody else's."""
+    _erase(log, "s0")
+    log.judge()
+
+
+@on_copy(Who.NOBODY)
+def an_operator_erases_seals(log: AttackedLog) -> None:
+    """What they were about is held against none any more."""
+    _erase(log, "seal:p1")
+
+
+def _erase(log: AttackedLog, session: str) -> None:
+    found = find(log.clickhouse, Sought(session=session))
+    assert found.digests
+    erase(
+        log.clickhouse,
+        log.policy(),
+        Operator(name="ops", signer=OPERATOR),
+        found,
+        reason="asked for",
+    )
+
+
+@on_copy(Who.NOBODY)
+def a_services_key_is_revoked_and_its_seals_judged_again(log: AttackedLog) -> None:
+    """Before and after: what readers are shown follows from the policy of then."""
+    first = log.policy()
+    agents, tools = first.services
+    second = log.policy(
+        version=2,
+        previous=first.sha256,
+        services=(structs.replace(agents, last_anchor=3), tools),
+    )
+    log.publish(second)
+    log.judge(second)
 
 
 @on_history(Who.NOBODY)

@@ -8,7 +8,16 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from attack import Who, on_copy, on_history
-from attack_scene import AtOffset, AttackedLog, Commit, Gone, History, Keys
+from attack_scene import (
+    HOUR_MS,
+    AtOffset,
+    AttackedLog,
+    Commit,
+    Gone,
+    History,
+    Keys,
+    anchor_with_a_witness,
+)
 from sealing_scene import claimed
 from trailhouse.proof.checkpoint import Checkpoint
 from trailhouse.proof.keys import note_signed
@@ -131,6 +140,25 @@ def everything_is_written_anew_and_the_anchors_outside_too(history: History, key
 @on_history(Who.ALL, "leaves", key=True, needs="kept")
 def everything_is_cut_off_and_the_anchors_outside_too(history: History, keys: Keys) -> History:
     return History(history.commits[:1])
+
+
+@on_copy(Who.WORKER, "anchors", key=True)
+def anchors_are_held_up(log: AttackedLog) -> None:
+    """What was stored meanwhile could be changed before anybody else has seen it."""
+    log.anchor(log.keys.now_ms - HOUR_MS)
+    log.store_more(
+        Commit({2: [claimed("legacy", "p9", 200, session_id="old")]}, {2: 6}, HOUR_MS - 600_000)
+    )
+    log.sql(
+        f"ALTER TABLE batch_ledger UPDATE written_at = now64(3) - INTERVAL 40 MINUTE WHERE first_offset = 6 {NOW}"
+    )
+    log.anchor(log.keys.now_ms)
+
+
+@on_copy(Who.CLICKHOUSE, "anchors", key=True)
+def the_witnesses_are_left_out(log: AttackedLog) -> None:
+    """The policy asks for one, and an hour ago one should have signed."""
+    anchor_with_a_witness(log, is_cosigned=False)
 
 
 def _forget_after_last_anchor(log: AttackedLog) -> None:

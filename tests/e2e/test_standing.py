@@ -1,6 +1,8 @@
 """Standing against the real engine: who stands behind a stored event, and that strangers change no attested answer."""
 
+import base64
 import datetime as dt
+import hashlib
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -10,12 +12,16 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from cluster import Cluster
+from made_keys import made_key
 from sealing_scene import LOG_NAME, ORIGIN, START, Logger, Topic, claimed, judged, policy_of
 from trailhouse.operate.account.attested import attested
 from trailhouse.operate.account.snapshot import Scope
+from trailhouse.operate.erase.orders import Operator, erase
+from trailhouse.operate.erase.sought import Found
 from trailhouse.proof.anchor import Anchor, anchor_name
 from trailhouse.proof.checkpoint import Checkpoint
 from trailhouse.proof.keys import FileSigner, note_signed
+from trailhouse.proof.policy import OperatorKey
 from trailhouse.proof.seal import SEAL_TYPE
 from trailhouse.query import AuditReader
 from trailhouse.schemas import AuditEvent
@@ -71,6 +77,34 @@ def test_a_sealed_event_is_attested(clickhouse: ClickHouse) -> None:
     assert of(forged, found) == [
         "disputed", "disputed", "unattested", "unattested", "unattested",
     ]  # fmt: skip
+
+
+def test_an_event_that_was_erased_keeps_its_standing(clickhouse: ClickHouse) -> None:
+    """Erased after its seal was judged, or before: the order names the digest that the seal names."""
+    operator = made_key(8)
+    logger, topic = Logger("billing", "p-1"), Topic(clickhouse)
+    first, second = logger.log(tenant_id="acme"), logger.log(tenant_id="acme")
+    policy = msgspec.structs.replace(
+        policy_of([logger.key("acme")]),
+        operators=(
+            OperatorKey(name="ops", public_key=base64.b64encode(operator.public_key).decode()),
+        ),
+    )
+
+    def erased(*events: AuditEvent) -> None:
+        digests = tuple(sorted(hashlib.sha256(each.record).digest() for each in events))
+        found = Found(digests=digests, sessions=(), hold_keys=frozenset())
+        erase(clickhouse, policy, Operator(name="ops", signer=operator), found, reason="asked for")
+
+    topic.append([first, second])
+    erased(first)
+    topic.append([logger.seal()])
+    judged(clickhouse, policy)
+    assert of([first, second], standings(clickhouse)) == ["attested", "attested"]
+    erased(second)
+    assert of([first, second], standings(clickhouse)) == ["attested", "attested"]
+    rows = clickhouse.query("SELECT verdict, sealed, missing FROM seal_checks").rows
+    assert rows == [("whole", 2, 0)]
 
 
 ANSWERS = ("attested", "pending", "unattested", "disputed")

@@ -16,15 +16,25 @@ from kafka_records import Record
 from made_keys import made_key
 from proven import ORIGIN, ProvenLog
 from sealing_scene import Logger, claimed
+from trailhouse.anchoring.anchor_store import AnchorStore, Receipt
 from trailhouse.anchoring.anchorer import Anchorer
 from trailhouse.anchoring.day_manifests import make_finished_days, not_anchored_yet
 from trailhouse.anchoring.writers.folder import FolderWriter
+from trailhouse.attesting.seal_rounds import judge_seals
 from trailhouse.operate.verify.logs import LogId
 from trailhouse.operate.verify.report import Report
 from trailhouse.operate.verify.state import Kept
 from trailhouse.operate.verify.verifying import verify
 from trailhouse.proof.config import ProofConfig
-from trailhouse.proof.keys import FileSigner, create_key_file, note_signed, read_key_file
+from trailhouse.proof.cosignature import cosignature, cosigned_message, signature_line
+from trailhouse.proof.keys import (
+    FileSigner,
+    create_key_file,
+    is_signed_by,
+    note_signed,
+    read_key_file,
+)
+from trailhouse.proof.note import COSIGNATURE_TYPE, verifier_key
 from trailhouse.proof.policy import LogKey, OperatorKey, Policy, owner_name
 from trailhouse.schemas import AuditEvent
 from trailhouse.schemas.migrations import migrations
@@ -35,6 +45,7 @@ from trailhouse.store.policies import store_policy
 LOG = "audit.example.org/attacked"
 OWNER = made_key(9)
 OPERATOR = made_key(8)
+WITNESS = made_key(7)
 HOUR_MS = 3_600_000
 Value = bytes | AuditEvent | None
 
@@ -133,6 +144,7 @@ class AttackedLog:
             make_finished_days(self.clickhouse, LOG, partial(_same, at))
             if commit.is_anchored and anchors:
                 self.anchor(now_ms - commit.ago_ms + 30_000)
+        self.judge()
 
     def store_more(self, commit: Commit, reads_from: Mapping[int, int] | None = None) -> None:
         """Store what follows, by a worker that starts now and reads from *reads_from* on."""
@@ -153,6 +165,10 @@ class AttackedLog:
             self._ends[number] = max(end, self._ends.get(number, end))
         if records := records_of(commit.values, commit.first_offsets, at_ms):
             log.write(records, starts)
+
+    def judge(self, policy: Policy | None = None) -> None:
+        """Write down for readers what the seals say, as a worker does beside its work."""
+        judge_seals(self.clickhouse, policy or self.policy(), is_signed_by)
 
     def anchor(self, at_ms: int, signer: FileSigner | None = None) -> None:
         """Anchor once, and have the folder keep it."""
@@ -192,6 +208,25 @@ class AttackedLog:
         name = self.clickhouse.config.database
         self.clickhouse.command(f"DROP DATABASE IF EXISTS `{name}`", in_database=False)
         self.clickhouse.close()
+
+
+def anchor_with_a_witness(log: AttackedLog, *, is_cosigned: bool) -> None:
+    """Put a policy into force that asks for a witness, and anchor an hour ago."""
+    name = "witness.example/w1"
+    key = verifier_key(name, WITNESS.public_key, COSIGNATURE_TYPE)
+    policy = log.policy(version=2, previous=log.policy().sha256, witnesses=(key,), quorum=1)
+    log.publish(policy)
+    log.anchor_under(policy, log.keys.now_ms - HOUR_MS)
+    store = AnchorStore(log.clickhouse, LOG, lambda _: [log.keys.log.public_key])
+    newest = store.last()
+    assert newest is not None
+    receipts = []
+    for each in newest.anchor.checkpoints if is_cosigned else ():
+        at_seconds = log.keys.now_ms // 1_000
+        made = WITNESS.sign(cosigned_message(each.text, at_seconds))
+        line = signature_line(cosignature(name, WITNESS.public_key, at_seconds, made))
+        receipts.append(Receipt("cosigned", name, each.origin, line.encode()))
+    store.note(newest, receipts)
 
 
 def text_of(signer: FileSigner) -> str:

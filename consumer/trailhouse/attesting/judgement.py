@@ -38,7 +38,10 @@ class SealState(StrEnum):
 
 
 class StoredRecord(NamedTuple):
-    """A stored record whose digest begins as a seal says of its number, and what its own bytes say of it."""
+    """A stored record whose digest begins as a seal says of its number, and what its own bytes say of it.
+
+    `is_erased`: they were erased by an operator's order, which names the digest; of which service it was they said.
+    """
 
     producer_id: str
     seq: int
@@ -48,6 +51,7 @@ class StoredRecord(NamedTuple):
     service: str
     digest: bytes
     is_seal: bool
+    is_erased: bool = False
 
 
 class Judgement(NamedTuple):
@@ -120,7 +124,9 @@ def key_of(digest: bytes) -> bytes:
 
 
 def _is_named(seal: Seal, record: StoredRecord) -> bool:
-    is_own = (record.service, record.producer_id) == (seal.service, seal.producer_id)
+    is_own = record.producer_id == seal.producer_id and (
+        record.is_erased or record.service == seal.service
+    )
     return is_own and seal.first_seq <= record.seq <= seal.last_seq
 
 

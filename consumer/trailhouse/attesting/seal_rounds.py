@@ -6,7 +6,9 @@ run two at a time, changes nothing.
 
 import base64
 import time
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -43,6 +45,7 @@ from trailhouse.proof.standing import Standing
 from trailhouse.schemas.errors import ProofError
 from trailhouse.schemas.record_hash import record_hash
 from trailhouse.store.clickhouse import ClickHouse
+from trailhouse.store.erasures import stored_orders
 
 
 class Judged(NamedTuple):
@@ -86,6 +89,11 @@ def judge_seals(
     return total
 
 
+def _erased_by_key(clickhouse: ClickHouse, policy: Policy) -> Mapping[bytes, bytes]:
+    """Return the SHA-256 of each record that an operator has ordered to be erased, by the key that its row keeps."""
+    return {key_of(digest): digest for digest in stored_orders(clickhouse, policy).erased}
+
+
 class _Checked(NamedTuple):
     """A seal as it was read: what is wrong with it, None if it counts; of whom it is, where that can be read."""
 
@@ -95,9 +103,37 @@ class _Checked(NamedTuple):
     counted: CountedSeal | None = None
 
 
-def _judge_round(
-    clickhouse: ClickHouse, policy: Policy, verify: Verify, carriers: Sequence[Carrier]
-) -> Judged:
+class Round(NamedTuple):
+    """What is written down of some seals: a row for each, and the standing of events by time and key.
+
+    `closing` are those of them that are the records of last seals, which no seal names.
+    """
+
+    rows: list[SealRow]
+    standings: dict[tuple[int, bytes], Standing]
+    closing: dict[tuple[int, bytes], Standing]
+
+
+def judged_round(
+    clickhouse: ClickHouse,
+    policy: Policy,
+    verify: Verify,
+    carriers: Sequence[Carrier],
+    *,
+    is_alone: bool = False,
+) -> Round:
+    """Return what is to be written down of the seals of *carriers*; nothing is written.
+
+    Args:
+        clickhouse: The database.
+        policy: It says which key counts.
+        verify: Checks a signature.
+        carriers: The events that carry them.
+        is_alone: What other seals have said before is not looked at: each is judged as if it were the only one.
+
+    Raises:
+        StorageError: ClickHouse is away (retriable) or refuses (permanent).
+    """
     records = records_of(clickhouse, carriers)
     sizes = anchored_sizes(clickhouse, policy, verify)
     checked = {
@@ -106,21 +142,34 @@ def _judge_round(
     }
     ours = [each for each, found in checked.items() if found.counted is not None]
     named: dict[str, list[StoredRecord]] = {}
-    for record in named_records(clickhouse, ours) if ours else ():
+    erased = cache(lambda: _erased_by_key(clickhouse, policy))
+    for record in named_records(clickhouse, ours, erased) if ours else ():
         named.setdefault(record.producer_id, []).append(record)
     loggers = list({found.counted.seal.producer_id for found in checked.values() if found.counted})
-    before = earlier_seals(clickhouse, loggers) if loggers else []
+    before = earlier_seals(clickhouse, loggers) if loggers and not is_alone else []
+    for records_of_one in named.values():
+        records_of_one.sort(key=_number)
     rows: list[SealRow] = []
     standings: dict[tuple[int, bytes], Standing] = {}
+    closing: dict[tuple[int, bytes], Standing] = {}
     for carrier, found in checked.items():
         row = _row(carrier, found, named, before)
         if row.judgement is not None:
             # In the order in which they were logged, and what an earlier one has said stands.
-            standings = row.judgement.standings | standings
-            before.append(_earlier(row))
+            for event, standing in row.judgement.standings.items():
+                standings.setdefault(event, standing)
+            if not is_alone:
+                before.append(_earlier(row))
             if found.seal is not None and found.seal.own_seq is not None:
-                standings |= _closing(clickhouse, found.seal)
+                closing |= _closing(clickhouse, found.seal)
         rows.append(row)
+    return Round(rows, standings | closing, closing)
+
+
+def _judge_round(
+    clickhouse: ClickHouse, policy: Policy, verify: Verify, carriers: Sequence[Carrier]
+) -> Judged:
+    rows, standings, _ = judged_round(clickhouse, policy, verify, carriers)
     # First what they say, then that they were judged: cut off between the two, they are judged again.
     write_standings(clickhouse, standings, policy)
     write_checks(clickhouse, rows, policy, int(time.time() * 1_000))
@@ -165,7 +214,7 @@ def _row(
     seal_hash = key_of(record_hash(seal.text.encode()))
     judgement = None
     if found.counted is not None:
-        records = named.get(seal.producer_id, ())
+        records = _of_numbers(named.get(seal.producer_id, ()), seal)
         decided = _decided(seal, seal_hash, carrier, before)
         judgement = (
             judge(found.counted, records, decided)
@@ -184,6 +233,16 @@ def _row(
         seal_hash,
         found.public_key,
     )
+
+
+def _of_numbers(records: Sequence[StoredRecord], seal: Seal) -> Sequence[StoredRecord]:
+    """Return those of *records*, in the order of their numbers, whose numbers are those of *seal*."""
+    begin = bisect_left(records, seal.first_seq, key=_number)
+    return records[begin : bisect_right(records, seal.last_seq, key=_number)]
+
+
+def _number(record: StoredRecord) -> int:
+    return record.seq
 
 
 def _decided(

@@ -1,6 +1,6 @@
 """Seals as they are stored: those that are to be judged, the records that they name, and what is written down."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from trailhouse.attesting.judgement import Judgement, SealState, StoredRecord, version_of
@@ -134,8 +134,12 @@ def records_of(clickhouse: ClickHouse, carriers: Sequence[Carrier]) -> dict[byte
     return dict(rows)
 
 
-def named_records(clickhouse: ClickHouse, carriers: Sequence[Carrier]) -> list[StoredRecord]:
+def named_records(
+    clickhouse: ClickHouse, carriers: Sequence[Carrier], erased: Callable[[], Mapping[bytes, bytes]]
+) -> list[StoredRecord]:
     """Return the stored records whose number and first bytes of the digest are as the seals of *carriers* say.
+
+    Of a blank row the digest is taken from *erased*, the operators' orders, by its key; it is no record without one.
 
     ClickHouse takes the seals apart by itself for this: what it finds is held against the seals as we read them. The
     records of strangers under the same numbers are left where they are, however many they be.
@@ -154,7 +158,8 @@ def named_records(clickhouse: ClickHouse, carriers: Sequence[Carrier]) -> list[S
         f"""
         WITH sealed AS ({sealed})
         SELECT DISTINCT producer_id, assumeNotNull(seq), occurred_us, record_key, tenant_id,
-            JSONExtractString(record, 'source', 'service'), SHA256(record), type = {{type:String}} AND tenant_id = ''
+            JSONExtractString(record, 'source', 'service'), SHA256(record), type = {{type:String}} AND tenant_id = '',
+            record = ''
         FROM event_log
         PREWHERE producer_id IN (SELECT sealed_by FROM sealed) AND isNotNull(seq)
             AND (producer_id, assumeNotNull(seq), substring(record_key, 1, {SHORT_DIGEST_BYTES})) IN (
@@ -165,7 +170,17 @@ def named_records(clickhouse: ClickHouse, carriers: Sequence[Carrier]) -> list[S
         """,  # noqa: S608 - as above
         values,
     ).rows
-    return [StoredRecord(*row) for row in rows]
+    return list(_whole(map(StoredRecord._make, rows), erased))
+
+
+def _whole(
+    records: Iterable[StoredRecord], erased: Callable[[], Mapping[bytes, bytes]]
+) -> Iterator[StoredRecord]:
+    for each in records:
+        if not each.is_erased:
+            yield each
+        elif (digest := erased().get(each.record_key)) is not None:
+            yield each._replace(digest=digest)
 
 
 def carrying_records(clickhouse: ClickHouse, seal: Seal) -> list[tuple[StoredRecord, bytes]]:

@@ -59,6 +59,16 @@ class Times:
         place = bisect_right(self._sizes, offset)
         return self._numbers[place] if place < len(self._numbers) else None
 
+    def size_at(self, number: int) -> int:
+        """Return how many leaves the anchor of *number* covers, or that before it; 0 where there is none."""
+        place = bisect_right(self._numbers, number)
+        return self._sizes[place - 1] if place else 0
+
+    def made_after(self, size: int) -> int | None:
+        """Return when the first anchor was made that covers more than *size* leaves; None where none does."""
+        place = bisect_right(self._sizes, size)
+        return self._at_ms[place] if place < len(self._at_ms) else None
+
     def __iter__(self) -> Iterator[tuple[int, int]]:
         return iter(zip(self._sizes, self._at_ms, strict=True))
 
@@ -78,6 +88,8 @@ class Anchored:
         manifests: By day and log, the manifests' roots, each with the first anchor that has it.
         hashes: By number, the SHA-256 of each file that counts.
         latest: The number and time of the one that was made last by its own clock.
+        made: Number and time of each, by number.
+        in_force_ms: When the first was made that names a version of the policy.
     """
 
     def __init__(self) -> None:
@@ -89,6 +101,8 @@ class Anchored:
         self.manifests: dict[tuple[str, str], dict[ManifestRoot, int]] = {}
         self.hashes: dict[int, set[str]] = {}
         self.latest = (0, 0)
+        self.made = Times()
+        self.in_force_ms: dict[int, int] = {}
         self._before: list[KeptAnchor] = []
         self._number = 0
 
@@ -139,6 +153,8 @@ class Anchored:
     def _read(self, kept: KeptAnchor, log_of: Callable[[str], LogId | None]) -> None:
         anchor = kept.anchor
         self.hashes.setdefault(anchor.number, set()).add(file_sha256(kept.content))
+        self.made.add(anchor.number, anchor.at_ms, anchor.number)
+        self.in_force_ms.setdefault(anchor.policy_version, anchor.at_ms)
         if anchor.policy_version:
             self.policies.setdefault(anchor.policy_version, anchor.policy_sha256)
         self.latest = max(self.latest, (anchor.number, anchor.at_ms), key=lambda each: each[1])

@@ -1,7 +1,9 @@
 """Duty 2: the anchors follow each other, are the same outside, and every log still is what was anchored of it."""
 
+from trailhouse.operate.verify.anchor_delays import tell_late
 from trailhouse.operate.verify.anchored import Anchored
 from trailhouse.operate.verify.cannot_check import CannotCheckError
+from trailhouse.operate.verify.cosigned import tell_uncosigned
 from trailhouse.operate.verify.duty import Checked, Duty
 from trailhouse.operate.verify.finding import Findings
 from trailhouse.operate.verify.logs import LogId
@@ -38,6 +40,8 @@ def check(run: Run, found: Findings) -> Checked:
             "no copies of the anchors that others keep were given (`--anchors`): whoever holds the log's key could"
             " have made all of it anew"
         )
+    tell_uncosigned(run, found)
+    tell_late(run, found)
     count = max(len(anchored.hashes) for anchored in _all(run))
     if not count and not found:
         raise CannotCheckError(

@@ -17,6 +17,7 @@ from trailhouse.operate.verify.leaf_stream import Leaves, leaves_of
 from trailhouse.operate.verify.logs import OF_GENERATION, LogId
 from trailhouse.operate.verify.place_sums import BUCKETS, PartitionKey, PlaceSums, new_secret
 from trailhouse.operate.verify.state import Kept
+from trailhouse.operate.verify.stored_nodes import NODE_LEVELS, StoredNodes
 from trailhouse.proof.leaf import hashes_of_leaves
 from trailhouse.proof.merkle import MAX_SIZE, CompactRange
 from trailhouse.schemas.ranges import Range
@@ -44,6 +45,8 @@ class Walked(NamedTuple):
     checkpoints: list[Judged]
     """Checkpoints that are not as they should be, and the newest of those that are."""
     checked_checkpoints: int
+    forged_nodes: list[tuple[int, int]]
+    """Of stored roots of subtrees that the leaves do not have: the first offset, and the one after the last."""
     is_cut: bool = False
     """Whether there are more holes than are kept."""
 
@@ -160,13 +163,17 @@ class LeafWalk:
         self._tell(f"leaves of {log}, from {first} to {end}")
         kept = self._since.get(log) if first else None
         roots = [bytes.fromhex(root) for root in kept.roots] if kept else []
-        walk = _Walk(self._is_signed, log, CompactRange(first, roots), self.sums[log.place])
+        nodes = StoredNodes(self._clickhouse, log, first)
+        tree = CompactRange(first, roots, nodes.take, NODE_LEVELS)
+        walk = _Walk(self._is_signed, log, tree, self.sums[log.place])
+        walk.nodes = nodes
         walk.times_ms = self._times_ms
         if kept is not None:
             self.held[log] = kept.size
             self._kept[log] = kept
         self._go_on(log, walk, first, end, max(end, self._signed[log]))
         self._walks[log] = walk
+        nodes.finish(walk.size)
         return Walked(
             log,
             first,
@@ -176,6 +183,7 @@ class LeafWalk:
             walk.doubles,
             walk.judged,
             walk.checked_checkpoints,
+            nodes.forged,
             walk.is_cut,
         )
 
@@ -236,6 +244,7 @@ class _Walk:
         self._next: tuple[int, list[StoredCheckpoint]] | None = None
         self.times_ms: tuple[int, int] | None = None
         """Only leaves of these times are matched with rows."""
+        self.nodes: StoredNodes | None = None
         self.wanted: Iterator[tuple[int, list[StoredCheckpoint]]] = iter(())
         self.roots: dict[tuple[LogId, int], bytes] = {}
         self.leaves = 0
@@ -381,3 +390,5 @@ class _Walk:
             adopted = self._judge.judge(self._tree, checkpoints)
             if adopted is not None:
                 self._tree = adopted
+                if self.nodes is not None:
+                    self.nodes.stop()

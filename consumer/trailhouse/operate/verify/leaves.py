@@ -62,6 +62,17 @@ def check(run: Run, found: Findings) -> Checked:
                 meaning="there are leaves that differ at one offset: one of them was added",
                 way_out="delete the one that no checkpoint stands for",
             )
+        for first, end in walked.forged_nodes:
+            found.add(
+                "forged_node",
+                log=str(log),
+                first_offset=first,
+                last_offset=end - 1,
+                table="log_nodes",
+                meaning="a stored root of a subtree is not that of its leaves: `prove` and a new worker read it",
+                way_out="delete the row: what is not stored is worked out from the leaves",
+                count=1,
+            )
         _tell_shrunk(run, found, log)
     if not run.reasons:
         tell_tails(run, found)

@@ -12,6 +12,7 @@ from trailhouse.operate.verify import (
     records,
     rows,
     seals,
+    standings,
     times,
     verdicts,
     views,
@@ -35,6 +36,7 @@ DUTIES: tuple[Duty, ...] = tuple(
             ledger.DUTY,
             erasures.DUTY,
             manifests.DUTY,
+            standings.DUTY,
         )
     )
 )

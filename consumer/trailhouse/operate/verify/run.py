@@ -166,7 +166,7 @@ class Run:
         self.tell("rows of event_log and event_quarantine")
         scan = RowScan(self.clickhouse, self.scope, self.roots, is_part=self.is_part)
         scan.is_quick = self.is_quick
-        scan.erased = {digest[:RECORD_KEY_BYTES]: digest for digest in self._ordered}
+        scan.erased = self.erased_by_key
         return scan.go()
 
     @cached_property
@@ -198,6 +198,15 @@ class Run:
         except CannotCheckError:
             return stored_orders(self.clickhouse, None)
         return stored_orders(self.clickhouse, policy)
+
+    @cached_property
+    def erased_by_key(self) -> Mapping[bytes, bytes]:
+        """The SHA-256 of each record that an operator has ordered to be erased, by the key that its row keeps.
+
+        Raises:
+            StorageError: ClickHouse is away (retriable) or refuses (permanent).
+        """
+        return {digest[:RECORD_KEY_BYTES]: digest for digest in self._ordered}
 
     @cached_property
     def _ordered(self) -> dict[bytes, int]:

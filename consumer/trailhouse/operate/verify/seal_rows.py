@@ -44,6 +44,10 @@ _RECORDS = """
     WHERE producer_id IN {producers:Array(String)} AND seq IS NOT NULL AND record != '' AND place > 0
     ORDER BY place, number
 """
+_ERASED = """
+    SELECT producer_id, assumeNotNull(seq), record_key, toString(tenant_id), type = 'audit_sealed'
+    FROM event_log WHERE producer_id IN {producers:Array(String)} AND seq IS NOT NULL AND record = ''
+"""
 _TENANTS = "SELECT DISTINCT toString(tenant_id) FROM event_log WHERE producer_id IN {producers:Array(String)}"
 
 Logger = tuple[str, str]
@@ -130,6 +134,38 @@ def _text(said: object, *names: str) -> str:
     for name in names:
         said = said.get(name) if isinstance(said, dict) else None
     return said if isinstance(said, str) else ""
+
+
+def erased_rows(
+    clickhouse: ClickHouse, loggers: Sequence[Logger], erased: Mapping[bytes, bytes]
+) -> list[tuple[Logger, SealedRow]]:
+    """Return what is left of records of *loggers* that were erased, in the order of loggers and numbers.
+
+    Args:
+        clickhouse: The database.
+        loggers: Of whom. A blank row does not say of which service it was: it is returned for each of its producer.
+        erased: The SHA-256 of each record that is ordered to be erased, by the key that its row keeps. That a row's is
+            that of its leaf is another duty's.
+
+    Raises:
+        StorageError: As `logger_batches`.
+    """
+    if not erased:
+        return []
+    places: dict[str, list[int]] = {}
+    for place, (_, producer) in enumerate(loggers):
+        places.setdefault(producer, []).append(place)
+    found: list[tuple[int, SealedRow]] = []
+    for producer, seq, key, tenant, is_seal in clickhouse.query(
+        _ERASED, {"producers": list(places)}
+    ).rows:
+        if (digest := erased.get(key)) is not None:
+            row = SealedRow(
+                int(seq), digest, tenant, is_seal=bool(is_seal) and not tenant, is_erased=True
+            )
+            found += [(place, row) for place in places[producer]]
+    found.sort(key=lambda pair: (pair[0], pair[1].seq))
+    return [(loggers[place], row) for place, row in found]
 
 
 def records_of(

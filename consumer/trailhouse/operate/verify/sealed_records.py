@@ -5,6 +5,7 @@ from enum import StrEnum
 from itertools import chain
 from typing import NamedTuple
 
+from trailhouse.proof.seal import SHORT_DIGEST_BYTES
 from trailhouse.proof.seal_check import (
     SLACK_SECONDS,
     Checked,
@@ -39,13 +40,15 @@ class SealFault(StrEnum):
 class SealedRow(NamedTuple):
     """A stored record that names the logger: its number, its digest, its tenant ("" for none).
 
-    A logger's seals are of no tenant, whomever it writes for.
+    A logger's seals are of no tenant, whomever it writes for. Of one that was erased the service is not known any more:
+    it is the sealed one, or it says nothing.
     """
 
     seq: int
     digest: bytes
     tenant_id: str
     is_seal: bool = False
+    is_erased: bool = False
 
 
 class Told(NamedTuple):
@@ -71,7 +74,9 @@ def faults_of(seals: LoggerSeals, rows: Iterable[SealedRow]) -> Iterator[Told]:
         yield from _faults_of_piece(seals, piece, within)
     # What follows the last seal is for the next one to say, unless the logger has said that it makes no more.
     if seals.own_seq is not None:
-        later = [row.seq for row in chain(held, each) if row.seq > seals.own_seq]
+        later = [
+            row.seq for row in chain(held, each) if row.seq > seals.own_seq and not row.is_erased
+        ]
         yield from (Told(SealFault.CONTRADICTS, part) for part in Ranges.of(later))
 
 
@@ -91,6 +96,8 @@ def _faults_of_piece(seals: LoggerSeals, piece: Piece, rows: Sequence[SealedRow]
     seal, key = piece.counted
     records: dict[int, list[bytes]] = {}
     for row in rows:
+        if row.is_erased and row.digest[:SHORT_DIGEST_BYTES] != seal.short_digest(row.seq):
+            continue
         records.setdefault(row.seq, []).append(row.digest)
     checked = check_records(seal, records)
     is_whole_seal = (piece.first, piece.last) == (seal.first_seq, seal.last_seq)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator
+from heapq import merge
 from itertools import groupby
 
 from trailhouse.operate.verify.anchored import Anchored
@@ -12,6 +13,7 @@ from trailhouse.operate.verify.seal_rows import (
     Logger,
     LoggerBatch,
     StoredSeal,
+    erased_rows,
     logger_batches,
     records_of,
     seals_of,
@@ -88,6 +90,8 @@ class _Book:
         self._found = found
         self._book = SealBook(run.policy, is_signed_by)
         self._newest_ms: dict[Logger, int] = {}
+        self._erased_seals: set[str] = set()
+        """Producers of whom a seal was erased: of numbers that no other covers nothing can be said."""
 
     @property
     def loggers(self) -> Iterable[Logger]:
@@ -155,7 +159,15 @@ class _Book:
     def _told(self, loggers: list[Logger]) -> Iterator[tuple[Logger, list[Told]]]:
         if not loggers:
             return
-        stored = groupby(records_of(self._run.clickhouse, loggers), key=lambda pair: pair[0])
+        erased = erased_rows(self._run.clickhouse, loggers, self._run.erased_by_key)
+        self._erased_seals |= {logger[1] for logger, row in erased if row.is_seal}
+        places = {logger: place for place, logger in enumerate(loggers)}
+        both = merge(
+            records_of(self._run.clickhouse, loggers),
+            erased,
+            key=lambda pair: (places[pair[0]], pair[1].seq),
+        )
+        stored = groupby(both, key=lambda pair: pair[0])
         unseen = dict.fromkeys(loggers)
         for logger, pairs in stored:
             del unseen[logger]
@@ -170,6 +182,11 @@ class _Book:
 
     def _tell(self, logger: Logger, told: list[Told]) -> None:
         for each in told:
+            if each.kind is SealFault.UNSEALED and logger[1] in self._erased_seals:
+                self._run.trusts(
+                    "seals were erased by order: what they covered is held against none"
+                )
+                continue
             kind, meaning = _MEANING[each.kind]
             first, last = each.numbers
             self._found.add(
@@ -185,6 +202,8 @@ class _Book:
         now_seconds = stored_until_seconds(self._run)
         for logger in loggers:
             seals = self._seals(logger)
+            if logger[1] in self._erased_seals:
+                continue
             if is_overdue(seals, self._newest_ms[logger] / 1_000, now_seconds):
                 kind, meaning = _MEANING[SealFault.OVERDUE]
                 self._found.add(

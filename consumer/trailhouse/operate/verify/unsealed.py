@@ -13,8 +13,10 @@ _UNSEALED = f"""
     SELECT kafka_topic, kafka_topic_id, kafka_partition, kafka_offset
     FROM event_log
     WHERE tenant_id NOT IN {{allowed:Array(String)}} AND type != 'audit_sealed'
-        AND (JSONExtractString(record, 'source', 'service'), toString(producer_id))
-            NOT IN {{sealed:Array(Tuple(String, String))}}
+        AND if(record = '',
+            toString(producer_id) NOT IN {{producers:Array(String)}},
+            (JSONExtractString(record, 'source', 'service'), toString(producer_id))
+                NOT IN {{sealed:Array(Tuple(String, String))}})
         AND toUnixTimestamp64Milli(appended_at) < {{until:Int64}}
     ORDER BY kafka_topic, kafka_topic_id, kafka_partition, kafka_offset LIMIT {_MOST}
 """  # noqa: S608 - names of ours; every value is a bound parameter
@@ -29,7 +31,13 @@ def tell_unsealed(run: Run, found: Findings, sealed: Iterable[tuple[str, str]]) 
         "SELECT max(appended_ms) FROM log_leaves WHERE appended_ms < toUnixTimestamp64Milli(now64(3))"
     ).rows
     until = int(rows[0][0]) - round((MOST_SEAL_SECONDS + SLACK_SECONDS) * 1_000)
-    values = {"allowed": list(allowed), "sealed": [*sealed, ("", "")], "until": max(until, 0)}
+    loggers = list(sealed)
+    values = {
+        "allowed": list(allowed),
+        "sealed": [*loggers, ("", "")],
+        "producers": [producer for _, producer in loggers],  # an erased event names no service
+        "until": max(until, 0),
+    }
     rows = run.clickhouse.query(_UNSEALED, values).rows
     for topic, topic_id, partition, offset in rows:
         found.add(

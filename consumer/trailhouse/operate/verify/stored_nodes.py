@@ -1,0 +1,105 @@
+"""The stored roots of perfect subtrees (`log_nodes`), held against those that the leaves make on the way."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from trailhouse.operate.verify.logs import OF_GENERATION, LogId
+from trailhouse.proof.merkle import hole_root
+from trailhouse.store.clickhouse import ClickHouse
+
+NODE_LEVELS = 8
+MOST_TOLD = 10_000
+_PAGE = 10_000
+_SQL = f"""
+    SELECT node_index, hash FROM log_nodes
+    WHERE {OF_GENERATION} AND level = {{level:UInt8}} AND node_index >= {{index:UInt64}}
+        AND (empty({{hash:String}}) OR (node_index, hash) > ({{index:UInt64}}, unhex({{hash:String}})))
+    ORDER BY node_index, hash LIMIT {_PAGE}
+"""  # noqa: S608 - names of ours; every value is a bound parameter
+_LEVELS = f"SELECT DISTINCT level FROM log_nodes WHERE {OF_GENERATION}"  # noqa: S608 - as above
+_END = f"SELECT max(kafka_offset) + 1 FROM log_leaves WHERE {OF_GENERATION}"  # noqa: S608 - as above
+_SIZE = f"SELECT max(size) FROM log_checkpoints WHERE {OF_GENERATION}"  # noqa: S608 - as above
+
+
+class Node(NamedTuple):
+    """A stored root: of a subtree of 2 ^ `level` leaves, and which of those."""
+
+    level: int
+    index: int
+    hash: bytes
+
+    @property
+    def end(self) -> int:
+        """The offset after its last leaf."""
+        return (self.index + 1) << self.level
+
+
+class StoredNodes:
+    """The nodes of one log. One that is not stored is worked out by whoever needs it, and is no matter.
+
+    Attributes:
+        forged: Those that the leaves do not have, as first offset and the one after the last.
+    """
+
+    def __init__(self, clickhouse: ClickHouse, log: LogId, first: int) -> None:
+        self._clickhouse = clickhouse
+        self._log = log
+        self.forged: list[tuple[int, int]] = []
+        self._is_open = True
+        self._next: dict[int, Node] = {}
+        self._streams: dict[int, Iterator[Node]] = {}
+        for (level,) in clickhouse.query(_LEVELS, log.parameters).rows:
+            self._streams[int(level)] = self._of_level(int(level), first >> int(level))
+            self._advance(int(level))
+
+    def take(self, level: int, index: int, root: bytes) -> None:
+        """Compare with *root*, which the leaves have; those of a level come in their order."""
+        while self._is_open and (node := self._next.get(level)) is not None and node.index <= index:
+            right = root if node.index == index else hole_root(level)
+            if node.hash != right:
+                self._note(node)
+            self._advance(level)
+
+    def stop(self) -> None:
+        """Compare no more: the leaves are not those that were signed."""
+        self._is_open = False
+
+    def finish(self, size: int) -> None:
+        """Look at those that no leaf of the *size* has led to; above it may be what was written meanwhile."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        end = self._end() if self._next else size
+        for level in list(self._next):
+            while (node := self._next.get(level)) is not None:
+                is_above = node.level < NODE_LEVELS or node.level % NODE_LEVELS or node.end > end
+                is_hole = node.level < 64 and node.hash == hole_root(node.level)
+                if is_above or (node.end <= size and not is_hole):
+                    self._note(node)
+                self._advance(level)
+
+    def _end(self) -> int:
+        rows = [self._clickhouse.query(sql, self._log.parameters).rows for sql in (_END, _SIZE)]
+        return max(int(each[0][0] or 0) for each in rows)
+
+    def _note(self, node: Node) -> None:
+        if len(self.forged) < MOST_TOLD:
+            self.forged.append((node.end - (1 << node.level), node.end))
+
+    def _advance(self, level: int) -> None:
+        node = next(self._streams[level], None)
+        if node is None:
+            self._next.pop(level, None)
+        else:
+            self._next[level] = node
+
+    def _of_level(self, level: int, first: int) -> Iterator[Node]:
+        after = Node(level, first, b"")
+        while True:
+            values = {"level": level, "index": after.index, "hash": after.hash.hex()}
+            rows = self._clickhouse.query(_SQL, {**self._log.parameters, **values}).rows
+            for index, digest in rows:
+                after = Node(level, int(index), digest)
+                yield after
+            if len(rows) < _PAGE:
+                return
