@@ -65,13 +65,17 @@ def _tables(digests: Sequence[bytes]) -> Iterator[tuple[str, str, str]]:
     )
     for table in derived_tables():
         own = [name for name in table.columns if name in BLANKS]
-        assignments = _assignments(own)
+        assignments, is_left = _assignments(own), _not_blank(own)
         if "record_bytes" in table.columns:
-            assignments += ", record_bytes = 0"
+            # Of an event that has none of these columns it is all that is left.
+            assignments, is_left = (
+                f"{assignments}, record_bytes = 0",
+                f"{is_left} OR record_bytes != 0",
+            )
         if table.condition != "true":
             # A blank row of the log has no numbers: what is there by them alone goes.
             yield table.name, "", f"{keys} AND NOT ({_by_type(table.condition)})"
-        yield table.name, assignments, f"{keys} AND ({_not_blank(own)})"
+        yield table.name, assignments, f"{keys} AND ({is_left})"
 
 
 def _by_type(condition: str) -> str:

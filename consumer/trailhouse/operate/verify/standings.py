@@ -47,7 +47,7 @@ _WRITTEN = {Standing.ATTESTED, Standing.DISPUTED, Standing.UNATTESTED}
 class _Fault(NamedTuple):
     kind: str
     carrier: Carrier
-    count: int = 1
+    events: int = 1
 
 
 def check(run: Run, found: Findings) -> Checked:
@@ -93,7 +93,7 @@ def _tell(found: Findings, fault: _Fault) -> None:
         first_offset=carrier.offset,
         meaning=_MEANING[fault.kind],
         way_out=_AGAIN,
-        count=fault.count,
+        count=fault.events,
     )
 
 

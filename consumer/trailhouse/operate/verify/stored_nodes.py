@@ -22,16 +22,16 @@ _SIZE = f"SELECT max(size) FROM log_checkpoints WHERE {OF_GENERATION}"  # noqa: 
 
 
 class Node(NamedTuple):
-    """A stored root: of a subtree of 2 ^ `level` leaves, and which of those."""
+    """A stored root: of a subtree of 2 ^ `level` leaves, and its place among those."""
 
     level: int
-    index: int
+    place: int
     hash: bytes
 
     @property
     def end(self) -> int:
         """The offset after its last leaf."""
-        return (self.index + 1) << self.level
+        return (self.place + 1) << self.level
 
 
 class StoredNodes:
@@ -54,8 +54,8 @@ class StoredNodes:
 
     def take(self, level: int, index: int, root: bytes) -> None:
         """Compare with *root*, which the leaves have; those of a level come in their order."""
-        while self._is_open and (node := self._next.get(level)) is not None and node.index <= index:
-            right = root if node.index == index else hole_root(level)
+        while self._is_open and (node := self._next.get(level)) is not None and node.place <= index:
+            right = root if node.place == index else hole_root(level)
             if node.hash != right:
                 self._note(node)
             self._advance(level)
@@ -96,7 +96,7 @@ class StoredNodes:
     def _of_level(self, level: int, first: int) -> Iterator[Node]:
         after = Node(level, first, b"")
         while True:
-            values = {"level": level, "index": after.index, "hash": after.hash.hex()}
+            values = {"level": level, "index": after.place, "hash": after.hash.hex()}
             rows = self._clickhouse.query(_SQL, {**self._log.parameters, **values}).rows
             for index, digest in rows:
                 after = Node(level, int(index), digest)
