@@ -9,7 +9,14 @@ from attack import ATTACKS
 __all__ = ["ATTACKS"]
 
 FOLDER = Path(__file__).parents[1] / "attacks"
-MODULES = ("clickhouse_attacks", "kafka_attacks", "key_attacks", "harmless")
+MODULES = (
+    "clickhouse_attacks",
+    "kafka_attacks",
+    "key_attacks",
+    "harmless",
+    "clickhouse_more",
+    "harmless_more",
+)
 
 for _name in MODULES:
     if _name not in sys.modules and (FOLDER / f"{_name}.py").exists():

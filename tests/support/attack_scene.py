@@ -21,12 +21,14 @@ from trailhouse.anchoring.anchorer import Anchorer
 from trailhouse.anchoring.day_manifests import make_finished_days, not_anchored_yet
 from trailhouse.anchoring.writers.folder import FolderWriter
 from trailhouse.attesting.seal_rounds import judge_seals
+from trailhouse.operate.erase.blank import blank
 from trailhouse.operate.verify.logs import LogId
 from trailhouse.operate.verify.report import Report
 from trailhouse.operate.verify.state import Kept
 from trailhouse.operate.verify.verifying import verify
 from trailhouse.proof.config import ProofConfig
 from trailhouse.proof.cosignature import cosignature, cosigned_message, signature_line
+from trailhouse.proof.erasure import Order, OrderKind, erasure_name
 from trailhouse.proof.keys import (
     FileSigner,
     create_key_file,
@@ -39,6 +41,7 @@ from trailhouse.proof.policy import LogKey, OperatorKey, Policy, owner_name
 from trailhouse.schemas import AuditEvent
 from trailhouse.schemas.migrations import migrations
 from trailhouse.store import ClickHouse, ClickHouseConfig
+from trailhouse.store.erasures import store_order
 from trailhouse.store.migrate import migrate
 from trailhouse.store.policies import store_policy
 
@@ -105,6 +108,8 @@ class AttackedLog:
         self.keys = keys
         self.folder = folder
         self._ends: dict[int, int] = {}
+        self.also_drops: list[str] = []
+        """Other databases that are dropped with it."""
         self.proof = ProofConfig(
             log_name=LOG,
             key_file=str(keys.log_path),
@@ -133,6 +138,17 @@ class AttackedLog:
             "operators": (OperatorKey(name="ops", public_key=text_of(OPERATOR)),),
         }
         return Policy(**given | fields)
+
+    def order(self, kind: OrderKind, number: int, *digests: bytes) -> None:
+        """Have an operator order something."""
+        order = Order(LOG, kind, number, "ops", self.keys.now_ms, 3, "asked for", digests)
+        store_order(self.clickhouse, order, note_signed(order.text, OPERATOR, erasure_name(LOG)))
+
+    def erase(self, where: str, table: str = "event_log") -> None:
+        """Have an operator erase one record."""
+        digest = bytes.fromhex(self.one(f"SELECT hex(SHA256(record)) FROM {table} WHERE {where}"))
+        self.order("erase", 1, digest)
+        blank(self.clickhouse, [digest])
 
     def store(self, history: History, *, anchors: bool = True) -> None:
         """Store all of *history*, and anchor where it says so."""
@@ -205,8 +221,8 @@ class AttackedLog:
 
     def close(self) -> None:
         """Drop the database."""
-        name = self.clickhouse.config.database
-        self.clickhouse.command(f"DROP DATABASE IF EXISTS `{name}`", in_database=False)
+        for name in (*self.also_drops, self.clickhouse.config.database):
+            self.clickhouse.command(f"DROP DATABASE IF EXISTS `{name}`", in_database=False)
         self.clickhouse.close()
 
 

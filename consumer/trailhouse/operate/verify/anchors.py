@@ -8,6 +8,7 @@ from trailhouse.operate.verify.duty import Checked, Duty
 from trailhouse.operate.verify.finding import Findings
 from trailhouse.operate.verify.logs import LogId
 from trailhouse.operate.verify.run import Run
+from trailhouse.operate.verify.written_receipts import tell_taken_outside
 
 _TABLE = "log_anchors"
 _COMPARE = "compare with the copies that others keep (`--anchors`): theirs count"
@@ -29,6 +30,7 @@ def prepare(run: Run) -> None:
 def check(run: Run, found: Findings) -> Checked:
     """Hold the anchors against each other, and the logs against them."""
     _ = run.policy
+    tell_taken_outside(run, found)
     for anchored, table in zip(_all(run), (_TABLE, run.anchors), strict=False):
         _tell_chain(found, anchored, table)
         for log, sizes in anchored.roots.items():

@@ -2,6 +2,7 @@
 
 from trailhouse.operate.verify.derived import check_derived
 from trailhouse.operate.verify.duty import Checked, Duty
+from trailhouse.operate.verify.erased_rows import check_erased_rows
 from trailhouse.operate.verify.finding import Findings
 from trailhouse.operate.verify.run import Run
 
@@ -11,6 +12,7 @@ def check(run: Run, found: Findings) -> Checked:
     found.take(run.scan.columns)
     if run.is_quick:
         run.trusts("the columns of event_log: --quick derives none of them again")
+    check_erased_rows(run, found)
     if run.scope.is_all and not run.since:
         check_derived(run, found)
     return Checked(run.scan.rows, "rows")

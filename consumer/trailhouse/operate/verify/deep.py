@@ -1,6 +1,6 @@
 """Where rows and leaves are not the same: which rows have no leaf, and which leaves no row."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from trailhouse.operate.verify.leaf_stream import leaves_of
@@ -116,3 +116,27 @@ def digests_in_log(clickhouse: ClickHouse, digests: Sequence[bytes]) -> set[byte
         for rows in rows_of(clickhouse, Wanted(condition, {"keys": keys}, has_columns=False)):
             found.update(rows.digests)
     return found & set(different)
+
+
+def blank_in_log(clickhouse: ClickHouse, digests: Collection[bytes]) -> set[bytes]:
+    """Return those of *digests*, of erased records, of which the blank row is left, wherever it says that it stood.
+
+    Raises:
+        StorageError: ClickHouse is away (retriable) or refuses (permanent).
+    """
+    found: set[str] = set()
+    different = sorted({digest.hex() for digest in digests})
+    for begin in range(0, len(different), KEYS_AT_ONCE):
+        keys = {"hashes": different[begin : begin + KEYS_AT_ONCE]}
+        found.update(key for (key,) in clickhouse.query(_BLANK, keys).rows)
+    return {digest for digest in digests if digest.hex()[:32] in found}
+
+
+_BLANK = """
+    WITH arrayMap(each -> substring(each, 1, 32), {hashes:Array(String)}) AS keys
+    SELECT DISTINCT lower(hex(record_key)) FROM event_log
+    WHERE record = '' AND has(keys, lower(hex(record_key)))
+    UNION DISTINCT
+    SELECT DISTINCT substring(lower(hex(record_hash)), 1, 32) FROM event_quarantine
+    WHERE record = '' AND lower(hex(record_hash)) IN {hashes:Array(String)}
+"""

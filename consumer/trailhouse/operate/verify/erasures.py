@@ -6,6 +6,7 @@ from trailhouse.operate.verify.duty import Checked, Duty
 from trailhouse.operate.verify.finding import Findings
 from trailhouse.operate.verify.run import Run
 from trailhouse.proof.erasure import Order, hold_key, holds_in_force
+from trailhouse.schemas.ranges import Ranges
 
 _AT_ONCE = 10_000
 _LEFT = """
@@ -32,8 +33,17 @@ def check(run: Run, found: Findings) -> Checked:
             meaning="a stored order is no operator's, or was given by a key that counted no longer; it orders nothing",
             way_out="delete it; what was blanked by it is to be restored",
         )
-    for numbers in _batches(list(stored.erased)):
-        digests = [digest.hex().upper() for digest in numbers]
+    numbers = {order.number for order in stored.orders}
+    for missing in Ranges([(1, max(numbers, default=0))] if numbers else []) - Ranges.of(numbers):
+        found.add(
+            "order_missing",
+            table="log_erasures",
+            name=f"order {missing.first}" + (f" to {missing.last}" if missing.size > 1 else ""),
+            meaning="each order has the number after the one before, and this one is not there: it was taken away",
+            way_out="restore log_erasures; what the order held may have been erased since, or what it erased come back",
+        )
+    for digests_of in _batches(list(stored.erased)):
+        digests = [digest.hex().upper() for digest in digests_of]
         for table, topic, topic_id, partition, offset in run.clickhouse.query(
             _LEFT, {"digests": digests}
         ).rows:

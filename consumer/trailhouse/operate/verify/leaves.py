@@ -4,6 +4,7 @@ from trailhouse.operate.verify.checkpoints import Fault, Judged
 from trailhouse.operate.verify.duty import CannotCheckError, Checked, Duty
 from trailhouse.operate.verify.finding import Findings
 from trailhouse.operate.verify.leaf_walk import Walked
+from trailhouse.operate.verify.log_names import tell_names
 from trailhouse.operate.verify.logs import LogId
 from trailhouse.operate.verify.run import Run
 from trailhouse.operate.verify.tails import tell_tails
@@ -41,6 +42,7 @@ _MEANING = {
 
 def check(run: Run, found: Findings) -> Checked:
     """Hold the leaves of every log against its checkpoints."""
+    tell_names(run, found)
     if not run.logs:
         raise CannotCheckError("there is no leaf and no checkpoint: nothing was proven yet")
     try:

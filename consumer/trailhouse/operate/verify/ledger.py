@@ -36,6 +36,14 @@ _CLAIMS = f"""
     ORDER BY first_offset, last_offset, hash, records
     LIMIT {MOST_OVERLAPPING + 1} BY first_offset LIMIT {_PAGE}
 """  # noqa: S608 - names of ours; every value is a bound parameter
+_PLACE = "kafka_cluster, kafka_topic, kafka_topic_id, kafka_partition"
+_PLACES = f"""
+    SELECT {_PLACE}, min(first_offset), max(last_offset), count() FROM batch_ledger
+    WHERE stored_rows + quarantined_rows > 0
+        AND ({_PLACE}) NOT IN (SELECT DISTINCT {_PLACE} FROM event_log)
+        AND ({_PLACE}) NOT IN (SELECT DISTINCT {_PLACE} FROM event_quarantine)
+    GROUP BY {_PLACE}
+"""  # noqa: S608 - names of ours
 _STAND_INS = f"""
     SELECT kafka_offset, last_offset, record_hash FROM event_quarantine
     WHERE {OF_LOG} AND kafka_offset BETWEEN {{first:UInt64}} AND {{last:UInt64}}
@@ -52,6 +60,7 @@ def check(run: Run, found: Findings) -> Checked:
     checked = 0
     for _, logs in groupby(run.logs, key=lambda log: log.place):
         checked += _Partition(run, found, list(logs)).check()
+    _tell_elsewhere(run, found)
     return Checked(checked, "batches")
 
 
@@ -158,6 +167,25 @@ class _Partition:
             way_out="restore the row of the ledger, or replay these offsets while Kafka has them",
             count=1,
         )
+
+
+def _tell_elsewhere(run: Run, found: Findings) -> None:
+    """Tell the batches of partitions of which nothing else is stored; where rows are, duty 5 tells these."""
+    known = {log.place for log in run.logs}
+    for cluster, topic, topic_id, partition, first, last, rows in run.clickhouse.query(
+        _PLACES
+    ).rows:
+        if (cluster, topic, topic_id, int(partition)) not in known:
+            found.add(
+                "ledger_false",
+                log=f"{topic}/{topic_id}/{partition}",
+                first_offset=int(first),
+                last_offset=int(last),
+                table=_TABLE,
+                count=int(rows),
+                meaning="the ledger has batches of this partition, and no leaf, row or checkpoint of it is there",
+                way_out="restore the tables of events and of proof from a backup, or replay it while Kafka has it",
+            )
 
 
 def _first_leaf(run: Run, log: LogId) -> int:

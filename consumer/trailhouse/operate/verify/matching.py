@@ -5,13 +5,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from trailhouse.operate.verify.deep import Entry, Stretch, digests_in_log, stretches
+from trailhouse.operate.verify.deep import (
+    Entry,
+    Stretch,
+    blank_in_log,
+    digests_in_log,
+    stretches,
+)
 from trailhouse.operate.verify.finding import Findings
 from trailhouse.operate.verify.leaf_stream import leaves_of
 from trailhouse.operate.verify.leaf_walk import LeafWalk
 from trailhouse.operate.verify.logs import OF_LOG, LogId
 from trailhouse.operate.verify.place_sums import PartitionKey
 from trailhouse.operate.verify.row_scan import Coordinate, RowScan
+from trailhouse.operate.verify.scope import Scope
 from trailhouse.schemas.ranges import Ranges
 from trailhouse.store.clickhouse import ClickHouse
 
@@ -39,6 +46,8 @@ _NEXT = f"""
 _REPLAY = "delete the row as docs/guarantees.md says, then replay its offset while Kafka has it"
 _RESTORE = "replay these offsets while Kafka has them, or restore them from a backup"
 
+_Rows = tuple[str, PartitionKey]
+"""Those of a partition in a table."""
 Erased = Callable[[Sequence[bytes]], set[bytes]]
 """Which of some digests an operator has ordered to be erased."""
 
@@ -146,8 +155,9 @@ class Matching:
         copies = digests_in_log(self._clickhouse, [entry.digest for _, entry in missing])
         gone = [(offset, entry) for offset, entry in missing if entry.digest not in copies]
         ordered = self._erased([entry.digest for _, entry in gone]) if gone else set()
+        blank_rows = blank_in_log(self._clickhouse, ordered)
         for offset, entry in gone:
-            if entry.digest in ordered:
+            if entry.digest in blank_rows:
                 continue
             is_blank = entry.digest[:16] in stretch.blank.get(offset, set())
             self.records.add(
@@ -172,17 +182,17 @@ class Matching:
                     way_out=_RESTORE,
                 )
 
-    def tell_strangers(self) -> None:
-        """Find the rows above every leaf, or of a partition without any, that no leaf follows in a moment.
+    def tell_strangers(self, scope: Scope) -> None:
+        """Find the rows of *scope* above every leaf, or of a partition without any, that no leaf follows in a moment.
 
         Raises:
             StorageError: ClickHouse is away (retriable) or refuses (permanent).
         """
-        beyond: Mapping[PartitionKey, tuple[int, int, int]] = {}
+        beyond: Mapping[_Rows, tuple[int, int, int]] = {}
         for look in range(LOOKS):
             if look:
                 time.sleep(PAUSE_SECONDS)
-            found = self._beyond()
+            found = self._beyond(scope)
             # One that a leaf has reached meanwhile was on its way; what follows it is on its way in turn.
             beyond = (
                 {
@@ -195,8 +205,8 @@ class Matching:
             )
             if not beyond:
                 return
-        for place, (first, last, rows) in beyond.items():
-            if self._is_next(place, first, last):
+        for (table, place), (first, last, rows) in beyond.items():
+            if table == "event_log" and self._is_next(place, first, last):
                 self.unproven.append(
                     f"{_name(place)}: {rows} rows from offset {first} to {last} have no leaf yet, as where a worker was"
                     " killed before it wrote them: start one, it reads these offsets again; then verify again"
@@ -207,7 +217,7 @@ class Matching:
                 log=_name(place),
                 first_offset=first,
                 last_offset=last,
-                table="event_log",
+                table=table,
                 count=rows,
                 meaning="rows stand above the last leaf of their partition, and do not follow on it: they were added",
                 way_out="start a worker: it reads these offsets again; what Kafka does not have was added",
@@ -228,34 +238,41 @@ class Matching:
         first_ms, count = map(int, self._clickhouse.query(_NEXT, values).rows[0])
         return first_ms >= last_ms and last + 1 - end - count <= MAX_MARKERS
 
-    def _beyond(self) -> dict[PartitionKey, tuple[int, int, int]]:
+    def _beyond(self, scope: Scope) -> dict[_Rows, tuple[int, int, int]]:
         ends: dict[PartitionKey, int] = {}
         for *place, end in self._clickhouse.query(
             f"SELECT {_PLACE}, max(kafka_offset) + 1 FROM log_leaves GROUP BY {_PLACE}"  # noqa: S608 - names of ours
         ).rows:
             ends[_place(place)] = int(end)
-        found: dict[PartitionKey, tuple[int, int, int]] = {}
-        for *place, highest in self._clickhouse.query(
-            f"SELECT {_PLACE}, max(kafka_offset) FROM event_log GROUP BY {_PLACE}"  # noqa: S608 - names of ours
-        ).rows:
-            where = _place(place)
-            if int(highest) >= ends.get(where, 0):
-                found[where] = self._rows_from(where, ends.get(where, 0))
+        found: dict[_Rows, tuple[int, int, int]] = {}
+        for table, have_leaves in _TABLES.items():
+            condition = f"{have_leaves} AND {scope.condition}"
+            for *place, highest in self._clickhouse.query(
+                f"SELECT {_PLACE}, max(kafka_offset) FROM {table} WHERE {condition} GROUP BY {_PLACE}",  # noqa: S608 - names of ours
+                scope.parameters,
+            ).rows:
+                where = _place(place)
+                if int(highest) >= (first := ends.get(where, 0)):
+                    found[table, where] = self._rows_from(table, condition, scope, where, first)
         return {place: rows for place, rows in found.items() if rows[2]}
 
-    def _rows_from(self, place: PartitionKey, first: int) -> tuple[int, int, int]:
-        log = LogId(*place, "")
+    def _rows_from(
+        self, table: str, condition: str, scope: Scope, place: PartitionKey, first: int
+    ) -> tuple[int, int, int]:
         rows = self._clickhouse.query(
-            "SELECT min(kafka_offset), max(kafka_offset), count() FROM event_log"
-            " WHERE kafka_cluster = {cluster:String} AND kafka_topic = {topic:String}"
-            " AND kafka_topic_id = {topic_id:String} AND kafka_partition = {partition:UInt16}"
-            " AND kafka_offset >= {first:UInt64}",
-            {**log.parameters, "first": first},
+            f"SELECT min(kafka_offset), max(kafka_offset), count() FROM {table}"  # noqa: S608 - names of ours
+            f" WHERE {OF_LOG} AND kafka_offset >= {{first:UInt64}} AND {condition}",
+            {**LogId(*place, "").parameters, **scope.parameters, "first": first},
         ).rows
         lowest, highest, count = map(int, rows[0])
         return lowest, highest, count
 
 
+_TABLES = {
+    "event_log": "true",
+    "event_quarantine": "last_offset = kafka_offset AND NOT startsWith(reason, 'batch: ')",
+}
+"""Where records are stored, and which rows there have leaves: none that stands for what nobody can read."""
 _PLACE = "kafka_cluster, kafka_topic, kafka_topic_id, kafka_partition"
 
 

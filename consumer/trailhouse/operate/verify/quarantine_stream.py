@@ -78,7 +78,8 @@ def _quarantined(row: tuple[Any, ...]) -> Quarantined:
     cluster, topic, topic_id = (text.decode(errors="replace") for text in texts)
     place = (cluster, topic, topic_id, partition)
     # Nothing is cut off a record that is not long: whoever shortened it hopes to pass for the worker.
-    may_be_cut = bool(is_batch) or size_bytes > KEPT_HEAD_BYTES + KEPT_TAIL_BYTES
+    kept_bytes = KEPT_HEAD_BYTES + KEPT_TAIL_BYTES
+    may_be_cut = bool(is_batch) or size_bytes > kept_bytes == len(record or b"")
     is_whole = len(record or b"") == size_bytes
     digest = record_hash(record or b"") if is_whole else said
     return Quarantined(

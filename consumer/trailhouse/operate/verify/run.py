@@ -182,8 +182,8 @@ class Run:
             matching.match_part(scan.coordinates)
         else:
             matching.match()
-        if self.scope.is_all:
-            matching.tell_strangers()
+        if not self.is_part:
+            matching.tell_strangers(self.scope)
         return matching
 
     @cached_property

@@ -2,7 +2,8 @@
 
 The reference is made by the migrations themselves in a database of its own, empty, and read back by the same questions:
 so that no version of ClickHouse, whose texts differ, makes a difference that is none. What changes no answer is not
-compared: a table's indexes, codecs, comments and settings of storage, and who a view's definer is.
+compared: a table's indexes, codecs, comments, settings of storage and rules of where and how dense old parts lie,
+and who a view's definer is.
 """
 
 import re
@@ -16,6 +17,13 @@ from trailhouse.store.clickhouse import ClickHouse
 _HERE = "{database}."
 """Stands for the name of the database that is read; it is not a name that a database can have unquoted."""
 _DEFINER = re.compile(r"\bDEFINER = (?:`(?:[^`\\]|\\.)*`|\S+)")
+_COMMENT = re.compile(r" COMMENT '(?:[^'\\]|\\.)*'")
+_NAME = r"(?:`(?:[^`\\]|\\.)*`|[^\s`.]+)"
+_TO_OURS = re.compile(
+    rf"CREATE MATERIALIZED VIEW {_NAME}(?:\.{_NAME})? (?:REFRESH .*? )?TO \{{database\}}\.({_NAME})"
+)
+_KEEPS_ROWS = re.compile(r" (?:RECOMPRESS CODEC\(.*\)|TO (?:DISK|VOLUME) (?:IF EXISTS )?'[^']*')")
+_REMOVES_ROWS = re.compile(r" (?:DELETE|WHERE|GROUP BY)\b")
 _LEDGER = "schema_migrations"
 
 _TABLES = """
@@ -25,6 +33,11 @@ _TABLES = """
 _COLUMNS = """
     SELECT table, name, type, default_kind, default_expression
     FROM system.columns WHERE database = {database:String} ORDER BY table, position
+"""
+
+_FOREIGN_VIEWS = """
+    SELECT database, name, create_table_query FROM system.tables
+    WHERE engine = 'MaterializedView' AND database != {database:String}
 """
 
 
@@ -66,13 +79,15 @@ def read_shapes(clickhouse: ClickHouse, database: str) -> dict[str, Shape]:
 
 def _table(engine: str, text: str, keys: list[str], columns: dict[str, str]) -> Shape:
     partition, primary, sorting, sampling, engine_full = map(str, keys)
+    text = _COMMENT.sub("", text)
     parts = {
         "engine": engine_full.partition(" ")[0] if engine.endswith("MergeTree") else engine,
         "partition key": partition,
         "primary key": primary,
         "order": sorting,
         "sampling key": sampling,
-        "TTL": _clause(engine_full, " TTL ", " SETTINGS "),
+        # From the whole text: a column has one of its own, which blanks it.
+        "TTL": _expiry(_clause(text, " TTL ", " SETTINGS ")),
         "constraints": _clause(text, ", CONSTRAINT ", ") ENGINE = "),
         "projections": _clause(text, ", PROJECTION ", ") ENGINE = "),
     }
@@ -84,8 +99,32 @@ def _clause(text: str, word: str, end: str) -> str:
     return found.partition(end)[0]
 
 
+def _expiry(clause: str) -> str:
+    """Return what of a table's rules of age takes rows, or values, away."""
+    rules = re.split(r", (?![^()]*\))", clause)
+    return ", ".join(
+        rule
+        for rule in rules
+        if _REMOVES_ROWS.search(rule)
+        or not (found := _KEEPS_ROWS.search(rule))
+        or found.end() < len(rule)
+    )
+
+
+def foreign_views(clickhouse: ClickHouse, database: str) -> Iterator[Difference]:
+    """Yield the materialized views of other databases that write into *database*, each with the table it writes into.
+
+    Raises:
+        StorageError: ClickHouse is away (retriable) or refuses (permanent).
+    """
+    rows = clickhouse.query(_FOREIGN_VIEWS, {"database": database}, in_database=False).rows
+    for other, name, statement in rows:
+        if target := _target(_neutral(str(statement), database)):
+            yield Difference(f"{other}.{name}", target)
+
+
 def _target(text: str) -> str:
-    found = re.match(r"CREATE MATERIALIZED VIEW \S+ (?:REFRESH .*? )?TO \{database\}\.(\S+)", text)
+    found = _TO_OURS.match(text)
     return found[1].strip("`") if found else ""
 
 

@@ -4,7 +4,12 @@ from trailhouse.operate.verify.duty import Checked, Duty
 from trailhouse.operate.verify.finding import Findings
 from trailhouse.operate.verify.row_policies import row_policies
 from trailhouse.operate.verify.run import Run
-from trailhouse.operate.verify.shapes import differences, read_shapes, reference_shapes
+from trailhouse.operate.verify.shapes import (
+    differences,
+    foreign_views,
+    read_shapes,
+    reference_shapes,
+)
 from trailhouse.schemas.errors import StorageRejectedError
 
 _AGAIN = "make it again as the migrations have it, after asking who changed it"
@@ -22,6 +27,9 @@ def check(run: Run, found: Findings) -> Checked:
     else:
         for name, what in differences(shapes, reference):
             _tell(found, name, what)
+        for name, target in foreign_views(run.clickhouse, run.clickhouse.config.database):
+            if target in reference:
+                _tell(found, name, f"writes into {target}")
     policies = row_policies(run.clickhouse)
     if policies is None:
         run.cannot("row policies cannot be seen: grant SHOW ROW POLICIES ON *.* to this user")
