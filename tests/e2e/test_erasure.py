@@ -255,6 +255,26 @@ def test_what_is_held_is_not_erased_until_it_is_lifted(
     assert "s-2" not in listed
 
 
+def test_an_event_is_held_however_its_id_is_written(scene: Scene) -> None:
+    """Digits in capitals, in the record or in the command, are the same id."""
+    record = an_event("s-9", "eve", "x")
+    event_id = json.loads(record)["event_id"]
+    scene.log.append([record.replace(event_id.encode(), event_id.upper().encode())])
+    assert main(["hold", "--event", event_id.replace("-", ""), *scene.who]) == 0
+    assert scene.erase("--subject", "eve") == 2
+    assert main(["hold", "--event", event_id.upper(), "--lift", *scene.who]) == 0
+    assert scene.erase("--subject", "eve") == 0
+
+
+def test_nothing_is_erased_of_which_no_certificate_can_be_written(scene: Scene) -> None:
+    """A file that is there is not replaced, a folder that is not there is told: before anything is ordered."""
+    for name in ("alice.pem", "none/certificate"):
+        target = ["--certificate", str(scene.folder / name), "--yes"]
+        assert main(["erase", "--subject", "lovelace", *scene.who, *target]) == 2
+    assert scene.storage.query("SELECT count() FROM log_erasures").rows == [(0,)]
+    assert scene.holding("lovelace").keys() == set(TABLES)
+
+
 def test_only_an_operator_of_the_policy_orders(
     scene: Scene, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -252,6 +252,8 @@ def test_a_session_or_a_tenant_is_verified_by_itself(log: VerifiedLog) -> None:
     assert report.verdict is Outcome.INTACT
     assert 0 < next(each.checked for each in report.duties if each.name == "rows") < 33
     assert log.verify(scope=Scope(tenant_id="acme")).verdict is Outcome.INTACT
+    # A name that was mistyped is not intact.
+    assert log.verify(scope=Scope(session_id="s-11")).verdict is Outcome.COULD_NOT_CHECK
     log.attack(
         "INSERT INTO event_log SELECT * REPLACE (kafka_offset + 1 AS kafka_offset) FROM event_log"
         " WHERE session_id = 's-1' LIMIT 1"

@@ -27,6 +27,10 @@ def log_signer(config: ProofConfig) -> Signer:
     if config.key_file:
         return read_key_file(Path(config.key_file))
     try:
-        return CommandSigner(shlex.split(config.sign_command), parse_public_key(config.public_key))
-    except (ProofError, ValueError):
+        words = shlex.split(config.sign_command)
+    except ValueError:
+        raise ConfigError("proof.sign_command: a quote in it is not closed") from None
+    try:
+        return CommandSigner(words, parse_public_key(config.public_key))
+    except ProofError:
         raise ConfigError("proof.public_key: must be 32 bytes in base64") from None

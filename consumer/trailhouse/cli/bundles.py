@@ -7,7 +7,7 @@ import typer
 
 from trailhouse.cli.output.console import progress, say
 from trailhouse.cli.output.printable import counted
-from trailhouse.cli.prove import tell_bundle
+from trailhouse.cli.prove import see_that_it_is_new, tell_bundle
 
 if TYPE_CHECKING:
     from trailhouse.query import SearchFilter
@@ -29,6 +29,7 @@ def export_bundle(wanted: "SearchFilter", tenant: str | None, to: Path) -> None:
     from trailhouse.schemas.errors import ProofError
     from trailhouse.store import ClickHouse, ClickHouseConfig
 
+    see_that_it_is_new(to, "--bundle")
     found: list[tuple[str, str]] = []
     cursor: str | None = None
     with AuditReader(tenant) as reader, progress().status("export") as shown:

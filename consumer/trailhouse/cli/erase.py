@@ -2,6 +2,7 @@
 
 import datetime as dt
 import sys
+import tempfile
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -78,7 +79,7 @@ def erase(
     from trailhouse.store.migrate import check_with
 
     sought = Sought(
-        subject=subject, session=session, event=_event_id(event), text=text, tenant=tenant
+        subject=subject, session=session, event=event_id_of(event), text=text, tenant=tenant
     )
     if reapply is (sought != Sought()):
         raise typer.BadParameter("say which records, or --reapply")
@@ -94,6 +95,7 @@ def erase(
         if dry_run or not found.digests:
             return
         who = operator_of(operator, operator_key, reason)
+        _see_that_it_can_be_written(certificate)
         if not yes:
             _ask()
         _erase(storage, policy, who, found, sought, reason, certificate)
@@ -131,6 +133,7 @@ def _erase(
     )
     from trailhouse.operate.erase.orders import erase as order
     from trailhouse.operate.proof_keys.in_force import write_whole
+    from trailhouse.schemas.errors import ConfigError
     from trailhouse.schemas.kafka_config import KafkaConfig
 
     erased = order(storage, policy, who, found, reason=reason, report=tell_step)
@@ -145,8 +148,28 @@ def _erase(
     for line in certificate_lines(made):
         say(line)
     file = target or Path(f"erasure-{erased.orders[0].number}")
-    write_whole(file, signed_certificate(made, who.signer))
+    content = signed_certificate(made, who.signer)
+    try:
+        write_whole(file, content)
+    except ConfigError:
+        say(content)  # it is made once
+        raise
     tell(f"the certificate is in {file}, signed by {who.name}")
+
+
+def _see_that_it_can_be_written(certificate: Path | None) -> None:
+    """See to it before anything is erased: afterwards there is nothing to make another certificate of."""
+    if certificate is not None and certificate.exists():
+        raise typer.BadParameter(f"{certificate} is there already", param_hint="--certificate")
+    folder = Path() if certificate is None else certificate.parent
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise typer.BadParameter(
+            f"nothing can be written to {folder.absolute()} ({error.strerror})",
+            param_hint="--certificate",
+        ) from None
 
 
 def _retention_hours(kafka: "KafkaConfig") -> int | None:
@@ -178,7 +201,12 @@ def _ask() -> None:
     typer.confirm("Erase them? This cannot be undone.", abort=True, err=True)
 
 
-def _event_id(text: str | None) -> str | None:
+def event_id_of(text: str | None) -> str | None:
+    """Return the id as rows have it.
+
+    Raises:
+        BadParameter: It is no UUID.
+    """
     if text is None:
         return None
     try:

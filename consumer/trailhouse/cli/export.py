@@ -129,6 +129,8 @@ def _print(manifest: "Manifest", to: str) -> None:
 def _check(folder: Path, owner: str | None) -> None:
     from trailhouse.query import check_export
 
+    if not folder.exists():
+        raise typer.BadParameter(f"{folder} is not there", param_hint="--check")
     if folder.is_file():
         check_bundle(folder, owner)
         return

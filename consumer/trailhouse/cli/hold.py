@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from trailhouse.cli.erase import OperatorKeyOption, OperatorOption, operator_of
+from trailhouse.cli.erase import OperatorKeyOption, OperatorOption, event_id_of, operator_of
 from trailhouse.cli.output.console import say, tell
 
 EXAMPLES = (
@@ -44,10 +44,11 @@ def hold(
     from trailhouse.store.erasures import stored_orders
     from trailhouse.store.migrate import check_with
 
+    held_event = event_id_of(event)
     keys = [
         *([hold_key("subject", subject)] if subject is not None else ()),
         *([hold_key("session", session)] if session is not None else ()),
-        *([hold_key("event", event.lower())] if event is not None else ()),
+        *([hold_key("event", held_event)] if held_event is not None else ()),
         *([hold_key("tenant", tenant)] if tenant is not None else ()),
         *([hold_key("everything")] if everything else ()),
     ]

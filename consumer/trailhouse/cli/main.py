@@ -1,8 +1,8 @@
 """The entry point: runs a command, turns what goes wrong into one line and an exit code.
 
-Exit codes: 0, 1 for a failure or nothing found, 2 for wrong use, 130 after Ctrl-C. A reader of our output that leaves,
-such as `head`, is not a failure. This module imports nothing but
-the standard library and the error tree, since the script also exists where the extra `cli` is not
+Exit codes: 0, 1 for a failure or nothing found, 2 for wrong use, 130 after Ctrl-C; 2 for a failure of `verify`,
+whose 1 says that something was found. A reader of our output that leaves, such as `head`, is not a failure. This module
+imports nothing but the standard library and the error tree, since the script also exists where the extra `cli` is not
 installed.
 """
 
@@ -21,6 +21,7 @@ from trailhouse.schemas.errors import QueryError, TrailhouseError
 
 FAILURE = 1
 WRONG_USE = 2
+COULD_NOT_CHECK = 2
 INTERRUPTED = 130
 
 
@@ -28,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that *arguments* name, by default the process's; return the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     is_verbose, rest = split_verbose(given)
+    failure = COULD_NOT_CHECK if rest[:1] == ["verify"] else FAILURE
     _prepare_streams()
     try:
         # In a context of its own: what a command switches on, such as --show-sql, ends with it.
@@ -35,17 +37,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except QueryError as error:
         return _fail(str(error), is_verbose, WRONG_USE)
     except TrailhouseError as error:
-        return _fail(str(error), is_verbose)
+        return _fail(str(error), is_verbose, failure)
     except ImportError as error:
-        return _fail(way_out(error) or _unexpected(error), is_verbose)
+        return _fail(way_out(error) or _unexpected(error), is_verbose, failure)
     except BrokenPipeError:
         return _leave_quietly()
     except KeyboardInterrupt:
         return INTERRUPTED
     except OSError as error:
-        return _fail(_system(error), is_verbose)
+        return _fail(_system(error), is_verbose, failure)
     except Exception as error:  # noqa: BLE001 - the last line of defence, and it reports
-        return _fail(_unexpected(error), is_verbose)
+        return _fail(_unexpected(error), is_verbose, failure)
 
 
 def split_verbose(arguments: Sequence[str]) -> tuple[bool, list[str]]:
@@ -79,7 +81,8 @@ def _run(arguments: list[str]) -> int:
         context = getattr(error, "ctx", None)
         path = context.command_path if context else "trailhouse"
         message = in_our_words(error.format_message())
-        tell(f"error: {message}; see `{path} --help`")
+        if message:  # a group that was given nothing has shown its help
+            tell(f"error: {message}; see `{path} --help`")
         return error.exit_code
     except typer.Abort:
         return FAILURE
@@ -91,7 +94,7 @@ def _run(arguments: list[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _fail(message: str, is_verbose: bool, code: int = FAILURE) -> int:
+def _fail(message: str, is_verbose: bool, code: int) -> int:
     _write_or_discard()
     if is_verbose:
         for line in traceback.format_exc().splitlines():

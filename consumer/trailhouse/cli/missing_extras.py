@@ -1,6 +1,8 @@
 """Which extra of the distribution brings a missing package."""
 
 _EXTRA_OF = {
+    "cryptography": "proof",
+    "rfc3161_client": "timestamp",
     "typer": "cli",
     "rich": "cli",
     "structlog": "cli",

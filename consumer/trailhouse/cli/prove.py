@@ -44,7 +44,10 @@ def prove(
     if (event_id is None) == (session is None) or (session is None) != (to is None):
         raise typer.BadParameter("give an event, or --session and --to FILE")
     if session is not None and to is not None:
+        see_that_it_is_new(to, "--to")
         _prove_session(session, tenant or "", to, format)
+        if tenant is None:
+            tell("this is of events without a tenant: `--tenant` says of whose session")
     elif event_id is not None:
         _prove_event(event_id, tenant, format)
 
@@ -89,6 +92,16 @@ def _prove_session(session: str, tenant: str, to: Path, format: Format) -> None:
         made = bundle_session(storage, ProofConfig(), session, tenant, file_name=to.name)
     write_bundle(to, made.content)
     tell_bundle(made, to, format)
+
+
+def see_that_it_is_new(file: Path, option: str) -> None:
+    """See to it before the work: a bundle never takes another file's place.
+
+    Raises:
+        BadParameter: There is such a file.
+    """
+    if file.exists():
+        raise typer.BadParameter(f"{file} is there already", param_hint=option)
 
 
 def tell_bundle(made: "Bundled", to: Path, format: Format = Format.TABLE) -> None:

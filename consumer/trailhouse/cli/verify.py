@@ -98,25 +98,16 @@ def verify(
         raise typer.BadParameter(
             "--incremental looks at all that is new: leave out what narrows it"
         )
-    from trailhouse.schemas.errors import TrailhouseError
-
-    try:
-        path = (state or _state_file()) if incremental else None
-        report = _verified(scope, path, anchors, without or [], is_quick=quick)
-        if metrics is not None:
-            from trailhouse.operate.verify.metrics_text import write_metrics
-
-            write_metrics(metrics, report, dt.datetime.now(dt.UTC))
-    except (TrailhouseError, OSError) as error:
-        tell(f"error: {' '.join(str(error).split())}")
-        raise typer.Exit(COULD_NOT_CHECK) from None
+    path = (state or _state_file()) if incremental else None
+    report = _verified(scope, path, anchors, without or [], is_quick=quick)
     if event:
         _log_event(report)
     if not written(format, report):
         print_report(report)
+    are_metrics_written = metrics is None or _wrote_metrics(metrics, report)
     if report.verdict == "found":
         raise typer.Exit(FOUND)
-    if report.verdict != "intact":
+    if report.verdict != "intact" or not are_metrics_written:
         raise typer.Exit(COULD_NOT_CHECK)
 
 
@@ -151,6 +142,19 @@ def _state_file() -> Path:
     path = (Path(state).expanduser() / "trailhouse" / "verified.json").absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def _wrote_metrics(path: Path, report: "Report") -> bool:
+    """Write them, and tell whether that was possible: where it was not, a finding is still a finding."""
+    from trailhouse.operate.verify.metrics_text import write_metrics
+    from trailhouse.schemas.errors import ConfigError
+
+    try:
+        write_metrics(path, report, dt.datetime.now(dt.UTC))
+    except ConfigError as error:
+        tell(f"error: {error}")
+        return False
+    return True
 
 
 def _log_event(report: "Report") -> None:

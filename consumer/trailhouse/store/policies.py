@@ -85,6 +85,10 @@ def pinned_owner(config: ProofConfig) -> bytes:
     Raises:
         ConfigError: There is none, or it is malformed. Permanent.
     """
+    if not config.owner_key:
+        raise ConfigError(
+            "proof.owner_key: is not set: `trailhouse proof init` makes an owner, and prints the settings"
+        )
     try:
         return parse_public_key(config.owner_key)
     except ProofError:

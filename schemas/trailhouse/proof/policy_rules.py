@@ -78,7 +78,9 @@ def keys_of(policy: Policy) -> list[bytes]:
 
 def _check_head(policy: Policy) -> None:
     if not is_key_name(policy.log_name) or len(policy.log_name) > MAX_NAME_CHARACTERS:
-        raise ProofError("policy: the name of the log is none")
+        raise ProofError(
+            "policy: the name of the log is none: no space, no plus, no sign that does not print"
+        )
     if not 1 <= policy.version <= MAX_VERSION:
         raise ProofError("policy: its version is not a number from 1 on")
     is_hash = len(policy.previous) == 64 and not set(policy.previous) - set("0123456789abcdef")

@@ -1,3 +1,3 @@
-"""Where anchors are written to: a folder, a repository of git, a bucket of S3, a topic of another Kafka."""
+"""Where anchors are written to: a folder, a repository of git, a topic of another Kafka."""
 
 __all__: list[str] = []

@@ -11,7 +11,7 @@ class AnchorWriter(Protocol):
 
     Attributes:
         name: It as the settings name it, such as ``folder:/srv/anchors``.
-        kind: ``folder``, ``git``, ``s3`` or ``kafka``.
+        kind: ``folder``, ``git`` or ``kafka``.
     """
 
     name: str

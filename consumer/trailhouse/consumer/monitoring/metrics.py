@@ -58,7 +58,7 @@ SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 ROWS = (1.0, 10.0, 100.0, 1_000.0, 5_000.0, 10_000.0, 20_000.0, 50_000.0, 100_000.0)
 BYTES = tuple(float(2**power) for power in range(10, 27, 2))
 PREFIX = "trailhouse_worker_"
-PLACE_KINDS = ("anchor", "folder", "git", "s3", "kafka", "witness", "timestamp")
+PLACE_KINDS = ("anchor", "folder", "git", "kafka", "witness", "timestamp")
 """What may fail of an anchor: to make it, or one of those who keep or countersign it."""
 
 

@@ -89,7 +89,7 @@ def find(storage: ClickHouse, sought: Sought) -> Found:
         keys |= {
             hold_key("tenant", envelope.tenant_id or ""),
             hold_key("session", envelope.session_id),
-            hold_key("event", envelope.event_id),
+            hold_key("event", envelope.event_id.lower()),
             hold_key("subject", actor),
         }
     quarantined = set() if "tenant" in given else set(_quarantined(storage, given))

@@ -1,6 +1,7 @@
 """Bundles of stored events: gathers records, proofs, anchors, manifests and policies into one file."""
 
 import datetime as dt
+import errno
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -122,7 +123,7 @@ def write_bundle(path: Path, content: bytes) -> None:
     """
     partial = path.with_name(path.name + ".part")
     if path.exists():
-        raise FileExistsError(path)
+        raise FileExistsError(errno.EEXIST, "is there already, and is left as it is", str(path))
     try:
         with partial.open("wb") as file:
             file.write(content)

@@ -2,10 +2,11 @@
 
 import base64
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from trailhouse.anchoring.anchor_store import StoredAnchor
+from trailhouse.anchoring.log_signer import has_log_key
+from trailhouse.anchoring.log_signer import log_signer as signer_of_settings
 from trailhouse.anchoring.stored_log import StoredLog
 from trailhouse.anchoring.tree_reader import TreeReader
 from trailhouse.operate.prove.covering import Cover, Covers, keys_of_log
@@ -17,12 +18,7 @@ from trailhouse.operate.prove.stored_events import (
     logged,
 )
 from trailhouse.proof.config import ProofConfig
-from trailhouse.proof.keys import (
-    CommandSigner,
-    Signer,
-    parse_public_key,
-    read_key_file,
-)
+from trailhouse.proof.keys import Signer
 from trailhouse.proof.merkle import Interval, inclusion_intervals, leaf_hash, root_by_inclusion
 from trailhouse.proof.policy_chain import PolicyChain
 from trailhouse.proof.tlog_proof import TlogProof
@@ -145,14 +141,12 @@ def _events_anywhere(
 
 def log_signer(config: ProofConfig) -> Signer | None:
     """Return who signs by the log's key; None where the settings name none, or it cannot be read here."""
+    if not has_log_key(config):
+        return None
     try:
-        if config.key_file:
-            return read_key_file(Path(config.key_file))
-        if config.sign_command:
-            return CommandSigner(config.sign_command.split(), parse_public_key(config.public_key))
+        return signer_of_settings(config)
     except SigningError:
         return None
-    return None
 
 
 def _log_keys(chain: PolicyChain | None) -> list[bytes]:

@@ -17,6 +17,11 @@ def check(run: Run, found: Findings) -> Checked:
             f"{rows} rows of {place[1]}/{place[2]}/{place[3]} are older than the first leaf of their partition:"
             " they were stored before it was proven"
         )
+    if run.is_part and not run.scan.rows and not found:
+        run.cannot(
+            f"no row of {run.scope} is stored: is the name right? That there never was one, only"
+            " `trailhouse prove --session` shows"
+        )
     return Checked(run.scan.rows + run.scan.quarantined, "rows")
 
 
