@@ -384,6 +384,6 @@ def test_the_document_says_what_there_is(api: Api) -> None:
     names = [each["name"] for each in document["paths"][LOG]["get"]["parameters"]]
     references = set(msgspec.json.encode(document).decode().split('"#/components/schemas/')[1:])
 
-    assert names == ["session", "run", "type", "since", "until", "cursor", "limit"]
+    assert names == ["session", "run", "type", "standing", "since", "until", "cursor", "limit"]
     assert {each.partition('"')[0] for each in references} <= set(document["components"]["schemas"])
     assert api.client.get("/docs").status_code == 404

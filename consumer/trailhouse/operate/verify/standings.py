@@ -16,6 +16,7 @@ from trailhouse.operate.verify.finding import Findings
 from trailhouse.operate.verify.run import Run
 from trailhouse.operate.verify.standing_rows import (
     SealCheck,
+    ServiceRows,
     checks_of,
     checks_of_no_record,
     is_overlapped,
@@ -117,6 +118,14 @@ def _tell_services(run: Run, found: Findings, chain: PolicyChain) -> None:
         if stored.version <= newest:
             run.cannot(f"policy {stored.version}, which readers are told of, is not stored")
             return
+    _tell_differences(found, stored, policy, chain)
+
+
+def _tell_differences(
+    found: Findings, stored: ServiceRows, policy: Policy | None, chain: PolicyChain
+) -> None:
+    """Tell which services readers are told of wrongly, and which they are not told of."""
+    table, way_out = "policy_services", "delete the rows: a worker writes them anew"
     expected = _services(policy) if policy else {}
     wrong = [
         key
