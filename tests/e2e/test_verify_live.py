@@ -123,3 +123,20 @@ def test_a_worker_that_runs_is_intact_at_any_moment_and_one_that_was_killed_is_n
         return report.verdict is Outcome.INTACT
 
     eventually(is_intact, "what the killed worker left signed by the next one")
+
+
+def test_what_was_stored_before_there_were_logs_is_named_and_no_finding(here: Site) -> None:
+    """Rows from before have no leaves: the first worker signs that there is nothing below, and nobody has tampered."""
+    worker = here.worker()
+    here.emit([AuditEvent(type="message_sent", session_id=f"s-{n}") for n in range(50)])
+    worker.wait_for("records_stored_total", 50)
+    assert worker.end() == 0
+    with ClickHouse(here.database) as clickhouse:
+        for table in ("log_leaves", "log_nodes", "log_checkpoints"):
+            clickhouse.command(f"TRUNCATE TABLE {table}")
+    worker = here.worker()
+    eventually(lambda: here.count("log_checkpoints") == 4, "a checkpoint of each log")
+    assert worker.end() == 0
+    report = here.verify()
+    assert report.findings == (), said(report)
+    assert report.verdict is Outcome.COULD_NOT_CHECK, said(report)

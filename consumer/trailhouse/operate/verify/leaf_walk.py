@@ -134,7 +134,8 @@ class LeafWalk:
                 log.parameters,
             ).rows
             lowest, highest, count = map(int, rows[0])
-            found[log] = (lowest, min(highest, MAX_JUMP) + 1) if count else (0, 0)
+            # One without a leaf began after what was stored before it: all that it signs is holes.
+            found[log] = (lowest, min(highest, MAX_JUMP) + 1) if count else (self._signed[log],) * 2
         return found
 
     def _first(self, log: LogId, ends: Mapping[LogId, tuple[int, int]]) -> int:

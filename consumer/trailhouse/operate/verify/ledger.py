@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
+from trailhouse.operate.verify.checkpoints import newest_size
 from trailhouse.operate.verify.duty import Checked, Duty
 from trailhouse.operate.verify.finding import Findings
 from trailhouse.operate.verify.leaf_stream import leaves_of
@@ -189,11 +190,12 @@ def _tell_elsewhere(run: Run, found: Findings) -> None:
 
 
 def _first_leaf(run: Run, log: LogId) -> int:
-    rows = run.clickhouse.query(
-        f"SELECT min(kafka_offset) FROM log_leaves WHERE {OF_LOG}",  # noqa: S608 - names of ours
+    [(first, leaves)] = run.clickhouse.query(
+        f"SELECT min(kafka_offset), count() FROM log_leaves WHERE {OF_LOG}",  # noqa: S608 - names of ours
         log.parameters,
     ).rows
-    return int(rows[0][0])
+    # Without a leaf it begins where its checkpoints say: `leaves` holds them to holes alone below that.
+    return int(first) if leaves else newest_size(run.clickhouse, log._replace(generation="1"))
 
 
 _FALSE = "the ledger's count or hash of these records is not that of their leaves: one of both was changed"

@@ -240,10 +240,15 @@ class Matching:
 
     def _beyond(self, scope: Scope) -> dict[_Rows, tuple[int, int, int]]:
         ends: dict[PartitionKey, int] = {}
-        for *place, end in self._clickhouse.query(
-            f"SELECT {_PLACE}, max(kafka_offset) + 1 FROM log_leaves GROUP BY {_PLACE}"  # noqa: S608 - names of ours
-        ).rows:
-            ends[_place(place)] = int(end)
+        # A log without a leaf ends where its checkpoints say: `leaves` holds them to holes alone below that.
+        for end, table in (
+            ("max(size)", "log_checkpoints"),
+            ("max(kafka_offset) + 1", "log_leaves"),
+        ):
+            for *place, until in self._clickhouse.query(
+                f"SELECT {_PLACE}, {end} FROM {table} GROUP BY {_PLACE}"  # noqa: S608 - names of ours
+            ).rows:
+                ends[_place(place)] = int(until)
         found: dict[_Rows, tuple[int, int, int]] = {}
         for table, have_leaves in _TABLES.items():
             condition = f"{have_leaves} AND {scope.condition}"
