@@ -167,7 +167,7 @@ def the_broker_time_of_a_row_is_changed(log: AttackedLog) -> None:
     _deleted(log, "event_log", f"{DENIED} AND appended_at > now() - INTERVAL 1 DAY")
 
 
-@on_copy(Who.CLICKHOUSE, "rows")
+@on_copy(Who.CLICKHOUSE, "records")
 def the_offset_of_a_row_is_changed(log: AttackedLog) -> None:
     _copied(log, "event_log", "kafka_offset + 1000 AS kafka_offset", DENIED)
     _deleted(log, "event_log", f"{DENIED} AND kafka_offset < 1000")
