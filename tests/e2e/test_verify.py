@@ -34,7 +34,7 @@ def events(count: int, session: str = "s") -> list[bytes]:
             type="tool_call_completed",
             session_id=f"{session}-{place % 3}",
             tenant_id="acme",
-            actor=Actor(type="user", id="ada"),
+            actor=Actor(type="user", id="ada.lovelace@example.org"),
             data={"tool_name": "search", "duration_ms": 1.5, "input_tokens": place},
         ).record
         for place in range(count)
@@ -324,7 +324,7 @@ def test_the_command_says_it_by_its_exit_code(
     found = msgspec.json.decode(capsys.readouterr().out)
     assert found["verdict"] == "found"
     assert found["duties"][5]["findings"][0]["place"]["first_offset"] == 3
-    assert "ada" not in msgspec.json.encode(found).decode()
+    assert "ada.lovelace@example.org" not in msgspec.json.encode(found).decode()
 
     monkeypatch.setenv("TRAILHOUSE_PROOF_OWNER_KEY", "")
     assert main([*line, "--session", "none"]) == 2
