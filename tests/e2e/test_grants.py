@@ -19,6 +19,7 @@ from trailhouse.consumer.monitoring.incident import Incident
 from trailhouse.consumer.monitoring.missing_events import missing_events
 from trailhouse.operate.erase.orders import Operator, erase
 from trailhouse.operate.erase.sought import Sought, find
+from trailhouse.operate.proof_keys.proof_state import proof_state
 from trailhouse.operate.rebuild import rebuild
 from trailhouse.operate.stored_offsets import expired, held
 from trailhouse.proof.config import ProofConfig
@@ -147,8 +148,15 @@ def test_a_log_is_proven_anchored_and_erased_by_the_documented_grants(
             clickhouse.command("ALTER TABLE log_leaves DELETE WHERE 1")
         with pytest.raises(StorageRejectedError, match=r"ACCESS_DENIED"):
             clickhouse.command("ALTER TABLE event_log DELETE WHERE 1")
-    with as_user(READER, "<readonly>2</readonly>") as config, AuditReader(config=config) as reader:
-        assert reader.get_audit_log("s") == EVENTS[:1]
+    with as_user(READER, "<readonly>2</readonly>") as config:
+        with AuditReader(config=config) as reader:
+            assert reader.get_audit_log("s") == EVENTS[:1]
+        state = proof_state(config, proof)
+        assert (state.policy_version, state.last_anchor) == (0, 0)
+        assert state.unknown == "not told to this user: ask as the auditor of docs/cluster.md"
+    with as_user(AUDITOR) as config:
+        state = proof_state(config, proof)
+        assert (state.policy_version, state.last_anchor, state.unknown) == (2, 1, "")
 
 
 @pytest.fixture(scope="module")

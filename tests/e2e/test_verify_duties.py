@@ -48,7 +48,9 @@ def put(
         put_batch(store, first, last, len(held), hashlib.sha256(b"".join(held)).digest())
 
 
-def put_leaves(store: ClickHouse, leaves: Sequence[tuple[int, int, bytes]]) -> None:
+def put_leaves(
+    store: ClickHouse, leaves: Sequence[tuple[int, int, bytes]], generation: str = "1"
+) -> None:
     """Insert leaves: offset, broker's time, digest."""
     count = len(leaves)
     offsets, times_ms, digests = zip(*leaves, strict=True)
@@ -58,7 +60,11 @@ def put_leaves(store: ClickHouse, leaves: Sequence[tuple[int, int, bytes]]) -> N
             ("kafka_cluster", "kafka_topic", "kafka_topic_id"), ORIGIN, strict=True
         )
     }
-    columns |= {"kafka_partition": (0,) * count, "generation": ("1",) * count, "kind": (1,) * count}
+    columns |= {
+        "kafka_partition": (0,) * count,
+        "generation": (generation,) * count,
+        "kind": (1,) * count,
+    }
     columns |= {"kafka_offset": offsets, "appended_ms": times_ms, "digest": digests}
     store.insert(LOG_LEAVES.block(columns))
 
@@ -190,6 +196,37 @@ def test_numbers_that_fall_or_come_twice_are_told(store: ClickHouse) -> None:
         ("number_falls", 1, "event_log"),
         ("number_twice", 3, "event_log"),
     }
+
+
+def test_numbers_rise_in_each_generation_for_itself(store: ClickHouse) -> None:
+    """What another leader gave in place of lost records is in order after what both had, not after what was lost."""
+    both = [Placed(event(seq), 0, seq, NOW_MS) for seq in range(3)]
+    lost = [Placed(event(seq), 0, seq, NOW_MS) for seq in (3, 4)]
+    other = [Placed(event(seq), 0, at, NOW_MS + 1) for at, seq in ((3, 5), (4, 6))]
+    put(store, [*both, *lost])
+    again = other_leaves(store, other)
+
+    assert kinds(store, numbers.DUTY) == set()
+
+    false = [Placed(event(9, "q"), 0, 5, NOW_MS), Placed(event(2), 0, 6, NOW_MS)]
+    other_leaves(store, [*false, Placed(event(8, "q"), 0, 8, NOW_MS)], again)
+    assert kinds(store, numbers.DUTY) == {
+        ("number_falls", 6, "event_log"),
+        ("number_falls", 8, "event_log"),
+    }
+
+
+def other_leaves(
+    store: ClickHouse, placed: Sequence[Placed], generation: str = f"2-{'a' * 32}"
+) -> str:
+    """Store rows, and their leaves in another generation; return its name."""
+    store_rows(store.config, placed)
+    rows = [
+        (each.offset, each.appended_ms, hashlib.sha256(each.event.record).digest())
+        for each in placed
+    ]
+    put_leaves(store, rows, generation)
+    return generation
 
 
 @pytest.mark.parametrize(

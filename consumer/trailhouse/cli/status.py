@@ -58,6 +58,10 @@ def status_lines(found: "PipelineStatus") -> list[str]:
 def _proof_lines(state: "ProofState") -> list[str]:
     if not state.log_name:
         return ["proof        unsigned: [proof] log_name is not set"]
+    if state.unknown:
+        return [
+            f"proof        log {state.log_name}, owner {state.owner_fingerprint}, {state.unknown}"
+        ]
     if not state.policy_version:
         owner = f"owner {state.owner_fingerprint}" if state.owner_fingerprint else "no owner pinned"
         lines = [f"proof        log {state.log_name}, {owner}, no policy in force"]

@@ -3,10 +3,18 @@
 ClickHouse finds the neighbours that do not; a copy has the bytes of another event and counts once, where it was
 appended first. Numbers fall where somebody takes events out of Kafka and puts them back in another order, or writes as
 another producer; and they fall where a record was put back from quarantine, which is told by its row there.
+
+Where a partition's log has generations, records of two leaders share offsets, and have no order between them. So each
+generation is looked at with what came before it, and without what another leader gave in its place.
 """
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any
 
 from trailhouse.operate.verify.duty import Checked, Duty
 from trailhouse.operate.verify.finding import Findings
+from trailhouse.operate.verify.logs import OF_LOG, LogId
 from trailhouse.operate.verify.run import Run
 
 MOST = 10_000
@@ -15,45 +23,96 @@ MOST = 10_000
 ROWS_PER_SLICE = 20_000_000
 """ClickHouse sorts so many at a time: a gigabyte."""
 
-_FALLS = f"""
+_PLACE = "kafka_cluster, kafka_topic, kafka_topic_id, kafka_partition"
+
+
+def _falls(where: str) -> str:
+    """Return the SQL that finds the numbers that do not rise among the rows that fulfil *where*."""
+    return f"""
     SELECT kafka_topic, kafka_topic_id, kafka_partition, kafka_offset, seq = seq_before
     FROM (
         SELECT
-            kafka_cluster, kafka_topic, kafka_topic_id, kafka_partition, kafka_offset, seq, record_key,
+            {_PLACE}, kafka_offset, seq, record_key,
             max(seq) OVER (
-                PARTITION BY kafka_cluster, kafka_topic, kafka_topic_id, kafka_partition, producer_id
+                PARTITION BY {_PLACE}, producer_id
                 ORDER BY kafka_offset ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
             ) AS seq_before
         FROM event_log FINAL
         WHERE producer_id != '' AND seq IS NOT NULL AND cityHash64(producer_id) % {{slices:UInt32}} = {{slice:UInt32}}
+            AND {where}
     )
     WHERE seq <= seq_before AND record_key NOT IN (
         SELECT toFixedString(substring(record_hash, 1, 16), 16) FROM event_quarantine
-    )
-    ORDER BY kafka_cluster, kafka_topic, kafka_topic_id, kafka_partition, kafka_offset
+    ) AND kafka_offset >= {{told_from:UInt64}}
+    ORDER BY {_PLACE}, kafka_offset
     LIMIT {MOST}
     SETTINGS do_not_merge_across_partitions_select_final = 1
 """  # noqa: S608 - names of ours; every value is a bound parameter
+
+
+_NOT_FORKED = (
+    "concat(kafka_cluster, '\n', kafka_topic, '\n', kafka_topic_id, '\n', toString(kafka_partition))"
+    " NOT IN {forked:Array(String)}"
+)
+_IN_LINE = f"""{OF_LOG} AND (kafka_offset, record_key) NOT IN (
+    SELECT kafka_offset, toFixedString(substring(digest, 1, 16), 16) FROM log_leaves
+    WHERE {OF_LOG} AND (
+        generation IN {{later:Array(String)}}
+        OR arrayExists(
+            (name, end) -> generation = name AND kafka_offset >= end, {{before:Array(String)}}, {{ends:Array(UInt64)}}
+        )
+    )
+)"""  # noqa: S608 - as above
+_BEGINNING = f"SELECT min(kafka_offset), count() FROM log_leaves WHERE {OF_LOG} AND generation = {{generation:String}}"  # noqa: S608 - as above
 
 
 def check(run: Run, found: Findings) -> Checked:
     """Look at the numbers of all producers."""
     rows = int(run.clickhouse.query("SELECT count() FROM event_log").rows[0][0])
     slices = rows // ROWS_PER_SLICE + 1
+    places = [list(logs) for _, logs in groupby(run.logs, key=lambda log: log.place)]
+    forked = [logs for logs in places if len(logs) > 1]
+    names = ["\n".join(map(str, logs[0].place)) for logs in forked]
     for number in range(slices):
-        falls = run.clickhouse.query(_FALLS, {"slices": slices, "slice": number}).rows
-        for topic, topic_id, partition, offset, is_same in falls:
-            found.add(
-                "number_twice" if is_same else "number_falls",
-                log=f"{topic}/{topic_id}/{partition}",
-                first_offset=int(offset),
-                table="event_log",
-                meaning=_TWICE if is_same else _FALLS_MEANING,
-                way_out=_WAY_OUT,
-            )
-        if len(falls) >= MOST:
-            run.cannot(f"more than {MOST} numbers do not rise: the others were not looked at")
+        values = {"slices": slices, "slice": number, "told_from": 0}
+        _tell(run, found, _NOT_FORKED if forked else "true", values | {"forked": names})
+        for line in (line for logs in forked for line in _lines_of(run, logs)):
+            _tell(run, found, _IN_LINE, values | line)
     return Checked(rows, "events")
+
+
+def _lines_of(run: Run, logs: Sequence[LogId]) -> Iterator[dict[str, Any]]:
+    """Yield for each generation of a partition which rows are not in line with it, and from where on it is told of."""
+    beginnings: list[tuple[int, LogId]] = []
+    for log in logs:
+        first, leaves = map(int, run.clickhouse.query(_BEGINNING, log.parameters).rows[0])
+        if leaves or not beginnings:
+            beginnings.append((first, log))
+    firsts = [first for first, _ in beginnings]
+    names = [log.generation for _, log in beginnings]
+    for place, (first, log) in enumerate(beginnings):
+        yield {
+            **log.parameters,
+            "later": names[place + 1 :],
+            "before": names[:place],
+            "ends": [min(firsts[at + 1 : place + 1]) for at in range(place)],
+            "told_from": first if place else 0,
+        }
+
+
+def _tell(run: Run, found: Findings, where: str, values: dict[str, Any]) -> None:
+    falls = run.clickhouse.query(_falls(where), values).rows
+    for topic, topic_id, partition, offset, is_same in falls:
+        found.add(
+            "number_twice" if is_same else "number_falls",
+            log=f"{topic}/{topic_id}/{partition}",
+            first_offset=int(offset),
+            table="event_log",
+            meaning=_TWICE if is_same else _FALLS_MEANING,
+            way_out=_WAY_OUT,
+        )
+    if len(falls) >= MOST:
+        run.cannot(f"more than {MOST} numbers do not rise: the others were not looked at")
 
 
 _TWICE = (
