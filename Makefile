@@ -52,10 +52,10 @@ faults-red: $(READY) ## switch each guarding mechanism off, and see the faults t
 	@$(BIN)/python tests/faults/red.py $(MECHANISMS)
 
 attacks: $(READY) ## attack a proven log by SQL, through Kafka and with its stolen key, and see what verify finds
-	@$(BIN)/python -m pytest -s tests/attacks
+	@$(BIN)/python -m pytest -q -n 2 tests/attacks
 
 attacks-red: $(READY) ## switch each duty of verify off, and see the attacks pass that it alone finds
-	@$(BIN)/python tests/attacks/red.py $(DUTIES)
+	@ATTACKS_WITHOUT="$(or $(DUTIES),all)" $(BIN)/python -m pytest -q -n 2 tests/attacks
 
 kills: $(READY) ## kill producers 500 times, workers 200 times and 200 times in their logs, and send 200,000 hostile records
 	@KILLS=500 WORKER_KILLS=200 PROOF_KILLS=200 RECORDS=200000 $(BIN)/python -m pytest tests/faults/test_kills.py \

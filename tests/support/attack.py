@@ -1,10 +1,12 @@
 """What an attack is: who does what, with which keys, which duty of verify must find it, and what for that is needed."""
 
+import os
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
 from attack_scene import AttackedLog, History, Keys
+from trailhouse.operate.verify.registry import DUTIES
 
 Needs = Literal["", "anchors", "kept"]
 """What an auditor must have: nothing, the anchors that others keep, or a checkpoint that he kept himself."""
@@ -44,6 +46,7 @@ class Attack(NamedTuple):
     on_copy: Callable[[AttackedLog], None] | None = None
     on_history: Callable[[History, Keys], History] | None = None
     is_rewritten: bool = False
+    on_broker: None = None
 
     @property
     def is_harmless(self) -> bool:
@@ -52,9 +55,20 @@ class Attack(NamedTuple):
 
 
 VARIABLE = "ATTACKS_WITHOUT"
-"""Names the duty that is switched off, so that what it alone finds must pass."""
+"""Names the duties that are switched off, one after the other, so that what each alone finds must pass; or `all`."""
 ATTACKS: list[Attack] = []
 """All of them, in the order in which they are defined."""
+
+
+def without() -> list[str]:
+    """Return the names of the duties that are to be switched off, in their order."""
+    named = os.environ.get(VARIABLE, "").split()
+    known = [duty.name for duty in DUTIES]
+    if unknown := set(named) - {*known, "all"}:
+        raise ValueError(f"no such duties: {', '.join(sorted(unknown))}")
+    return [name for name in known if name in named or "all" in named]
+
+
 OnCopy = Callable[[AttackedLog], None]
 OnHistory = Callable[[History, Keys], History]
 

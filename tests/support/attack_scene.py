@@ -2,15 +2,14 @@
 
 import base64
 import datetime as dt
-import shutil
 import time
-import uuid
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from msgspec import structs
 
 from kafka_records import Record
 from made_keys import made_key
@@ -22,8 +21,10 @@ from trailhouse.anchoring.day_manifests import make_finished_days, not_anchored_
 from trailhouse.anchoring.writers.folder import FolderWriter
 from trailhouse.attesting.seal_rounds import judge_seals
 from trailhouse.operate.erase.blank import blank
+from trailhouse.operate.verify.duty import Duty
 from trailhouse.operate.verify.logs import LogId
-from trailhouse.operate.verify.report import Report
+from trailhouse.operate.verify.registry import DUTIES
+from trailhouse.operate.verify.report import Report, verdict_of
 from trailhouse.operate.verify.state import Kept
 from trailhouse.operate.verify.verifying import verify
 from trailhouse.proof.config import ProofConfig
@@ -39,10 +40,8 @@ from trailhouse.proof.keys import (
 from trailhouse.proof.note import COSIGNATURE_TYPE, verifier_key
 from trailhouse.proof.policy import LogKey, OperatorKey, Policy, owner_name
 from trailhouse.schemas import AuditEvent
-from trailhouse.schemas.migrations import migrations
 from trailhouse.store import ClickHouse, ClickHouseConfig
 from trailhouse.store.erasures import store_order
-from trailhouse.store.migrate import migrate
 from trailhouse.store.policies import store_policy
 
 LOG = "audit.example.org/attacked"
@@ -51,6 +50,10 @@ OPERATOR = made_key(8)
 WITNESS = made_key(7)
 HOUR_MS = 3_600_000
 Value = bytes | AuditEvent | None
+
+
+_READ_OUTSIDE = ("policy", "anchors", "manifests")
+"""Duties that read the copies of the anchors which others keep."""
 
 
 class Gone:
@@ -212,12 +215,27 @@ class AttackedLog:
         outside: bool = True,
         without: frozenset[str] = frozenset(),
         since: Mapping[LogId, Kept] | None = None,
+        duties: Sequence[Duty] = DUTIES,
     ) -> Report:
-        """Do every duty, with the folder that others keep or without."""
+        """Do every duty, or *duties*, with the folder that others keep or without."""
         where = f"folder:{self.folder}" if outside else ""
         return verify(
-            self.clickhouse, proof=self.proof, anchors=where, without=without, since=since
+            self.clickhouse,
+            proof=self.proof,
+            anchors=where,
+            without=without,
+            since=since,
+            duties=duties,
         )
+
+    def verify_alone(self, report: Report) -> Report:
+        """Return what *report*, of every duty, would be without the anchors that others keep; some duties read them."""
+        again = self.verify(
+            outside=False, duties=[duty for duty in DUTIES if duty.name in _READ_OUTSIDE]
+        )
+        by_name = {each.name: each for each in again.duties}
+        duties = tuple(by_name.get(each.name, each) for each in report.duties)
+        return structs.replace(report, verdict=verdict_of(duties), duties=duties)
 
     def close(self) -> None:
         """Drop the database."""
@@ -340,47 +358,3 @@ def _edited(commit: Commit, edit: Callable[[int, int, Value], AtOffset]) -> Comm
             for place, value in enumerate(each)
         ]
     return replace(commit, values=values)
-
-
-@contextmanager
-def a_log(
-    cluster_config: Callable[[str], ClickHouseConfig], keys: Keys, folder: Path
-) -> Generator[AttackedLog]:
-    """Give an empty database with every table and the first policy; dropped in the end."""
-    config = cluster_config(f"attacked_{uuid.uuid4().hex[:12]}")
-    migrate(config)
-    log = AttackedLog(config, keys, folder)
-    try:
-        log.publish(log.policy())
-        yield log
-    finally:
-        log.close()
-
-
-@contextmanager
-def a_copy(of: AttackedLog, folder: Path) -> Generator[AttackedLog]:
-    """Give a copy of a log, part by part as it lies on the disk, and of the folder with its anchors."""
-    source = of.clickhouse.config
-    config = replace_database(source, f"attacked_{uuid.uuid4().hex[:12]}")
-    copy = AttackedLog(config, of.keys, folder)
-    try:
-        copy.clickhouse.command(f"CREATE DATABASE `{config.database}`", in_database=False)
-        for (name,) in of.clickhouse.query(
-            "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree'"
-        ).rows:
-            copy.sql(f"CREATE TABLE `{name}` CLONE AS `{source.database}`.`{name}`")
-        for migration in migrations():
-            for statement in migration.statements:
-                if "VIEW" in statement.partition("\n")[0]:
-                    copy.sql(statement.replace("{database}", f"`{config.database}`"))
-        shutil.copytree(of.folder, folder)
-        yield copy
-    finally:
-        copy.close()
-
-
-def replace_database(config: ClickHouseConfig, database: str) -> ClickHouseConfig:
-    """Return *config* with another database."""
-    return ClickHouseConfig(
-        url=config.url, user=config.user, password=config.password, database=database
-    )
