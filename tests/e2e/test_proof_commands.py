@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.x509 import load_pem_x509_certificate
 
 from cluster import Cluster
+from time_stamp_authority import MadeAuthority
 from trailhouse.cli.main import main
 from trailhouse.proof.anchor import Anchor, anchor_name
 from trailhouse.proof.checkpoint import Checkpoint, parse_checkpoint
@@ -317,3 +320,25 @@ def test_show_prints_keys_for_other_programs(
     assert "warning: policy:" in shown.err
     assert main(["proof", "show", "--text"]) == 1
     assert capsys.readouterr().out == (scene.folder / "policy").read_text()
+
+
+def test_an_authority_is_named_and_closed(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    """`proof authority` takes the root alone, `proof show` prints its hash, `proof revoke` closes it."""
+    made = MadeAuthority(scene.folder / "authority")
+    wrong = scene.folder / "wrong.pem"
+    for text, said in (
+        ("no certificate", "holds no certificate"),
+        (made.root_file.read_text() * 2, "holds 2 certificates"),
+        (made.signer_file.read_text(), "is not a root"),
+    ):
+        wrong.write_text(text)
+        command = ["proof", "authority", "tsa", "--certificate", str(wrong)]
+        assert main([*command, *scene.owner]) == 1
+        assert said in capsys.readouterr().err
+    command = ["proof", "authority", "tsa", "--certificate", str(made.root_file)]
+    assert main([*command, *scene.owner]) == 0
+    root = load_pem_x509_certificate(made.root_file.read_bytes()).fingerprint(SHA256())
+    assert main(["proof", "show"]) == 0
+    assert f"authority  tsa: root SHA-256 {root.hex()}" in capsys.readouterr().out
+    assert main(["proof", "revoke", "--authority", "tsa", *scene.owner]) == 0
+    assert scene.policy.authorities == (made.named("tsa", last_anchor=0),)

@@ -1,4 +1,5 @@
-// A second checker of bundles, in another language: it was written from docs/proof.md, and shares nothing with check.py.
+// A second checker of bundles, in another language: it follows docs/proof.md and shares no line with check.py, whose author
+// wrote it too; so it shows that the page and both programs agree, and not that the page alone is enough to write one.
 //
 // node check_bundle.mjs FINGERPRINT|- : on standard input come bundles, each after its length (4 bytes, big-endian);
 // for each a line is written: the exit code that it deserves, and why.

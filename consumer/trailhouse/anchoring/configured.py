@@ -37,7 +37,7 @@ def configured_anchorer(clickhouse: ClickHouse, config: ProofConfig) -> Anchorer
                 WitnessClient(url, clickhouse, signer, witnesses)
                 for url in _urls(config.witness_urls)
             ),
-            *_authorities(config),
+            *_authorities(clickhouse, config),
         ],
         erased=partial(ordered_erasures, clickhouse, config),
         writers=writers_of(config.anchors),
@@ -46,7 +46,7 @@ def configured_anchorer(clickhouse: ClickHouse, config: ProofConfig) -> Anchorer
     )
 
 
-def _authorities(config: ProofConfig) -> list[Countersigner]:
+def _authorities(clickhouse: ClickHouse, config: ProofConfig) -> list[Countersigner]:
     urls = _urls(config.timestamp_urls)
     if not urls:
         return []
@@ -56,7 +56,7 @@ def _authorities(config: ProofConfig) -> list[Countersigner]:
         raise ConfigError(
             "proof.timestamp_urls: needs `pip install 'trailhouse[timestamp]'`"
         ) from None
-    return [TimestampClient(url) for url in urls]
+    return [TimestampClient(url, partial(current_policy, clickhouse, config)) for url in urls]
 
 
 def _urls(text: str) -> list[str]:

@@ -4,12 +4,13 @@ The extra `timestamp` installs it. What is stored is the token itself, in DER: t
 anchor's file, and the authority's certificates are in it too.
 """
 
+import base64
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import urllib3
-from cryptography.x509 import Certificate, load_pem_x509_certificates
+from cryptography.x509 import Certificate, load_der_x509_certificate
 from rfc3161_client import (
     HashAlgorithm,
     TimestampRequestBuilder,
@@ -20,10 +21,12 @@ from rfc3161_client import (
 )
 
 from trailhouse.anchoring.anchor_store import Countersigned, Receipt, StoredAnchor
+from trailhouse.proof.policy import Authority, Policy
 from trailhouse.schemas.errors import AnchorError, ProofError
 
 TIMEOUT_SECONDS = 10.0
-MAX_ANSWER_BYTES = 1_048_576
+MAX_ANSWER_BYTES = 65_536
+"""A token with its certificates takes about 6 kB; `verify` looks at none that is larger."""
 _SHA256 = "2.16.840.1.101.3.4.2.1"
 _GRANTED = bytes.fromhex("3003020100")
 """A status of "granted" in DER: what stands before the token in an authority's answer."""
@@ -37,18 +40,28 @@ class Timestamp(NamedTuple):
 
 
 class TimestampClient:
-    """The authority at *url*."""
+    """The authority at *url*; *policy* returns the one in force, which says whose tokens count."""
 
     kind = "timestamp"
 
-    def __init__(self, url: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+    def __init__(
+        self,
+        url: str,
+        policy: Callable[[], Policy | None] = lambda: None,
+        *,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+    ) -> None:
         self.name = url
+        self._policy = policy
         self._http = urllib3.PoolManager(
             timeout=urllib3.Timeout(total=timeout_seconds), retries=False
         )
 
     def countersign(self, stored: StoredAnchor) -> Countersigned:
-        """As `Countersigner.countersign`: a token whose imprint and nonce are ours; its chain is for auditors."""
+        """As `Countersigner.countersign`: a token whose imprint and nonce are ours.
+
+        Where the policy names authorities it is by one of them; else its chain is for auditors.
+        """
         content = stored.content.encode()
         asked = TimestampRequestBuilder().data(content).hash_algorithm(HashAlgorithm.SHA256).build()
         try:
@@ -62,6 +75,16 @@ class TimestampClient:
             raise AnchorError(f"{self.name} answers with what is not a token") from None
         if not is_ours:
             raise AnchorError(f"{self.name} answers with a token over something else")
+        policy = self._policy()
+        authorities = policy.authorities_of(stored.anchor.number) if policy is not None else ()
+        if authorities:
+            try:
+                checked_token(token, stored.sha256, roots_of(authorities))
+            except ProofError:
+                raise AnchorError(
+                    f"{self.name} signs under no certificate that the policy names:"
+                    " `trailhouse proof authority` names one"
+                ) from None
         return Countersigned([Receipt("timestamped", self.name, receipt=token)])
 
     def _ask(self, request: bytes) -> bytes:
@@ -83,12 +106,12 @@ class TimestampClient:
         return content
 
 
-def checked_token(token: bytes, content: bytes, roots: Iterable[Certificate]) -> Timestamp:
-    """Return what *token* says of the file *content*, if an authority under one of *roots* has signed it.
+def checked_token(token: bytes, sha256: bytes, roots: Iterable[Certificate]) -> Timestamp:
+    """Return what *token* says of the file whose hash is *sha256*, if an authority under one of *roots* has signed it.
 
     Args:
         token: As it is stored, DER.
-        content: The anchor's whole file.
+        sha256: The hash of the anchor's whole file.
         roots: The certificates that the auditor trusts; those in between are in the token, or among these.
 
     Raises:
@@ -97,7 +120,8 @@ def checked_token(token: bytes, content: bytes, roots: Iterable[Certificate]) ->
     verifier = VerifierBuilder(roots=list(roots)).build()
     try:
         answer = decode_timestamp_response(_response(token))
-        verifier.verify_message(answer, content)
+        # It compares the hash alone, not which hash it is.
+        verifier.verify(answer, sha256 if _imprint(answer) == sha256 else b"")
         said = answer.tst_info
         accuracy = getattr(said, "accuracy", None)  # its types say that there always is one
     except (VerificationError, ValueError, TypeError):
@@ -110,16 +134,21 @@ def checked_token(token: bytes, content: bytes, roots: Iterable[Certificate]) ->
     return Timestamp(said.gen_time.astimezone(dt.UTC), seconds)
 
 
-def trusted_roots(pem: bytes) -> list[Certificate]:
-    """Return the certificates in *pem*.
+def roots_of(authorities: Iterable[Authority]) -> list[Certificate]:
+    """Return the certificates that the policy names for *authorities*.
 
     Raises:
-        ProofError: There is none, or one is malformed. Permanent.
+        ProofError: One is malformed. Permanent.
     """
-    try:
-        return load_pem_x509_certificates(pem)
-    except ValueError:
-        raise ProofError("timestamp: the authority's certificates are not in PEM") from None
+    found: list[Certificate] = []
+    for each in authorities:
+        try:
+            found.append(load_der_x509_certificate(base64.b64decode(each.certificate)))
+        except ValueError:
+            raise ProofError(
+                f"policy: the certificate of the authority {each.name!r} is malformed"
+            ) from None
+    return found
 
 
 def _imprint(answer: TimeStampResponse) -> bytes:

@@ -8,6 +8,7 @@ from trailhouse.proof.note import Verify, parse_note, signers
 from trailhouse.proof.policy_form import (
     ANYBODY,
     FORMAT,
+    Authority,
     LogKey,
     OperatorKey,
     Policy,
@@ -22,6 +23,7 @@ __all__ = [
     "ANYBODY",
     "FORMAT",
     "MAX_POLICY_BYTES",
+    "Authority",
     "LogKey",
     "OperatorKey",
     "Policy",

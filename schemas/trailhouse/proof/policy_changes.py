@@ -8,6 +8,7 @@ import msgspec
 
 from trailhouse.proof.note import parse_verifier_key
 from trailhouse.proof.policy import (
+    Authority,
     LogKey,
     OperatorKey,
     Policy,
@@ -95,6 +96,16 @@ def with_operator(policy: Policy, name: str, public_key: bytes) -> Policy:
     return next_version(policy, operators=(*policy.operators, made))
 
 
+def with_authority(policy: Policy, name: str, certificate: bytes) -> Policy:
+    """Return the version in which tokens by the time-stamp authority *name* count; *certificate* is its root in DER.
+
+    Raises:
+        ProofError: A certificate of that name is in use, or as `next_version`. Permanent.
+    """
+    made = Authority(name=name, certificate=key_text(certificate))
+    return next_version(policy, authorities=(*policy.authorities, made))
+
+
 def with_witness(policy: Policy, verifier_key: str, quorum: int | None = None) -> Policy:
     """Return the version in which the witness of *verifier_key* cosigns; *quorum* stays as it is if None.
 
@@ -144,9 +155,9 @@ def with_revoked_log_key(
 
 
 def with_closed(
-    policy: Policy, last_anchor: int, *, service: str = "", operator: str = ""
+    policy: Policy, last_anchor: int, *, service: str = "", operator: str = "", authority: str = ""
 ) -> Policy:
-    """Return the version in which the key in use of *service*, or of *operator*, counts up to *last_anchor*.
+    """Return the version in which what is in use of *service*, *operator* or *authority* counts up to *last_anchor*.
 
     Raises:
         ProofError: It has none in use, or as `next_version`. Permanent.
@@ -163,9 +174,16 @@ def with_closed(
         else each
         for each in policy.operators
     )
-    if (services, operators) == (policy.services, policy.operators):
-        raise ProofError(f"policy: {service or operator!r} has no key in use")
-    return next_version(policy, services=services, operators=operators)
+    authorities = tuple(
+        msgspec.structs.replace(each, last_anchor=last_anchor)
+        if each.name == authority and each.last_anchor is None
+        else each
+        for each in policy.authorities
+    )
+    closed = (services, operators, authorities)
+    if closed == (policy.services, policy.operators, policy.authorities):
+        raise ProofError(f"policy: {service or operator or authority!r} has no key in use")
+    return next_version(policy, services=services, operators=operators, authorities=authorities)
 
 
 def key_text(public_key: bytes) -> str:

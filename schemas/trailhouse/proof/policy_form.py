@@ -81,6 +81,24 @@ class OperatorKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     last_anchor: int | None = None
 
 
+class Authority(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A time-stamp authority (RFC 3161) whose tokens over anchors count.
+
+    Attributes:
+        name: What it is called.
+        certificate: The root above its certificate, DER in base64.
+        last_anchor: Only tokens over the anchor of this number, or one before, count; None while it is in use.
+    """
+
+    name: str
+    certificate: str
+    last_anchor: int | None = None
+
+    def stamps(self, number: int) -> bool:
+        """Tell whether its token over the anchor of *number* counts."""
+        return self.last_anchor is None or number <= self.last_anchor
+
+
 class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What an auditor must believe, and nothing else; see the module for its form.
 
@@ -93,6 +111,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         operators: Likewise.
         witnesses: Verifier keys (``name+id+key``, kind 0x04) of those that cosign.
         quorum: How many of them an anchored checkpoint must bear.
+        authorities: In use is at most one of a name; with one in use, anchors must bear tokens.
         anchor_seconds: The most time until what is stored is anchored: the maximum audit delay.
         unsealed_tenants: For whom services without a key may write; ``*`` for each.
     """
@@ -105,6 +124,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     operators: tuple[OperatorKey, ...] = ()
     witnesses: tuple[str, ...] = ()
     quorum: int = 0
+    authorities: tuple[Authority, ...] = ()
     anchor_seconds: int = 60
     unsealed_tenants: tuple[str, ...] = (ANYBODY,)
 
@@ -125,6 +145,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def anchor_keys(self, number: int) -> tuple[LogKey, ...]:
         """Return the keys of which one must have signed the anchor of *number*."""
         return tuple(key for key in self.log_keys if key.signs_anchor(number))
+
+    def authorities_of(self, number: int) -> tuple[Authority, ...]:
+        """Return the time-stamp authorities whose token over the anchor of *number* counts."""
+        return tuple(each for each in self.authorities if each.stamps(number))
 
     def service_keys(self, service: str) -> tuple[ServiceKey, ...]:
         """Return the keys of *service*, closed ones too."""

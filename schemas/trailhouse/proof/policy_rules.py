@@ -11,12 +11,15 @@ from trailhouse.proof.note import (
     parse_verifier_key,
 )
 from trailhouse.proof.origin import parse_origin
-from trailhouse.proof.policy_form import LogKey, OperatorKey, Policy, ServiceKey
+from trailhouse.proof.policy_form import Authority, LogKey, OperatorKey, Policy, ServiceKey
 from trailhouse.schemas.errors import ProofError
 
 MAX_VERSION = 2**31 - 1
 MAX_ANCHOR_SECONDS = 86_400
 MAX_NAME_CHARACTERS = 512
+MAX_CERTIFICATE_BYTES = 16_384
+_SEQUENCE = 0x30
+"""The first byte of a certificate in DER."""
 
 
 def check_policy(policy: Policy) -> None:
@@ -29,12 +32,14 @@ def check_policy(policy: Policy) -> None:
     _check_log_keys(policy)
     _check_names("service", [(each.service, each.last_anchor) for each in policy.services])
     _check_names("operator", [(each.name, each.last_anchor) for each in policy.operators])
+    _check_names("authority", [(each.name, each.last_anchor) for each in policy.authorities])
     for service in policy.services:
         _check_tenants(service.tenants, f"of the service {service.service!r}")
         if not service.tenants:
             raise ProofError(f"policy: the service {service.service!r} may write for nobody")
     _check_tenants(policy.unsealed_tenants, "that need no seal")
     _check_witnesses(policy)
+    _check_certificates(policy.authorities)
     keys = keys_of(policy)
     if len(set(keys)) < len(keys):
         raise ProofError("policy: one key has two parts in it")
@@ -60,6 +65,9 @@ def check_follows(newer: Policy, older: Policy) -> None:
     operators = {each.public_key: each for each in newer.operators}
     for operator in older.operators:
         _check_kept("operator", operator.name, operator, operators.get(operator.public_key))
+    authorities = {each.certificate: each for each in newer.authorities}
+    for authority in older.authorities:
+        _check_kept("authority", authority.name, authority, authorities.get(authority.certificate))
 
 
 def keys_of(policy: Policy) -> list[bytes]:
@@ -159,6 +167,19 @@ def _check_witnesses(policy: Policy) -> None:
         raise ProofError("policy: its quorum is above the number of its witnesses")
 
 
+def _check_certificates(authorities: tuple[Authority, ...]) -> None:
+    found = [
+        canonical_base64(each.certificate, "policy: a certificate of an authority")
+        for each in authorities
+    ]
+    if any(not each.startswith(bytes([_SEQUENCE])) for each in found):
+        raise ProofError("policy: a certificate of an authority is not in DER")
+    if any(len(each) > MAX_CERTIFICATE_BYTES for each in found):
+        raise ProofError("policy: a certificate of an authority is too large")
+    if len(set(found)) < len(found):
+        raise ProofError("policy: one certificate stands for two authorities")
+
+
 def _witness(text: str) -> tuple[str, bytes]:
     name, kind, key = parse_verifier_key(text)
     if kind != COSIGNATURE_TYPE:
@@ -187,8 +208,8 @@ def _check_log_key_kept(before: LogKey, after: LogKey) -> None:
 def _check_kept(
     what: str,
     name: str,
-    before: ServiceKey | OperatorKey,
-    after: ServiceKey | OperatorKey | None,
+    before: ServiceKey | OperatorKey | Authority,
+    after: ServiceKey | OperatorKey | Authority | None,
 ) -> None:
     if after is None:
         raise ProofError(f"policy: the key of the {what} {name!r} was taken out, not revoked")

@@ -38,7 +38,7 @@ BELOW = {
     "doctor capture",
     *("proof init", "proof key", "proof enroll", "proof operator", "proof witness"),
     *("proof require", "proof rotate", "proof revoke", "proof sign", "proof publish"),
-    *("proof show", "proof anchor"),
+    *("proof show", "proof anchor", "proof authority"),
     *("proof manifest", "proof seals"),
 }
 
@@ -148,6 +148,7 @@ def test_every_command_that_reports_takes_a_format() -> None:
             "proof enroll",
             "proof operator",
             "proof witness",
+            "proof authority",
             "proof require",
         ),
         *("proof rotate", "proof revoke", "proof sign", "proof publish"),

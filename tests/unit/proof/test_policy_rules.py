@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from trailhouse.proof.keys import FileSigner, is_signed_by, note_signed
 from trailhouse.proof.note import COSIGNATURE_TYPE, ED25519_TYPE, verifier_key
 from trailhouse.proof.policy import (
+    Authority,
     LogKey,
     OperatorKey,
     Policy,
@@ -38,6 +39,13 @@ def a_key(number: int) -> str:
 def a_witness(name: str, number: int, kind: int = COSIGNATURE_TYPE) -> str:
     """Return the verifier key of a witness."""
     return verifier_key(name, base64.b64decode(a_key(number)), kind)
+
+
+def an_authority(name: str, certificate: bytes, last_anchor: int | None = None) -> Authority:
+    """Return a time-stamp authority."""
+    return Authority(
+        name=name, certificate=base64.b64encode(certificate).decode(), last_anchor=last_anchor
+    )
 
 
 def a_policy(**fields: Any) -> Policy:
@@ -94,6 +102,18 @@ def next_of(policy: Policy, **fields: Any) -> Policy:
         (lambda: rotated({ORIGIN: 2**63}, {ORIGIN: 2**63}), "not one of sizes"),
         (lambda: rotated({ORIGIN: -1}, {ORIGIN: -1}), "not one of sizes"),
         (lambda: a_policy(anchor_seconds=0), "anchor_seconds"),
+        (lambda: a_policy(authorities=(an_authority("a", b"no DER"),)), "not in DER"),
+        (lambda: a_policy(authorities=(an_authority("a", b"0" * 16_385),)), "too large"),
+        (lambda: a_policy(authorities=(Authority(name="a", certificate="%"),)), "not base64"),
+        (lambda: a_policy(authorities=(an_authority("", b"0"),)), "the name of a"),
+        (
+            lambda: a_policy(authorities=(an_authority("a", b"0"), an_authority("a", b"01"))),
+            "two keys in use",
+        ),
+        (
+            lambda: a_policy(authorities=(an_authority("a", b"0"), an_authority("b", b"0"))),
+            "two authorities",
+        ),
         (lambda: a_policy(quorum=1), "quorum"),
         (lambda: a_policy(quorum=-1), "quorum"),
         (lambda: a_policy(witnesses=("w",)), "verifier key"),
@@ -195,6 +215,7 @@ def test_the_owner_has_no_other_part() -> None:
 ENROLLED = a_policy(
     services=(ServiceKey(service="s", public_key=a_key(4), tenants=("*",), last_anchor=5),),
     operators=(OperatorKey(name="o", public_key=a_key(5)),),
+    authorities=(an_authority("a", b"0", last_anchor=5),),
 )
 
 
@@ -214,6 +235,9 @@ ENROLLED = a_policy(
             )
         },
         {"operators": ()},
+        {"authorities": ()},
+        {"authorities": (an_authority("a", b"0"),)},
+        {"authorities": (an_authority("b", b"0", last_anchor=5),)},
         {"log_keys": (LogKey(public_key=a_key(9)),)},
         {"log_name": "other"},
         {"version": 3},

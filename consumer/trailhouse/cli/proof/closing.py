@@ -43,6 +43,21 @@ NewPublicKeyOption = Annotated[
     str, typer.Option("--new-public-key", metavar="KEY", help="The public key of --new-command.")
 ]
 
+AuthorityOption = Annotated[
+    str, typer.Option(metavar="NAME", help="Count no more tokens of this time-stamp authority.")
+]
+
+LogKeyOption = Annotated[
+    bool, typer.Option("--log-key", help="Revoke the log's key; --new-key follows upon it.")
+]
+LastAnchorOption = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        help="The last anchor that still counts: one before the key was out; if not given, the last.",
+    ),
+]
+
 
 def rotate(
     new_key: NewKeyOption = None,
@@ -81,16 +96,9 @@ def revoke(
     operator: Annotated[
         str, typer.Option(metavar="NAME", help="Revoke the key in use of this operator.")
     ] = "",
-    log_key: Annotated[
-        bool, typer.Option("--log-key", help="Revoke the log's key; --new-key follows upon it.")
-    ] = False,
-    last_anchor: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            help="The last anchor that still counts: one before the key was out; if not given, the last.",
-        ),
-    ] = None,
+    authority: AuthorityOption = "",
+    log_key: LogKeyOption = False,
+    last_anchor: LastAnchorOption = None,
     new_key: NewKeyOption = None,
     new_command: NewCommandOption = "",
     new_public_key: NewPublicKeyOption = "",
@@ -106,8 +114,8 @@ def revoke(
     from trailhouse.operate.proof_keys.closing import revoked_log_key, revoked_member
     from trailhouse.operate.proof_keys.signers import new_log_signer
 
-    if (bool(service), bool(operator), log_key).count(True) != 1:
-        raise typer.BadParameter("say one of --service, --operator and --log-key")
+    if (bool(service), bool(operator), bool(authority), log_key).count(True) != 1:
+        raise typer.BadParameter("say one of --service, --operator, --authority and --log-key")
     if not log_key and (new_key or new_command):
         raise typer.BadParameter("--new-key follows upon the log's key alone")
     signer = new_log_signer(new_key, new_command, new_public_key) if log_key else None
@@ -115,6 +123,8 @@ def revoke(
     def made(storage: "ClickHouse", _config: "ProofConfig", policy: "Policy") -> "Policy":
         if signer is not None:
             return revoked_log_key(storage, policy, signer, last_anchor)
-        return revoked_member(storage, policy, last_anchor, service=service, operator=operator)
+        return revoked_member(
+            storage, policy, last_anchor, service=service, operator=operator, authority=authority
+        )
 
     change(made, owner_key, owner_command, draft)

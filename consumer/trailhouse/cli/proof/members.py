@@ -27,6 +27,10 @@ OPERATOR_EXAMPLES = (
 WITNESS_EXAMPLES = (
     "Example:\n\ntrailhouse proof witness KEY --quorum 1 --owner-key /media/usb/owner.pem"
 )
+AUTHORITY_EXAMPLES = (
+    "Example:\n\ntrailhouse proof authority freetsa --certificate freetsa-root.pem"
+    " --owner-key /media/usb/owner.pem"
+)
 REQUIRE_EXAMPLES = (
     "Examples:\n\ntrailhouse proof require --seals-for-all --owner-key /media/usb/owner.pem\n\n"
     "trailhouse proof require --unsealed-tenant sandbox --anchor-seconds 30 --draft next-policy"
@@ -131,6 +135,36 @@ def witness(
 
     change(
         lambda _storage, _config, policy: with_witness(policy, verifier_key, quorum),
+        owner_key,
+        owner_command,
+        draft,
+    )
+
+
+def authority(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="What to call it.", show_default=False)
+    ],
+    certificate: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE", help="The root above its certificate, in PEM.", show_default=False
+        ),
+    ],
+    owner_key: OwnerKeyOption = None,
+    owner_command: OwnerCommandOption = "",
+    draft: DraftOption = None,
+) -> None:
+    """Count the time-stamp tokens of an authority (RFC 3161); from then on anchors must bear tokens that count.
+
+    The workers ask those in `[proof] timestamp_urls`; `trailhouse verify` holds each token against this root.
+    """
+    from trailhouse.operate.proof_keys.certificates import root_certificate
+    from trailhouse.proof.policy_changes import with_authority
+
+    root = root_certificate(certificate)
+    change(
+        lambda _storage, _config, policy: with_authority(policy, name, root),
         owner_key,
         owner_command,
         draft,

@@ -1,6 +1,8 @@
 """A policy in words: a line a fact."""
 
+import base64
 from collections.abc import Iterator
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,6 +26,11 @@ def policy_lines(policy: "Policy") -> Iterator[str]:
         )
     for witness in policy.witnesses:
         yield f"witness    {witness}"
+    for authority in policy.authorities:
+        yield (
+            f"authority  {authority.name}: {_certificate(authority.certificate)}"
+            f"{_until(authority.last_anchor)}"
+        )
     yield (
         f"demands    cosignatures {policy.quorum}, of witnesses {len(policy.witnesses)};"
         f" an anchor every {policy.anchor_seconds} s"
@@ -48,6 +55,11 @@ def _tenants(tenants: tuple[str, ...]) -> str:
     if "*" in tenants:
         return "every tenant"
     return ", ".join(repr(each) if each else "events of no tenant" for each in tenants)
+
+
+def _certificate(text: str) -> str:
+    """Return what `openssl x509 -fingerprint -sha256` prints, in small letters without colons."""
+    return f"root SHA-256 {sha256(base64.b64decode(text)).hexdigest()}"
 
 
 def _fingerprint(public_key: str) -> str:

@@ -70,9 +70,15 @@ def revoked_log_key(
 
 
 def revoked_member(
-    storage: ClickHouse, policy: Policy, number: int | None, *, service: str, operator: str
+    storage: ClickHouse,
+    policy: Policy,
+    number: int | None,
+    *,
+    service: str,
+    operator: str,
+    authority: str,
 ) -> Policy:
-    """Return the version in which the key of *service* or *operator* counts up to anchor *number*, or up to now.
+    """Return the version in which *service*, *operator* or *authority* counts up to anchor *number*, or up to now.
 
     Raises:
         QueryError: There is no such anchor. Permanent.
@@ -80,7 +86,8 @@ def revoked_member(
         StorageError: ClickHouse does not answer (retriable) or refuses (permanent).
     """
     anchor = last_anchor(storage, policy, number)
-    return with_closed(policy, anchor.number if anchor else 0, service=service, operator=operator)
+    last = anchor.number if anchor else 0
+    return with_closed(policy, last, service=service, operator=operator, authority=authority)
 
 
 def _stored(storage: ClickHouse, texts: set[str]) -> list[SignedCheckpoint]:

@@ -8,6 +8,7 @@ from trailhouse.operate.verify.duty import Checked, Duty
 from trailhouse.operate.verify.finding import Findings
 from trailhouse.operate.verify.logs import LogId
 from trailhouse.operate.verify.run import Run
+from trailhouse.operate.verify.time_stamps import tell_tokens
 from trailhouse.operate.verify.written_receipts import tell_taken_outside
 
 _TABLE = "log_anchors"
@@ -43,6 +44,7 @@ def check(run: Run, found: Findings) -> Checked:
             " have made all of it anew"
         )
     tell_uncosigned(run, found)
+    tell_tokens(run, found)
     tell_late(run, found)
     count = max(len(anchored.hashes) for anchored in _all(run))
     if not count and not found:
