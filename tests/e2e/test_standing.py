@@ -18,6 +18,7 @@ from trailhouse.operate.account.attested import attested
 from trailhouse.operate.account.snapshot import Scope
 from trailhouse.operate.erase.orders import Operator, erase
 from trailhouse.operate.erase.sought import Found
+from trailhouse.operate.verify.standing_rows import MOST_TOLD, unnamed_standings
 from trailhouse.proof.anchor import Anchor, anchor_name
 from trailhouse.proof.checkpoint import Checkpoint
 from trailhouse.proof.keys import FileSigner, note_signed
@@ -367,3 +368,21 @@ def test_a_view_and_python_have_the_same_rules(clickhouse: ClickHouse) -> None:
             each.event_id: standing
             for each, standing in zip(found, reader.standings(found), strict=True)
         } == in_sql
+
+
+def test_a_seal_of_many_events_is_judged(clickhouse: ClickHouse) -> None:
+    """A seal of 20,000 events takes no more memory than ClickHouse has, and a stranger's odd digests stop nothing."""
+    logger, topic = Logger("billing", "p-1"), Topic(clickhouse)
+    for _ in range(20_000):
+        logger.log()
+    logger.seal()
+    odd = base64.b64encode(b"123456789").decode()
+    forged = claimed("billing", "p-2", 0, SEAL_TYPE, data={"digests": odd})
+    topic.append([*logger.events, forged])
+    assert unnamed_standings(clickhouse, []) == []
+    assert judged(clickhouse, policy_of([logger.key("")])).events == 20_000
+    assert unnamed_standings(clickhouse, []) == []
+    clickhouse.command(
+        "ALTER TABLE event_log DELETE WHERE type = 'audit_sealed' SETTINGS mutations_sync = 2"
+    )
+    assert len(unnamed_standings(clickhouse, [])) == MOST_TOLD

@@ -5,8 +5,14 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from trailhouse.attesting.judgement import SealState
-from trailhouse.attesting.stored_seals import MAX_SEAL_BYTES, Carrier, SealRow
-from trailhouse.proof.seal import SEAL_TYPE, SHORT_DIGEST_BYTES
+from trailhouse.attesting.stored_seals import (
+    MAX_SEAL_BYTES,
+    SHORT_DIGESTS,
+    SHORT_KEY,
+    Carrier,
+    SealRow,
+)
+from trailhouse.proof.seal import SEAL_TYPE
 from trailhouse.store.clickhouse import ClickHouse
 
 CARRIERS_AT_ONCE = 20_000
@@ -39,17 +45,13 @@ _OVERLAPPING = """
         AND verdict IN ('whole', 'incomplete', 'broken', 'revoked')
 """
 _DIGESTS = f"""
-    SELECT reinterpretAsUInt64(substring(digests, place * {SHORT_DIGEST_BYTES} + 1, {SHORT_DIGEST_BYTES})) AS short
-    FROM (
-        SELECT tryBase64Decode(JSONExtractString(record, 'data', 'digests')) AS digests FROM event_log
-        WHERE type = '{SEAL_TYPE}' AND length(record) <= {MAX_SEAL_BYTES} AND {{}}
-    ) ARRAY JOIN range(intDiv(length(digests), {SHORT_DIGEST_BYTES})) AS place
+    SELECT arrayJoin({SHORT_DIGESTS}) AS short FROM event_log
+    WHERE type = '{SEAL_TYPE}' AND length(record) <= {MAX_SEAL_BYTES} AND {{}}
 """  # noqa: S608 - as above
-_SHORT = f"reinterpretAsUInt64(substring(record_key, 1, {SHORT_DIGEST_BYTES}))"
 _STANDINGS = f"""
     SELECT occurred_us, record_key, standing, ver FROM event_standings FINAL
     WHERE occurred_us BETWEEN {{first:Int64}} AND {{last:Int64}}
-        AND (hex(record_key) IN {{closing:Array(String)}} OR {_SHORT} IN (
+        AND (hex(record_key) IN {{closing:Array(String)}} OR {SHORT_KEY} IN (
             {_DIGESTS.format("hex(record_key) IN {keys:Array(String)}")}
         ))
 """  # noqa: S608 - as above
@@ -58,7 +60,7 @@ _MAY_COUNT = (
 )
 _UNNAMED = f"""
     SELECT occurred_us, record_key FROM event_standings FINAL
-    WHERE {_SHORT} % {{buckets:UInt32}} = {{bucket:UInt32}} AND {_SHORT} NOT IN (
+    WHERE {SHORT_KEY} % {{buckets:UInt32}} = {{bucket:UInt32}} AND {SHORT_KEY} NOT IN (
         SELECT short FROM (
             {_DIGESTS.format(_MAY_COUNT)}
         ) WHERE short % {{buckets:UInt32}} = {{bucket:UInt32}}
