@@ -19,6 +19,7 @@ class Who(StrEnum):
     KAFKA = "Kafka administrator"
     CLICKHOUSE = "ClickHouse administrator"
     WORKER = "worker"
+    OPERATOR = "operator"
     ALL = "all of them, and the anchor writer"
     EVERYTHING = "all, the witnesses and the service keys"
     NOBODY = "nobody: it is harmless"

@@ -16,6 +16,8 @@ MODULES = (
     "harmless",
     "clickhouse_more",
     "harmless_more",
+    "clickhouse_sly",
+    "operator_attacks",
 )
 
 for _name in MODULES:

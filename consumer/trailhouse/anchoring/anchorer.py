@@ -21,6 +21,7 @@ from trailhouse.anchoring.anchor_store import (
 from trailhouse.anchoring.delivery import Delivery
 from trailhouse.anchoring.log_check import LogCheck
 from trailhouse.anchoring.log_growth import Contradiction
+from trailhouse.anchoring.orders import Orders
 from trailhouse.anchoring.stored_log import StoredLog, stored_logs
 from trailhouse.anchoring.writers.writer import AnchorWriter
 from trailhouse.proof.anchor import FIRST, Anchor, ManifestRoot, anchor_name, file_sha256
@@ -98,6 +99,7 @@ class Anchorer:
         self._clock = clock
         self._check = LogCheck(clickhouse, erased=erased)
         self._delivery = Delivery(writers)
+        self._orders = Orders(clickhouse)
         self._trees: dict[str, CompactRange] = {}
 
     def run(self) -> AnchorRun:
@@ -157,6 +159,7 @@ class Anchorer:
             previous_sha256=file_sha256(last.content) if last is not None else FIRST,
             checkpoints=tuple(sorted(checkpoints)),
             manifests=tuple(sorted(self._manifests(before))),
+            orders=self._orders.due(policy, before),
         )
         if last is not None and (broken := broken_rules(last.anchor, last.content, anchor)):
             raise ProofError(f"anchor {anchor.number} would contradict the one before: {broken[0]}")

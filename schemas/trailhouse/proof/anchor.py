@@ -3,8 +3,8 @@
 A note (see `note`) under the name ``<log name>/anchor``, by a log key. Its text, a line each: `FORMAT`, the log name,
 the anchor's number, milliseconds since 1970 UTC, version and SHA-256 of the policy (``0 -`` before there is one),
 SHA-256 of the whole file of the anchor before (``-`` for the first), the number of checkpoints, one line
-``origin size root`` for each, the number of manifests, and one line ``day origin sessions root`` for each; both
-sorted, roots in base64.
+``origin size root`` for each, the number of manifests, one line ``day origin sessions root`` for each, the number of
+operators' orders, and one line ``number sha256`` for each, over its text; all sorted, roots in base64.
 """
 
 import base64
@@ -34,6 +34,13 @@ class ManifestRoot(msgspec.Struct, frozen=True, order=True):
     root: bytes
 
 
+class OrderHash(msgspec.Struct, frozen=True, order=True):
+    """An operator's order (see `erasure`): its number, and the SHA-256 of its text in hex."""
+
+    number: int
+    sha256: str
+
+
 class Anchor(msgspec.Struct, frozen=True, kw_only=True):
     """What an anchor says; see the module for its form."""
 
@@ -45,6 +52,7 @@ class Anchor(msgspec.Struct, frozen=True, kw_only=True):
     previous_sha256: str = FIRST
     checkpoints: tuple[Checkpoint, ...]
     manifests: tuple[ManifestRoot, ...] = ()
+    orders: tuple[OrderHash, ...] = ()
 
     @property
     def text(self) -> str:
@@ -63,6 +71,8 @@ class Anchor(msgspec.Struct, frozen=True, kw_only=True):
                 f"{each.day} {each.origin} {each.sessions} {_base64(each.root)}"
                 for each in self.manifests
             ),
+            str(len(self.orders)),
+            *(f"{each.number} {each.sha256}" for each in self.orders),
         ]
         return "\n".join(lines) + "\n"
 
@@ -98,13 +108,14 @@ def _anchor(lines: list[str]) -> Anchor:
     if lines[0] != FORMAT:
         raise ProofError(f"anchor: is not of the form {FORMAT}")
     version, policy_sha256 = lines[4].split(" ")
-    count = int(lines[6])
-    after = 7 + count
+    after = 7 + _count(lines[6])
     checkpoints = tuple(_checkpoint(line) for line in lines[7:after])
-    manifests = tuple(_manifest(line) for line in lines[after + 1 : -1])
-    if len(manifests) != int(lines[after]):
-        raise ProofError("anchor: its manifests are not as many as it says")
-    if list(checkpoints) != sorted(checkpoints) or list(manifests) != sorted(manifests):
+    until = after + 1 + _count(lines[after])
+    manifests = tuple(_manifest(line) for line in lines[after + 1 : until])
+    orders = tuple(_order(line) for line in lines[until + 1 : -1])
+    if len(orders) != _count(lines[until]):
+        raise ProofError("anchor: its orders are not as many as it says")
+    if any(list(each) != sorted(each) for each in (checkpoints, manifests, orders)):
         raise ProofError("anchor: its lines are not sorted")
     if len({each.origin for each in checkpoints}) < len(checkpoints):
         raise ProofError("anchor: names a log twice")
@@ -125,7 +136,14 @@ def _anchor(lines: list[str]) -> Anchor:
         previous_sha256=previous,
         checkpoints=checkpoints,
         manifests=manifests,
+        orders=orders,
     )
+
+
+def _count(line: str) -> int:
+    if (count := int(line)) < 0:
+        raise ProofError("anchor: has a count below zero")
+    return count
 
 
 def _checkpoint(line: str) -> Checkpoint:
@@ -139,6 +157,13 @@ def _manifest(line: str) -> ManifestRoot:
     if len(raw) != HASH_BYTES or int(sessions) < 0 or _DAY.fullmatch(day) is None:
         raise ProofError("anchor: a line of a manifest is malformed")
     return ManifestRoot(day, origin, int(sessions), raw)
+
+
+def _order(line: str) -> OrderHash:
+    number, digest = line.split(" ")
+    if int(number) < 1 or _SHA256.fullmatch(digest) is None:
+        raise ProofError("anchor: a line of an order is malformed")
+    return OrderHash(int(number), digest)
 
 
 def _base64(raw: bytes) -> str:

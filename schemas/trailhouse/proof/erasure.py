@@ -57,6 +57,11 @@ class Order(NamedTuple):
         )
         return "\n".join(lines) + "\n"
 
+    @property
+    def sha256(self) -> str:
+        """The hash of its text in hex, by which anchors name it."""
+        return sha256(self.text.encode()).hexdigest()
+
 
 def erasure_name(log_name: str) -> str:
     """Return under which name the operators of *log_name* sign."""

@@ -4,7 +4,14 @@ import pytest
 
 from flipped import each_byte_flipped
 from made_keys import made_key
-from trailhouse.proof.anchor import Anchor, ManifestRoot, anchor_name, file_sha256, parse_anchor
+from trailhouse.proof.anchor import (
+    Anchor,
+    ManifestRoot,
+    OrderHash,
+    anchor_name,
+    file_sha256,
+    parse_anchor,
+)
 from trailhouse.proof.checkpoint import Checkpoint
 from trailhouse.proof.keys import is_signed_by, note_signed
 from trailhouse.proof.note import signers
@@ -24,6 +31,7 @@ ANCHOR = Anchor(
         Checkpoint(f"{LOG}/agent-events/AAAA/1/1", 18, ROOT),
     ),
     manifests=(ManifestRoot("2026-11-28", f"{LOG}/agent-events/AAAA/0/1", 3, ROOT),),
+    orders=(OrderHash(1, "ef" * 32), OrderHash(2, "ab" * 32)),
 )
 NAME = anchor_name(LOG)
 
@@ -90,6 +98,14 @@ MALFORMED = {
     "size 012": _changed(7, LINES[7].replace(" 17 ", " 012 ")),
     "root of 31 bytes": _changed(7, LINES[7][:-5] + "=" * 1),
     "more manifests than lines": _changed(9, "2"),
+    "fewer manifests than lines": _changed(9, "0"),
+    "more orders than lines": _changed(11, "3"),
+    "minus one order": _changed(11, "-1"),
+    "no orders' number": "\n".join(LINES[:11]) + "\n",
+    "order 0": _changed(12, LINES[12].replace("1 ", "0 ", 1)),
+    "order 01": _changed(12, "0" + LINES[12]),
+    "an order's hash in capitals": _changed(12, LINES[12].upper()),
+    "unsorted orders": "\n".join([*LINES[:12], LINES[13], LINES[12], *LINES[14:]]),
     "no manifests' number": "\n".join(LINES[:9]) + "\n",
     "a line more": ANCHOR.text + "more\n",
     "nothing": "\n",

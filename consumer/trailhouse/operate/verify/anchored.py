@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from trailhouse.operate.verify.logs import LogId
-from trailhouse.proof.anchor import FIRST, Anchor, ManifestRoot, file_sha256
+from trailhouse.proof.anchor import FIRST, Anchor, ManifestRoot, OrderHash, file_sha256
 from trailhouse.proof.anchor_chain import broken_rules, signed_anchor
 from trailhouse.proof.policy import Policy
 from trailhouse.schemas.errors import ProofError
@@ -86,6 +86,7 @@ class Anchored:
         roots: Of each log, by size, the roots that were anchored, each with the number of the first anchor that has it.
         unknown: Logs of which nothing is stored, each with the first anchor that has it.
         manifests: By day and log, the manifests' roots, each with the first anchor that has it.
+        orders: Operators' orders, by number and hash, each with the first anchor that names it.
         hashes: By number, the SHA-256 of each file that counts.
         latest: The number and time of the one that was made last by its own clock.
         made: Number and time of each, by number.
@@ -99,6 +100,7 @@ class Anchored:
         self.roots: dict[LogId, dict[int, dict[bytes, int]]] = {}
         self.unknown: dict[str, int] = {}
         self.manifests: dict[tuple[str, str], dict[ManifestRoot, int]] = {}
+        self.orders: dict[OrderHash, int] = {}
         self.hashes: dict[int, set[str]] = {}
         self.latest = (0, 0)
         self.made = Times()
@@ -168,6 +170,8 @@ class Anchored:
         for manifest in anchor.manifests:
             known = self.manifests.setdefault((manifest.day, manifest.origin), {})
             known.setdefault(manifest, anchor.number)
+        for order in anchor.orders:
+            self.orders.setdefault(order, anchor.number)
 
 
 def stored_anchors(clickhouse: ClickHouse) -> Iterator[tuple[int, str]]:

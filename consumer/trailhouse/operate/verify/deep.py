@@ -13,6 +13,8 @@ from trailhouse.store.clickhouse import ClickHouse
 
 OFFSETS_AT_ONCE = 262_144
 KEYS_AT_ONCE = 2_000
+_LATEST_VER_MS = 2**42 - 1
+_VER_OFFSETS = 2**22
 
 
 class Entry(NamedTuple):
@@ -100,12 +102,26 @@ def _parts(differing: Ranges) -> Iterator[Range]:
 def digests_in_log(clickhouse: ClickHouse, digests: Sequence[bytes]) -> set[bytes]:
     """Return those of *digests* that are the hash of a record in `event_log`, wherever it says that it stood.
 
-    Of two copies of a record one is merged away, and its leaf stays.
+    Raises:
+        StorageError: ClickHouse is away (retriable) or refuses (permanent).
+    """
+    return set(firsts_in_log(clickhouse, digests))
+
+
+def merge_order(appended_ms: int, offset: int) -> tuple[int, int]:
+    """Return by what a merge keeps one of several copies of a record: the smallest stays (see `event_log.ver`)."""
+    return min(appended_ms, _LATEST_VER_MS), offset % _VER_OFFSETS
+
+
+def firsts_in_log(clickhouse: ClickHouse, digests: Sequence[bytes]) -> dict[bytes, tuple[int, int]]:
+    """Return those of *digests* that are the hash of a record in `event_log`, each with its first row's `merge_order`.
+
+    Of two copies of a record the later one is merged away, and its leaf stays.
 
     Raises:
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
-    found: set[bytes] = set()
+    found: dict[bytes, tuple[int, int]] = {}
     different = list(dict.fromkeys(digests))
     for begin in range(0, len(different), KEYS_AT_ONCE):
         part = different[begin : begin + KEYS_AT_ONCE]
@@ -114,8 +130,11 @@ def digests_in_log(clickhouse: ClickHouse, digests: Sequence[bytes]) -> set[byte
             "record_key IN (SELECT toFixedString(unhex(arrayJoin({keys:Array(String)})), 16))"
         )
         for rows in rows_of(clickhouse, Wanted(condition, {"keys": keys}, has_columns=False)):
-            found.update(rows.digests)
-    return found & set(different)
+            for digest, *place in zip(rows.digests, rows.appended_ms, rows.offsets, strict=True):
+                at = merge_order(*place)
+                found[digest] = min(at, found.get(digest, at))
+    wanted = set(different)
+    return {digest: first for digest, first in found.items() if digest in wanted}
 
 
 def blank_in_log(clickhouse: ClickHouse, digests: Collection[bytes]) -> set[bytes]:

@@ -4,6 +4,11 @@ from collections.abc import Sequence
 
 from trailhouse.operate.verify.duty import Checked, Duty
 from trailhouse.operate.verify.finding import Findings
+from trailhouse.operate.verify.order_history import (
+    tell_after_revocation,
+    tell_backdated,
+    tell_gone,
+)
 from trailhouse.operate.verify.run import Run
 from trailhouse.proof.erasure import Order, hold_key, holds_in_force
 from trailhouse.schemas.ranges import Ranges
@@ -42,6 +47,10 @@ def check(run: Run, found: Findings) -> Checked:
             meaning="each order has the number after the one before, and this one is not there: it was taken away",
             way_out="restore log_erasures; what the order held may have been erased since, or what it erased come back",
         )
+    tell_gone(found, run.anchored, stored.orders)
+    tell_backdated(found, stored.orders)
+    if stored.orders:
+        tell_after_revocation(run, found, stored.orders)
     for digests_of in _batches(list(stored.erased)):
         digests = [digest.hex().upper() for digest in digests_of]
         for table, topic, topic_id, partition, offset in run.clickhouse.query(
@@ -58,6 +67,7 @@ def check(run: Run, found: Findings) -> Checked:
     for order in stored.orders:
         if order.kind == "erase":
             _tell_held(run, found, order, stored.orders)
+    tell_gone(found, run.anchored_outside, stored.orders)
     return Checked(len(stored.orders), "orders")
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 from trailhouse.operate.verify.checkpoints import newest_size
+from trailhouse.operate.verify.deep import digests_in_log
 from trailhouse.operate.verify.duty import Checked, Duty
 from trailhouse.operate.verify.finding import Findings
 from trailhouse.operate.verify.leaf_stream import leaves_of
@@ -29,12 +30,12 @@ _TABLE = "batch_ledger"
 
 _CLAIMS = f"""
     SELECT DISTINCT first_offset, last_offset, toUInt64(stored_rows) + quarantined_rows AS records,
-        hex(records_hash) AS hash
+        hex(records_hash) AS hash, quarantined_rows AS bad
     FROM batch_ledger
     WHERE {OF_LOG} AND last_offset >= {{first:UInt64}}
-        AND (first_offset, last_offset, hash, records)
-            > ({{at:UInt64}}, {{last:UInt64}}, {{hash:String}}, {{records:UInt64}})
-    ORDER BY first_offset, last_offset, hash, records
+        AND (first_offset, last_offset, hash, records, bad)
+            > ({{at:UInt64}}, {{last:UInt64}}, {{hash:String}}, {{records:UInt64}}, {{bad:UInt32}})
+    ORDER BY first_offset, last_offset, hash, records, bad
     LIMIT {MOST_OVERLAPPING + 1} BY first_offset LIMIT {_PAGE}
 """  # noqa: S608 - names of ours; every value is a bound parameter
 _PLACE = "kafka_cluster, kafka_topic, kafka_topic_id, kafka_partition"
@@ -53,6 +54,11 @@ _STAND_INS = f"""
             WHERE {OF_LOG} AND kafka_offset BETWEEN {{first:UInt64}} AND {{last:UInt64}}
         )
     ORDER BY kafka_offset LIMIT 100000
+"""  # noqa: S608 - as above
+_BAD = f"""
+    SELECT kafka_offset, any(record_hash) FROM event_quarantine
+    WHERE {OF_LOG} AND kafka_offset BETWEEN {{first:UInt64}} AND {{last:UInt64}}
+    GROUP BY kafka_offset ORDER BY kafka_offset
 """  # noqa: S608 - as above
 
 
@@ -82,10 +88,13 @@ class _Partition:
         checked = 0
         for claims in self._windows():
             generations, stand_ins = self._read(claims)
+            bad = self._quarantined(claims, stand_ins)
             for claim in claims:
                 checked += 1
                 if not any(is_true(claim, leaves, stand_ins) for leaves in generations):
                     self._tell("ledger_false", claim, _FALSE)
+                elif bad is not None and not self._is_split_so(claim, bad):
+                    self._tell("ledger_split", claim, _SPLIT)
             self._tell_unclaimed(claims, generations)
         return checked
 
@@ -109,12 +118,12 @@ class _Partition:
 
     def _claims(self) -> Iterator[Claim]:
         values = {**self._logs[0].parameters, "first": self._first}
-        after: dict[str, object] = {"at": 0, "last": 0, "hash": "", "records": 0}
+        after: dict[str, object] = {"at": 0, "last": 0, "hash": "", "records": 0, "bad": 0}
         same, many = -1, 0
         while True:
             rows = self._run.clickhouse.query(_CLAIMS, {**values, **after}).rows
-            for first, last, records, digest in rows:
-                claim = Claim(int(first), int(last), int(records), bytes.fromhex(digest))
+            for first, last, records, digest, bad in rows:
+                claim = Claim(int(first), int(last), int(records), bytes.fromhex(digest), int(bad))
                 many = many + 1 if claim.first_offset == same else 1
                 same = claim.first_offset
                 if many > MOST_OVERLAPPING or claim.is_impossible:
@@ -123,8 +132,8 @@ class _Partition:
                     yield claim
             if len(rows) < _PAGE:
                 return
-            first, last, records, digest = rows[-1]
-            after = {"at": first, "last": last, "hash": digest, "records": records}
+            first, last, records, digest, bad = rows[-1]
+            after = {"at": first, "last": last, "hash": digest, "records": records, "bad": bad}
 
     def _read(self, claims: Sequence[Claim]) -> tuple[list[Leaves], Mapping[int, Placeholding]]:
         """Return the leaves of each generation around *claims*, and what stands for records without one."""
@@ -140,6 +149,33 @@ class _Partition:
             _STAND_INS, {**self._logs[0].parameters, "first": first, "last": last}
         ).rows
         return generations, {int(at): Placeholding(int(end), digest) for at, end, digest in rows}
+
+    def _quarantined(
+        self, claims: Sequence[Claim], stand_ins: Mapping[int, Placeholding]
+    ) -> Leaves | None:
+        """Return which records around *claims* are in quarantine; None where it cannot be told of each batch."""
+        # A generation has its own record at an offset, of which quarantine keeps the last; a range says not how many.
+        if len(self._logs) > 1 or stand_ins:
+            return None
+        values = {
+            **self._logs[0].parameters,
+            "first": claims[0].first_offset,
+            "last": max(claim.last_offset for claim in claims),
+        }
+        rows = self._run.clickhouse.query(_BAD, values).rows
+        return Leaves([int(offset) for offset, _ in rows], [digest for _, digest in rows])
+
+    def _is_split_so(self, claim: Claim, bad: Leaves) -> bool:
+        """Tell whether as many records of *claim* are in quarantine as it says.
+
+        A record that was read again by another version may have changed sides, and then is on both.
+        """
+        digests = bad.within(claim.first_offset, claim.last_offset).digests
+        if claim.quarantined == len(digests):
+            return True
+        events = digests_in_log(self._run.clickhouse, digests)
+        both = sum(digest in events for digest in digests)
+        return len(digests) - both <= claim.quarantined < len(digests)
 
     def _tell_unclaimed(self, claims: Sequence[Claim], generations: Sequence[Leaves]) -> None:
         last = max(claim.last_offset for claim in claims)
@@ -199,6 +235,7 @@ def _first_leaf(run: Run, log: LogId) -> int:
 
 
 _FALSE = "the ledger's count or hash of these records is not that of their leaves: one of both was changed"
+_SPLIT = "the ledger says of these records that more, or fewer, are in quarantine than there are: it was changed"
 _IMPOSSIBLE = (
     "no worker writes such a row: it ends before it begins, is too long, or is one of too many"
 )

@@ -18,6 +18,8 @@ class Claim(NamedTuple):
     last_offset: int
     records: int
     records_hash: bytes
+    quarantined: int = 0
+    """How many of the records."""
 
     @property
     def is_impossible(self) -> bool:

@@ -9,7 +9,8 @@ from trailhouse.operate.verify.deep import (
     Entry,
     Stretch,
     blank_in_log,
-    digests_in_log,
+    firsts_in_log,
+    merge_order,
     stretches,
 )
 from trailhouse.operate.verify.finding import Findings
@@ -152,8 +153,19 @@ class Matching:
         missing = sorted(stretch.without_row())
         if not missing:
             return
-        copies = digests_in_log(self._clickhouse, [entry.digest for _, entry in missing])
+        copies = firsts_in_log(self._clickhouse, [entry.digest for _, entry in missing])
         gone = [(offset, entry) for offset, entry in missing if entry.digest not in copies]
+        for offset, entry in missing:
+            first = copies.get(entry.digest)
+            if first is not None and merge_order(entry.appended_ms, offset) < first:
+                self.records.add(
+                    "first_copy_gone",
+                    log=_name(stretch.place),
+                    first_offset=offset,
+                    meaning="of a record that came twice the later copy alone is left, and a merge keeps the first:"
+                    " its row was taken away, and readers see another place and time",
+                    way_out=_RESTORE,
+                )
         ordered = self._erased([entry.digest for _, entry in gone]) if gone else set()
         blank_rows = blank_in_log(self._clickhouse, ordered)
         for offset, entry in gone:
