@@ -34,11 +34,14 @@ _SIGN = (
     r"(?:=>|:=|===?|!==?|\|\|=|\?\?=|\?=|\+=|\.=|->|=|::|:|,|\||%3[aAdD]|\\*u003[aAdD]|&#61;|&#58;|≔|：|＝|→"
     r"|(?:is|was|are|equals|as|to|set to|changed to|is now|reads|und|lautet|ist|es|est)\b:?|为|是|は)"
 )
-ASSIGNED = (
-    rf"{_NAME}({_QUOTE})?\)?\]?\}}?(?:{_BLANK}({_TYPED}|{_SIGN}(?:{_BLANK}{_SIGN})?|[ \t]+|[ \t]*>[\r\n]*){_BLANK})"
+_REST = (
+    rf"({_QUOTE})?\)?\]?\}}?(?:{_BLANK}({_TYPED}|{_SIGN}(?:{_BLANK}{_SIGN})?|[ \t]+|[ \t]*>[\r\n]*){_BLANK})"
     rf"(?:[(\[]{_BLANK})?(?:(?:[rbfu]{{1,2}})?({_QUOTE}))?"
 )
+ASSIGNED = rf"{_NAME}{_REST}"
 """Groups: the name, a quote behind it, the sign between, the quote before the value, if there is one."""
+ASSIGNED_PARTS = rf"([\w.\-]+){_REST}"
+"""Reads the groups of what `ASSIGNED` has found: the longest name that the rest goes with is the same without words."""
 
 _BARE = re.compile(rb"""(?:[^\s"'`<>,;\\&)\]}|]|\\/|\\\\u0026|%(?!22))+""")
 _LINE = re.compile(rb"""[^\s"'`\\<>]+""")
@@ -208,4 +211,4 @@ _OPENERS = (
     r"(?i:login|user|account)(?:[ \t]|\\[nrt])+[^ ]+(?:[ \t]|\\[nrt])+(?i:password|passwd|pwd)[ \t]",
     rf"(?i:env|arg|setenv|setx|set|export)[ \t]+[\w.\-]*(?i:{WORDS})[\w.\-]*[ \t]",
 )
-ASSIGNMENTS = (Rule("secret", ASSIGNED, _OPENERS, assigned),)
+ASSIGNMENTS = (Rule("secret", ASSIGNED, _OPENERS, assigned, parts=ASSIGNED_PARTS),)

@@ -44,6 +44,10 @@ class Pattern(Protocol):
         """Yield its matches in *text* from left to right."""
         ...
 
+
+class SearchPattern(Pattern, Protocol):
+    """A compiled pattern that can also be asked about a place, or about the whole of a text."""
+
     def search(self, text: bytes, pos: int = ..., /) -> Found | None:
         """Return the first match from *pos* on."""
         ...
@@ -57,7 +61,7 @@ class BadPatternError(ValueError):
     """A pattern that neither engine can take; says why, without the pattern."""
 
 
-def compiled(pattern: str) -> Pattern:
+def compiled(pattern: str) -> SearchPattern:
     """Return *pattern*, in RE2's syntax, compiled to look in UTF-8.
 
     Raises:
@@ -65,15 +69,28 @@ def compiled(pattern: str) -> Pattern:
     """
     if re2 is None:
         try:
-            return cast(Pattern, re.compile(_as_python(pattern).encode()))
+            return cast(SearchPattern, re.compile(as_python(pattern).encode()))
         except re.error as error:
             raise BadPatternError(error.msg) from None
     try:
-        return cast(Pattern, re2.compile(pattern.encode(), _options()))
+        return cast(SearchPattern, re2.compile(pattern.encode(), _options()))
     except re2.error as error:
         said = error.args[0] if error.args else ""
         reason = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
         raise BadPatternError(reason.partition(":")[0] or "not a pattern") from None
+
+
+def locator(pattern: str) -> Callable[[bytes, int, int], Sequence[tuple[int, int]]]:
+    """Return what tells where RE2 finds *pattern* first, between two places of a text: (-1, -1) if nowhere.
+
+    Raises:
+        AttributeError: This release of google-re2 cannot be asked.
+    """
+    options = _options()
+    options.never_capture = True
+    # Not by the wrapper's own matches: to make them takes as long as to find them.
+    match = cast(Any, re2).compile(pattern.encode(), options)._regexp.Match
+    return functools.partial(match, cast(Any, re2)._re2.RE2.Anchor.UNANCHORED)
 
 
 def _options() -> Any:
@@ -82,7 +99,8 @@ def _options() -> Any:
     return options
 
 
-def _as_python(pattern: str) -> str:
+def as_python(pattern: str) -> str:
+    """Return *pattern*, one of ours, as Python's `re` writes it."""
     return pattern.replace(r"\z", r"\Z")
 
 
@@ -145,7 +163,7 @@ def _one_by_one(
     patterns: Sequence[str], words: Sequence[tuple[bytes, ...]]
 ) -> Callable[[bytes], list[int] | None]:
     each = [
-        (some, re.compile(_as_python(pattern).encode()).search)
+        (some, re.compile(as_python(pattern).encode()).search)
         for pattern, some in zip(patterns, words, strict=True)
     ]
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, Protocol
 
+from trailhouse.redaction.located import LocatedPattern, located
 from trailhouse.redaction.matching import Found, Pattern, compiled
 
 DENSE = "dense"
@@ -38,6 +39,8 @@ class Rule:
         openers: Patterns, one of which is in each text, and in each JSON string of such a text, that *pattern* is in.
         words: Literals, one of which is in each such text, in whatever case; none where there is none.
         find: Finds by the compiled pattern; else every match is a secret.
+        parts: In Python's syntax, what reads the groups where *pattern* was found; *pattern* itself by default.
+        is_ours: False: the user's, who may write what Python's `re` reads in another way than RE2.
     """
 
     def __init__(
@@ -47,21 +50,31 @@ class Rule:
         openers: Iterable[str],
         find: Finder | None = None,
         words: tuple[str, ...] = (),
+        *,
+        parts: str | None = None,
+        is_ours: bool = True,
     ) -> None:
         self.category = category
         self.pattern = pattern
         self.words = tuple(word.lower().encode() for word in words)
         self.opener = "|".join(f"(?:{opener})" for opener in openers)
         self._find = find or every_match
+        self._parts = parts
+        self._is_ours = is_ours
         self._compiled: Pattern | None = None
+
+    @property
+    def compiled(self) -> Pattern:
+        """The pattern, compiled when it is needed first: a process sees few of the kinds that there are."""
+        if self._compiled is None:
+            self._compiled = (
+                located(self.pattern, self._parts) if self._is_ours else compiled(self.pattern)
+            )
+        return self._compiled
 
     def spans(self, text: bytes) -> Iterable[Span]:
         """Return what this rule finds in *text*."""
-        if (
-            self._compiled is None
-        ):  # not before it is needed: a process sees few of the kinds that there are
-            self._compiled = compiled(self.pattern)
-        return self._find(self._compiled, text, self.category)
+        return self._find(self._compiled or self.compiled, text, self.category)
 
 
 def matches(pattern: Pattern, text: bytes) -> Iterator[Found | None]:
@@ -73,27 +86,31 @@ def matches(pattern: Pattern, text: bytes) -> Iterator[Found | None]:
         yield found
 
 
-def every_match(pattern: Pattern, text: bytes, category: str) -> Iterable[Span]:
-    """Yield group 1 of each match, or the whole match."""
-    group = 1 if pattern.groups else 0
-    for found in matches(pattern, text):
-        if found is None:
-            yield Span(0, len(text), DENSE)
-            return
-        begin, end = found.span(group)
+def every_match(pattern: Pattern, text: bytes, category: str) -> list[Span]:
+    """Return group 1 of each match, or the whole match."""
+    if isinstance(pattern, LocatedPattern):
+        places = pattern.spans(text)
+    else:
+        group = 1 if pattern.groups else 0
+        places = (found.span(group) for found in pattern.finditer(text))
+    spans: list[Span] = []
+    for begin, end in places:
+        if len(spans) == MAX_MATCHES:
+            return [Span(0, len(text), DENSE)]
         if begin < end:
-            yield Span(begin, end, category)
+            spans.append(Span(begin, end, category))
+    return spans
 
 
 def where(test: Callable[[bytes], bool]) -> Finder:
     """Return a finder of matches that pass *test*."""
 
     def find(pattern: Pattern, text: bytes, category: str) -> Iterable[Span]:
-        return (
+        return [
             span
             for span in every_match(pattern, text, category)
             if span.category == DENSE or test(text[span.begin : span.end])
-        )
+        ]
 
     return find
 

@@ -12,7 +12,7 @@ from trailhouse.redaction.assignments import ASSIGNMENTS
 from trailhouse.redaction.command_rules import COMMAND_RULES
 from trailhouse.redaction.config import RedactionConfig
 from trailhouse.redaction.context_rules import CONTEXT_RULES
-from trailhouse.redaction.matching import BadPatternError, Pattern, compiled
+from trailhouse.redaction.matching import BadPatternError, SearchPattern, compiled
 from trailhouse.redaction.personal import CARDS, PERSONAL
 from trailhouse.redaction.rule import Rule
 from trailhouse.redaction.shape_rules import rule_of, user_rule
@@ -112,7 +112,7 @@ def allowed_by(allow: str) -> Callable[[bytes], bool] | None:
         ConfigError: A pattern in it is broken. Permanent.
     """
     exact: set[bytes] = set()
-    patterns: list[Pattern] = []
+    patterns: list[SearchPattern] = []
     for each in allow.splitlines() if "\n" in allow else allow.split():
         entry = each.strip()
         if len(entry) > 2 and entry.startswith("/") and entry.endswith("/"):

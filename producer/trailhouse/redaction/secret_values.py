@@ -17,8 +17,8 @@ _PLACEHOLDER = re.compile(
         |string|str|text|pass|pwd|:memory:|bytes|int|integer|number|float|bool|boolean|any|object|array|list|dict|varchar|char|self
         |secretstr|literal|optional\[.*|field|input|prompt|type|value|password|passwd|secret|token|user|username|the|a|an
         |your|my|is|to|in|of|for|and|or|not|if|this|that|it|from|with|as|by|at|key|apikey|api_key|credentials)
-    | (?i:your|my|the|some|example|insert|enter|replace|put|add|set|todo|changeme)[-_ ](?:[a-z0-9]+[-_ ]?)*(?:here)?
-    | (?:~|\.{0,2}|[A-Za-z]:)?[/\\]{1,2}[\w.\-]+(?:[/\\]{1,2}[\w.\-]*)+    # a way to a file
+    | (?i:your|my|the|some|example|insert|enter|replace|put|add|set|todo|changeme)[-_ ](?:[a-z0-9]+(?:[-_ ][a-z0-9]+)*[-_ ]?)?
+    | (?:~|\.{0,2}|[A-Za-z]:)?[/\\]{1,2}[\w.\-]+(?:[/\\][\w.\-]*)+    # a way to a file
     | (?:os|process|env|config|settings|self|this|secrets|vars|var|data|local|ENV|Env|System|Deno|import)\b[.\[:(].*
     """,
     re.VERBOSE | re.DOTALL,

@@ -50,4 +50,4 @@ def user_rule(category: str, pattern: str) -> Rule:
     alike = _AROUND.sub("", pattern)
     # Where JSON may write what it matches in another way, only the texts themselves can tell: each event is opened.
     opener = "" if _NOT_ENCODED_ALIKE.search(alike) else loosened(alike)
-    return Rule(category, pattern, [opener])
+    return Rule(category, pattern, [opener], is_ours=False)

@@ -73,12 +73,12 @@ class TextRedactor:
         """Return what is secret in *text*: from left to right, none overlapping another."""
         if not matching.HAS_RE2 and (unsearched := self._unsearched(text)) is not None:
             return unsearched
-        places = self.may_hold(text)
-        if not places:
-            return []
         markers = markers_in(text)
         if markers:  # a category is a name like any other: what stands behind it would seem to be named by it
             text = _hidden(text, markers)
+        places = self.may_hold(text)
+        if not places:
+            return []
         ranked: list[tuple[int, int, int, str]] = []
         is_allowed = self._is_allowed
         for place in sorted(places):
@@ -148,6 +148,9 @@ def _hidden(text: bytes, markers: Iterable[tuple[int, int]]) -> bytes:
 
 def _merged(found: list[tuple[int, int, int, str]]) -> list[Span]:
     """Return what overlaps as one, under the category of the rule that comes first."""
+    if len(found) == 1:
+        begin, end, _, category = found[0]
+        return [Span(begin, end, category)]
     found.sort()
     begin, end, place, category = found[0]
     spans: list[Span] = []
