@@ -12,11 +12,13 @@ from confluent_kafka.cimpl import NewTopic
 from hypothesis import HealthCheck, settings
 
 from cluster import Cluster, start_cluster
+from databases import Databases
 from trailhouse.schemas import KafkaConfig
 from trailhouse.schemas.topic import topic_options
 from trailhouse.store import ClickHouseConfig
 
 DEADLINE_SECONDS = 120.0
+DATABASES = pytest.StashKey[Databases]()
 
 # A shell's job in the background ignores Ctrl-C, and so would every process that it starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -37,10 +39,12 @@ def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
+def cluster(pytestconfig: pytest.Config) -> Iterator[Cluster]:
     """Start Kafka and ClickHouse once: in Docker where an engine answers, else from packages."""
-    with start_cluster() as started:
+    with start_cluster() as started, Databases(started) as databases:
+        pytestconfig.stash[DATABASES] = databases
         yield started
+        del pytestconfig.stash[DATABASES]
 
 
 @pytest.fixture
@@ -60,20 +64,35 @@ def kafka(cluster: Cluster) -> KafkaConfig:
 
 
 @pytest.fixture
-def clickhouse(cluster: Cluster) -> ClickHouseConfig:
-    """Return the cluster's ClickHouse with the name of a database that does not exist yet."""
-    return ClickHouseConfig(
-        url=cluster.clickhouse_url,
-        user=cluster.clickhouse_user,
-        password=cluster.clickhouse_password,
-        database=f"trailhouse_{uuid.uuid4().hex[:12]}",
-    )
+def clickhouse(request: pytest.FixtureRequest, cluster: Cluster) -> ClickHouseConfig:
+    """Return the cluster's ClickHouse with the name of a database: of `database`, else of one that does not exist."""
+    if "database" in request.fixturenames:
+        config: ClickHouseConfig = request.getfixturevalue("database")
+        return config
+    return cluster.clickhouse_config(f"trailhouse_{uuid.uuid4().hex[:12]}")
 
 
 @pytest.fixture
-def database(clickhouse: ClickHouseConfig) -> ClickHouseConfig:
-    """Return the cluster's ClickHouse with a fresh database that has every table."""
-    from trailhouse.store.migrate import migrate
+def database(cluster: Cluster, pytestconfig: pytest.Config) -> Iterator[ClickHouseConfig]:
+    """Return the cluster's ClickHouse with a database that has every table and no row."""
+    databases = pytestconfig.stash[DATABASES]
+    borrowed = databases.borrow()
+    yield borrowed
+    databases.give_back(borrowed)
 
-    migrate(clickhouse)
-    return clickhouse
+
+@pytest.fixture(autouse=True, scope="module")
+def dropped(pytestconfig: pytest.Config) -> Iterator[None]:
+    """Drop the databases that a module made, so that they cost the engine no work any more."""
+    yield
+    if DATABASES in pytestconfig.stash:
+        pytestconfig.stash[DATABASES].drop_others()
+
+
+@pytest.fixture(scope="module")
+def database_of_module(cluster: Cluster, pytestconfig: pytest.Config) -> Iterator[ClickHouseConfig]:
+    """Return the cluster's ClickHouse with a database that has every table, for all tests of a module."""
+    databases = pytestconfig.stash[DATABASES]
+    borrowed = databases.borrow()
+    yield borrowed
+    databases.give_back(borrowed)

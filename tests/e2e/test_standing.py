@@ -3,7 +3,6 @@
 import base64
 import datetime as dt
 import hashlib
-import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +10,6 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from cluster import Cluster
 from made_keys import made_key
 from sealing_scene import LOG_NAME, ORIGIN, START, Logger, Topic, claimed, judged, policy_of
 from trailhouse.operate.account.attested import attested
@@ -26,19 +24,16 @@ from trailhouse.proof.policy import OperatorKey
 from trailhouse.proof.seal import SEAL_TYPE
 from trailhouse.query import AuditReader
 from trailhouse.schemas import AuditEvent
-from trailhouse.store import ClickHouse
-from trailhouse.store.migrate import migrate
+from trailhouse.store import ClickHouse, ClickHouseConfig
 from trailhouse.store.tables import LOG_ANCHORS
 
 pytestmark = pytest.mark.cluster
 
 
 @pytest.fixture
-def clickhouse(cluster: Cluster) -> Iterator[ClickHouse]:
-    """Return a database of its own."""
-    config = cluster.clickhouse_config(f"trailhouse_{uuid.uuid4().hex[:12]}")
-    migrate(config)
-    with ClickHouse(config) as opened:
+def clickhouse(database: ClickHouseConfig) -> Iterator[ClickHouse]:
+    """Return a connection to a database with every table."""
+    with ClickHouse(database) as opened:
         yield opened
 
 
