@@ -37,7 +37,8 @@ REMEMBERED_SECONDS = 120.0
 """What was seen before a pause of this length says nothing of how ClickHouse is now."""
 WORTH_A_WORD_SECONDS = 3.0
 COMMIT_AGES = 8
-"""The ledger and the commit follow at every eighth batch: what is read again after a crash is one row to a reader."""
+"""The ledger and the commit follow at every eighth batch of one worker, and with many workers each of them less often,
+so that all together they ask no more of ClickHouse: what is read again after a crash is one row to a reader."""
 LONGEST_TO_COMMIT_SECONDS = 20.0
 """Well below what is called a standstill."""
 
@@ -131,8 +132,12 @@ class InsertPace:
             freshness_seconds * SMALLEST_DEADLINE_SHARE,
             freshness_seconds - DELIVERY_SECONDS - INSERTS_BEFORE_DEADLINE * insert_seconds,
         )
-        shared_seconds = freshness_seconds * self._workers / LONE_SHARE
-        return min(deadline_seconds, max(QUICKEST_SECONDS, shared_seconds))
+        return min(deadline_seconds, max(QUICKEST_SECONDS, self._shared_seconds))
+
+    @property
+    def _shared_seconds(self) -> float:
+        """How long a batch would fill if the group were to insert as often as one worker does."""
+        return self.freshness_seconds * self._workers / LONE_SHARE
 
     @property
     def age_seconds(self) -> float:
@@ -174,6 +179,7 @@ class InsertPace:
         """Tell whether what is stored of *uncommitted* is to be entered in the ledger, and committed."""
         age_seconds = self.age_seconds
         longest_seconds = max(age_seconds, LONGEST_TO_COMMIT_SECONDS)
+        wanted_seconds = COMMIT_AGES * max(age_seconds, self._shared_seconds)
         return uncommitted.is_full or uncommitted.age_seconds >= min(
-            COMMIT_AGES * age_seconds, longest_seconds
+            wanted_seconds, longest_seconds
         )

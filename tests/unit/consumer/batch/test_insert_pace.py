@@ -180,12 +180,16 @@ def test_what_was_before_a_long_pause_is_forgotten() -> None:
 
 @pytest.mark.parametrize(
     ("workers", "seconds", "expected"),
-    [(1, (3.9, 0.1), [False, True]), (12, (6.7, 0.3), [False, True])],
+    [
+        (1, (3.9, 0.1), [False, True]),
+        (2, (7.9, 0.1), [False, True]),
+        (12, (19.9, 0.1), [False, True]),
+    ],
 )
-def test_the_ledger_follows_at_every_eighth_batch(
+def test_a_group_writes_its_ledger_as_often_as_one_worker_does(
     workers: int, seconds: Sequence[float], expected: Sequence[bool]
 ) -> None:
-    """Counted from the first record that is not committed."""
+    """At every eighth batch of one worker, each of two half as often; counted from what is not committed."""
     pace, clock = pace_of(1.0, workers), Clock()
     uncommitted = UncommittedBatches(Limits(16_000, 1 << 30), clock)
     batch = Batch(Limits(16_000, 1 << 30), clock)
