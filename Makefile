@@ -8,6 +8,9 @@ READY  := $(VENV)/.ready
 EXTRAS := query worker sql cli api mcp devstack arrow pandas polars
 CAPTURE := all adk strands crewai
 
+# Tests start a thousand processes: what one has compiled, the next must find. Empty is off.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help demo test test-fast secure schemathesis faults faults-red attacks attacks-red kills soak outage check format bench bench-full docs constraints clean capture
 
 help: ## show this list
@@ -25,7 +28,7 @@ demo: $(READY) ## see recorded agent runs go through Kafka and ClickHouse, and c
 	@$(BIN)/trailhouse demo
 
 test: $(READY) ## run every test on a real broker and the real engine
-	@$(BIN)/python -m pytest -n 4 --dist loadfile
+	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 test-fast: $(READY) ## run the tests that need no Kafka and no ClickHouse
 	@$(BIN)/python -m pytest tests/unit tests/property
