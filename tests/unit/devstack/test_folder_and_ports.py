@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from trailhouse.devstack.data_folder import DataFolder, default_data_dir
-from trailhouse.devstack.ports import Ports, check_free, is_listening
+from trailhouse.devstack.ports import Ports, check_free, free_port, is_listening
 from trailhouse.schemas.errors import StackError
 
 
@@ -63,11 +63,12 @@ def test_where_the_data_is_by_default(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_free_ports_differ_and_are_free() -> None:
-    """Three free ports are three ports."""
+    """Three free ports are three ports, and none of those that Linux gives to connections."""
     ports = Ports.free()
     assert len(set(ports)) == 3
-    for port in ports:
+    for port in (*ports, free_port()):
         check_free("kafka", port)
+        assert port < 32_768
 
 
 def test_a_port_in_use_names_part_port_and_option() -> None:
