@@ -16,7 +16,6 @@ from trailhouse.query.budget import ReadBudget
 from trailhouse.query.steps.anomalies import ANOMALY_KINDS, Anomaly, AnomalyKind, AnomalyThresholds
 from trailhouse.schemas import AuditEvent, Source
 from trailhouse.store import ClickHouse, ClickHouseConfig
-from trailhouse.store.migrate import migrate
 from worker_rows import store_rows
 
 pytestmark = pytest.mark.cluster
@@ -66,24 +65,17 @@ ODD = [
 
 
 @pytest.fixture(scope="module")
-def stored(cluster: Cluster) -> ClickHouseConfig:
+def stored(database_of_module: ClickHouseConfig) -> ClickHouseConfig:
     """Return a database that holds what does not fit, all of it twice, the copies an hour later."""
-    config = ClickHouseConfig(
-        url=cluster.clickhouse_url,
-        user=cluster.clickhouse_user,
-        password=cluster.clickhouse_password,
-        database="trailhouse_anomalies",
-    )
-    migrate(config)
     for first_offset, later_ms in ((0, 0), (1_000, 3_600_000)):
         store_rows(
-            config,
+            database_of_module,
             [
                 Placed(event, 0, first_offset + place, START_MS + later_ms)
                 for place, event in enumerate(ODD)
             ],
         )
-    return config
+    return database_of_module
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """The HTTP API against the real engine: the reader's answers, and nothing of another tenant's."""
 
 import datetime as dt
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,12 +8,10 @@ import msgspec
 import pytest
 
 from api_scene import Api, an_api
-from cluster import Cluster
 from stored import event, in_order, store
 from trailhouse.schemas import AuditEvent
 from trailhouse.schemas.errors import SpoolFullError
 from trailhouse.store import ClickHouseConfig
-from trailhouse.store.migrate import migrate
 
 pytestmark = pytest.mark.cluster
 
@@ -23,20 +20,7 @@ LOG = "/api/v1/log"
 
 
 @pytest.fixture(scope="module")
-def clickhouse_of_module(cluster: Cluster) -> ClickHouseConfig:
-    """Return a fresh database for the whole module."""
-    config = ClickHouseConfig(
-        url=cluster.clickhouse_url,
-        user=cluster.clickhouse_user,
-        password=cluster.clickhouse_password,
-        database=f"trailhouse_{uuid.uuid4().hex[:12]}",
-    )
-    migrate(config)
-    return config
-
-
-@pytest.fixture(scope="module")
-def events(clickhouse_of_module: ClickHouseConfig) -> list[AuditEvent]:
+def events(database_of_module: ClickHouseConfig) -> list[AuditEvent]:
     """Store events of two tenants in one session, each twice; return them in append order."""
     emitted = [
         event(
@@ -47,15 +31,15 @@ def events(clickhouse_of_module: ClickHouseConfig) -> list[AuditEvent]:
         )
         for place in range(30)
     ]  # fmt: skip
-    store(clickhouse_of_module, in_order(emitted))
-    store(clickhouse_of_module, in_order(emitted, 500))
+    store(database_of_module, in_order(emitted))
+    store(database_of_module, in_order(emitted, 500))
     return emitted
 
 
 @pytest.fixture
-def api(clickhouse_of_module: ClickHouseConfig, tmp_path: Path) -> Iterator[Api]:
+def api(database_of_module: ClickHouseConfig, tmp_path: Path) -> Iterator[Api]:
     """Run the API over the module's database, with tokens of its own."""
-    with an_api(clickhouse_of_module, tmp_path) as running:
+    with an_api(database_of_module, tmp_path) as running:
         yield running
 
 
@@ -259,11 +243,11 @@ def test_the_first_token_closes_the_door(api: Api) -> None:
 
 
 def test_who_asks_too_much_is_told_when_to_come_again(
-    clickhouse_of_module: ClickHouseConfig, events: list[AuditEvent], tmp_path: Path
+    database_of_module: ClickHouseConfig, events: list[AuditEvent], tmp_path: Path
 ) -> None:
     """429 with Retry-After, for requests and for bytes; another token is not held up."""
     assert events
-    with an_api(clickhouse_of_module, tmp_path, requests_per_minute=2) as api:
+    with an_api(database_of_module, tmp_path, requests_per_minute=2) as api:
         header = api.token("one")
         codes = [
             api.client.get(LOG, params={"session": SESSION}, headers=header).status_code
@@ -275,7 +259,7 @@ def test_who_asks_too_much_is_told_when_to_come_again(
         assert refused.json()["retry_after_seconds"] == int(refused.headers["retry-after"])
         other = api.client.get(LOG, params={"session": SESSION}, headers=api.token("two"))
         assert other.status_code == 200
-    with an_api(clickhouse_of_module, tmp_path / "bytes", bytes_per_minute=1_000) as api:
+    with an_api(database_of_module, tmp_path / "bytes", bytes_per_minute=1_000) as api:
         header = api.token("one")
         assert api.client.get(LOG, params={"session": SESSION}, headers=header).status_code == 200
         refused = api.client.get(LOG, params={"session": SESSION}, headers=header)

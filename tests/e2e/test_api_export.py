@@ -11,32 +11,17 @@ import pytest
 
 from airline_fleet import store_records
 from api_scene import Api, an_api
-from cluster import Cluster
 from stored import event, in_order, store
 from trailhouse.access import Principal
 from trailhouse.schemas import AuditEvent
 from trailhouse.schemas.errors import SpoolFullError
 from trailhouse.store import ClickHouse, ClickHouseConfig
-from trailhouse.store.migrate import migrate
 
 pytestmark = pytest.mark.cluster
 
 
 @pytest.fixture(scope="module")
-def clickhouse_of_module(cluster: Cluster) -> ClickHouseConfig:
-    """Return a fresh database for the whole module."""
-    config = ClickHouseConfig(
-        url=cluster.clickhouse_url,
-        user=cluster.clickhouse_user,
-        password=cluster.clickhouse_password,
-        database=f"trailhouse_{uuid.uuid4().hex[:12]}",
-    )
-    migrate(config)
-    return config
-
-
-@pytest.fixture(scope="module")
-def events(clickhouse_of_module: ClickHouseConfig) -> list[AuditEvent]:
+def events(database_of_module: ClickHouseConfig) -> list[AuditEvent]:
     """Store events of two tenants in one session, each twice; return them in append order."""
     emitted = [
         event(
@@ -47,15 +32,15 @@ def events(clickhouse_of_module: ClickHouseConfig) -> list[AuditEvent]:
         )
         for place in range(30)
     ]  # fmt: skip
-    store(clickhouse_of_module, in_order(emitted))
-    store(clickhouse_of_module, in_order(emitted, 500))
+    store(database_of_module, in_order(emitted))
+    store(database_of_module, in_order(emitted, 500))
     return emitted
 
 
 @pytest.fixture
-def api(clickhouse_of_module: ClickHouseConfig, tmp_path: Path) -> Iterator[Api]:
+def api(database_of_module: ClickHouseConfig, tmp_path: Path) -> Iterator[Api]:
     """Run the API over the module's database, with tokens of its own."""
-    with an_api(clickhouse_of_module, tmp_path) as running:
+    with an_api(database_of_module, tmp_path) as running:
         yield running
 
 
@@ -122,13 +107,13 @@ def test_an_export_ends_by_name_with_its_token(api: Api, events: list[AuditEvent
 
 
 def test_who_has_read_a_session_is_one_search(
-    clickhouse_of_module: ClickHouseConfig, tmp_path: Path
+    database_of_module: ClickHouseConfig, tmp_path: Path
 ) -> None:
     """Pages, streams, filters and failed reads of it by every principal, and nobody who read another."""
-    with an_api(clickhouse_of_module, tmp_path) as api:
+    with an_api(database_of_module, tmp_path) as api:
         lines = {"Accept": "application/x-ndjson"}
         read = f"read-{uuid.uuid4()}"
-        store(clickhouse_of_module, in_order([event(read, tenant_id="acme")], 5_000))
+        store(database_of_module, in_order([event(read, tenant_id="acme")], 5_000))
         for name, path, asked, headers in (
             ("paged", "log", {"session": read}, {}),
             ("streamed", "log", {"session": read}, lines),
@@ -140,7 +125,7 @@ def test_who_has_read_a_session_is_one_search(
             api.client.get(
                 f"/api/v1/{path}", params=asked, headers={**api.token(name, "acme"), **headers}
             )
-        with ClickHouse(clickhouse_of_module) as worker:
+        with ClickHouse(database_of_module) as worker:
             store_records(worker, api.audit.records, 6_000)
         found = api.client.get(
             "/api/v1/search",

@@ -5,12 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from airline_fleet import GUARDED, START, fleet, store_fleet, store_records
-from cluster import Cluster
 from trailhouse.query import AuditReader, QueryError
 from trailhouse.query.steps.approvals import Approval
 from trailhouse.schemas import AuditEvent
 from trailhouse.store import ClickHouse, ClickHouseConfig
-from trailhouse.store.migrate import migrate
 
 pytestmark = pytest.mark.cluster
 
@@ -28,22 +26,15 @@ BY_APPROVAL_ID = AuditEvent(
 
 
 @pytest.fixture(scope="module")
-def stored(cluster: Cluster) -> ClickHouseConfig:
+def stored(database_of_module: ClickHouseConfig) -> ClickHouseConfig:
     """Return a database that holds the fleet, a third of it twice, and calls that nobody was asked about."""
-    config = ClickHouseConfig(
-        url=cluster.clickhouse_url,
-        user=cluster.clickhouse_user,
-        password=cluster.clickhouse_password,
-        database="trailhouse_approvals",
-    )
-    migrate(config)
-    store_fleet(config, fleet())
-    with ClickHouse(config) as clickhouse:
+    store_fleet(database_of_module, fleet())
+    with ClickHouse(database_of_module) as clickhouse:
         for first_offset in (900_000, 910_000):
             store_records(
                 clickhouse, [each.record for each in (*UNASKED, BY_APPROVAL_ID)], first_offset
             )
-    return config
+    return database_of_module
 
 
 @pytest.fixture(scope="module")

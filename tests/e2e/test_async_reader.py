@@ -4,11 +4,9 @@ import asyncio
 
 import pytest
 
-from cluster import Cluster
 from stored import event, in_order, store
 from trailhouse.query import AsyncAuditReader, AuditReader, QueryError, StorageUnavailableError
 from trailhouse.store import ClickHouseConfig
-from trailhouse.store.migrate import migrate
 
 pytestmark = pytest.mark.cluster
 
@@ -17,17 +15,10 @@ EVENTS = [event("s", run_id="r") for _ in range(5)]
 
 
 @pytest.fixture(scope="module")
-def stored(cluster: Cluster) -> ClickHouseConfig:
+def stored(database_of_module: ClickHouseConfig) -> ClickHouseConfig:
     """Return a database that holds one session."""
-    config = ClickHouseConfig(
-        url=cluster.clickhouse_url,
-        user=cluster.clickhouse_user,
-        password=cluster.clickhouse_password,
-        database="trailhouse_async",
-    )
-    migrate(config)
-    store(config, in_order(EVENTS))
-    return config
+    store(database_of_module, in_order(EVENTS))
+    return database_of_module
 
 
 def test_both_readers_give_the_same_answers(stored: ClickHouseConfig) -> None:

@@ -16,10 +16,8 @@ import pytest
 
 from airline_fleet import fleet, store_fleet
 from balancing import run_here
-from cluster import Cluster
 from command_line import environment
 from trailhouse.store import ClickHouseConfig
-from trailhouse.store.migrate import migrate
 
 pytestmark = pytest.mark.cluster
 
@@ -28,12 +26,10 @@ Result = subprocess.CompletedProcess[bytes]
 
 
 @pytest.fixture(scope="module")
-def settings(cluster: Cluster) -> dict[str, str]:
+def settings(database_of_module: ClickHouseConfig) -> dict[str, str]:
     """Return the variables of a database that holds the fleet."""
-    config = cluster.clickhouse_config(f"trailhouse_{uuid.uuid4().hex[:12]}")
-    migrate(config)
-    store_fleet(config, fleet())
-    return variables(config)
+    store_fleet(database_of_module, fleet())
+    return variables(database_of_module)
 
 
 def variables(config: ClickHouseConfig) -> dict[str, str]:

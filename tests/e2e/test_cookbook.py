@@ -7,16 +7,14 @@ from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
-from uuid import uuid4
 
 import pytest
 
 from airline_fleet import by_run, calls_of, fleet, store_fleet
-from cluster import Cluster
 from trailhouse.consumer.batch.promoted import promote
 from trailhouse.query import AuditReader
 from trailhouse.schemas import AuditEvent
-from trailhouse.store.migrate import migrate
+from trailhouse.store import ClickHouseConfig
 
 pytestmark = pytest.mark.cluster
 
@@ -330,12 +328,10 @@ EXPECTED: dict[int, list[tuple[Any, ...]]] = {
 
 
 @pytest.fixture(scope="module")
-def reader(cluster: Cluster) -> Iterator[AuditReader]:
+def reader(database_of_module: ClickHouseConfig) -> Iterator[AuditReader]:
     """Return a reader of the fleet, a third of it stored twice."""
-    config = cluster.clickhouse_config(f"trailhouse_{uuid4().hex[:12]}")
-    migrate(config)
-    store_fleet(config, fleet())
-    with AuditReader(config=config) as reader:
+    store_fleet(database_of_module, fleet())
+    with AuditReader(config=database_of_module) as reader:
         yield reader
 
 

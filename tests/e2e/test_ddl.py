@@ -1,27 +1,22 @@
 """What the package knows of its tables, against what ClickHouse has made of the migrations."""
 
 from collections.abc import Iterator
-from uuid import uuid4
 
 import pytest
 
-from cluster import Cluster
 from trailhouse.broker.origin import ORIGIN_COLUMNS
 from trailhouse.consumer.batch.rows import EVENT_COLUMNS
 from trailhouse.schemas.ddl import table_definitions
-from trailhouse.store import EVENT_LOG, ClickHouse
+from trailhouse.store import EVENT_LOG, ClickHouse, ClickHouseConfig
 from trailhouse.store.derived_tables import derived_tables
-from trailhouse.store.migrate import migrate
 
 pytestmark = pytest.mark.cluster
 
 
 @pytest.fixture(scope="module")
-def storage(cluster: Cluster) -> Iterator[ClickHouse]:
+def storage(database_of_module: ClickHouseConfig) -> Iterator[ClickHouse]:
     """Return a database with every table."""
-    config = cluster.clickhouse_config(f"trailhouse_{uuid4().hex[:12]}")
-    migrate(config)
-    with ClickHouse(config) as clickhouse:
+    with ClickHouse(database_of_module) as clickhouse:
         yield clickhouse
 
 

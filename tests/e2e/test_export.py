@@ -13,13 +13,11 @@ import pyarrow.ipc
 import pyarrow.parquet
 import pytest
 
-from cluster import Cluster
 from stored import block_of, event, in_order, store
 from trailhouse.query import AuditReader, ClickHouseConfig, ExportError, QueryError, check_export
 from trailhouse.query.export import folder as folder_module
 from trailhouse.schemas import AuditEvent, decode
 from trailhouse.store import ClickHouse
-from trailhouse.store.migrate import migrate
 
 pytestmark = pytest.mark.cluster
 
@@ -65,20 +63,13 @@ SPREAD = (
 
 
 @pytest.fixture(scope="module")
-def filled(cluster: Cluster) -> ClickHouseConfig:
+def filled(database_of_module: ClickHouseConfig) -> ClickHouseConfig:
     """Return a database with the events, a third of them stored twice."""
-    config = ClickHouseConfig(
-        url=cluster.clickhouse_url,
-        user=cluster.clickhouse_user,
-        password=cluster.clickhouse_password,
-        database=f"trailhouse_{uuid.uuid4().hex[:12]}",
-    )
-    migrate(config)
     placed = in_order(EVENTS)
-    store(config, placed)
-    store(config, placed[::3])
-    store(config, in_order(EVENTS[:100], first_offset=5_000))
-    return config
+    store(database_of_module, placed)
+    store(database_of_module, placed[::3])
+    store(database_of_module, in_order(EVENTS[:100], first_offset=5_000))
+    return database_of_module
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import base64
 import datetime as dt
 import json
-import uuid
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -38,7 +37,6 @@ from trailhouse.proof.tlog_proof import parse_tlog_proof
 from trailhouse.schemas import AuditEvent
 from trailhouse.schemas.errors import ConfigError, IntegrityError, ProofError
 from trailhouse.store import ClickHouse, ClickHouseConfig
-from trailhouse.store.migrate import migrate
 from trailhouse.store.policies import store_policy
 
 pytestmark = pytest.mark.cluster
@@ -87,22 +85,14 @@ def _policy(public_key: bytes) -> Policy:
 
 
 @pytest.fixture(scope="module")
-def module_database(cluster: Cluster) -> ClickHouseConfig:
-    """Return a database for all tests here, which only read."""
-    config = cluster.clickhouse_config(f"prove_{uuid.uuid4().hex[:12]}")
-    migrate(config)
-    return config
-
-
-@pytest.fixture(scope="module")
 def scene(
-    module_database: ClickHouseConfig, tmp_path_factory: pytest.TempPathFactory
+    database_of_module: ClickHouseConfig, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Scene]:
     """Fill a database: six sessions a day on three days and the next, one session resent, a hole, a bad record."""
     signing = log_key(tmp_path_factory.mktemp("keys"))
     owner = base64.b64encode(OWNER.public_key).decode()
     config = ProofConfig(log_name=LOG_NAME, key_file=signing.key_file, owner_key=owner)
-    with ClickHouse(module_database) as clickhouse:
+    with ClickHouse(database_of_module) as clickhouse:
         log = ProvenLog(clickhouse, config)
         made: list[AuditEvent] = []
         for day in range(DAYS + 1):

@@ -4,18 +4,15 @@ import datetime as dt
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
-from cluster import Cluster
 from stored import in_order, store
 from trailhouse.query import AuditReader, Page, ReadBudget
 from trailhouse.schemas import Actor, AuditEvent
 from trailhouse.schemas.errors import StorageLimitError
 from trailhouse.store import ClickHouse, ClickHouseConfig
 from trailhouse.store.clickhouse import Result
-from trailhouse.store.migrate import migrate
 
 pytestmark = pytest.mark.cluster
 AT = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
@@ -39,13 +36,14 @@ def event_of(number: int) -> AuditEvent:
 
 
 @pytest.fixture(scope="module")
-def filled(cluster: Cluster) -> ClickHouseConfig:
+def filled(database_of_module: ClickHouseConfig) -> ClickHouseConfig:
     """Return a database with the events of two tenants in the same sessions."""
-    config = cluster.clickhouse_config(f"trailhouse_{uuid4().hex[:12]}")
-    migrate(config)
     for start in range(0, EVENTS, 4_000):
-        store(config, in_order([event_of(number) for number in range(start, start + 4_000)], start))
-    return config
+        store(
+            database_of_module,
+            in_order([event_of(number) for number in range(start, start + 4_000)], start),
+        )
+    return database_of_module
 
 
 @pytest.fixture

@@ -165,15 +165,29 @@ def test_a_filter_never_changes_the_order(
     )
 
 
-@pytest.mark.parametrize("text", AWKWARD, ids=lambda text: ascii(text[:20]))
-def test_an_awkward_string_is_data(database: ClickHouseConfig, text: str) -> None:
-    """Quotes, backslashes, control characters, SQL and placeholders match themselves and nothing else."""
+@pytest.fixture(scope="module")
+def awkward(database_of_module: ClickHouseConfig) -> dict[str, AuditEvent]:
+    """Return what the module's database holds beside a bait: an event of each awkward string that may name one."""
+    stored = {
+        text: event(text, run_id=text, tenant_id=text)
+        for text in AWKWARD
+        if 0 < len(text) <= 256 and text != "\ud800"
+    }
     bait = event("bait", run_id="run", tenant_id="tenant")
-    hits: list[AuditEvent] = []
-    if 0 < len(text) <= 256 and text != "\ud800":
-        hits = [event(text, run_id=text, tenant_id=text)]
-    store(database, in_order([bait, *hits]))
-    with AuditReader(config=database) as reader, AuditReader(text, config=database) as bound:
+    store(database_of_module, in_order([bait, *stored.values()]))
+    return stored
+
+
+@pytest.mark.parametrize("text", AWKWARD, ids=lambda text: ascii(text[:20]))
+def test_an_awkward_string_is_data(
+    database_of_module: ClickHouseConfig, awkward: dict[str, AuditEvent], text: str
+) -> None:
+    """Quotes, backslashes, control characters, SQL and placeholders match themselves and nothing else."""
+    hits = [awkward[text]] if text in awkward else []
+    with (
+        AuditReader(config=database_of_module) as reader,
+        AuditReader(text, config=database_of_module) as bound,
+    ):
         assert reader.get_audit_log(text) == hits
         assert reader.get_audit_log(text, run_id=text) == hits
         assert reader.get_audit_log("bait", run_id=text) == []
@@ -183,7 +197,7 @@ def test_an_awkward_string_is_data(database: ClickHouseConfig, text: str) -> Non
         assert bound.get_audit_log("bait") == []
         assert bound.overview().stored == len(hits)
         assert reader.conflicts(text) == []
-        assert reader.overview().stored == 1 + len(hits)
+        assert reader.overview().stored == 1 + len(awkward)
 
 
 @ON_ONE_DATABASE

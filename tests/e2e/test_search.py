@@ -1,7 +1,6 @@
 """Search against the real engine: every answer is that of a few lines of Python over the events themselves."""
 
 import datetime as dt
-import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +9,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airline_fleet import fleet, store_fleet, store_records
-from cluster import Cluster
 from search_oracle import (
     EVENTS,
     EVER,
@@ -34,7 +32,6 @@ from trailhouse.query import (
 from trailhouse.query.filtering.search_filter import COMPARISONS, FIELDS, TEXTS
 from trailhouse.schemas.errors import QueryError
 from trailhouse.store import ClickHouse, ClickHouseConfig
-from trailhouse.store.migrate import migrate
 
 pytestmark = pytest.mark.cluster
 
@@ -48,16 +45,14 @@ ON_ONE_DATABASE = settings(
 
 
 @pytest.fixture(scope="module")
-def stored(cluster: Cluster) -> ClickHouseConfig:
+def stored(database_of_module: ClickHouseConfig) -> ClickHouseConfig:
     """Return a database with every event, a third of the fleet's and all of the hostile ones stored twice."""
-    config = cluster.clickhouse_config(f"trailhouse_{uuid.uuid4().hex[:12]}")
-    migrate(config)
-    store_fleet(config, fleet()[:2_000])
-    with ClickHouse(config) as clickhouse:
+    store_fleet(database_of_module, fleet()[:2_000])
+    with ClickHouse(database_of_module) as clickhouse:
         clickhouse.command("SYSTEM STOP MERGES event_index")
         for first_offset in (200_000, 300_000):
             store_records(clickhouse, [each.record for each in hostile()], first_offset)
-    return config
+    return database_of_module
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 import pytest
 
 from airline_fleet import fleet, store_records
-from cluster import Cluster
 from search_oracle import EVER, answer, columns, events_of, hostile, same
 from stored import Placed, a_session, event, store
 from trailhouse.query import AuditReader, ReadBudget, parse
@@ -17,7 +16,6 @@ from trailhouse.schemas import AuditEvent
 from trailhouse.schemas.errors import QueryError
 from trailhouse.schemas.uuid7 import uuid7
 from trailhouse.store import ClickHouse, ClickHouseConfig
-from trailhouse.store.migrate import migrate
 
 pytestmark = pytest.mark.cluster
 
@@ -26,15 +24,13 @@ EVENTS = (*fleet()[:1_500], *hostile())
 
 
 @pytest.fixture(scope="module")
-def filled(cluster: Cluster) -> ClickHouseConfig:
+def filled(database_of_module: ClickHouseConfig) -> ClickHouseConfig:
     """Return a database with every event, and a fifth of them stored twice."""
-    config = cluster.clickhouse_config(f"trailhouse_{uuid.uuid4().hex[:12]}")
-    migrate(config)
-    with ClickHouse(config) as clickhouse:
+    with ClickHouse(database_of_module) as clickhouse:
         clickhouse.command("SYSTEM STOP MERGES event_index")
         store_records(clickhouse, [each.record for each in EVENTS])
         store_records(clickhouse, [each.record for each in EVENTS[::5]], 10_000)
-    return config
+    return database_of_module
 
 
 @pytest.fixture(scope="module")

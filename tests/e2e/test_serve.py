@@ -4,7 +4,6 @@ import asyncio
 import json
 import ssl
 import time
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,29 +15,20 @@ from mcp.client.streamable_http import streamable_http_client
 
 from api_process import running_api
 from certificates import Authority
-from cluster import Cluster
 from command_line import run_command
 from stored import event, in_order, store
 from trailhouse.access import TokenStore
 from trailhouse.schemas import AuditEvent
 from trailhouse.store import ClickHouseConfig
-from trailhouse.store.migrate import migrate
 
 pytestmark = pytest.mark.cluster
 
 
 @pytest.fixture(scope="module")
-def clickhouse_of_module(cluster: Cluster) -> ClickHouseConfig:
+def clickhouse_of_module(database_of_module: ClickHouseConfig) -> ClickHouseConfig:
     """Return a fresh database for the whole module, with one event."""
-    config = ClickHouseConfig(
-        url=cluster.clickhouse_url,
-        user=cluster.clickhouse_user,
-        password=cluster.clickhouse_password,
-        database=f"trailhouse_{uuid.uuid4().hex[:12]}",
-    )
-    migrate(config)
-    store(config, in_order([event("s", tenant_id="acme")]))
-    return config
+    store(database_of_module, in_order([event("s", tenant_id="acme")]))
+    return database_of_module
 
 
 def settings_of(clickhouse: ClickHouseConfig, folder: Path) -> dict[str, str]:

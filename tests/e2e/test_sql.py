@@ -1,11 +1,9 @@
 """A reader's own SQL against the real ClickHouse engine: what it finds, and what it can never see."""
 
-import uuid
 from collections.abc import Iterator
 
 import pytest
 
-from cluster import Cluster
 from stored import event, in_order, store
 from trailhouse.query import AuditReader, QueryError, ReadBudget
 from trailhouse.query.sql import guard as sql_guard
@@ -13,7 +11,6 @@ from trailhouse.query.sql.guard import guard
 from trailhouse.query.sql.statement import settings_of
 from trailhouse.query.sql.words import VIEWS
 from trailhouse.store import ClickHouse, ClickHouseConfig, StorageError
-from trailhouse.store.migrate import migrate
 
 pytestmark = pytest.mark.cluster
 EVENTS = [
@@ -31,13 +28,11 @@ SECRET = [
 
 
 @pytest.fixture(scope="module")
-def stored(cluster: Cluster) -> ClickHouseConfig:
+def stored(database_of_module: ClickHouseConfig) -> ClickHouseConfig:
     """Return a database with three events of two tenants, each stored twice."""
-    config = cluster.clickhouse_config(f"trailhouse_{uuid.uuid4().hex[:12]}")
-    migrate(config)
     for _ in range(2):
-        store(config, in_order(EVENTS + SECRET))
-    return config
+        store(database_of_module, in_order(EVENTS + SECRET))
+    return database_of_module
 
 
 @pytest.fixture

@@ -6,17 +6,14 @@ from collections import defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
 from airline_fleet import by_run, calls_of, fleet, store_fleet, store_records
-from cluster import Cluster
 from stored import event
 from trailhouse.consumer.batch.promoted import promote
 from trailhouse.schemas import Actor, AuditEvent
 from trailhouse.store import ClickHouse, ClickHouseConfig
-from trailhouse.store.migrate import migrate
 
 pytestmark = pytest.mark.cluster
 
@@ -28,12 +25,10 @@ _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 @pytest.fixture(scope="module")
-def sql(cluster: Cluster) -> Iterator[ClickHouse]:
+def sql(database_of_module: ClickHouseConfig) -> Iterator[ClickHouse]:
     """Return a database that holds the fleet, a third of it twice."""
-    config = cluster.clickhouse_config(f"trailhouse_{uuid4().hex[:12]}")
-    migrate(config)
-    store_fleet(config, fleet())
-    with ClickHouse(config) as clickhouse:
+    store_fleet(database_of_module, fleet())
+    with ClickHouse(database_of_module) as clickhouse:
         yield clickhouse
 
 

@@ -7,7 +7,6 @@ from typing import Any, Literal
 import pytest
 
 from airline_fleet import fleet, store_fleet, store_records
-from cluster import Cluster
 from facts import in_time
 from trailhouse.query import AuditReader, QueryError
 from trailhouse.query.steps import event_facts as limits
@@ -15,7 +14,6 @@ from trailhouse.query.steps.compare import Side, comparison_of
 from trailhouse.query.steps.timeline import timeline_of
 from trailhouse.schemas import AuditEvent
 from trailhouse.store import ClickHouse, ClickHouseConfig
-from trailhouse.store.migrate import migrate
 
 pytestmark = pytest.mark.cluster
 
@@ -32,19 +30,12 @@ def heavy_events() -> list[AuditEvent]:
 
 
 @pytest.fixture(scope="module")
-def stored(cluster: Cluster) -> ClickHouseConfig:
+def stored(database_of_module: ClickHouseConfig) -> ClickHouseConfig:
     """Return a database that holds the fleet, a third of it twice, and a session of heavy events."""
-    config = ClickHouseConfig(
-        url=cluster.clickhouse_url,
-        user=cluster.clickhouse_user,
-        password=cluster.clickhouse_password,
-        database="trailhouse_timeline",
-    )
-    migrate(config)
-    store_fleet(config, fleet())
-    with ClickHouse(config) as clickhouse:
+    store_fleet(database_of_module, fleet())
+    with ClickHouse(database_of_module) as clickhouse:
         store_records(clickhouse, [each.record for each in heavy_events()], 900_000)
-    return config
+    return database_of_module
 
 
 @pytest.fixture(scope="module")
