@@ -77,9 +77,8 @@ outage: $(READY) ## ClickHouse away, and Kafka away, under load: make outage MIN
 check: $(READY) ## lint and type-check, tests included
 	@$(BIN)/ruff format --check --quiet . || { echo "run: make format" >&2; exit 1; }
 	@$(BIN)/ruff check --quiet .
-	@$(BIN)/mypy
-	@$(BIN)/pyright --warnings --pythonpath $(BIN)/python
 	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/pyright --warnings --pythonpath $(BIN)/python & $(BIN)/mypy; mypy=$$?; wait $$! && exit $$mypy
 
 format: $(READY) ## format the code
 	@$(BIN)/ruff format --quiet .
