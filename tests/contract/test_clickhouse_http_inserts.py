@@ -9,7 +9,8 @@ import lz4.frame  # type: ignore[import-untyped]  # it ships no types
 import pytest
 from backports import zstd
 
-from clickhouse_http import DEADLINE_SECONDS, Server, eventually
+from clickhouse_http import DEADLINE_SECONDS, Server
+from waiting import eventually
 
 pytestmark = pytest.mark.cluster
 

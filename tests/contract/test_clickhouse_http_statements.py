@@ -10,7 +10,8 @@ import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError, StreamFailureError
 
-from clickhouse_http import DEADLINE_SECONDS, Server, eventually
+from clickhouse_http import DEADLINE_SECONDS, Server
+from waiting import eventually
 
 pytestmark = pytest.mark.cluster
 

@@ -12,7 +12,6 @@ import pytest
 
 from balancing import Pipe, numbered, run_here
 from command_line import running_worker, settings_of
-from producing import eventually
 from trailhouse.consumer.monitoring.missing_events import missing_events
 from trailhouse.operate.account.balance import Account, account
 from trailhouse.operate.account.snapshot import Scope
@@ -23,6 +22,7 @@ from trailhouse.schemas.ranges import Range
 from trailhouse.store import ClickHouse, ClickHouseConfig, sequence_gaps
 from trailhouse.store.sequence_gaps import GapFinder
 from trailhouse.store.tables import EVENT_INCIDENTS
+from waiting import eventually
 
 pytestmark = pytest.mark.cluster
 MANY_HOLES_SECONDS = 240.0

@@ -22,7 +22,7 @@ from trailhouse.operate.status import PipelineStatus
 from trailhouse.query import AuditReader
 from trailhouse.schemas import AuditEvent, KafkaConfig, decode
 from trailhouse.store import ClickHouseConfig
-from waiting import DEADLINE_SECONDS, until
+from waiting import DEADLINE_SECONDS, eventually
 
 pytestmark = pytest.mark.cluster
 NOWHERE = "127.0.0.1:1"
@@ -82,7 +82,9 @@ def test_recorded_runs_go_through_and_come_back(
         assert result.returncode == 0, result
         assert result.stdout.startswith(f"{len(lines)} events acknowledged in ".encode())
         with AuditReader(config=database) as reader:
-            until(lambda: reader.overview().stored == len(lines), f"{len(lines)} events stored")
+            eventually(
+                lambda: reader.overview().stored == len(lines), f"{len(lines)} events stored"
+            )
     given: dict[str, list[dict[str, object]]] = {}
     for line in lines:
         fields = json.loads(line)
@@ -230,7 +232,9 @@ def test_emit_ends_on_ctrl_c_with_130(settings: dict[str, str], kafka: KafkaConf
         process.stdin.write(SOME_LINES)
         process.stdin.flush()
         admin = KafkaAdmin(kafka)
-        until(lambda: sum(p.end_offset for p in admin.lag("nobody")) > 0, "a record in the topic")
+        eventually(
+            lambda: sum(p.end_offset for p in admin.lag("nobody")) > 0, "a record in the topic"
+        )
         process.send_signal(signal.SIGINT)
         assert process.wait(DEADLINE_SECONDS) == 130
         assert b"events acknowledged" in process.stderr.read()

@@ -13,7 +13,7 @@ from command_line import PROGRAM, environment, run_command, running_worker, sett
 from trailhouse.query import AuditReader
 from trailhouse.schemas import KafkaConfig
 from trailhouse.store import ClickHouseConfig
-from waiting import DEADLINE_SECONDS, until
+from waiting import DEADLINE_SECONDS, eventually
 
 pytestmark = pytest.mark.cluster
 NOWHERE = "127.0.0.1:1"
@@ -60,8 +60,8 @@ def settings(kafka: KafkaConfig, database: ClickHouseConfig) -> dict[str, str]:
         producer.produce(kafka.topic, value, key, headers=headers)
     assert producer.flush(DEADLINE_SECONDS) == 0
     with running_worker(ours), AuditReader(config=database) as reader:
-        until(lambda: reader.overview().stored == 1, "the event")
-        until(lambda: reader.overview().quarantined == 2, "two records in quarantine")
+        eventually(lambda: reader.overview().stored == 1, "the event")
+        eventually(lambda: reader.overview().quarantined == 2, "two records in quarantine")
     return ours
 
 

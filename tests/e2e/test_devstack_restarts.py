@@ -13,6 +13,7 @@ import pytest
 
 from trailhouse.devstack import DevStack
 from trailhouse.devstack.part import PartState
+from waiting import eventually
 
 pytestmark = pytest.mark.cluster
 
@@ -65,16 +66,6 @@ def running(tmp_path: Path) -> Generator[Running]:
         for table in TABLES:
             made.ask(f"CREATE TABLE {table} (a UInt64) ENGINE = MergeTree ORDER BY a")
         yield made
-
-
-def eventually(condition: Callable[[], bool], what: str) -> None:
-    """Wait until *condition* holds; fail with *what* was expected after the deadline."""
-    waiting = threading.Event()
-    for _ in range(int(DEADLINE_SECONDS / 0.05)):
-        if condition():
-            return
-        waiting.wait(0.05)
-    pytest.fail(f"{what}, but it is not so after {DEADLINE_SECONDS:.0f} s")
 
 
 def test_it_starts_after_every_stop(running: Running) -> None:

@@ -22,7 +22,7 @@ from command_line import PROGRAM, environment, run_command
 from producing import read_topic
 from tcp_gate import TcpGate
 from trailhouse.schemas import AuditEvent, KafkaConfig, decode
-from waiting import DEADLINE_SECONDS, until
+from waiting import DEADLINE_SECONDS, eventually
 
 pytestmark = pytest.mark.cluster
 NAMED = "01a20f56-1bce-7d86-9462-{:012x}"
@@ -219,14 +219,14 @@ def test_another_destination_is_another_run(kafka: KafkaConfig, tmp_path: Path) 
     assert outcome(emitted(other, str(file), "--format", "json")) == (0, 5, 0, 0)
     assert ids.isdisjoint(event.event_id for event in events_in(other))
     admin.delete_topics([kafka.topic])[kafka.topic].result(DEADLINE_SECONDS)
-    until(
+    eventually(
         lambda: kafka.topic not in admin.list_topics(timeout=DEADLINE_SECONDS).topics,
         "no such topic",
     )
     admin.create_topics([NewTopic(kafka.topic, kafka.partitions, 1)])[kafka.topic].result(
         DEADLINE_SECONDS
     )
-    until(
+    eventually(
         lambda: kafka.topic in admin.list_topics(timeout=DEADLINE_SECONDS).topics, "the new topic"
     )
     assert outcome(emitted(kafka, str(file), "--format", "json")) == (0, 5, 0, 0)
@@ -273,7 +273,7 @@ def test_two_runs_of_one_file_at_once_are_refused_and_two_pipes_are_not(
         assert pipe.stdin is not None
         pipe.stdin.write(line(100) + b"\n")
         pipe.stdin.flush()
-        until(
+        eventually(
             lambda: any(event.data["n"] == 100 for event in events_in(kafka)),
             "the first pipe's line",
         )
@@ -286,7 +286,7 @@ def test_two_runs_of_one_file_at_once_are_refused_and_two_pipes_are_not(
         [*PROGRAM, "emit", str(file)], env=environment(away), stdout=subprocess.DEVNULL
     ) as first:
         journals = tmp_path / "state" / "trailhouse" / "emit"
-        until(lambda: any(journals.glob("*-wal")) or first.poll() is not None, "the journal")
+        eventually(lambda: any(journals.glob("*-wal")) or first.poll() is not None, "the journal")
         first.send_signal(signal.SIGSTOP)
         second = emitted(kafka, str(file))
         first.send_signal(signal.SIGCONT)
@@ -303,7 +303,7 @@ def test_a_slow_pipe_is_noted_as_it_goes(kafka: KafkaConfig, tmp_path: Path) -> 
         assert process.stdin is not None
         process.stdin.write(line(1) + b"\n" + line(2) + b"\n")
         process.stdin.flush()
-        until(lambda: noted(tmp_path) == 2, "two lines noted as acknowledged")
+        eventually(lambda: noted(tmp_path) == 2, "two lines noted as acknowledged")
         process.kill()
     resumed = emitted(
         kafka, "-", "--format", "json", stdin=line(1) + b"\n" + line(2) + b"\n" + line(3)

@@ -11,8 +11,7 @@ from fault_scene import Scene, numbered, pause, scene
 from faulty_programs import at
 from trailhouse.schemas import KafkaConfig
 from trailhouse.store import ClickHouseConfig
-from waiting import DEADLINE_SECONDS
-from worker_process import eventually
+from waiting import DEADLINE_SECONDS, eventually
 
 pytestmark = pytest.mark.cluster
 

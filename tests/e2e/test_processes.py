@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from producing import eventually
 from spooling import NOWHERE, delivered, drained, producer_config, run_program, status_of
 from trailhouse.schemas import KafkaConfig
+from waiting import eventually
 
 KILLED = -signal.SIGKILL
 LOG = """

@@ -13,7 +13,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from producing import events_of, eventually, given
+from producing import events_of, given
 from trailhouse.producer import AuditLogger, ProducerConfig
 from trailhouse.schemas import KafkaConfig
 from trailhouse.schemas.errors import (
@@ -22,7 +22,7 @@ from trailhouse.schemas.errors import (
     ProducerClosedError,
     QueueFullError,
 )
-from waiting import DEADLINE_SECONDS
+from waiting import DEADLINE_SECONDS, eventually
 
 
 @pytest.fixture

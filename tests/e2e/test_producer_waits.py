@@ -19,7 +19,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from command_line import environment
-from producing import events_of, eventually, given, read_topic
+from producing import events_of, given, read_topic
 from trailhouse.producer import AuditLogger, Delivery, ProducerConfig, Receipt
 from trailhouse.schemas import KafkaConfig, decode
 from trailhouse.schemas.errors import (
@@ -28,7 +28,7 @@ from trailhouse.schemas.errors import (
     InvalidEventError,
     ProducerClosedError,
 )
-from waiting import DEADLINE_SECONDS
+from waiting import DEADLINE_SECONDS, eventually
 
 Arguments = TypeVarTuple("Arguments")
 

@@ -28,8 +28,8 @@ from trailhouse.schemas import KafkaConfig
 from trailhouse.schemas.ranges import Range
 from trailhouse.store import ClickHouse, ClickHouseConfig
 from trailhouse.store.tables import LATEST_MS
-from waiting import DEADLINE_SECONDS
-from worker_process import RUN_WORKER, WorkerSite, eventually, place, some_events
+from waiting import DEADLINE_SECONDS, eventually
+from worker_process import RUN_WORKER, WorkerSite, place, some_events
 
 pytestmark = pytest.mark.cluster
 

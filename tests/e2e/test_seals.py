@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from producing import eventually, read_topic
+from producing import read_topic
 from sealing import SERVICE, book_of, claim_of, matches, policy_for, ranges, seal_key, seals_of
 from spooling import (
     NOWHERE,
@@ -23,6 +23,7 @@ from trailhouse.producer.spool.root import folders
 from trailhouse.proof.seal_check import Match
 from trailhouse.schemas import KafkaConfig
 from trailhouse.schemas.errors import SpoolDamagedError
+from waiting import eventually
 
 LOGS_AND_IS_KILLED = """
 import os, signal

@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from command_line import run_command
-from producing import eventually, given
+from producing import given
 from spooling import (
     LOGS_THEN_DIES,
     NOWHERE,
@@ -39,7 +39,7 @@ from trailhouse.schemas.errors import (
     SpoolDamagedError,
     SpoolFullError,
 )
-from waiting import DEADLINE_SECONDS
+from waiting import DEADLINE_SECONDS, eventually
 
 AWAY = KafkaConfig(bootstrap_servers=NOWHERE)
 

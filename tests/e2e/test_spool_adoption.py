@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from producing import eventually, given
+from producing import given
 from spooling import (
     LOGS_THEN_DIES,
     NOWHERE,
@@ -34,7 +34,7 @@ from trailhouse.schemas.errors import (
     SpoolDamagedError,
     SpoolUnavailableError,
 )
-from waiting import DEADLINE_SECONDS
+from waiting import DEADLINE_SECONDS, eventually
 
 
 @pytest.fixture

@@ -21,7 +21,8 @@ from trailhouse.proof.policy import LogKey, Policy, owner_name
 from trailhouse.schemas import AuditEvent, KafkaConfig
 from trailhouse.store import ClickHouse, ClickHouseConfig
 from trailhouse.store.policies import store_policy
-from worker_process import Worker, WorkerSite, eventually, place
+from waiting import eventually
+from worker_process import Worker, WorkerSite, place
 
 pytestmark = pytest.mark.cluster
 

@@ -15,8 +15,8 @@ from trailhouse.consumer.monitoring.incident import KINDS
 from trailhouse.consumer.monitoring.metrics import METRICS, PLACE_KINDS
 from trailhouse.schemas import AuditEvent, KafkaConfig, decode
 from trailhouse.store import ClickHouseConfig
-from waiting import DEADLINE_SECONDS
-from worker_process import WorkerSite, eventually, place, some_events
+from waiting import DEADLINE_SECONDS, eventually
+from worker_process import WorkerSite, place, some_events
 
 pytestmark = pytest.mark.cluster
 

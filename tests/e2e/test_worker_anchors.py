@@ -10,7 +10,8 @@ from trailhouse.anchoring.places import read_anchors
 from trailhouse.proof.anchor import parse_anchor
 from trailhouse.schemas import KafkaConfig
 from trailhouse.store import ClickHouseConfig
-from worker_process import WorkerSite, eventually, place, some_events
+from waiting import eventually
+from worker_process import WorkerSite, place, some_events
 
 pytestmark = pytest.mark.cluster
 

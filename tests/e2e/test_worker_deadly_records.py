@@ -17,8 +17,8 @@ from trailhouse.consumer.membership.poison_pills.subprocess_reader import Chunk,
 from trailhouse.schemas import AuditEvent, KafkaConfig
 from trailhouse.schemas.ranges import Range
 from trailhouse.store import ClickHouseConfig
-from waiting import DEADLINE_SECONDS
-from worker_process import RUN_WORKER, WorkerSite, eventually, place, some_events
+from waiting import DEADLINE_SECONDS, eventually
+from worker_process import RUN_WORKER, WorkerSite, place, some_events
 
 pytestmark = pytest.mark.cluster
 

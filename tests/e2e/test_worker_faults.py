@@ -16,8 +16,8 @@ from tcp_gate import gate
 from trailhouse.consumer import WorkerConfig
 from trailhouse.schemas import AuditEvent, KafkaConfig
 from trailhouse.store import ClickHouse, ClickHouseConfig
-from waiting import DEADLINE_SECONDS
-from worker_process import RUN_WORKER, Worker, WorkerSite, eventually, place, some_events
+from waiting import DEADLINE_SECONDS, eventually
+from worker_process import RUN_WORKER, Worker, WorkerSite, place, some_events
 
 pytestmark = pytest.mark.cluster
 
@@ -56,7 +56,8 @@ class Load:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._stop.is_set():
+        # 10,000 a second at most: the processor is for the workers, and all that is sent is read in the end.
+        while not self._stop.wait(0.05):
             events = some_events(500)
             self._here.emit(events)
             self.sent += events

@@ -13,8 +13,8 @@ from trailhouse.consumer.config import WorkerConfig
 from trailhouse.consumer.membership.source import KafkaSource, Listener
 from trailhouse.schemas import KafkaConfig
 from trailhouse.store import ClickHouseConfig
-from waiting import DEADLINE_SECONDS
-from worker_process import WorkerSite, eventually, place, some_events
+from waiting import DEADLINE_SECONDS, eventually
+from worker_process import WorkerSite, place, some_events
 
 pytestmark = pytest.mark.cluster
 

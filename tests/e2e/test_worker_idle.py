@@ -8,7 +8,8 @@ import pytest
 
 from trailhouse.schemas import KafkaConfig
 from trailhouse.store import ClickHouseConfig
-from worker_process import WorkerSite, eventually, place, some_events
+from waiting import eventually
+from worker_process import WorkerSite, place, some_events
 
 pytestmark = pytest.mark.cluster
 

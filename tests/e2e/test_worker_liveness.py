@@ -10,8 +10,8 @@ from confluent_kafka.admin import AdminClient
 from tcp_gate import gate
 from trailhouse.schemas import KafkaConfig
 from trailhouse.store import ClickHouse, ClickHouseConfig
-from waiting import DEADLINE_SECONDS
-from worker_process import RUN_WORKER, WorkerSite, eventually, place, some_events
+from waiting import DEADLINE_SECONDS, eventually
+from worker_process import RUN_WORKER, WorkerSite, place, some_events
 
 pytestmark = pytest.mark.cluster
 

@@ -9,7 +9,8 @@ from command_line import run_command, settings_of
 from large_batches import MB, peak_bytes, send_one_batch
 from trailhouse.schemas import KafkaConfig
 from trailhouse.store import ClickHouseConfig
-from worker_process import WorkerSite, eventually, place, some_events
+from waiting import eventually
+from worker_process import WorkerSite, place, some_events
 
 pytestmark = pytest.mark.cluster
 

@@ -27,8 +27,8 @@ from trailhouse.query import AuditReader
 from trailhouse.schemas import AuditEvent, KafkaConfig
 from trailhouse.schemas.ranges import Range
 from trailhouse.store import ClickHouse, ClickHouseConfig
-from waiting import DEADLINE_SECONDS
-from worker_process import RUN_WORKER, Worker, WorkerSite, eventually, place, some_events
+from waiting import DEADLINE_SECONDS, eventually
+from worker_process import RUN_WORKER, Worker, WorkerSite, place, some_events
 
 pytestmark = pytest.mark.cluster
 

@@ -12,7 +12,8 @@ from confluent_kafka.cimpl import NewPartitions, NewTopic
 from cluster import Cluster
 from fault_scene import Scene, numbered, pause, pid_of, stack_of
 from trailhouse.schemas.topic import topic_options
-from worker_process import Worker, eventually
+from waiting import eventually
+from worker_process import Worker
 
 pytestmark = [pytest.mark.cluster, pytest.mark.faults]
 

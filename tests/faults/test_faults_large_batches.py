@@ -11,8 +11,8 @@ from confluent_kafka import Producer
 from large_batches import MB, bare_peak_bytes, goes_on, peak_bytes, send_one_batch
 from trailhouse.schemas import AuditEvent, KafkaConfig
 from trailhouse.store import ClickHouseConfig
-from waiting import DEADLINE_SECONDS
-from worker_process import RUN_WORKER, Worker, WorkerSite, eventually, place, some_events
+from waiting import DEADLINE_SECONDS, eventually
+from worker_process import RUN_WORKER, Worker, WorkerSite, place, some_events
 
 pytestmark = [pytest.mark.cluster, pytest.mark.faults]
 

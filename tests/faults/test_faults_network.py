@@ -4,7 +4,7 @@ import pytest
 
 from fault_proxy import Action, NetworkFault, http_proxy, http_status, is_insert, tcp_proxy
 from fault_scene import Scene, numbered, pause
-from worker_process import eventually
+from waiting import eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.faults]
 

@@ -10,7 +10,8 @@ from fault_proxy import Action, http_proxy
 from fault_scene import Scene, numbered, pause
 from trailhouse.schemas import KafkaConfig
 from trailhouse.store import ClickHouse, ClickHouseConfig
-from worker_process import Worker, eventually, place
+from waiting import eventually
+from worker_process import Worker, place
 
 pytestmark = [pytest.mark.cluster, pytest.mark.faults]
 

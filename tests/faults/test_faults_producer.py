@@ -10,7 +10,7 @@ import pytest
 from cluster import Cluster
 from fault_scene import Scene, pause, stack_of
 from load_program import Options
-from worker_process import eventually
+from waiting import eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.faults]
 

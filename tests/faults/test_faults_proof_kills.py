@@ -15,8 +15,7 @@ from producing import read_topic
 from proof_logs import found_logs
 from proven import log_key
 from trailhouse.store import ClickHouse
-from waiting import DEADLINE_SECONDS
-from worker_process import eventually
+from waiting import DEADLINE_SECONDS, eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.faults]
 

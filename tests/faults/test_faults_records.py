@@ -18,7 +18,7 @@ from faulty_programs import program
 from trailhouse.schemas import AuditEvent
 from trailhouse.schemas.topic import key_of
 from trailhouse.schemas.uuid7 import uuid7
-from worker_process import eventually
+from waiting import eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.faults]
 

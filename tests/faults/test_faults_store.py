@@ -11,7 +11,7 @@ from fault_scene import Scene, numbered, pause, pid_of, stack_of
 from oracle import resident_bytes
 from tcp_gate import gate
 from trailhouse.schemas import AuditEvent
-from worker_process import eventually
+from waiting import eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.faults]
 

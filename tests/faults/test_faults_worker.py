@@ -10,7 +10,7 @@ from fault_proxy import http_proxy, is_insert
 from fault_scene import Scene, is_stopped, numbered, pause
 from faulty_programs import Failpoint, at
 from trailhouse.schemas import AuditEvent
-from worker_process import eventually
+from waiting import eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.faults]
 

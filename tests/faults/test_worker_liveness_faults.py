@@ -17,7 +17,8 @@ from trailhouse.broker.admin import KafkaAdmin
 from trailhouse.schemas import AuditEvent, KafkaConfig
 from trailhouse.schemas.topic import topic_options
 from trailhouse.store import ClickHouseConfig
-from worker_process import RUN_WORKER, WorkerSite, eventually, place, some_events
+from waiting import eventually
+from worker_process import RUN_WORKER, WorkerSite, place, some_events
 
 pytestmark = [pytest.mark.cluster, pytest.mark.faults]
 

@@ -27,7 +27,8 @@ from trailhouse.schemas import KafkaConfig
 from trailhouse.schemas.errors import BrokerRejectedError, DeliveryRejectedError
 from trailhouse.schemas.settings import SETTINGS
 from trailhouse.store import ClickHouseConfig
-from worker_process import Worker, eventually
+from waiting import eventually
+from worker_process import Worker
 
 pytestmark = pytest.mark.cluster
 

@@ -4,10 +4,8 @@ import http.client
 import json
 import shutil
 import subprocess
-import threading
-import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import urlencode, urlsplit
 
@@ -136,13 +134,3 @@ def curl(server: Server, *arguments: str, data: bytes = b"") -> bytes:
         check=True,
     )
     return done.stdout
-
-
-def eventually(condition: Callable[[], bool], what: str) -> None:
-    """Wait until *condition* holds; fail with *what* was expected after the deadline."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, (
-            f"{what}, but it is not so after {DEADLINE_SECONDS:.0f} s"
-        )
-        threading.Event().wait(0.02)

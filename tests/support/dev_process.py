@@ -5,12 +5,12 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import waiting
 from trailhouse.devstack import Ports, ask_stack
 
 DEADLINE_SECONDS = 180.0
@@ -21,12 +21,7 @@ TRAILHOUSE = [sys.executable, "-m", "trailhouse.cli"]
 
 def eventually(condition: Callable[[], bool], what: str) -> None:
     """Wait until *condition* holds; fail with *what* was expected after the deadline."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, (
-            f"{what}, but it is not so after {DEADLINE_SECONDS:.0f} s"
-        )
-        threading.Event().wait(0.05)
+    waiting.eventually(condition, what, DEADLINE_SECONDS)
 
 
 def processes_of(folder: Path) -> list[str]:

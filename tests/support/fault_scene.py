@@ -24,8 +24,8 @@ from oracle import Oracle, Seen
 from trailhouse.devstack import DevStack, PartName
 from trailhouse.schemas import AuditEvent, KafkaConfig
 from trailhouse.store import ClickHouse, ClickHouseConfig
-from waiting import DEADLINE_SECONDS
-from worker_process import RUN_WORKER, Worker, WorkerSite, eventually
+from waiting import DEADLINE_SECONDS, eventually
+from worker_process import RUN_WORKER, Worker, WorkerSite
 
 RUN_SMALL = f"faulty_programs.read_in_small_pieces()\n{RUN_WORKER}"
 RUN_LOAD = "import load_program; load_program.main()"
@@ -219,7 +219,7 @@ class Scene:
         for worker in self.place.workers:
             if worker.process.poll() is None:
                 worker.process.send_signal(signal.SIGCONT)
-            worker.kill()
+        self.place.close()
 
 
 def stack_of(cluster: Cluster) -> DevStack:

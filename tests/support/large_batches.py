@@ -8,8 +8,8 @@ from pathlib import Path
 from confluent_kafka import Producer
 
 from trailhouse.schemas import AuditEvent
-from waiting import DEADLINE_SECONDS
-from worker_process import Worker, WorkerSite, eventually
+from waiting import DEADLINE_SECONDS, eventually
+from worker_process import Worker, WorkerSite
 
 MB = 1_000_000
 READ_AS_ANYBODY = """

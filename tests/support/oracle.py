@@ -30,8 +30,7 @@ from trailhouse.broker.admin import KafkaAdmin, PartitionLag
 from trailhouse.schemas import AuditEvent, KafkaConfig, decode
 from trailhouse.schemas.errors import StorageError
 from trailhouse.store import ClickHouse, ClickHouseConfig
-from waiting import DEADLINE_SECONDS
-from worker_process import eventually
+from waiting import DEADLINE_SECONDS, eventually
 
 SAMPLE_SECONDS = 0.1
 MAX_SHOWN = 3

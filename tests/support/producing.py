@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Callable
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -17,16 +16,6 @@ def given(receipt: Receipt | None) -> Receipt:
     """Return *receipt*, which an enabled logger gives."""
     assert receipt is not None, "expected a receipt, got None: the logger is disabled"
     return receipt
-
-
-def eventually(
-    condition: Callable[[], bool], expected: str, deadline_seconds: float = DEADLINE_SECONDS
-) -> None:
-    """Wait until *condition* holds, or fail saying what was *expected*."""
-    end = time.monotonic() + deadline_seconds
-    while not condition():
-        assert time.monotonic() < end, f"expected within {deadline_seconds} s: {expected}"
-        threading.Event().wait(0.02)
 
 
 def read_topic(kafka: KafkaConfig) -> list[Message]:

@@ -6,12 +6,20 @@ from collections.abc import Callable
 
 DEADLINE_SECONDS = float(os.environ.get("TESTS_DEADLINE_SECONDS", "120"))
 """For what is never late on purpose: a busy machine may take long, and only a failure waits to the end."""
-LOOK_SECONDS = 0.05
+_FIRST_LOOK_SECONDS = 0.01
+_LAST_LOOK_SECONDS = 0.1
 
 
-def until(condition: Callable[[], bool], what: str) -> None:
-    """Wait until *condition* holds; fail with *what* was awaited at the deadline."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
+def eventually(
+    condition: Callable[[], object], expected: str, seconds: float = DEADLINE_SECONDS
+) -> None:
+    """Wait until *condition* holds, or fail saying what was *expected*.
+
+    The longer it takes, the rarer it is looked: looking takes the processor from what is waited for.
+    """
+    began = time.monotonic()
     while not condition():
-        assert time.monotonic() < deadline, f"expected {what} within {DEADLINE_SECONDS:g} s"
-        time.sleep(LOOK_SECONDS)  # between two looks, not instead of them
+        waited = time.monotonic() - began
+        assert waited < seconds, f"expected within {seconds:g} s: {expected}"
+        # Between two looks, not instead of them.
+        time.sleep(min(max(waited / 10, _FIRST_LOOK_SECONDS), _LAST_LOOK_SECONDS))

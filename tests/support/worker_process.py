@@ -6,11 +6,10 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -23,19 +22,9 @@ from trailhouse.devstack.ports import free_port
 from trailhouse.schemas import AuditEvent, KafkaConfig
 from trailhouse.schemas.topic import key_of
 from trailhouse.store import ClickHouse, ClickHouseConfig
-from waiting import DEADLINE_SECONDS
+from waiting import DEADLINE_SECONDS, eventually
 
 RUN_WORKER = "import sys; from trailhouse.consumer import run_worker; sys.exit(run_worker())"
-
-
-def eventually(
-    condition: Callable[[], object], expected: str, seconds: float = DEADLINE_SECONDS
-) -> None:
-    """Wait until *condition* holds, or fail saying what was *expected*."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"expected within {seconds} s: {expected}"
-        threading.Event().wait(0.02)
 
 
 class Series(dict[str, float]):
@@ -130,6 +119,14 @@ class WorkerSite:
         self.database = database
         self.folder = folder
         self.workers: list[Worker] = []
+        # One connection for all looks: to open one takes both sides longer than most questions.
+        self._clickhouse = ClickHouse(database)
+
+    def close(self) -> None:
+        """End every worker."""
+        for worker in self.workers:
+            worker.kill()
+        self._clickhouse.close()
 
     def environment(self, **settings: object) -> dict[str, str]:
         """Return the variables of one worker, with a free port; settings such as worker_batch_rows=10."""
@@ -185,8 +182,7 @@ class WorkerSite:
 
     def rows(self, sql: str, *bytes_columns: str) -> list[tuple[Any, ...]]:
         """Return the rows of a SELECT."""
-        with ClickHouse(self.database) as clickhouse:
-            return clickhouse.query(sql, bytes_columns=bytes_columns).rows
+        return self._clickhouse.query(sql, bytes_columns=bytes_columns).rows
 
     def count(self, table: str = "events") -> int:
         """Return how many rows a table or view has."""
@@ -204,8 +200,7 @@ def place(kafka: KafkaConfig, database: ClickHouseConfig, folder: Path) -> Gener
     try:
         yield here
     finally:
-        for worker in here.workers:
-            worker.kill()
+        here.close()
 
 
 def some_events(count: int, sessions: int = 7) -> list[AuditEvent]:

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -16,22 +15,13 @@ from trailhouse.devstack import parent_death
 from trailhouse.devstack.part import Part, PartState
 from trailhouse.devstack.supervisor import Supervisor, last_line
 from trailhouse.schemas.errors import StackError
+from waiting import eventually
 
 DEADLINE_SECONDS = 120.0
 SLEEPS = "import threading; threading.Event().wait()"
 IGNORES_SIGTERM = (
     f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); open('ready', 'w'); {SLEEPS}"
 )
-
-
-def eventually(condition: Callable[[], bool], what: str) -> None:
-    """Wait until *condition* holds; fail with *what* was expected after the deadline."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, (
-            f"{what}, but it is not so after {DEADLINE_SECONDS:.0f} s"
-        )
-        threading.Event().wait(0.01)
 
 
 def is_gone(pid: int) -> bool:

@@ -19,7 +19,7 @@ from trailhouse.consumer.monitoring.health import Health
 from trailhouse.consumer.monitoring.metrics import PREFIX, WorkerMetrics
 from trailhouse.schemas.errors import StorageRejectedError, StorageUnavailableError
 from trailhouse.store.parts import NO_PARTS, FullestTable
-from worker_process import eventually
+from waiting import eventually
 
 NEAR = FullestTable("event_log", 800, 1_000)
 FAR = FullestTable("event_log", 10, 1_000)

@@ -25,7 +25,7 @@ from trailhouse.consumer.monitoring.metrics import WorkerMetrics
 from trailhouse.schemas.errors import OffsetGapError, StorageUnavailableError
 from trailhouse.schemas.kafka_config import KafkaConfig
 from trailhouse.schemas.ranges import Ranges
-from waiting import DEADLINE_SECONDS, until
+from waiting import DEADLINE_SECONDS, eventually
 
 
 class Scene:
@@ -64,7 +64,7 @@ class Scene:
             steps.append(self.guard.step())
             return steps[-1] != "stay"
 
-        until(is_due, "a step")
+        eventually(is_due, "a step")
         return steps[-1]
 
     def begin(self) -> None:
@@ -93,7 +93,7 @@ def test_nothing_is_read_or_committed_before_the_answer(scene: Scene) -> None:
     """Both are asked meanwhile, and a part that is away is said to be, and waited for."""
     scene.ledger.raising = StorageUnavailableError("away")
     scene.guard.take([0])
-    until(lambda: scene.heartbeat.waits > 0, "the question to fail")
+    eventually(lambda: scene.heartbeat.waits > 0, "the question to fail")
     assert (scene.guard.is_open, scene.guard.may_commit(), scene.guard.step()) == (
         False,
         False,

@@ -9,7 +9,7 @@ from trailhouse.consumer.membership import commit_monitor as module
 from trailhouse.consumer.membership.commit_monitor import OVERDUE_SECONDS, CommitMonitor
 from trailhouse.consumer.monitoring.heartbeat import Heartbeat
 from trailhouse.schemas.errors import BrokerUnavailableError, TrailhouseError
-from waiting import until
+from waiting import eventually
 
 
 class Scene:
@@ -35,7 +35,7 @@ class Scene:
     def wait_for_questions(self, count: int = 2) -> None:
         """Wait until Kafka was asked some more, and the answer to all but the last was taken in."""
         wanted = self.asked + count
-        until(lambda: self.asked >= wanted, "questions to Kafka")
+        eventually(lambda: self.asked >= wanted, "questions to Kafka")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from trailhouse.consumer.membership.source import KafkaSource
 from trailhouse.consumer.monitoring.health import Health
 from trailhouse.consumer.monitoring.heartbeat import Heartbeat
 from trailhouse.schemas.errors import BrokerUnavailableError
-from waiting import until
+from waiting import eventually
 
 
 class Source:
@@ -38,7 +38,7 @@ def test_a_commit_that_takes_long_is_said_until_it_is_done(monkeypatch: pytest.M
     def ask_kafka() -> None:
         raise BrokerUnavailableError("no broker answers")
 
-    source = Source(lambda: until(is_away, "the commit to be said to be overdue"))
+    source = Source(lambda: eventually(is_away, "the commit to be said to be overdue"))
     committer = Committer(cast("KafkaSource", source), ask_kafka, health, Heartbeat())
     assert committer.commit({0: 7}) == "done"
     assert source.commits == [{0: 7}]

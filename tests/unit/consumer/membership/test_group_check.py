@@ -23,7 +23,7 @@ from trailhouse.schemas.errors import (
     BrokerUnavailableError,
     StorageUnavailableError,
 )
-from waiting import until
+from waiting import eventually
 
 
 def open_at(number: int, stable: int, end: int) -> PartitionLag:
@@ -137,13 +137,13 @@ def test_an_idle_group_is_looked_at_half_as_often() -> None:
     scene.kafka.parts = [lag(0, 9, 9)]
     query = scene.check.in_background(lambda: turns.append(0))
     query.start()
-    until(lambda: len(turns) >= 40, "some turns")
+    eventually(lambda: len(turns) >= 40, "some turns")
     scene.kafka.parts = [lag(0, 8, 9)]
     looked = scene.kafka.connections
     assert 18 <= looked <= 3 + len(turns) / 2
-    until(lambda: scene.kafka.connections >= looked + 3, "the group to be looked at")
+    eventually(lambda: scene.kafka.connections >= looked + 3, "the group to be looked at")
     waited = len(turns)
-    until(lambda: scene.kafka.connections >= looked + 9, "the group to be looked at again")
+    eventually(lambda: scene.kafka.connections >= looked + 9, "the group to be looked at again")
     query.stop()
     query.join()
     assert len(turns) <= waited + 1, "expected nobody to ask whether anything has moved"

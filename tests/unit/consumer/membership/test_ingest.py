@@ -20,7 +20,7 @@ from trailhouse.schemas.errors import (
 )
 from trailhouse.schemas.kafka_config import KafkaConfig
 from trailhouse.store.config import ClickHouseConfig
-from waiting import DEADLINE_SECONDS, until
+from waiting import DEADLINE_SECONDS, eventually
 
 
 class Scene:
@@ -100,7 +100,7 @@ def test_both_parts_are_asked_and_named(scene: Scene) -> None:
     scene.identity.raising = BrokerUnavailableError("no kafka")
     scene.storage_error = StorageUnavailableError("no clickhouse")
     scene.thread.start()
-    until(lambda: scene.storage_checks > 1, "another attempt")
+    eventually(lambda: scene.storage_checks > 1, "another attempt")
     assert scene.part("kafka") == {"state": "away", "reason": "no kafka"}
     assert scene.part("clickhouse") == {"state": "away", "reason": "no clickhouse"}
     assert scene.sessions == 0
@@ -113,11 +113,11 @@ def test_the_group_is_joined_when_both_answer(scene: Scene) -> None:
     scene.storage_error = StorageUnavailableError("no clickhouse")
     scene.in_session = wait
     scene.thread.start()
-    until(lambda: scene.storage_checks > 0, "an attempt")
-    until(lambda: "ClickHouse comes first" in str(scene.part("kafka")), "that Kafka waits")
+    eventually(lambda: scene.storage_checks > 0, "an attempt")
+    eventually(lambda: "ClickHouse comes first" in str(scene.part("kafka")), "that Kafka waits")
     assert scene.sessions == 0
     scene.storage_error = None
-    until(lambda: scene.sessions == 1, "a session")
+    eventually(lambda: scene.sessions == 1, "a session")
     assert scene.part("clickhouse") == {"state": "ready"}
     scene.end()
     assert scene.error is None
@@ -134,7 +134,7 @@ def test_after_a_trouble_of_kafka_the_group_is_joined_again(scene: Scene) -> Non
 
     scene.in_session = fail
     scene.thread.start()
-    until(lambda: scene.sessions == 3, "the third session")
+    eventually(lambda: scene.sessions == 3, "the third session")
     assert scene.storage_checks == 3
     scene.end()
     assert scene.error is None
@@ -160,6 +160,6 @@ def test_a_stop_ends_a_pause(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(module, "TURN_SECONDS", DEADLINE_SECONDS)
     scene.identity.raising = BrokerUnavailableError("no kafka")
     scene.thread.start()
-    until(lambda: scene.storage_checks == 1, "an attempt")
+    eventually(lambda: scene.storage_checks == 1, "an attempt")
     scene.end()
     assert scene.error is None

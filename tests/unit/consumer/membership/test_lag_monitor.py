@@ -19,7 +19,7 @@ from trailhouse.consumer.monitoring.health import Health
 from trailhouse.consumer.monitoring.heartbeat import Heartbeat
 from trailhouse.consumer.monitoring.metrics import PREFIX, WorkerMetrics
 from trailhouse.schemas.errors import BrokerUnavailableError
-from waiting import until
+from waiting import eventually
 
 TURN_SECONDS = 0.25
 
@@ -185,13 +185,13 @@ def test_a_complaint_has_kafka_asked(scene: Scene) -> None:
     scene.away = BrokerUnavailableError("away")
     scene.consumer.options["error_cb"](error("_ALL_BROKERS_DOWN"))
     scene.turn()
-    until(lambda: scene.heartbeat.waits == 1, "a question to fail")
+    eventually(lambda: scene.heartbeat.waits == 1, "a question to fail")
     assert scene.health.report()["kafka"] == {"state": "away", "reason": "away"}
     assert scene.source.complaint is not None
     scene.away = None
     scene.turn(CHECK_SECONDS)
-    until(lambda: scene.source.complaint is None, "an answer")
-    until(lambda: scene.health.report()["kafka"] == {"state": "ready"}, "that it is said")
+    eventually(lambda: scene.source.complaint is None, "an answer")
+    eventually(lambda: scene.health.report()["kafka"] == {"state": "ready"}, "that it is said")
     asked = scene.questions
     scene.turn(4 * CHECK_SECONDS)
     assert scene.questions == asked, "nobody complains"
@@ -202,7 +202,7 @@ def test_clickhouse_is_asked_while_nothing_is_stored(scene: Scene) -> None:
     scene.turn(2 * CHECK_SECONDS)
     assert scene.pings == 0
     scene.turn(2 * CHECK_SECONDS, is_storing=False)
-    until(lambda: scene.pings > 0, "a ping")
+    eventually(lambda: scene.pings > 0, "a ping")
 
 
 def test_an_idle_worker_leaves_clickhouse_in_peace(

@@ -12,7 +12,7 @@ from trailhouse.consumer.membership.partition_consumers import (
     PORTION_BYTES,
     PartitionConsumers,
 )
-from waiting import until
+from waiting import eventually
 
 LIMIT_BYTES = 100
 
@@ -81,7 +81,7 @@ def test_all_are_read_together_again(scene: Scene) -> None:
     assert scene.member.sought == {1: 11, 2: 22, 3: 33}
     assert scene.member.paused == set()
     assert not scene.consumers.are_several
-    until(lambda: scene.others[0].is_closed, "the other consumer's close")
+    eventually(lambda: scene.others[0].is_closed, "the other consumer's close")
 
 
 def test_there_is_a_limit(scene: Scene) -> None:
@@ -107,7 +107,7 @@ def test_a_record_over_the_limit_is_cut_elsewhere(scene: Scene) -> None:
         return bool(placeholders)
 
     assert scene.member.waiting, "nothing was read behind it"
-    until(is_made, "the placeholder")
+    eventually(is_made, "the placeholder")
     assert [(each.number, each.first_offset, each.size_bytes) for each in placeholders] == [
         (0, 0, LIMIT_BYTES + 1)
     ]

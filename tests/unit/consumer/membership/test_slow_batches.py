@@ -17,7 +17,7 @@ from trailhouse.consumer.membership.slow_batches import (
 )
 from trailhouse.consumer.membership.source import Failure, KafkaSource
 from trailhouse.schemas.kafka_config import KafkaConfig
-from waiting import DEADLINE_SECONDS, until
+from waiting import DEADLINE_SECONDS, eventually
 
 STEP_SECONDS = 0.11
 
@@ -89,7 +89,7 @@ class Scene:
     def answer(self) -> None:
         """Wait for the answer that is open, and take a turn."""
         self.may_answer.set()
-        until(
+        eventually(
             lambda: all(each.name != "trailhouse-held-up" for each in threading.enumerate()),
             "the answer",
         )

@@ -13,7 +13,7 @@ from trailhouse.consumer.membership.topic_check import (
 from trailhouse.consumer.monitoring.health import Health
 from trailhouse.schemas.errors import BrokerUnavailableError
 from trailhouse.schemas.kafka_config import KafkaConfig
-from waiting import until
+from waiting import eventually
 
 
 class Scene:
@@ -88,7 +88,7 @@ def test_it_is_asked_less_often_while_nothing_is_read(monkeypatch: pytest.Monkey
     scene, turns = Scene(), list[int]()
     query = scene.check.in_background(lambda: turns.append(0))
     query.start()
-    until(lambda: len(turns) >= 60, "some turns")
+    eventually(lambda: len(turns) >= 60, "some turns")
     query.stop()
     query.join()
     assert 10 <= scene.kafka.connections <= 2 + len(turns) / topic_check.IDLE_TURNS
@@ -102,7 +102,7 @@ def test_in_the_background_a_failure_is_no_answer(monkeypatch: pytest.MonkeyPatc
     scene.kafka.raising = BrokerUnavailableError("away")
     query = scene.check.in_background()
     query.start()
-    until(lambda: scene.kafka.connections > 0, "a question")
+    eventually(lambda: scene.kafka.connections > 0, "a question")
     query.stop()
     query.join()
     assert query.latest() is None

@@ -18,7 +18,7 @@ from trailhouse.schemas.errors import (
     StorageUnavailableError,
     TrailhouseError,
 )
-from worker_process import eventually
+from waiting import eventually
 
 DEADLINE_SECONDS = 30.0
 

@@ -7,7 +7,7 @@ import structlog
 from trailhouse.consumer.monitoring.metrics import WorkerMetrics
 from trailhouse.consumer.monitoring.missing_events import MissingEvents
 from trailhouse.schemas.errors import StorageUnavailableError
-from worker_process import eventually
+from waiting import eventually
 
 
 def series(metrics: WorkerMetrics) -> str:

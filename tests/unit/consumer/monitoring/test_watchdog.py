@@ -5,7 +5,7 @@ import threading
 from trailhouse.consumer.monitoring.heartbeat import Heartbeat
 from trailhouse.consumer.monitoring.partition_stalls import PartitionStalls
 from trailhouse.consumer.monitoring.watchdog import StallTimer, Watchdog
-from worker_process import eventually
+from waiting import eventually
 
 
 def test_stillness_ends_with_a_turn() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from trailhouse.producer.recording.deferred import DEFERRED_STARTS, DELAY_SECONDS, THREAD_NAME
 from trailhouse.producer.testing import InMemoryAuditLogger
-from waiting import until
+from waiting import eventually
 
 
 def is_waiting() -> bool:
@@ -21,11 +21,11 @@ def test_a_deferred_start_is_logged_after_a_moment(audit_log: InMemoryAuditLogge
     runs = [audit_log.recorder.open_run(source="test", is_deferred=True) for _ in range(3)]
     runs[0].name(session_id="s-1", agent_id="late")
     assert audit_log.events == []
-    until(lambda: len(audit_log.events) == 3, "three starts")
+    eventually(lambda: len(audit_log.events) == 3, "three starts")
     assert time.monotonic() - opened >= DELAY_SECONDS
     first = audit_log.events[0]
     assert (first.session_id, first.agent_id) == ("s-1", "late")
-    until(lambda: not is_waiting(), "the end of the thread")
+    eventually(lambda: not is_waiting(), "the end of the thread")
     for run in runs:
         run.end()
     assert audit_log.stats().open_runs == 0
@@ -36,13 +36,13 @@ def test_no_thread_waits_for_what_has_begun(audit_log: InMemoryAuditLogger) -> N
     with audit_log.run("s-1"):
         assert not is_waiting()
     audit_log.recorder.open_run("s-1", source="test", is_deferred=True).end()
-    until(lambda: not is_waiting(), "the end of the thread")
+    eventually(lambda: not is_waiting(), "the end of the thread")
     assert [str(event.type) for event in audit_log.events][2:] == ["run_started", "run_completed"]
 
 
 def test_runs_that_begin_at_once_share_a_thread(audit_log: InMemoryAuditLogger) -> None:
     """The thread stays for 250 ms though its run has ended: one for each run would cost more than all else of it."""
-    until(lambda: not is_waiting(), "the end of the thread of other tests")
+    eventually(lambda: not is_waiting(), "the end of the thread of other tests")
     run = audit_log.recorder.open_run("s-1", source="test")
     opened = time.monotonic()
     DEFERRED_STARTS.add(run)  # it has begun by then
@@ -69,7 +69,7 @@ def test_where_no_thread_can_start_the_run_begins_at_once(
     def refuse(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    until(lambda: not is_waiting(), "the end of the thread of other tests")
+    eventually(lambda: not is_waiting(), "the end of the thread of other tests")
     monkeypatch.setattr(threading.Thread, "start", refuse)
     audit_log.recorder.open_run("s-1", source="test", is_deferred=True)
     assert [str(event.type) for event in audit_log.events] == ["run_started"]

@@ -18,7 +18,7 @@ from trailhouse.consumer.monitoring.health import Health
 from trailhouse.consumer.monitoring.heartbeat import Heartbeat
 from trailhouse.schemas.errors import StorageUnavailableError
 from trailhouse.schemas.ranges import Range
-from waiting import until
+from waiting import eventually
 
 
 class Reader:
@@ -87,7 +87,7 @@ class Scene:
             self.turn()
             return condition()
 
-        until(holds, what)
+        eventually(holds, what)
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_what_fails_once_may_be_the_networks_fault(scene: Scene) -> None:
     scene.fail(FAILURES_BEFORE_INSPECTION - 1)
     assert scene.inspection.asked == []
     scene.fail(1)
-    until(lambda: bool(scene.inspection.asked), "an inspection")
+    eventually(lambda: bool(scene.inspection.asked), "an inspection")
     assert scene.inspection.asked == [(0, 5, "_BAD_COMPRESSION")]
 
 

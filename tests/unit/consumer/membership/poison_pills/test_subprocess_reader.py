@@ -22,7 +22,7 @@ from trailhouse.consumer.membership.poison_pills.subprocess_reader import (
 from trailhouse.schemas.errors import StorageUnavailableError
 from trailhouse.schemas.kafka_config import KafkaConfig
 from trailhouse.schemas.ranges import Range
-from waiting import until
+from waiting import eventually
 
 CHILD = dedent("""
     import os, signal, sys
@@ -95,7 +95,7 @@ def chunks_of(reader: SubprocessReader, numbers: set[int]) -> list[Chunk]:
             found.append(chunk)
         return numbers <= {number for chunk in found for number in chunk.through}
 
-    until(is_through, "the ranges to be through")
+    eventually(is_through, "the ranges to be through")
     return found
 
 
@@ -170,7 +170,7 @@ def test_a_child_that_fails_otherwise_blames_no_record() -> None:
     """A program that cannot run is tried again, and nothing is passed over for it."""
     inspection = Inspection()
     with reading({0: Range(0, 3)}, inspection, within="if offset == 1: sys.exit(3)") as reader:
-        until(
+        eventually(
             lambda: (chunk := reader.take()) is not None and offsets([chunk]) == [(0, 0)],
             "a record",
         )
@@ -182,7 +182,7 @@ def test_who_drops_it_ends_the_child() -> None:
     hang = "import time; time.sleep(3600)"
     with reading({0: Range(0, 3)}, Inspection(), before=hang) as reader:
         reader.drop()
-    until(
+    eventually(
         lambda: all(each.name != "trailhouse-isolated" for each in threading.enumerate()),
         "the thread that waits for the child to end",
     )
