@@ -1,11 +1,11 @@
 """What stands behind a secret's name: in settings, code, shells, headers, JSON in JSON, tables, prose."""
 
 import re
-from collections.abc import Iterable
 
 from trailhouse.redaction.key_names import Named, named
+from trailhouse.redaction.located import LocatedPattern
 from trailhouse.redaction.matching import Found, Pattern
-from trailhouse.redaction.rule import DENSE, Rule, Span, matches
+from trailhouse.redaction.rule import DENSE, MAX_MATCHES, Rule, Span
 from trailhouse.redaction.secret_values import (
     LONGEST_VALUE_BYTES,
     is_bare_secret,
@@ -46,6 +46,8 @@ ASSIGNED_PARTS = rf"([\w.\-]+){_REST}"
 _BARE = re.compile(rb"""(?:[^\s"'`<>,;\\&)\]}|]|\\/|\\\\u0026|%(?!22))+""")
 _LINE = re.compile(rb"""[^\s"'`\\<>]+""")
 _LINE_END = re.compile(rb"""[ \t]*(?:\r|\n|\\[nr]|\\?["'`<]|\#|$|\Z)""")
+_HIDDEN = re.compile(rb"""\0+(?:[\s"'`,;)\]}\\<&|]|\Z)""")
+"""A value that is a marker and nothing else."""
 JUDGED_BYTES = 256
 _LONGEST_SCHEME_BYTES = 40
 _ASSIGNING = frozenset((b"=", b":", b":=", b"=>", b"==", "：".encode(), "＝".encode()))
@@ -58,18 +60,23 @@ _OPTION = re.compile(rb"(?:^|[\s\"'=(,\[])--?[A-Za-z][\w\-]*\Z")
 _LOGIN = re.compile(rb"(?i:password|passwd|pwd)")
 
 
-def assigned(pattern: Pattern, text: bytes, category: str) -> Iterable[Span]:
-    """Yield each value that stands behind a secret's name, if it looks like one and not like code or prose."""
+def assigned(pattern: Pattern, text: bytes, category: str) -> list[Span]:
+    """Return each value that stands behind a secret's name, if it looks like one and not like code or prose."""
+    if not isinstance(pattern, LocatedPattern):
+        raise TypeError("a pattern of ours is located")
+    found = pattern.locations(text, MAX_MATCHES + 1)
+    if len(found) > MAX_MATCHES:
+        return [Span(0, len(text), DENSE)]
+    spans: list[Span] = []
     after = 0
-    for found in matches(pattern, text):
-        if found is None:
-            yield Span(0, len(text), DENSE)
-            return
-        if found.span(0)[0] < after:
+    for begin, end in found:
+        if begin < after or _HIDDEN.match(text, end):
             continue
-        if (span := _value(text, found, category)) is not None:
+        span = _value(text, pattern.read(text, begin, end), category)
+        if span is not None:
             after = span.end
-            yield span
+            spans.append(span)
+    return spans
 
 
 def _value(text: bytes, found: Found, category: str) -> Span | None:

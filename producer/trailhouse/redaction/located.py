@@ -2,7 +2,8 @@
 
 RE2 finds where a match begins and ends in one pass of an automaton; what its groups hold it works out in another way,
 which takes five times as long. Python's `re` reads groups quickly and may take without end on a text that is made for
-it: it is asked about short matches alone, and what it says counts where it found the same match.
+it: it is asked about short matches alone, and what it says counts where it found the same match. Where RE2 is missing
+Python's `re` does both.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from typing import TYPE_CHECKING, cast
 from trailhouse.redaction import matching
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-    from trailhouse.redaction.matching import Found, Pattern, SearchPattern
+    from trailhouse.redaction.matching import Found, SearchPattern
 
 LONGEST_BYTES_READ_BY_PYTHON = 256
 _FIRST_OF_MANY = 0xC0
@@ -23,7 +24,7 @@ _FIRST_OF_MANY = 0xC0
 
 
 class LocatedPattern:
-    """A pattern of ours, compiled to look in UTF-8 by RE2.
+    """A pattern of ours, compiled to look in UTF-8.
 
     Args:
         pattern: In RE2's syntax, which Python's `re` reads alike.
@@ -39,29 +40,40 @@ class LocatedPattern:
         """How many groups it captures."""
         self._is_whole = not self.groups or _is_one_group(pattern)
 
+    def locations(self, text: bytes, most: int) -> list[tuple[int, int]]:
+        """Return where its matches in *text* begin and end, from left to right, the first *most* of them."""
+        locate, size = self._locate, len(text)
+        found: list[tuple[int, int]] = []
+        at = 0
+        while at <= size and len(found) < most:
+            span = locate(text, at, size)[0]
+            begin, end = span
+            if begin < 0:
+                break
+            found.append(span)
+            at = end if end > at else at + 1
+        return found
+
     def finditer(self, text: bytes, /) -> Iterator[Found]:
         """Yield its matches in *text* from left to right; one may say that it begins within its first character."""
-        for begin, end in self._located(text):
-            yield self._read(text, begin, end)
-
-    def spans(self, text: bytes, /) -> Iterator[tuple[int, int]]:
-        """Yield where group 1, or the whole where there is none, of each match begins and ends."""
-        if self._is_whole:
-            return self._located(text)
-        return (self._read(text, begin, end).span(1) for begin, end in self._located(text))
-
-    def _located(self, text: bytes) -> Iterator[tuple[int, int]]:
         locate, size = self._locate, len(text)
         at = 0
         while at <= size:
-            found = locate(text, at, size)[0]
-            begin, end = found
+            begin, end = locate(text, at, size)[0]
             if begin < 0:
                 return
-            yield found
+            yield self.read(text, begin, end)
             at = end if end > at else at + 1
 
-    def _read(self, text: bytes, begin: int, end: int) -> Found:
+    def spans(self, text: bytes, most: int) -> Iterable[tuple[int, int]]:
+        """Return where group 1, or the whole where there is none, of the first *most* matches begins and ends."""
+        found = self.locations(text, most)
+        if self._is_whole:
+            return found
+        return [self.read(text, begin, end).span(1) for begin, end in found]
+
+    def read(self, text: bytes, begin: int, end: int) -> Found:
+        """Return the match that was found between *begin* and *end*."""
         if end - begin <= LONGEST_BYTES_READ_BY_PYTHON:
             at = begin
             if begin < end and text[begin] >= _FIRST_OF_MANY:
@@ -73,8 +85,8 @@ class LocatedPattern:
         if self._exact is None:
             self._exact = matching.compiled(self._pattern)
         exact = self._exact.search(text, begin)
-        if exact is None:  # the same engine found it just now
-            raise RuntimeError("RE2 does not find again what it has found")
+        if exact is None:
+            raise RuntimeError("what was found is not found again")
         return exact
 
 
@@ -86,13 +98,3 @@ def _is_one_group(pattern: str) -> bool:
         return re.compile(matching.as_python(pattern[1:-1])).groups == 0
     except re.error:  # its first bracket ends somewhere within
         return False
-
-
-def located(pattern: str, parts: str | None = None) -> Pattern:
-    """Return *pattern*, one of ours, compiled to look in UTF-8; *parts* as for a `LocatedPattern`."""
-    if matching.HAS_RE2:
-        try:
-            return LocatedPattern(pattern, parts)
-        except AttributeError:  # another release of google-re2, of which we know less
-            pass
-    return matching.compiled(pattern)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator
 
 try:
     import re2
@@ -15,6 +16,7 @@ except ImportError:  # there is no wheel for this platform, such as Alpine's mus
     re2 = None  # told at the start, by `Redactor`
 
 HAS_RE2 = re2 is not None
+_NOWHERE = (-1, -1)
 PATTERNS_AT_ONCE = 60
 SET_BYTES = 33_554_432
 """What the set of all openers may take at most; it takes a tenth of that on ordinary text."""
@@ -80,17 +82,35 @@ def compiled(pattern: str) -> SearchPattern:
         raise BadPatternError(reason.partition(":")[0] or "not a pattern") from None
 
 
-def locator(pattern: str) -> Callable[[bytes, int, int], Sequence[tuple[int, int]]]:
-    """Return what tells where RE2 finds *pattern* first, between two places of a text: (-1, -1) if nowhere.
+_Search = Callable[[bytes, int, int], Found | None]
+Locate = Callable[[bytes, int, int], Sequence[tuple[int, int]]]
+"""Told a text and two places, returns first where a match between them begins and ends: (-1, -1) if there is none."""
 
-    Raises:
-        AttributeError: This release of google-re2 cannot be asked.
-    """
+
+def locator(pattern: str) -> Locate:
+    """Return what tells where *pattern*, one of ours, is found next."""
+    if re2 is None:
+        return _python_locator(pattern)
     options = _options()
     options.never_capture = True
-    # Not by the wrapper's own matches: to make them takes as long as to find them.
-    match = cast(Any, re2).compile(pattern.encode(), options)._regexp.Match
-    return functools.partial(match, cast(Any, re2)._re2.RE2.Anchor.UNANCHORED)
+    found = cast(Any, re2).compile(pattern.encode(), options)
+    try:
+        # Not by the wrapper's own matches: to make them takes as long as to find them.
+        return functools.partial(found._regexp.Match, cast(Any, re2)._re2.RE2.Anchor.UNANCHORED)
+    except AttributeError:  # another release of google-re2
+        return _searching(found.search)
+
+
+def _python_locator(pattern: str) -> Locate:
+    return _searching(cast(_Search, re.compile(as_python(pattern).encode()).search))
+
+
+def _searching(search: _Search) -> Locate:
+    def locate(text: bytes, begin: int, end: int) -> Sequence[tuple[int, int]]:
+        found = search(text, begin, end)
+        return (_NOWHERE if found is None else found.span(),)
+
+    return locate
 
 
 def _options() -> Any:

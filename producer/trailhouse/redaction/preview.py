@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from trailhouse.redaction.tally import Tally
 
 if TYPE_CHECKING:
     from trailhouse.redaction.tree import TreeRedactor
@@ -26,7 +27,7 @@ def findings(tree: TreeRedactor, data: dict[str, Any]) -> list[Finding]:
     fence = secrets.token_hex(8)  # nobody can write what stands for a secret here
     marker = re.compile(rf"{fence}([a-z0-9_]+){fence}")
     marked = tree.marking(lambda category, _: f"{fence}{category}{fence}".encode())
-    return list(_found(marked.redacted(data, Counter()), "", marker))
+    return list(_found(marked.redacted(data, Tally()), "", marker))
 
 
 def _found(value: Any, path: str, marker: re.Pattern[str]) -> Iterator[Finding]:

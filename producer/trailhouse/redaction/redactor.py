@@ -6,8 +6,7 @@ import json
 import logging
 import re
 import time
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
 import msgspec
@@ -19,7 +18,8 @@ from trailhouse.redaction.preview import Finding, findings
 from trailhouse.redaction.rule import DENSE
 from trailhouse.redaction.rules import allowed_by, rules_of
 from trailhouse.redaction.shorten import shortened
-from trailhouse.redaction.text_redactor import MAX_SPANS, TextRedactor
+from trailhouse.redaction.tally import MAX_SECRETS, Tally, TooManySecretsError
+from trailhouse.redaction.text_redactor import TextRedactor
 from trailhouse.redaction.tree import TreeRedactor
 from trailhouse.schemas.json_form import kind_of
 from trailhouse.schemas.record import encode_sorted
@@ -40,24 +40,6 @@ _WITHOUT_RE2 = (
     " of texts over 4 kB those that may hold one are taken out as a whole; pip install google-re2 where there is a wheel"
 )
 _told: list[None] = []
-
-
-class TooManySecretsError(Exception):
-    """A record has more secrets than are taken out one by one."""
-
-
-class _Counter(Counter[str]):
-    """Counts the secrets of a record, and raises where there are too many."""
-
-    def __init__(self) -> None:
-        self._left = MAX_SPANS
-        super().__init__()
-
-    def __setitem__(self, category: str, number: int) -> None:
-        self._left -= 1
-        if self._left < 0:
-            raise TooManySecretsError
-        super().__setitem__(category, number)
 
 
 class Redactor:
@@ -117,33 +99,37 @@ class Redactor:
             if len(record) > self._limit_bytes:
                 return record
             self._begin_record()
-            return self._looked_through(record, self._tree)
+            return self._looked_through(record, self._tree, None)
         if len(record) < LARGE_BYTES:
-            return self._looked_through(record, self._tree) if self._may_hold(record) else record
-        if len(record) > self._limit_bytes or not self._large_may_hold(record):
+            places = self._may_hold(record)
+            return self._looked_through(record, self._tree, places) if places else record
+        if len(record) > self._limit_bytes:
             return record
-        return self._looked_through(record, self._large_tree)
+        places = self._large_may_hold(record)
+        return self._looked_through(record, self._large_tree, places) if places else record
 
     def opens(self, record: bytes) -> bool:
         """Tell whether *record* has to be looked into text by text."""
         return bool(self._may_hold(record))
 
-    def _looked_through(self, record: bytes, tree: TreeRedactor) -> bytes:
+    def _looked_through(
+        self, record: bytes, tree: TreeRedactor, places: Sequence[int] | None
+    ) -> bytes:
         fields = decoded(record)
-        count = _Counter()
+        tally = Tally(places, MAX_SECRETS)
         data, metadata = fields.get("data"), fields.get("metadata")
         if isinstance(data, dict):
             left_alone = (
                 self._left_alone.get(fields["type"], _NOTHING) if self._left_alone else _NOTHING
             )
-            fields["data"] = tree.redacted(data, count, left_alone)
+            fields["data"] = tree.redacted(data, tally, left_alone)
         if isinstance(metadata, dict):
             counted = _COUNTS if _are_counts(metadata.get(COUNTS_KEY)) else _NOTHING
-            fields["metadata"] = tree.redacted(metadata, count, counted)
-        if not count:
+            fields["metadata"] = tree.redacted(metadata, tally, counted)
+        if not tally.counts:
             return record
         fields.setdefault("data", {})  # another producer may leave out what is empty
-        fields["metadata"] = with_counts(fields.get("metadata") or {}, count)
+        fields["metadata"] = with_counts(fields.get("metadata") or {}, tally.counts)
         redacted = encode_sorted(fields)
         return (
             redacted if len(redacted) <= self._limit_bytes else shortened(fields, self._limit_bytes)
@@ -170,7 +156,7 @@ class Redactor:
 
         Unlike `redacted` this raises what goes wrong: it is for showing, not for writing.
         """
-        return self._tree.redacted(data, Counter())
+        return self._tree.redacted(data, Tally())
 
 
 def redactor_of(
@@ -214,10 +200,11 @@ def decoded(record: bytes) -> dict[str, Any]:
 def with_counts(metadata: dict[str, Any], count: Mapping[str, int]) -> dict[str, Any]:
     """Return *metadata* with *count* added to what it says of earlier redactions."""
     earlier = metadata.get(COUNTS_KEY)
-    total: Counter[str] = Counter(dict(count))
+    total = dict(count)
     if _are_counts(earlier):
-        total.update(earlier)
-    return metadata | {COUNTS_KEY: dict(sorted(total.items()))}
+        for category, number in earlier.items():
+            total[category] = total.get(category, 0) + number
+    return {**metadata, COUNTS_KEY: total}
 
 
 def _are_counts(value: Any) -> TypeGuard[dict[str, int]]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
-from trailhouse.redaction.located import LocatedPattern, located
-from trailhouse.redaction.matching import Found, Pattern, compiled
+from trailhouse.redaction.located import LocatedPattern
+from trailhouse.redaction.matching import Pattern, compiled
 
 DENSE = "dense"
 """The category of a text that is taken out as a whole: it has more secrets, or names of some, than can be told apart."""
@@ -68,7 +68,9 @@ class Rule:
         """The pattern, compiled when it is needed first: a process sees few of the kinds that there are."""
         if self._compiled is None:
             self._compiled = (
-                located(self.pattern, self._parts) if self._is_ours else compiled(self.pattern)
+                LocatedPattern(self.pattern, self._parts)
+                if self._is_ours
+                else compiled(self.pattern)
             )
         return self._compiled
 
@@ -77,19 +79,10 @@ class Rule:
         return self._find(self._compiled or self.compiled, text, self.category)
 
 
-def matches(pattern: Pattern, text: bytes) -> Iterator[Found | None]:
-    """Yield the matches of *pattern*; None behind the last that is looked at, if there are too many."""
-    for number, found in enumerate(pattern.finditer(text)):
-        if number == MAX_MATCHES:
-            yield None
-            return
-        yield found
-
-
 def every_match(pattern: Pattern, text: bytes, category: str) -> list[Span]:
     """Return group 1 of each match, or the whole match."""
     if isinstance(pattern, LocatedPattern):
-        places = pattern.spans(text)
+        places: Iterable[tuple[int, int]] = pattern.spans(text, MAX_MATCHES + 1)
     else:
         group = 1 if pattern.groups else 0
         places = (found.span(group) for found in pattern.finditer(text))

@@ -5,18 +5,23 @@ import re
 from trailhouse.redaction.key_names import Named
 from trailhouse.redaction.key_names import named as name_says
 
+_PLACEHOLDER_WORDS = frozenset(
+    b"""
+    none null nil undefined true false yes no on off empty unset missing required optional redacted hidden
+    masked filtered removed omitted unknown default invalid valid expired changed updated wrong incorrect
+    enabled disabled ok error failed granted denied approved accepted rejected pending basic bearer digest
+    string str text pass pwd bytes int integer number float bool boolean any object array list dict varchar char
+    self secretstr literal field input prompt type value password passwd secret token user username the a an
+    your my is to in of for and or not if this that it from with as by at key apikey credentials na
+    """.split()
+)
 _PLACEHOLDER = re.compile(
     rb"""
     [*\xe2\x80\xa2x.\-_#?X]*                                         # hidden already
     | [!-/:-@\[-`{-~]{1,3}                                              # signs alone
     | \$[{(]?[A-Za-z_][^\s]*  | \$\{\{.*                  # a variable
     | \{\{?[^}]*\}?\}?  | <[^>]*>?  | %[({]?[\w]*[)}]?[sdi]?%?  | \[[A-Za-z_ ]*\]?
-    | (?i:none|null|nil|undefined|true|false|yes|no|on|off|n/?a|empty|unset|missing|required|optional|redacted|hidden
-        |masked|filtered|removed|omitted|unknown|default|invalid|valid|expired|changed|updated|wrong|incorrect
-        |enabled|disabled|ok|error|failed|granted|denied|approved|accepted|rejected|pending|basic|bearer|digest
-        |string|str|text|pass|pwd|:memory:|bytes|int|integer|number|float|bool|boolean|any|object|array|list|dict|varchar|char|self
-        |secretstr|literal|optional\[.*|field|input|prompt|type|value|password|passwd|secret|token|user|username|the|a|an
-        |your|my|is|to|in|of|for|and|or|not|if|this|that|it|from|with|as|by|at|key|apikey|api_key|credentials)
+    | (?i:n/a|:memory:|api_key|optional\[.*)
     | (?i:your|my|the|some|example|insert|enter|replace|put|add|set|todo|changeme)[-_ ](?:[a-z0-9]+(?:[-_ ][a-z0-9]+)*[-_ ]?)?
     | (?:~|\.{0,2}|[A-Za-z]:)?[/\\]{1,2}[\w.\-]+(?:[/\\][\w.\-]*)+    # a way to a file
     | (?:os|process|env|config|settings|self|this|secrets|vars|var|data|local|ENV|Env|System|Deno|import)\b[.\[:(].*
@@ -45,6 +50,8 @@ LONGEST_VALUE_BYTES = 8_192
 
 def is_placeholder(value: bytes) -> bool:
     """Tell whether *value* stands where a secret would: empty, hidden, a variable, the name of a type."""
+    if value.isalnum():  # most are, and need no pattern
+        return value.lower() in _PLACEHOLDER_WORDS or not value.strip(b"xX")
     return _PLACEHOLDER.fullmatch(value[:200]) is not None
 
 
@@ -93,9 +100,14 @@ def is_bare_secret(value: bytes, named: Named, *, is_alone: bool) -> bool:
     Args:
         is_alone: It fills the rest of its line, as in a settings file.
     """
-    if is_placeholder(value) or value[:1] in _OPENING or len(value) < 4 or _CALL.match(value):
+    if is_placeholder(value) or len(value) < 4:
         return False
-    is_code = _CODE.match(value) is not None
+    if value.isalnum():
+        is_code = value[:1].isalpha()
+    elif value[:1] in _OPENING or _CALL.match(value):
+        return False
+    else:
+        is_code = _CODE.match(value) is not None
     if is_code and not value.isalnum() and _DIGIT.search(value) is None:
         return False
     if named is Named.SECRET and is_alone:

@@ -12,15 +12,15 @@ from trailhouse.redaction import matching
 from trailhouse.redaction.marker import Mark, markers_in
 from trailhouse.redaction.matching import openers_of
 from trailhouse.redaction.rule import DENSE, Span
+from trailhouse.redaction.tally import MAX_SECRETS
 
 if TYPE_CHECKING:
     from trailhouse.redaction.rule import Rule
-
-MAX_SPANS = 20_000
-"""A text or a record with more secrets than that is one as a whole: what is left of it would say little."""
-
+    from trailhouse.redaction.tally import Tally
 
 MAX_PASSES = 4
+MOST_KNOWN = 3
+"""Up to so many rules are asked at once; of more, one look tells which may find something."""
 LONGEST_BYTES_WITHOUT_RE2 = 4_096
 LONGEST_SECONDS_WITHOUT_RE2 = 1.0
 UNSEARCHED = "unsearched"
@@ -69,21 +69,35 @@ class TextRedactor:
         other._mark = mark
         return other
 
-    def spans(self, text: bytes) -> list[Span]:
-        """Return what is secret in *text*: from left to right, none overlapping another."""
+    def spans(self, text: bytes, known: Sequence[int] | None = None) -> list[Span]:
+        """Return what is secret in *text*: from left to right, none overlapping another.
+
+        Args:
+            text: Any, in UTF-8.
+            known: The places of all rules that may find something in it, if somebody has looked.
+        """
         if not matching.HAS_RE2 and (unsearched := self._unsearched(text)) is not None:
             return unsearched
         markers = markers_in(text)
         if markers:  # a category is a name like any other: what stands behind it would seem to be named by it
             text = _hidden(text, markers)
-        places = self.may_hold(text)
-        if not places:
-            return []
+        return self._spans(text, markers, known)
+
+    def _spans(
+        self, text: bytes, markers: list[tuple[int, int]], known: Sequence[int] | None
+    ) -> list[Span]:
+        places = known
+        if places is None or len(places) > MOST_KNOWN:
+            places = self.may_hold(text)
+            if not places:
+                return []
+        if len(places) > 1:
+            places = sorted(places)
         ranked: list[tuple[int, int, int, str]] = []
         is_allowed = self._is_allowed
-        for place in sorted(places):
+        for place in places:
             for begin, end, category in self._rules[place].spans(text):
-                if category == DENSE or len(ranked) > MAX_SPANS:
+                if category == DENSE or len(ranked) > MAX_SECRETS:
                     return [Span(0, len(text), DENSE)]
                 if is_allowed is None or not is_allowed(text[begin:end]):
                     ranked.append((begin, end, place, category))
@@ -114,28 +128,39 @@ class TextRedactor:
             else [Span(0, len(text), UNSEARCHED)]
         )
 
-    def redacted(self, text: bytes, count: Callable[[str], None]) -> bytes | None:
-        """Return *text* without what is secret in it; None where nothing is. *count* is told of each category."""
-        spans = self.spans(text)
+    def redacted(self, text: bytes, tally: Tally) -> bytes | None:
+        """Return *text* without what is secret in it; None where nothing is. *tally* counts it."""
+        known = tally.places
+        spans = self.spans(text, known)
         if not spans:
             return None
-        redacted = self._replaced(text, spans, count)
         # What is left may be read in another way, and an event that is redacted again must stay as it is.
         for _ in range(MAX_PASSES):
-            if not (spans := self.spans(redacted)):
-                break
-            redacted = self._replaced(redacted, spans, count)
-        return redacted
+            had_markers = bool(markers_in(text))
+            text, markers = self._replaced(text, spans, tally)
+            if had_markers:
+                markers = markers_in(text)
+            spans = self._spans(_hidden(text, markers), markers, known)
+            if not spans:
+                return text
+        return self._replaced(text, spans, tally)[0]
 
-    def _replaced(self, text: bytes, spans: list[Span], count: Callable[[str], None]) -> bytes:
+    def _replaced(
+        self, text: bytes, spans: list[Span], tally: Tally
+    ) -> tuple[bytes, list[tuple[int, int]]]:
+        """Return *text* with a marker in the place of each of *spans*, and where these stand now."""
         parts: list[bytes] = []
-        at = 0
+        markers: list[tuple[int, int]] = []
+        at, grown = 0, 0
         for begin, end, category in spans:
-            parts += (text[at:begin], self._mark(category, text[begin:end]))
-            count(category)
+            marker = self._mark(category, text[begin:end])
+            parts += (text[at:begin], marker)
+            markers.append((begin + grown, begin + grown + len(marker)))
+            grown += len(marker) - (end - begin)
+            tally.add(category)
             at = end
         parts.append(text[at:])
-        return b"".join(parts)
+        return b"".join(parts), markers
 
 
 def _hidden(text: bytes, markers: Iterable[tuple[int, int]]) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +13,13 @@ from trailhouse.redaction.secret_values import is_secret, looks_random
 
 if TYPE_CHECKING:
     from trailhouse.redaction.marker import Mark
+    from trailhouse.redaction.tally import Tally
     from trailhouse.redaction.text_redactor import TextRedactor
 
 LEAST_CHARACTERS = 8
 """A shorter text holds no secret, or its key says so."""
+MOST_CHARACTERS_OF_WORDS = 16
+"""Up to so many letters and nothing else are no secret by themselves: a role, a status, a name."""
 CARD_DIGITS = range(13, 20)
 
 
@@ -56,25 +58,25 @@ class TreeRedactor:
         )
 
     def redacted(
-        self, fields: dict[str, Any], count: Counter[str], left_alone: frozenset[str] = frozenset()
+        self, fields: dict[str, Any], tally: Tally, left_alone: frozenset[str] = frozenset()
     ) -> dict[str, Any]:
-        """Return *fields* without secrets, or *fields* itself; *count* gets how many there were of each category.
+        """Return *fields* without secrets, or *fields* itself; *tally* counts them.
 
         Args:
             left_alone: Keys of *fields* whose values stay as they are.
         """
-        return self._object(fields, count, left_alone)
+        return self._object(fields, tally, left_alone)
 
     def _object(
-        self, fields: dict[str, Any], count: Counter[str], left_alone: frozenset[str] = frozenset()
+        self, fields: dict[str, Any], tally: Tally, left_alone: frozenset[str] = frozenset()
     ) -> dict[str, Any]:
         changed: dict[str, Any] | None = None
         renamed = False
         for key, value in fields.items():
             if key in left_alone:
                 continue
-            new_value = self._under(key, value, count)
-            new_key = key if key in self._clean_keys else self._key(key, count)
+            new_value = self._under(key, value, tally)
+            new_key = key if key in self._clean_keys else self._key(key, tally)
             if new_value is not value or new_key is not key:
                 if changed is None:
                     changed = dict(fields)
@@ -87,41 +89,39 @@ class TreeRedactor:
             return fields
         return _renamed(fields, changed) if renamed else changed
 
-    def _under(self, key: str, value: Any, count: Counter[str]) -> Any:
+    def _under(self, key: str, value: Any, tally: Tally) -> Any:
         kind = named(key)
         if kind is not None and "[" in key:
             kind = named(without_markers(key))  # a category is a name like any other
         if kind is None or value is None or value is True or value is False:
-            return self._value(value, count)
-        return self._named(key, kind, value, count)
+            return self._value(value, tally)
+        return self._named(key, kind, value, tally)
 
-    def _named(self, key: str, kind: Named, value: Any, count: Counter[str]) -> Any:
+    def _named(self, key: str, kind: Named, value: Any, tally: Tally) -> Any:
         """Return what stands for *value*, which is or is in what *key* names as secret."""
         if isinstance(value, str):
             if self._is_secret(value.encode(), kind):
-                return self._replaced(category_of(key), value.encode(), count)
-            return self._text(value, count)
+                return self._replaced(category_of(key), value.encode(), tally)
+            return self._text(value, tally)
         if isinstance(value, list):
-            items = [self._named(key, kind, item, count) for item in value]
+            items = [self._named(key, kind, item, tally) for item in value]
             return (
                 items
                 if any(new is not old for new, old in zip(items, value, strict=True))
                 else value
             )
         if isinstance(value, dict):
-            return self._object_under(key, value, count)
+            return self._object_under(key, value, tally)
         if kind is Named.SECRET and isinstance(value, (int, float)) and not isinstance(value, bool):
-            return self._replaced(category_of(key), str(value).encode(), count)
-        return self._value(value, count)
+            return self._replaced(category_of(key), str(value).encode(), tally)
+        return self._value(value, tally)
 
     def _is_secret(self, value: bytes, kind: Named) -> bool:
         if is_marker(value) or not is_secret(value, kind):
             return False
         return self._is_allowed is None or not self._is_allowed(value)
 
-    def _object_under(
-        self, key: str, fields: dict[str, Any], count: Counter[str]
-    ) -> dict[str, Any]:
+    def _object_under(self, key: str, fields: dict[str, Any], tally: Tally) -> dict[str, Any]:
         """Return the object under a secret's name without secrets: a value in it may be one by its look alone."""
         changed = {}
         for name, value in fields.items():
@@ -130,20 +130,20 @@ class TreeRedactor:
                 and looks_random(value.encode())
                 and self._is_secret(value.encode(), Named.MAYBE)
             ):
-                changed[name] = self._replaced(category_of(key), value.encode(), count)
-        return self._object(fields | changed if changed else fields, count)
+                changed[name] = self._replaced(category_of(key), value.encode(), tally)
+        return self._object(fields | changed if changed else fields, tally)
 
-    def _replaced(self, category: str, secret: bytes, count: Counter[str]) -> str:
-        count[category] += 1
+    def _replaced(self, category: str, secret: bytes, tally: Tally) -> str:
+        tally.add(category)
         return self._mark(category, secret).decode()
 
-    def _value(self, value: Any, count: Counter[str]) -> Any:
+    def _value(self, value: Any, tally: Tally) -> Any:
         if isinstance(value, str):
-            return self._text(value, count)
+            return self._text(value, tally)
         if isinstance(value, dict):
-            return self._object(value, count)
+            return self._object(value, tally)
         if isinstance(value, list):
-            items = [self._value(item, count) for item in value]
+            items = [self._value(item, tally) for item in value]
             return (
                 items
                 if any(new is not old for new, old in zip(items, value, strict=True))
@@ -152,25 +152,23 @@ class TreeRedactor:
         if self._has_cards and type(value) is int and value > 10**12:
             digits = str(value).encode()
             if len(digits) in CARD_DIGITS and is_card(digits):
-                return self._replaced("card", digits, count)
+                return self._replaced("card", digits, tally)
         return value
 
-    def _key(self, key: str, count: Counter[str]) -> str:
-        new_key = self._text(key, count)
+    def _key(self, key: str, tally: Tally) -> str:
+        new_key = self._text(key, tally)
         if new_key is key and len(key) <= MAX_NAME_CHARACTERS:
             if len(self._clean_keys) >= MAX_KNOWN_NAMES:
                 self._clean_keys.clear()
             self._clean_keys.add(key)
         return new_key
 
-    def _text(self, text: str, count: Counter[str]) -> str:
+    def _text(self, text: str, tally: Tally) -> str:
         if len(text) < LEAST_CHARACTERS:
             return text
-
-        def told(category: str) -> None:
-            count[category] += 1
-
-        redacted = self._texts.redacted(text.encode(), told)
+        if len(text) <= MOST_CHARACTERS_OF_WORDS and text.isalpha() and text.isascii():
+            return text
+        redacted = self._texts.redacted(text.encode(), tally)
         return text if redacted is None else redacted.decode()
 
 

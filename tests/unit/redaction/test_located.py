@@ -7,7 +7,7 @@ import pytest
 from secret_examples import examples
 from secret_positions import events
 from trailhouse.redaction import RedactionConfig, matching
-from trailhouse.redaction.located import LocatedPattern, located
+from trailhouse.redaction.located import LocatedPattern
 from trailhouse.redaction.rules import rules_of
 
 EVERY = 60
@@ -32,7 +32,7 @@ def _groups(pattern: matching.Pattern, text: bytes) -> list[list[tuple[int, int]
 )
 def test_groups_are_those_of_re2(text: str) -> None:
     """Each group of each match begins and ends where RE2 says, behind characters of several bytes too."""
-    assert _groups(located(GROUPS), text.encode()) == _groups(
+    assert _groups(LocatedPattern(GROUPS), text.encode()) == _groups(
         matching.compiled(GROUPS), text.encode()
     )
 
@@ -42,13 +42,13 @@ def test_what_python_reads_in_another_way_is_asked_of_re2() -> None:
     for pattern, text in (("(a.)b", "aéb"), ("(?i:(k)e)y", "\u212aey"), ("(x[^y]{2})z", "xééz")):
         expected = _groups(matching.compiled(pattern), text.encode())
         assert expected
-        assert _groups(located(pattern), text.encode()) == expected
+        assert _groups(LocatedPattern(pattern), text.encode()) == expected
 
 
 def test_a_long_match_is_read_by_re2() -> None:
     """A match that is too long for Python's `re` has the same groups."""
     text = b"x" + b"a" * 10_000 + b"b"
-    assert _groups(located("x(a+)(b)"), text) == _groups(matching.compiled("x(a+)(b)"), text)
+    assert _groups(LocatedPattern("x(a+)(b)"), text) == _groups(matching.compiled("x(a+)(b)"), text)
 
 
 def test_no_pattern_needs_another_way() -> None:
