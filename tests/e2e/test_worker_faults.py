@@ -300,8 +300,8 @@ def test_missing_tables_are_waited_for(here: WorkerSite) -> None:
         lambda: "trailhouse init" in str(worker.health()[1]), "a health that names the way out"
     )
     migrate(later)
-    here.database = later
-    assert_each_is_seen_once(here, events)
+    with place(here.kafka, later, here.folder) as there:
+        assert_each_is_seen_once(there, events)
 
 
 def test_a_table_that_is_gone_is_no_bad_record(here: WorkerSite) -> None:
