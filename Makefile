@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 # What `make constraints` pins: frameworks whose agents are recorded have environments of their own.
-EXTRAS := query worker sql cli api mcp devstack arrow pandas polars
+EXTRAS := query s3 timestamp worker sql cli api mcp devstack arrow pandas polars
 CAPTURE := all adk strands crewai
 
 # Tests start a thousand processes: what one has compiled, the next must find. Empty is off.

@@ -2,7 +2,7 @@
 
 import subprocess
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from cluster import Cluster
 from made_keys import made_key
+from s3_server import made_bucket, s3_server, set_credentials
 from trailhouse.anchoring.places import read_anchors, writer_of, writers_of
 from trailhouse.proof.anchor import FIRST, Anchor, anchor_name
 from trailhouse.proof.keys import note_signed
@@ -49,11 +50,21 @@ def _topic(cluster: Cluster) -> str:
     return f"kafka:{name}?bootstrap_servers={cluster.bootstrap_servers}"
 
 
-@pytest.fixture(params=["folder", "git", "git with a remote", "kafka"])
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """Return the URL of an S3 server."""
+    with s3_server() as url:
+        yield url
+
+
+@pytest.fixture(params=["folder", "git", "git with a remote", "kafka", "s3"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Return a place of each kind that keeps nothing yet."""
     if request.param == "kafka":
         return _topic(request.getfixturevalue("cluster"))
+    if request.param == "s3":
+        set_credentials(request.getfixturevalue("monkeypatch"))
+        return made_bucket(request.getfixturevalue("s3")).place
     folder = tmp_path / "anchors"
     if request.param == "folder":
         folder.mkdir()
@@ -161,3 +172,12 @@ def test_a_malformed_place_is_refused(place: str) -> None:
     """Before anything is done."""
     with pytest.raises(ConfigError, match=r"proof\.anchors"):
         writers_of(place)
+
+
+def test_a_number_that_is_far_away_is_told(tmp_path: Path) -> None:
+    """Somebody has put the last number there is: nobody reads all those before it."""
+    writer = writer_of(f"folder:{tmp_path}")
+    for number in (1, 2, 10**12 - 1):
+        writer.write(number, anchor(number))
+    with pytest.raises(AnchorError, match="somebody else has put it there"):
+        list(read_anchors(writer.name))

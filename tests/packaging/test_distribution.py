@@ -181,6 +181,7 @@ def test_the_metadata_says_what_is_needed() -> None:
         "proof",
         "timestamp",
         "query",
+        "s3",
         "sql",
         "worker",
     }

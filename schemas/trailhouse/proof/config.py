@@ -47,7 +47,7 @@ class ProofConfig(msgspec.Struct, frozen=True, kw_only=True):
         "proof",
         "anchors",
         "",
-        "Where anchors are written to, comma-separated: `folder:`, `git:` or `kafka:` and a place.",
+        "Where anchors are written to, comma-separated: `folder:`, `git:`, `kafka:` or `s3:` and a place.",
     )
     anchor_seconds: float = setting(
         "proof", "anchor_seconds", ANCHOR_SECONDS, "Time between two anchors.", kind=float

@@ -36,6 +36,10 @@ class FolderWriter:
         except OSError as error:
             raise _away(self.name, error) from None
 
+    def fault(self, number: int) -> str:
+        """As `AnchorWriter.fault`: nothing is promised here."""
+        return ""
+
     def newest(self) -> int:
         """As `AnchorWriter.newest`."""
         try:

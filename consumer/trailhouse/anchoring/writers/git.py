@@ -58,6 +58,10 @@ class GitWriter:
         """As `AnchorWriter.read`; what is here, whether it was pushed or not."""
         return self._read(self._head(), number)
 
+    def fault(self, number: int) -> str:
+        """As `AnchorWriter.fault`: nothing is promised here."""
+        return ""
+
     def newest(self) -> int:
         """As `AnchorWriter.newest`; with a remote, once what it has is here."""
         if self._remote:

@@ -11,7 +11,7 @@ class AnchorWriter(Protocol):
 
     Attributes:
         name: It as the settings name it, such as ``folder:/srv/anchors``.
-        kind: ``folder``, ``git`` or ``kafka``.
+        kind: ``folder``, ``git``, ``kafka`` or ``s3``.
     """
 
     name: str
@@ -34,6 +34,10 @@ class AnchorWriter(Protocol):
         Raises:
             AnchorError: It is away or refuses. Retriable.
         """
+        ...
+
+    def fault(self, number: int) -> str:
+        """Return why the anchor of *number*, as it was read, is not protected as the place promises; else ""."""
         ...
 
     def newest(self) -> int:

@@ -2,7 +2,7 @@
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
@@ -16,12 +16,20 @@ from trailhouse.store.clickhouse import ClickHouse
 MAX_ANCHOR_BYTES = 16 * 1024 * 1024
 MOST_FAULTS = 10_000
 _PAGE = 1_000
+_NAMED = 5
 
 _SQL = f"""
     SELECT number, anchor FROM log_anchors
     WHERE (number, anchor) > ({{number:UInt64}}, {{text:String}}) AND length(anchor) <= {MAX_ANCHOR_BYTES}
     ORDER BY number, anchor LIMIT 1 BY number, anchor LIMIT {_PAGE}
 """  # noqa: S608 - names of ours; every value is a bound parameter
+
+
+def anchor_names(numbers: Sequence[int]) -> str:
+    """Return what anchors of *numbers* are called in a finding: the first few by number."""
+    few = ", ".join(f"{number}" for number in numbers[:_NAMED])
+    more = len(numbers) - _NAMED
+    return f"anchor {few}" + (f" and {more} more" if more > 0 else "")
 
 
 class KeptAnchor(NamedTuple):

@@ -1,7 +1,7 @@
 """Duty 2: the anchors follow each other, are the same outside, and every log still is what was anchored of it."""
 
 from trailhouse.operate.verify.anchor_delays import tell_late
-from trailhouse.operate.verify.anchored import Anchored
+from trailhouse.operate.verify.anchored import Anchored, anchor_names
 from trailhouse.operate.verify.cannot_check import CannotCheckError
 from trailhouse.operate.verify.cosigned import tell_uncosigned
 from trailhouse.operate.verify.duty import Checked, Duty
@@ -38,6 +38,7 @@ def check(run: Run, found: Findings) -> Checked:
             _compare(run, found, log, sizes, table)
     if run.anchors:
         _tell_outside(run, found)
+        _tell_unprotected(run, found)
     else:
         run.trusts(
             "no copies of the anchors that others keep were given (`--anchors`): whoever holds the log's key could"
@@ -101,6 +102,18 @@ def _tell_outside(run: Run, found: Findings) -> None:
     behind = run.anchored.newest_number - newest
     if behind > 0:
         run.trusts(f"the copies outside end with anchor {newest}, {behind} before the last stored")
+
+
+def _tell_unprotected(run: Run, found: Findings) -> None:
+    for reason, numbers in run.unprotected.items():
+        found.add(
+            "anchor_unprotected",
+            table=run.anchors,
+            name=anchor_names(numbers),
+            meaning=f"an anchor that is kept there {reason}",
+            way_out="the first version counts; ask who writes there, and make the bucket as docs/anchors.md says",
+            count=len(numbers),
+        )
 
 
 def _compare(

@@ -1,6 +1,6 @@
 """Copies of the anchors that others keep, read as they are kept."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from trailhouse.anchoring.places import read_anchors
 from trailhouse.operate.verify.anchored import MAX_ANCHOR_BYTES
@@ -8,8 +8,12 @@ from trailhouse.operate.verify.cannot_check import CannotCheckError
 from trailhouse.schemas.errors import AnchorError
 
 
-def outside_anchors(where: str) -> Iterator[tuple[int, str]]:
+def outside_anchors(
+    where: str, unprotected: Callable[[int, str], None]
+) -> Iterator[tuple[int, str]]:
     """Yield number and file of each anchor that is kept at *where*, such as ``folder:/path``, by number.
+
+    *unprotected* is told of those that are not protected there as the place promises, and why.
 
     Raises:
         CannotCheckError: It cannot be read, or none is kept there.
@@ -17,7 +21,7 @@ def outside_anchors(where: str) -> Iterator[tuple[int, str]]:
     """
     is_empty = True
     try:
-        for number, content in read_anchors(where):
+        for number, content in read_anchors(where, unprotected=unprotected):
             is_empty = False
             yield number, content[: MAX_ANCHOR_BYTES + 1].decode(errors="replace")
     except AnchorError as error:

@@ -57,6 +57,8 @@ class Run:
         self.tell = tell
         self.reasons: list[str] = []
         self.trusted: list[str] = []
+        self.unprotected: dict[str, list[int]] = {}
+        """By reason, the anchors kept outside that are not protected as their place promises; once they are read."""
 
     def cannot(self, reason: str) -> None:
         """Say that the duty at hand could not check a part of what it should, and go on with the rest."""
@@ -135,8 +137,11 @@ class Run:
             policy = self.policy
         except CannotCheckError:
             return Anchored()
-        contents = outside_anchors(self.anchors) if self.anchors else ()
+        contents = outside_anchors(self.anchors, self._note_unprotected) if self.anchors else ()
         return anchored_by(contents, policy, self.log_of)
+
+    def _note_unprotected(self, number: int, reason: str) -> None:
+        self.unprotected.setdefault(reason, []).append(number)
 
     @cached_property
     def roots(self) -> LeafWalk:

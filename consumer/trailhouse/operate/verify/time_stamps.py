@@ -5,7 +5,7 @@ import time
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
-from trailhouse.operate.verify.anchored import Anchored
+from trailhouse.operate.verify.anchored import Anchored, anchor_names
 from trailhouse.operate.verify.cannot_check import CannotCheckError
 from trailhouse.operate.verify.finding import Findings
 from trailhouse.operate.verify.run import Run
@@ -22,7 +22,6 @@ TOLERANCE_SECONDS = 600
 MAX_TOKEN_BYTES = 65_536
 LAST_ANCHORS = 1_500
 """Of so many anchors, a day's, the tokens are looked at where not all of the log is asked for."""
-_NAMED = 5
 _PAGE = 500
 _COUNT = "SELECT count() FROM log_anchor_receipts WHERE kind = 'timestamped'"
 _TOKENS = f"""
@@ -126,7 +125,7 @@ def _tell(found: Findings, tokens: _Tokens) -> None:
         found.add(
             "token_false",
             table="log_anchor_receipts",
-            name=_names(tokens.false),
+            name=anchor_names(tokens.false),
             meaning="a time-stamp token is not over this anchor by an authority that the policy names",
             way_out="it counts for nothing: ask who writes to this table; a later token covers the anchor as well",
             count=len(tokens.false),
@@ -135,7 +134,7 @@ def _tell(found: Findings, tokens: _Tokens) -> None:
         found.add(
             "token_time_differs",
             table="log_anchor_receipts",
-            name=_names(tokens.untimely),
+            name=anchor_names(tokens.untimely),
             meaning="the authority has seen this anchor before it says to have been made, or after the next one was",
             way_out="the authority's time counts: see whether the clock of who anchors was off, else it was made later",
             count=len(tokens.untimely),
@@ -181,9 +180,3 @@ def _stored(run: Run, after: int) -> Iterator[tuple[int, bytes]]:
         if len(rows) < _PAGE:
             return
         number, digest = int(rows[-1][0]), rows[-1][1]
-
-
-def _names(numbers: list[int]) -> str:
-    few = ", ".join(f"{number}" for number in numbers[:_NAMED])
-    more = len(numbers) - _NAMED
-    return f"anchor {few}" + (f" and {more} more" if more > 0 else "")
