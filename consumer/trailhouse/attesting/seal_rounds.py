@@ -56,6 +56,9 @@ class Judged(NamedTuple):
     events: int = 0
 
 
+IsWhole = Callable[[Carrier, CountedSeal], bool]
+
+
 class _Record(msgspec.Struct):
     data: Any = None
 
@@ -101,6 +104,7 @@ class _Checked(NamedTuple):
     seal: Seal | None = None
     public_key: str = ""
     counted: CountedSeal | None = None
+    is_whole: bool = False
 
 
 class Round(NamedTuple):
@@ -121,6 +125,7 @@ def judged_round(
     carriers: Sequence[Carrier],
     *,
     is_alone: bool = False,
+    is_whole: IsWhole = lambda carrier, counted: False,
 ) -> Round:
     """Return what is to be written down of the seals of *carriers*; nothing is written.
 
@@ -130,6 +135,8 @@ def judged_round(
         verify: Checks a signature.
         carriers: The events that carry them.
         is_alone: What other seals have said before is not looked at: each is judged as if it were the only one.
+        is_whole: Whether it is known of a seal that counts that its records are all there, and that it attests each:
+            then they are not read, and have no standing in what is returned.
 
     Raises:
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
@@ -137,10 +144,10 @@ def judged_round(
     records = records_of(clickhouse, carriers)
     sizes = anchored_sizes(clickhouse, policy, verify)
     checked = {
-        each: _checked(each, records.get(each.record_key), policy, verify, sizes)
+        each: _checked(each, records.get(each.record_key), policy, verify, sizes, is_whole)
         for each in sorted(carriers, key=lambda carrier: carrier.order)
     }
-    ours = [each for each, found in checked.items() if found.counted is not None]
+    ours = [each for each, found in checked.items() if found.counted and not found.is_whole]
     named: dict[str, list[StoredRecord]] = {}
     erased = cache(lambda: _erased_by_key(clickhouse, policy))
     for record in named_records(clickhouse, ours, erased) if ours else ():
@@ -182,6 +189,7 @@ def _checked(
     policy: Policy,
     verify: Verify,
     sizes: AnchoredSizes,
+    is_whole: IsWhole,
 ) -> _Checked:
     try:
         data = _decode(record or b"").data
@@ -199,7 +207,7 @@ def _checked(
         last, carrier.topic, carrier.topic_id, carrier.partition, carrier.offset
     ):
         return _Checked(SealState.REVOKED, seal, public_key, counted)
-    return _Checked(None, seal, public_key, counted)
+    return _Checked(None, seal, public_key, counted, is_whole(carrier, counted))
 
 
 def _row(
@@ -213,7 +221,9 @@ def _row(
         return SealRow(carrier, SealState.MALFORMED)
     seal_hash = key_of(record_hash(seal.text.encode()))
     judgement = None
-    if found.counted is not None:
+    if found.is_whole:
+        judgement = Judgement(SealState.WHOLE, {}, seal.last_seq - seal.first_seq + 1, 0)
+    elif found.counted is not None:
         records = _of_numbers(named.get(seal.producer_id, ()), seal)
         decided = _decided(seal, seal_hash, carrier, before)
         judgement = (

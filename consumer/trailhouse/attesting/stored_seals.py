@@ -136,7 +136,7 @@ def records_of(clickhouse: ClickHouse, carriers: Sequence[Carrier]) -> dict[byte
     Raises:
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
-    condition, values = _of_carriers(carriers)
+    condition, values = of_carriers(carriers)
     rows = clickhouse.query(
         f"SELECT record_key, record FROM event_log WHERE {condition}",  # noqa: S608 - as above
         values,
@@ -158,7 +158,7 @@ def named_records(
     Raises:
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
-    condition, values = _of_carriers(carriers)
+    condition, values = of_carriers(carriers)
     sealed = f"""
         SELECT JSONExtractString(record, 'data', 'producer_id') AS sealed_by,
             JSONExtractUInt(record, 'data', 'first_seq') AS first,
@@ -343,7 +343,8 @@ def _fitting(carriers: Iterable[Carrier]) -> list[Carrier]:
     return taken
 
 
-def _of_carriers(carriers: Sequence[Carrier]) -> tuple[str, dict[str, Any]]:
+def of_carriers(carriers: Sequence[Carrier]) -> tuple[str, dict[str, Any]]:
+    """Return the condition by which the rows of *carriers* are found in `event_log`, and its parameters."""
     condition = (
         "type = {type:String} AND session_id IN {sessions:Array(String)} AND tenant_id IN {tenants:Array(String)}"
         " AND occurred_us IN {times:Array(Int64)} AND hex(record_key) IN {keys:Array(String)}"

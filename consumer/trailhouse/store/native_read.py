@@ -92,11 +92,12 @@ class NativeReader:
             each + 1 if each < 128 else each + 2 if each < 16_384 else each + _varint_bytes(each)
             for each in lengths
         ]
-        content = bytes(self.take(sum(sizes)))
-        return [
-            content[end - length : end]
-            for end, length in zip(accumulate(sizes), lengths, strict=True)
-        ]
+        size_bytes = sum(sizes)
+        self.take(size_bytes)
+        content = self._held  # not a copy of the part: it may be nearly all of a block
+        ends = accumulate(sizes, initial=self._at - size_bytes)
+        next(ends)
+        return [content[end - length : end] for end, length in zip(ends, lengths, strict=True)]
 
     def values_of(self, type_name: str, rows: int) -> Sequence[Any]:
         """Return the next *rows* values of *type_name*.

@@ -19,6 +19,13 @@ def without_exception(pieces: Iterable[bytes], tag: str) -> Iterator[bytes]:
     held = b""
     mark = _MARK + b"\r\n" + tag.encode() if tag else b""
     for piece in pieces:
+        if len(piece) > 2 * _LONGEST_TAIL:
+            # What was held is no end, since so much follows: a large piece is copied once.
+            if held:
+                yield held
+            yield piece[:-_LONGEST_TAIL]
+            held = piece[-_LONGEST_TAIL:]
+            continue
         held += piece
         if len(held) > 2 * _LONGEST_TAIL:
             yield held[:-_LONGEST_TAIL]

@@ -53,13 +53,6 @@ class PlaceSums:
             self._sums[bucket] += sum(hashes[begin:end])
             begin = end
 
-    def take(self, offset: int, hashed: int) -> bool:
-        """Take away a row at *offset* by its `entry_hashes`; tell whether it lies within."""
-        if not self.first <= offset < self.end:
-            return False
-        self._sums[(offset - self.first) >> self.shift] -= hashed
-        return True
-
     def differing(self) -> Iterator[Range]:
         """Yield the ranges of offsets in which both sides are not the same."""
         width = 1 << self.shift
@@ -71,6 +64,28 @@ class PlaceSums:
     def ranges(self) -> Ranges:
         """All of them, those that touch as one."""
         return Ranges(self.differing())
+
+
+def take_all(
+    places: Sequence[PlaceSums],
+    which: Sequence[int],
+    offsets: Sequence[int],
+    hashes: Iterable[int],
+) -> list[tuple[int, int]]:
+    """Take rows away: for each, *which* of *places* it is of, its offset and its `entry_hashes`.
+
+    Returns:
+        Place and offset of those that do not lie within.
+    """
+    outside = []
+    parts = [(each.first, each.end, each.shift, each._sums) for each in places]
+    for number, offset, hashed in zip(which, offsets, hashes, strict=True):
+        first, end, shift, sums = parts[number]
+        if first <= offset < end:
+            sums[(offset - first) >> shift] -= hashed
+        else:
+            outside.append((number, offset))
+    return outside
 
 
 def entry_hashes(

@@ -6,7 +6,12 @@ from typing import NamedTuple
 
 from trailhouse.operate.verify.finding import Findings
 from trailhouse.operate.verify.leaf_walk import LeafWalk
-from trailhouse.operate.verify.place_sums import PartitionKey, PlaceSums, entry_hashes
+from trailhouse.operate.verify.place_sums import (
+    PartitionKey,
+    PlaceSums,
+    entry_hashes,
+    take_all,
+)
 from trailhouse.operate.verify.quarantine_stream import Quarantined, quarantined_rows
 from trailhouse.operate.verify.row_stream import Rows, Wanted, rows_of
 from trailhouse.operate.verify.scope import Scope
@@ -114,11 +119,9 @@ class RowScan:
         kind: int = 1,
     ) -> None:
         sums = [self._leaves.sums.get(place) or _NO_LEAF for place in places]
-        takes = [each.take for each in sums]
         hashes = entry_hashes(self._leaves.secret, offsets, appended_ms, digests, repeat(kind))
-        for number, offset, hashed in zip(which, offsets, hashes, strict=True):
-            if not takes[number](offset, hashed):
-                self._note_outside(places[number], sums[number], offset)
+        for number, offset in take_all(sums, which, offsets, hashes):
+            self._note_outside(places[number], sums[number], offset)
 
     def _note_outside(self, place: PartitionKey, sums: PlaceSums, offset: int) -> None:
         if offset < sums.first and not self._first():

@@ -8,11 +8,14 @@ is no event, each row is looked at.
 import gc
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
+from itertools import chain
 from typing import Any, NamedTuple
 
 from trailhouse.consumer.batch.rows import EVENT_COLUMNS, Coordinates, envelope_of, event_columns
 from trailhouse.operate.verify.leaf_stream import numbers
 from trailhouse.operate.verify.place_sums import PartitionKey
+from trailhouse.operate.verify.texts import Texts
 from trailhouse.schemas.codec import decode_all, parts_of
 from trailhouse.schemas.errors import InvalidEventError
 from trailhouse.schemas.record import Envelope
@@ -163,28 +166,58 @@ def _places(
     return places, which
 
 
+_DERIVED_PLACES = tuple(EVENT_COLUMNS.index(name) for name in DERIVED_COLUMNS)
+
+
 class _Expected:
-    """What the columns of a block must be, by its records alone."""
+    """What the columns of a block must be, by its records alone: encoded as they come, while they are in the cache."""
 
     def __init__(self, records: Sequence[bytes], blank: set[int]) -> None:
         self.not_events: list[int] = []
         self.rows: list[int] = []
         """The numbers of the rows that are events, where not all are."""
-        self._chunks: list[list[Sequence[Any]]] = [[] for _ in DERIVED_COLUMNS]
+        self._records = records
+        self._blank = blank
+        self.texts = {name: Texts() for name, is_one in _IS_TEXT_WITH_DICTIONARY.items() if is_one}
+        self._encoded = {
+            name: column_of(EVENT_LOG.columns[name])
+            for name, is_text in _IS_TEXT_WITH_DICTIONARY.items()
+            if not is_text
+        }
         for part in parts_of(records):
-            some = list(records[part])
-            envelopes = decode_all(some)
-            if envelopes is None:
-                envelopes = self._one_by_one(some, part.start, blank)
-            else:
-                self.rows.extend(range(part.start, part.start + len(some)))
-            if envelopes:
-                self._take(envelopes)
+            envelopes = self._envelopes(part)
+            if not envelopes:
+                continue
+            for name, values in zip(DERIVED_COLUMNS, _derived(envelopes), strict=True):
+                if name in self.texts:
+                    self.texts[name].add(values)
+                else:
+                    column = self._encoded[name]
+                    column.add(column.encoded(values))
 
-    def _one_by_one(self, records: Sequence[bytes], start: int, blank: set[int]) -> list[Envelope]:
+    def encoded(self, name: str) -> bytes:
+        """Return the bytes of one column, which is no text with a dictionary."""
+        return b"".join(self._encoded[name].pieces())
+
+    def values(self, name: str) -> Iterator[Any]:
+        """Yield the values of one column, which are derived once more: nearly no block needs them."""
+        place = DERIVED_COLUMNS.index(name)
+        return chain.from_iterable(columns[place] for columns in self._derived_again)
+
+    @cached_property
+    def _derived_again(self) -> list[list[Sequence[Any]]]:
+        events = [self._records[row] for row in self.rows]
+        return [_derived(list(map(envelope_of, events[part]))) for part in parts_of(events)]
+
+    def _envelopes(self, part: slice) -> list[Envelope]:
+        some = list(self._records[part])
+        envelopes = decode_all(some)
+        if envelopes is not None:
+            self.rows.extend(range(part.start, part.start + len(some)))
+            return envelopes
         found = []
-        for row, record in enumerate(records, start):
-            if row in blank:
+        for row, record in enumerate(some, part.start):
+            if row in self._blank:
                 continue
             try:
                 found.append(envelope_of(record))
@@ -194,69 +227,39 @@ class _Expected:
                 self.rows.append(row)
         return found
 
-    def _take(self, envelopes: Sequence[Envelope]) -> None:
-        nothing = [b""] * len(envelopes)
-        nowhere = [0] * len(envelopes)
-        columns = event_columns(envelopes, nothing, nothing, Coordinates(nowhere, nowhere, nowhere))
-        for chunks, place in zip(self._chunks, _DERIVED_PLACES, strict=True):
-            chunks.append(columns[place])
 
-    def chunks(self, number: int) -> list[Sequence[Any]]:
-        """Return the values of one column, in parts."""
-        return self._chunks[number]
-
-
-_DERIVED_PLACES = tuple(EVENT_COLUMNS.index(name) for name in DERIVED_COLUMNS)
+def _derived(envelopes: Sequence[Envelope]) -> list[Sequence[Any]]:
+    nothing = [b""] * len(envelopes)
+    nowhere = [0] * len(envelopes)
+    columns = event_columns(envelopes, nothing, nothing, Coordinates(nowhere, nowhere, nowhere))
+    return [columns[place] for place in _DERIVED_PLACES]
 
 
 def _compared(reader: NativeReader, expected: _Expected, rows: int) -> dict[int, tuple[str, ...]]:
     wrong: dict[int, tuple[str, ...]] = {}
     is_whole = len(expected.rows) == rows
-    for number, name in enumerate(DERIVED_COLUMNS):
-        chunks = expected.chunks(number)
-        type_name = EVENT_LOG.columns[name]
-        if _IS_TEXT_WITH_DICTIONARY[name]:
+    for name in DERIVED_COLUMNS:
+        if (texts := expected.texts.get(name)) is not None:
             keys, places = reader.low_cardinality(name, rows)
-            if is_whole and _are_same_texts(keys, places, chunks):
+            if is_whole and texts.are(keys, places):
                 continue
             found: Sequence[Any] = [keys[place] for place in places]
         else:
             reader.expect(name)
-            if is_whole and reader.starts_with(_encoded(type_name, chunks)):
+            if is_whole and reader.starts_with(expected.encoded(name)):
                 continue
-            found = reader.values_of(type_name, rows)
-        _note_wrong(name, found, chunks, expected.rows, wrong)
+            found = reader.values_of(EVENT_LOG.columns[name], rows)
+        _note_wrong(name, found, expected.values(name), expected.rows, wrong)
     return wrong
-
-
-def _encoded(type_name: str, chunks: Sequence[Sequence[Any]]) -> bytes:
-    column = column_of(type_name)
-    for chunk in chunks:
-        column.add(column.encoded(chunk))
-    return b"".join(column.pieces())
-
-
-def _are_same_texts(
-    keys: Sequence[bytes], places: Sequence[int], chunks: Sequence[Sequence[str]]
-) -> bool:
-    texts = [key.decode(errors="backslashreplace") for key in keys]
-    begin = 0
-    for chunk in chunks:
-        end = begin + len(chunk)
-        if list(map(texts.__getitem__, places[begin:end])) != list(chunk):
-            return False
-        begin = end
-    return True
 
 
 def _note_wrong(
     name: str,
     found: Sequence[Any],
-    chunks: Sequence[Sequence[Any]],
+    values: Iterator[Any],
     rows: Sequence[int],
     wrong: dict[int, tuple[str, ...]],
 ) -> None:
-    values = (value for chunk in chunks for value in chunk)
     for row, value in zip(rows, values, strict=True):
         if not _is_same(found[row], value):
             wrong[row] = (*wrong.get(row, ()), name)

@@ -1,22 +1,24 @@
 """Stored seals and the records that they are about, read for some loggers at a time."""
 
-import struct
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
 import msgspec
 
+from trailhouse.operate.verify.leaf_stream import numbers
 from trailhouse.operate.verify.sealed_records import SealedRow
+from trailhouse.operate.verify.sealed_runs import SealedRun
 from trailhouse.proof.seal import SEAL_TYPE
 from trailhouse.proof.seal_check import Claim
 from trailhouse.store.clickhouse import ClickHouse
+from trailhouse.store.native_read import NativeReader
 
 BATCH_BYTES = 64 * 1024 * 1024
 """Seals of so many bytes are in memory at a time, but for those of one logger."""
 MOST_LOGGERS = 2_000
 MOST_SESSIONS = 64
-_RECORD = struct.Struct("<IQ32s32sB")
 
 _LOGGER = "(JSONExtractString(record, 'data', 'service'), JSONExtractString(record, 'data', 'producer_id'))"
 _IS_SEAL = f"type = '{SEAL_TYPE}' AND record != ''"
@@ -38,7 +40,7 @@ _RECORDS = """
     SELECT
         toUInt32(indexOf({loggers:Array(Tuple(String, String))},
             (JSONExtractString(record, 'source', 'service'), toString(producer_id)))) AS place,
-        assumeNotNull(seq) AS number, SHA256(record) AS digest, SHA256(toString(tenant_id)) AS tenant,
+        assumeNotNull(seq) AS number, toFixedString(SHA256(record), 32) AS digest, tenant_id,
         toUInt8(type = 'audit_sealed' AND tenant_id = '') AS is_seal
     FROM event_log
     WHERE producer_id IN {producers:Array(String)} AND seq IS NOT NULL AND record != '' AND place > 0
@@ -48,7 +50,7 @@ _ERASED = """
     SELECT producer_id, assumeNotNull(seq), record_key, toString(tenant_id), type = 'audit_sealed'
     FROM event_log WHERE producer_id IN {producers:Array(String)} AND seq IS NOT NULL AND record = ''
 """
-_TENANTS = "SELECT DISTINCT toString(tenant_id) FROM event_log WHERE producer_id IN {producers:Array(String)}"
+_SETTINGS = {"max_block_size": "65536"}
 
 Logger = tuple[str, str]
 """Service and producer id, as a seal names them."""
@@ -170,7 +172,7 @@ def erased_rows(
 
 def records_of(
     clickhouse: ClickHouse, loggers: Sequence[Logger]
-) -> Iterator[tuple[Logger, SealedRow]]:
+) -> Iterator[tuple[Logger, SealedRun]]:
     """Yield the records that name one of *loggers*, logger by logger, in the order of their numbers.
 
     ClickHouse hashes them: that each row's digest is that of its leaf is another duty's.
@@ -178,23 +180,22 @@ def records_of(
     Raises:
         StorageError: As `logger_batches`.
     """
-    producers = [producer for _, producer in loggers]
-    tenants = _tenants(clickhouse, producers)
-    pieces = clickhouse.stream(
-        _RECORDS, {"loggers": list(loggers), "producers": producers}, format="RowBinary"
-    )
-    left = b""
-    for piece in pieces:
-        content = left + piece
-        whole = len(content) - len(content) % _RECORD.size
-        for place, seq, digest, tenant, is_seal in _RECORD.iter_unpack(content[:whole]):
-            yield (
-                loggers[place - 1],
-                SealedRow(seq, digest, tenants.get(tenant, tenant.hex()), bool(is_seal)),
-            )
-        left = content[whole:]
+    values = {"loggers": list(loggers), "producers": [producer for _, producer in loggers]}
+    reader = NativeReader(clickhouse.stream(_RECORDS, values, format="Native", settings=_SETTINGS))
+    while (header := reader.block()) is not None:
+        rows = header.row_count
+        places = reader.values("place", rows)
+        seqs = numbers(reader.column("number", 8 * rows))
+        digests = bytes(reader.column("digest", 32 * rows))
+        keys, which = reader.low_cardinality("tenant_id", rows)
+        seals = bytes(reader.column("is_seal", rows))
+        whole = SealedRun(seqs, digests, [_tenant(key) for key in keys], which, seals)
+        begin = 0
+        while begin < rows:
+            end = bisect_right(places, places[begin], begin)
+            yield loggers[places[begin] - 1], whole.part(begin, end)
+            begin = end
 
 
-def _tenants(clickhouse: ClickHouse, producers: Sequence[str]) -> Mapping[bytes, str]:
-    rows = clickhouse.query(_TENANTS, {"producers": list(producers)}).rows
-    return {sha256(tenant.encode()).digest(): tenant for (tenant,) in rows}
+def _tenant(key: bytes) -> str:
+    return key.decode(errors="backslashreplace")

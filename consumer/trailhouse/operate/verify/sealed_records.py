@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from itertools import chain
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from trailhouse.proof.seal import SHORT_DIGEST_BYTES
 from trailhouse.proof.seal_check import (
@@ -58,38 +58,65 @@ class Told(NamedTuple):
     numbers: Range
 
 
+class SealedSource(Protocol):
+    """The stored records of one logger, in the order of their numbers."""
+
+    def within(self, piece: Piece) -> Sequence[SealedRow] | None:
+        """Return the records whose numbers are those of *piece*, each above those of the one before.
+
+        None where it is known that they are just those of its seal.
+        """
+        ...
+
+    def rest(self) -> Iterable[SealedRow]:
+        """Return the records above the last piece."""
+        ...
+
+
 def faults_of(seals: LoggerSeals, rows: Iterable[SealedRow]) -> Iterator[Told]:
     """Yield what the seals of one logger find wrong with *rows*, its records in the order of their numbers.
 
     A record is held in memory with those of its piece alone.
     """
+    return faults_in(seals, _OneByOne(iter(rows)))
+
+
+def faults_in(seals: LoggerSeals, records: SealedSource) -> Iterator[Told]:
+    """Yield what the seals of one logger find wrong with *records*."""
     for first, last in seals.overruled:
         yield Told(SealFault.OVERRULED, Range(first, last))
     for first, last in seals.uncovered():
         yield Told(SealFault.UNSEALED, Range(first, last))
-    each = iter(rows)
-    held: list[SealedRow] = []
     for piece in seals.pieces:
-        within, held = _taken(piece, held, each)
-        yield from _faults_of_piece(seals, piece, within)
+        within = records.within(piece)
+        if within is not None:
+            yield from _faults_of_piece(seals, piece, within)
     # What follows the last seal is for the next one to say, unless the logger has said that it makes no more.
     if seals.own_seq is not None:
-        later = [
-            row.seq for row in chain(held, each) if row.seq > seals.own_seq and not row.is_erased
-        ]
+        later = [row.seq for row in records.rest() if row.seq > seals.own_seq and not row.is_erased]
         yield from (Told(SealFault.CONTRADICTS, part) for part in Ranges.of(later))
 
 
-def _taken(
-    piece: Piece, held: Sequence[SealedRow], rows: Iterator[SealedRow]
-) -> tuple[list[SealedRow], list[SealedRow]]:
-    within: list[SealedRow] = []
-    for row in chain(held, rows):
-        if row.seq > piece.last:
-            return within, [row]
-        if row.seq >= piece.first:
-            within.append(row)
-    return within, []
+class _OneByOne:
+    """Rows that come one by one."""
+
+    def __init__(self, rows: Iterator[SealedRow]) -> None:
+        self._rows = rows
+        self._held: list[SealedRow] = []
+
+    def within(self, piece: Piece) -> Sequence[SealedRow]:
+        within: list[SealedRow] = []
+        for row in chain(self._held, self._rows):
+            if row.seq > piece.last:
+                self._held = [row]
+                return within
+            if row.seq >= piece.first:
+                within.append(row)
+        self._held = []
+        return within
+
+    def rest(self) -> Iterable[SealedRow]:
+        return chain(self._held, self._rows)
 
 
 def _faults_of_piece(seals: LoggerSeals, piece: Piece, rows: Sequence[SealedRow]) -> Iterator[Told]:

@@ -22,9 +22,11 @@ from trailhouse.operate.verify.sealed_records import (
     SealedRow,
     SealFault,
     Told,
+    faults_in,
     faults_of,
     is_overdue,
 )
+from trailhouse.operate.verify.sealed_runs import RunsOfLogger, SealedRun
 from trailhouse.operate.verify.unsealed import tell_unsealed
 from trailhouse.proof.seal import Seal
 from trailhouse.proof.seal_check import LoggerSeals, SealBook, check_seal
@@ -161,21 +163,34 @@ class _Book:
             return
         erased = erased_rows(self._run.clickhouse, loggers, self._run.erased_by_key)
         self._erased_seals |= {logger[1] for logger, row in erased if row.is_seal}
-        places = {logger: place for place, logger in enumerate(loggers)}
-        both = merge(
-            records_of(self._run.clickhouse, loggers),
-            erased,
-            key=lambda pair: (places[pair[0]], pair[1].seq),
-        )
-        stored = groupby(both, key=lambda pair: pair[0])
+        runs = records_of(self._run.clickhouse, loggers)
         unseen = dict.fromkeys(loggers)
-        for logger, pairs in stored:
+        for logger, told in self._faults(loggers, runs, erased):
             del unseen[logger]
-            rows = (row for _, row in pairs)
-            yield logger, list(faults_of(self._seals(logger), rows))
+            yield logger, told
         nothing: Iterable[SealedRow] = ()
         for logger in unseen:
             yield logger, list(faults_of(self._seals(logger), nothing))
+
+    def _faults(
+        self,
+        loggers: list[Logger],
+        runs: Iterator[tuple[Logger, SealedRun]],
+        erased: list[tuple[Logger, SealedRow]],
+    ) -> Iterator[tuple[Logger, list[Told]]]:
+        if not erased:
+            for logger, pairs in groupby(runs, key=lambda pair: pair[0]):
+                records = RunsOfLogger(run for _, run in pairs)
+                yield logger, list(faults_in(self._seals(logger), records))
+            return
+        places = {logger: place for place, logger in enumerate(loggers)}
+        both = merge(
+            ((logger, row) for logger, run in runs for row in run.rows()),
+            erased,
+            key=lambda pair: (places[pair[0]], pair[1].seq),
+        )
+        for logger, rows in groupby(both, key=lambda pair: pair[0]):
+            yield logger, list(faults_of(self._seals(logger), (row for _, row in rows)))
 
     def _seals(self, logger: Logger) -> LoggerSeals:
         return self._book.loggers[logger]

@@ -5,6 +5,7 @@ forgery: it judges what it finds, and again what the policy says otherwise of.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from trailhouse.attesting.judgement import SealState, version_of
@@ -26,8 +27,10 @@ from trailhouse.operate.verify.standing_rows import (
     standings_of,
     unnamed_standings,
 )
+from trailhouse.operate.verify.whole_seals import SealedRecords, sealed_records
 from trailhouse.proof.policy import Policy
 from trailhouse.proof.policy_chain import PolicyChain
+from trailhouse.proof.seal_check import CountedSeal
 from trailhouse.proof.standing import Standing
 from trailhouse.store.policies import stored_policies
 
@@ -221,7 +224,14 @@ class _Look:
         checks = checks_of(
             clickhouse, carriers
         )  # before the records: a judgement after it knows no less
-        made = judged_round(clickhouse, self._policy, self._verify, carriers, is_alone=True)
+        made = judged_round(
+            clickhouse,
+            self._policy,
+            self._verify,
+            carriers,
+            is_alone=True,
+            is_whole=partial(self._is_whole, sealed_records(clickhouse, carriers)),
+        )
         self.closing = set(made.closing)
         stored = standings_of(clickhouse, carriers, made.standings, made.closing)
         faults: list[_Fault] = []
@@ -237,6 +247,20 @@ class _Look:
                 faults += self._of_events(row, row.judgement.standings, of_seal, stored)
         faults += self._of_closing(made, checks, stored)
         return faults
+
+    def _is_whole(
+        self, records: Mapping[bytes, SealedRecords], carrier: Carrier, counted: CountedSeal
+    ) -> bool:
+        """Tell whether the records of a seal are all there, and shown as what it makes of them."""
+        found = records.get(carrier.record_key)
+        return (
+            found is not None
+            and found.are_sealed_by(counted)
+            and all(
+                standing == Standing.ATTESTED and self._is_version(standing, version)
+                for standing, version in found.standings
+            )
+        )
 
     def _follows(self, row: SealRow, check: SealCheck) -> bool:
         """Tell whether *check* is what the worker writes of the seal of *row*, now or when it has looked."""

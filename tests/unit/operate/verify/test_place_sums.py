@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trailhouse.operate.verify.place_sums import PlaceSums, entry_hashes, new_secret
+from trailhouse.operate.verify.place_sums import PlaceSums, entry_hashes, new_secret, take_all
 
 FIRST = 10**12
 Row = tuple[int, int, bytes, int]
@@ -22,8 +22,8 @@ def differing(leaves: list[Row], rows: list[Row], end: int = 100_000) -> list[tu
         offsets, times, digests, kinds = zip(*sorted(leaves), strict=True)
         sums.add(offsets, times, digests, kinds)
     for offset, at_ms, digest, kind in rows:
-        [hashed] = entry_hashes(secret, [offset], [at_ms], [digest], [kind])
-        assert sums.take(offset, hashed)
+        hashes = entry_hashes(secret, [offset], [at_ms], [digest], [kind])
+        assert not take_all([sums], [0], [offset], hashes)
     return [(part.first, part.last) for part in sums.ranges()]
 
 
@@ -59,8 +59,8 @@ def test_whatever_is_changed_differs_where_it_stands(
 def test_what_stands_outside_is_not_taken() -> None:
     """A row below the first leaf, or above the last, is nobody's."""
     sums = PlaceSums(new_secret(), FIRST, FIRST + 10, 4)
-    assert not sums.take(FIRST - 1, 1)
-    assert not sums.take(FIRST + 10, 1)
-    assert sums.take(FIRST + 9, 1)
+    offsets = [FIRST - 1, FIRST + 10, FIRST + 9, 0]
+    none = PlaceSums(b"", 0, 0, 1)
+    outside = take_all([none, sums], [1, 1, 1, 0], offsets, [1] * 4)
+    assert outside == [(1, FIRST - 1), (1, FIRST + 10), (0, 0)]
     assert [tuple(part) for part in sums.ranges()] == [(FIRST, FIRST + 9)]
-    assert not PlaceSums(b"", 0, 0, 1).take(0, 1)

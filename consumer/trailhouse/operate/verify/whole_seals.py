@@ -1,0 +1,100 @@
+"""Seals whose records ClickHouse has seen to be all there: a row a seal, where each record would be one.
+
+Nearly all seals are so. What follows from one is decided here by what is signed: how many records it names, and the
+hash over them. Of any other seal nothing is said: each of its records is looked at.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+from trailhouse.attesting.stored_seals import SHORT_DIGESTS, SHORT_KEY, Carrier, of_carriers
+from trailhouse.proof.seal_check import CountedSeal
+from trailhouse.store.clickhouse import ClickHouse
+
+SEALED_WITHIN_US = 3_600_000_000
+"""Standings are looked for so long before and after the seals that name their events; those of others are not seen."""
+
+
+class SealedRecords(NamedTuple):
+    """The stored records that one seal names, and their standings.
+
+    Attributes:
+        records: How many, copies included.
+        numbers: How many different numbers they have, and the first and the last of these.
+        records_hash: SHA-256 over their digests, in the order of their numbers.
+        writers: Of which service and tenant they are, and whether they are seals of no tenant.
+        standings: Standing and version of all of them; ("", 0) of those that have none.
+    """
+
+    records: int
+    numbers: tuple[int, int, int]
+    records_hash: bytes
+    writers: Collection[tuple[str, str, bool]]
+    standings: Collection[tuple[str, int]]
+
+    def are_sealed_by(self, counted: CountedSeal) -> bool:
+        """Tell whether *counted* names just these, and may: the seal is whole, and attests each of them."""
+        seal = counted.seal
+        size = seal.last_seq - seal.first_seq + 1
+        return (
+            self.records == size
+            and self.numbers == (size, seal.first_seq, seal.last_seq)
+            and self.records_hash == seal.records_hash
+            and all(
+                service == seal.service and (is_seal or counted.key.may_write_for(tenant))
+                for service, tenant, is_seal in self.writers
+            )
+        )
+
+
+def sealed_records(
+    clickhouse: ClickHouse, carriers: Sequence[Carrier]
+) -> Mapping[bytes, SealedRecords]:
+    """Return what the seals of *carriers* name, by the keys of their events; records that were erased are no records.
+
+    Raises:
+        StorageError: ClickHouse is away (retriable) or refuses (permanent).
+    """
+    condition, values = of_carriers(carriers)
+    times = [each.occurred_us for each in carriers]
+    bounds = {"begin": min(times) - SEALED_WITHIN_US, "end": max(times) + SEALED_WITHIN_US}
+    rows = clickhouse.query(_SQL.format(condition), {**values, **bounds}).rows
+    return {
+        key: SealedRecords(
+            int(count),
+            (int(numbers), int(first), int(last)),
+            records_hash,
+            [(str(service), str(tenant), bool(is_seal)) for service, tenant, is_seal in writers],
+            [(str(standing), int(version)) for standing, version in standings],
+        )
+        for key, count, numbers, first, last, records_hash, writers, standings in rows
+    }
+
+
+# Digests in hex: `arrayStringConcat` cuts the zero bytes off the end of a FixedString.
+_SQL = f"""
+    WITH sealed AS (
+        SELECT record_key AS seal_key, JSONExtractString(record, 'data', 'producer_id') AS sealed_by,
+            JSONExtractUInt(record, 'data', 'first_seq') AS first, {SHORT_DIGESTS} AS shorts
+        FROM event_log WHERE {{}}
+    ), named AS (
+        SELECT seal_key, sealed_by, first + place AS number, short
+        FROM sealed ARRAY JOIN shorts AS short, range(length(shorts)) AS place
+    ), records AS (
+        SELECT producer_id AS sealed_by, assumeNotNull(seq) AS number, {SHORT_KEY} AS short, occurred_us, record_key,
+            JSONExtractString(record, 'source', 'service') AS service, toString(tenant_id) AS tenant,
+            type = {{{{type:String}}}} AND tenant_id = '' AS is_seal, hex(SHA256(record)) AS digest
+        FROM event_log
+        PREWHERE producer_id IN (SELECT sealed_by FROM sealed) AND isNotNull(seq)
+            AND (producer_id, assumeNotNull(seq), {SHORT_KEY}) IN (SELECT sealed_by, number, short FROM named)
+        WHERE record != ''
+    ), held AS (
+        SELECT occurred_us, record_key, toString(standing) AS standing, ver FROM event_standings FINAL
+        WHERE occurred_us BETWEEN {{{{begin:Int64}}}} AND {{{{end:Int64}}}} AND {SHORT_KEY} IN (SELECT short FROM named)
+    )
+    SELECT seal_key, count(), uniqExact(number), min(number), max(number),
+        SHA256(unhex(arrayStringConcat(arrayMap(pair -> pair.2, arraySort(groupArray((number, digest))))))),
+        groupUniqArray((service, tenant, is_seal)), groupUniqArray((standing, ver))
+    FROM records INNER JOIN named USING (sealed_by, number, short) LEFT JOIN held USING (occurred_us, record_key)
+    GROUP BY seal_key SETTINGS join_use_nulls = 0
+"""  # noqa: S608 - names of ours; every value is a bound parameter
