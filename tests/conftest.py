@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 
 from cluster import Cluster, start_cluster
 from databases import Databases
+from handshake import remembered_handshake
 from trailhouse.schemas import KafkaConfig
 from trailhouse.schemas.topic import topic_options
 from trailhouse.store import ClickHouseConfig
@@ -41,7 +42,11 @@ def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture(scope="session")
 def cluster(pytestconfig: pytest.Config) -> Iterator[Cluster]:
     """Start Kafka and ClickHouse once: in Docker where an engine answers, else from packages."""
-    with start_cluster() as started, Databases(started) as databases:
+    with (
+        start_cluster() as started,
+        remembered_handshake(started.clickhouse_url),
+        Databases(started) as databases,
+    ):
         pytestconfig.stash[DATABASES] = databases
         yield started
         del pytestconfig.stash[DATABASES]
