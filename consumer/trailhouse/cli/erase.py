@@ -13,7 +13,7 @@ from trailhouse.cli.output.console import say, tell, tell_step
 from trailhouse.cli.output.printable import counted
 
 if TYPE_CHECKING:
-    from trailhouse.operate.erase.orders import Operator
+    from trailhouse.operate.erase.orders import Erased, Operator
     from trailhouse.operate.erase.sought import Found, Sought
     from trailhouse.proof.policy import Policy
     from trailhouse.schemas.kafka_config import KafkaConfig
@@ -68,7 +68,8 @@ def erase(
     """Erase records: an operator's signed order names their hashes, and every row that holds one is made blank.
 
     Leaves, roots and proofs stay as they were signed. The order stands: a replay, a late copy or a backup that is
-    restored brings nothing back. What is under a legal hold (`trailhouse hold`) is refused.
+    restored brings nothing back. What is under a legal hold (`trailhouse hold`) is refused. Each order is an event
+    `audit_erasure` too: who ordered, and how many records.
     """
     from trailhouse.operate.derived_rows import patient
     from trailhouse.operate.erase.orders import reapply as apply_again
@@ -137,6 +138,7 @@ def _erase(
     from trailhouse.schemas.kafka_config import KafkaConfig
 
     erased = order(storage, policy, who, found, reason=reason, report=tell_step)
+    _log_event(erased)
     kafka = KafkaConfig()
     made = certificate(
         erased,
@@ -155,6 +157,17 @@ def _erase(
         say(content)  # it is made once
         raise
     tell(f"the certificate is in {file}, signed by {who.name}")
+
+
+def _log_event(erased: "Erased") -> None:
+    """Write the orders down as events; where that fails it is told, and they stand."""
+    from trailhouse.cli.erasure_event import log_erased
+    from trailhouse.schemas.errors import TrailhouseError
+
+    try:
+        log_erased(erased)
+    except (TrailhouseError, ImportError) as error:
+        tell(f"warning: the erasure could not be logged as an event: {error}")
 
 
 def _see_that_it_can_be_written(certificate: Path | None) -> None:

@@ -155,13 +155,16 @@ def requeue(
 ) -> None:
     """Put records into the topic again: the same bytes, key and headers, and a header that says where they came from.
 
-    Only what decodes today and is not stored yet is sent; with --all, the same bytes once.
+    Only what decodes today and is not stored yet is sent; with --all, the same bytes once. What an operator has ordered
+    to be erased is never sent.
 
     The exit code is 1 when a record that was named, or that Kafka refused, was not sent.
     """
     from trailhouse.operate.requeue import requeue as requeue_records
+    from trailhouse.proof.config import ProofConfig
     from trailhouse.schemas.kafka_config import KafkaConfig
     from trailhouse.store import ClickHouse, ClickHouseConfig
+    from trailhouse.store.erasures import ordered_erasures
     from trailhouse.store.migrate import check_with
 
     if bool(places) == all_records:
@@ -172,8 +175,10 @@ def requeue(
     sent = kept = refused = 0
     with ClickHouse(ClickHouseConfig()) as storage:
         check_with(storage)
+        erased = ordered_erasures(storage, ProofConfig())
         for each in requeue_records(
-            kafka, storage, places or [], since=since, topic_id=topic_id, is_dry_run=dry_run, is_forced=force
+            kafka, storage, places or [], since=since, topic_id=topic_id, is_dry_run=dry_run, is_forced=force,
+            erased=erased,
         ):  # fmt: skip
             say(_outcome(each))
             sent += not each.is_kept

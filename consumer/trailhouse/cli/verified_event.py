@@ -1,12 +1,9 @@
 """A run of `trailhouse verify` is an event `audit_verified`, by our own spooled producer."""
 
-import datetime as dt
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from trailhouse.operate.verify.report import Report
-
-CLOSE_SECONDS = 5.0
 
 
 def log_verified(report: "Report") -> None:
@@ -19,21 +16,15 @@ def log_verified(report: "Report") -> None:
         ConfigError: A setting is wrong; nothing was written. Permanent.
         SpoolFullError, SpoolUnavailableError: Nothing was written. Retriable.
     """
-    from trailhouse.producer import AuditLogger, ProducerConfig
+    from trailhouse.cli.own_event import log_own
     from trailhouse.schemas import EventType
 
-    moment = dt.datetime.now(dt.UTC)
-    config = ProducerConfig(enabled=True, mode="durable", service="trailhouse-verify", tenant_id="")
-    logger = AuditLogger(config)
-    try:
-        logger.log(
-            EventType.AUDIT_VERIFIED,
-            session_id=f"audit-verified-{moment:%Y-%m-%d}",
-            occurred_at=moment,
-            data=data_of(report),
-        )
-    finally:
-        logger.close(CLOSE_SECONDS)
+    log_own(
+        EventType.AUDIT_VERIFIED,
+        "audit-verified",
+        [data_of(report)],
+        service="trailhouse-verify",
+    )
 
 
 def data_of(report: "Report") -> dict[str, object]:

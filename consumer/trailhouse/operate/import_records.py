@@ -1,6 +1,6 @@
 """Put exported records into the topic, the same bytes: however often that is done, each is read once."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,10 +12,12 @@ from trailhouse.query.export.manifest import MANIFEST
 from trailhouse.schemas.codec import decode_envelope
 from trailhouse.schemas.errors import IntegrityError, InvalidEventError, QueryError
 from trailhouse.schemas.kafka_config import KafkaConfig
+from trailhouse.schemas.record_hash import record_hash
 from trailhouse.schemas.topic import MAX_RECORD_BYTES
 
 RECORDS_AT_A_TIME = 2_000
 BYTES_AT_A_TIME = 8_388_608
+ERASED = "not sent: an operator has ordered this record to be erased"
 
 
 class ImportLine(NamedTuple):
@@ -32,10 +34,12 @@ class Imported(msgspec.Struct, kw_only=True):
     Attributes:
         sent_events: In the topic, with every in-sync replica's acknowledgement.
         refused_lines: Not events, or refused by the broker; the others were sent.
+        erased_lines: Records that an operator has ordered to be erased: they were not sent.
     """
 
     sent_events: int = 0
     refused_lines: int = 0
+    erased_lines: int = 0
 
 
 def lines_to_import(path: Path) -> list[Path]:
@@ -68,6 +72,7 @@ def import_records(
     *,
     refuse: Callable[[Path, int, str], None],
     report: Callable[[Imported], None],
+    erased: Collection[bytes] = frozenset(),
 ) -> Imported:
     """Send each line of *files*, byte for byte and in order, and return what became of them.
 
@@ -79,6 +84,7 @@ def import_records(
         files: JSON lines, each a whole record: with its id, time and session.
         refuse: Told of each line that is not sent: its file, its number, and the rule that it breaks.
         report: Told how far it is.
+        erased: The SHA-256 of records that are ordered to be erased (`store.erasures`).
 
     Raises:
         BrokerUnavailableError: Kafka does not answer in time. Retriable: import again.
@@ -88,7 +94,7 @@ def import_records(
     done = Imported()
     requeuer = Requeuer(kafka)
     for file in files:
-        for block in _blocks(file, done, refuse):
+        for block in _blocks(file, done, refuse, erased):
             sent = requeuer.send([(line, "") for _, line in block])
             for (number, _), outcome in zip(block, sent, strict=True):
                 if outcome.refusal is None:
@@ -101,7 +107,10 @@ def import_records(
 
 
 def _blocks(
-    file: Path, done: Imported, refuse: Callable[[Path, int, str], None]
+    file: Path,
+    done: Imported,
+    refuse: Callable[[Path, int, str], None],
+    erased: Collection[bytes],
 ) -> Iterator[list[tuple[int, ImportLine]]]:
     block: list[tuple[int, ImportLine]] = []
     size_bytes = 0
@@ -111,6 +120,10 @@ def _blocks(
         except InvalidEventError as error:
             done.refused_lines += 1
             refuse(file, number, str(error))
+            continue
+        if record_hash(content) in erased:
+            done.erased_lines += 1
+            refuse(file, number, ERASED)
             continue
         block.append((number, line))
         size_bytes += len(content)

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 
 import msgspec
@@ -11,10 +11,12 @@ from trailhouse.broker.requeuer import Requeuer
 from trailhouse.broker.topic_identity import TopicIdentity
 from trailhouse.query.quarantine import Coordinates, Quarantine, Quarantined
 from trailhouse.schemas.kafka_config import KafkaConfig
+from trailhouse.schemas.record_hash import record_hash
 from trailhouse.store import ClickHouse
 
 RECORDS_AT_A_TIME = 50
 ANSWER_SECONDS = 5.0
+ERASED = "an operator has ordered it to be erased"
 
 
 class Requeued(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +49,7 @@ def requeue(
     topic_id: str | None = None,
     is_dry_run: bool = False,
     is_forced: bool = False,
+    erased: Collection[bytes] = frozenset(),
 ) -> Iterator[Requeued]:
     """Requeue the records at *places*, each a partition and an offset, or all when there are none.
 
@@ -60,6 +63,7 @@ def requeue(
         topic_id: Only of this topic, where several of the name were used.
         is_dry_run: Say what would be sent.
         is_forced: Also what does not decode today, or is stored already.
+        erased: The SHA-256 of records that are ordered to be erased (`store.erasures`): never sent, by force neither.
 
     Raises:
         QueryError: One of *places* is not in quarantine. Permanent; nothing was sent.
@@ -72,7 +76,9 @@ def requeue(
         found = quarantine.find(since=since)
         chosen = [each for each in found if topic_id in {None, each.topic_id}]
     # A generator: records are fetched as they are sent, and never all in memory.
-    judged = _judged(quarantine.fetch(chosen), is_forced=is_forced, is_once=not places)
+    judged = _judged(
+        quarantine.fetch(chosen), is_forced=is_forced, is_once=not places, erased=erased
+    )
     if is_dry_run:
         for record, objection in judged:
             yield Requeued(at=record.at, objection=objection)
@@ -104,12 +110,18 @@ def _sent(
 
 
 def _judged(
-    records: Iterable[Quarantined], *, is_forced: bool, is_once: bool
+    records: Iterable[Quarantined],
+    *,
+    is_forced: bool,
+    is_once: bool,
+    erased: Collection[bytes],
 ) -> Iterator[tuple[Quarantined, str | None]]:
     """Yield each record with what speaks against sending it; with *is_once* the same key and bytes once."""
     seen: set[bytes] = set()
     for record in records:
         objection = None if is_forced and record.is_whole else _objection(record)
+        if record.is_whole and record_hash(record.record or b"") in erased:
+            objection = ERASED
         if is_once and objection is None:
             # A producer that repeats itself may have filled the quarantine with one record.
             content = hashlib.sha256(repr((record.key, record.record)).encode()).digest()

@@ -247,6 +247,13 @@ DATA_KEYS: dict[EventType, tuple[DataKey, ...]] = {
         DataKey("leaves", "integer", "how many offsets were held against a signed root"),
         _DURATION,
     ),
+    EventType.AUDIT_ERASURE: (
+        DataKey("operator", "string", "who ordered: his name in the policy"),
+        DataKey("order", "integer", "the number of his signed order, as `log_erasures` has it"),
+        DataKey("order_sha256", "string", "SHA-256 of the order's text, in hex"),
+        DataKey("digests", "integer", "how many records it names"),
+        DataKey("reason_characters", "integer", "how long the reason is, which only the order has"),
+    ),
 }
 """The keys of each known type, what identifies it first."""
 

@@ -52,6 +52,7 @@ class EventType(StrEnum):
     AUDIT_READ = "audit_read"
     AUDIT_SEALED = "audit_sealed"
     AUDIT_VERIFIED = "audit_verified"
+    AUDIT_ERASURE = "audit_erasure"
 
 
 def is_type_name(name: str) -> bool:
