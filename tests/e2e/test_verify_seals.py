@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from made_keys import made_key
-from proven import ProvenLog, log_key
+from proven import ORIGIN, ProvenLog, log_key
 from sealing_scene import Logger, claimed
 from trailhouse.operate.verify import seals
+from trailhouse.operate.verify.logs import LogId
+from trailhouse.operate.verify.state import Kept
 from trailhouse.operate.verify.verifying import verify
 from trailhouse.proof.config import ProofConfig
 from trailhouse.proof.keys import note_signed
@@ -50,13 +52,18 @@ class Scene:
         at_ms = round((time.time() - ago_seconds) * 1_000)
         self.log.store({partition: events}, appended_ms=at_ms)
 
-    def found(self, services: Sequence[ServiceKey] | None = None, **policy: object) -> set[str]:
-        """Return the kinds of findings of the seals' duty."""
+    def found(
+        self, services: Sequence[ServiceKey] | None = None, *, seen: int = 0, **policy: object
+    ) -> set[str]:
+        """Return the kinds of findings of the seals' duty, where an earlier run has *seen* so many offsets."""
         keys = services if services is not None else (self.logger.key("a", "b"),)
         log_keys = (LogKey(public_key=base64.b64encode(made_key(1).public_key).decode()),)
         made = Policy(log_name=LOG, version=1, log_keys=log_keys, services=tuple(keys), **policy)  # type: ignore[arg-type]  # fields of the policy
         store_policy(self.clickhouse, made, note_signed(made.text, OWNER, owner_name(LOG)))
-        report = verify(self.clickhouse, proof=self.proof, duties=(seals.DUTY,))
+        log = LogId(*ORIGIN, 0, "1")
+        roots = ("00" * 32,) * seen.bit_count()
+        since = {log: Kept(log=log, size=seen, roots=roots, checkpoint="")} if seen else None
+        report = verify(self.clickhouse, proof=self.proof, duties=(seals.DUTY,), since=since)
         assert not report.duties[0].reasons, report.duties[0].reasons
         return {each.kind for each in report.findings}
 
@@ -78,6 +85,24 @@ def test_a_record_that_kafka_lost_is_told(scene: Scene) -> None:
     events = [scene.logger.log(tenant_id="a") for _ in range(4)]
     scene.put([*events[:2], events[3], scene.logger.seal(is_last=True)])
     assert scene.found() == {"sealed_record_missing"}
+
+
+def test_what_is_new_is_held_against_seals_old_and_new(scene: Scene) -> None:
+    """Of what an earlier run has seen nothing is read, but where a stranger writes under a sealed number."""
+    scene.put([*(scene.logger.log(tenant_id="a") for _ in range(4)), scene.logger.seal()])
+    later = [scene.logger.log(tenant_id="a") for _ in range(3)]
+    scene.put([later[0], later[2], scene.logger.seal()])
+    assert scene.found(seen=5) == {"sealed_record_missing"}
+    assert scene.found(seen=8) == set()
+    scene.put([later[1]])
+    assert scene.found(seen=8) == scene.found() == set()
+    scene.clickhouse.command(
+        "ALTER TABLE event_log DELETE WHERE seq = 1 SETTINGS mutations_sync = 2"
+    )
+    assert scene.found(seen=5) == set()
+    assert scene.found() == {"sealed_record_missing"}
+    scene.put([claimed("agents", "p1", 2, tenant_id="a")])
+    assert scene.found(seen=9) == {"contradicts_seal", "sealed_record_missing"}
 
 
 def test_a_strangers_record_is_told(scene: Scene) -> None:

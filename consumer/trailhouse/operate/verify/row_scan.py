@@ -15,6 +15,7 @@ from trailhouse.operate.verify.place_sums import (
 from trailhouse.operate.verify.quarantine_stream import Quarantined, quarantined_rows
 from trailhouse.operate.verify.row_stream import Rows, Wanted, rows_of
 from trailhouse.operate.verify.scope import Scope
+from trailhouse.operate.verify.unseen import firsts_of, unseen
 from trailhouse.store.clickhouse import ClickHouse
 
 MAX_DOUBTED = 10_000
@@ -49,6 +50,7 @@ class RowScan:
         self._scope = scope
         self._leaves = leaves
         self._is_part = is_part
+        self._is_later = False
         self.is_quick = False
         """Whether ClickHouse hashes; then no column is looked at."""
         self.erased: Mapping[bytes, bytes] = {}
@@ -70,11 +72,10 @@ class RowScan:
         Raises:
             StorageError: ClickHouse is away (retriable) or refuses (permanent).
         """
-        self._leaves.walked()
-        condition, parameters = self._scope.condition, self._scope.parameters
-        if (first := self._first()) > 0:
-            condition += " AND kafka_offset >= {first:UInt64}"
-            parameters["first"] = first
+        firsts = firsts_of(self._leaves.walked())
+        new, self._is_later = unseen(firsts), any(firsts.values())
+        condition = f"{self._scope.condition} AND {new.condition}"
+        parameters = {**self._scope.parameters, **new.parameters}
         wanted = Wanted(
             condition, parameters, has_columns=not self.is_quick, is_quick=self.is_quick
         )
@@ -84,11 +85,6 @@ class RowScan:
             for each in quarantined_rows(self._clickhouse, condition, parameters):
                 self._take_quarantined(each)
         return self
-
-    def _first(self) -> int:
-        """Return below which offset no row is looked at: an earlier run has."""
-        firsts = [walked.first for walked in self._leaves.walked().values()]
-        return min(firsts, default=0)
 
     def _take(self, rows: Rows) -> None:
         self.rows += len(rows.offsets)
@@ -124,7 +120,7 @@ class RowScan:
             self._note_outside(places[number], sums[number], offset)
 
     def _note_outside(self, place: PartitionKey, sums: PlaceSums, offset: int) -> None:
-        if offset < sums.first and not self._first():
+        if offset < sums.first and not self._is_later:
             self.before[place] = self.before.get(place, 0) + 1
 
     def _take_quarantined(self, row: Quarantined) -> None:

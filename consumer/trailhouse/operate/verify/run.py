@@ -10,9 +10,11 @@ from trailhouse.operate.verify.leaf_walk import LeafWalk
 from trailhouse.operate.verify.logs import LogId, all_logs, log_of
 from trailhouse.operate.verify.matching import Matching
 from trailhouse.operate.verify.outside_anchors import outside_anchors
+from trailhouse.operate.verify.place_sums import PartitionKey
 from trailhouse.operate.verify.row_scan import RowScan
 from trailhouse.operate.verify.scope import Scope
 from trailhouse.operate.verify.state import Kept
+from trailhouse.operate.verify.unseen import firsts_of
 from trailhouse.proof.checkpoint import Checkpoint
 from trailhouse.proof.config import ProofConfig
 from trailhouse.proof.note import Note
@@ -159,6 +161,15 @@ class Run:
     def is_part(self) -> bool:
         """Whether some rows of every stretch of time are left out: leaves do not say which."""
         return self.scope.session_id is not None or self.scope.tenant_id is not None
+
+    @property
+    def firsts(self) -> Mapping[PartitionKey, int]:
+        """Below which offset of each partition an earlier run has seen everything; nothing where there was none.
+
+        Raises:
+            StorageError: ClickHouse is away (retriable) or refuses (permanent).
+        """
+        return firsts_of(self.roots.walked()) if self.since else {}
 
     @cached_property
     def scan(self) -> RowScan:

@@ -10,6 +10,7 @@ import msgspec
 from trailhouse.operate.verify.leaf_stream import numbers
 from trailhouse.operate.verify.sealed_records import SealedRow
 from trailhouse.operate.verify.sealed_runs import SealedRun
+from trailhouse.operate.verify.unseen import Unseen
 from trailhouse.proof.seal import SEAL_TYPE
 from trailhouse.proof.seal_check import Claim
 from trailhouse.store.clickhouse import ClickHouse
@@ -44,7 +45,12 @@ _RECORDS = """
         toUInt8(type = 'audit_sealed' AND tenant_id = '') AS is_seal
     FROM event_log
     WHERE producer_id IN {producers:Array(String)} AND seq IS NOT NULL AND record != '' AND place > 0
+        AND number >= {froms:Array(UInt64)}[place]
     ORDER BY place, number
+"""
+_NEW = """
+    SELECT producer_id, min(assumeNotNull(seq)) FROM event_log
+    WHERE producer_id IN {{producers:Array(String)}} AND seq IS NOT NULL AND {} GROUP BY producer_id
 """
 _ERASED = """
     SELECT producer_id, assumeNotNull(seq), record_key, toString(tenant_id), type = 'audit_sealed'
@@ -170,17 +176,31 @@ def erased_rows(
     return [(loggers[place], row) for place, row in found]
 
 
+def new_numbers(clickhouse: ClickHouse, loggers: Sequence[Logger], new: Unseen) -> dict[str, int]:
+    """Return the lowest number among the *new* rows of each producer that has any.
+
+    Raises:
+        StorageError: As `logger_batches`.
+    """
+    values = {"producers": [producer for _, producer in loggers], **new.parameters}
+    rows = clickhouse.query(_NEW.format(new.condition), values).rows
+    return {str(producer): int(seq) for producer, seq in rows}
+
+
 def records_of(
-    clickhouse: ClickHouse, loggers: Sequence[Logger]
+    clickhouse: ClickHouse, loggers: Sequence[Logger], froms: Sequence[int]
 ) -> Iterator[tuple[Logger, SealedRun]]:
     """Yield the records that name one of *loggers*, logger by logger, in the order of their numbers.
+
+    Of each logger, those whose number is the one in *froms* or above.
 
     ClickHouse hashes them: that each row's digest is that of its leaf is another duty's.
 
     Raises:
         StorageError: As `logger_batches`.
     """
-    values = {"loggers": list(loggers), "producers": [producer for _, producer in loggers]}
+    producers = [producer for _, producer in loggers]
+    values = {"loggers": list(loggers), "producers": producers, "froms": list(froms)}
     reader = NativeReader(clickhouse.stream(_RECORDS, values, format="Native", settings=_SETTINGS))
     while (header := reader.block()) is not None:
         rows = header.row_count

@@ -56,14 +56,23 @@ class SealedRun(NamedTuple):
 
 
 class RunsOfLogger:
-    """The records of one logger, taken piece by piece; no more than those of a piece and of a run are in memory."""
+    """The records of one logger from number *first_seq* on, taken piece by piece.
 
-    def __init__(self, runs: Iterator[SealedRun]) -> None:
+    No more than those of a piece and of a run are in memory.
+    """
+
+    def __init__(self, runs: Iterator[SealedRun], first_seq: int = 0) -> None:
         self._runs = runs
+        self._first_seq = first_seq
         self._held = SealedRun(array("Q"), b"", (), (), b"")
 
     def within(self, piece: Piece) -> Sequence[SealedRow] | None:
-        """Return the records whose numbers are those of *piece*; None where they are just those of its seal."""
+        """Return the records whose numbers are those of *piece*; None where they are just those of its seal.
+
+        Of a piece below `first_seq` nothing is read: an earlier run has seen it.
+        """
+        if piece.last < self._first_seq:
+            return None
         while not self._held.seqs or self._held.seqs[-1] <= piece.last:
             run = next(self._runs, None)
             if run is None:

@@ -1,7 +1,7 @@
 """Duty 9: what producers have sealed is stored, and nothing else under their names; no seal is overdue."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from heapq import merge
 from itertools import groupby
 
@@ -15,6 +15,7 @@ from trailhouse.operate.verify.seal_rows import (
     StoredSeal,
     erased_rows,
     logger_batches,
+    new_numbers,
     records_of,
     seals_of,
 )
@@ -26,12 +27,14 @@ from trailhouse.operate.verify.sealed_records import (
     faults_of,
     is_overdue,
 )
-from trailhouse.operate.verify.sealed_runs import RunsOfLogger, SealedRun
+from trailhouse.operate.verify.sealed_runs import RunsOfLogger
 from trailhouse.operate.verify.unsealed import tell_unsealed
+from trailhouse.operate.verify.unseen import unseen
 from trailhouse.proof.seal import Seal
 from trailhouse.proof.seal_check import LoggerSeals, SealBook, check_seal
 from trailhouse.schemas.errors import ProofError
 
+_ALL = 2**63
 SETTLED_SECONDS = 10.0
 """A record may be stored so much later than the seal over it, which lies in another partition."""
 _ACCOUNT = "`trailhouse account` says more; compare with Kafka, and with the producer's spool"
@@ -92,6 +95,8 @@ class _Book:
         self._found = found
         self._book = SealBook(run.policy, is_signed_by)
         self._newest_ms: dict[Logger, int] = {}
+        self._new_from: dict[Logger, int] = {}
+        """The first number of the seals that no earlier run has seen."""
         self._erased_seals: set[str] = set()
         """Producers of whom a seal was erased: of numbers that no other covers nothing can be said."""
 
@@ -120,6 +125,8 @@ class _Book:
                 way_out="ask who may write to the topic; what it claims is not believed",
             )
             return
+        if stored.offset >= self._run.firsts.get(stored.place, 0):
+            self._new_from[logger] = min(seal.first_seq, self._new_from.get(logger, seal.first_seq))
         # A copy of an old one, whoever sends it, does not stand for the one that is due.
         if self._book.loggers[logger].end_seq != end_seq:
             self._newest_ms[logger] = stored.appended_ms
@@ -163,24 +170,49 @@ class _Book:
             return
         erased = erased_rows(self._run.clickhouse, loggers, self._run.erased_by_key)
         self._erased_seals |= {logger[1] for logger, row in erased if row.is_seal}
-        runs = records_of(self._run.clickhouse, loggers)
-        unseen = dict.fromkeys(loggers)
-        for logger, told in self._faults(loggers, runs, erased):
-            del unseen[logger]
+        # What was erased is put among the others: then all are looked at.
+        froms = {} if erased else self._froms(loggers)
+        if not erased and self._run.firsts:
+            for logger in (each for each in loggers if each not in froms):
+                yield logger, list(faults_in(self._seals(logger), RunsOfLogger(iter(()), _ALL)))
+            loggers = list(froms)
+        left = dict.fromkeys(loggers)
+        for logger, told in self._faults(loggers, froms, erased):
+            del left[logger]
             yield logger, told
         nothing: Iterable[SealedRow] = ()
-        for logger in unseen:
+        for logger in left:
             yield logger, list(faults_of(self._seals(logger), nothing))
+
+    def _froms(self, loggers: list[Logger]) -> dict[Logger, int]:
+        """Return from which number on the records of each logger are looked at that has new ones, or new seals."""
+        if not self._run.firsts:
+            return {}
+        new = new_numbers(self._run.clickhouse, loggers, unseen(self._run.firsts))
+        found: dict[Logger, int] = {}
+        for logger in loggers:
+            both = (new.get(logger[1]), self._new_from.get(logger))
+            numbers = [number for number in both if number is not None]
+            if numbers:
+                first = min(numbers)
+                pieces = self._seals(logger).pieces
+                covering = (each.first for each in pieces if each.first <= first <= each.last)
+                found[logger] = next(covering, first)
+        return found
 
     def _faults(
         self,
         loggers: list[Logger],
-        runs: Iterator[tuple[Logger, SealedRun]],
+        froms: Mapping[Logger, int],
         erased: list[tuple[Logger, SealedRow]],
     ) -> Iterator[tuple[Logger, list[Told]]]:
+        if not loggers:
+            return
+        first_seqs = [froms.get(logger, 0) for logger in loggers]
+        runs = records_of(self._run.clickhouse, loggers, first_seqs)
         if not erased:
             for logger, pairs in groupby(runs, key=lambda pair: pair[0]):
-                records = RunsOfLogger(run for _, run in pairs)
+                records = RunsOfLogger((run for _, run in pairs), froms.get(logger, 0))
                 yield logger, list(faults_in(self._seals(logger), records))
             return
         places = {logger: place for place, logger in enumerate(loggers)}

@@ -12,6 +12,7 @@ from trailhouse.attesting.stored_seals import (
     Carrier,
     SealRow,
 )
+from trailhouse.operate.verify.unseen import Unseen
 from trailhouse.proof.seal import SEAL_TYPE
 from trailhouse.store.clickhouse import ClickHouse
 
@@ -28,9 +29,11 @@ _CARRIERS = f"""
     SELECT session_id, tenant_id, occurred_us, record_key, kafka_topic, kafka_topic_id, kafka_partition, kafka_offset,
         toUnixTimestamp64Milli(appended_at), toUInt16(0), toUInt32(length(record))
     FROM event_log
-    WHERE type = '{SEAL_TYPE}'
+    WHERE type = '{SEAL_TYPE}' AND ({{}} OR record_key IN (
+            SELECT seal_key FROM seal_checks FINAL WHERE verdict = '{SealState.INCOMPLETE}' OR looks > 1 OR end_seq > 0
+        ))
         AND (kafka_topic_id, kafka_partition, toInt64(kafka_offset))
-            > ({{topic_id:String}}, {{partition:UInt16}}, {{offset:Int64}})
+            > ({{{{topic_id:String}}}}, {{{{partition:UInt16}}}}, {{{{offset:Int64}}}})
     ORDER BY kafka_topic_id, kafka_partition, kafka_offset LIMIT {CARRIERS_AT_ONCE}
 """  # noqa: S608 - names of ours; every value is a bound parameter
 _CHECKS = """
@@ -148,16 +151,21 @@ def judged_until(clickhouse: ClickHouse) -> dict[tuple[str, int], int]:
     return {(str(topic_id), int(partition)): int(last) for topic_id, partition, last in rows}
 
 
-def rounds(clickhouse: ClickHouse) -> Iterator[list[Carrier]]:
+def rounds(clickhouse: ClickHouse, new: Unseen) -> Iterator[list[Carrier]]:
     """Yield the events that carry seals, in the order of their places, as many as are judged at a time.
+
+    Of those that are not *new*, the last seals, and those that were judged more than once or lack records: what is
+    shown of these changes later.
 
     Raises:
         StorageError: As `service_rows`.
     """
     after: tuple[str, int, int] = ("", 0, -1)
+    sql = _CARRIERS.format(new.condition)
     while True:
-        values = {"topic_id": after[0], "partition": after[1], "offset": after[2]}
-        each = [Carrier(*row) for row in clickhouse.query(_CARRIERS, values).rows]
+        place = {"topic_id": after[0], "partition": after[1], "offset": after[2]}
+        values = {**new.parameters, **place}
+        each = [Carrier(*row) for row in clickhouse.query(sql, values).rows]
         yield from _fitting(each)
         if len(each) < CARRIERS_AT_ONCE:
             return

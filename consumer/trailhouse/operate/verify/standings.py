@@ -27,6 +27,7 @@ from trailhouse.operate.verify.standing_rows import (
     standings_of,
     unnamed_standings,
 )
+from trailhouse.operate.verify.unseen import unseen
 from trailhouse.operate.verify.whole_seals import SealedRecords, sealed_records
 from trailhouse.proof.policy import Policy
 from trailhouse.proof.policy_chain import PolicyChain
@@ -65,7 +66,7 @@ def check(run: Run, found: Findings) -> Checked:
     seals = 0
     closing: set[tuple[int, bytes]] = set()
     has_erased = False
-    for carriers in rounds(run.clickhouse):
+    for carriers in rounds(run.clickhouse, unseen(run.firsts)):
         seals += len(carriers)
         whole = [each for each in carriers if each.size_bytes]
         has_erased = has_erased or len(whole) < len(carriers)
