@@ -6,6 +6,7 @@ Examples::
     python -m benchmarks.steady --rate 1000 --workers 12 --freshness 3 --derived 2 --seconds 60
     python -m benchmarks.steady --rate 1000 --freshness 0.3 --linger 0.005
     python -m benchmarks.steady --workers 12 --sessions 1    one hot partition, eleven empty
+    python -m benchmarks.steady --workers 12 --gathered      the server gathers what the workers insert
 
 Engine, consumers and broker are measured while nobody reads; then a reader that asks again and again measures
 freshness. What the engine uses while nobody drains is measured before, and shown apart: it is in the figures.
@@ -19,6 +20,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
+
+import msgspec
 
 from benchmarks.engine_counts import engine_counts
 from benchmarks.groups import Group, our_group
@@ -42,6 +45,7 @@ class Case(NamedTuple):
     derived_tables: int = 0
     sessions: int = SESSIONS
     linger_seconds: float | None = None
+    is_gathered: bool = False
 
 
 class Times(NamedTuple):
@@ -56,6 +60,9 @@ def measured(
 ) -> dict[str, float]:
     """Return what *group* and engine used under *case* and how fresh *table* was; every event is counted."""
     place = new_place(stack, partitions=case.partitions)
+    place = place._replace(
+        clickhouse=msgspec.structs.replace(place.clickhouse, async_insert=case.is_gathered)
+    )
     derive(place, case.derived_tables)
     warm_seconds = 2.0 + 2 * case.wait_seconds
     stretch = Stretch(case.rate, warm_seconds + times.cpu_seconds + times.freshness_seconds)
@@ -153,6 +160,9 @@ def main() -> None:
     options.add_argument("--derived", type=int, default=0, help="further tables (default 0)")
     options.add_argument("--sessions", type=int, default=SESSIONS, help="1: one hot partition")
     options.add_argument("--linger", type=float, help="seconds of the logger (its default)")
+    options.add_argument(
+        "--gathered", action="store_true", help="with TRAILHOUSE_CLICKHOUSE_ASYNC_INSERT"
+    )
     options.add_argument("--seconds", type=float, default=15.0, help="of each half (default 15)")
     given = options.parse_args()
     case = Case(
@@ -163,6 +173,7 @@ def main() -> None:
         given.derived,
         given.sessions,
         given.linger,
+        given.gathered,
     )
     with (
         tempfile.TemporaryDirectory(prefix="trailhouse-steady-") as folder,

@@ -26,6 +26,7 @@ from trailhouse.devstack.clickhouse import PASSWORD_VARIABLE
 from trailhouse.devstack.connections import Connections
 from trailhouse.devstack.engine import MEMORY_LIMIT_BYTES, Engine
 from trailhouse.devstack.engine_error import EngineError
+from trailhouse.devstack.http.gathered_inserts import GatheredInserts
 from trailhouse.devstack.http.request import check_source, check_user, digest, read_query
 from trailhouse.devstack.http.response import Answer
 from trailhouse.devstack.http.statement_job import HttpJob
@@ -47,6 +48,7 @@ class ClickHouseServer:
     def __init__(self, engine: Engine, user: str, password_digest: bytes) -> None:
         self._engine = engine
         self._connections = Connections(engine)
+        self._gathered = GatheredInserts()
         self._user = user
         # Not the password: the engine's table function `Python` sees this process's variables.
         self._password_digest = password_digest
@@ -108,7 +110,9 @@ class ClickHouseServer:
             query = read_query(values)
             answer = Answer(request, query, self._headers)
             body = await _read_if_short(request)
-            job = HttpJob(self._engine, self._connections, request, query, answer, body)
+            job = HttpJob(
+                self._engine, self._connections, request, query, answer, self._gathered, body
+            )
         except EngineError as error:
             return self._refusal(error)
         await self._finish(job, answer)

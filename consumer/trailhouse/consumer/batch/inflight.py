@@ -72,7 +72,11 @@ class BatchInserter:
         metrics: WorkerMetrics,
         ping: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
+        *,
+        is_gathered: bool = False,
     ) -> None:
+        self.is_gathered = is_gathered
+        """Whether the server makes one part of what workers insert at the same time."""
         self._is_storing = False
         self._health = health
         self._metrics = metrics

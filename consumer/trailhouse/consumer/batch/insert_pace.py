@@ -50,10 +50,17 @@ class InsertPace:
     """
 
     def __init__(
-        self, freshness_seconds: float, clock: Callable[[], float] = time.monotonic
+        self,
+        freshness_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        is_gathered: bool = False,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
+        """Prepare it; *is_gathered* says that the server makes one part of what workers insert at the same time."""
         self.freshness_seconds = freshness_seconds
         self._clock = clock
+        self._wall_clock = wall_clock if is_gathered else None
         self._seen_at_seconds = 0.0
         self._refusal_seconds = 0.0
         self._parts_share = 0.0
@@ -173,7 +180,22 @@ class InsertPace:
         seconds = self.age_seconds
         if len(batch) >= WORTH_ROWS:
             seconds = min(seconds, max(QUICKEST_SECONDS, self._bearable_seconds))
-        return max(0.0, seconds - batch.age_seconds)
+        return self._met_in_seconds(max(0.0, seconds - batch.age_seconds), seconds)
+
+    def _met_in_seconds(self, most_seconds: float, age_seconds: float) -> float:
+        """Return when the others store too, if that is within *most_seconds* and the server gathers; else these.
+
+        All workers of a group meet at the same times of the day: at multiples of the freshness, its half, its quarter
+        …, or twice as much …, so that those whose batches may fill longer meet the others too.
+        """
+        if self._wall_clock is None or self._workers < LONE_SHARE:
+            return most_seconds
+        step_seconds = self.freshness_seconds * math.exp2(
+            math.floor(math.log2(age_seconds / self.freshness_seconds))
+        )
+        now_seconds = self._wall_clock()
+        meeting_seconds = (now_seconds + most_seconds) // step_seconds * step_seconds
+        return max(0.0, meeting_seconds - now_seconds)
 
     def is_commit_due(self, uncommitted: UncommittedBatches) -> bool:
         """Tell whether what is stored of *uncommitted* is to be entered in the ledger, and committed."""

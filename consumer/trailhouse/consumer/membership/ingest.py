@@ -103,7 +103,12 @@ class Ingest:
         """
         self._watchdog.start()
         with ClickHouse(self._clickhouse) as storage:
-            inserter = BatchInserter(self._health, self._metrics, storage.ping)
+            inserter = BatchInserter(
+                self._health,
+                self._metrics,
+                storage.ping,
+                is_gathered=self._clickhouse.async_insert,
+            )
             try:
                 self._work(storage, inserter)
             finally:

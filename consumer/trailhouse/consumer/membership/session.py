@@ -89,7 +89,7 @@ class GroupSession:
         self._health, self._metrics, self._heartbeat = reporters
         self._clock = clock
         self._limits = Limits.of(worker)
-        self._pace = InsertPace(worker.freshness_seconds, clock)
+        self._pace = InsertPace(worker.freshness_seconds, clock, is_gathered=inserter.is_gathered)
         self._pressure = BackPressure(
             self._pace, ask_parts, inserter.failures, self._health, self._metrics, clock
         )

@@ -6,13 +6,15 @@ import threading
 import time
 from contextlib import closing
 from tempfile import TemporaryFile
+from typing import IO
 
 from aiohttp import web
 
 from trailhouse.devstack.connections import Connections
-from trailhouse.devstack.engine import Engine, EngineConnection, quote_text
+from trailhouse.devstack.engine import Engine, EngineConnection, Work, quote_text
 from trailhouse.devstack.engine_error import EngineError
 from trailhouse.devstack.http.compression import Decompressor, decompressor
+from trailhouse.devstack.http.gathered_inserts import GatheredInserts, may_be_gathered
 from trailhouse.devstack.http.request import HttpQuery
 from trailhouse.devstack.http.response import Answer
 from trailhouse.devstack.statement import Statement, read_statement
@@ -50,11 +52,13 @@ class HttpJob:
         request: web.Request,
         query: HttpQuery,
         answer: Answer,
+        gathered: GatheredInserts,
         small_body: bytes | None = None,
     ) -> None:
         """Prepare to run *query*; *small_body* is the request's whole body where that was read already."""
         self._engine = engine
         self._connections = connections
+        self._gathered = gathered
         self._query = query
         self._answer = answer
         self._content = request.content
@@ -159,12 +163,24 @@ class HttpJob:
     def _insert(
         self, connection: EngineConnection, statement: Statement, input_format: str
     ) -> None:
+        query = self._query
+
+        def run(rows: IO[bytes]) -> Work:
+            rows.flush()
+            return connection.insert(statement.sql, statement.settings, input_format, rows.fileno())
+
         with TemporaryFile() as rows:
             rows.write(statement.data)
             while not self._has_whole_body:
                 rows.write(self._next_piece())
-            rows.flush()
-            work = connection.insert(statement.sql, statement.settings, input_format, rows.fileno())
+            if may_be_gathered(input_format, query.settings):
+                kind = (
+                    *(query.database, statement.sql, statement.settings),
+                    *(tuple(query.settings.items()), tuple(query.params.items())),
+                )
+                work = self._gathered.insert(kind, rows, run)
+            else:
+                work = run(rows)
         self._answer.add(b"", work)
 
     def _with_engine_ids(self, connection: EngineConnection, statement: Statement) -> bytes:

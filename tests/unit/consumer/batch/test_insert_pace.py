@@ -56,6 +56,57 @@ def test_a_group_inserts_no_more_often_the_more_workers_it_has() -> None:
     assert pace_of(3.0, 12).age_seconds == pytest.approx(3.0 - 0.1 - 2 * INSERT_SECONDS)
 
 
+def meeting_pace(workers: int, wall: Clock, insert_seconds: float = INSERT_SECONDS) -> InsertPace:
+    """Return the pace of a worker whose server makes one part of what is inserted at the same time."""
+    pace = InsertPace(1.0, is_gathered=True, wall_clock=wall)
+    pace.note_share(12 // workers, 12)
+    pace.note_insert(insert_seconds)
+    return pace
+
+
+@pytest.mark.parametrize("insert_seconds", [0.02, 0.2, 0.3, 5.0])
+def test_where_the_server_gathers_all_workers_store_at_the_same_time(insert_seconds: float) -> None:
+    """Whenever after the last time their batches began, and within the time of each."""
+    wall = Clock()
+    pace = meeting_pace(12, wall, insert_seconds)
+    begins = [1_700_000_000.01 + step / 100 for step in range(8)]
+    met: set[float] = set()
+    for wall.now_seconds in begins:
+        due_seconds = pace.due_in_seconds(filled(10, 0.0))
+        assert due_seconds <= pace.age_seconds
+        met.add(round(wall.now_seconds + due_seconds, 6))
+    assert len(met) == 1
+
+
+def test_a_worker_whose_inserts_are_slow_meets_the_others() -> None:
+    """Its times to store are among those of the quick ones, or the other way round."""
+    wall = Clock()
+    wall.now_seconds = 1_700_000_000.26
+    dues = [
+        meeting_pace(12, wall, seconds).due_in_seconds(filled(10, 0.0)) for seconds in (0.02, 0.3)
+    ]
+    assert [wall.now_seconds + due for due in dues] == pytest.approx(
+        [1_700_000_001.0, 1_700_000_000.5]
+    )
+
+
+def test_a_batch_whose_meeting_is_over_is_stored_now() -> None:
+    """A worker that was held up does not wait for the next meeting."""
+    wall = Clock()
+    wall.now_seconds = 1_700_000_000.51
+    pace = meeting_pace(12, wall)
+    assert pace.due_in_seconds(filled(10, 0.4)) == 0.0
+
+
+def test_a_worker_alone_meets_nobody() -> None:
+    """Its batches fill as long as they may, whatever the server would gather."""
+    wall = Clock()
+    wall.now_seconds = 1_700_000_000.3
+    alone, plain = meeting_pace(1, wall), pace_of(1.0, 1)
+    batch = filled(10, 0.0)
+    assert alone.due_in_seconds(batch) == pytest.approx(plain.due_in_seconds(batch))
+
+
 def test_a_batch_that_is_worth_an_insert_does_not_wait_for_its_age() -> None:
     """Where much comes, rows are as fresh as ever, however long they might have waited."""
     pace = pace_of(30.0, 12)
