@@ -22,7 +22,7 @@ from trailhouse.schemas import AuditEvent, KafkaConfig
 from trailhouse.store import ClickHouse, ClickHouseConfig
 from trailhouse.store.policies import store_policy
 from waiting import eventually
-from worker_process import Worker, WorkerSite, place
+from worker_process import Worker, WorkerSite
 
 pytestmark = pytest.mark.cluster
 
@@ -86,11 +86,12 @@ def here(kafka: KafkaConfig, database: ClickHouseConfig, tmp_path: Path) -> Iter
     """Return a fresh topic and database with a policy, and a folder for workers to run in."""
     folder = tmp_path / "cwd"
     folder.mkdir()
-    with place(kafka, database, folder) as ready:
-        site = Site(ready.kafka, ready.database, ready.folder)
-        ready.workers = site.workers
+    site = Site(kafka, database, folder)
+    try:
         site.begin(tmp_path)
         yield site
+    finally:
+        site.close()
 
 
 def said(report: Report) -> str:
