@@ -4,6 +4,8 @@ import contextlib
 import json
 import os
 import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -65,12 +67,29 @@ def settings(kafka: KafkaConfig, database: ClickHouseConfig) -> dict[str, str]:
     return ours
 
 
-def shown(*arguments: str, settings: dict[str, str], stdin: bytes = b"") -> tuple[int, str]:
-    """Return the exit code, and what a command writes to a terminal, on both its streams."""
+MARK = "=== {} ==="
+ONE_AFTER_ANOTHER = f"""
+import json, sys
+from trailhouse.cli.main import main
+
+for number, arguments in enumerate(json.loads(sys.argv[1])):
+    try:
+        main(arguments)
+    except SystemExit:
+        pass
+    sys.stderr.flush()
+    print({MARK!r}.format(number), flush=True)
+"""
+
+
+def shown(
+    asked: Sequence[tuple[str, ...]], settings: dict[str, str], stdin: bytes = b""
+) -> dict[tuple[str, ...], str]:
+    """Return what each command writes to a terminal, on both its streams; one process does them all."""
     terminal, other_end = os.openpty()
     try:
         with subprocess.Popen(
-            [*PROGRAM, *arguments],
+            [sys.executable, "-c", ONE_AFTER_ANOTHER, json.dumps(asked)],
             env=environment(settings | {"TERM": "dumb"}),
             stdin=subprocess.PIPE,
             stdout=other_end,
@@ -84,9 +103,15 @@ def shown(*arguments: str, settings: dict[str, str], stdin: bytes = b"") -> tupl
             with contextlib.suppress(OSError):  # Linux ends a terminal's other end so
                 while part := os.read(terminal, 65_536):
                     content += part
-            return process.wait(DEADLINE_SECONDS), content.decode()
+            assert process.wait(DEADLINE_SECONDS) == 0, content
     finally:
         os.close(terminal)
+    outputs: dict[tuple[str, ...], str] = {}
+    rest = content.decode()
+    for number, arguments in enumerate(asked):
+        outputs[arguments], _, rest = rest.partition(MARK.format(number) + "\r\n")
+    assert rest == ""
+    return outputs
 
 
 def places(settings: dict[str, str]) -> list[str]:
@@ -120,18 +145,14 @@ def test_nothing_can_steer_a_terminal(settings: dict[str, str]) -> None:
         ("init",),
         (HOSTILE,),
     ]  # fmt: skip
-    outputs = {arguments: shown(*arguments, settings=settings)[1] for arguments in asked}
+    outputs = shown(asked, settings)
     line = RECORD.replace(b"hostile", b"spooled")
     emit = ("emit", "-", "--timeout-seconds", "0.5")
-    outputs[emit] = shown(*emit, settings=away, stdin=line + b'\n{"\x1b":1\n{"type":"\xc2\x9b"}\n')[
-        1
-    ]
-    for each in (
-        ("spool", "status"),
-        ("spool", "status", "--format", "json"),
-        ("spool", "inspect"),
-    ):
-        outputs[each] = shown(*each, settings=away)[1]
+    lines = line + b'\n{"\x1b":1\n{"type":"\xc2\x9b"}\n'
+    outputs |= shown([emit], away, lines)
+    outputs |= shown(
+        [("spool", "status"), ("spool", "status", "--format", "json"), ("spool", "inspect")], away
+    )
     for arguments, output in outputs.items():
         assert output, arguments
         harmful = {part for part in output if not part.isprintable()} - {"\r", "\n"}
