@@ -1,8 +1,13 @@
 """Attacks by an administrator of ClickHouse that leave every table plausible by itself."""
 
+import datetime as dt
+
 from attack import Who, on_copy
-from attack_scene import AttackedLog
+from attack_scene import LOG, AttackedLog
+from trailhouse.anchoring.day_manifests import made_manifest
+from trailhouse.anchoring.stored_log import stored_logs
 from trailhouse.proof.erasure import hold_key
+from trailhouse.store.tables import SESSION_MANIFEST_ENTRIES, SESSION_MANIFESTS
 
 NOW = "SETTINGS mutations_sync = 2"
 
@@ -57,3 +62,157 @@ def a_batch_is_said_to_have_had_no_bad_record(log: AttackedLog) -> None:
         "stored_rows = stored_rows + quarantined_rows, quarantined_rows = 0",
         "kafka_partition = 0 AND quarantined_rows > 0",
     )
+
+
+@on_copy(Who.CLICKHOUSE, "leaves")
+def a_log_is_copied_to_a_partition_that_nobody_has_signed(log: AttackedLog) -> None:
+    _copied_to_another_partition(log)
+
+
+@on_copy(Who.CLICKHOUSE, "leaves")
+def a_log_that_nobody_has_signed_is_older_than_what_was_signed_since(log: AttackedLog) -> None:
+    """Its records are of no other log: only that a worker would have signed it tells."""
+    _copied_to_another_partition(log)
+    log.sql(
+        "INSERT INTO log_leaves SELECT * REPLACE (appended_ms + 1 AS appended_ms) FROM log_leaves"
+        " WHERE kafka_partition = 9"
+    )
+    log.sql(
+        f"ALTER TABLE log_leaves DELETE WHERE kafka_partition = 9 AND (appended_ms, digest) IN"
+        f" (SELECT appended_ms, digest FROM log_leaves WHERE kafka_partition = 2) {NOW}"
+    )
+    _changed(log, "batch_ledger", "written_at = now64(3) - INTERVAL 1 HOUR", "kafka_partition = 9")
+
+
+def _copied_to_another_partition(log: AttackedLog) -> None:
+    for table in ("event_log", "log_leaves", "batch_ledger", "event_incidents"):
+        _again(log, table, "9 AS kafka_partition", "kafka_partition = 2")
+
+
+def _again(log: AttackedLog, table: str, replace: str, where: str) -> None:
+    log.sql(
+        f"INSERT INTO {table} SELECT * REPLACE ({replace}) FROM (SELECT * FROM {table} WHERE {where})"
+    )
+
+
+@on_copy(Who.CLICKHOUSE, "columns")
+def a_forged_row_stands_in_the_index_beside_the_true_one(log: AttackedLog) -> None:
+    """FINAL shows the last of both, which is the true one; who reads rows as they are stored is shown the other too."""
+    denied = "type = 'tool_approval_denied'"
+    _again(log, "event_index", "'tool_call_started' AS type", denied)
+    log.sql(f"INSERT INTO event_index SELECT * FROM event_index WHERE {denied}")
+
+
+@on_copy(Who.CLICKHOUSE, "columns")
+def a_forged_cost_stands_in_the_usage_beside_the_true_one(log: AttackedLog) -> None:
+    _again(log, "event_usage", "99 AS cost_usd", "cost_usd > 0")
+    log.sql("INSERT INTO event_usage SELECT * FROM event_usage WHERE cost_usd < 50")
+
+
+@on_copy(Who.CLICKHOUSE, "records")
+def a_batch_is_said_to_be_unreadable_that_was_read(log: AttackedLog) -> None:
+    _again(
+        log,
+        "event_quarantine",
+        "'batch: cannot be read' AS reason, 1 AS kafka_offset, 3 AS last_offset",
+        "kafka_offset = 5",
+    )
+
+
+@on_copy(Who.CLICKHOUSE, "records")
+def a_batch_is_said_to_be_unreadable_that_never_was(log: AttackedLog) -> None:
+    _again(
+        log,
+        "event_quarantine",
+        "'batch: cannot be read' AS reason, 900 AS kafka_offset, 910 AS last_offset",
+        "kafka_offset = 5",
+    )
+
+
+@on_copy(Who.CLICKHOUSE, "records")
+def a_bad_record_is_said_to_be_an_unreadable_batch(log: AttackedLog) -> None:
+    _changed(log, "event_quarantine", "reason = 'batch: cannot be read'", "kafka_offset = 5")
+
+
+@on_copy(Who.CLICKHOUSE, "manifests")
+def a_list_of_sessions_is_made_of_a_day_to_come(log: AttackedLog) -> None:
+    """It lists none, and its root is right: who asks for that day is shown an absence, and no later day gets a list."""
+    _manifest(log, "2099-01-01", 0, 0)
+
+
+@on_copy(Who.CLICKHOUSE, "manifests")
+def a_list_of_sessions_is_made_of_a_part_of_a_day(log: AttackedLog) -> None:
+    today = dt.datetime.now(dt.UTC).date().isoformat()
+    _manifest(log, today, 2, 4)
+
+
+def _manifest(log: AttackedLog, day: str, first: int, end: int) -> None:
+    """Store the manifest that leaves and rows have of some offsets, as if they were a day's."""
+    of = stored_logs(log.clickhouse)[0]
+    made = made_manifest(log.clickhouse, of, str(of.origin(LOG)), day, first, end)
+    rows = (
+        [
+            SESSION_MANIFEST_ENTRIES.block(
+                {
+                    **{name: [value] * len(made.entries) for name, value in of.parameters.items()},
+                    "day": [day] * len(made.entries),
+                    "session_key": [each.key for each in made.entries],
+                    "leaves": [each.leaves for each in made.entries],
+                    "root": [each.root for each in made.entries],
+                }
+            )
+        ]
+        if made.entries
+        else []
+    )
+    header = {
+        "day": day,
+        "first_offset": first,
+        "end_offset": end,
+        "sessions": len(made.entries),
+        "root": made.root,
+        "written_at": log.keys.now_ms,
+    }
+    row = {**of.parameters, **header}
+    for block in (*rows, SESSION_MANIFESTS.block({name: [value] for name, value in row.items()})):
+        log.clickhouse.insert(block)
+
+
+@on_copy(Who.CLICKHOUSE, "ledger")
+def batches_are_said_to_be_written_after_now(log: AttackedLog) -> None:
+    """So nothing seems to have waited for a signature, or an anchor."""
+    _changed(log, "batch_ledger", "written_at = now64(3) + INTERVAL 5 DAY", "kafka_partition = 1")
+
+
+@on_copy(Who.CLICKHOUSE, "views")
+def the_list_of_migrations_is_emptied(log: AttackedLog) -> None:
+    """The next worker would take every table for missing."""
+    log.sql("TRUNCATE TABLE schema_migrations")
+
+
+@on_copy(Who.CLICKHOUSE, "views")
+def a_column_is_added_whose_default_refuses_rows(log: AttackedLog) -> None:
+    log.sql(
+        "ALTER TABLE event_log ADD COLUMN sly UInt8 DEFAULT throwIf(type = 'tool_approval_denied')"
+    )
+
+
+@on_copy(Who.CLICKHOUSE, "views")
+def a_column_is_added_by_the_name_of_something_in_a_view(log: AttackedLog) -> None:
+    log.sql("ALTER TABLE event_index ADD COLUMN is_update UInt8")
+
+
+@on_copy(Who.CLICKHOUSE, "views")
+def a_texts_end_in_a_view_looks_like_a_comment(log: AttackedLog) -> None:
+    """Whoever leaves comments out must not leave this out: the type is another one then."""
+    text = log.one(
+        "SELECT create_table_query FROM system.tables WHERE database = currentDatabase() AND name = 'token_usage'"
+    )
+    log.sql("DROP VIEW token_usage")
+    log.sql(
+        text.replace(
+            "['token_usage_updated', 'model_call_completed'",
+            "['token_usage COMMENT ' || '_updated', 'model_call_completed'",
+        )
+    )
+    assert log.one("SELECT count() FROM token_usage WHERE book = 'updated'") == 0

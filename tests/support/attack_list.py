@@ -18,6 +18,7 @@ MODULES = (
     "harmless_more",
     "clickhouse_sly",
     "operator_attacks",
+    "harmless_admin",
 )
 
 for _name in MODULES:

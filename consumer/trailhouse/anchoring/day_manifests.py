@@ -70,19 +70,38 @@ def make_finished_days(
     made: list[ManifestRoot] = []
     today = now().date().isoformat()
     for log in stored_logs(clickhouse):
-        size = _size(clickhouse, log)
         stored = stored_days(clickhouse, log)
-        first = stored[-1].end_offset if stored else 0
-        day = _after(stored[-1].day) if stored else _first_day(clickhouse, log, size)
-        while day is not None and day < today:
-            end = _first_of_day(clickhouse, log, first, size, _after(day))
-            if end is None:
-                break
+        after = stored[-1] if stored else None
+        for day, first, end in finished_days(clickhouse, log, today, after):
             manifest = made_manifest(clickhouse, log, str(log.origin(log_name)), day, first, end)
             _store(clickhouse, log, manifest, now())
             made.append(manifest.as_anchored)
-            first, day = end, _after(day)
     return made
+
+
+def finished_days(
+    clickhouse: ClickHouse, log: StoredLog, today: str, after: StoredDay | None = None
+) -> Iterator[tuple[str, int, int]]:
+    """Yield each day of *log* that is finished and before *today*, with its first offset and the one after its last.
+
+    Args:
+        clickhouse: Where the log is.
+        log: Which.
+        today: In UTC.
+        after: The day before the first that is wanted; all days of the log without.
+
+    Raises:
+        StorageError: ClickHouse is away (retriable) or refuses (permanent).
+    """
+    size = _size(clickhouse, log)
+    first = after.end_offset if after else 0
+    day = _after(after.day) if after else _first_day(clickhouse, log, size)
+    while day is not None and day < today:
+        end = _first_of_day(clickhouse, log, first, size, _after(day))
+        if end is None:
+            return
+        yield day, first, end
+        first, day = end, _after(day)
 
 
 def made_manifest(

@@ -10,7 +10,7 @@ has fitted to it (`verify`): SipHash by a secret that is drawn after the rows we
 
 import datetime as dt
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -83,6 +83,7 @@ def compare_derived(
     report: Callable[[str], None] = lambda step: None,
     *,
     secret: bytes = b"",
+    within: str = "true",
 ) -> tuple[DerivedRows, ...]:
     """Hold every derived table against the log; nothing is changed, and a worker may run meanwhile.
 
@@ -92,12 +93,13 @@ def compare_derived(
         storage: The database.
         report: Told what is being done.
         secret: 16 bytes that nobody can have known when the rows were stored: then they are compared by a keyed hash.
+        within: A condition on columns that the log and these tables have alike: which rows are compared.
 
     Raises:
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
     return tuple(
-        compare_table(storage, table, table.name, report, secret=secret)
+        compare_table(storage, table, table.name, report, secret=secret, within=within)
         for table in derived_tables()
     )
 
@@ -109,8 +111,9 @@ def compare_table(
     report: Callable[[str], None] = lambda step: None,
     *,
     secret: bytes = b"",
+    within: str = "true",
 ) -> DerivedRows:
-    """Hold the table called *name*, which is made like *table*, against the log; *secret* as above.
+    """Hold the table called *name*, which is made like *table*, against the log; *secret* and *within* as above.
 
     Raises:
         StorageError: As for `compare_derived`.
@@ -119,7 +122,7 @@ def compare_table(
     expected: dict[int, tuple[int, int]] = {}
     found: dict[int, tuple[int, int]] = {}
     for year in _years(storage, name):
-        part = f"{_YEAR} = {year}"
+        part = f"{_YEAR} = {year} AND ({within})"
         report(f"comparing {name} with the log: {year}")
         expected |= _days(storage, _wanted(table, part, final=True), digest)
         found |= _days(storage, _held(table, name, part, final=True), digest)
@@ -130,7 +133,7 @@ def compare_table(
     return DerivedRows(
         table=name,
         rows=sum(rows for rows, _ in expected.values()),
-        differing=tuple(_settled(storage, table, name, looked_at, digest)),
+        differing=tuple(_settled(storage, table, name, looked_at, digest, within)),
         unchecked_days=len(suspects) - len(looked_at),
     )
 
@@ -147,6 +150,35 @@ def add_missing(storage: ClickHouse, table: DerivedTable, name: str, day: int, r
             f"INSERT INTO {name} ({values}) SELECT {values} FROM ({_wanted(table, part)})"  # noqa: S608 - names of ours
             f" WHERE ({table.key}) NOT IN (SELECT {table.key} FROM {name} WHERE {part})"
         )
+
+
+def contradicting_copies(
+    storage: ClickHouse, table: DerivedTable, *, secret: bytes, within: str = "true"
+) -> dict[dt.date, int]:
+    """Return by day how many events have rows in *table* that say different things, as far as no merge has met them.
+
+    Readers that take rows as they are stored see all of them; FINAL, the last. Copies of a row are alike.
+
+    Raises:
+        StorageError: As for `compare_derived`.
+    """
+    found: dict[dt.date, int] = {}
+    digest = _digest(table, secret)
+    for year in _years(storage, table.name):
+        part = f"{_YEAR} = {year} AND ({within})"
+        rows, once = (
+            f"(SELECT count() FROM {table.name} {final} WHERE {part})"  # noqa: S608 - names and numbers of ours
+            for final in ("", "FINAL")
+        )
+        if not storage.query(f"SELECT {rows} > {once} {_ONCE}").rows[0][0]:
+            continue
+        differing = storage.query(
+            f"SELECT day, count() FROM (SELECT {table.key}, {DAY} AS day FROM {table.name} WHERE {part}"  # noqa: S608 - as above
+            f" GROUP BY {table.key} HAVING min({digest}) != max({digest})) GROUP BY day"
+            " SETTINGS optimize_aggregation_in_order = 1"
+        ).rows
+        found |= {_EPOCH + dt.timedelta(days=int(day)): int(count) for day, count in differing}
+    return found
 
 
 def session_slices(storage: ClickHouse) -> list[tuple[str, dict[str, str]]]:
@@ -185,7 +217,12 @@ def _days(storage: ClickHouse, rows: str, digest: str) -> Mapping[int, tuple[int
 
 
 def _settled(
-    storage: ClickHouse, table: DerivedTable, name: str, days: Mapping[int, int], digest: str
+    storage: ClickHouse,
+    table: DerivedTable,
+    name: str,
+    days: Mapping[int, int],
+    digest: str,
+    within: str,
 ) -> Iterator[Differing]:
     """Yield how *days*, each with the rows that it should have, differ; an insert under way is no difference."""
     left: Collection[int] = days.keys()
@@ -193,7 +230,10 @@ def _settled(
     for look in range(LOOKS):
         if look and left:
             time.sleep(PAUSE_SECONDS)
-        found = {day: _of_day(storage, table, name, day, days[day], digest) for day in left}
+        found = {
+            day: _of_day(storage, table, name, _parts(day, days[day], within), digest)
+            for day in left
+        }
         left = [day for day, counts in found.items() if any(counts)]
     for day in left:
         missing, extra, altered = found[day]
@@ -208,10 +248,10 @@ def _settled(
 
 
 def _of_day(
-    storage: ClickHouse, table: DerivedTable, name: str, day: int, rows: int, digest: str
+    storage: ClickHouse, table: DerivedTable, name: str, parts: Iterable[str], digest: str
 ) -> tuple[int, int, int]:
-    parts = [_difference(storage, table, name, part, digest) for part in _parts(day, rows)]
-    missing, extra, altered = (sum(counts) for counts in zip(*parts, strict=True))
+    differing = [_difference(storage, table, name, part, digest) for part in parts]
+    missing, extra, altered = (sum(counts) for counts in zip(*differing, strict=True))
     return missing, extra, altered
 
 
@@ -238,12 +278,12 @@ def _difference(
     return int(row[0]), int(row[1]), int(row[2])
 
 
-def _parts(day: int, rows: int) -> Iterator[str]:
+def _parts(day: int, rows: int, within: str = "true") -> Iterator[str]:
     """Yield conditions that hold the rows of a day between them, each no more than memory bears."""
     count = rows // ROWS_PER_STATEMENT + 1
     for number in range(count):
         part = f" AND cityHash64(record_key) % {count} = {number}" if count > 1 else ""
-        yield f"{DAY} = {day}{part}"
+        yield f"{DAY} = {day}{part} AND ({within})"
 
 
 def _wanted(table: DerivedTable, condition: str, *, final: bool = False) -> str:

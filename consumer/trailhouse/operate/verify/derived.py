@@ -1,16 +1,31 @@
 """Whether the tables that follow from the log hold just what follows from it."""
 
-from trailhouse.operate.derived_rows import compare_derived
+from trailhouse.operate.derived_rows import compare_derived, contradicting_copies
 from trailhouse.operate.verify.finding import Findings
 from trailhouse.operate.verify.run import Run
+from trailhouse.store.derived_tables import derived_tables
 
 
 def check_derived(run: Run, found: Findings) -> None:
     """Hold `event_index` and `event_usage` against the columns of the log, which are held against its records."""
+    within = run.scope.derived_condition
     run.trusts(
         "ClickHouse compares event_index and event_usage with event_log, by a hash whose secret was drawn for this run"
     )
-    tables = compare_derived(run.clickhouse, run.tell, secret=run.roots.secret)
+    for derived in derived_tables():
+        for date, events in contradicting_copies(
+            run.clickhouse, derived, secret=run.roots.secret, within=within
+        ).items():
+            found.add(
+                "derived_copies",
+                table=derived.name,
+                name=date.isoformat(),
+                count=events,
+                meaning="events of this day have rows that say different things: those that do not follow from the log"
+                " were added, and are shown to who reads rows as they are stored",
+                way_out="`trailhouse rebuild` makes the table anew",
+            )
+    tables = compare_derived(run.clickhouse, run.tell, secret=run.roots.secret, within=within)
     for table in tables:
         for day in table.differing:
             found.add(

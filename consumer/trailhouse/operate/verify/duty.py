@@ -45,6 +45,7 @@ class Duty(NamedTuple):
         prepare: Is called for every duty before the first is done: asks for roots of logs (`run.roots.want`).
         is_scoped: Whether it is done too where only some rows are asked for; one that is not is left out then.
         is_timed: Whether it is done too where only a stretch of time is asked for.
+        left_out: What people are told where it is not done then.
     """
 
     number: int
@@ -54,3 +55,4 @@ class Duty(NamedTuple):
     prepare: Callable[[Run], None] = _nothing
     is_scoped: bool = False
     is_timed: bool = False
+    left_out: str = "it looks at more than what is asked for"

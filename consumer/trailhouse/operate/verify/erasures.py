@@ -99,5 +99,9 @@ def _tell_held(run: Run, found: Findings, order: Order, orders: Sequence[Order])
 
 
 DUTY = Duty(
-    13, "erasures", "orders of erasure against operators' keys, holds, and what is left", check
+    13,
+    "erasures",
+    "orders of erasure against operators' keys, holds, and what is left",
+    check,
+    is_scoped=True,
 )

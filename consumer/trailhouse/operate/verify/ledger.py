@@ -21,6 +21,8 @@ from trailhouse.operate.verify.logs import OF_LOG, LogId
 from trailhouse.operate.verify.run import Run
 from trailhouse.schemas.ranges import Ranges
 
+AHEAD_MINUTES = 15
+"""Clocks of honest workers and ClickHouse differ by less."""
 MOST_OVERLAPPING = 64
 """So many batches that begin at one offset are honest, zombies and replays included."""
 _PAGE = 10_000
@@ -46,6 +48,10 @@ _PLACES = f"""
         AND ({_PLACE}) NOT IN (SELECT DISTINCT {_PLACE} FROM event_quarantine)
     GROUP BY {_PLACE}
 """  # noqa: S608 - names of ours
+_AHEAD = f"""
+    SELECT kafka_topic, kafka_topic_id, kafka_partition, min(first_offset), max(last_offset), count() FROM batch_ledger
+    WHERE written_at > now64(3) + INTERVAL {AHEAD_MINUTES} MINUTE GROUP BY ALL
+"""  # noqa: S608 - a number of ours
 _STAND_INS = f"""
     SELECT kafka_offset, last_offset, record_hash FROM event_quarantine
     WHERE {OF_LOG} AND kafka_offset BETWEEN {{first:UInt64}} AND {{last:UInt64}}
@@ -68,6 +74,7 @@ def check(run: Run, found: Findings) -> Checked:
     for _, logs in groupby(run.logs, key=lambda log: log.place):
         checked += _Partition(run, found, list(logs)).check()
     _tell_elsewhere(run, found)
+    _tell_ahead(run, found)
     return Checked(checked, "batches")
 
 
@@ -225,6 +232,21 @@ def _tell_elsewhere(run: Run, found: Findings) -> None:
             )
 
 
+def _tell_ahead(run: Run, found: Findings) -> None:
+    """Tell batches that are said to be written after now: by their time it is told what waited for a signature."""
+    for topic, topic_id, partition, first, last, rows in run.clickhouse.query(_AHEAD).rows:
+        found.add(
+            "ledger_ahead",
+            log=f"{topic}/{topic_id}/{partition}",
+            first_offset=int(first),
+            last_offset=int(last),
+            table=_TABLE,
+            count=int(rows),
+            meaning="batches are said to be written later than now: a worker's clock is wrong, or they were changed",
+            way_out="set the worker's clock; what these times say of signatures and anchors is not to be believed",
+        )
+
+
 def _first_leaf(run: Run, log: LogId) -> int:
     [(first, leaves)] = run.clickhouse.query(
         f"SELECT min(kafka_offset), count() FROM log_leaves WHERE {OF_LOG}",  # noqa: S608 - names of ours
@@ -241,5 +263,9 @@ _IMPOSSIBLE = (
 )
 
 DUTY = Duty(
-    12, "ledger", "how many records each batch held, and their hash, against the leaves", check
+    12,
+    "ledger",
+    "how many records each batch held, and their hash, against the leaves",
+    check,
+    is_scoped=True,
 )

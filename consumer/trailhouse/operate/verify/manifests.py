@@ -1,7 +1,12 @@
 """Duty 14: the manifest of each day, made again from leaves and rows, is what is stored and what was anchored."""
 
+import datetime as dt
+from collections.abc import Sequence
+from itertools import islice
+
 from trailhouse.anchoring.day_manifests import (
     StoredDay,
+    finished_days,
     made_manifest,
     stored_days,
     stored_manifest,
@@ -14,6 +19,8 @@ from trailhouse.proof.anchor import ManifestRoot
 from trailhouse.schemas.errors import ProofError
 
 _TABLE = "session_manifests"
+MOST_DAYS = 40_000
+"""More than a century has."""
 _MADE_AGAIN = (
     "what is anchored counts: see what the other duties say of rows and leaves of that day"
 )
@@ -23,16 +30,23 @@ def check(run: Run, found: Findings) -> Checked:
     """Make each manifest again that is stored, and look for each that was anchored."""
     name = run.policy.log_name
     count = 0
+    days = _days(run)
     roots: dict[tuple[str, str], set[ManifestRoot]] = {}
     for log in stored_logs(run.clickhouse):
         origin = str(log.origin(name))
-        for day in stored_days(run.clickhouse, log):
+        stored = stored_days(run.clickhouse, log)
+        _tell_other_days(run, found, log, origin, stored)
+        for day in stored:
+            if days is not None and day.day not in days:
+                continue
             count += 1
             made = _made(run, found, log, origin, day)
             if made is not None:
                 roots.setdefault((day.day, origin), set()).add(made)
     for anchored in (run.anchored, run.anchored_outside):
         for key, manifests in anchored.manifests.items():
+            if days is not None and key[0] not in days:
+                continue
             for manifest, number in manifests.items():
                 if manifest not in roots.get(key, ()):
                     found.add(
@@ -43,6 +57,40 @@ def check(run: Run, found: Findings) -> Checked:
                         way_out=_MADE_AGAIN,
                     )
     return Checked(count, "manifests")
+
+
+def _days(run: Run) -> set[str] | None:
+    """Return the days of what is asked for; None for all."""
+    if run.scope.is_all:
+        return None
+    rows = run.clickhouse.query(
+        f"SELECT DISTINCT toString(toDate(appended_at)) FROM event_log WHERE {run.scope.condition}",  # noqa: S608 - names of ours; every value is a bound parameter
+        run.scope.parameters,
+    ).rows
+    return {str(day) for (day,) in rows}
+
+
+def _tell_other_days(
+    run: Run, found: Findings, log: StoredLog, origin: str, stored: Sequence[StoredDay]
+) -> None:
+    """Tell manifests of other days, or of other offsets, than the leaves say: one of too few lists too few sessions."""
+    if not stored:
+        return
+    tomorrow = dt.datetime.now(dt.UTC).date() + dt.timedelta(days=1)  # clocks differ
+    days = set(islice(finished_days(run.clickhouse, log, tomorrow.isoformat()), MOST_DAYS))
+    for day in stored:
+        if (day.day, day.first_offset, day.end_offset) not in days:
+            found.add(
+                "manifest_of_no_day",
+                log=origin,
+                first_offset=day.first_offset,
+                last_offset=max(day.end_offset - 1, day.first_offset),
+                table=_TABLE,
+                name=day.day,
+                meaning="the stored manifest is of offsets that are not those of its day, or of a day that is not over",
+                way_out="delete it: those that are due are made anew (`trailhouse proof manifest`)",
+                count=1,
+            )
 
 
 def _made(
@@ -76,4 +124,5 @@ DUTY = Duty(
     "manifests",
     "each day's list of sessions, made again, against what is stored and anchored",
     check,
+    is_scoped=True,
 )

@@ -74,7 +74,7 @@ def check(run: Run, found: Findings) -> Checked:
     forked = [logs for logs in places if len(logs) > 1]
     names = ["\n".join(map(str, logs[0].place)) for logs in forked]
     for number in range(slices):
-        values = {"slices": slices, "slice": number, "told_from": 0}
+        values = {"slices": slices, "slice": number, "told_from": 0, **run.scope.parameters}
         _tell(run, found, _NOT_FORKED if forked else "true", values | {"forked": names})
         for line in (line for logs in forked for line in _lines_of(run, logs)):
             _tell(run, found, _IN_LINE, values | line)
@@ -101,6 +101,8 @@ def _lines_of(run: Run, logs: Sequence[LogId]) -> Iterator[dict[str, Any]]:
 
 
 def _tell(run: Run, found: Findings, where: str, values: dict[str, Any]) -> None:
+    if not run.scope.is_all:  # of whoever has logged any of it, all
+        where += f" AND producer_id IN (SELECT DISTINCT producer_id FROM event_log WHERE {run.scope.condition})"  # noqa: S608 - as above
     falls = run.clickhouse.query(_falls(where), values).rows
     for topic, topic_id, partition, offset, is_same in falls:
         found.add(
@@ -124,5 +126,9 @@ _FALLS_MEANING = (
 _WAY_OUT = "`trailhouse account` names the producer; its seals say which events are its own"
 
 DUTY = Duty(
-    10, "numbers", "the order of each producer's numbers against the order of the log", check
+    10,
+    "numbers",
+    "the order of each producer's numbers against the order of the log",
+    check,
+    is_scoped=True,
 )

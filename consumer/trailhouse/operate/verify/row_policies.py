@@ -38,7 +38,7 @@ def row_policies(clickhouse: ClickHouse) -> tuple[RowPolicy, ...] | None:
     except StorageRejectedError as error:
         if error.name != "ACCESS_DENIED":
             raise
-        return () if _can_have_none(clickhouse) else None
+        return () if can_have_no_users(clickhouse) else None
     return tuple(RowPolicy(str(name), _table(table)) for name, _, table in rows)
 
 
@@ -47,7 +47,12 @@ def _table(name: object) -> str:
     return "" if name in ("*", "", None) else str(name)
 
 
-def _can_have_none(clickhouse: ClickHouse) -> bool:
+def can_have_no_users(clickhouse: ClickHouse) -> bool:
+    """Tell whether the server keeps its users in one configuration that names none of anybody else's.
+
+    Raises:
+        StorageUnavailableError: ClickHouse is away. Retriable.
+    """
     try:
         rows: Iterable[tuple[str, str]] = clickhouse.query(_DIRECTORIES, in_database=False).rows
     except StorageRejectedError:

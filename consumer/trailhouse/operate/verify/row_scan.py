@@ -59,6 +59,8 @@ class RowScan:
         self.verdicts = Findings("verdicts")
         self.doubted: list[Quarantined] = []
         """Records in quarantine that are events: right where the same bytes are an event of the log."""
+        self.ranges: dict[PartitionKey, list[tuple[int, int]]] = {}
+        """Offsets for which a row of quarantine stands that says that nobody can read them."""
         self.rows = 0
         self.quarantined = 0
         self.cut = 0
@@ -138,6 +140,8 @@ class RowScan:
                 way_out=_REPLAY,
             )
         if row.is_range:
+            if len(self.ranges) < MAX_DOUBTED:
+                self.ranges.setdefault(row.place, []).append((row.offset, row.last_offset))
             return
         self.cut += not row.is_whole
         if row.is_event and len(self.doubted) < MAX_DOUBTED:

@@ -4,6 +4,7 @@ import datetime as dt
 
 import msgspec
 
+from trailhouse.operate.derived_rows import DAY
 from trailhouse.store.tables import LATEST_MS
 
 
@@ -47,6 +48,21 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
             parts.append("toUnixTimestamp64Milli(appended_at) >= {since_ms:Int64}")
         if self.until is not None:
             parts.append("toUnixTimestamp64Milli(appended_at) <= {until_ms:Int64}")
+        return " AND ".join(parts) or "true"
+
+    @property
+    def derived_condition(self) -> str:
+        """Which rows of tables that follow from the log are compared with it: of a stretch of time, whole days."""
+        parts = []
+        for column, value in (("session_id", self.session_id), ("tenant_id", self.tenant_id)):
+            if value is not None:
+                text = value.encode(errors="surrogatepass").hex()
+                parts.append(f"{column} = unhex('{text}')")
+        if (times := self.times_ms) is not None:
+            parts.append(
+                f"{DAY} IN (SELECT DISTINCT {DAY} FROM event_log"  # noqa: S608 - names and numbers of ours
+                f" WHERE toUnixTimestamp64Milli(appended_at) BETWEEN {times[0]:d} AND {times[1]:d})"
+            )
         return " AND ".join(parts) or "true"
 
     @property

@@ -3,7 +3,7 @@
 The reference is made by the migrations themselves in a database of its own, empty, and read back by the same questions:
 so that no version of ClickHouse, whose texts differ, makes a difference that is none. What changes no answer is not
 compared: a table's indexes, codecs, comments, settings of storage and rules of where and how dense old parts lie,
-and who a view's definer is.
+who a view's definer is, and columns of somebody's own that no insert works out and no view of ours means.
 """
 
 import re
@@ -17,7 +17,10 @@ from trailhouse.store.clickhouse import ClickHouse
 _HERE = "{database}."
 """Stands for the name of the database that is read; it is not a name that a database can have unquoted."""
 _DEFINER = re.compile(r"\bDEFINER = (?:`(?:[^`\\]|\\.)*`|\S+)")
-_COMMENT = re.compile(r" COMMENT '(?:[^'\\]|\\.)*'")
+_TEXT = r"'(?:[^'\\]|\\.|'')*'"
+_COMMENT = re.compile(rf"({_TEXT}|`(?:[^`\\]|\\.)*`)| COMMENT {_TEXT}")
+"""A comment, or a text or name, in which the word is none: who writes it there does not hide what follows."""
+_LITERAL = re.compile(rf"(?:{_TEXT}|-?\d+(?:\.\d+)?|NULL|true|false)")
 _NAME = r"(?:`(?:[^`\\]|\\.)*`|[^\s`.]+)"
 _TO_OURS = re.compile(
     rf"CREATE MATERIALIZED VIEW {_NAME}(?:\.{_NAME})? (?:REFRESH .*? )?TO \{{database\}}\.({_NAME})"
@@ -25,6 +28,7 @@ _TO_OURS = re.compile(
 _KEEPS_ROWS = re.compile(r" (?:RECOMPRESS CODEC\(.*\)|TO (?:DISK|VOLUME) (?:IF EXISTS )?'[^']*')")
 _REMOVES_ROWS = re.compile(r" (?:DELETE|WHERE|GROUP BY)\b")
 _LEDGER = "schema_migrations"
+_COLUMN = "column "
 
 _TABLES = """
     SELECT name, engine, create_table_query, partition_key, primary_key, sorting_key, sampling_key, engine_full
@@ -66,10 +70,12 @@ def read_shapes(clickhouse: ClickHouse, database: str) -> dict[str, Shape]:
     columns: dict[str, dict[str, str]] = {}
     values = {"database": database}
     for table, name, *said in clickhouse.query(_COLUMNS, values, in_database=False).rows:
-        columns.setdefault(table, {})[f"column {name}"] = " ".join(map(str, said))
+        type_name, kind, expression = map(str, said)
+        # The kind first: nobody's type or expression is taken for it.
+        columns.setdefault(table, {})[_COLUMN + name] = f"{kind} {expression}\0{type_name}"
     shapes: dict[str, Shape] = {}
     for name, engine, statement, *keys in clickhouse.query(_TABLES, values, in_database=False).rows:
-        text = _neutral(str(statement), database)
+        text = _without_comments(_neutral(str(statement), database))
         if engine.endswith("View"):
             shapes[name] = Shape(True, {"definition": text}, _target(text))
         else:
@@ -79,7 +85,6 @@ def read_shapes(clickhouse: ClickHouse, database: str) -> dict[str, Shape]:
 
 def _table(engine: str, text: str, keys: list[str], columns: dict[str, str]) -> Shape:
     partition, primary, sorting, sampling, engine_full = map(str, keys)
-    text = _COMMENT.sub("", text)
     parts = {
         "engine": engine_full.partition(" ")[0] if engine.endswith("MergeTree") else engine,
         "partition key": partition,
@@ -92,6 +97,10 @@ def _table(engine: str, text: str, keys: list[str], columns: dict[str, str]) -> 
         "projections": _clause(text, ", PROJECTION ", ") ENGINE = "),
     }
     return Shape(False, {**parts, **columns})
+
+
+def _without_comments(text: str) -> str:
+    return _COMMENT.sub(lambda found: found[1] or "", text)
 
 
 def _clause(text: str, word: str, end: str) -> str:
@@ -173,10 +182,34 @@ def differences(found: Mapping[str, Shape], reference: Mapping[str, Shape]) -> I
         elif shape.is_view != wanted.is_view:
             yield Difference(name, "kind")
         else:
-            yield from (Difference(name, what) for what in _changed(shape.parts, wanted.parts))
+            added = _own_columns(shape, wanted, reference)
+            changed = (what for what in _changed(shape.parts, wanted.parts) if what not in added)
+            yield from (Difference(name, what) for what in changed)
     for name, shape in sorted(found.items()):
         if name not in reference and name != _LEDGER and shape.target in reference:
             yield Difference(name, f"writes into {shape.target}")
+
+
+def _own_columns(shape: Shape, wanted: Shape, reference: Mapping[str, Shape]) -> set[str]:
+    """Return which columns somebody has added that change neither what is inserted nor what a view of ours shows."""
+    if shape.is_view:
+        return set()
+    views = " ".join(each.parts["definition"] for each in reference.values() if each.is_view)
+    meant = set(re.findall(r"\w+", views))
+    return {
+        part
+        for part, said in shape.parts.items()
+        if part.startswith(_COLUMN)
+        and part not in wanted.parts
+        and part.removeprefix(_COLUMN) not in meant
+        and _is_idle(said)
+    }
+
+
+def _is_idle(said: str) -> bool:
+    """Tell whether a column of this type, kind and expression is not worked out when rows are inserted."""
+    kind, _, rest = said.partition(" ")
+    return kind in ("", "ALIAS") or _LITERAL.fullmatch(rest.rpartition("\0")[0]) is not None
 
 
 def _changed(found: Mapping[str, str], wanted: Mapping[str, str]) -> Iterable[str]:

@@ -372,4 +372,5 @@ DUTY = Duty(
     "standings",
     "what readers are shown of seals and standings against seals, records and policy",
     check,
+    left_out="what is shown of seals and standings is worked out for all of the log alone",
 )

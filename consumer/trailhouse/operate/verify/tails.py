@@ -17,6 +17,7 @@ from trailhouse.operate.verify.finding import Findings
 from trailhouse.operate.verify.leaf_walk import Walked
 from trailhouse.operate.verify.logs import OF_GENERATION, OF_LOG, LogId
 from trailhouse.operate.verify.run import Run
+from trailhouse.operate.verify.unsigned_logs import shown_unsigned
 
 SIGNED_WITHIN_SECONDS = 20.0
 """A worker takes ten for few leaves, five more where ClickHouse has refused a checkpoint."""
@@ -63,9 +64,7 @@ def tell_tails(run: Run, found: Findings) -> None:
     for log, walked in _not_signed(run, tails):
         held = run.roots.held.get(log, 0)
         if not held and walked.leaves and not walked.checkpoints:
-            run.cannot(
-                f"{log} is unsigned: no key of the log has signed a checkpoint that its leaves have"
-            )
+            _tell_unsigned(run, found, log, walked)
         elif (reason := _shows(run, log, walked)) is not None:
             found.add(
                 "uncovered",
@@ -82,6 +81,24 @@ def tell_tails(run: Run, found: Findings) -> None:
                 f"{log}: nobody has signed its end yet, offsets {held} to {walked.end - 1}, as where a worker was"
                 " killed just now: start one, it signs what Kafka has within seconds; then verify again"
             )
+
+
+def _tell_unsigned(run: Run, found: Findings, log: LogId, walked: Walked) -> None:
+    if (shown := shown_unsigned(run, log)) is None:
+        run.cannot(
+            f"{log} is unsigned: no key of the log has signed a checkpoint that its leaves have"
+        )
+        return
+    found.add(
+        "unsigned_log",
+        log=str(log),
+        first_offset=0,
+        last_offset=walked.end - 1,
+        table="log_leaves",
+        meaning=f"nobody has signed this log, and {shown}",
+        way_out="compare with Kafka (`trailhouse reconcile --deep`); what it does not have was added",
+        count=1,
+    )
 
 
 def _not_signed(run: Run, tails: Iterable[tuple[LogId, Walked]]) -> list[tuple[LogId, Walked]]:

@@ -90,5 +90,9 @@ def _check_log(run: Run, found: Findings, log: LogId, first: int, now_ms: int) -
 
 
 DUTY = Duty(
-    11, "times", "the broker's time of each record against its neighbours and its anchor", check
+    11,
+    "times",
+    "the broker's time of each record against its neighbours and its anchor",
+    check,
+    is_scoped=True,
 )

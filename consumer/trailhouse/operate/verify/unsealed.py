@@ -9,7 +9,11 @@ from trailhouse.proof.seal import MOST_SEAL_SECONDS
 from trailhouse.proof.seal_check import SLACK_SECONDS
 
 _MOST = 10_000
-_UNSEALED = f"""
+
+
+def _unsealed(condition: str) -> str:
+    """Return the SQL that finds them among the rows that meet *condition*."""
+    return f"""
     SELECT kafka_topic, kafka_topic_id, kafka_partition, kafka_offset
     FROM event_log
     WHERE tenant_id NOT IN {{allowed:Array(String)}} AND type != 'audit_sealed'
@@ -17,7 +21,7 @@ _UNSEALED = f"""
             toString(producer_id) NOT IN {{producers:Array(String)}},
             (JSONExtractString(record, 'source', 'service'), toString(producer_id))
                 NOT IN {{sealed:Array(Tuple(String, String))}})
-        AND toUnixTimestamp64Milli(appended_at) < {{until:Int64}}
+        AND toUnixTimestamp64Milli(appended_at) < {{until:Int64}} AND {condition}
     ORDER BY kafka_topic, kafka_topic_id, kafka_partition, kafka_offset LIMIT {_MOST}
 """  # noqa: S608 - names of ours; every value is a bound parameter
 
@@ -32,13 +36,14 @@ def tell_unsealed(run: Run, found: Findings, sealed: Iterable[tuple[str, str]]) 
     ).rows
     until = int(rows[0][0]) - round((MOST_SEAL_SECONDS + SLACK_SECONDS) * 1_000)
     loggers = list(sealed)
-    values = {
+    values: dict[str, object] = {
         "allowed": list(allowed),
         "sealed": [*loggers, ("", "")],
         "producers": [producer for _, producer in loggers],  # an erased event names no service
         "until": max(until, 0),
     }
-    rows = run.clickhouse.query(_UNSEALED, values).rows
+    values |= run.scope.parameters
+    rows = run.clickhouse.query(_unsealed(run.scope.condition), values).rows
     for topic, topic_id, partition, offset in rows:
         found.add(
             "unsealed_event",

@@ -17,7 +17,6 @@ from trailhouse.proof.config import ProofConfig
 from trailhouse.schemas.errors import ConfigError, ProofError, SigningError, StorageError
 from trailhouse.store.clickhouse import ClickHouse
 
-NOT_IN_SCOPE = "it looks at more than what is asked for"
 SWITCHED_OFF = "it was switched off"
 _Result = TypeVar("_Result")
 
@@ -86,7 +85,7 @@ def _reason_to_leave_out(duty: Duty, run: Run, without: Collection[str]) -> str 
     if duty.name in without:
         return SWITCHED_OFF
     is_done = run.scope.is_all or duty.is_scoped or (duty.is_timed and not run.is_part)
-    return None if is_done else NOT_IN_SCOPE
+    return None if is_done else duty.left_out
 
 
 def _guarded(step: Callable[[Run], _Result], run: Run) -> _Result | None:

@@ -2,6 +2,7 @@
 
 from trailhouse.operate.verify.duty import Checked, Duty
 from trailhouse.operate.verify.finding import Findings
+from trailhouse.operate.verify.reader_settings import settings_of_others, settings_of_ours
 from trailhouse.operate.verify.row_policies import row_policies
 from trailhouse.operate.verify.run import Run
 from trailhouse.operate.verify.shapes import (
@@ -10,7 +11,8 @@ from trailhouse.operate.verify.shapes import (
     read_shapes,
     reference_shapes,
 )
-from trailhouse.schemas.errors import StorageRejectedError
+from trailhouse.schemas.errors import SchemaMismatchError, StorageRejectedError
+from trailhouse.store.migrate import plan_with
 
 _AGAIN = "make it again as the migrations have it, after asking who changed it"
 
@@ -41,7 +43,41 @@ def check(run: Run, found: Findings) -> Checked:
             meaning="a row policy, which no migration makes, hides rows from those whom it binds",
             way_out="drop it, after asking who made it, and for whom",
         )
+    _tell_settings(run, found)
+    _tell_migrations(run, found)
     return Checked(len(shapes), "tables and views")
+
+
+def _tell_settings(run: Run, found: Findings) -> None:
+    """Tell whose settings hide rows from whom they bind, ourselves included."""
+    others = settings_of_others(run.clickhouse)
+    if others is None:
+        run.cannot(
+            "settings of users and profiles cannot be seen: grant SHOW SETTINGS PROFILES ON *.* to this user"
+        )
+    for each in (*(others or ()), *settings_of_ours(run.clickhouse)):
+        found.add(
+            "hiding_setting",
+            table="every table",
+            name=f"{each.name} of {each.holder}",
+            meaning="a setting, which no migration makes, hides rows from those whom it binds, or cuts answers short",
+            way_out="take it away, after asking who made it, and for whom; then verify again",
+        )
+
+
+def _tell_migrations(run: Run, found: Findings) -> None:
+    """Tell where the database says that it was made by other migrations, so that the next worker would make it anew."""
+    try:
+        is_other = bool(plan_with(run.clickhouse))
+    except SchemaMismatchError:
+        is_other = True
+    if is_other:
+        found.add(
+            "migrations_differ",
+            table="schema_migrations",
+            meaning="it does not name the migrations of this version: rows were taken away, added or changed",
+            way_out="`trailhouse init` writes what is missing; ask who changed the rest",
+        )
 
 
 def _tell(found: Findings, name: str, what: str) -> None:

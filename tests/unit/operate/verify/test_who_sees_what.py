@@ -1,0 +1,82 @@
+"""Row policies and settings that hide rows: told where they can be seen, and never called none where they cannot."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import pytest
+
+from trailhouse.operate.verify.reader_settings import (
+    HidingSetting,
+    settings_of_others,
+    settings_of_ours,
+)
+from trailhouse.operate.verify.row_policies import RowPolicy, row_policies
+from trailhouse.schemas.errors import StorageRejectedError
+from trailhouse.store import ClickHouse, ClickHouseConfig
+from trailhouse.store.clickhouse import Result
+
+POLICIES, ELEMENTS, SETTINGS, DIRECTORIES = (
+    "system.row_policies",
+    "system.settings_profile_elements",
+    "system.settings",
+    "system.user_directories",
+)
+
+
+class Server:
+    """Stands for a ClickHouse: of each system table it has rows, or refuses them."""
+
+    config = ClickHouseConfig(database="audit")
+
+    def __init__(self, tables: Mapping[str, list[tuple[Any, ...]] | str]) -> None:
+        self._tables = tables
+
+    def query(self, sql: str, _: object = None, **__: object) -> Result:
+        """Return the rows of the table that *sql* reads."""
+        named = max((name for name in self._tables if f"FROM {name}" in sql), key=len)
+        rows = self._tables[named]
+        if isinstance(rows, str):
+            raise StorageRejectedError("ClickHouse refuses", name=rows)
+        return Result((), rows)
+
+
+def _server(**tables: list[tuple[Any, ...]] | str) -> ClickHouse:
+    named = {
+        "policies": POLICIES,
+        "elements": ELEMENTS,
+        "ours": SETTINGS,
+        "directories": DIRECTORIES,
+    }
+    return cast(ClickHouse, Server({named[each]: rows for each, rows in tables.items()}))
+
+
+def test_what_can_be_seen_is_told() -> None:
+    """Whose it is and what it is called, and not what it says."""
+    hiding = [("user reader", "additional_table_filters", "{'event_log': 'x'}")]
+    assert settings_of_others(_server(elements=hiding)) == (
+        HidingSetting("user reader", "additional_table_filters"),
+    )
+    assert settings_of_ours(_server(ours=[("limit",)])) == (
+        HidingSetting("the user who verifies", "limit"),
+    )
+    assert row_policies(_server(policies=[("p", "audit", "*")])) == (RowPolicy("p", ""),)
+
+
+@pytest.mark.parametrize("asked", [settings_of_others, row_policies])
+def test_what_cannot_be_seen_is_not_called_none(asked: Any) -> None:
+    """Unless the server can have none: all of its users are in one configuration without any of others."""
+    refused: Any = {"elements": "ACCESS_DENIED", "policies": "ACCESS_DENIED"}
+    alone = _server(**refused, directories=[("users_xml", "{}")])
+    with_others = _server(**refused, directories=[("users_xml", "{}"), ("local_directory", "{}")])
+    unknown = _server(**refused, directories="ACCESS_DENIED")
+    assert asked(alone) == ()
+    assert asked(with_others) is None
+    assert asked(unknown) is None
+
+
+@pytest.mark.parametrize("asked", [settings_of_others, row_policies])
+def test_another_refusal_is_raised(asked: Any) -> None:
+    """A server that does not know the table has not said that there is none."""
+    server = _server(elements="UNKNOWN_TABLE", policies="UNKNOWN_TABLE")
+    with pytest.raises(StorageRejectedError):
+        asked(server)
