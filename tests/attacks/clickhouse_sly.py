@@ -3,13 +3,14 @@
 import datetime as dt
 
 from attack import Who, on_copy
-from attack_scene import LOG, AttackedLog
+from attack_scene import HOUR_MS, LOG, AttackedLog, Commit
 from trailhouse.anchoring.day_manifests import made_manifest
 from trailhouse.anchoring.stored_log import stored_logs
 from trailhouse.proof.erasure import hold_key
 from trailhouse.store.tables import SESSION_MANIFEST_ENTRIES, SESSION_MANIFESTS
 
 NOW = "SETTINGS mutations_sync = 2"
+LATER_MS = 2 * HOUR_MS - 150_000
 
 
 def _changed(log: AttackedLog, table: str, change: str, where: str) -> None:
@@ -216,3 +217,55 @@ def a_texts_end_in_a_view_looks_like_a_comment(log: AttackedLog) -> None:
         )
     )
     assert log.one("SELECT count() FROM token_usage WHERE book = 'updated'") == 0
+
+
+@on_copy(Who.CLICKHOUSE, "columns")
+def what_is_kept_of_a_large_record_is_changed(log: AttackedLog) -> None:
+    """Its hash is of all of it, and cannot be worked out from the part."""
+    log.store_more(Commit({2: [b"x" * 9_000_000]}, {2: 6}, LATER_MS))
+    log.anchor_under(log.policy())
+    _changed(
+        log,
+        "event_quarantine",
+        "record = concat('another', substring(record, 8))",
+        "kafka_partition = 2 AND kafka_offset = 6",
+    )
+
+
+@on_copy(Who.CLICKHOUSE, "columns")
+def a_bad_record_is_said_to_have_been_too_large(log: AttackedLog) -> None:
+    """And something else is put where a part of it would be kept."""
+    _changed(
+        log,
+        "event_quarantine",
+        "record = repeat('x', 65536), size_bytes = 9000000",
+        "kafka_offset = 5",
+    )
+
+
+@on_copy(Who.NOBODY)
+def a_part_is_kept_of_large_records(log: AttackedLog) -> None:
+    """One is anchored, the other is not yet."""
+    log.store_more(Commit({2: [b"x" * 9_000_000]}, {2: 6}, LATER_MS))
+    log.anchor_under(log.policy())
+    log.store_more(Commit({2: [b"y" * 9_000_000]}, {2: 7}, LATER_MS))
+
+
+@on_copy(Who.CLICKHOUSE, "leaves")
+def a_leaf_of_no_kind_is_added(log: AttackedLog) -> None:
+    _again(
+        log,
+        "log_leaves",
+        "0 AS kind, 6 AS kafka_offset",
+        "kafka_partition = 2 AND kafka_offset = 3",
+    )
+
+
+@on_copy(Who.CLICKHOUSE, "leaves")
+def a_leaf_is_added_where_no_partition_reaches(log: AttackedLog) -> None:
+    _again(
+        log,
+        "log_leaves",
+        "9223372036854775807 AS kafka_offset",
+        "kafka_partition = 2 AND kafka_offset = 3",
+    )

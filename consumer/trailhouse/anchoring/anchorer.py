@@ -19,6 +19,7 @@ from trailhouse.anchoring.anchor_store import (
     StoredAnchor,
 )
 from trailhouse.anchoring.delivery import Delivery
+from trailhouse.anchoring.kept_parts import kept_parts
 from trailhouse.anchoring.log_check import LogCheck
 from trailhouse.anchoring.log_growth import Contradiction
 from trailhouse.anchoring.orders import Orders
@@ -160,6 +161,7 @@ class Anchorer:
             checkpoints=tuple(sorted(checkpoints)),
             manifests=tuple(sorted(self._manifests(before))),
             orders=self._orders.due(policy, before),
+            parts=kept_parts(self._clickhouse, self._log_name, checkpoints, before),
         )
         if last is not None and (broken := broken_rules(last.anchor, last.content, anchor)):
             raise ProofError(f"anchor {anchor.number} would contradict the one before: {broken[0]}")

@@ -4,7 +4,8 @@ A note (see `note`) under the name ``<log name>/anchor``, by a log key. Its text
 the anchor's number, milliseconds since 1970 UTC, version and SHA-256 of the policy (``0 -`` before there is one),
 SHA-256 of the whole file of the anchor before (``-`` for the first), the number of checkpoints, one line
 ``origin size root`` for each, the number of manifests, one line ``day origin sessions root`` for each, the number of
-operators' orders, and one line ``number sha256`` for each, over its text; all sorted, roots in base64.
+operators' orders, one line ``number sha256`` for each, over its text, the number of records of which quarantine keeps a
+part alone, and one line ``origin offset sha256`` for each, over that part; all sorted, roots in base64.
 """
 
 import base64
@@ -41,6 +42,14 @@ class OrderHash(msgspec.Struct, frozen=True, order=True):
     sha256: str
 
 
+class KeptPart(msgspec.Struct, frozen=True, order=True):
+    """What quarantine keeps of a record that is too large: where it stood, and the SHA-256 of the part in hex."""
+
+    origin: str
+    offset: int
+    sha256: str
+
+
 class Anchor(msgspec.Struct, frozen=True, kw_only=True):
     """What an anchor says; see the module for its form."""
 
@@ -53,6 +62,7 @@ class Anchor(msgspec.Struct, frozen=True, kw_only=True):
     checkpoints: tuple[Checkpoint, ...]
     manifests: tuple[ManifestRoot, ...] = ()
     orders: tuple[OrderHash, ...] = ()
+    parts: tuple[KeptPart, ...] = ()
 
     @property
     def text(self) -> str:
@@ -73,6 +83,8 @@ class Anchor(msgspec.Struct, frozen=True, kw_only=True):
             ),
             str(len(self.orders)),
             *(f"{each.number} {each.sha256}" for each in self.orders),
+            str(len(self.parts)),
+            *(f"{each.origin} {each.offset} {each.sha256}" for each in self.parts),
         ]
         return "\n".join(lines) + "\n"
 
@@ -112,10 +124,12 @@ def _anchor(lines: list[str]) -> Anchor:
     checkpoints = tuple(_checkpoint(line) for line in lines[7:after])
     until = after + 1 + _count(lines[after])
     manifests = tuple(_manifest(line) for line in lines[after + 1 : until])
-    orders = tuple(_order(line) for line in lines[until + 1 : -1])
-    if len(orders) != _count(lines[until]):
-        raise ProofError("anchor: its orders are not as many as it says")
-    if any(list(each) != sorted(each) for each in (checkpoints, manifests, orders)):
+    end = until + 1 + _count(lines[until])
+    orders = tuple(_order(line) for line in lines[until + 1 : end])
+    parts = tuple(_part(line) for line in lines[end + 1 : -1])
+    if len(parts) != _count(lines[end]):
+        raise ProofError("anchor: its parts are not as many as it says")
+    if any(list(each) != sorted(each) for each in (checkpoints, manifests, orders, parts)):
         raise ProofError("anchor: its lines are not sorted")
     if len({each.origin for each in checkpoints}) < len(checkpoints):
         raise ProofError("anchor: names a log twice")
@@ -137,6 +151,7 @@ def _anchor(lines: list[str]) -> Anchor:
         checkpoints=checkpoints,
         manifests=manifests,
         orders=orders,
+        parts=parts,
     )
 
 
@@ -164,6 +179,13 @@ def _order(line: str) -> OrderHash:
     if int(number) < 1 or _SHA256.fullmatch(digest) is None:
         raise ProofError("anchor: a line of an order is malformed")
     return OrderHash(int(number), digest)
+
+
+def _part(line: str) -> KeptPart:
+    origin, offset, digest = line.rsplit(" ", 2)
+    if int(offset) < 0 or _SHA256.fullmatch(digest) is None:
+        raise ProofError("anchor: a line of a part is malformed")
+    return KeptPart(origin, int(offset), digest)
 
 
 def _base64(raw: bytes) -> str:

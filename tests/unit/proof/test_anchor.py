@@ -6,6 +6,7 @@ from flipped import each_byte_flipped
 from made_keys import made_key
 from trailhouse.proof.anchor import (
     Anchor,
+    KeptPart,
     ManifestRoot,
     OrderHash,
     anchor_name,
@@ -32,6 +33,7 @@ ANCHOR = Anchor(
     ),
     manifests=(ManifestRoot("2026-11-28", f"{LOG}/agent-events/AAAA/0/1", 3, ROOT),),
     orders=(OrderHash(1, "ef" * 32), OrderHash(2, "ab" * 32)),
+    parts=(KeptPart(f"{LOG}/agent-events/AAAA/0/1", 5, "cd" * 32),),
 )
 NAME = anchor_name(LOG)
 
@@ -106,6 +108,10 @@ MALFORMED = {
     "order 01": _changed(12, "0" + LINES[12]),
     "an order's hash in capitals": _changed(12, LINES[12].upper()),
     "unsorted orders": "\n".join([*LINES[:12], LINES[13], LINES[12], *LINES[14:]]),
+    "more parts than lines": _changed(14, "2"),
+    "no parts' number": "\n".join(LINES[:14]) + "\n",
+    "a part at -1": _changed(15, LINES[15].replace(" 5 ", " -1 ")),
+    "a part's hash too short": _changed(15, LINES[15][:-2]),
     "no manifests' number": "\n".join(LINES[:9]) + "\n",
     "a line more": ANCHOR.text + "more\n",
     "nothing": "\n",

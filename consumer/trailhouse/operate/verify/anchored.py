@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
+from trailhouse.anchoring.kept_parts import MOST_PARTS
 from trailhouse.operate.verify.logs import LogId
 from trailhouse.proof.anchor import FIRST, Anchor, ManifestRoot, OrderHash, file_sha256
 from trailhouse.proof.anchor_chain import broken_rules, signed_anchor
@@ -95,6 +96,8 @@ class Anchored:
         unknown: Logs of which nothing is stored, each with the first anchor that has it.
         manifests: By day and log, the manifests' roots, each with the first anchor that has it.
         orders: Operators' orders, by number and hash, each with the first anchor that names it.
+        parts: What quarantine keeps of records, by partition and offset, as hashes in hex.
+        full: Logs of which an anchor names as many parts as it may, so that others may be named by none.
         hashes: By number, the SHA-256 of each file that counts.
         latest: The number and time of the one that was made last by its own clock.
         made: Number and time of each, by number.
@@ -109,6 +112,8 @@ class Anchored:
         self.unknown: dict[str, int] = {}
         self.manifests: dict[tuple[str, str], dict[ManifestRoot, int]] = {}
         self.orders: dict[OrderHash, int] = {}
+        self.parts: dict[tuple[tuple[str, str, str, int], int], set[str]] = {}
+        self.full: set[LogId] = set()
         self.hashes: dict[int, set[str]] = {}
         self.latest = (0, 0)
         self.made = Times()
@@ -180,6 +185,23 @@ class Anchored:
             known.setdefault(manifest, anchor.number)
         for order in anchor.orders:
             self.orders.setdefault(order, anchor.number)
+        for origin, parts in groupby(anchor.parts, key=lambda part: part.origin):
+            if (log := log_of(origin)) is None:
+                continue
+            named = list(parts)
+            for part in named:
+                self.parts.setdefault((log.place, part.offset), set()).add(part.sha256)
+            if len(named) >= MOST_PARTS:
+                self.full.add(log)
+
+    def covers(self, place: tuple[str, str, str, int], offset: int) -> bool:
+        """Tell whether an anchor holds a leaf at *offset* of a partition, and names all parts of its log."""
+        return any(
+            log.place == place
+            and log not in self.full
+            and times.size_at(self.newest_number) > offset
+            for log, times in self.limits.items()
+        )
 
 
 def stored_anchors(clickhouse: ClickHouse) -> Iterator[tuple[int, str]]:

@@ -4,6 +4,7 @@ from trailhouse.operate.verify.derived import check_derived
 from trailhouse.operate.verify.duty import Checked, Duty
 from trailhouse.operate.verify.erased_rows import check_erased_rows
 from trailhouse.operate.verify.finding import Findings
+from trailhouse.operate.verify.kept_parts import check_parts
 from trailhouse.operate.verify.run import Run
 
 
@@ -12,6 +13,7 @@ def check(run: Run, found: Findings) -> Checked:
     found.take(run.scan.columns)
     if run.is_quick:
         run.trusts("the columns of event_log: --quick derives none of them again")
+    check_parts(run, found)
     check_erased_rows(run, found)
     if run.since:
         run.trusts(

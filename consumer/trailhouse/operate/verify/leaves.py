@@ -3,12 +3,16 @@
 from trailhouse.operate.verify.checkpoints import Fault, Judged
 from trailhouse.operate.verify.duty import CannotCheckError, Checked, Duty
 from trailhouse.operate.verify.finding import Findings
-from trailhouse.operate.verify.leaf_walk import Walked
+from trailhouse.operate.verify.leaf_walk import MAX_JUMP, Walked
 from trailhouse.operate.verify.log_names import tell_names
 from trailhouse.operate.verify.logs import LogId
 from trailhouse.operate.verify.run import Run
 from trailhouse.operate.verify.tails import tell_tails
 
+_IMPOSSIBLE = """
+    SELECT kafka_topic, kafka_topic_id, kafka_partition, min(kafka_offset), max(kafka_offset), count() FROM log_leaves
+    WHERE kind NOT IN (1, 2) OR kafka_offset > {last:UInt64} GROUP BY ALL
+"""
 _FORGED = "delete the row; the other checkpoints of the log stand"
 _MEANING = {
     Fault.MALFORMED: ("forged_checkpoint", "a stored checkpoint is none", _FORGED),
@@ -76,9 +80,26 @@ def check(run: Run, found: Findings) -> Checked:
                 count=1,
             )
         _tell_shrunk(run, found, log)
+    _tell_impossible(run, found)
     if not run.reasons:
         tell_tails(run, found)
     return Checked(leaves, "leaves")
+
+
+def _tell_impossible(run: Run, found: Findings) -> None:
+    """Tell leaves that no worker writes: of another kind, or at an offset that no partition reaches."""
+    rows = run.clickhouse.query(_IMPOSSIBLE, {"last": MAX_JUMP}).rows
+    for topic, topic_id, partition, first, last, leaves in rows:
+        found.add(
+            "impossible_leaf",
+            log=f"{topic}/{topic_id}/{partition}",
+            first_offset=int(first),
+            last_offset=int(last),
+            table="log_leaves",
+            count=int(leaves),
+            meaning="no worker writes such leaves: of a kind that there is not, or at an offset that no partition reaches",
+            way_out="delete them, after asking who wrote them",
+        )
 
 
 def _tell(found: Findings, log: LogId, judged: Judged) -> None:

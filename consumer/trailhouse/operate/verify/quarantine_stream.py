@@ -44,6 +44,8 @@ class Quarantined(NamedTuple):
     has_true_hash: bool
     is_event: bool
     is_batch: bool
+    part_sha256: str = ""
+    """Of what is kept, where that is a part alone; in hex."""
 
     @property
     def is_range(self) -> bool:
@@ -93,6 +95,7 @@ def _quarantined(row: tuple[Any, ...]) -> Quarantined:
         has_true_hash=digest == said and (is_whole or may_be_cut),
         is_event=is_whole and record is not None and _is_event(record),
         is_batch=bool(is_batch),
+        part_sha256="" if is_whole or not record else record_hash(record).hex(),
     )
 
 

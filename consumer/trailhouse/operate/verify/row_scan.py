@@ -19,6 +19,7 @@ from trailhouse.operate.verify.unseen import firsts_of, unseen
 from trailhouse.store.clickhouse import ClickHouse
 
 MAX_DOUBTED = 10_000
+MAX_PARTS = 100_000
 _NO_LEAF = PlaceSums(b"", 0, 0, 1)
 """Of a partition without a leaf: its rows are looked for by themselves."""
 _REPLAY = "delete the row as docs/guarantees.md says, then replay its offset while Kafka has it"
@@ -64,6 +65,8 @@ class RowScan:
         self.rows = 0
         self.quarantined = 0
         self.cut = 0
+        self.parts: list[Quarantined] = []
+        """Records of which a part alone is kept."""
         self.before: dict[PartitionKey, int] = {}
         """Rows older than the first leaf of their partition."""
         self.coordinates: list[Coordinate] = []
@@ -143,6 +146,8 @@ class RowScan:
             if len(self.ranges) < MAX_DOUBTED:
                 self.ranges.setdefault(row.place, []).append((row.offset, row.last_offset))
             return
+        if row.part_sha256 and len(self.parts) < MAX_PARTS:
+            self.parts.append(row)
         self.cut += not row.is_whole
         if row.is_event and len(self.doubted) < MAX_DOUBTED:
             self.doubted.append(row)
