@@ -269,3 +269,22 @@ def a_leaf_is_added_where_no_partition_reaches(log: AttackedLog) -> None:
         "9223372036854775807 AS kafka_offset",
         "kafka_partition = 2 AND kafka_offset = 3",
     )
+
+
+@on_copy(Who.CLICKHOUSE, "policy")
+def every_policy_is_taken_away(log: AttackedLog) -> None:
+    """Nobody's signature counts then; the anchors still name one."""
+    log.sql("TRUNCATE TABLE log_policies")
+
+
+@on_copy(Who.CLICKHOUSE, "manifests")
+def a_list_of_sessions_is_made_of_a_partition_without_a_log(log: AttackedLog) -> None:
+    _again(log, "session_manifests", "77 AS kafka_partition", "kafka_partition = 0")
+
+
+@on_copy(Who.CLICKHOUSE, "erasures")
+def a_hold_is_shown_as_an_erasure(log: AttackedLog) -> None:
+    """The view of erasures goes by the row, and not by what was signed."""
+    log.order("hold", 1, hold_key("session", "s0"))
+    log.sql("INSERT INTO log_erasures SELECT * REPLACE ('erase' AS kind) FROM log_erasures")
+    log.sql(f"ALTER TABLE log_erasures DELETE WHERE kind = 'hold' {NOW}")

@@ -17,10 +17,14 @@ _LACKING = {"UNKNOWN_TABLE", "UNKNOWN_DATABASE"}
 
 
 class StoredOrders(NamedTuple):
-    """The orders that count, by number, and what is wrong with others; `faults` never hold what an order says."""
+    """The orders that count, by number, and what is wrong with others; `faults` never hold what an order says.
+
+    `misfiled` are the numbers of those whose row says another number or kind.
+    """
 
     orders: tuple[Order, ...]
     faults: tuple[str, ...]
+    misfiled: tuple[int, ...] = ()
 
     @property
     def erased(self) -> dict[bytes, int]:
@@ -40,7 +44,8 @@ def stored_orders(clickhouse: ClickHouse, policy: Policy | None) -> StoredOrders
     """
     orders: dict[str, Order] = {}
     faults: list[str] = []
-    for content in _contents(clickhouse):
+    misfiled: set[int] = set()
+    for number, kind, content in _contents(clickhouse):
         if policy is None:
             faults.append("erasure: no policy is in force, so nobody may order")
             continue
@@ -50,8 +55,10 @@ def stored_orders(clickhouse: ClickHouse, policy: Policy | None) -> StoredOrders
             faults.append(str(error))
         else:
             orders[order.text] = order
+            if (order.number, order.kind) != (number, kind):
+                misfiled.add(order.number)
     ordered = sorted(orders.values(), key=lambda each: (each.number, each.text))
-    return StoredOrders(tuple(ordered), tuple(faults))
+    return StoredOrders(tuple(ordered), tuple(faults), tuple(sorted(misfiled)))
 
 
 def ordered_erasures(clickhouse: ClickHouse, config: ProofConfig) -> dict[bytes, int]:
@@ -100,11 +107,11 @@ def store_order(clickhouse: ClickHouse, order: Order, content: str) -> None:
     )
 
 
-def _contents(clickhouse: ClickHouse) -> list[bytes]:
+def _contents(clickhouse: ClickHouse) -> list[tuple[int, str, bytes]]:
     try:
         rows = clickhouse.query(
-            "SELECT erasure FROM log_erasures WHERE length(erasure) <= {longest:UInt32}"
-            " ORDER BY number, erasure LIMIT 1 BY erasure",
+            "SELECT number, kind, erasure FROM log_erasures WHERE length(erasure) <= {longest:UInt32}"
+            " ORDER BY number, erasure LIMIT 1 BY number, kind, erasure",
             {"longest": MAX_ORDER_BYTES},
             bytes_columns=("erasure",),
         ).rows
@@ -112,4 +119,4 @@ def _contents(clickhouse: ClickHouse) -> list[bytes]:
         if error.name not in _LACKING:
             raise
         return []  # before `trailhouse init`
-    return [content for (content,) in rows]
+    return [(int(number), str(kind), content) for number, kind, content in rows]

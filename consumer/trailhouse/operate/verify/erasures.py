@@ -38,6 +38,15 @@ def check(run: Run, found: Findings) -> Checked:
             meaning="a stored order is no operator's, or was given by a key that counted no longer; it orders nothing",
             way_out="delete it; what was blanked by it is to be restored",
         )
+    for number in stored.misfiled:
+        found.add(
+            "order_misfiled",
+            table="log_erasures",
+            name=f"order {number}",
+            meaning="its row has another number or kind than the operator has signed, and readers go by the row",
+            way_out="delete the row, and store the order again",
+            count=1,
+        )
     numbers = {order.number for order in stored.orders}
     for missing in Ranges([(1, max(numbers, default=0))] if numbers else []) - Ranges.of(numbers):
         found.add(

@@ -97,7 +97,7 @@ def _tell_impossible(run: Run, found: Findings) -> None:
             last_offset=int(last),
             table="log_leaves",
             count=int(leaves),
-            meaning="no worker writes such leaves: of a kind that there is not, or at an offset that no partition reaches",
+            meaning="no worker writes such leaves: of a kind that is none, or at an offset that no partition reaches",
             way_out="delete them, after asking who wrote them",
         )
 

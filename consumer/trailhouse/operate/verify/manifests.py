@@ -11,7 +11,7 @@ from trailhouse.anchoring.day_manifests import (
     stored_days,
     stored_manifest,
 )
-from trailhouse.anchoring.stored_log import StoredLog, stored_logs
+from trailhouse.anchoring.stored_log import PLACE_COLUMNS, StoredLog, stored_logs
 from trailhouse.operate.verify.duty import Checked, Duty
 from trailhouse.operate.verify.finding import Findings
 from trailhouse.operate.verify.run import Run
@@ -19,6 +19,11 @@ from trailhouse.proof.anchor import ManifestRoot
 from trailhouse.schemas.errors import ProofError
 
 _TABLE = "session_manifests"
+_PLACE = ", ".join(PLACE_COLUMNS)
+_OF_NO_LOG = f"""
+    SELECT DISTINCT kafka_topic, kafka_topic_id, kafka_partition, day FROM session_manifests
+    WHERE ({_PLACE}) NOT IN (SELECT DISTINCT {_PLACE} FROM log_checkpoints) LIMIT 1000
+"""  # noqa: S608 - names of ours
 MOST_DAYS = 40_000
 """More than a century has."""
 _MADE_AGAIN = (
@@ -43,6 +48,7 @@ def check(run: Run, found: Findings) -> Checked:
             made = _made(run, found, log, origin, day)
             if made is not None:
                 roots.setdefault((day.day, origin), set()).add(made)
+    _tell_of_no_log(run, found)
     for anchored in (run.anchored, run.anchored_outside):
         for key, manifests in anchored.manifests.items():
             if days is not None and key[0] not in days:
@@ -57,6 +63,19 @@ def check(run: Run, found: Findings) -> Checked:
                         way_out=_MADE_AGAIN,
                     )
     return Checked(count, "manifests")
+
+
+def _tell_of_no_log(run: Run, found: Findings) -> None:
+    """Tell manifests of logs of which no checkpoint is there: nobody has made them again here."""
+    for topic, topic_id, partition, day in run.clickhouse.query(_OF_NO_LOG).rows:
+        found.add(
+            "manifest_of_no_log",
+            log=f"{topic}/{topic_id}/{partition}",
+            table=_TABLE,
+            name=str(day),
+            meaning="there is a manifest of a log of which no checkpoint is there: it was added, or the log taken away",
+            way_out="delete it, after asking who wrote it; or restore the log from a backup",
+        )
 
 
 def _days(run: Run) -> set[str] | None:

@@ -1,9 +1,15 @@
 """Duty 1: each stored policy is signed by the pinned owner, and follows the one before; none was taken away."""
 
+from itertools import chain as chain_of
+
+from trailhouse.operate.verify.anchored import stored_anchors
 from trailhouse.operate.verify.cannot_check import CannotCheckError
 from trailhouse.operate.verify.duty import Checked, Duty
 from trailhouse.operate.verify.finding import Findings
+from trailhouse.operate.verify.outside_anchors import outside_anchors
 from trailhouse.operate.verify.run import Run
+from trailhouse.proof.anchor import parse_anchor
+from trailhouse.schemas.errors import ProofError
 
 _TABLE = "log_policies"
 
@@ -40,9 +46,34 @@ def check(run: Run, found: Findings) -> Checked:
                 meaning="an anchor names another policy of this version than the one that is stored",
                 way_out="ask the owner which of both was in force, and publish it again",
             )
+    if not chain.policies and (named_in := _anchor_of_a_policy(run)):
+        found.add(
+            "policies_gone",
+            table=_TABLE,
+            name=f"anchor {named_in}",
+            meaning="an anchor names a policy, and none that the owner has signed is stored: they were taken away",
+            way_out="publish the owner's policies again (`trailhouse proof publish`), then verify again",
+        )
     if not chain.policies and not found:
         raise CannotCheckError("no policy is stored: `trailhouse proof init` makes the first one")
     return Checked(len(chain.policies), "policies")
+
+
+def _ignore(number: int, why: str) -> None:
+    """Leave to duty 2 which anchors are not protected."""
+
+
+def _anchor_of_a_policy(run: Run) -> int:
+    """Return the number of an anchor that names a policy, whoever has signed it; 0 where none does."""
+    outside = outside_anchors(run.anchors, _ignore) if run.anchors else ()
+    for number, content in chain_of(stored_anchors(run.clickhouse), outside):
+        try:
+            anchor, _ = parse_anchor(content)
+        except ProofError:
+            continue
+        if anchor.policy_version:
+            return number
+    return 0
 
 
 DUTY = Duty(
