@@ -115,7 +115,7 @@ def test_what_was_stored_by_a_worker_is_in_order(store: ClickHouse) -> None:
         ("ALTER TABLE event_log MODIFY TTL toDateTime(appended_at) + INTERVAL 1 DAY", "event_log"),
         ("ALTER TABLE log_leaves MODIFY TTL toDateTime(intDiv(appended_ms, 1000)) + INTERVAL 1 DAY", "log_leaves"),
         ("ALTER TABLE event_quarantine ADD CONSTRAINT no CHECK kafka_offset < 5", "event_quarantine"),
-        ("ALTER TABLE batch_ledger ADD COLUMN mine String", "batch_ledger"),
+        ("ALTER TABLE batch_ledger ADD COLUMN mine String DEFAULT toString(first_offset)", "batch_ledger"),
         ("CREATE MATERIALIZED VIEW mine TO event_index AS SELECT * FROM event_usage", "mine"),
         ("DETACH TABLE event_usage", "event_usage"),
         ("DROP TABLE log_nodes", "log_nodes"),
@@ -134,6 +134,7 @@ def test_what_is_not_as_the_migrations_make_it_is_told(
     [
         "ALTER TABLE event_log DROP INDEX by_session",
         "ALTER TABLE event_log MODIFY COMMENT 'ours'",
+        "ALTER TABLE batch_ledger ADD COLUMN mine String",
         "ALTER TABLE event_log MODIFY SETTING old_parts_lifetime = 60",
         "CREATE VIEW mine AS SELECT count() AS events FROM events",
         "CREATE TABLE mine (a UInt8) ENGINE = MergeTree ORDER BY a",

@@ -157,7 +157,8 @@ class Matching:
         gone = [(offset, entry) for offset, entry in missing if entry.digest not in copies]
         for offset, entry in missing:
             first = copies.get(entry.digest)
-            if first is not None and merge_order(entry.appended_ms, offset) < first:
+            is_here = any(row.digest == entry.digest for row in stretch.rows.get(offset, ()))
+            if first is not None and not is_here and merge_order(entry.appended_ms, offset) < first:
                 self.records.add(
                     "first_copy_gone",
                     log=_name(stretch.place),

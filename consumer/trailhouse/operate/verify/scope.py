@@ -4,7 +4,6 @@ import datetime as dt
 
 import msgspec
 
-from trailhouse.operate.derived_rows import DAY
 from trailhouse.store.tables import LATEST_MS
 
 
@@ -52,17 +51,22 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def derived_condition(self) -> str:
-        """Which rows of tables that follow from the log are compared with it: of a stretch of time, whole days."""
+        """Which rows of tables that follow from the log are compared with it; these have no time of the broker's.
+
+        Of a stretch of time: those that occurred between the first and the last of its events.
+        """
         parts = []
         for column, value in (("session_id", self.session_id), ("tenant_id", self.tenant_id)):
             if value is not None:
                 text = value.encode(errors="surrogatepass").hex()
                 parts.append(f"{column} = unhex('{text}')")
         if (times := self.times_ms) is not None:
-            parts.append(
-                f"{DAY} IN (SELECT DISTINCT {DAY} FROM event_log"  # noqa: S608 - names and numbers of ours
+            first, last = (
+                f"(SELECT {end}(occurred_us) FROM event_log"  # noqa: S608 - names and numbers of ours
                 f" WHERE toUnixTimestamp64Milli(appended_at) BETWEEN {times[0]:d} AND {times[1]:d})"
+                for end in ("min", "max")
             )
+            parts.append(f"occurred_us BETWEEN {first} AND {last}")
         return " AND ".join(parts) or "true"
 
     @property
