@@ -8,6 +8,9 @@ READY  := $(VENV)/.ready
 EXTRAS := query s3 timestamp worker sql cli api mcp devstack arrow pandas polars
 CAPTURE := all adk strands crewai
 
+# Three for each of two cores: the tests of whole pipelines mostly wait.
+WORKERS ?= 6
+
 # Tests start a thousand processes: what one has compiled, the next must find. Empty is off.
 export PYTHONDONTWRITEBYTECODE :=
 
@@ -28,7 +31,7 @@ demo: $(READY) ## see recorded agent runs go through Kafka and ClickHouse, and c
 	@$(BIN)/trailhouse demo
 
 test: $(READY) ## run every test on a real broker and the real engine
-	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-fast: $(READY) ## run the tests that need no Kafka and no ClickHouse
 	@$(BIN)/python -m pytest tests/unit tests/property

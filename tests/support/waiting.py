@@ -15,11 +15,14 @@ def eventually(
 ) -> None:
     """Wait until *condition* holds, or fail saying what was *expected*.
 
-    The longer it takes, the rarer it is looked: looking takes the processor from what is waited for.
+    The longer it takes, the rarer it is looked, and never for more than half of the time: looking takes the
+    processor from what is waited for.
     """
-    began = time.monotonic()
+    began = looked = time.monotonic()
     while not condition():
-        waited = time.monotonic() - began
-        assert waited < seconds, f"expected within {seconds:g} s: {expected}"
+        now = time.monotonic()
+        assert now - began < seconds, f"expected within {seconds:g} s: {expected}"
+        pause = min(max((now - began) / 10, _FIRST_LOOK_SECONDS), _LAST_LOOK_SECONDS)
         # Between two looks, not instead of them.
-        time.sleep(min(max(waited / 10, _FIRST_LOOK_SECONDS), _LAST_LOOK_SECONDS))
+        time.sleep(max(pause, now - looked))
+        looked = time.monotonic()
