@@ -167,10 +167,16 @@ def the_broker_time_of_a_row_is_changed(log: AttackedLog) -> None:
     _deleted(log, "event_log", f"{DENIED} AND appended_at > now() - INTERVAL 1 DAY")
 
 
-@on_copy(Who.CLICKHOUSE, "records")
+@on_copy(Who.CLICKHOUSE, "rows")
 def the_offset_of_a_row_is_changed(log: AttackedLog) -> None:
-    _copied(log, "event_log", "kafka_offset + 1000 AS kafka_offset", DENIED)
-    _deleted(log, "event_log", f"{DENIED} AND kafka_offset < 1000")
+    """Not while the true one is there: a merge would leave either of both."""
+    log.sql(
+        "CREATE TABLE moved ENGINE = Memory AS SELECT * REPLACE (kafka_offset + 1000 AS kafka_offset)"
+        f" FROM event_log WHERE {DENIED} LIMIT 1"
+    )
+    _deleted(log, "event_log", DENIED)
+    log.sql("INSERT INTO event_log SELECT * FROM moved")
+    log.sql("DROP TABLE moved")
 
 
 @on_copy(Who.CLICKHOUSE, "leaves")

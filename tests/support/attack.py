@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Literal, NamedTuple
 
 from attack_scene import AttackedLog, History, Keys
+from broker_scene import BrokerScene
 from trailhouse.operate.verify.registry import DUTIES
 
 Needs = Literal["", "anchors", "kept"]
@@ -37,6 +38,7 @@ class Attack(NamedTuple):
         on_copy: Does it to a copy of the proven log.
         on_history: Or says what Kafka, or a worker, makes of its history; it is stored and signed as it is.
         is_rewritten: Whether the copies of the anchors are those of the true history, and not of this one.
+        on_broker: Or does it to a topic of a real broker, into which real loggers write.
     """
 
     name: str
@@ -47,7 +49,7 @@ class Attack(NamedTuple):
     on_copy: Callable[[AttackedLog], None] | None = None
     on_history: Callable[[History, Keys], History] | None = None
     is_rewritten: bool = False
-    on_broker: None = None
+    on_broker: Callable[[BrokerScene], None] | None = None
 
     @property
     def is_harmless(self) -> bool:
@@ -72,6 +74,7 @@ def without() -> list[str]:
 
 OnCopy = Callable[[AttackedLog], None]
 OnHistory = Callable[[History, Keys], History]
+OnBroker = Callable[[BrokerScene], None]
 
 
 def on_copy(
@@ -94,6 +97,17 @@ def on_history(
     def take(attack: OnHistory) -> OnHistory:
         made = Attack(_name(attack.__name__), who, key, frozenset(found_by), needs)
         _add(made._replace(on_history=attack, is_rewritten=rewritten))
+        return attack
+
+    return take
+
+
+def on_broker(who: Who, *found_by: str) -> Callable[[OnBroker], OnBroker]:
+    """Take what is decorated as an attack through a real broker."""
+
+    def take(attack: OnBroker) -> OnBroker:
+        made = Attack(_name(attack.__name__), who, False, frozenset(found_by))
+        _add(made._replace(on_broker=attack))
         return attack
 
     return take

@@ -19,6 +19,8 @@ MODULES = (
     "clickhouse_sly",
     "operator_attacks",
     "harmless_admin",
+    "broker_attacks",
+    "broker_harmless",
 )
 
 for _name in MODULES:

@@ -159,7 +159,8 @@ class AttackedLog:
         now_ms = self.keys.now_ms
         for commit in history.commits:
             self._store(log, commit, commit.first_offsets, now_ms - commit.ago_ms)
-            at = dt.datetime.fromtimestamp((now_ms - commit.ago_ms) / 1_000, dt.UTC)
+            # By the worker's own clock: the broker's may be in another century.
+            at = dt.datetime.fromtimestamp((now_ms - max(commit.ago_ms, 0)) / 1_000, dt.UTC)
             make_finished_days(self.clickhouse, LOG, partial(_same, at))
             if commit.is_anchored and anchors:
                 self.anchor(now_ms - commit.ago_ms + 30_000)
@@ -196,8 +197,8 @@ class AttackedLog:
     def anchor_under(
         self, policy: Policy, at_ms: int | None = None, signer: FileSigner | None = None
     ) -> None:
-        """Anchor once while *policy* is in force."""
-        now_ms = round(time.time() * 1_000) if at_ms is None else at_ms
+        """Anchor once while *policy* is in force; at once after what was stored, where no time is given."""
+        now_ms = self._stored_at_ms() if at_ms is None else at_ms
         self.folder.mkdir(exist_ok=True)
         Anchorer(
             self.clickhouse,
@@ -208,6 +209,10 @@ class AttackedLog:
             manifests=not_anchored_yet(self.clickhouse, LOG),
             clock=lambda: now_ms / 1_000,
         ).run()
+
+    def _stored_at_ms(self) -> int:
+        """Return when the newest batch was stored: how long a run of all attacks takes must not make anchors late."""
+        return int(self.one("SELECT toUnixTimestamp64Milli(max(written_at)) FROM batch_ledger"))
 
     def verify(
         self,

@@ -22,6 +22,7 @@ from trailhouse.proof.config import ProofConfig
 from trailhouse.proof.keys import create_key_file
 from trailhouse.schemas import AuditEvent
 from trailhouse.store import ClickHouse
+from waiting import eventually
 
 ORIGIN = Origin("cluster-of-tests", "events", "topic-id-of-tests")
 LOG_NAME = "audit.example/tests"
@@ -79,8 +80,9 @@ class ProvenLog:
 
     def write(self, records: Iterable[Record], starts: Mapping[int, int]) -> None:
         """Store *records*, in order within their partitions, which are read from *starts* on; then commit and sign."""
+        records = list(records)
         batch = Batch(Limits(rows=10**9, size_bytes=10**12), time.monotonic)
-        batch.add(list(records))
+        batch.add(records)
         checkpointer = Checkpointer(
             self._stored, self._signing, self.health, self.metrics, now=_now
         )
@@ -90,6 +92,24 @@ class ProvenLog:
         writer.enter([batch], [writer.store(batch)])
         writer.note_commit()
         log.close()
+        ends: dict[int, int] = {}
+        for record in records:
+            ends[record.partition()] = max(ends.get(record.partition(), 0), record.offset() + 1)
+
+        def is_written() -> bool:
+            checkpointer.step()  # on a busy machine it may have been closed before all was written
+            return self._checkpointed(ends)
+
+        eventually(is_written, "checkpoints of all that was stored")
+
+    def _checkpointed(self, ends: Mapping[int, int]) -> bool:
+        rows = self.clickhouse.query(
+            "SELECT kafka_partition, max(size) FROM log_checkpoints"
+            " WHERE kafka_topic_id = {topic_id:String} GROUP BY kafka_partition",
+            {"topic_id": self.origin.topic_id},
+        ).rows
+        sizes = {int(partition): int(size) for partition, size in rows}
+        return all(sizes.get(partition, 0) >= end for partition, end in ends.items())
 
 
 def _now() -> dt.datetime:

@@ -10,7 +10,8 @@ _WHEN = {
     "anchors": "next `verify --anchors`, of what was anchored",
     "kept": "next `verify` by who kept a checkpoint (`--incremental`), or a witness",
 }
-_FILE = "tests/attacks/test_attacks.py"
+_FILES = {False: "tests/attacks/test_attacks.py", True: "tests/attacks/test_broker_attacks.py"}
+"""Where the tests of attacks are: on tables, and through a broker."""
 
 
 def render() -> str:
@@ -25,10 +26,15 @@ def render() -> str:
     attacks = len(ATTACKS) - len(harmless)
     rows.append("")
     rows.append(
-        f"{attacks} attacks are tried, and {len(harmless)} things that are none and must not be told:"
+        f"{attacks} attacks are tried, {_on_broker(ATTACKS) - _on_broker(harmless)} of them through a real broker,"
+        f" and {len(harmless)} things that are none and must not be told, {_on_broker(harmless)} of them so:"
         f" {', '.join(attack.name for attack in harmless)}."
     )
     return "\n".join(rows) + "\n"
+
+
+def _on_broker(attacks: Iterable[Attack]) -> int:
+    return sum(each.on_broker is not None for each in attacks)
 
 
 def _cell(who: Who, *, has_key: bool) -> str:
@@ -38,8 +44,18 @@ def _cell(who: Who, *, has_key: bool) -> str:
     if not found:
         return "as without it" if has_key else "as with it"
     said = [_line(needs, [each for each in found if each.needs == needs]) for needs in _WHEN]
-    first = found[0].name.replace(" ", "-")
-    return f"{'; '.join(filter(None, said))} (`{_FILE}`, {len(found)}: `-k {first}` …)"
+    tests = [_tests(on_broker, found) for on_broker in _FILES]
+    return f"{'; '.join(filter(None, said))} ({'; '.join(filter(None, tests))})"
+
+
+def _tests(on_broker: bool, attacks: Iterable[Attack]) -> str:
+    """Return where the tests of those *attacks* are that go through a broker, or not."""
+    names = [each.name for each in attacks if (each.on_broker is not None) is on_broker]
+    if not names:
+        return ""
+    where = " through a real broker" if on_broker else ""
+    first = names[0].replace(" ", "-")
+    return f"{len(names)}{where}: `{_FILES[on_broker]} -k {first}` …"
 
 
 def _line(needs: str, attacks: Iterable[Attack]) -> str:
