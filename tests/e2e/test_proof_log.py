@@ -82,6 +82,7 @@ def test_every_record_has_its_leaf_and_every_log_is_signed(
     bad: list[bytes | None] = [None, b"", b"{", b"\xff" * 70_000]
     here.send(bad)
     eventually(lambda: here.count() == 300 and here.count("quarantine") == 4, "all of them")
+    eventually(lambda: sum(len(log.leaves) for log in logs_of(here).values()) == 304, "leaves")
     eventually(lambda: all(log.size == log.end for log in logs_of(here).values()), "checkpoints")
     logs = logs_of(here)
     leaves = [leaf for log in logs.values() for leaf in log.leaves.values()]

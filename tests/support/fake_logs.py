@@ -83,6 +83,12 @@ class FakeStoredLog:
             if row[:2] == (partition, generation) and first <= row[2] < end
         )
 
+    def first_leaf(self, partition: int, generation: str, first: int, end: int) -> int | None:
+        """As `StoredLog.first_leaf`."""
+        return min(
+            (leaf.offset for leaf in self.leaves(partition, generation, first, end)), default=None
+        )
+
     def explained(self, partition: int, first: int, last: int) -> Ranges:
         """As `StoredLog.explained`."""
         spans = [span for number, *span in self.incidents if number == partition]

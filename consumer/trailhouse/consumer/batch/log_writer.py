@@ -33,6 +33,8 @@ class LogWriter:
         written = self._logs.write(leaves_of(batches))
         if written.forks:
             self._note_forks(written.forks)
+        if written.contradicted:
+            self._note_contradicted(written.contradicted)
         if written.holes:
             self._note_holes(written.holes)
         self._writer.enter(batches, stored)
@@ -44,6 +46,10 @@ class LogWriter:
     def _note_forks(self, forks: Mapping[int, Range]) -> None:
         found = [Incident("forked", number, *span) for number, span in forks.items()]
         self._incidents.tell(self._incidents.note(found, _forked), _forked)
+
+    def _note_contradicted(self, contradicted: Mapping[int, int]) -> None:
+        found = [Incident("contradicted", number, at, at) for number, at in contradicted.items()]
+        self._incidents.tell(self._incidents.note(found, _contradicted), _contradicted)
 
     def _note_holes(self, holes: Mapping[int, Ranges]) -> None:
         self._incidents.put(
@@ -69,6 +75,13 @@ def _forked(_found: Incident) -> str:
     return (
         "Kafka shows other records here than those that were stored and signed (a leader was elected that lacked"
         " them): both are stored, and the partition's log goes on as a new generation"
+    )
+
+
+def _contradicted(_found: Incident) -> str:
+    return (
+        "a stored leaf that nobody had signed says another record than Kafka has here: it was changed, or a leader was"
+        " elected that lacked what was stored; what Kafka has is signed. Run `trailhouse verify`"
     )
 
 

@@ -44,6 +44,7 @@ from trailhouse.store.clickhouse import MAX_CONNECT_SECONDS, ClickHouse
 from trailhouse.store.config import ClickHouseConfig
 from trailhouse.store.migrate import check_with
 from trailhouse.store.parts import fullest_table
+from trailhouse.store.policies import current_policy
 
 CONNECT_SECONDS = 4.0
 PROBE_SECONDS = 1.0
@@ -225,6 +226,7 @@ class Ingest:
                     partial(note_contradictions, incidents, origin),
                 ),
                 ask_kafka=self._ask_kafka,
+                on_release=proof_log.release,
                 reporters=Reporters(self._health, self._metrics, self._heartbeat),
             )
             judging = SealJudging(storage, self._proof).in_background(
@@ -244,7 +246,9 @@ class Ingest:
     def _proof_log(self, storage: ClickHouse, origin: Origin) -> ProofLog:
         stored, signing = StoredLog(storage, origin), Signing(self._proof)
         checkpointer = Checkpointer(stored, signing, self._health, self._metrics, now=_now)
-        return ProofLog(stored, signing, checkpointer, _now)
+        return ProofLog(
+            stored, signing, checkpointer, _now, partial(current_policy, storage, self._proof)
+        )
 
 
 def _now() -> dt.datetime:

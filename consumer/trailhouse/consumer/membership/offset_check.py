@@ -91,14 +91,16 @@ class OffsetCheck:
         offsets = [part for part in every if part.partition in mine]
         states = self._states(offsets, suspect_offsets or {})
         decisions = {place.partition: decide_start(place) for place in states}
+        wanted = {number: decision.start for number, decision in decisions.items()}
         logs = self._logs(decisions, {place.partition: place.log_start for place in states})
         findings = self._confirmed(
             [found for decision in decisions.values() for found in decision.findings]
         )
         # Written down before anything is read: whoever decides later must find it, even if we die now.
         self._note_unproven(logs, findings)
+        self._note_given_up(logs)
         self._tell(findings, {place.partition for place in states if place.is_never_read})
-        return _starts(offsets, decisions)._replace(logs=logs)
+        return _starts(offsets, decisions, wanted)._replace(logs=logs)
 
     def _logs(
         self, decisions: dict[int, StartDecision], log_starts: Mapping[int, int]
@@ -109,7 +111,8 @@ class OffsetCheck:
         for number, log in logs.items():
             if log.start < wanted[number]:
                 lost = Incident("rewound", number, log.start, wanted[number] - 1)
-                decisions[number] = StartDecision(log.start, (*decisions[number].findings, lost))
+                findings = decisions[number].findings + ((lost,) if log.is_rewound else ())
+                decisions[number] = StartDecision(log.start, findings)
         return logs
 
     def _tell(self, findings: Sequence[Incident], never_read: Collection[int]) -> None:
@@ -134,6 +137,14 @@ class OffsetCheck:
         ]
         if found:
             self._incidents.put(found, _unproven)
+
+    def _note_given_up(self, logs: Mapping[int, Restored]) -> None:
+        found = [
+            Incident("unproven", number, *span)
+            for number, log in logs.items()
+            for span in log.given_up
+        ]
+        self._incidents.tell(self._incidents.note(found, _given_up), _given_up)
 
     def forgotten(self, stored: Mapping[int, Sequence[tuple[int, int]]]) -> dict[int, int]:
         """Return, for each partition of which the ledger has lost something, from where on it has.
@@ -211,13 +222,20 @@ class OffsetCheck:
         )
 
 
-def _starts(offsets: Sequence[PartitionLag], decisions: Mapping[int, StartDecision]) -> Starts:
+def _starts(
+    offsets: Sequence[PartitionLag],
+    decisions: Mapping[int, StartDecision],
+    wanted: Mapping[int, int],
+) -> Starts:
+    """Return where to read from by *decisions*; *wanted* is where that would be if nothing were read again."""
     starts = {number: decision.start for number, decision in decisions.items()}
     return Starts(
         starts,
-        {part.partition for part in offsets if part.committed_offset == starts[part.partition]},
+        {part.partition for part in offsets if part.committed_offset == wanted[part.partition]},
         {
-            part.partition: Range(start, min(part.readable_end, start + SUSPECT_OFFSETS) - 1)
+            part.partition: Range(
+                start, min(part.readable_end, wanted[part.partition] + SUSPECT_OFFSETS) - 1
+            )
             for part in offsets
             # Whoever stopped in order has left its name empty; our own is that of a rebalance that we survived.
             if part.holder not in {"", HOLDER}
@@ -249,6 +267,13 @@ def _detail(found: Incident) -> str:
 
 def _unproven(_found: Incident) -> str:
     return "this partition's log begins above: what was read until then has no leaf, and no proof"
+
+
+def _given_up(_found: Incident) -> str:
+    return (
+        "no key of the log has signed these leaves, and Kafka no longer has their records: the log goes on above them"
+        " as a new generation, and nothing vouches for them; run `trailhouse verify`"
+    )
 
 
 def _history(_found: Incident) -> str:

@@ -73,12 +73,14 @@ class GroupSession:
         missing: MissingEvents,
         anchoring: Anchoring,
         ask_kafka: Callable[[], None],
+        on_release: Callable[[], None] = lambda: None,
         reporters: Reporters,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._worker = worker
         self._write = write
         self._writer = write({})
+        self._on_release = on_release
         self._inserter = inserter
         self._topic = topic.in_background(self._moved)
         self._group = group.in_background(self._moved)
@@ -384,6 +386,7 @@ class GroupSession:
                 if self._inflight is inflight:
                     break  # stored, and not to be committed now
                 self._commit_early()
+        self._on_release()
         self._on_lost()
         self._is_fenced = False  # we join again in any case, at the committed offsets
 

@@ -10,7 +10,7 @@ from trailhouse.consumer.proof_log.blocks import (
     leaf_block,
     node_block,
 )
-from trailhouse.consumer.proof_log.comparison import compared
+from trailhouse.consumer.proof_log.comparison import compared, first_other
 from trailhouse.consumer.proof_log.growth import LogState, Node, filled, grown
 from trailhouse.consumer.proof_log.leaves import ReadLeaves
 from trailhouse.consumer.proof_log.restore import Restored
@@ -20,15 +20,18 @@ from trailhouse.schemas.ranges import Range, Ranges
 
 
 class Written(NamedTuple):
-    """Where Kafka gave no record, and where it shows others than were signed: offsets of each partition."""
+    """Offsets of each partition: where Kafka gave no record, and others than were signed, or stored and not signed."""
 
     holes: Mapping[int, Ranges]
     forks: Mapping[int, Range]
+    contradicted: Mapping[int, int]
 
 
 class _Log(NamedTuple):
     state: LogState
     generations: tuple[tuple[str, int], ...]
+    opening: LogState | None = None
+    again_until: int = 0
 
 
 class _Pending(NamedTuple):
@@ -40,6 +43,7 @@ class _Pending(NamedTuple):
     holes: Ranges
     fork: Range | None
     opening: LogState | None
+    contradicted_at: int | None = None
 
 
 class AssignedLogs:
@@ -59,7 +63,8 @@ class AssignedLogs:
         self._now = now
         self._on_commit = on_commit
         self._logs = {
-            number: _Log(each.state, each.generations) for number, each in restored.items()
+            number: _Log(each.state, each.generations, each.opening, each.again_until)
+            for number, each in restored.items()
         }
         self._pending: dict[int, _Log] = {}
 
@@ -79,6 +84,11 @@ class AssignedLogs:
         return Written(
             {number: each.holes for number, each in found.items() if each.holes},
             {number: each.fork for number, each in found.items() if each.fork},
+            {
+                number: each.contradicted_at
+                for number, each in found.items()
+                if each.contradicted_at is not None
+            },
         )
 
     def note_commit(self) -> None:
@@ -112,7 +122,13 @@ class AssignedLogs:
             growth = grown(state, read)
             leaves = [(state.origin, part) for part in read]
             return _Pending(
-                _Log(growth.state, log.generations), leaves, growth.nodes, growth.holes, None, None
+                _Log(growth.state, log.generations, None, log.again_until),
+                leaves,
+                growth.nodes,
+                growth.holes,
+                None,
+                log.opening,
+                self._contradicted_at(log, read),
             )
         parts = [part.split(state.size) for part in below]
         lost: list[tuple[LogOrigin, ReadLeaves]] = []
@@ -126,8 +142,22 @@ class AssignedLogs:
         growth = grown(state, rest)
         leaves = lost + [(state.origin, part) for part in rest]
         return _Pending(
-            _Log(growth.state, log.generations), leaves, growth.nodes, growth.holes, None, None
+            _Log(growth.state, log.generations, None, log.again_until),
+            leaves,
+            growth.nodes,
+            growth.holes,
+            None,
+            log.opening,
+            self._contradicted_at(log, rest),
         )
+
+    def _contradicted_at(self, log: _Log, read: Sequence[ReadLeaves]) -> int | None:
+        """Return the first offset at which a leaf that nobody had signed says something else than Kafka does."""
+        again = (part for part in read if part.first_offset < log.again_until)
+        others = (
+            first_other(self._stored, log.state.origin, part, log.again_until) for part in again
+        )
+        return next((at for at in others if at is not None), None)
 
     def _forked(
         self,
@@ -146,6 +176,6 @@ class AssignedLogs:
             lost + [(origin, part) for part in rest],
             growth.nodes,
             growth.holes,
-            Range(at, log.state.size - 1),
+            Range(at, max(log.state.size, log.again_until) - 1),
             opening,
         )

@@ -64,6 +64,7 @@ class Checkpointer:
         self._not_before_seconds = 0.0
         self._told_at_seconds = float("-inf")
         self._is_closing = False
+        self._is_hurried = False
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._structlog = structlog.get_logger("trailhouse.worker")
@@ -103,6 +104,22 @@ class Checkpointer:
             self._changed.notify_all()
         self._metrics.logs({state.origin.partition: state.size for state in states})
 
+    def hurry(self) -> None:
+        """Have what is behind written now; does not wait for it."""
+        with self._changed:
+            self._is_hurried = True
+            self._changed.notify_all()
+
+    def flush(self, timeout_seconds: float) -> None:
+        """Do as `hurry` does, and wait until it was tried; no longer than *timeout_seconds*."""
+        thread = self._thread
+        if thread is None or not thread.is_alive():
+            return
+        with self._changed:
+            self._is_hurried = True
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: not self._is_hurried, timeout_seconds)
+
     def close(self) -> None:
         """Write what is left, unless that takes too long, and end."""
         with self._changed:
@@ -123,10 +140,13 @@ class Checkpointer:
         while not is_last:
             with self._changed:
                 wait_seconds = self._due_in_seconds()
-                if wait_seconds != 0 and not self._is_closing:
+                if wait_seconds != 0 and not self._is_closing and not self._is_hurried:
                     self._changed.wait(wait_seconds)
                 is_last = self._is_closing
             self.step()
+            with self._changed:
+                self._is_hurried = False
+                self._changed.notify_all()
 
     def _is_behind(self, log: _Log) -> bool:
         is_unsigned = self._signing.is_wanted and not log.is_signed
@@ -148,7 +168,8 @@ class Checkpointer:
     def _due(self) -> list[LogState]:
         now = self._clock()
         behind = [log for log in self._logs.values() if self._is_behind(log)]
-        return [log.state for log in behind if self._is_closing or self._due_at_seconds(log) <= now]
+        is_now = self._is_closing or self._is_hurried
+        return [log.state for log in behind if is_now or self._due_at_seconds(log) <= now]
 
     def _write(self, states: Sequence[LogState]) -> None:
         """Sign and write checkpoints of *states*."""

@@ -45,6 +45,21 @@ def compared(
     return Compared(None, lost)
 
 
+def first_other(stored: StoredLog, origin: LogOrigin, read: ReadLeaves, until: int) -> int | None:
+    """Return the first offset below *until* at which a stored leaf is not what was *read* there; None without one.
+
+    Raises:
+        StorageError: ClickHouse is away (retriable) or refuses (permanent).
+    """
+    shown = {leaf.offset: leaf for leaf in read.split(until)[0].each()}
+    end = min(until, read.end_offset)
+    if read.first_offset < end:
+        for leaf in stored.leaves(origin.partition, origin.generation, read.first_offset, end):
+            if shown.get(leaf.offset) != leaf:
+                return leaf.offset
+    return None
+
+
 def _difference(
     stored: StoredLog, partition: int, generation: str, part: ReadLeaves
 ) -> tuple[int | None, set[int]]:

@@ -1,23 +1,22 @@
-"""Where each partition's log goes on at an assignment: from its newest checkpoint and the leaves stored after it."""
+"""Where each partition's log goes on at an assignment: from its newest signed checkpoint, by what Kafka has after it.
+
+What lies between that checkpoint and the commit is read again from Kafka, for nobody has signed it: leaves that stand
+in ClickHouse are believed only where nobody signs at all. What Kafka has no longer is left to the generation before.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from trailhouse.consumer.proof_log.growth import LogState
+from trailhouse.consumer.proof_log.generations import Believed, Generations
+from trailhouse.consumer.proof_log.growth import LogState, filled
 from trailhouse.consumer.proof_log.leaves import Leaf
-from trailhouse.consumer.proof_log.stored_log import Generation, StoredCheckpoint, StoredLog
-from trailhouse.proof.checkpoint import checkpoint_of
-from trailhouse.proof.keys import is_signed_by
+from trailhouse.consumer.proof_log.log_keys import IsSigned
+from trailhouse.consumer.proof_log.stored_log import Generation, StoredLog
 from trailhouse.proof.leaf import hash_of_leaf
 from trailhouse.proof.merkle import CompactRange
-from trailhouse.proof.note import parse_note, signers
-from trailhouse.proof.origin import LogOrigin, parse_origin
-from trailhouse.schemas.errors import ProofError
+from trailhouse.proof.origin import LogOrigin
 from trailhouse.schemas.ranges import Ranges
 
-LOOKED_AT_FIRST = 4
-LOOKED_AT = 1_000
-"""So many rows of checkpoints are looked through for one of ours."""
 CHUNK_LEAVES = 4_096
 NO_RANGES = Ranges()
 
@@ -27,9 +26,9 @@ class Restored(NamedTuple):
 
     Attributes:
         state: It, up to `start` or to what was signed, whichever is more.
-        start: Where to read on; below what was asked where leaves are missing that no incident explains.
+        start: Where to read on; below what was asked where something is to be read again.
         covered_size: How large the checkpoint was from which it was taken; 0 without one.
-        is_signed: Whether that is signed by our key.
+        is_signed: Whether that is signed by a key that is believed.
         generations: Names, and the offsets from which on each has leaves of its own, the newest last.
     """
 
@@ -40,25 +39,35 @@ class Restored(NamedTuple):
     generations: tuple[tuple[str, int], ...]
     unproven: Ranges = NO_RANGES
     """Where a log that is not signed yet has holes since it begins above them, and no incident says why."""
+    is_rewound: bool = False
+    """Whether leaves are lost: what `start` is lower for was committed, and its leaves stood in ClickHouse once."""
+    again_until: int = 0
+    """What is read below it was stored before, and nobody has signed it: its leaves are held against Kafka's."""
+    opening: LogState | None = None
+    """A generation that begins here, whose name is to be stored before anything else of it."""
+    given_up: Ranges = NO_RANGES
+    """Offsets whose leaves nobody has signed, and whose records Kafka has no longer: nobody vouches for them."""
 
 
 class LogRestorer:
     """Reads the logs of one topic back."""
 
-    def __init__(self, stored: StoredLog, log_name: str, public_key: bytes | None) -> None:
-        """Prepare; *public_key* is the one that signed what is trusted, None where nothing is signed."""
+    def __init__(self, stored: StoredLog, log_name: str, is_signed: IsSigned | None) -> None:
+        """Prepare; *is_signed* tells what is believed, None where nothing is signed."""
         self._stored = stored
         self._log_name = log_name
-        self._public_key = public_key
+        self._signs = is_signed is not None
+        self._generations = Generations(stored, is_signed)
 
     def restored(
         self, starts: Mapping[int, int], log_starts: Mapping[int, int]
     ) -> dict[int, Restored]:
-        """Return the log of each partition, which is to be read from its offset in *starts* on.
+        """Return the log of each partition, which is to be read from its offset in *starts* on, or from below it.
 
-        What has no leaf below that offset is a hole, where an incident says why, and below the first leaf of a log
-        that is not signed yet. Else its leaf was lost, as by a backup of ClickHouse that was restored in part: the
-        partition is read again from there, if Kafka has it: not below its offset in *log_starts*.
+        Where logs are signed that is from the newest signed size, or the first leaf where nothing is. Where Kafka has
+        not all of that, from its offset in *log_starts*, as a new generation. Where nobody signs, what has no leaf
+        below the start is a hole, where an incident says why, and below the first leaf of a log. Else its leaf was
+        lost, as by a backup of ClickHouse that was restored in part: the partition is read again from there.
 
         Raises:
             StorageError: ClickHouse is away (retriable) or refuses (permanent). Ask again.
@@ -76,19 +85,61 @@ class LogRestorer:
     ) -> Restored:
         names = self._stored.origin
         first = LogOrigin(self._log_name, names.topic, names.topic_id, number)
-        trusted = self._trusted(first, known)
-        if trusted:
-            generation, checkpoint, is_signed = trusted[-1]
-            base = LogState(
-                first._replace(generation=generation.name), checkpoint.size, checkpoint.roots
-            )
-        else:
-            base, is_signed = LogState(first), False
-        lineage = [(each.name, each.first_size) for each, _, _ in trusted] or [("1", 0)]
+        believed = self._generations.believed(first, known)
+        base, is_signed = self._base(first, believed)
+        covered = base.size if is_signed or not self._signs else 0
+        lineage = [(each.generation.name, each.generation.first_size) for each in believed]
+        lineage = lineage or [("1", 0)]
         lineage[0] = (lineage[0][0], 0)
-        state, holes = self._extended(base, start)
+        from_base = Restored(base, start, covered, is_signed, tuple(lineage))
+        if self._signs and start > base.size:
+            leaf = self._stored.first_leaf(number, base.origin.generation, base.size, start)
+            if leaf is not None:
+                return self._read_again(from_base, leaf, log_start, has_past=bool(believed))
+        return self._by_leaves(from_base, log_start, has_past=bool(believed))
+
+    def _base(self, first: LogOrigin, believed: list[Believed]) -> tuple[LogState, bool]:
+        if not believed:
+            return LogState(first), False
+        generation, checkpoint, is_signed = believed[-1]
+        origin = first._replace(generation=generation.name)
+        if self._signs and not is_signed:  # all of it that is known is where it begins
+            return filled(LogState(origin), generation.first_size), False
+        return LogState(origin, checkpoint.size, checkpoint.roots), is_signed
+
+    def _read_again(self, base: Restored, leaf: int, log_start: int, *, has_past: bool) -> Restored:
+        """Return *base*, to be read from its size on; *leaf* is the first that nobody has signed."""
+        state, until = base.state, base.start
+        number = state.origin.partition
+        if leaf < log_start:
+            origin = state.origin.successor(state.checkpoint.text)
+            opening = filled(LogState(origin), log_start)
+            return Restored(
+                opening,
+                log_start,
+                0,
+                False,
+                (*base.generations, (origin.generation, log_start)),
+                again_until=until,
+                opening=opening,
+                given_up=Ranges([(leaf, log_start - 1)]),
+            )
+        begin, unproven = max(state.size, log_start), NO_RANGES
+        if not has_past and leaf > 0:
+            # A log begins where it was adopted: nothing below its first leaf was ever read.
+            bare = Ranges([(0, leaf - 1)]) - self._stored.explained(number, 0, leaf - 1)
+            known = bare & Ranges([(log_start, leaf)])
+            begin, unproven = leaf if known.first is None else known.first, bare - known
+        return base._replace(
+            state=filled(state, begin), start=begin, unproven=unproven, again_until=until
+        )
+
+    def _by_leaves(self, base: Restored, log_start: int, *, has_past: bool) -> Restored:
+        """Return *base* with the leaves that are stored from its size on, up to its start, or to what is lost."""
+        start, number = base.start, base.state.origin.partition
+        state, holes = self._extended(base.state, start)
         unproven = NO_RANGES
-        if not trusted and holes.first == 0:
+        if not has_past and holes.first == 0:
             # A log begins where it was adopted: nothing below its first leaf was ever read.
             below, *above = holes
             unproven = Ranges([below]) - self._stored.explained(number, *below)
@@ -98,79 +149,10 @@ class LogRestorer:
             lost -= self._stored.explained(number, lost.first, lost.last)
         if lost.first is not None:
             start = lost.first
-            state, _ = self._extended(base, start)
-        return Restored(state, start, base.size, is_signed, tuple(lineage), unproven)
-
-    def _trusted(
-        self, first: LogOrigin, known: Iterable[Generation]
-    ) -> list[tuple[Generation, StoredCheckpoint, bool]]:
-        """Return the generations that are what they should be, in order, with their largest checkpoint.
-
-        Where something is signed by our key, what is not is not of ours, but for a generation whose name commits to one
-        before it: the key could not be used when it began.
-        """
-        found: list[tuple[Generation, StoredCheckpoint, bool]] = []
-        for generation in sorted(known, key=lambda each: (_number_of(each.name), each.name)):
-            origin = first._replace(generation=generation.name)
-            newest = self._newest(origin, generation)
-            if newest is not None:
-                found.append((generation, *newest))
-        if not any(is_signed for _, _, is_signed in found):
-            return found
-        trusted: list[tuple[Generation, StoredCheckpoint, bool]] = []
-        for each in found:
-            if each[2] or (trusted and self._succeeds(first, trusted[-1][0], each[0])):
-                trusted.append(each)
-        return trusted
-
-    def _succeeds(self, first: LogOrigin, before: Generation, after: Generation) -> bool:
-        """Tell whether the name of *after* commits to a checkpoint of *before*."""
-        origin = first._replace(generation=before.name)
-        rows = self._stored.checkpoints(
-            origin.partition, before.name, up_to=before.last_size, limit=LOOKED_AT
+            state, _ = self._extended(base.state, start)
+        return base._replace(
+            state=state, start=start, unproven=unproven, is_rewound=lost.first is not None
         )
-        return any(
-            origin.successor(row.text.partition("\n\n")[0].rstrip("\n") + "\n").generation
-            == after.name
-            for row in rows
-        )
-
-    def _newest(
-        self, origin: LogOrigin, generation: Generation
-    ) -> tuple[StoredCheckpoint, bool] | None:
-        """Return the largest checkpoint that is what it should be, and whether it is signed; a signed one first."""
-        fallback: StoredCheckpoint | None = None
-        for limit in (LOOKED_AT_FIRST, LOOKED_AT):
-            rows = self._stored.checkpoints(
-                origin.partition, generation.name, up_to=generation.last_size, limit=limit
-            )
-            for row in rows:
-                is_signed = self._standing(origin, row)
-                if is_signed or (is_signed is not None and self._public_key is None):
-                    return row, is_signed
-                if is_signed is not None and fallback is None:
-                    fallback = row
-            if len(rows) < limit:
-                break
-        return None if fallback is None else (fallback, False)
-
-    def _standing(self, origin: LogOrigin, row: StoredCheckpoint) -> bool | None:
-        """Tell whether *row* is signed by our key; None where it is not a checkpoint of this log at all."""
-        try:
-            tree = CompactRange(row.size, row.roots)
-            signed_note = parse_note(row.text, "checkpoint") if "\n\n" in row.text else None
-            checkpoint = checkpoint_of(row.text if signed_note is None else signed_note.text)
-            named = parse_origin(checkpoint.origin)
-            if str(named._replace(log_name=origin.log_name)) != str(origin):
-                return None
-            if (checkpoint.size, checkpoint.root) != (row.size, tree.root()):
-                return None
-            if self._public_key is None or signed_note is None:
-                return False
-            trusted = {str(origin): self._public_key}
-            return bool(signers(signed_note, trusted, is_signed_by))
-        except (ProofError, ValueError):
-            return None
 
     def _extended(self, state: LogState, start: int) -> tuple[LogState, Ranges]:
         """Return *state* with the leaves that are stored from its size up to *start*, and the holes between them."""
@@ -190,11 +172,6 @@ class LogRestorer:
             tree.extend([hash_of_leaf(*leaf[1:]) for leaf in run])
         fill(start)
         return state._replace(size=tree.size, roots=tree.roots), Ranges(holes)
-
-
-def _number_of(generation: str) -> int:
-    number = generation.partition("-")[0]
-    return int(number) if number.isascii() and number.isdigit() and len(number) < 10 else 0
 
 
 def _runs(leaves: Iterator[Leaf]) -> Iterator[list[Leaf]]:

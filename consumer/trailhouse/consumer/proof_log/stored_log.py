@@ -32,6 +32,12 @@ _LEAVES = f"""
         AND kafka_offset >= {{first:UInt64}} AND kafka_offset < {{end:UInt64}}
     ORDER BY kafka_offset, digest, appended_ms, kind LIMIT {{limit:UInt32}}
 """  # noqa: S608
+_FIRST_LEAF = f"""
+    SELECT kafka_offset FROM log_leaves {_OF_TOPIC}
+        kafka_partition = {{number:UInt16}} AND generation = {{generation:String}}
+        AND kafka_offset >= {{first:UInt64}} AND kafka_offset < {{end:UInt64}}
+    ORDER BY kafka_offset LIMIT 1
+"""  # noqa: S608
 _INCIDENTS = f"""
     SELECT first_offset, last_offset FROM event_incidents {_OF_TOPIC}
         kafka_partition = {{number:UInt16}} AND last_offset >= {{first:UInt64}}
@@ -115,6 +121,13 @@ class StoredLog:
                 return
             # The last offset again: more of it may follow.
             first = max(rows[-1][0], first + 1)
+
+    def first_leaf(self, partition: int, generation: str, first: int, end: int) -> int | None:
+        """Return the offset of the first leaf from *first* up to and without *end*; None where there is none."""
+        rows = self._rows(
+            _FIRST_LEAF, number=partition, generation=generation, first=first, end=end
+        )
+        return int(rows[0][0]) if rows else None
 
     def explained(self, partition: int, first: int, last: int) -> Ranges:
         """Return the offsets from *first* to *last* of which an incident says why there is no record."""

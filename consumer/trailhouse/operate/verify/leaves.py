@@ -6,6 +6,7 @@ from trailhouse.operate.verify.finding import Findings
 from trailhouse.operate.verify.leaf_walk import MAX_JUMP, Walked
 from trailhouse.operate.verify.log_names import tell_names
 from trailhouse.operate.verify.logs import LogId
+from trailhouse.operate.verify.rotations import tell_rotations
 from trailhouse.operate.verify.run import Run
 from trailhouse.operate.verify.tails import tell_tails
 
@@ -81,6 +82,7 @@ def check(run: Run, found: Findings) -> Checked:
             )
         _tell_shrunk(run, found, log)
     _tell_impossible(run, found)
+    tell_rotations(run, found)
     if not run.reasons:
         tell_tails(run, found)
     return Checked(leaves, "leaves")

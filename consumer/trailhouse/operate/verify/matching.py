@@ -29,6 +29,11 @@ LOOKS, PAUSE_SECONDS = 6, 0.5
 """Rows are stored before their leaves: one whose leaf is on its way is looked at again."""
 MAX_MARKERS = 8
 """So many offsets between rows that follow each other may hold no record, such as the end of a transaction."""
+MOVED_ON_MS = 60_000
+"""A worker gives a row its leaf within seconds: where others have one that are so much younger, none does."""
+AHEAD_MS = 300_000
+"""No broker's clock is so far ahead of all that it has given."""
+_OF_TOPIC = "kafka_cluster = {cluster:String} AND kafka_topic = {topic:String} AND kafka_topic_id = {topic_id:String}"
 _LAST_LEAF = f"""
     SELECT count(), max(kafka_offset) + 1, argMax(appended_ms, kafka_offset)
     FROM log_leaves WHERE {OF_LOG}
@@ -44,6 +49,13 @@ _NEXT = f"""
         ) AND kafka_offset <= {{last:UInt64}}
     )
 """  # noqa: S608 - names of ours; every value is a bound parameter
+_SIGNS = f"""
+    SELECT
+        (SELECT toUnixTimestamp64Milli(max(written_at)) FROM batch_ledger WHERE {_OF_TOPIC}),
+        (SELECT toUnixTimestamp64Milli(max(written_at)) FROM batch_ledger WHERE {OF_LOG}),
+        (SELECT max(appended_ms) FROM log_leaves WHERE {_OF_TOPIC} AND appended_ms <= now_ms),
+        toUnixTimestamp64Milli(now64(3)) AS now_ms
+"""  # noqa: S608 - as above
 _REPLAY = "delete the row as docs/guarantees.md says, then replay its offset while Kafka has it"
 _RESTORE = "replay these offsets while Kafka has them, or restore them from a backup"
 
@@ -237,7 +249,10 @@ class Matching:
             )
 
     def _is_next(self, place: PartitionKey, first: int, last: int) -> bool:
-        """Tell whether rows from *first* on follow the last leaf at once and are no older: a worker's next ones do."""
+        """Tell whether rows from *first* on follow the last leaf at once, and may be those of a worker that was killed.
+
+        These are no older than the leaf, and no worker has entered anything of the topic long after them.
+        """
         values = {**LogId(*place, "").parameters, "first": first, "last": last}
         leaves, end, last_ms = map(
             int,
@@ -249,7 +264,14 @@ class Matching:
         if not leaves:
             return False
         first_ms, count = map(int, self._clickhouse.query(_NEXT, values).rows[0])
-        return first_ms >= last_ms and last + 1 - end - count <= MAX_MARKERS
+        if first_ms < last_ms or last + 1 - end - count > MAX_MARKERS:
+            return False
+        topic_ms, mine_ms, leaf_ms, now_ms = map(
+            int, self._clickhouse.query(_SIGNS, values).rows[0]
+        )
+        # One that catches up stores what is old: then it has just entered other rows of this partition.
+        has_moved_on = leaf_ms - first_ms > MOVED_ON_MS and topic_ms - max(mine_ms, 0) > MOVED_ON_MS
+        return not has_moved_on and first_ms - max(now_ms, leaf_ms) <= AHEAD_MS
 
     def _beyond(self, scope: Scope) -> dict[_Rows, tuple[int, int, int]]:
         ends: dict[PartitionKey, int] = {}

@@ -56,6 +56,11 @@ _ERASED = """
     SELECT producer_id, assumeNotNull(seq), record_key, toString(tenant_id), type = 'audit_sealed'
     FROM event_log WHERE producer_id IN {producers:Array(String)} AND seq IS NOT NULL AND record = ''
 """
+_LAST = """
+    SELECT toUnixTimestamp64Milli(max(appended_at)), count() FROM event_log
+    WHERE producer_id = {producer:String} AND seq >= {first:UInt64} AND record != ''
+        AND JSONExtractString(record, 'source', 'service') = {service:String} AND appended_at <= now64(3)
+"""
 _SETTINGS = {"max_block_size": "65536"}
 
 Logger = tuple[str, str]
@@ -129,6 +134,17 @@ def seals_of(clickhouse: ClickHouse, batch: LoggerBatch) -> Iterator[StoredSeal]
         yield StoredSeal(
             data, claim, (cluster, topic, topic_id, int(partition)), int(offset), int(appended_ms)
         )
+
+
+def last_record_seconds(clickhouse: ClickHouse, logger: Logger, first_seq: int) -> float | None:
+    """Return when the last record of *logger* was appended whose number is *first_seq* or more; None without one.
+
+    Raises:
+        StorageError: As `logger_batches`.
+    """
+    values = {"service": logger[0], "producer": logger[1], "first": first_seq}
+    at_ms, count = clickhouse.query(_LAST, values).rows[0]
+    return int(at_ms) / 1_000 if int(count) else None
 
 
 def _said(record: bytes) -> object:

@@ -14,6 +14,7 @@ from trailhouse.operate.verify.seal_rows import (
     LoggerBatch,
     StoredSeal,
     erased_rows,
+    last_record_seconds,
     logger_batches,
     new_numbers,
     records_of,
@@ -31,10 +32,12 @@ from trailhouse.operate.verify.sealed_runs import RunsOfLogger
 from trailhouse.operate.verify.unsealed import tell_unsealed
 from trailhouse.operate.verify.unseen import unseen
 from trailhouse.proof.seal import Seal
-from trailhouse.proof.seal_check import LoggerSeals, SealBook, check_seal
+from trailhouse.proof.seal_check import SLACK_SECONDS, LoggerSeals, SealBook, check_seal
 from trailhouse.schemas.errors import ProofError
 
 _ALL = 2**63
+ADOPTED_SECONDS = 900.0
+"""By then after it was due, whatever restarts a service has started one that seals what a killed logger has left."""
 SETTLED_SECONDS = 10.0
 """A record may be stored so much later than the seal over it, which lies in another partition."""
 _ACCOUNT = "`trailhouse account` says more; compare with Kafka, and with the producer's spool"
@@ -270,6 +273,12 @@ class _Book:
             if logger[1] in self._erased_seals:
                 continue
             if is_overdue(seals, self._newest_ms[logger] / 1_000, now_seconds):
+                if self._may_be_adopted(logger, seals, now_seconds):
+                    self._run.cannot(
+                        f"{logger[0]} {logger[1]} has sealed nothing after number {seals.end_seq - 1}, as where it was"
+                        " killed: the next logger in its place seals what it has left; start one, then verify again"
+                    )
+                    continue
                 kind, meaning = _MEANING[SealFault.OVERDUE]
                 self._found.add(
                     kind,
@@ -279,6 +288,15 @@ class _Book:
                     way_out="see whether it still runs; a logger that takes over its spool seals what is left",
                     count=1,
                 )
+
+    def _may_be_adopted(self, logger: Logger, seals: LoggerSeals, now_seconds: float) -> bool:
+        """Tell whether it may have been killed just now: nothing of it came when it should have sealed, or later."""
+        due_seconds = seals.next_within_seconds + SLACK_SECONDS
+        newest_seconds = self._newest_ms[logger] / 1_000
+        if now_seconds - newest_seconds > due_seconds + ADOPTED_SECONDS:
+            return False
+        at_seconds = last_record_seconds(self._run.clickhouse, logger, seals.end_seq)
+        return at_seconds is None or at_seconds <= newest_seconds + due_seconds
 
 
 def stored_until_seconds(run: Run) -> float:

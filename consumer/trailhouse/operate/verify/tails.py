@@ -18,6 +18,7 @@ from trailhouse.operate.verify.leaf_walk import Walked
 from trailhouse.operate.verify.logs import OF_GENERATION, OF_LOG, LogId
 from trailhouse.operate.verify.run import Run
 from trailhouse.operate.verify.unsigned_logs import shown_unsigned
+from trailhouse.schemas.ranges import Ranges
 
 SIGNED_WITHIN_SECONDS = 20.0
 """A worker takes ten for few leaves, five more where ClickHouse has refused a checkpoint."""
@@ -36,6 +37,10 @@ _SIGNED = """
     WHERE kafka_cluster = {cluster:String} AND kafka_topic = {topic:String} AND kafka_topic_id = {topic_id:String}
         AND position(checkpoint, '\n\n') > 0
 """
+_FORKED = f"""
+    SELECT first_offset, last_offset FROM event_incidents
+    WHERE {OF_LOG} AND kind = 'forked' AND last_offset >= {{held:UInt64}} AND first_offset < {{end:UInt64}}
+"""  # noqa: S608 - names of ours; every value is a bound parameter
 _TIMES = f"""
     SELECT
         countIf(kafka_offset < {{entered:UInt64}}),
@@ -63,7 +68,9 @@ def tell_tails(run: Run, found: Findings) -> None:
     ]
     for log, walked in _not_signed(run, tails):
         held = run.roots.held.get(log, 0)
-        if not held and walked.leaves and not walked.checkpoints:
+        if _is_superseded(run, log):
+            _tell_superseded(run, found, log, walked)
+        elif not held and walked.leaves and not walked.checkpoints:
             _tell_unsigned(run, found, log, walked)
         elif (reason := _shows(run, log, walked)) is not None:
             found.add(
@@ -101,6 +108,35 @@ def _tell_unsigned(run: Run, found: Findings, log: LogId, walked: Walked) -> Non
     )
 
 
+def _is_superseded(run: Run, log: LogId) -> bool:
+    """Tell whether a key of the log has signed a later generation: nobody goes on with this one."""
+    same = [each for each in run.logs if each.place == log.place]
+    return any(run.roots.held.get(each, 0) for each in same[same.index(log) + 1 :])
+
+
+def _tell_superseded(run: Run, found: Findings, log: LogId, walked: Walked) -> None:
+    """Tell the end of a generation that nobody has signed, and nobody will: a worker has gone on without it."""
+    held = run.roots.held.get(log, 0)
+    values = {**log.parameters, "held": held, "end": walked.end}
+    forked = Ranges((first, last) for first, last in run.clickhouse.query(_FORKED, values).rows)
+    if not Ranges([(held, walked.end - 1)]) - forked:
+        run.cannot(
+            f"{log}: nobody had signed its end, offsets {held} to {walked.end - 1}, when Kafka showed other records"
+            " there, as the incident `forked` says: only seals of producers tell which were logged"
+        )
+        return
+    found.add(
+        "uncovered",
+        log=str(log),
+        first_offset=held,
+        last_offset=walked.end - 1,
+        table="log_leaves",
+        meaning="no key of the log has signed these leaves, and a worker has gone on without them: their checkpoints"
+        " were taken away, or a worker was killed and Kafka no longer had the records when the next one came",
+        way_out="compare with an anchor or a kept checkpoint: nothing else vouches for these records",
+    )
+
+
 def _not_signed(run: Run, tails: Iterable[tuple[LogId, Walked]]) -> list[tuple[LogId, Walked]]:
     """Return which of *tails* are not signed after a worker had the time to do it."""
 
@@ -124,10 +160,8 @@ def _not_signed(run: Run, tails: Iterable[tuple[LogId, Walked]]) -> list[tuple[L
 
 def _due_in_seconds(run: Run, log: LogId, walked: Walked) -> float:
     """Return how long a worker may still take, by the clock of ClickHouse; all of it where no batch tells."""
-    if (
-        newest_size(run.clickhouse, log) >= walked.end
-    ):  # it is there, and nobody's signature under it
-        return 0.0
+    if _is_superseded(run, log) or newest_size(run.clickhouse, log) >= walked.end:
+        return 0.0  # nobody will, or it is there, and nobody's signature under it
     batches = _batches(run, log)
     if batches.written_ms is None or batches.end < walked.end:
         return SIGNED_WITHIN_SECONDS

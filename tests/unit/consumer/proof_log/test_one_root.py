@@ -6,16 +6,19 @@ from hashlib import sha256
 from itertools import pairwise
 from typing import Any, cast
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fake_logs import FakeStoredLog
 from kafka_records import Clock
+from proven import log_key
 from trailhouse.consumer.monitoring.health import Health
 from trailhouse.consumer.monitoring.metrics import WorkerMetrics
 from trailhouse.consumer.proof_log.assigned_logs import AssignedLogs
 from trailhouse.consumer.proof_log.checkpointer import Checkpointer
 from trailhouse.consumer.proof_log.leaves import ReadLeaves
+from trailhouse.consumer.proof_log.log_keys import believed_keys
 from trailhouse.consumer.proof_log.restore import LogRestorer
 from trailhouse.consumer.proof_log.signing import Signing
 from trailhouse.consumer.proof_log.stored_log import StoredLog
@@ -55,11 +58,12 @@ ROOTS = true_roots()
 class Member:
     """One worker's assignment: what it has read and entered, and not committed."""
 
-    def __init__(self, store: FakeStoredLog, start: int, clock: Clock) -> None:
-        stored = cast("StoredLog", store)
-        restored = LogRestorer(stored, "unnamed", None).restored({0: start}, {})
+    def __init__(self, store: FakeStoredLog, start: int, clock: Clock, proof: ProofConfig) -> None:
+        stored, signing = cast("StoredLog", store), Signing(proof)
+        is_signed = believed_keys(signing.public_key(), None)
+        restored = LogRestorer(stored, signing.log_name, is_signed).restored({0: start}, {})
         self.checkpointer = Checkpointer(
-            stored, Signing(ProofConfig()), Health(), WorkerMetrics(), now=_now, clock=clock
+            stored, signing, Health(), WorkerMetrics(), now=_now, clock=clock
         )
         self.checkpointer.take(restored)
         self.logs = AssignedLogs(stored, restored, self.checkpointer.note, _now)
@@ -70,10 +74,11 @@ class Member:
 class Workers:
     """One partition, the store, where the group's offset stands, the worker that owns it, and those that think so."""
 
-    def __init__(self) -> None:
+    def __init__(self, proof: ProofConfig) -> None:
         self.store, self.clock = FakeStoredLog(), Clock()
+        self.proof = proof
         self.committed = 0
-        self.owner = Member(self.store, 0, self.clock)
+        self.owner = Member(self.store, 0, self.clock, proof)
         self.zombies: list[Member] = []
         self.backup = (self.store.snapshot(), 0)
 
@@ -131,6 +136,16 @@ class Workers:
             self.store.leaf_rows = {row for row in self.store.leaf_rows if row[2] < first}
             self._begin()
 
+    def alter_leaves(self, records: int, *_: int) -> None:
+        """Somebody writes other leaves above what is signed, and kills whoever could have signed the true ones."""
+        signed = max((row[2] for row in self.store.checkpoint_rows), default=0)
+        first = max(signed, self.committed - records)
+        some = {row for row in self.store.leaf_rows if row[2] >= first}
+        self.store.leaf_rows -= some
+        self.store.leaf_rows |= {(*row[:5], sha256(row[5]).digest()) for row in some}
+        self.zombies.clear()
+        self._begin()
+
     def pass_time(self, seconds: int) -> None:
         """Whoever has committed something signs it when it is due."""
         self.clock.now_seconds += seconds
@@ -139,14 +154,18 @@ class Workers:
 
     def check(self) -> None:
         """Whatever was signed is the root of the topic at its size, and no other generation has begun."""
-        for _, generation, size, _, text in self.store.checkpoint_rows:
-            checkpoint = checkpoint_of(text)
-            assert (generation, checkpoint.size, checkpoint.root) == ("1", size, ROOTS[size])
+        self.check_roots()
         for _, generation, offset, kind, appended_ms, digest in self.store.leaf_rows:
             assert (generation, kind, appended_ms, digest) == ("1", 1, offset, DIGESTS[offset])
 
+    def check_roots(self) -> None:
+        """Whatever is signed is the root of the topic at its size."""
+        for _, generation, size, _, text in self.store.checkpoint_rows:
+            checkpoint = checkpoint_of(text.partition("\n\n")[0].rstrip("\n") + "\n")
+            assert (generation, checkpoint.size, checkpoint.root) == ("1", size, ROOTS[size])
+
     def _begin(self) -> None:
-        self.owner = Member(self.store, self.committed, self.clock)
+        self.owner = Member(self.store, self.committed, self.clock, self.proof)
 
     def _enter(self, member: Member, records: int, cut: int, failing: int) -> bool:
         first = member.read_until
@@ -180,13 +199,19 @@ STEPS = (
 SIZES = st.tuples(st.integers(1, 60), st.integers(0, 60), st.integers(0, 6), st.integers(0, 15))
 
 
+@pytest.fixture(scope="module")
+def proof(tmp_path_factory: pytest.TempPathFactory) -> ProofConfig:
+    """Return the settings of a log with a key."""
+    return log_key(tmp_path_factory.mktemp("key"))
+
+
 @settings(max_examples=150)
 @given(st.lists(st.tuples(st.sampled_from(STEPS), SIZES), min_size=15, max_size=40))
 def test_one_root_a_size_whatever_comes_in_between(
     story: list[tuple[Step, tuple[int, int, int, int]]],
 ) -> None:
     """Deaths, failures, late workers, offsets moved back and backups restored change no root that is signed."""
-    workers = Workers()
+    workers = Workers(ProofConfig())
     for step, sizes in story:
         step(workers, *sizes)
         workers.check()
@@ -194,6 +219,28 @@ def test_one_root_a_size_whatever_comes_in_between(
     workers.work(LENGTH, 0, 9, 20)
     workers.work(LENGTH, 0, 9, 20)
     workers.check()
+    assert max(row[2] for row in workers.store.checkpoint_rows) == LENGTH
+
+
+@settings(max_examples=60)
+@given(
+    story=st.lists(
+        st.tuples(st.sampled_from((*STEPS, *(Workers.alter_leaves,) * 4)), SIZES),
+        min_size=15,
+        max_size=30,
+    )
+)
+def test_a_signed_root_is_kafkas_whatever_clickhouse_holds(
+    proof: ProofConfig, story: list[tuple[Step, tuple[int, int, int, int]]]
+) -> None:
+    """With a key no leaf is signed that ClickHouse alone has: to change those above a checkpoint changes no root."""
+    workers = Workers(proof)
+    for step, sizes in story:
+        step(workers, *sizes)
+        workers.check_roots()
+    workers.work(LENGTH, 0, 9, 20)
+    workers.work(LENGTH, 0, 9, 20)
+    workers.check_roots()
     assert max(row[2] for row in workers.store.checkpoint_rows) == LENGTH
 
 

@@ -36,7 +36,9 @@ class PoisonPillInspection:
             StorageError, BrokerError: ClickHouse or Kafka is away (retriable) or refuses (permanent).
             UnreadableBatchError: The batch's end is not to be seen yet. Retriable.
         """
-        skipped = self._ledger.covered({partition: (offset, NO_LIMIT)})[partition]
+        # Not the ledger alone: where records are read again it has those around it too, and they can be read.
+        noted = self._ledger.noted(Incident("skipped", partition, offset, offset))
+        skipped = noted & self._ledger.covered({partition: (offset, NO_LIMIT)})[partition]
         if offset in skipped:  # an operator has passed it over meanwhile
             last = next(part.last for part in skipped if part.first <= offset <= part.last)
             return Passage(None, last + 1)

@@ -7,10 +7,12 @@ import pytest
 
 from fake_kafka import ORIGIN, FakeLedger
 from trailhouse.broker.batch_headers import RawBatch
+from trailhouse.consumer.batch.blocks import incident_block
 from trailhouse.consumer.batch.incidents import Incidents
 from trailhouse.consumer.batch.ledger import Ledger
 from trailhouse.consumer.membership.poison_pills import inspection as module
 from trailhouse.consumer.membership.poison_pills.inspection import Passage, PoisonPillInspection
+from trailhouse.consumer.monitoring.incident import Incident
 from trailhouse.consumer.monitoring.metrics import WorkerMetrics
 from trailhouse.schemas.errors import StorageUnavailableError, UnreadableBatchError
 from trailhouse.schemas.kafka_config import KafkaConfig
@@ -27,6 +29,11 @@ class Scene:
         incidents = Incidents(ledger, ORIGIN, WorkerMetrics(), lambda: dt.datetime.now(dt.UTC))
         monkeypatch.setattr(module, "batch_at", self._batch_at)
         self.inspection = PoisonPillInspection(KafkaConfig(), ledger, incidents)
+
+    def pass_over(self, first: int, last: int) -> None:
+        """Note that an operator has passed over these offsets of partition 0."""
+        found = Incident("skipped", 0, first, last)
+        self.ledger.note(incident_block(ORIGIN, [found], ["by a test"], dt.datetime.now(dt.UTC)))
 
     def _batch_at(
         self, _: KafkaConfig, partition: int, offset: int, *, timeout_seconds: float
@@ -68,8 +75,18 @@ def test_nothing_is_passed_over_that_is_not_written_down(scene: Scene) -> None:
 def test_what_an_operator_has_passed_over_is_believed(scene: Scene) -> None:
     """The ledger has it: the reading goes on behind that range, and Kafka is not asked."""
     scene.ledger.stored = FakeLedger({0: [(4, 7), (12, 20)]}).stored
+    scene.pass_over(4, 7)
     assert scene.inspection.passage(0, 5, "why") == Passage(None, 8)
     assert scene.asked == []
+
+
+def test_what_is_read_again_around_a_skipped_record_is_not_passed_over(scene: Scene) -> None:
+    """The ledger has the records around it too: only what the operator named is left out, and no other batch."""
+    scene.ledger.stored = FakeLedger({0: [(0, 90)]}).stored
+    scene.pass_over(4, 7)
+    assert scene.inspection.passage(0, 5, "why") == Passage(None, 8)
+    placeholder, next_offset = scene.inspection.passage(0, 8, "why")
+    assert (placeholder is not None, next_offset) == (True, 9)
 
 
 def test_where_no_batch_is_the_same_offset_is_tried_again(scene: Scene) -> None:
