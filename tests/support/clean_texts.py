@@ -6,6 +6,7 @@ import base64
 import hashlib
 import random
 import string
+import sysconfig
 import uuid
 from pathlib import Path
 
@@ -54,6 +55,47 @@ v0.0.0-20240102150405-{h12} node_modules/.pnpm/@babel+core@7.24.0_{h32}
 public key: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI{b43} bob@example.com
 """
 
+OTHERS = """
+pod/checkout-7d9f8b6c5d-x2x9q 1/1 Running, replicaset.apps/checkout-7d9f8b6c5d, job.batch/backup-28391040-{l5}
+traceparent: 00-{h32}-{h16}-01, x-amzn-trace-id: Root=1-{h8}-{h24}, b3: {h32}-{h16}-1
+panic: runtime error at 0x{h12}, goroutine 17 [running]: main.(*Server).serve(0x{h12}, {0x{h8}, 0x{h8}})
+docker.io/library/redis:7.2@sha256:{h64}, container {h12}, overlay2/{h64}/merged
+self.assertEqual(token.type, TokenType.NAME); self.private_key: Ed25519PrivateKey = key
+from oauthlib import BearerToken as BearerToken, OAuth2Token as OAuth2Token
+host, port, access_key, secret_key = s3_server['connection']
+WaitForTaskToken = "waitForTaskToken"; Cvv: Final = "cvv"
+"secretArn": "arn:aws:secretsmanager:us-west-2:123456789012:secret:mysecret-a1b2c3"
+START = b"-----BEGIN OPENSSH PRIVATE {word}-----"; END = b"-----END OPENSSH PRIVATE {word}-----"
+key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+self.with_env("NEO4J_AUTH", f"neo4j/{self.password}")
+Lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod tempor incididunt ut labore et dolore magna
+Das Passwort wird nie gespeichert; der Schlüssel liegt im Tresor, und die Sitzung endet nach 30 Minuten.
+Le mot de passe est obligatoire et le jeton expire au bout de 3600 secondes, voir le chapitre 12.
+La contraseña debe tener 12 caracteres y el token de acceso caduca en 24 horas.
+パスワードは8文字以上で設定してください。トークンの有効期限は3600秒です。
+密码长度至少为8个字符，令牌在24小时后过期。
+Пароль должен содержать не менее 12 символов, ключ хранится 30 дней.
+비밀번호는 8자 이상이어야 하며 토큰은 24시간 후에 만료됩니다.
+Şifre en az 8 karakter olmalı, anahtar İstanbul sunucusunda saklanır.
+"""
+"""Names of machines and pods, traces, types, members of enumerations, and sentences of other languages."""
+
+
+def others(seed: int) -> list[str]:
+    """Return lines of `OTHERS`; ids and hashes in them are made from *seed*."""
+    made = random.Random(seed)  # noqa: S311 - no secret
+    return [_filled(line.replace("{word}", "KEY"), made) for line in OTHERS.strip().splitlines()]
+
+
+def standard_library() -> list[str]:
+    """Return pieces of Python's own sources, which name passwords, keys and tokens, and hold none."""
+    files = sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py"))
+    pieces: list[str] = []
+    for file in files:
+        text = file.read_text(encoding="utf-8")
+        pieces += (text[at : at + PIECE_CHARACTERS] for at in range(0, 12_000, PIECE_CHARACTERS))
+    return [piece for piece in pieces if piece]
+
 
 def sentences(seed: int) -> list[str]:
     """Return lines of a coding agent's run; ids and hashes in them are made from *seed*."""
@@ -63,9 +105,10 @@ def sentences(seed: int) -> list[str]:
 
 def _filled(line: str, made: random.Random) -> str:
     letters = {"h": "0123456789abcdef", "n": string.ascii_letters + string.digits}
+    letters["l"] = string.ascii_lowercase + string.digits
     letters["b"] = letters["n"] + "+/"
     for kind, alphabet in letters.items():
-        for size in (7, 8, 12, 14, 16, 22, 23, 24, 29, 32, 40, 43, 48, 64, 86):
+        for size in (5, 7, 8, 12, 14, 16, 22, 23, 24, 29, 32, 40, 43, 48, 64, 86):
             while (place := f"{{{kind}{size}}}") in line:
                 line = line.replace(place, "".join(made.choices(alphabet, k=size)), 1)
     while "{uuid}" in line:

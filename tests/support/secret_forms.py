@@ -418,4 +418,33 @@ recaptcha_secret       | 6Lc<w5>AAAAA<w27> ; @recaptcha 6L<w38>
 strava_secret          | @strava <h40>
 openvsx_token          | ovsxat_<uuid>
 jwt                    | ZXlK<b120>==
+openai_session_key     | sess-<n40>
+humanloop_key          | hl_sk_<h48>
+promptlayer_key        | pl_<h32>
+traceloop_key          | tl_<h64>
+letta_key              | sk-let-<b80>==
+turbopuffer_key        | tpuf_<n32>
+daytona_key            | dtn_<h64>
+hyperbrowser_key       | hb_<h28>
+steel_key              | ste-<n70>
+factory_key            | fk-<w60>
+devin_key              | apk_user_<n70>== ; cog_<l52>
+arcade_key             | arc_<n50>
+trigger_key            | tr_prod_<n20> ; tr_pat_<l40>
+inngest_key            | signkey-prod-<h64>
+netbird_token          | nbp_<n36>
+huawei_secret_key      | HUAWEICLOUD_SDK_SK=[<n40>]
+depot_token            | depot_project_<h64> ; depot_org_<h64>
+deepsource_token       | dsp_<h40>
+percy_token            | web_<h64> ; app_<h64>
+cypress_key            | @cypress <uuid>
+liveblocks_key         | sk_prod_<w60> ; sk_dev_<w60>
+matrix_token           | syt_<n12>_<n20>_<n6>
+flagsmith_server_key   | ser.<c4><d1><c5><d1><n11>
+growthbook_key         | secret_user_<n40> ; secret_admin_<n40>
+rootly_token           | rootly_<h64>
+polar_token            | polar_oat_<n43>
+extended_private_key   | xprv9s21ZrQH143K<n95>
+close_key              | api_<n22>.<n22>
+novita_key             | sk_<w8>R8<w33>
 """

@@ -32,7 +32,7 @@ _QUOTE = r"""\\*(?:["'`]|&quot;|&#39;|&#34;|\\*u0022|%22)"""
 _TYPED = rf"(?::?{_BLANK}(?:[&\w\[\]<>.|']{{1,40}}(?: [&\w]{{1,20}})?[ \t]+|[A-Z]?[a-z]{{2,6}})=)"
 _SIGN = (
     r"(?:=>|:=|===?|!==?|\|\|=|\?\?=|\?=|\+=|\.=|->|=|::|:|,|\||%3[aAdD]|\\*u003[aAdD]|&#61;|&#58;|≔|：|＝|→"
-    r"|(?:is|was|are|equals|as|to|set to|changed to|is now|reads|und|lautet|ist|es|est)\b:?|为|是|は)"
+    r"|(?:is|was|are|equals|as|to|set to|changed to|is now|reads|und|lautet|ist|es|est)\b:?|(?:设置|设定|设|改|更新)?为|是|は)"
 )
 _REST = (
     rf"({_QUOTE})?\)?\]?\}}?(?:{_BLANK}({_TYPED}|{_SIGN}(?:{_BLANK}{_SIGN})?|[ \t]+|[ \t]*>[\r\n]*){_BLANK})"
@@ -45,9 +45,14 @@ ASSIGNED_PARTS = rf"([\w.\-]+){_REST}"
 
 _BARE = re.compile(rb"""(?:[^\s"'`<>,;\\&)\]}|]|\\/|\\\\u0026|%(?!22))+""")
 _LINE = re.compile(rb"""[^\s"'`\\<>]+""")
+_OTHER_LANGUAGE = re.compile(rb"[\x80-\xff]")
 _LINE_END = re.compile(rb"""[ \t]*(?:\r|\n|\\[nr]|\\?["'`<]|\#|$|\Z)""")
 _HIDDEN = re.compile(rb"""\0+(?:[\s"'`,;)\]}\\<&|]|\Z)""")
 """A value that is a marker and nothing else."""
+_ARN = re.compile(rb"arn:[a-z-]{3,12}:[^\s\"'`]*\Z")
+LONGEST_ARN_BYTES = 160
+_OF_OBJECTS = ("self.", "this.", "cls.")
+_SNAKE = re.compile(rb"[a-z][a-z0-9]{0,15}(?:_[a-z0-9]{1,16})+")
 JUDGED_BYTES = 256
 _LONGEST_SCHEME_BYTES = 40
 _ASSIGNING = frozenset((b"=", b":", b":=", b"=>", b"==", "：".encode(), "＝".encode()))
@@ -83,26 +88,41 @@ def _value(text: bytes, found: Found, category: str) -> Span | None:
     begin, end = found.span(1)
     name = text[begin:end].decode(errors="replace")
     kind = named(name.strip(".-_"))
-    if kind is None:
+    if kind is None or _ARN.search(text, max(0, begin - LONGEST_ARN_BYTES), begin):
         return None
     begin = found.span(0)[1]
     quote: bytes | None = found.group(4)
     sign: bytes = found.group(3).strip(b" \t")
     if not quote and not sign and not _is_after_blank(text, found):
         return None
-    if sign.isalpha() and name.lower() in _WORDS_OF_SENTENCES:
+    if (sign.isalpha() or (quote and not sign)) and name.lower() in _WORDS_OF_SENTENCES:
         return None
     if quote:
         end = _closing(text, begin, quote)
         begin = _behind_scheme(text, begin, end)
         value = text[begin:end]
-        is_one = is_secret(value, kind)
+        is_one = is_secret(value, kind) and not _is_same(name, value)
         if sign == b"," or (not sign and not _is_after_blank(text, found)):
             is_one = is_one and is_bare_secret(value, kind, is_alone=False)
     else:
         begin = _behind_scheme(text, begin, min(len(text), begin + _LONGEST_SCHEME_BYTES))
+        if sign == b">" and text[begin - 1 : begin] in (
+            b" ",
+            b"\t",
+        ):  # a comparison, and no tag of XML
+            return None
         end, is_one = _bare(text, begin, sign, kind)
+        value = text[begin:end]
+        if name.startswith(_OF_OBJECTS) and value.isalpha():
+            is_one = is_one and looks_random(value)
+        is_one = is_one and not _is_same(name, value)
     return Span(begin, end, _category_of(name, category)) if is_one and begin < end else None
+
+
+def _is_same(name: str, value: bytes) -> bool:
+    """Tell whether *value* is *name* again: a member of an enumeration."""
+    last = name.rpartition(".")[2]
+    return value.isalpha() and value.decode().lower() == last.lower().replace("_", "")
 
 
 _WORDS_OF_SENTENCES = frozenset(("pass", "auth", "cookie", "cookies", "pin"))
@@ -112,11 +132,16 @@ _WORDS_OF_SENTENCES = frozenset(("pass", "auth", "cookie", "cookies", "pin"))
 def _bare(text: bytes, begin: int, sign: bytes, kind: Named) -> tuple[int, bool]:
     """Return where the unquoted value at *begin* ends, and whether it is a secret."""
     end, is_alone = _bare_end(text, begin)
+    if sign[:1] >= b"\x80":  # of a language without blanks: the sentence goes on behind the value
+        other = _OTHER_LANGUAGE.search(text, begin, end)
+        end = end if other is None else other.start()
     value = text[begin:end]
     is_alone = not sign or sign == b">" or (is_alone and sign in _ASSIGNING)
     is_one = is_bare_secret(value, kind, is_alone=is_alone)
     if sign == b",":  # in a list it is one only if it could be nothing else
-        is_one = is_one and looks_random(value) and b"=" not in value
+        is_one = (
+            is_one and looks_random(value) and b"=" not in value and not _SNAKE.fullmatch(value)
+        )
     if (
         is_one and len(value) == JUDGED_BYTES
     ):  # only now: what is refused must not be read to its end each time
@@ -136,7 +161,8 @@ def _is_after_blank(text: bytes, found: Found) -> bool:
         return True
     return (
         re.search(
-            rb"(?i)(?:^|\n|\\n|[\"'`]|\s)(?:env|arg|setenv|setx|set|export)[ \t]+[\w.\-]+\Z", before
+            rb"(?i)(?:^|\n|\\n|[\"'`]|\s)(?:env|arg|setenv|setx|set|export)(?:[ \t]+--?\w+)*[ \t]+[\w.\-]+\Z",
+            before,
         )
         is not None
     )
@@ -212,10 +238,10 @@ def category_of(name: str) -> str:
 
 
 _OPENERS = (
-    rf"(?i:{WORDS})[\w.\-]*(?:\\*[\"'`)\]}}]|[ \t]*(?:[=:|,>?!+]|->|≔|：|＝|→|为|是|は)|%|\\|&"
+    rf"(?i:{WORDS})[\w.\-]*(?:\\*[\"'`)\]}}]|[ \t]*(?:[=:|,>?!+]|->|≔|：|＝|→|设|改|更新|为|是|は)|%|\\|&"
     rf"|[ \t]+(?:is|was|are|equals|as|to|set|changed|reads|und|lautet|ist|es|est|\\*[\"'`])|[ \t]+[&\w'\[\]<>.|]+[ \t]*=)",
     rf"--?[\w\-]*(?i:{WORDS})[\w\-]*[ \t=]",
     r"(?i:login|user|account)(?:[ \t]|\\[nrt])+[^ ]+(?:[ \t]|\\[nrt])+(?i:password|passwd|pwd)[ \t]",
-    rf"(?i:env|arg|setenv|setx|set|export)[ \t]+[\w.\-]*(?i:{WORDS})[\w.\-]*[ \t]",
+    rf"(?i:env|arg|setenv|setx|set|export)[ \t]+(?:--?\w+[ \t]+)*[\w.\-]*(?i:{WORDS})[\w.\-]*[ \t]",
 )
 ASSIGNMENTS = (Rule("secret", ASSIGNED, _OPENERS, assigned, parts=ASSIGNED_PARTS),)

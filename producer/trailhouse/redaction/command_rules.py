@@ -23,6 +23,10 @@ def _is_random(value: bytes) -> bool:
     return looks_random(value) and _CONSTANT.fullmatch(value) is None
 
 
+def _is_key(value: bytes) -> bool:
+    return _is_random(value) and b"=" not in value.rstrip(b"=")
+
+
 def _calls(pattern: Pattern, text: bytes, category: str) -> Iterable[Span]:
     """Yield group 2, what a call is given, where group 1 names a secret."""
     for found in pattern.finditer(text):
@@ -61,12 +65,22 @@ def _entries(text: bytes, begin: int, end: int, indent: int, category: str) -> I
         at = line_end + 1
 
 
+def _four_words(pattern: Pattern, text: bytes, category: str) -> Iterable[Span]:
+    """Yield the group that has a part in the match."""
+    for found in pattern.finditer(text):
+        begin, end = max(found.span(1), found.span(2))
+        yield Span(begin, end, category)
+
+
 _VALUE = r"""\\*["']?([^\s"'`\\<>|]{4,256})"""
 _SECRET_NAMED = r"(?i:password|passwd|passphrase|pwd|secret|token|api_?key|private_?key|credential)"
 _NUMBER_WORDS = (
     r"(?i:verification|security|login|sign-?in|authentication|one[- ]time|otp|2fa|mfa|sms)"
 )
 _STRONG_WORDS = r"(?i:(?:api|access|secret|private|encryption|signing|master)[ _-]key|(?:api|access|auth|bearer|refresh)[ _-]token|client secret|secret)"
+_APP_PASSWORD = r"(?i:passw(?:or)?d|_pass|passwd)\\*[\"'\])]*"
+_BEFORE_FOUR = r"(?:[ \t]*(?::|,|\||=>)|[ \t]+(?:to|is|设置为)?)[ \t]*"
+_FOUR_WORDS = r"[a-z]{4} [a-z]{4} [a-z]{4} [a-z]{4}"
 
 COMMAND_RULES = (
     Rule(
@@ -142,13 +156,19 @@ COMMAND_RULES = (
         "secret",  # the API key 0123…, the access token `abc…`
         rf"{_STRONG_WORDS}(?:[ \t]+|[ \t]*[:=]?[ \t]*\\*[`\"'(])([A-Za-z0-9+/_=\-]{{20,}})",
         (rf"{_STRONG_WORDS}(?:[ \t]+|[ \t]*[:=]?[ \t]*\\*[`\"'(])[A-Za-z0-9+/_=\-]{{6,}}",),
-        where(_is_random),
+        where(_is_key),
     ),
     Rule(
         "password",  # the password for bob: …
         r"(?i:password|passphrase|passwd)(?: (?:for|of|to) [\w.@\-]{1,60}(?: [\w.@\-]{1,30})?)(?: is|:| =|=)[ \t]+\\*[\"'`]?([^\s\"'`\\]{6,256})",
         (r"(?i:password|passphrase|passwd) (?:for|of|to) ",),
         where(_is_random),
+    ),
+    Rule(
+        "password",  # Google's passwords for programs: four words of four letters
+        rf"{_APP_PASSWORD}(?:[ \t]*=[ \t]*\\*[\"']?({_FOUR_WORDS})|{_BEFORE_FOUR}\\*[\"']?({_FOUR_WORDS})(?:[^0-9A-Za-z ]|[ \t]*(?:[\r\n\\#;&|]|\z)))",
+        (rf"{_APP_PASSWORD}(?:[ \t]*=|{_BEFORE_FOUR})[ \t]*\\*[\"']?{_FOUR_WORDS}",),
+        _four_words,
     ),
     Rule(
         "code",  # a number that is sent to a telephone

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Iterable
 
 from trailhouse.redaction.assignments import category_of
@@ -20,6 +21,7 @@ _BLOCK_BODY = r"""(?:[A-Za-z0-9+/=:,.\-_ \t\r\n]|\\+[nrt]|\\+u000[ad]|\\+\n|%0[A
 
 
 LEAST_BLOCK_BYTES = 60
+_KEY_LINE = re.compile(rb"[A-Za-z0-9+/=\-]{16}")
 
 
 def key_blocks(pattern: Pattern, text: bytes, category: str) -> Iterable[Span]:
@@ -31,7 +33,8 @@ def key_blocks(pattern: Pattern, text: bytes, category: str) -> Iterable[Span]:
             last = text.find(b"-----", closing + 8, closing + 80)
             if last >= 0:
                 end = min(end, last + 5)
-        if end - begin < LEAST_BLOCK_BYTES:  # a first line that somebody looks for, or speaks of
+        # A first line that somebody looks for, or speaks of, and the code around it.
+        if end - begin < LEAST_BLOCK_BYTES or not _KEY_LINE.search(text, begin + 20, end):
             continue
         yield Span(begin, end, category)
 
@@ -74,7 +77,7 @@ def url_parameters(pattern: Pattern, text: bytes, category: str) -> Iterable[Spa
             yield Span(begin, end, category)
 
 
-_VALUED = r"(?i:password|passwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|auth[_-]?key|credential|pwd)"
+_VALUED = r"(?i:password|passwd|passphrase|[_-]pass|secret|token|[_-]key|(?:api|access|private|auth)key|credential|pwd)"
 _SURE_PARAMETERS = r"sig|signature|hmac|hdnts|hdnea|awsaccesskeyid|ossaccesskeyid|x-(?:amz|goog|oss|cos)-(?:signature|security-token|credential)"
 _PARAMETERS = r"[\w.\-]*(?:token|secret|passw(?:or)?d|pwd|api_?key|apikey|jwt|otp|ticket)|code|key|auth|policy|session_?id|sid|pass"
 

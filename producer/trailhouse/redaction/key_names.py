@@ -31,7 +31,7 @@ _TRAILING = frozenset(_words("""
 _ENDINGS = (
     *_words("""
     password passwd passwort passphrase passcode userpwd dbpwd secret credential connectionstring connstring connstr dsn
-    seedphrase mnemonic recoveryphrase securitycode recoverycode backupcode verificationcode pincode motdepasse senha secretkeybase codeverifier"""),
+    seedphrase mnemonic recoveryphrase securitycode recoverycode backupcode verificationcode pincode motdepasse senha secretkeybase codeverifier keydata"""),
     *_words("""
     api access secret private encryption decryption signing auth account master shared ssh deploy secretaccess crypto
     cipher symmetric hmac unseal recovery wallet management rest webhook subscription rapidapi""", "key"),

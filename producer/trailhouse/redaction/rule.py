@@ -40,6 +40,7 @@ class Rule:
         words: Literals, one of which is in each such text, in whatever case; none where there is none.
         find: Finds by the compiled pattern; else every match is a secret.
         parts: In Python's syntax, what reads the groups where *pattern* was found; *pattern* itself by default.
+        is_token: Whether it finds tokens, which may have been broken into lines.
         is_ours: False: the user's, who may write what Python's `re` reads in another way than RE2.
     """
 
@@ -53,6 +54,7 @@ class Rule:
         *,
         parts: str | None = None,
         is_ours: bool = True,
+        is_token: bool = False,
     ) -> None:
         self.category = category
         self.pattern = pattern
@@ -61,6 +63,7 @@ class Rule:
         self._find = find or every_match
         self._parts = parts
         self._is_ours = is_ours
+        self.is_token = is_token
         self._compiled: Pattern | None = None
 
     @property

@@ -21,6 +21,9 @@ _PLACEHOLDER = re.compile(
     | [!-/:-@\[-`{-~]{1,3}                                              # signs alone
     | \$[{(]?[A-Za-z_][^\s]*  | \$\{\{.*                  # a variable
     | \{\{?[^}]*\}?\}?  | <[^>]*>?  | %[({]?[\w]*[)}]?[sdi]?%?  | \[[A-Za-z_ ]*\]?
+    | [,;)\]}][ ,;)\]}].*                                               # what follows an empty one in code
+    | arn:[a-z-]{3,12}:[a-z0-9-]+:[^\s]*                                 # the name of a resource of AWS
+    | [^{}]*\{[A-Za-z_][\w.]*\}[^{}]*                                  # a text that a program fills in
     | (?i:n/a|:memory:|api_key|optional\[.*)
     | (?i:your|my|the|some|example|insert|enter|replace|put|add|set|todo|changeme)[-_ ](?:[a-z0-9]+(?:[-_ ][a-z0-9]+)*[-_ ]?)?
     | (?:~|\.{0,2}|[A-Za-z]:)?[/\\]{1,2}[\w.\-]+(?:[/\\][\w.\-]*)+    # a way to a file
@@ -30,7 +33,11 @@ _PLACEHOLDER = re.compile(
 )
 _CODE = re.compile(rb"[A-Za-z_][\w]*(?:(?:\.|::|->|\?\.)[A-Za-z_]\w*)*(?:[(\[{].*)?\Z", re.DOTALL)
 """A name, a way to an attribute, a call."""
-_CALL = re.compile(rb"[A-Za-z_][\w.]*(?:\(|\[[A-Za-z_0-9:\]])")
+_CALL = re.compile(rb"[A-Za-z_][\w.]*(?:\(|\[(?:[A-Za-z_0-9:\]'\"]|\Z))")
+_TYPE = re.compile(
+    rb"(?:[A-Za-z_]\w*\.){0,4}[A-Z][A-Za-z]*(?:\d{1,5}[A-Za-z]*)?(?:Keys?|Tokens?|Types?|Credentials?|Provider|Client|Config|Error|Params|Info)"
+)
+"""A type of code, such as ``Ed25519PrivateKey``."""
 _NUMBER = re.compile(
     rb"0[xX][0-9A-Fa-f]{1,16}[,;)]?|[-+]?[0-9.,]+(?:[eE][-+]?[0-9]+)?[a-zA-Z%]{0,3}"
 )
@@ -94,6 +101,11 @@ def is_name(value: bytes) -> bool:
     return sum(map(len, words)) >= _MEAN_WORD_CHARACTERS * len(words)
 
 
+def is_type(value: bytes) -> bool:
+    """Tell whether *value* is what a type of keys or tokens is called."""
+    return _TYPE.fullmatch(value) is not None
+
+
 def is_bare_secret(value: bytes, named: Named, *, is_alone: bool) -> bool:
     """Tell whether *value*, which stands unquoted behind a name, is a secret and not code or prose.
 
@@ -101,6 +113,8 @@ def is_bare_secret(value: bytes, named: Named, *, is_alone: bool) -> bool:
         is_alone: It fills the rest of its line, as in a settings file.
     """
     if is_placeholder(value) or len(value) < 4:
+        return False
+    if is_type(value):
         return False
     if value.isalnum():
         is_code = value[:1].isalpha()

@@ -34,7 +34,13 @@ def rule_of(shape: Shape) -> Rule:
         openers = [f"(?{flag}:{re.escape(anchor)})" for anchor in shape.anchors]
     else:
         openers = [loosened(token)]
-    return Rule(shape.category, shape.pattern, openers or [loosened(token)], words=shape.anchors)
+    return Rule(
+        shape.category,
+        shape.pattern,
+        openers or [loosened(token)],
+        words=shape.anchors,
+        is_token=True,
+    )
 
 
 def user_rule(category: str, pattern: str) -> Rule:

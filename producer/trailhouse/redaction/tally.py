@@ -32,11 +32,7 @@ class Tally:
         self._left = most
 
     def add(self, category: str) -> None:
-        """Count one more.
-
-        Raises:
-            TooManySecretsError: There are too many.
-        """
+        """Count one more; where there are too many, end the work on this record."""
         self._left -= 1
         if self._left < 0:
             raise TooManySecretsError

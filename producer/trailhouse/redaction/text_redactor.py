@@ -13,6 +13,7 @@ from trailhouse.redaction.marker import Mark, markers_in
 from trailhouse.redaction.matching import openers_of
 from trailhouse.redaction.rule import DENSE, Span
 from trailhouse.redaction.tally import MAX_SECRETS
+from trailhouse.redaction.wrapped import end_of_wrapped
 
 if TYPE_CHECKING:
     from trailhouse.redaction.rule import Rule
@@ -96,7 +97,9 @@ class TextRedactor:
         ranked: list[tuple[int, int, int, str]] = []
         is_allowed = self._is_allowed
         for place in places:
-            for begin, end, category in self._rules[place].spans(text):
+            rule = self._rules[place]
+            for begin, found_end, category in rule.spans(text):
+                end = end_of_wrapped(text, begin, found_end) if rule.is_token else found_end
                 if category == DENSE or len(ranked) > MAX_SECRETS:
                     return [Span(0, len(text), DENSE)]
                 if is_allowed is None or not is_allowed(text[begin:end]):

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from benchmarks.records import ready_records, recorded_fields
 
-from clean_texts import files, sentences, sources
+from clean_texts import files, others, sentences, sources, standard_library
 from trailhouse.redaction import RedactionConfig
 from trailhouse.redaction.redactor import Redactor
 
@@ -34,6 +34,20 @@ def test_recorded_events_stay(redactor: Redactor) -> None:
 def test_lines_of_coding_agents_stay(redactor: Redactor, seed: int) -> None:
     """Counts of tokens, names of secrets, placeholders, code, ids and hashes are no secrets."""
     assert _touched(redactor, sentences(seed)) == []
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_names_types_and_other_languages_stay(redactor: Redactor, seed: int) -> None:
+    """Names of pods, traces, types of keys, members of enumerations and sentences in other languages are no secrets."""
+    assert _touched(redactor, others(seed)) == []
+
+
+def test_the_standard_library_stays(redactor: Redactor) -> None:
+    """Of pieces of Python's own sources, at most one in a hundred is touched."""
+    pieces = standard_library()
+    assert len(pieces) > 300
+    touched = _touched(redactor, pieces)
+    assert len(touched) <= MOST_CODING * len(pieces), [str(event)[:300] for event in touched]
 
 
 @pytest.mark.parametrize("seed", range(1))

@@ -135,4 +135,8 @@ CLOUD: tuple[Shape, ...] = (
           "https://docs.portainer.io/api/access"),
     Shape("settlemint_token", "SettleMint", "sm_aat_, sm_pat_ or sm_sat_ and 16", anywhere(r"sm_[aps]at_[0-9A-Za-z]{16,}"),
           ("sm_aat_", "sm_pat_", "sm_sat_"), "https://console.settlemint.com/documentation/"),
+    Shape("netbird_token", "NetBird", "nbp_ and 36 letters and digits", anywhere(r"nbp_[A-Za-z0-9]{32,}"), ("nbp_",),
+          "https://docs.netbird.io/how-to/access-netbird-public-api"),
+    Shape("huawei_secret_key", "Huawei Cloud", "40 letters and digits behind a name that ends in SK",
+          rf"(?i:huawei[\w.-]{{0,24}}_?sk)[^0-9A-Za-z]{{1,12}}({ALNUM}{{40}})", ("huawei",), "https://support.huaweicloud.com/intl/en-us/devg-sdk/sdk_05_0004.html"),
 )

@@ -126,4 +126,10 @@ CODE_HOSTING: tuple[Shape, ...] = (
           "https://github.com/sidekiq/sidekiq/wiki/Commercial-FAQ"),
     Shape("nuget_password", "NuGet", "a ClearTextPassword of nuget.config", r"(?i:<add key=\\?\"(?:cleartext)?password\\?\"\s+value=\\?\")([^\"\\<>]{6,})", ("<add key=",),
           "https://learn.microsoft.com/en-us/nuget/reference/nuget-config-file"),
+    Shape("depot_token", "Depot", "depot_project_ or depot_org_ and 64 hex", anywhere(r"depot_(?:project|org|user)_[0-9a-f]{40,}"), ("depot_",),
+          "https://depot.dev/docs/cli/authentication"),
+    Shape("deepsource_token", "DeepSource", "dsp_ and 40 hex", word(r"dsp_[0-9a-f]{40}"), ("dsp_",), "https://docs.deepsource.com/docs/developers/api"),
+    Shape("percy_token", "Percy", "web_, app_, auto_ or ss_ and 64 hex", word(r"(?:web|app|auto|ss)_[0-9a-f]{64}"), ("web_", "app_", "auto_", "ss_"),
+          "https://www.browserstack.com/docs/percy/get-started/set-env"),
+    named("cypress_key", "Cypress", "a UUID", ("cypress_record", "cypress"), UUID, "https://docs.cypress.io/cloud/account-management/projects"),
 )

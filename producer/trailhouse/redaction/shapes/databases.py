@@ -71,4 +71,6 @@ DATABASES: tuple[Shape, ...] = (
     named("meilisearch_key", "Meilisearch", "64 hex or a UUID", ("meili", "meilisearch"), r"[0-9a-f-]{36,64}|[\w-]{43}", "https://www.meilisearch.com/docs/learn/security/basic_security"),
     named("typesense_key", "Typesense", "32 or more letters and digits", ("typesense",), r"[0-9A-Za-z]{24,}", "https://typesense.org/docs/latest/api/api-keys.html"),
     named("zilliz_key", "Zilliz Cloud", "72 or more hex", ("zilliz", "milvus"), r"[0-9A-Za-z]{40,}", "https://docs.zilliz.com/docs/manage-api-keys"),
+    Shape("liveblocks_key", "Liveblocks", "sk_prod_ or sk_dev_ and 40 or more", word(r"sk_(?:prod|dev)_[\w-]{40,}"), ("sk_prod_", "sk_dev_"),
+          "https://liveblocks.io/docs/api-reference/rest-api-endpoints"),
 )

@@ -91,4 +91,6 @@ MESSAGING: tuple[Shape, ...] = (
     named("reddit_secret", "Reddit", "27 or 30 of A-Z a-z 0-9 _ -", ("reddit",), r"[\w-]{27,30}", "https://www.reddit.com/dev/api/oauth"),
     named("spotify_secret", "Spotify", "32 hex", ("spotify",), HEX + "{32}", "https://developer.spotify.com/documentation/web-api/concepts/authorization"),
     named("flickr_key", "Flickr", "32 hex", ("flickr",), ALNUM + "{32}", "https://www.flickr.com/services/api/misc.api_keys.html"),
+    Shape("matrix_token", "Matrix", "syt_, the user, 20 letters, 6 more", anywhere(r"syt_[A-Za-z0-9+/=-]{2,64}_[A-Za-z0-9]{20}_[A-Za-z0-9]{6}"), ("syt_",),
+          "https://element-hq.github.io/synapse/latest/usage/administration/admin_api/index.html"),
 )

@@ -63,4 +63,9 @@ OBSERVABILITY: tuple[Shape, ...] = (
     Shape("incident_key", "incident.io", "inc_ and 60 or more hex", word(r"inc_(?:live|test|dev)?_?[0-9a-f]{40,}"), ("inc_",), "https://api-docs.incident.io/"),
     named("instana_token", "Instana", "16 or more of A-Z a-z 0-9 _ -", ("instana",), r"[\w-]{16,22}", "https://www.ibm.com/docs/en/instana-observability"),
     named("scout_key", "Scout", "20 letters and digits", ("scout_apm",), ALNUM + "{20}", "https://scoutapm.com/docs/api"),
+    Shape("flagsmith_server_key", "Flagsmith", "ser. and 22 letters and digits", word(r"ser\.(?:[A-Za-z]{0,9}[0-9][A-Za-z0-9]{12,}|[A-Za-z]{10,20}[0-9][A-Za-z0-9]*)"), ("ser.",),
+          "https://docs.flagsmith.com/clients/server-side"),
+    Shape("growthbook_key", "GrowthBook", "secret_user_ or secret_admin_ and 20 or more", word(r"secret_(?:user|admin|readonly)_[A-Za-z0-9+/=]{20,}"),
+          ("secret_user_", "secret_admin_", "secret_readonly_"), "https://docs.growthbook.io/api/"),
+    Shape("rootly_token", "Rootly", "rootly_ and 64 hex", anywhere(r"rootly_[0-9a-f]{40,}"), ("rootly_",), "https://docs.rootly.com/api-reference/overview"),
 )

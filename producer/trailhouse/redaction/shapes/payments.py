@@ -95,4 +95,8 @@ PAYMENTS: tuple[Shape, ...] = (
     named("squarespace_key", "Squarespace", "a UUID", ("squarespace",), UUID, "https://developers.squarespace.com/commerce-apis/authentication-and-permissions"),
     named("taxjar_key", "TaxJar", "32 hex", ("taxjar",), HEX + "{32}", "https://developers.taxjar.com/api/reference/#authentication"),
     named("exchangerate_key", "ExchangeRate-API", "24 hex", ("exchange_rate", "openexchangerates"), HEX + "{24,32}", "https://www.exchangerate-api.com/docs/authentication"),
+    Shape("polar_token", "Polar", "polar_oat_, polar_pat_ and the like, and 30 or more letters and digits", anywhere(r"polar_[a-z]{2,4}_[A-Za-z0-9]{30,}"),
+          ("polar_",), "https://docs.polar.sh/integrate/oat"),
+    Shape("extended_private_key", "BIP 32", "xprv, yprv, zprv or tprv and 107 of base58", apart(r"[xyztuv]prv[0-9A-Za-z]{90,}"),
+          ("xprv", "yprv", "zprv", "tprv", "uprv", "vprv"), "https://github.com/bitcoin/bips/blob/master/bip-0032.mediawiki"),
 )

@@ -83,4 +83,6 @@ SERVICES: tuple[Shape, ...] = (
     Shape("openvsx_token", "Open VSX", "ovsxat_ and a UUID", anywhere(r"ovsx(?:at|p)_[\w-]{30,}"), ("ovsxat_", "ovsxp_"), "https://github.com/eclipse/openvsx/wiki/Publishing-Extensions"),
     Shape("jwt", "RFC 7519", "ZXlK and 60 or more of base64: a token of claims, encoded once more", apart(r"ZXlK[0-9A-Za-z+/_-]{60,}={0,2}"), ("ZXlK",),
           "https://datatracker.ietf.org/doc/html/rfc7519"),
+    Shape("close_key", "Close", "api_, 22 letters and digits, a dot, 22 more", word(r"api_[A-Za-z0-9]{20,24}\.[A-Za-z0-9]{20,24}"), ("api_",),
+          "https://developer.close.com/topics/authentication/"),
 )

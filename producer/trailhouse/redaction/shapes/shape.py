@@ -37,7 +37,10 @@ MIXED = r"[\w-]{0,20}(?:[A-Z][\w-]{0,12}[0-9]|[0-9][\w-]{0,12}[A-Z])"
 # `\u000a` of JSON in JSON, `%3D` of a URL, the colour of a terminal.
 _ESCAPE = r"\\[abefnrtv0]|\\u[0-9A-Fa-f]{4}|(?:\\x|%)[0-9A-Fa-f]{2}|\[[0-9;]{1,8}m"
 _BEFORE = rf"(?:^|[^\w-]|(?:^|\n|\\n)-|{_ESCAPE})"
-_BEFORE_OUTSIDE_BASE64 = rf"(?:^|[^\w+/-]|(?:^|\n|\\n)[+-]|{_ESCAPE})"
+# Base64 holds slashes too: one tells where a word begins in the path of a URL alone.
+_BEFORE_OUTSIDE_BASE64 = (
+    rf"(?:^|[^\w+/-]|(?:^|\n|\\n)[+-]|{_ESCAPE}|https?://[^\s\"'`<>\\]{{1,200}}/)"
+)
 _SECRET_WORD = (
     r"(?:key|token|secret|password|passwd|pwd|passphrase|credential|auth|bearer|dsn|pat|apikey|login|(?:access|client)[_ -]?id)s?"
     r"(?:[_ -]?(?:key|id|token|secret|value|string|header|code|prod|production|dev|test|live|\d{1,2})){0,2}"
