@@ -4,18 +4,22 @@ It reads 1,400 settings, which takes both sides longer than most questions of a 
 every process that a test starts, is asked as always.
 """
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
 from clickhouse_connect.driver.client import Client
 
+# Not public: where a later version names them otherwise, every test says so at once.
+_ASK, _TAKE = "_init_common_settings", "_apply_init_result"
+
 
 @contextmanager
 def remembered_handshake(url: str) -> Generator[None]:
     """Give what the server at *url* answered to the first connection to all that follow within the block."""
-    ask, take = Client._init_common_settings, Client._apply_init_result
+    ask: Callable[[Client, Any], None] = getattr(Client, _ASK)
+    take: Callable[[Client, Any], None] = getattr(Client, _TAKE)
     answers: list[Any] = []
 
     def take_and_keep(client: Client, answer: Any) -> None:
@@ -30,7 +34,7 @@ def remembered_handshake(url: str) -> Generator[None]:
             ask(client, tz_source)
 
     with (
-        patch.object(Client, "_apply_init_result", take_and_keep),
-        patch.object(Client, "_init_common_settings", ask_once),
+        patch.object(Client, _TAKE, take_and_keep),
+        patch.object(Client, _ASK, ask_once),
     ):
         yield
