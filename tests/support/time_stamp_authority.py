@@ -3,7 +3,7 @@
 import base64
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -75,7 +75,7 @@ class MadeAuthority:
         return (self._folder / "answer").read_bytes()
 
     @contextmanager
-    def served(self) -> Iterator[str]:
+    def served(self) -> Generator[str]:
         """Serve it, and yield its URL."""
         authority = self
 

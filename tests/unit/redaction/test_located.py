@@ -20,7 +20,7 @@ TEXTS = [
 GROUPS = r"(?:^|[^\w-]|\\n)(ab)(c{2,})?(?:é)?"
 
 
-def _groups(pattern: matching.Pattern, text: bytes) -> list[list[tuple[int, int]]]:
+def _groups(pattern: matching.Pattern, text: bytes) -> list[list[tuple[int, ...]]]:
     return [
         [(found.span()[1],) * 2, *(found.span(group) for group in range(1, pattern.groups + 1))]
         for found in pattern.finditer(text)
