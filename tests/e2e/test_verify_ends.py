@@ -1,0 +1,130 @@
+"""Where logs and keys end: rows above the last leaf, keys that follow upon others, and loggers that were killed."""
+
+import base64
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from made_keys import made_key
+from proven import LOG_NAME, ProvenLog, log_key
+from sealing_scene import Logger, claimed
+from stored import Placed
+from trailhouse.broker.origin import Origin
+from trailhouse.operate.proof_keys.closing import rotated
+from trailhouse.operate.verify import leaves, rows, seals
+from trailhouse.operate.verify.duty import Duty
+from trailhouse.operate.verify.report import DutyReport
+from trailhouse.operate.verify.verifying import verify
+from trailhouse.proof.config import ProofConfig
+from trailhouse.proof.keys import note_signed, read_key_file
+from trailhouse.proof.policy import LogKey, Policy, owner_name
+from trailhouse.schemas import AuditEvent
+from trailhouse.store import ClickHouse, ClickHouseConfig
+from trailhouse.store.policies import store_policy
+from worker_rows import store_rows
+
+pytestmark = pytest.mark.cluster
+
+OWNER = made_key(41)
+ORIGIN = Origin("cluster-1", "trailhouse.events", "topic-1")
+
+
+class Scene:
+    """A proven log with a policy, of which the service `agents` seals."""
+
+    def __init__(self, clickhouse: ClickHouse, folder: Path) -> None:
+        self.clickhouse = clickhouse
+        self.logger = Logger("agents", "p1")
+        key = log_key(folder)
+        self.log = ProvenLog(clickhouse, key, ORIGIN)
+        public = read_key_file(Path(key.key_file)).public_key
+        self.policy = Policy(
+            log_name=LOG_NAME,
+            version=1,
+            log_keys=(LogKey(public_key=base64.b64encode(public).decode()),),
+            services=(self.logger.key("a"),),
+        )
+        self.publish(self.policy)
+        pin = base64.b64encode(OWNER.public_key).decode()
+        self.proof = ProofConfig(log_name=LOG_NAME, owner_key=pin)
+
+    def publish(self, policy: Policy) -> None:
+        """Put *policy* into force."""
+        store_policy(self.clickhouse, policy, note_signed(policy.text, OWNER, owner_name(LOG_NAME)))
+
+    def put(self, events: list[AuditEvent], partition: int, *, ago_seconds: float) -> None:
+        """Store and sign *events*, which the broker took so long ago."""
+        self.log.store({partition: events}, appended_ms=ago_ms(ago_seconds))
+
+    def said(self, duty: Duty) -> DutyReport:
+        """Return what *duty* says."""
+        return verify(self.clickhouse, proof=self.proof, duties=(duty,)).duties[0]
+
+    def found(self, duty: Duty) -> set[str]:
+        """Return the kinds of what *duty* finds."""
+        return {each.kind for each in self.said(duty).findings}
+
+
+@pytest.fixture
+def scene(database: ClickHouseConfig, tmp_path: Path) -> Iterator[Scene]:
+    """Return a log without a record."""
+    with ClickHouse(database) as clickhouse:
+        yield Scene(clickhouse, tmp_path)
+
+
+def ago_ms(seconds: float) -> int:
+    """Return the time so long ago in milliseconds since 1970."""
+    return round((time.time() - seconds) * 1_000)
+
+
+def notes(count: int) -> list[AuditEvent]:
+    """Return some events that nobody seals."""
+    return [AuditEvent(type="note", session_id=f"s{number}") for number in range(count)]
+
+
+def test_a_row_at_the_end_is_found_once_the_topic_has_moved_on(scene: Scene) -> None:
+    """A killed worker leaves such rows, and the next one reads them again; minutes later nobody has."""
+    scene.put(notes(3), 0, ago_seconds=600)
+    scene.put(notes(2), 1, ago_seconds=600)
+    [added] = notes(1)
+    store_rows(scene.clickhouse.config, [Placed(added, 0, 3, ago_ms(300))])
+    young = scene.said(rows.DUTY)
+    assert not young.findings
+    assert any("have no leaf yet" in reason for reason in young.reasons)
+
+    scene.clickhouse.command(
+        "ALTER TABLE batch_ledger UPDATE written_at = written_at - INTERVAL 10 MINUTE WHERE 1"
+        " SETTINGS mutations_sync = 2"
+    )
+    assert not scene.said(rows.DUTY).findings, "expected nothing where no worker has come since"
+    scene.put(notes(1), 1, ago_seconds=5)
+    assert scene.found(rows.DUTY) == {"row_without_leaf"}
+
+
+def test_a_key_that_follows_has_signed_where_it_begins(scene: Scene) -> None:
+    """A rotation leaves a checkpoint of each log that both keys have signed; who takes it away is found."""
+    scene.put(notes(3), 0, ago_seconds=60)
+    scene.publish(rotated(scene.clickhouse, scene.policy, made_key(42), 1))
+    assert scene.said(leaves.DUTY).findings == ()
+    assert scene.found(leaves.DUTY) == set()
+    scene.clickhouse.command(
+        "DELETE FROM log_checkpoints WHERE length(checkpoint) = (SELECT max(length(checkpoint)) FROM log_checkpoints)"
+    )
+    assert scene.found(leaves.DUTY) == {"rotation_unsigned"}
+
+
+def test_a_logger_that_was_killed_is_no_finding_while_its_spool_may_be_adopted(
+    scene: Scene,
+) -> None:
+    """Nothing came of it since its seal: for some minutes that could not be checked; it goes on unsealed: found."""
+    event, seal = scene.logger.log(tenant_id="a"), scene.logger.seal()
+    scene.put([event, seal], 0, ago_seconds=400)
+    scene.put([claimed("other", "q", 0)], 1, ago_seconds=5)
+    said = scene.said(seals.DUTY)
+    assert not said.findings
+    assert any("agents p1 has sealed nothing after" in reason for reason in said.reasons), said
+
+    scene.put([scene.logger.log(tenant_id="a")], 0, ago_seconds=4)
+    assert scene.found(seals.DUTY) == {"seal_overdue"}
