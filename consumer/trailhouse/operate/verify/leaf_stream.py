@@ -46,9 +46,14 @@ class Leaves(NamedTuple):
     @property
     def is_gapless(self) -> bool:
         """Whether each has the offset after that of the one before."""
-        first = self.offsets[0]
-        return self.offsets[-1] - first + 1 == len(self.offsets) and all(
-            map(int.__eq__, self.offsets, range(first, first + len(self.offsets)))
+        first, count = self.offsets[0], len(self.offsets)
+        if self.offsets[-1] - first + 1 != count:
+            return False
+        rising = array("Q", range(first, first + count))
+        return (
+            self.offsets == rising
+            if isinstance(self.offsets, array)
+            else [*self.offsets] == [*rising]
         )
 
 

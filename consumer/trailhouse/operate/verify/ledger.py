@@ -15,6 +15,7 @@ from trailhouse.operate.verify.ledger_claims import (
     Placeholding,
     is_true,
     joined,
+    joined_leaves,
     unclaimed,
 )
 from trailhouse.operate.verify.logs import OF_LOG, LogId
@@ -146,12 +147,10 @@ class _Partition:
         """Return the leaves of each generation around *claims*, and what stands for records without one."""
         first = min(claims[0].first_offset, self._held_until + 1)
         last = max(claim.last_offset for claim in claims)
-        generations: list[Leaves] = []
-        for log in self._logs:
-            digests: dict[int, bytes] = {}
-            for block in leaves_of(self._run.clickhouse, log, first, last + 1):
-                digests.update(zip(block.offsets, block.digests, strict=True))
-            generations.append(Leaves([*digests], [*digests.values()]))
+        generations = [
+            joined_leaves(leaves_of(self._run.clickhouse, log, first, last + 1))
+            for log in self._logs
+        ]
         rows = self._run.clickhouse.query(
             _STAND_INS, {**self._logs[0].parameters, "first": first, "last": last}
         ).rows

@@ -3,7 +3,7 @@
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from trailhouse.schemas.ranges import Ranges
 
@@ -34,6 +34,25 @@ class Placeholding(NamedTuple):
     digest: bytes
 
 
+class LeafBlock(Protocol):
+    """Stored leaves in the order of their offsets."""
+
+    @property
+    def offsets(self) -> Sequence[int]:
+        """Of each."""
+        ...
+
+    @property
+    def digests(self) -> Sequence[bytes]:
+        """Of each."""
+        ...
+
+    @property
+    def is_gapless(self) -> bool:
+        """Whether each has the offset after that of the one before."""
+        ...
+
+
 class Leaves(NamedTuple):
     """Leaves of one log: offsets that rise, and the digest of each."""
 
@@ -44,6 +63,24 @@ class Leaves(NamedTuple):
         """Return those from *first* to *last*, both included."""
         start, end = bisect_left(self.offsets, first), bisect_right(self.offsets, last)
         return Leaves(self.offsets[start:end], self.digests[start:end])
+
+
+def joined_leaves(blocks: Iterable[LeafBlock]) -> Leaves:
+    """Return the leaves of *blocks*, which follow each other; of those of one offset the last."""
+    offsets: list[int] = []
+    digests: list[bytes] = []
+    for block in blocks:
+        if block.is_gapless and (not offsets or offsets[-1] < block.offsets[0]):
+            offsets += block.offsets
+            digests += block.digests
+            continue
+        for offset, digest in zip(block.offsets, block.digests, strict=True):
+            if offsets and offsets[-1] == offset:
+                digests[-1] = digest
+            else:
+                offsets.append(offset)
+                digests.append(digest)
+    return Leaves(offsets, digests)
 
 
 def is_true(claim: Claim, leaves: Leaves, stand_ins: Mapping[int, Placeholding]) -> bool:
@@ -90,5 +127,9 @@ def joined(claims: Iterable[Claim]) -> Iterator[Claim]:
 
 def unclaimed(leaves: Leaves, held: Ranges, last_offset: int) -> Ranges:
     """Return the offsets of *leaves* up to *last_offset* that are not in *held*."""
-    bare = Ranges.of(offset for offset in leaves.offsets if offset <= last_offset)
-    return bare - held
+    offsets = leaves.offsets[: bisect_right(leaves.offsets, last_offset)]
+    if offsets and offsets[-1] - offsets[0] + 1 == len(
+        offsets
+    ):  # they rise, so that none is left out
+        return Ranges([(offsets[0], offsets[-1])]) - held
+    return Ranges.of(offsets) - held

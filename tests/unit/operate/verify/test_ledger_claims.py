@@ -1,9 +1,13 @@
 """The ledger's claims, against leaves."""
 
+from array import array
 from hashlib import sha256
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from trailhouse.operate.verify.leaf_stream import Leaves as Block
 from trailhouse.operate.verify.ledger_claims import (
     LONGEST_SPAN_RECORDS,
     Claim,
@@ -11,6 +15,7 @@ from trailhouse.operate.verify.ledger_claims import (
     Placeholding,
     is_true,
     joined,
+    joined_leaves,
     unclaimed,
 )
 from trailhouse.schemas.ranges import Ranges
@@ -76,3 +81,26 @@ def test_a_span_that_no_worker_writes_is_told_without_reading_it(span: tuple[int
     """One that ends before it begins, and one longer than any."""
     assert Claim(*span, 1, NOTHING).is_impossible
     assert not Claim(0, LONGEST_SPAN_RECORDS - 1, 1, NOTHING).is_impossible
+
+
+@given(st.lists(st.integers(0, 30), max_size=40), st.integers(1, 9))
+def test_leaves_of_blocks_are_one_an_offset(offsets: list[int], size: int) -> None:
+    """However blocks are cut, with gaps and doubles, the last leaf of each offset counts."""
+    rows = [(offset, bytes([place])) for place, offset in enumerate(sorted(offsets))]
+    parts = [rows[begin : begin + size] for begin in range(0, len(rows), size)]
+    blocks = [
+        Block(
+            array("Q", [offset for offset, _ in part]),
+            bytes(len(part)),
+            [0] * len(part),
+            [digest for _, digest in part],
+        )
+        for part in parts
+    ]
+    found = joined_leaves(blocks)
+    assert dict(zip(found.offsets, found.digests, strict=True)) == dict(rows)
+    assert [*found.offsets] == sorted(set(offsets))
+    bare = unclaimed(found, Ranges([(3, 5)]), 20)
+    assert [number for part in bare for number in range(part.first, part.last + 1)] == [
+        offset for offset in sorted(set(offsets)) if offset <= 20 and not 3 <= offset <= 5
+    ]
