@@ -283,9 +283,8 @@ class Supervisor:
             process.kill()
 
     def _has_ended(self, kept: _Kept, code: int) -> None:
-        kept.process = None
         if not kept.is_wanted:
-            self._set(kept, PartState.STOPPED)
+            self._set_ended(kept, PartState.STOPPED)
             return
         name, how = kept.part.name, exit_text(code)
         is_steady = (
@@ -299,12 +298,18 @@ class Supervisor:
         # What has been ready once is started again for ever; what never was has a reason that stays.
         if not kept.was_ready and kept.deaths >= _DEATHS_BEFORE_FAILED:
             kept.is_wanted = False
-            self._set(kept, PartState.FAILED)
+            self._set_ended(kept, PartState.FAILED)
             return
         pause = kept.pauses.next_seconds()
         kept.next_start_at = time.monotonic() + pause
-        self._set(kept, PartState.WAITING)
+        self._set_ended(kept, PartState.WAITING)
         self._echo(f"{name} ended by itself ({how}); starting it again in {pause:g} s")
+
+    def _set_ended(self, kept: _Kept, state: PartState) -> None:
+        # At once, so that nobody is told of a part that is ready and has no process.
+        with self._changed:
+            kept.process = None
+            self._set(kept, state)
 
     def _set(self, kept: _Kept, state: PartState) -> None:
         with self._changed:

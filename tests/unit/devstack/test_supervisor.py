@@ -126,6 +126,27 @@ def test_a_part_that_dies_is_started_again(keep: Keep) -> None:
     assert (kept.state(), len(kept.lines)) == (PartState.STOPPED, said)
 
 
+def test_a_ready_part_has_a_process(keep: Keep, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks while a death is being noticed is told of what was, or of what comes next, and of no mix."""
+    kept = keep(SLEEPS)
+    kept.start()
+    first = kept.pid()
+    seen: list[tuple[PartState, bool]] = []
+
+    def look(log: Path) -> str:
+        [part] = kept.supervisor.status()
+        seen.append((part.state, part.pid is None))
+        return last_line(log)
+
+    monkeypatch.setattr("trailhouse.devstack.supervisor.last_line", look)
+    os.kill(first, signal.SIGKILL)
+    eventually(lambda: seen, "the death to be noticed")
+    assert seen[0] == (PartState.READY, False)
+    eventually(
+        lambda: kept.state() is PartState.READY and kept.pid() != first, "the part must come back"
+    )
+
+
 def test_a_part_that_waits_to_be_started_again_can_be_stopped(keep: Keep) -> None:
     """Between a death and the next start there is nothing to end, and stopping returns at once."""
     kept = keep("import sys; sys.exit(1)", lambda: False)
