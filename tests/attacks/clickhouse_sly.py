@@ -2,11 +2,15 @@
 
 import datetime as dt
 
+import msgspec
+
 from attack import Who, on_copy
 from attack_scene import HOUR_MS, LOG, AttackedLog, Commit
 from trailhouse.anchoring.day_manifests import made_manifest
 from trailhouse.anchoring.stored_log import stored_logs
+from trailhouse.proof.anchor import anchor_name, file_sha256, parse_anchor
 from trailhouse.proof.erasure import hold_key
+from trailhouse.proof.keys import note_signed
 from trailhouse.store.tables import SESSION_MANIFEST_ENTRIES, SESSION_MANIFESTS
 
 NOW = "SETTINGS mutations_sync = 2"
@@ -288,3 +292,69 @@ def a_hold_is_shown_as_an_erasure(log: AttackedLog) -> None:
     log.order("hold", 1, hold_key("session", "s0"))
     log.sql("INSERT INTO log_erasures SELECT * REPLACE ('erase' AS kind) FROM log_erasures")
     log.sql(f"ALTER TABLE log_erasures DELETE WHERE kind = 'hold' {NOW}")
+
+
+@on_copy(Who.CLICKHOUSE, "leaves")
+def every_checkpoint_is_taken_away(log: AttackedLog) -> None:
+    """The anchors name the logs."""
+    log.sql("TRUNCATE TABLE log_checkpoints")
+
+
+@on_copy(Who.CLICKHOUSE, "leaves")
+def the_signatures_are_taken_off_the_checkpoints(log: AttackedLog) -> None:
+    """So a worker without a key stores them."""
+    log.sql(
+        "INSERT INTO log_checkpoints SELECT * REPLACE (substring(checkpoint, 1, position(checkpoint, '\\n\\n'))"
+        " AS checkpoint) FROM log_checkpoints"
+    )
+    log.sql(f"ALTER TABLE log_checkpoints DELETE WHERE position(checkpoint, '\\n\\n') > 0 {NOW}")
+
+
+@on_copy(Who.CLICKHOUSE, "views", "records")
+def another_copy_is_kept_by_another_engine(log: AttackedLog) -> None:
+    """Of two copies a merge keeps the last then, and not the first."""
+    text = log.one(
+        "SELECT create_table_query FROM system.tables WHERE database = currentDatabase() AND name = 'event_log'"
+    )
+    log.sql("RENAME TABLE event_log TO before")
+    log.sql(text.replace("ReplacingMergeTree(ver)", "ReplacingMergeTree"))
+    log.sql("INSERT INTO event_log SELECT * FROM before ORDER BY appended_at")
+    log.sql("OPTIMIZE TABLE event_log FINAL")
+
+
+@on_copy(Who.CLICKHOUSE, "views")
+def a_column_is_replaced_by_an_alias(log: AttackedLog) -> None:
+    log.sql("ALTER TABLE event_usage DROP COLUMN model")
+    log.sql("ALTER TABLE event_usage ADD COLUMN model LowCardinality(String) ALIAS 'another'")
+
+
+@on_copy(Who.CLICKHOUSE, "records")
+def an_incident_is_widened_over_stored_records(log: AttackedLog) -> None:
+    _again(log, "event_incidents", "last_offset + 3 AS last_offset", "kind = 'no_record'")
+
+
+@on_copy(Who.CLICKHOUSE, "columns")
+def what_was_erased_comes_back_into_the_usage(log: AttackedLog) -> None:
+    log.sql("CREATE TABLE before AS event_usage")
+    log.sql("INSERT INTO before SELECT * FROM event_usage")
+    log.erase("cost_usd > 0 LIMIT 1")
+    log.sql("INSERT INTO event_usage SELECT * FROM before")
+
+
+@on_copy(Who.CLICKHOUSE, "anchors", key=True)
+def an_anchor_names_another_policy_of_the_same_version(log: AttackedLog) -> None:
+    text = log.one("SELECT anchor FROM log_anchors WHERE number = 3")
+    before, _ = parse_anchor(text)
+    made = msgspec.structs.replace(
+        before, number=4, previous_sha256=file_sha256(text), policy_sha256="0" * 64
+    )
+    content = note_signed(made.text, log.keys.log, anchor_name(LOG))
+    log.sql("INSERT INTO log_anchors VALUES (4, {text:String}, now64(3))", text=content)
+
+
+@on_copy(Who.ALL, "anchors", needs="anchors")
+def a_kept_anchor_is_replaced_by_an_older_one(log: AttackedLog) -> None:
+    *_, first, last = sorted(log.folder.rglob("*.anchor"))
+    content = first.read_bytes()
+    last.unlink()
+    last.write_bytes(content)

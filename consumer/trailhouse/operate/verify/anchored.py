@@ -171,7 +171,10 @@ class Anchored:
         self.made.add(anchor.number, anchor.at_ms, anchor.number)
         self.in_force_ms.setdefault(anchor.policy_version, anchor.at_ms)
         if anchor.policy_version:
-            self.policies.setdefault(anchor.policy_version, anchor.policy_sha256)
+            known = self.policies.setdefault(anchor.policy_version, anchor.policy_sha256)
+            if known != anchor.policy_sha256:
+                rule = "it names another policy than one before it, under the same version"
+                self.fault("anchor_chain", anchor.number, rule)
         self.latest = max(self.latest, (anchor.number, anchor.at_ms), key=lambda each: each[1])
         for origin, size, root in anchor.checkpoints:
             log = log_of(origin)
@@ -181,8 +184,8 @@ class Anchored:
             self.limits.setdefault(log, Times()).add(size, anchor.at_ms, anchor.number)
             self.roots.setdefault(log, {}).setdefault(size, {}).setdefault(root, anchor.number)
         for manifest in anchor.manifests:
-            known = self.manifests.setdefault((manifest.day, manifest.origin), {})
-            known.setdefault(manifest, anchor.number)
+            roots = self.manifests.setdefault((manifest.day, manifest.origin), {})
+            roots.setdefault(manifest, anchor.number)
         for order in anchor.orders:
             self.orders.setdefault(order, anchor.number)
         for origin, parts in groupby(anchor.parts, key=lambda part: part.origin):

@@ -33,5 +33,5 @@ def check_erased_rows(run: Run, found: Findings) -> None:
             )
     if keys:
         run.trusts(
-            "type, number and time of what was erased: no record is left to derive them from"
+            "session, tenant, type, number and time of what was erased: no record is left to derive them from"
         )

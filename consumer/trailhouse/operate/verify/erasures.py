@@ -12,6 +12,7 @@ from trailhouse.operate.verify.order_history import (
 from trailhouse.operate.verify.run import Run
 from trailhouse.proof.erasure import Order, hold_key, holds_in_force
 from trailhouse.schemas.ranges import Ranges
+from trailhouse.store.erasures import StoredOrders
 
 _AT_ONCE = 10_000
 _LEFT = """
@@ -30,32 +31,8 @@ _ROWS = """
 def check(run: Run, found: Findings) -> Checked:
     """Look at every order, and for what they name."""
     stored = run.orders
-    for fault in stored.faults:
-        found.add(
-            "forged_order",
-            table="log_erasures",
-            name=fault.removeprefix("erasure: "),
-            meaning="a stored order is no operator's, or was given by a key that counted no longer; it orders nothing",
-            way_out="delete it; what was blanked by it is to be restored",
-        )
-    for number in stored.misfiled:
-        found.add(
-            "order_misfiled",
-            table="log_erasures",
-            name=f"order {number}",
-            meaning="its row has another number or kind than the operator has signed, and readers go by the row",
-            way_out="delete the row, and store the order again",
-            count=1,
-        )
-    numbers = {order.number for order in stored.orders}
-    for missing in Ranges([(1, max(numbers, default=0))] if numbers else []) - Ranges.of(numbers):
-        found.add(
-            "order_missing",
-            table="log_erasures",
-            name=f"order {missing.first}" + (f" to {missing.last}" if missing.size > 1 else ""),
-            meaning="each order has the number after the one before, and this one is not there: it was taken away",
-            way_out="restore log_erasures; what the order held may have been erased since, or what it erased come back",
-        )
+    _tell_forged(found, stored)
+    _tell_missing(found, stored)
     tell_gone(found, run.anchored, stored.orders)
     tell_backdated(found, stored.orders)
     if stored.orders:
@@ -78,6 +55,38 @@ def check(run: Run, found: Findings) -> Checked:
             _tell_held(run, found, order, stored.orders)
     tell_gone(found, run.anchored_outside, stored.orders)
     return Checked(len(stored.orders), "orders")
+
+
+def _tell_forged(found: Findings, stored: StoredOrders) -> None:
+    for fault in stored.faults:
+        found.add(
+            "forged_order",
+            table="log_erasures",
+            name=fault.removeprefix("erasure: "),
+            meaning="a stored order is no operator's, or was given by a key that counted no longer; it orders nothing",
+            way_out="delete it; what was blanked by it is to be restored",
+        )
+    for number in stored.misfiled:
+        found.add(
+            "order_misfiled",
+            table="log_erasures",
+            name=f"order {number}",
+            meaning="its row has another number or kind than the operator has signed, and readers go by the row",
+            way_out="delete the row, and store the order again",
+            count=1,
+        )
+
+
+def _tell_missing(found: Findings, stored: StoredOrders) -> None:
+    numbers = {order.number for order in stored.orders}
+    for missing in Ranges([(1, max(numbers, default=0))] if numbers else []) - Ranges.of(numbers):
+        found.add(
+            "order_missing",
+            table="log_erasures",
+            name=f"order {missing.first}" + (f" to {missing.last}" if missing.size > 1 else ""),
+            meaning="each order has the number after the one before, and this one is not there: it was taken away",
+            way_out="restore log_erasures; what the order held may have been erased since, or what it erased come back",
+        )
 
 
 def _batches(digests: Sequence[bytes]) -> list[tuple[bytes, ...]]:

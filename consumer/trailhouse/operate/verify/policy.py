@@ -9,6 +9,7 @@ from trailhouse.operate.verify.finding import Findings
 from trailhouse.operate.verify.outside_anchors import outside_anchors
 from trailhouse.operate.verify.run import Run
 from trailhouse.proof.anchor import parse_anchor
+from trailhouse.proof.policy_chain import PolicyChain
 from trailhouse.schemas.errors import ProofError
 
 _TABLE = "log_policies"
@@ -35,6 +36,14 @@ def check(run: Run, found: Findings) -> Checked:
             meaning=f"an anchor names version {known} of the policy, and the newest that is stored is {newest}",
             way_out="publish the newer version again with `trailhouse proof publish`",
         )
+    _tell_exchanged(run, found, chain)
+    if not chain.policies and not found:
+        raise CannotCheckError("no policy is stored: `trailhouse proof init` makes the first one")
+    return Checked(len(chain.policies), "policies")
+
+
+def _tell_exchanged(run: Run, found: Findings, chain: PolicyChain) -> None:
+    """Tell policies that are others than anchors name, and that none is there though one does."""
     named = {**run.anchored.policies, **run.anchored_outside.policies}
     for version, sha256 in named.items():
         policy = chain.policies.get(version)
@@ -54,9 +63,6 @@ def check(run: Run, found: Findings) -> Checked:
             meaning="an anchor names a policy, and none that the owner has signed is stored: they were taken away",
             way_out="publish the owner's policies again (`trailhouse proof publish`), then verify again",
         )
-    if not chain.policies and not found:
-        raise CannotCheckError("no policy is stored: `trailhouse proof init` makes the first one")
-    return Checked(len(chain.policies), "policies")
 
 
 def _ignore(number: int, why: str) -> None:

@@ -40,6 +40,8 @@ def shown_unsigned(run: Run, log: LogId) -> str | None:
     Raises:
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
+    if log in run.anchored.limits:
+        return "an anchor names it: its checkpoints were taken away"
     others = [other for other, size in run.roots.held.items() if size and other[:3] == log[:3]]
     if not others:
         return None
