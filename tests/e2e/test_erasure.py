@@ -1,6 +1,5 @@
 """Erasure on the real tables: what records said is nowhere, what was signed stays true, and nothing comes back."""
 
-import base64
 import datetime as dt
 import json
 import time
@@ -10,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from cluster import Cluster
+from erasure_scene import SECRET, TABLES, Scene, an_event, scene_of
 from kafka_records import Record
-from producing import read_topic
 from trailhouse.broker.origin import Origin
 from trailhouse.cli.main import main
 from trailhouse.consumer.batch.batch import Batch, Limits
@@ -22,87 +21,14 @@ from trailhouse.operate.verify.report import Outcome
 from trailhouse.proof.erasure import erasure_name
 from trailhouse.proof.keys import create_key_file, is_signed_by, note_signed
 from trailhouse.proof.note import parse_note, signers
-from trailhouse.proof.policy import owner_name
-from trailhouse.proof.policy_changes import first_policy, with_operator
-from trailhouse.proof.seal import parse_seal
 from trailhouse.query import AlteredEvent, AuditReader, parse
-from trailhouse.schemas import Actor, AuditEvent, KafkaConfig, decode
+from trailhouse.schemas import KafkaConfig
 from trailhouse.schemas.errors import IntegrityError
 from trailhouse.schemas.record_hash import record_hash
-from trailhouse.store import ClickHouse, ClickHouseConfig
-from trailhouse.store.erasures import stored_orders
-from trailhouse.store.policies import current_policy, store_policy
-from verified_log import CLUSTER, NAME, START_MS, TOPIC, TOPIC_ID, VerifiedLog
+from trailhouse.store import ClickHouseConfig
+from verified_log import CLUSTER, NAME, START_MS, TOPIC, TOPIC_ID
 
 pytestmark = pytest.mark.cluster
-
-SECRET = "lovelace@example.org lives at 12 Byron Street"
-TABLES = ("event_log", "event_index", "event_usage", "event_quarantine")
-
-
-def an_event(session: str, actor: str, text: str, type: str = "token_usage_updated") -> bytes:
-    """Return the record of an event that says *text*, and counts tokens."""
-    return AuditEvent(
-        type=type,
-        session_id=session,
-        tenant_id="acme",
-        run_id=f"run of {actor}",
-        actor=Actor(type="user", id=actor),
-        data={"text": text, "input_tokens": 7, "tool_name": f"tool of {actor}"},
-    ).record
-
-
-class Scene:
-    """A proven log of two people, with an operator who may order, and the settings of the commands."""
-
-    def __init__(self, config: ClickHouseConfig, folder: Path) -> None:
-        self.log = VerifiedLog(config)
-        self.folder = folder
-        self.operator = create_key_file(folder / "alice.pem")
-        policy = first_policy(NAME, self.log.key.public_key)
-        for each in (policy, with_operator(policy, "alice", self.operator.public_key)):
-            store_policy(
-                self.log.clickhouse, each, note_signed(each.text, self.log.owner, owner_name(NAME))
-            )
-        self.ada = [
-            an_event("s-1", "lovelace", SECRET),
-            an_event("s-1", "lovelace", "more", "tool_called"),
-        ]
-        self.bob = [an_event("s-1", "bob", "hello"), an_event("s-2", "bob", "again")]
-        self.bad = f"no event: {SECRET}".encode()
-        self.log.append([*self.ada, *self.bob])
-        self.log.append([self.bad, b"another"], partition=1)
-
-    @property
-    def storage(self) -> ClickHouse:
-        """A connection to the log's database."""
-        return self.log.clickhouse
-
-    @property
-    def who(self) -> list[str]:
-        """The options that name the operator."""
-        key = str(self.folder / "alice.pem")
-        return ["--operator", "alice", "--operator-key", key, "--reason", "request 12"]
-
-    def erase(self, *arguments: str) -> int:
-        """Run `trailhouse erase`, with an operator and without a question; return its exit code."""
-        certificate = str(self.folder / "certificate")
-        return main(["erase", *arguments, *self.who, "--yes", "--certificate", certificate])
-
-    def holding(self, text: str) -> dict[str, int]:
-        """Return how many rows of each table hold *text* in any column, where there are some."""
-        found = {
-            table: sum(
-                text in str(row) for row in self.storage.query(f"SELECT * FROM {table}").rows
-            )
-            for table in TABLES
-        }
-        return {table: count for table, count in found.items() if count}
-
-    def numbers(self, table: str) -> list[tuple[object, ...]]:
-        """Return what must stay of each row of *table*."""
-        columns = "session_id, tenant_id, record_key, type, occurred_us"
-        return self.storage.query(f"SELECT {columns} FROM {table} ORDER BY {columns}").rows
 
 
 @pytest.fixture
@@ -114,15 +40,7 @@ def scene(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Scene]:
     """Return a log to be erased from."""
-    for name, value in cluster.environment(database=database.database).items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("TRAILHOUSE_KAFKA_TOPIC", kafka.topic)  # where erasures are told
-    made = Scene(database, tmp_path)
-    monkeypatch.setenv("TRAILHOUSE_PROOF_LOG_NAME", NAME)
-    monkeypatch.setenv(
-        "TRAILHOUSE_PROOF_OWNER_KEY", base64.b64encode(made.log.owner.public_key).decode()
-    )
-    monkeypatch.chdir(tmp_path)
+    made = scene_of(cluster, kafka, database, tmp_path, monkeypatch)
     with made.storage:
         yield made
 
@@ -339,68 +257,3 @@ def test_a_row_that_lies_is_not_ordered_erased(
 
 def _now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
-
-
-def test_an_order_is_a_sealed_event_that_tells_nothing_of_what_was_erased(
-    scene: Scene, kafka: KafkaConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Who ordered, the order's number and hash, how many records, how long the reason is; by the service's key."""
-    key = scene.folder / "service.pem"
-    create_key_file(key)
-    monkeypatch.setenv("TRAILHOUSE_PRODUCER_SERVICE", "operations")
-    monkeypatch.setenv("TRAILHOUSE_PRODUCER_SEAL_KEY_FILE", str(key))
-    assert scene.erase("--subject", "lovelace") == 0
-    [order] = stored_orders(scene.storage, current_policy(scene.storage, scene.log.proof)).orders
-    records = [message.value() or b"" for message in read_topic(kafka)]
-    events = {event.type: event for event in map(decode, records)}
-    assert events.keys() == {"audit_erasure", "audit_sealed"}
-    assert events["audit_erasure"].data == {
-        "operator": "alice",
-        "order": 1,
-        "order_sha256": order.sha256,
-        "digests": 2,
-        "reason_characters": len("request 12"),
-    }
-    seal, _, _ = parse_seal(events["audit_sealed"].data)
-    assert (seal.service, seal.first_seq, seal.last_seq) == ("operations", 0, 0)
-    assert seal.short_digest(0) == record_hash(events["audit_erasure"].record)[:8]
-    for said in (b"request 12", b"lovelace", SECRET.encode()):
-        assert not any(said in record for record in records)
-
-
-def test_what_is_ordered_to_be_erased_is_not_imported(
-    scene: Scene,
-    kafka: KafkaConfig,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """An export of before the order: its lines are named and counted, the others sent; nothing without ClickHouse."""
-    file = scene.folder / "exported.jsonl"
-    file.write_bytes(b"\n".join([*scene.ada, *scene.bob]) + b"\n")
-    assert scene.erase("--subject", "lovelace") == 0
-    capsys.readouterr()
-    assert main(["import", str(file), "--format", "json"]) == 0
-    told = capsys.readouterr()
-    assert json.loads(told.out) == {"sent_events": 2, "refused_lines": 0, "erased_lines": 2}
-    assert "line 1: not sent: an operator has ordered this record to be erased" in told.err
-    erasure, *sent = [message.value() or b"" for message in read_topic(kafka)]
-    assert decode(erasure).type == "audit_erasure"
-    assert sorted(sent) == sorted(scene.bob)
-    monkeypatch.setenv("TRAILHOUSE_CLICKHOUSE_URL", "http://127.0.0.1:1")
-    assert main(["import", str(file)]) == 1
-    assert len(read_topic(kafka)) == 3
-
-
-def test_what_is_ordered_to_be_erased_is_not_requeued(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Not by force either; the order's rows are blank, and one that a backup brings back is known by its bytes."""
-    monkeypatch.setenv("TRAILHOUSE_KAFKA_TOPIC", TOPIC)
-    assert scene.erase("--text", SECRET) == 0
-    requeue = ["quarantine", "requeue", "1:0", "--force", "--dry-run"]
-    assert main(requeue) == 1
-    assert "1:0 not sent: only a part of it is kept" in capsys.readouterr().out
-    scene.storage.command("TRUNCATE TABLE event_quarantine")
-    scene.log.store_quarantined(scene.bad, 0, START_MS, 1)
-    assert main(requeue) == 1
-    assert "1:0 not sent: an operator has ordered it to be erased" in capsys.readouterr().out

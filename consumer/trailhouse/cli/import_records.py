@@ -57,14 +57,18 @@ def import_records(
             KafkaConfig(), lines_to_import(path), refuse=refuse, report=report, erased=_erased()
         )
     if format is Format.TABLE:
-        bad = f", {counted(done.refused_lines, 'bad line')}" if done.refused_lines else ""
-        if done.erased_lines:
-            bad += f", {counted(done.erased_lines, 'record')} not sent: ordered to be erased"
-        say(f"{counted(done.sent_events, 'event')} sent{bad}")
+        _say(done)
     else:
         say_json(done)
     if done.refused_lines:
         raise typer.Exit(1)
+
+
+def _say(done: "Imported") -> None:
+    bad = f", {counted(done.refused_lines, 'bad line')}" if done.refused_lines else ""
+    if done.erased_lines:
+        bad += f", {counted(done.erased_lines, 'record')} not sent: ordered to be erased"
+    say(f"{counted(done.sent_events, 'event')} sent{bad}")
 
 
 def _erased() -> Collection[bytes]:

@@ -36,6 +36,9 @@ _TABLES = (
         run INTEGER NOT NULL, seq INTEGER NOT NULL, sent_by INTEGER NOT NULL, sent INTEGER NOT NULL,
         state INTEGER NOT NULL DEFAULT 0, origin INTEGER NOT NULL DEFAULT 0
     )""",
+    """CREATE TABLE IF NOT EXISTS unsealed (
+        run INTEGER, seq INTEGER, line INTEGER NOT NULL, record_hash BLOB NOT NULL, PRIMARY KEY (run, seq)
+    ) WITHOUT ROWID""",
     "CREATE TEMP TABLE spooled (event_id BLOB PRIMARY KEY) WITHOUT ROWID",
 )
 
@@ -59,13 +62,25 @@ class Earlier(NamedTuple):
 
 
 class Planned(NamedTuple):
-    """A line whose event is about to be sent; `earlier` is its number in the journal, if it has one."""
+    """A line whose event is about to be sent; `earlier` is its number in the journal, if it has one.
+
+    `record_hash` is the SHA-256 of a record whose number is ours and is to be sealed, else None.
+    """
 
     digest: bytes
     event_id: str
     occurred_at: dt.datetime
     seq: int | None
     earlier: int | None
+    record_hash: bytes | None = None
+
+
+class UnsealedLine(NamedTuple):
+    """A record that no seal names yet; `state` is None where its line was refused or forgotten."""
+
+    seq: int
+    record_hash: bytes
+    state: State | None
 
 
 def digest_of(content: bytes) -> bytes:
@@ -248,27 +263,20 @@ class EmitJournal:
         numbers: list[int] = []
         new: list[tuple[Any, ...]] = []
         again: list[tuple[int, ...]] = []
+        unsealed: list[tuple[int, int, int, bytes]] = []
         for each in planned:
             sent, self._next_sent = self._next_sent, self._next_sent + 1
             if each.earlier is not None:
                 again.append((self.run, sent, State.PLANNED, each.earlier))
                 numbers.append(each.earlier)
                 continue
-            seq = _NO_SEQ if each.seq is None else each.seq
-            occurred_us = (each.occurred_at - _EPOCH) // _MICROSECOND
             numbers.append(self._next_line + len(new))
-            new.append(
-                (
-                    numbers[-1],
-                    each.digest,
-                    _key(each.event_id),
-                    occurred_us,
-                    self.run,
-                    seq,
-                    self.run,
-                    sent,
-                )
-            )
+            seq = _NO_SEQ if each.seq is None else each.seq
+            if each.record_hash is not None:
+                unsealed.append((self.run, seq, numbers[-1], each.record_hash))
+            occurred_us = (each.occurred_at - _EPOCH) // _MICROSECOND
+            stamped = (numbers[-1], each.digest, _key(each.event_id), occurred_us)
+            new.append((*stamped, self.run, seq, self.run, sent))
         self._execute("BEGIN")
         self._execute_many(
             "UPDATE lines SET sent_by = ?, sent = ?, state = ? WHERE line = ?", again
@@ -278,10 +286,36 @@ class EmitJournal:
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             new,
         )
+        self._execute_many("INSERT INTO unsealed VALUES (?, ?, ?, ?)", unsealed)
         self._write_acknowledged()
         self._execute("COMMIT")
         self._next_line += len(new)
         return numbers
+
+    def unsealed_runs(self, service: str) -> list[int]:
+        """Return the runs of *service* that have made records which no seal names."""
+        sql = "SELECT run FROM runs WHERE service = ? AND run IN (SELECT run FROM unsealed) ORDER BY run"
+        return [int(run) for (run,) in self._execute(sql, (service,)).fetchall()]
+
+    def unsealed(self, run: int, limit: int) -> list[UnsealedLine]:
+        """Return the first *limit* of these, by number."""
+        rows = self._execute(
+            "SELECT u.seq, u.record_hash, l.state FROM unsealed u LEFT JOIN lines l"
+            " ON l.line = u.line AND l.run = u.run AND l.seq = u.seq WHERE u.run = ? ORDER BY u.seq LIMIT ?",
+            (run, limit),
+        ).fetchall()
+        return [
+            UnsealedLine(seq, record_hash, None if state is None else State(state))
+            for seq, record_hash, state in rows
+        ]
+
+    def forget_unsealed(self, run: int, last_seq: int) -> None:
+        """Note that seals name the records of *run* up to *last_seq*."""
+        self._execute("DELETE FROM unsealed WHERE run = ? AND seq <= ?", (run, last_seq))
+
+    def producer_id(self, run: int) -> str:
+        """Return what the records of *run* name as their producer."""
+        return str(self._sources[run][0])
 
     def drop(self, line: int) -> None:
         """Forget a line whose event was refused: the next run tries it again."""

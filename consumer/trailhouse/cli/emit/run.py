@@ -3,8 +3,8 @@
 import contextlib
 import select
 import time
-from collections.abc import Callable, Iterable, Iterator
-from typing import BinaryIO, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 import msgspec
 
@@ -13,16 +13,23 @@ from trailhouse.cli.emit.journal import Earlier, EmitJournal, Planned, State, di
 from trailhouse.cli.emit.lines import Line, Stamp, event_from
 from trailhouse.producer import AuditLogger
 from trailhouse.producer.config import ProducerConfig
+from trailhouse.producer.sealing.key import seal_signer
 from trailhouse.producer.spool.frame import Frame
 from trailhouse.producer.spool.metadata import Destination, destination_of
 from trailhouse.producer.spool.reader import frames_of
 from trailhouse.producer.spool.root import QUARANTINE, folders, root_of
-from trailhouse.redaction.content import left_alone_by, withholders
+from trailhouse.redaction.config import RedactionConfig
+from trailhouse.redaction.content import ContentConfig, left_alone_by, withholders
 from trailhouse.redaction.redactor import redactor_of
 from trailhouse.schemas.codec import decode_envelope
 from trailhouse.schemas.errors import DeliveryTimeoutError, EventError, InvalidEventError
 from trailhouse.schemas.event import AuditEvent
+from trailhouse.schemas.event_type import EventType
 from trailhouse.schemas.record import Source
+from trailhouse.schemas.record_hash import record_hash
+
+if TYPE_CHECKING:
+    from trailhouse.cli.emit.line_seals import LineSeals
 
 LOOK_SECONDS = 0.2
 
@@ -95,14 +102,24 @@ class EmitRun:
         )
         self._waited = self._resolve()
         self.outcome.waiting_events = self._waited
+        is_sealed = bool(config.seal_key_file)
         # From here on what is in the spools is sent, first of all.
-        self._audit = AuditLogger(config)
+        self._audit = AuditLogger(_exact(config) if is_sealed else config)
+        self._seals = self._made_seals(source.service or "") if is_sealed else None
         self._emission = Emission(
             self._audit,
             timeout_seconds,
             on_acknowledged=self._acknowledged,
             on_refused=self._refused,
         )
+
+    def _made_seals(self, service: str) -> "LineSeals | None":
+        from trailhouse.cli.emit.line_seals import LineSeals  # who has no key pays for nothing
+
+        signer = seal_signer(self._config.seal_key_file, service)
+        if signer is None:
+            return None
+        return LineSeals(self._journal, signer, service, self._config, self._log_seal)
 
     def _resolve(self) -> int:
         journal = self._journal
@@ -147,7 +164,14 @@ class EmitRun:
         entries = self._journal.plan(planned) if planned else []
         for (number, event), entry in zip(events, entries, strict=True):
             self._emission.send(number, entry, event)
+        if self._seals is not None:
+            self._seals.look(len(planned))
         self._count()
+
+    def _log_seal(self, session_id: str, data: Mapping[str, object]) -> None:
+        receipt = self._audit.log(EventType.AUDIT_SEALED, session_id=session_id, data=data)
+        if receipt is not None and self._config.mode != "durable":
+            receipt.result(self._timeout_seconds)
 
     def _plan_of(self, digest: bytes, event: AuditEvent, earlier: Earlier | None) -> Planned:
         source = event.source
@@ -158,12 +182,15 @@ class EmitRun:
             event.occurred_at,
             source.seq if source is not None and is_stamped else None,
             None if earlier is None else earlier.line,
+            record_hash(event.record) if is_stamped and self._seals is not None else None,
         )
 
     def look(self) -> None:
         """Note what was acknowledged meanwhile, before waiting for more of the input."""
         self._emission.settle()
         self._journal.note()
+        if self._seals is not None:
+            self._seals.look()
 
     def finish(self) -> None:
         """Return when the broker has everything, that which waited in spools included.
@@ -184,6 +211,10 @@ class EmitRun:
                 0,
                 0,
             )
+        if self._seals is not None:
+            self._seals.finish()
+            # Its own last seal goes with the rest: `close` without a wait would leave it in the spool.
+            self._audit.close(self._timeout_seconds)
 
     def _await_others(self) -> None:
         """Wait until no spool has an event of this input: another process may be sending some."""
@@ -227,6 +258,16 @@ class EmitRun:
     def _refuse(self, number: int, reason: str) -> None:
         self.outcome.refused_lines += 1
         self._report(number, reason)
+
+
+def _exact(config: ProducerConfig) -> ProducerConfig:
+    """Return *config* for a logger whose own events are seals: of no tenant, nothing in them is withheld."""
+    return msgspec.structs.replace(
+        config,
+        tenant_id="",
+        redaction=RedactionConfig(enabled=False),
+        content=ContentConfig(level="full", by_type=""),
+    )
 
 
 def spooled_ids(config: ProducerConfig) -> Iterator[str]:
