@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime as dt
+import importlib.util
 import logging
 import re
 from collections.abc import Generator, Iterator
@@ -59,10 +60,8 @@ class S3Writer:
         is_sound = _BUCKET.fullmatch(self._bucket) and _PREFIX.fullmatch(prefix)
         if given or not is_sound or not self._days or not _is_endpoint(self._endpoint):
             raise ConfigError(_FORM)
-        try:
-            import boto3  # noqa: F401 - half a second, for those who keep anchors there
-        except ModuleNotFoundError:
-            raise ConfigError("proof.anchors: `s3:` needs `pip install 'trailhouse[s3]'`") from None
+        if importlib.util.find_spec("boto3") is None:  # imported when it is used: half a second
+            raise ConfigError("proof.anchors: `s3:` needs `pip install 'trailhouse[s3]'`")
         self.name = f"s3:{place}"
         self._client: Any = None
         self._lock_faults: dict[int, str] = {}
@@ -203,13 +202,13 @@ class S3Writer:
 
     def _connected(self) -> Any:
         if self._client is None:
-            import boto3
+            from boto3.session import Session
             from botocore.config import Config
 
             # Its messages of the level DEBUG hold signed headers.
             logger = logging.getLogger("botocore")
             logger.setLevel(max(logger.level, logging.INFO))
-            session = boto3.session.Session(profile_name=self._profile or None)
+            session = Session(profile_name=self._profile or None)
             self._client = session.client(
                 "s3",
                 region_name=self._region or None,

@@ -31,13 +31,13 @@ def hash_of(seq: int) -> bytes:
 class Run:
     """One run of `emit` of ten lines a seal, by a clock that is turned by hand."""
 
-    def __init__(self, file: Path, service: str = SERVICE) -> None:
+    def __init__(self, file: Path, service: str = SERVICE, seal_events: int = 10) -> None:
         self.source: Source = this_process(service)
         self.journal = EmitJournal(file, self.source, is_synced=False)
         self.seals: list[Seal] = []
         self.is_full = False
         self.now_seconds = 0.0
-        config = ProducerConfig(seal_events=10, seal_seconds=60)
+        config = ProducerConfig(seal_events=seal_events, seal_seconds=60)
         self.line_seals = LineSeals(
             self.journal, KEY, service, config, self._log, lambda: self.now_seconds
         )
@@ -136,8 +136,7 @@ def test_refused_lines_are_named_as_lost(run: Run) -> None:
 
 def test_a_seal_names_few_lost_ranges(tmp_path: Path) -> None:
     """Every second line refused: the seals name 32 ranges at most, and all of them together."""
-    run = Run(tmp_path / "journal")
-    run.line_seals._most = 1_000
+    run = Run(tmp_path / "journal", seal_events=1_000)
     lines = run.plan(0, 99)
     run.acknowledge(*lines[::2])
     for line in lines[1::2]:
