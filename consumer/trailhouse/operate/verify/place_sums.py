@@ -33,7 +33,7 @@ class PlaceSums:
         self._secret = secret
         span = max(0, end - first - 1)
         self.shift = max(LEAST_SHIFT, (span // max(1, buckets)).bit_length())
-        self._sums = [0] * (((end - first - 1) >> self.shift) + 1 if end > first else 0)
+        self.left = [0] * (((end - first - 1) >> self.shift) + 1 if end > first else 0)
 
     def add(
         self,
@@ -50,13 +50,13 @@ class PlaceSums:
             bucket = (offsets[begin] - first) >> shift
             last = first + ((bucket + 1) << shift) - 1
             end = count if offsets[-1] <= last else bisect_right(offsets, last, begin)
-            self._sums[bucket] += sum(hashes[begin:end])
+            self.left[bucket] += sum(hashes[begin:end])
             begin = end
 
     def differing(self) -> Iterator[Range]:
         """Yield the ranges of offsets in which both sides are not the same."""
         width = 1 << self.shift
-        for bucket, left in enumerate(self._sums):
+        for bucket, left in enumerate(self.left):
             if left:
                 begin = self.first + bucket * width
                 yield Range(begin, min(begin + width, self.end) - 1)
@@ -78,7 +78,7 @@ def take_all(
         Place and offset of those that do not lie within.
     """
     outside = []
-    parts = [(each.first, each.end, each.shift, each._sums) for each in places]
+    parts = [(each.first, each.end, each.shift, each.left) for each in places]
     for number, offset, hashed in zip(which, offsets, hashes, strict=True):
         first, end, shift, sums = parts[number]
         if first <= offset < end:
