@@ -36,7 +36,8 @@ from trailhouse.store import ClickHouse, ClickHouseConfig
 pytestmark = pytest.mark.cluster
 
 UTC = dt.UTC
-SECRET = "a secret of 32 characters or more"
+READS = ReaderConfig(cursor_secret="a secret of 32 characters or more", budget_seconds=100)
+"""What a spent budget leaves out is tested elsewhere: a busy machine must not spend it here."""
 ON_ONE_DATABASE = settings(
     max_examples=25,
     deadline=None,
@@ -58,7 +59,7 @@ def stored(database_of_module: ClickHouseConfig) -> ClickHouseConfig:
 @pytest.fixture(scope="module")
 def reader(stored: ClickHouseConfig) -> Iterator[AuditReader]:
     """Return a reader of all tenants over that database."""
-    with AuditReader(config=stored, reads=ReaderConfig(cursor_secret=SECRET)) as opened:
+    with AuditReader(config=stored, reads=READS) as opened:
         yield opened
 
 
@@ -311,7 +312,7 @@ def test_clocks_that_lie_ahead_are_counted_apart(
 def test_a_reader_of_one_tenant_meets_nothing_else(stored: ClickHouseConfig) -> None:
     """Not in pages, not in what is left out, and not by another's cursor."""
     ours = [each for each in EVENTS if each.tenant_id == "acme"]
-    with AuditReader("acme", config=stored, reads=ReaderConfig(cursor_secret=SECRET)) as acme:
+    with AuditReader("acme", config=stored, reads=READS) as acme:
         found, _ = walk(acme, EVER, limit=1_000)
         same(found, answer(SearchFilter(), ours))
         assert acme.search("tenant:globex").items == ()
@@ -319,9 +320,7 @@ def test_a_reader_of_one_tenant_meets_nothing_else(stored: ClickHouseConfig) -> 
         page = acme.search(limit=5)
         assert page.next is not None
         with (
-            AuditReader(
-                "globex", config=stored, reads=ReaderConfig(cursor_secret=SECRET)
-            ) as globex,
+            AuditReader("globex", config=stored, reads=READS) as globex,
             pytest.raises(QueryError, match="cursor: is of another tenant"),
         ):
             globex.search(limit=5, cursor=page.next)
