@@ -63,7 +63,7 @@ def measure(stack: DevStack, plan: Plan, say: Callable[[str], None]) -> dict[str
                     pids, seconds
                 )
     say(f"asleep: a logger {logger_percent:.2f}, a dev stack {sum(dev_percents):.2f} % of a core")
-    percents = _of_workers({name: (one[name] + again[name]) / 2 for name in one}, more)
+    percents = _of_workers(_mean(one, again), more)
     percents[LOGGER] = {
         BEYOND: logger_percent - host_percent,
         "broker, more": broker_percent - again["broker_percent"],
@@ -77,6 +77,11 @@ def measure(stack: DevStack, plan: Plan, say: Callable[[str], None]) -> dict[str
             f"{1 + ADDED} workers": more["selects a second"],
         },
     }
+
+
+def _mean(one: dict[str, float], again: dict[str, float]) -> dict[str, float]:
+    """Return what is between both, of what both have: a table that had no part yet, as of anchors, is not counted."""
+    return {name: (one[name] + again[name]) / 2 for name in one.keys() & again.keys()}
 
 
 def _of_workers(one: dict[str, float], more: dict[str, float]) -> dict[str, dict[str, float]]:

@@ -146,8 +146,8 @@ def check_counted(store: ClickHouse, table: str, events: int) -> None:
         )
 
 
-def main() -> None:
-    """Measure one case and print it."""
+def _given() -> tuple[Case, float]:
+    """Return the case that is asked for, and for how long each half is measured."""
     options = argparse.ArgumentParser(
         prog="python -m benchmarks.steady",
         description=__doc__,
@@ -175,6 +175,12 @@ def main() -> None:
         given.linger,
         given.gathered,
     )
+    return case, given.seconds
+
+
+def main() -> None:
+    """Measure one case and print it."""
+    case, seconds = _given()
     with (
         tempfile.TemporaryDirectory(prefix="trailhouse-steady-") as folder,
         DevStack(Path(folder), parts=("kafka", "clickhouse")) as stack,
@@ -185,7 +191,7 @@ def main() -> None:
         for name in ("engine_percent", "broker_percent"):
             print(f"{idle[name]:10.2f}  {name} without workers (is in what follows)")
         sys.stdout.flush()
-        times = Times(given.seconds, given.seconds)
+        times = Times(seconds, seconds)
         found = measured(stack, case, times, our_group(case.consumers, case.wait_seconds))
         for name, value in found.items():
             print(f"{value:10.2f}  {name}")

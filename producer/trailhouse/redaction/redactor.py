@@ -105,16 +105,16 @@ class Redactor:
             self._begin_record()
             return self._looked_through(record, self._tree, None)
         if len(record) < LARGE_BYTES:
-            places = self._may_hold(_content(record))
+            places = self._may_hold(content_of(record))
             return self._looked_through(record, self._tree, places) if places else record
         if len(record) > self._limit_bytes:
             return record
-        places = self._large_may_hold(_content(record))
+        places = self._large_may_hold(content_of(record))
         return self._looked_through(record, self._large_tree, places) if places else record
 
     def opens(self, record: bytes) -> bool:
         """Tell whether *record* has to be looked into text by text."""
-        return bool(self._may_hold(_content(record)))
+        return bool(self._may_hold(content_of(record)))
 
     def _looked_through(
         self, record: bytes, tree: TreeRedactor, places: Sequence[int] | None
@@ -183,7 +183,7 @@ def redactor_of(
     return Redactor(config, limit_bytes=limit_bytes, left_alone=left_alone)
 
 
-def _content(record: bytes) -> bytes:
+def content_of(record: bytes) -> bytes:
     """Return *record* up to the end of its content; all of it where that end is not plain to see.
 
     Behind it are ids, times and names that nobody reads for secrets. RE2 works out what to do next the first time that
