@@ -50,6 +50,12 @@ _UNITS = {
     "[REDACTED:": "[REDACTED:x",
     "key names": "token_key_secret_auth_password_",
     "twilio auth token": "twilio auth token ",
+    "paths of URLs": "https://a/AK",
+    "four words": "password=abcd efgh ijkl ",
+    "names of resources": "arn:aws:a:secret:",
+    "lines of tokens": "glpat-" + "aB3dE5gH7jK9mN1pQ3sT\n",
+    "comparisons": "(password) > ",
+    "my-a": "password=my-a",
 }
 """What hostile texts repeat, by what they are."""
 

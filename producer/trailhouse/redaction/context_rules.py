@@ -21,7 +21,7 @@ _BLOCK_BODY = r"""(?:[A-Za-z0-9+/=:,.\-_ \t\r\n]|\\+[nrt]|\\+u000[ad]|\\+\n|%0[A
 
 
 LEAST_BLOCK_BYTES = 60
-_KEY_LINE = re.compile(rb"[A-Za-z0-9+/=\-]{16}")
+_KEY_LINE = re.compile(rb"[A-Za-z0-9+/=]{16}")
 
 
 def key_blocks(pattern: Pattern, text: bytes, category: str) -> Iterable[Span]:

@@ -22,7 +22,10 @@ GROUPS = r"(?:^|[^\w-]|\\n)(ab)(c{2,})?(?:é)?"
 
 def _groups(pattern: matching.Pattern, text: bytes) -> list[list[tuple[int, ...]]]:
     return [
-        [(found.span()[1],) * 2, *(found.span(group) for group in range(1, pattern.groups + 1))]
+        [
+            (found.span()[1], found.span()[1]),
+            *(found.span(group) for group in range(1, pattern.groups + 1)),
+        ]
         for found in pattern.finditer(text)
     ]
 
