@@ -112,7 +112,7 @@ def events_are_of_every_year_and_name(history: History, keys: Keys) -> History:
     odd = [
         ("a/b\n\\", "t'\"`", dt.datetime(1, 1, 1, tzinfo=dt.UTC), {"input_tokens": 2**63}),
         ("\x00\x01", "\U0001f600", dt.datetime(2024, 12, 31, tzinfo=dt.UTC), {"cost_usd": 0.1}),
-        ("x" * 200, "", dt.datetime(2036, 1, 1, tzinfo=dt.UTC), {"duration_ms": -0.0}),
+        ("x" * 200, "z", dt.datetime(2036, 1, 1, tzinfo=dt.UTC), {"duration_ms": -0.0}),
         ("s", "t", dt.datetime(9999, 12, 31, tzinfo=dt.UTC), {"cost_usd": "12.5"}),
     ]
     events = [
