@@ -157,6 +157,17 @@ def a_partition_is_cut_off_below_what_was_signed_and_written_anew(scene: BrokerS
 
 
 @on_broker(Who.KAFKA, "seals")
+def a_leader_that_lags_is_elected_and_the_loggers_go_on(scene: BrokerScene) -> None:
+    """What was stored stays; what lies below the offset that the worker has committed is read by nobody any more."""
+    scene.close_loggers()
+    scene.store()
+    scene.loses_records = True
+    denial = scene.denial()
+    scene.disk(denial.partition).cut(denial.offset)
+    scene.log_some()
+
+
+@on_broker(Who.KAFKA, "seals")
 def a_record_is_changed_on_the_brokers_disk(scene: BrokerScene) -> None:
     """At its offset, with right checksums; no client of Kafka can tell."""
     scene.loses_records = True

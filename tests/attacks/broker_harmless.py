@@ -99,13 +99,16 @@ def a_backup_of_clickhouse_is_restored_and_the_rest_read_again(scene: BrokerScen
         for table, column, first in (
             ("log_leaves", "kafka_offset", denial.offset),
             ("event_log", "kafka_offset", denial.offset),
-            ("event_index", "kafka_offset", denial.offset),
             ("batch_ledger", "last_offset", denial.offset),
             ("log_checkpoints", "size", denial.offset + 1),
         ):
             clickhouse.command(
                 f"ALTER TABLE {table} DELETE WHERE kafka_partition = {denial.partition}"
                 f" AND {column} >= {first} {NOW}"
+            )
+        for table in ("event_index", "event_usage"):
+            clickhouse.command(
+                f"ALTER TABLE {table} DELETE WHERE record_key NOT IN (SELECT record_key FROM event_log) {NOW}"
             )
 
 
@@ -158,14 +161,4 @@ def offsets_are_set_beyond_the_end(scene: BrokerScene) -> None:
     scene.store()
     beyond = {number: end + 1_000 for number, end in scene.topic.ends().items()}
     scene.topic.set_offsets(scene.group, beyond)
-    scene.log_some()
-
-
-@on_broker(Who.NOBODY)
-def a_leader_that_lags_is_elected_when_all_was_stored(scene: BrokerScene) -> None:
-    """What Kafka has lost is stored and signed; the log goes on in another generation."""
-    scene.close_loggers()
-    scene.store()
-    denial = scene.denial()
-    scene.disk(denial.partition).cut(denial.offset)
     scene.log_some()
