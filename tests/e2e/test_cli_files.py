@@ -51,7 +51,7 @@ def test_what_is_exported_is_checked_and_imported_to_the_byte(
     assert (code, said.strip().rsplit(": ", 1)[1]) == (0, "as the manifest says")
     for _ in range(2):
         _, said, _ = run("import", str(folder), "--format", "json", settings=offline)
-        assert json.loads(said) == {"sent_events": 60, "refused_lines": 0}
+        assert json.loads(said) == {"sent_events": 60, "refused_lines": 0, "erased_lines": 0}
     records = [message.value() or b"" for message in read_topic(kafka)]
     assert sorted(records) == sorted([each.record for each in EVENTS] * 2)
     [first, *_] = sorted(folder.glob("events-*.jsonl"))

@@ -44,7 +44,10 @@ def script() -> str:
 def test_the_readmes_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every program, command and query of the README runs in order and does what it says."""
     monkeypatch.chdir(tmp_path)
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONDONTWRITEBYTECODE": "1",  # pytest keeps what it compiled beside a program
+    }
     command = [sys.executable, "-m", "trailhouse.cli", "dev", "--", "sh", "-c", script()]
     result = subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=600, check=False
