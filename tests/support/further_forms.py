@@ -88,7 +88,7 @@ percy           | web_<h64>
 browserstack    | =BROWSERSTACK_ACCESS_KEY <n20>
 cypress         | =CYPRESS_RECORD_KEY <uuid>
 saucelabs       | =SAUCE_ACCESS_KEY <uuid>
-npm             | npm_<n36> ; //registry.npmjs.org/:_authToken=[npm_<n36>]
+npm             | npm_<n36> ; //packages.example.org/:_authToken=[npm_<n36>]
 pypi            | pypi-AgEIcHlwaS5vcmc<w150>
 docker          | dckr_pat_<w27> ; dckr_oat_<w32>
 nuget           | oy2<l43>
