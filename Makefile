@@ -14,7 +14,7 @@ WORKERS ?= 6
 # Tests start a thousand processes: what one has compiled, the next must find. Empty is off.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test test-fast secure schemathesis faults faults-red attacks attacks-red kills soak outage check format bench bench-full docs constraints clean capture
+.PHONY: help demo test test-fast test-long secure schemathesis faults faults-red attacks attacks-red kills soak outage check format bench bench-full docs constraints clean capture
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -30,11 +30,14 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY) ## see recorded agent runs go through Kafka and ClickHouse, and come back
 	@$(BIN)/trailhouse demo
 
-test: $(READY) ## run every test on a real broker and the real engine
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+test: $(READY) ## run the tests on a real broker and the real engine, all but the long ones
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not long"
+
+test-long: $(READY) ## run the long ones: killed, forked and interrupted at each step in turn
+	@$(BIN)/python -m pytest -n 4 --dist worksteal -m long tests/unit tests/e2e
 
 test-fast: $(READY) ## run the tests that need no Kafka and no ClickHouse
-	@$(BIN)/python -m pytest tests/unit tests/property
+	@$(BIN)/python -m pytest -m "not long" tests/unit tests/property
 
 capture: $(CAPTURE:%=capture-%) ## record real agent frameworks with scripted models, each environment by itself
 

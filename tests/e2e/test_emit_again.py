@@ -107,6 +107,7 @@ def mixed_lines(count: int) -> list[bytes]:
     return lines
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("way", ["file", "pipe"])
 def test_each_line_is_one_event_however_often_it_is_killed(
     kafka: KafkaConfig, tmp_path: Path, way: str

@@ -27,7 +27,7 @@ from trailhouse.store.policies import store_policy
 from waiting import DEADLINE_SECONDS, eventually
 from worker_process import RUN_WORKER, Worker, WorkerSite, some_events
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 OWNER = made_key(21)
 RELUCTANT = f"""

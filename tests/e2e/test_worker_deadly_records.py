@@ -44,6 +44,7 @@ def here(kafka: KafkaConfig, database: ClickHouseConfig, tmp_path: Path) -> Iter
         yield ready
 
 
+@pytest.mark.long
 def test_a_record_that_kills_who_decodes_it_kills_one_worker(
     here: WorkerSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -71,6 +72,7 @@ def test_a_record_that_kills_who_decodes_it_kills_one_worker(
     goes_on(here, second)
 
 
+@pytest.mark.long
 def test_a_killed_worker_alone_proves_nothing(here: WorkerSite) -> None:
     """After an ordinary kill all is read with care, stored once, and nothing is quarantined."""
     events = some_events(3_000)

@@ -19,7 +19,7 @@ from trailhouse.store import ClickHouse, ClickHouseConfig
 from waiting import DEADLINE_SECONDS, eventually
 from worker_process import RUN_WORKER, Worker, WorkerSite, place, some_events
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 DIE_BEFORE_THE_COMMIT = f"""
 import os, signal

@@ -25,7 +25,10 @@ from interrupted_logger import (
 from trailhouse.schemas.errors import DeliveryError, ProducerClosedError
 
 # An interrupt in a finalizer cannot be raised to anybody; Python says so, and goes on.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.long,
+]
 
 
 def walk(

@@ -46,6 +46,7 @@ def forked_at(scene: Scene, step: int) -> tuple[list[str], int]:
     return where, status
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("prepare", "stride"), [(first, 7), (ordinary, 3), (next_segment, 7)])
 def test_a_fork_at_a_line_of_log(tmp_path: Path, prepare: Prepare, stride: int) -> None:
     """Wherever a handler forks, parent and child both log on, and neither takes what is the other's."""
