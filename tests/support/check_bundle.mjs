@@ -1,5 +1,5 @@
-// A second checker of bundles, in another language: it follows docs/proof.md and shares no line with check.py, whose author
-// wrote it too; so it shows that the page and both programs agree, and not that the page alone is enough to write one.
+// A second checker of bundles, in another language: it follows docs/proof.md and shares no line with check.py. That the page
+// alone is enough was tried by a third one, in Go, whose author had seen neither; what it told apart is now a rule of the page.
 //
 // node check_bundle.mjs FINGERPRINT|- : on standard input come bundles, each after its length (4 bytes, big-endian);
 // for each a line is written: the exit code that it deserves, and why.
@@ -36,6 +36,22 @@ const number = (given) => {
   return BigInt(given);
 };
 const before = (a, b) => Buffer.compare(a, b) < 0;
+const KINDS = {
+  text: (value) => typeof value === "string",
+  bool: (value) => typeof value === "boolean",
+  whole: (value) => Number.isInteger(value) && value >= 0 && value < 2 ** 63,
+  list: Array.isArray,
+  object: (value) => value !== null && typeof value === "object" && !Array.isArray(value),
+  sizes: (value) => KINDS.object(value) && Object.values(value).every(KINDS.whole),
+};
+// An object with these fields: `name: "kind"`, or `name: "kind?"` where it may be null.
+function fields(value, kinds, only = true) {
+  need(KINDS.object(value), "not an object");
+  need(!only || Object.keys(value).sort().join() === Object.keys(kinds).sort().join(), "other fields");
+  for (const [name, kind] of Object.entries(kinds))
+    need(Object.hasOwn(value, name) && ((value[name] === null && kind.endsWith("?")) || KINDS[kind.replace("?", "")](value[name])), name);
+  return value;
+}
 
 // --- the archive
 
@@ -109,6 +125,7 @@ class Note {
     need(at >= 0 && content.endsWith("\n"), "no signatures");
     this.text = content.slice(0, at + 1);
     this.lines = content.slice(0, at).split("\n");
+    need(content.slice(at + 2).split("\n").length <= 101, "too many signatures");
     this.signatures = content
       .slice(at + 2, -1)
       .split("\n")
@@ -178,8 +195,10 @@ function check(content, pin) {
     .join("");
   need(files.has("SHA256SUMS") && files.get("SHA256SUMS").equals(Buffer.from(sums)), "SHA256SUMS");
   for (const name of ["README.txt", "bundle.json", "check.py"]) need(files.has(name), "a file is missing");
-  const about = JSON.parse(text(files.get("bundle.json")));
-  need(Object.keys(about).sort().join() === "events,format,log_name,made_at_ms,owner,session", "fields");
+  const about = fields(JSON.parse(text(files.get("bundle.json"))), {
+    format: "text", log_name: "text", owner: "text", made_at_ms: "whole", events: "list", session: "object?",
+  });
+  for (const each of about.events) fields(each, { origin: "text", offset: "whole" });
   need(about.format === "trailhouse-bundle/1", "form");
 
   // 2
@@ -196,7 +215,7 @@ function check(content, pin) {
     const note = new Note(files.get(name));
     need(note.by(`${about.log_name}/owner`, owner), "a policy's signature");
     need(note.lines.length === 2 && note.lines[0] === "trailhouse-policy/1", "a policy's form");
-    policy = JSON.parse(note.lines[1]);
+    policy = policyOf(note.lines[1]);
     need(policy.log_name === about.log_name && policy.previous === previous, "a policy");
     need(policy.version === policies.size + 1, "a version");
     need(name === `policies/${String(policy.version).padStart(6, "0")}.policy`, "a policy's name");
@@ -211,28 +230,40 @@ function check(content, pin) {
   if (isWhole) {
     const note = new Note(files.get("bundle.note"));
     const name = `${about.log_name}/bundle`;
-    need(logKeys.some((each) => !each.is_revoked && note.by(name, each.key)), "the bundle's signature");
+    need(byOne(note, name, logKeys.filter((each) => !each.is_revoked)), "the bundle's signature");
     need(note.text === `trailhouse-bundle/1\n${sha256(sums).toString("hex")}\n`, "another bundle");
   }
 
   // 5
   const anchors = new Map();
+  const said = new Map();
+  const sayOnce = (what, root) => {
+    if (!said.has(what)) said.set(what, root);
+    need(said.get(what) === root, "two roots of one size or day");
+  };
+  let last = { its: 0n, hash: "-" };
   for (const name of named(/\.anchor$/)) {
     const note = new Note(files.get(name));
     const { lines } = note;
-    need(lines.length >= 8 && lines[0] === "trailhouse-anchor/1" && lines[1] === about.log_name, "an anchor");
+    need(lines.length >= 10 && lines[0] === "trailhouse-anchor/1" && lines[1] === about.log_name, "an anchor");
     const its = number(lines[2]);
     number(lines[3]);
-    const count = Number(number(lines[6]));
-    need(name === `anchors/${String(its).padStart(9, "0")}.anchor`, "an anchor's name");
+    need(its > 0n && name === `anchors/${String(its).padStart(9, "0")}.anchor`, "an anchor's name");
     const keys = logKeys.filter((each) => each.last_anchor === null || its <= BigInt(each.last_anchor));
-    need(keys.some((each) => note.by(`${about.log_name}/anchor`, each.key)), "an anchor's signature");
+    need(byOne(note, `${about.log_name}/anchor`, keys), "an anchor's signature");
+    need(/^\d+ ([0-9a-f]{64}|-)$/.test(lines[4]) && /^([0-9a-f]{64}|-)$/.test(lines[5]), "an anchor's hashes");
     const [version, hash] = lines[4].split(" ");
     const known = policies.get(Number(number(version)));
     need(known === undefined || known === hash, "an anchor's policy");
-    need(lines.length >= 8 + count, "an anchor's lines");
-    anchors.set(its, { checkpoints: lines.slice(7, 7 + count), manifests: lines.slice(8 + count) });
+    need((its === 1n) === (lines[5] === "-"), "an anchor's place");
+    need(its !== last.its + 1n || lines[5] === last.hash, "an anchor after another one");
+    last = { its, hash: sha256(files.get(name)).toString("hex") };
+    const [checkpoints, manifests] = anchorParts(lines.slice(6));
+    for (const line of checkpoints) sayOnce(line.split(" ").slice(0, 2).join(" "), line.split(" ")[2]);
+    for (const line of manifests) sayOnce(line.split(" ").slice(0, 2).join(" "), line);
+    anchors.set(its, { checkpoints, manifests });
   }
+  for (const name of named(/\.tsr$/)) need(anchors.has(BigInt(name.slice(8, 17))), "a token without its anchor");
   const anchored = (line, part) => {
     const found = [...anchors.keys()].filter((its) => anchors.get(its)[part].includes(line));
     return found.sort((a, b) => Number(a - b))[0];
@@ -250,6 +281,7 @@ function check(content, pin) {
     const root = base64(rootText, 32);
     need(size > 0n && origin.startsWith(`${about.log_name}/`), "a checkpoint");
     need(/^[^/]+\/[^/]+\/[0-9]+\/[0-9a-f-]+$/.test(origin.slice(about.log_name.length + 1)), "an origin");
+    sayOnce(`${origin} ${size}`, rootText);
     const anchor = anchored(note.lines.join(" "), "checkpoints");
     const counts = logKeys.filter(
       (each) =>
@@ -257,7 +289,7 @@ function check(content, pin) {
         (each.last_sizes === null || size <= BigInt(each.last_sizes[origin] ?? -1)) &&
         (!each.is_revoked || (anchor !== undefined && anchor <= BigInt(each.last_anchor))),
     );
-    need(counts.some((each) => note.by(origin, each.key)), "a checkpoint's signature");
+    need(byOne(note, origin, counts), "a checkpoint's signature");
     const witnesses = policy.witnesses.filter((line) => {
       const [name, , keyText] = line.split(/\+(.*?)\+/s);
       return note.by(name, base64(keyText).subarray(1), 4);
@@ -310,15 +342,26 @@ function check(content, pin) {
   let isCovered = false;
   if (about.session === null) need(manifests.length === 0, "manifests without a session");
   else {
-    const { tenant_id: tenant, session_id: session } = about.session;
+    const { tenant_id: tenant, session_id: session } = fields(about.session, { tenant_id: "text", session_id: "text" });
     for (const record of records) {
       const event = JSON.parse(text(record));
-      need((event.tenant_id || "") === tenant && event.session_id === session, "another session");
+      need((event.tenant_id ?? "") === tenant && event.session_id === session, "another session");
     }
     const covered = new Map();
     const logs = new Set();
-    for (const name of manifests) {
+    let previous = { origin: "", day: "" };
+    for (const [at, name] of manifests.entries()) {
+      need(name === `manifests/${String(at).padStart(6, "0")}.json`, "a manifest's name");
       const shown = JSON.parse(text(files.get(name)));
+      fields(shown, {
+        origin: "text", day: "text", first_offset: "whole", end_offset: "whole", sessions: "whole",
+        header_proof: "list", entries: "list",
+      });
+      const isLater =
+        before(Buffer.from(previous.origin), Buffer.from(shown.origin)) ||
+        (previous.origin === shown.origin && previous.day < shown.day);
+      need(isLater, "a manifest's place");
+      previous = shown;
       const anchor = checkShown(shown, tenant, session, leaves.get(shown.origin) ?? new Map(), anchored);
       for (const line of anchors.get(anchor).checkpoints) logs.add(line.split(" ").slice(0, -2).join(" "));
       if (!covered.has(shown.origin)) covered.set(shown.origin, []);
@@ -344,9 +387,52 @@ function check(content, pin) {
   return unchecked.length ? [2, unchecked.join("; ")] : [0, "proven"];
 }
 
+const byOne = (note, name, keys) => keys.filter((each) => note.by(name, each.key)).length > 0;
+
+function policyOf(line) {
+  const policy = fields(
+    JSON.parse(line),
+    { log_name: "text", version: "whole", previous: "text", log_keys: "list", witnesses: "list", quorum: "whole" },
+    false,
+  );
+  for (const each of policy.log_keys) {
+    const kinds = { public_key: "text", first_sizes: "sizes", last_sizes: "sizes?", last_anchor: "whole?", is_revoked: "bool" };
+    base64(fields(each, kinds).public_key, 32);
+    need(!each.is_revoked || each.last_anchor !== null, "a key revoked from no anchor on");
+  }
+  for (const each of policy.witnesses) {
+    const [, name, id, key] = /^([^\s+]+)\+([0-9a-f]{8})\+(.+)$/.exec(each) ?? [];
+    const raw = base64(key, 33);
+    need(raw[0] === 4 && keyId(name, raw.subarray(1), 4).toString("hex") === id, "a witness");
+  }
+  return policy;
+}
+
+function anchorParts(lines) {
+  const whole = "(?:0|[1-9][0-9]{0,18})";
+  const forms = [
+    `[^ ]+ ${whole} [A-Za-z0-9+/]{43}=`,
+    `[0-9]{4}-[0-9]{2}-[0-9]{2} [^ ]+ ${whole} [A-Za-z0-9+/]{43}=`,
+    `${whole} [0-9a-f]{64}`,
+    `[^ ]+ ${whole} [0-9a-f]{64}`,
+  ];
+  let rest = lines;
+  const padded = (line) => line.split(" ").map((one) => (/^[0-9]{1,19}$/.test(one) ? one.padStart(19, "0") : one)).join(" ");
+  const parts = forms.map((form) => {
+    const count = Number(number(rest[0] ?? ""));
+    const part = rest.slice(1, 1 + count);
+    rest = rest.slice(1 + count);
+    need(part.length === count && part.every((line) => new RegExp(`^${form}$`).test(line)), "an anchor's lines");
+    need(part.every((line, at) => !at || before(Buffer.from(padded(part[at - 1])), Buffer.from(padded(line)))), "sorted lines");
+    for (const line of part) if (line.endsWith("=")) base64(line.split(" ").at(-1), 32);
+    return part;
+  });
+  need(rest.length === 0, "an anchor's end");
+  return parts;
+}
+
 function checkShown(shown, tenant, session, leaves, anchored) {
   const { origin, day, first_offset: first, end_offset: end, sessions } = shown;
-  need([first, end, sessions].every(Number.isInteger), "numbers of a manifest");
   const header = ["trailhouse-manifest/1", origin, day, first, end, sessions].join("\n") + "\n";
   const proofOf = (lines) => lines.map((line) => base64(line, 32));
   const size = BigInt(sessions + 1);
@@ -354,9 +440,9 @@ function checkShown(shown, tenant, session, leaves, anchored) {
   const anchor = anchored(`${day} ${origin} ${sessions} ${root.toString("base64")}`, "manifests");
   need(anchor !== undefined, "a manifest in no anchor");
   const key = sha256(`trailhouse-session/1\n${origin}\n${day}\n`, sha256(tenant), sha256(session));
-  const found = shown.entries.map(({ index, entry, proof }) => {
+  const found = shown.entries.map((each) => {
+    const { index, entry, proof } = fields(each, { index: "whole", entry: "text", proof: "list" });
     const raw = base64(entry, 72);
-    need(Number.isInteger(index), "an index");
     need(rootBy(leafHash(raw), BigInt(index + 1), size, proofOf(proof)).equals(root), "an entry");
     return { index, key: raw.subarray(0, 32), rest: raw.subarray(32) };
   });
@@ -373,6 +459,7 @@ function checkShown(shown, tenant, session, leaves, anchored) {
   need(mine.length === 0, "leaves that are not listed");
   const lower = found.filter((each) => before(each.key, key));
   const upper = found.filter((each) => before(key, each.key));
+  need(found.length < 2 || found[0].index < found[1].index, "neighbours out of order");
   need(lower.length + upper.length === found.length && lower.length < 2 && upper.length < 2, "neighbours");
   if (lower.length && upper.length) need(upper[0].index === lower[0].index + 1, "not side by side");
   else if (lower.length) need(lower[0].index === sessions - 1, "not the last");

@@ -16,7 +16,7 @@ import re
 import struct
 import sys
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +29,15 @@ NAMES = re.compile(
     r"README\.txt|SHA256SUMS|bundle\.json|bundle\.note|check\.py|events/[0-9]{6}\.(record|tlog-proof)"
     r"|policies/[0-9]{6}\.policy|anchors/[0-9]{9}\.(anchor|[0-9]\.tsr)|manifests/[0-9]{6}\.json"
 )
+
+NUMBER, ROOT, HEX = "(0|[1-9][0-9]{0,18})", "([A-Za-z0-9+/]{43}=)", "([0-9a-f]{64})"
+ANCHOR_PARTS = {
+    "checkpoints": re.compile(f"([^ ]+) {NUMBER} {ROOT}"),
+    "manifests": re.compile(f"([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}} [^ ]+) {NUMBER} {ROOT}"),
+    "orders": re.compile(f"{NUMBER} {HEX}"),
+    "parts of records": re.compile(f"([^ ]+) {NUMBER} {HEX}"),
+}
+SIZES = dict[str, int]
 
 
 class _WrongError(Exception):
@@ -108,6 +117,26 @@ def json_of(raw: bytes) -> Any:
         raise _WrongError("a file is not JSON") from None
 
 
+def fields_of(value: Any, only: bool = True, **kinds: Any) -> dict[str, Any]:
+    """Return *value*, which must be an object that has *kinds* of fields, and no others where these *only* may be."""
+    need(isinstance(value, dict) and kinds.keys() <= value.keys(), "an object lacks a field")
+    need(not only or kinds.keys() == value.keys(), "an object has a field too much")
+    for name, kind in kinds.items():
+        need(is_of(value[name], kind), f"the field {name} is malformed")
+    return dict(value)
+
+
+def is_of(value: object, kind: Any) -> bool:
+    """Tell whether *value* is of *kind*; a number is whole, and one that a size or an offset can be."""
+    if isinstance(kind, tuple):
+        return any(is_of(value, each) for each in kind)
+    if kind is SIZES:
+        return isinstance(value, dict) and all(is_of(each, int) for each in value.values())
+    if kind is int:
+        return type(value) is int and 0 <= value <= MAX_SIZE
+    return type(value) is kind
+
+
 def key_id(name: str, key: bytes, kind: int) -> bytes:
     """Return the id of a key."""
     return hashlib.sha256(name.encode() + b"\n" + bytes([kind]) + key).digest()[:4]
@@ -136,6 +165,7 @@ class Note:
         self.text = body + "\n"
         self.lines = body.split("\n")
         self.signatures: list[tuple[str, bytes, bytes]] = []
+        need(lines.count("\n") <= 100, "a note has too many signatures")
         for line in lines[:-1].split("\n"):
             parts = re.fullmatch(r"\u2014 ([^\s+]+) ([^ ]+)", line)
             need(parts, "a line of signature is malformed")
@@ -153,6 +183,10 @@ class Note:
             all(is_signed(key, each, self.text.encode()) for each in found), "a signature is false"
         )
         return bool(found)
+
+    def is_by_one(self, name: str, keys: Iterable[bytes]) -> bool:
+        """Tell whether at least one of *keys* has signed under *name*; each that claims to is looked at."""
+        return sum(self.is_by(name, key) for key in keys) > 0
 
     def is_cosigned_by(self, name: str, key: bytes) -> bool:
         """Tell whether the witness *name* has cosigned (C2SP tlog-cosignature)."""
@@ -227,6 +261,7 @@ class Bundle:
         self.anchor_times: dict[int, int] = {}
         self.anchored_logs: dict[int, set[str]] = {}
         self.anchored: dict[str, int] = {}
+        self.said: dict[str, str] = {}
         self.leaves: dict[str, dict[int, bytes]] = {}
         self.checkpoints: dict[bytes, Checkpoint] = {}
 
@@ -241,14 +276,17 @@ class Bundle:
         sums = self.files.get("SHA256SUMS", b"")
         need(sums == "".join(lines).encode(), "a file is not as SHA256SUMS has it")
         need({"README.txt", "bundle.json", "check.py"} <= set(listed), "a file is missing")
-        self.about = json_of(self.files["bundle.json"])
-        fields = {"format", "log_name", "made_at_ms", "owner", "events", "session"}
-        need(
-            isinstance(self.about, dict) and set(self.about) == fields,
-            "bundle.json: its fields are others",
+        self.about = fields_of(
+            json_of(self.files["bundle.json"]),
+            format=str,
+            log_name=str,
+            made_at_ms=int,
+            owner=str,
+            events=list,
+            session=(dict, type(None)),
         )
         need(self.about["format"] == "trailhouse-bundle/1", "bundle.json: it is of another form")
-        self.log_name = str(self.about["log_name"])
+        self.log_name: str = self.about["log_name"]
 
     def check_owner(self, pin: str | None) -> None:
         """2: the owner is the one whose fingerprint the auditor has from elsewhere."""
@@ -271,7 +309,7 @@ class Bundle:
                 len(note.lines) == 2 and note.lines[0] == "trailhouse-policy/1",
                 "a policy is malformed",
             )
-            policy = json_of(note.lines[1].encode())
+            policy = policy_of(note.lines[1].encode())
             need(policy["log_name"] == self.log_name, "a policy is that of another log")
             follows = policy["version"] == before[0] + 1 and policy["previous"] == before[1]
             need(
@@ -290,7 +328,7 @@ class Bundle:
             return False
         note, name = Note(self.files["bundle.note"]), f"{self.log_name}/bundle"
         keys = [each for each in self.policy["log_keys"] if not each["is_revoked"]]
-        is_by_log = any(note.is_by(name, base64_of(each["public_key"], 32)) for each in keys)
+        is_by_log = note.is_by_one(name, [base64_of(each["public_key"], 32) for each in keys])
         need(is_by_log, "the bundle is not signed by the log")
         sums = hashlib.sha256(self.files["SHA256SUMS"]).hexdigest()
         need(note.text == f"trailhouse-bundle/1\n{sums}\n", "the log has signed another bundle")
@@ -298,30 +336,52 @@ class Bundle:
         return True
 
     def check_anchors(self) -> None:
-        """5: the log has signed each anchor."""
+        """5: the log has signed each anchor; they follow each other, and do not contradict each other."""
+        before: tuple[int, str] = (0, "-")
         for name in self.named("anchors/", ".anchor"):
             note = Note(self.files[name])
-            lines = note.lines
-            need(len(lines) >= 8 and lines[0] == "trailhouse-anchor/1", "an anchor is malformed")
-            number, at_ms, count = number_of(lines[2], 1), number_of(lines[3]), number_of(lines[6])
-            need(name == f"anchors/{number:09d}.anchor", "an anchor is not of its number")
-            need(lines[1] == self.log_name, "an anchor is that of another log")
-            last = [each["last_anchor"] for each in self.policy["log_keys"]]
-            keys = [
-                base64_of(each["public_key"], 32)
-                for each, end in zip(self.policy["log_keys"], last, strict=True)
-                if end is None or number <= end
-            ]
-            is_by_log = any(note.is_by(f"{self.log_name}/anchor", key) for key in keys)
-            need(is_by_log, "an anchor is not signed by the log")
-            need(len(lines) >= 8 + count, "an anchor is malformed")
-            version, _, policy = lines[4].partition(" ")
-            known = self.policies.get(number_of(version))
-            need(known is None or known[1] == policy, "an anchor names another policy")
-            self.anchor_times[number] = at_ms
-            self.anchored_logs[number] = {line.rsplit(" ", 2)[0] for line in lines[7 : 7 + count]}
-            for line in [*lines[7 : 7 + count], *lines[8 + count :]]:
-                self.anchored.setdefault(line, number)  # the first that has it
+            number, previous = self.check_anchor(name, note)
+            need((number == 1) == (previous == "-"), "an anchor's number is not its place")
+            need(number != before[0] + 1 or previous == before[1], "an anchor follows another one")
+            before = number, hashlib.sha256(self.files[name]).hexdigest()
+        for name in self.named("anchors/", ".tsr"):
+            need(int(name[8:17]) in self.anchor_times, "a token is for an anchor that is not there")
+
+    def check_anchor(self, name: str, note: Note) -> tuple[int, str]:
+        """5: one anchor; return its number, and the hash of the one before."""
+        lines = note.lines
+        need(len(lines) >= 10 and lines[0] == "trailhouse-anchor/1", "an anchor is malformed")
+        number, at_ms = number_of(lines[2], 1), number_of(lines[3])
+        need(name == f"anchors/{number:09d}.anchor", "an anchor is not of its number")
+        need(lines[1] == self.log_name, "an anchor is that of another log")
+        keys = [
+            base64_of(each["public_key"], 32)
+            for each in self.policy["log_keys"]
+            if each["last_anchor"] is None or number <= each["last_anchor"]
+        ]
+        is_by_log = note.is_by_one(f"{self.log_name}/anchor", keys)
+        need(is_by_log, "an anchor is not signed by the log")
+        need(re.fullmatch(f"{NUMBER} ({HEX}|-)", lines[4]), "an anchor's policy is malformed")
+        need(re.fullmatch(f"{HEX}|-", lines[5]), "an anchor's hash of the one before is malformed")
+        version, _, policy = lines[4].partition(" ")
+        known = self.policies.get(number_of(version))
+        need(known is None or known[1] == policy, "an anchor names another policy")
+        parts = anchor_parts(lines[6:])
+        self.anchor_times[number] = at_ms
+        self.anchored_logs[number] = {line.split(" ")[0] for line in parts["checkpoints"]}
+        for line in parts["checkpoints"]:
+            self.say_once(*line.rsplit(" ", 1))
+        for line in parts["manifests"]:
+            self.say_once(*line.split(" ", 2)[:2], line)
+        for line in [*parts["checkpoints"], *parts["manifests"]]:
+            self.anchored.setdefault(line, number)  # the first that has it
+        return number, lines[5]
+
+    def say_once(self, *said: str) -> None:
+        """5, 6: of one size of a log there is one root, of one of its days one manifest."""
+        what = " ".join(said[:-1])
+        known = self.said.setdefault(what, said[-1])
+        need(known == said[-1], "the log has signed two roots of one size or day")
 
     def checkpoint_of(self, raw: bytes) -> Checkpoint:
         """6: a checkpoint is signed by a key of the log that counts for it, and by as many witnesses as must be."""
@@ -338,8 +398,9 @@ class Bundle:
         is_ours = re.fullmatch(r"/[^/]+/[^/]+/[0-9]+/[0-9a-f-]+", place)
         need(is_ours, "a checkpoint is that of another log")
         made = Checkpoint(origin, size, root, f"{origin} {size} {note.lines[2]}")
+        self.say_once(f"{origin} {size}", note.lines[2])
         anchor = self.anchored.get(made.line)
-        signed = any(note.is_by(origin, key) for key in self.keys_for(origin, size, anchor))
+        signed = note.is_by_one(origin, self.keys_for(origin, size, anchor))
         need(signed, "a checkpoint is not signed by a key that counts for it")
         named = [text.split("+", 2) for text in self.policy["witnesses"]]
         witnesses = sum(note.is_cosigned_by(name, base64_of(key)[1:]) for name, _, key in named)
@@ -361,7 +422,8 @@ class Bundle:
 
     def check_events(self) -> None:
         """7: each record is that of its leaf, and each leaf is in its log; none is there twice, none is left over."""
-        events = [(each["origin"], each["offset"]) for each in self.about["events"]]
+        listed = [fields_of(each, origin=str, offset=int) for each in self.about["events"]]
+        events = [(each["origin"], each["offset"]) for each in listed]
         need(events == sorted(set(events)), "bundle.json: an event is doubled, or not in its place")
         names = [f"events/{place:06d}" for place in range(len(events))]
         need(
@@ -426,11 +488,13 @@ class Bundle:
         if session is None:
             need(not self.named("manifests/", ".json"), "manifests without a session")
             return False
+        fields_of(session, tenant_id=str, session_id=str)
         wanted = (session["tenant_id"], session["session_id"])
         for name in self.named("events/", ".record"):
-            event = json_of(self.files[name])
+            event = {"tenant_id": None} | fields_of(json_of(self.files[name]), only=False)
+            tenant = "" if event["tenant_id"] is None else event["tenant_id"]
             need(
-                (event.get("tenant_id") or "", event["session_id"]) == wanted,
+                (tenant, event["session_id"]) == wanted,
                 "an event is that of another session",
             )
         covered = self.check_manifests(wanted)
@@ -452,8 +516,12 @@ class Bundle:
         """8: of each log, days that follow each other; return them by log."""
         covered: dict[str, list[dict[str, Any]]] = {}
         logs: set[str] = set()
-        for name in self.named("manifests/", ".json"):
-            shown = json_of(self.files[name])
+        last = ("", "")
+        for place, name in enumerate(self.named("manifests/", ".json")):
+            need(name == f"manifests/{place:06d}.json", "a manifest is missing")
+            shown = manifest_of(self.files[name])
+            need((shown["origin"], shown["day"]) > last, "a manifest is not in its place")
+            last = (shown["origin"], shown["day"])
             anchor = self.check_shown(shown, wanted)
             logs |= self.anchored_logs[anchor]
             covered.setdefault(shown["origin"], []).append(shown)
@@ -491,6 +559,79 @@ class Bundle:
         mine = [leaves[offset] for offset in sorted(leaves) if first <= offset < end]
         check_entries(shown["entries"], sessions, root, key, mine)
         return number
+
+
+def policy_of(raw: bytes) -> dict[str, Any]:
+    """Return the policy that *raw* is; fields that say nothing about bundles are passed over."""
+    policy = fields_of(
+        json_of(raw),
+        only=False,
+        log_name=str,
+        version=int,
+        previous=str,
+        log_keys=list,
+        witnesses=list,
+        quorum=int,
+    )
+    for each in policy["log_keys"]:
+        fields_of(
+            each,
+            public_key=str,
+            first_sizes=SIZES,
+            last_sizes=(SIZES, type(None)),
+            last_anchor=(int, type(None)),
+            is_revoked=bool,
+        )
+        base64_of(each["public_key"], 32)
+        need(not each["is_revoked"] or each["last_anchor"] is not None, "a policy is malformed")
+    for each in policy["witnesses"]:
+        parts = re.fullmatch(r"([^\s+]+)\+([0-9a-f]{8})\+(.+)", each)
+        name, given, key = parts.groups() if parts else ("", "", "")
+        public = base64_of(key, 33)
+        need(
+            public[0] == 4 and key_id(name, public[1:], 4).hex() == given, "a witness is malformed"
+        )
+    return policy
+
+
+def anchor_parts(lines: list[str]) -> dict[str, list[str]]:
+    """Return the lines of each part of an anchor, each after its number: sorted, and none twice."""
+    parts: dict[str, list[str]] = {}
+    rest = lines
+    for what, form in ANCHOR_PARTS.items():
+        need(rest, "an anchor is malformed")
+        end = 1 + number_of(rest[0])
+        part, rest = rest[1:end], rest[end:]
+        need(len(part) == end - 1, "an anchor is malformed")
+        found = [form.fullmatch(line) for line in part]
+        need(all(found), f"an anchor's {what} are malformed")
+        keys = [
+            [each.zfill(19) if re.fullmatch(NUMBER, each) else each for each in line.split(" ")]
+            for line in part
+        ]
+        need(all(one < other for one, other in itertools.pairwise(keys)), "an anchor is not sorted")
+        for line in part if form.pattern.endswith(ROOT) else ():
+            base64_of(line.rpartition(" ")[2], 32)
+        parts[what] = part
+    need(not rest, "an anchor is malformed")
+    return parts
+
+
+def manifest_of(raw: bytes) -> dict[str, Any]:
+    """Return what *raw* shows of a manifest."""
+    shown = fields_of(
+        json_of(raw),
+        origin=str,
+        day=str,
+        first_offset=int,
+        end_offset=int,
+        sessions=int,
+        header_proof=list,
+        entries=list,
+    )
+    for each in shown["entries"]:
+        fields_of(each, index=int, entry=str, proof=list)
+    return shown
 
 
 def check_entries(
