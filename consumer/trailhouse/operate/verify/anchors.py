@@ -148,4 +148,5 @@ DUTY = Duty(
     check,
     prepare,
     is_scoped=True,
+    in_turn=True,
 )

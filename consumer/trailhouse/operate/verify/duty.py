@@ -46,6 +46,8 @@ class Duty(NamedTuple):
         is_scoped: Whether it is done too where only some rows are asked for; one that is not is left out then.
         is_timed: Whether it is done too where only a stretch of time is asked for.
         left_out: What people are told where it is not done then.
+        in_turn: Whether it is done after those of lower numbers that are: it goes on from what these have seen. All
+            others are done beside these.
     """
 
     number: int
@@ -56,3 +58,4 @@ class Duty(NamedTuple):
     is_scoped: bool = False
     is_timed: bool = False
     left_out: str = "it looks at more than what is asked for"
+    in_turn: bool = False

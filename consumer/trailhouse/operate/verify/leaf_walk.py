@@ -3,6 +3,7 @@
 import heapq
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby, takewhile
+from threading import RLock
 from typing import NamedTuple
 
 from trailhouse.operate.verify.checkpoints import (
@@ -72,6 +73,7 @@ class LeafWalk:
         self._wanted: dict[LogId, set[int]] = {}
         self._roots: dict[tuple[LogId, int], bytes] = {}
         self._walked: dict[LogId, Walked] | None = None
+        self._lock = RLock()
         self._kept: dict[LogId, Kept] = {}
         self._walks: dict[LogId, _Walk] = {}
         self._signed: dict[LogId, int] = {}
@@ -106,12 +108,15 @@ class LeafWalk:
         Raises:
             StorageError: ClickHouse is away (retriable) or refuses (permanent).
         """
-        if self._walked is None:
-            ends = self._ends()
-            firsts = {log: self._first(log, ends) for log in ends}
-            self._make_sums(ends, firsts)
-            self._walked = {log: self._walk(log, firsts[log], ends[log][1]) for log in self._logs}
-        return self._walked
+        with self._lock:  # duties ask beside each other
+            if self._walked is None:
+                ends = self._ends()
+                firsts = {log: self._first(log, ends) for log in ends}
+                self._make_sums(ends, firsts)
+                self._walked = {
+                    log: self._walk(log, firsts[log], ends[log][1]) for log in self._logs
+                }
+            return self._walked
 
     @property
     def held_sizes(self) -> dict[str, int]:

@@ -160,4 +160,5 @@ DUTY = Duty(
     "the leaves of every log against the roots that were signed",
     check,
     is_scoped=True,
+    in_turn=True,
 )

@@ -88,4 +88,5 @@ DUTY = Duty(
     "each policy against the owner's key that is pinned, and the one before",
     check,
     is_scoped=True,
+    in_turn=True,
 )

@@ -26,4 +26,5 @@ DUTY = Duty(
     check,
     is_timed=True,
     left_out="leaves name no session and no tenant: that nothing of one is missing, `trailhouse prove --session` shows",
+    in_turn=True,
 )

@@ -25,4 +25,4 @@ def check(run: Run, found: Findings) -> Checked:
     return Checked(run.scan.rows + run.scan.quarantined, "rows")
 
 
-DUTY = Duty(5, "rows", "a leaf for every row", check, is_scoped=True)
+DUTY = Duty(5, "rows", "a leaf for every row", check, is_scoped=True, in_turn=True)

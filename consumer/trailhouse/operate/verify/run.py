@@ -1,7 +1,7 @@
 """One run of `verify`: what its duties share: ClickHouse, what was asked for, the policies, the logs, their roots."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from threading import local
 
 from trailhouse.operate.verify.anchored import Anchored, anchored_by, stored_anchors
 from trailhouse.operate.verify.cannot_check import CannotCheckError
@@ -9,6 +9,7 @@ from trailhouse.operate.verify.checkpoints import is_signed_by_log
 from trailhouse.operate.verify.leaf_walk import LeafWalk
 from trailhouse.operate.verify.logs import LogId, all_logs, log_of
 from trailhouse.operate.verify.matching import Matching
+from trailhouse.operate.verify.once import Once
 from trailhouse.operate.verify.outside_anchors import outside_anchors
 from trailhouse.operate.verify.place_sums import PartitionKey
 from trailhouse.operate.verify.row_scan import RowScan
@@ -26,8 +27,16 @@ from trailhouse.store.erasures import StoredOrders, stored_orders
 from trailhouse.store.policies import stored_policies
 
 
+class _AtHand(local):
+    """What the duty that this thread does has said."""
+
+    def __init__(self) -> None:
+        self.reasons: list[str] = []
+        self.trusted: list[str] = []
+
+
 class Run:
-    """Handed to every duty.
+    """Handed to every duty; duties in several threads share it, each does one at a time.
 
     Attributes:
         clickhouse: Asked with patience: a statement may take ten minutes.
@@ -57,10 +66,23 @@ class Run:
         self.anchors = anchors
         self.since = dict(since or {})
         self.tell = tell
-        self.reasons: list[str] = []
-        self.trusted: list[str] = []
+        self._at_hand = _AtHand()
         self.unprotected: dict[str, list[int]] = {}
         """By reason, the anchors kept outside that are not protected as their place promises; once they are read."""
+
+    def begin(self, reasons: Sequence[str] = ()) -> None:
+        """Begin a duty in this thread: what could not be checked of it until now are *reasons*."""
+        self._at_hand.reasons, self._at_hand.trusted = list(reasons), []
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why the duty at hand could not check a part of what it should."""
+        return self._at_hand.reasons
+
+    @property
+    def trusted(self) -> list[str]:
+        """What the verdict of the duty at hand rests on besides the keys."""
+        return self._at_hand.trusted
 
     def cannot(self, reason: str) -> None:
         """Say that the duty at hand could not check a part of what it should, and go on with the rest."""
@@ -72,7 +94,7 @@ class Run:
         if what not in self.trusted:
             self.trusted.append(what)
 
-    @cached_property
+    @Once
     def logs(self) -> tuple[LogId, ...]:
         """Every log, the generations of a partition in their order."""
         return all_logs(self.clickhouse)
@@ -81,7 +103,7 @@ class Run:
         """Return the log that goes by the name *origin*; None where there is none."""
         return log_of(origin, self.logs)
 
-    @cached_property
+    @Once
     def policies(self) -> PolicyChain:
         """Every stored policy that the pinned owner has signed.
 
@@ -115,7 +137,7 @@ class Run:
         except CannotCheckError:
             return None
 
-    @cached_property
+    @Once
     def anchored(self) -> Anchored:
         """What the stored anchors that count say.
 
@@ -128,7 +150,7 @@ class Run:
             return Anchored()
         return anchored_by(stored_anchors(self.clickhouse), policy, self.log_of)
 
-    @cached_property
+    @Once
     def anchored_outside(self) -> Anchored:
         """What the copies of the anchors say that are kept outside; nothing where no place was given.
 
@@ -145,7 +167,7 @@ class Run:
     def _note_unprotected(self, number: int, reason: str) -> None:
         self.unprotected.setdefault(reason, []).append(number)
 
-    @cached_property
+    @Once
     def roots(self) -> LeafWalk:
         """The roots of all logs, worked out from their leaves: `want` them in `prepare`, take them `at` a size."""
         return LeafWalk(
@@ -171,7 +193,7 @@ class Run:
         """
         return firsts_of(self.roots.walked()) if self.since else {}
 
-    @cached_property
+    @Once
     def scan(self) -> RowScan:
         """What was seen of the rows that are asked for.
 
@@ -185,7 +207,7 @@ class Run:
         scan.erased = self.erased_by_key
         return scan.go()
 
-    @cached_property
+    @Once
     def matching(self) -> Matching:
         """What is wrong between rows and leaves.
 
@@ -202,7 +224,7 @@ class Run:
             matching.tell_strangers(self.scope)
         return matching
 
-    @cached_property
+    @Once
     def orders(self) -> StoredOrders:
         """The stored orders of erasure and holds; without a policy nobody may order.
 
@@ -215,7 +237,7 @@ class Run:
             return stored_orders(self.clickhouse, None)
         return stored_orders(self.clickhouse, policy)
 
-    @cached_property
+    @Once
     def erased_by_key(self) -> Mapping[bytes, bytes]:
         """The SHA-256 of each record that an operator has ordered to be erased, by the key that its row keeps.
 
@@ -224,7 +246,7 @@ class Run:
         """
         return {digest[:RECORD_KEY_BYTES]: digest for digest in self._ordered}
 
-    @cached_property
+    @Once
     def _ordered(self) -> dict[bytes, int]:
         return self.orders.erased
 

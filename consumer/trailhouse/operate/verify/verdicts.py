@@ -33,4 +33,5 @@ DUTY = Duty(
     "event or quarantine, decided again",
     check,
     is_scoped=True,
+    in_turn=True,
 )

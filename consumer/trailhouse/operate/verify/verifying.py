@@ -1,10 +1,12 @@
-"""Do the duties one after the other, and say what they found together."""
+"""Do the duties, some beside each other, and say what they found together."""
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import TypeVar
 
 from trailhouse.operate.derived_rows import patient
+from trailhouse.operate.verify.beside import EndableClickHouse, beside
 from trailhouse.operate.verify.duty import CannotCheckError, Checked, Duty
 from trailhouse.operate.verify.finding import Findings
 from trailhouse.operate.verify.logs import LogId
@@ -18,6 +20,8 @@ from trailhouse.schemas.errors import ConfigError, ProofError, SigningError, Sto
 from trailhouse.store.clickhouse import ClickHouse
 
 SWITCHED_OFF = "it was switched off"
+_BEGUN_FIRST = ("standings", "columns", "seals", "numbers")
+"""Of those that are done beside others: ClickHouse computes the longest for these."""
 _Result = TypeVar("_Result")
 
 
@@ -50,7 +54,7 @@ def verify(
         The report. It raises nothing for what is wrong with the log, nor where ClickHouse is away.
     """
     began = time.monotonic()
-    with ClickHouse(patient(clickhouse.config)) as storage:
+    with EndableClickHouse(patient(clickhouse.config)) as storage:
         run = Run(
             storage,
             scope=scope,
@@ -61,11 +65,16 @@ def verify(
             tell=tell,
         )
         wanted = [duty for duty in duties if _reason_to_leave_out(duty, run, without) is None]
-        unprepared: dict[str, list[str]] = {}
+        unprepared: dict[str, tuple[str, ...]] = {}
         for duty in wanted:
-            run.reasons = unprepared.setdefault(duty.name, [])
+            run.begin()
             _guarded(duty.prepare, run)
-        reports = tuple(_done(duty, run, without, unprepared.get(duty.name, ())) for duty in duties)
+            unprepared[duty.name] = tuple(run.reasons)
+        steps = [
+            partial(_all_done, some, run, without, unprepared) for some in _in_order(duties) if some
+        ]
+        done = {each.name: each for some in beside(steps, storage.end) for each in some}
+        reports = tuple(done[duty.name] for duty in duties)
         return Report(
             verdict=verdict_of(reports, is_later=bool(run.since)),
             scope=_words(run),
@@ -75,6 +84,22 @@ def verify(
             kept=run.roots.kept,
             seconds=time.monotonic() - began,
         )
+
+
+def _in_order(duties: Sequence[Duty]) -> list[list[Duty]]:
+    """Return those that are done one after the other, then each that is done beside these, the longest first."""
+    alone = [duty for duty in duties if not duty.in_turn]
+    alone.sort(key=lambda duty: duty.name not in _BEGUN_FIRST)
+    return [[duty for duty in duties if duty.in_turn], *([duty] for duty in alone)]
+
+
+def _all_done(
+    duties: Sequence[Duty],
+    run: Run,
+    without: Collection[str],
+    unprepared: Mapping[str, Sequence[str]],
+) -> list[DutyReport]:
+    return [_done(duty, run, without, unprepared.get(duty.name, ())) for duty in duties]
 
 
 def _words(run: Run) -> str:
@@ -111,7 +136,7 @@ def _done(duty: Duty, run: Run, without: Collection[str], reasons: Sequence[str]
             verdict=Outcome.LEFT_OUT,
             reasons=(left_out,),
         )
-    run.reasons, run.trusted = list(reasons), []
+    run.begin(reasons)
     found = Findings(duty.name)
     began = time.monotonic()
     run.tell(f"{duty.number} {duty.name}: {duty.holds}")
