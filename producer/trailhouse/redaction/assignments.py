@@ -1,8 +1,9 @@
 """What stands behind a secret's name: in settings, code, shells, headers, JSON in JSON, tables, prose."""
 
 import re
+from typing import NamedTuple
 
-from trailhouse.redaction.key_names import Named, named
+from trailhouse.redaction.key_names import MAX_KNOWN_NAMES, Named, named
 from trailhouse.redaction.located import LocatedPattern
 from trailhouse.redaction.matching import Found, Pattern
 from trailhouse.redaction.rule import DENSE, MAX_MATCHES, Rule, Span
@@ -56,7 +57,7 @@ _SNAKE = re.compile(rb"[a-z][a-z0-9]{0,15}(?:_[a-z0-9]{1,16})+")
 JUDGED_BYTES = 256
 _LONGEST_SCHEME_BYTES = 40
 _ASSIGNING = frozenset((b"=", b":", b":=", b"=>", b"==", "：".encode(), "＝".encode()))
-_BACKSLASH = ord("\\")
+_BACKSLASH, _EQUALS = ord("\\"), ord("=")
 _QUOTES = (b'"', b"'", b"`")
 _SCHEMES = re.compile(
     rb"(?i:bearer|basic|token|apikey|api[-_]?(?:key|token)|access[-_]?token|digest|negotiate|splunk|key|oauth2?|jwt|ssws|geniekey)[ \t]+"
@@ -77,19 +78,59 @@ def assigned(pattern: Pattern, text: bytes, category: str) -> list[Span]:
     for begin, end in found:
         if begin < after or _HIDDEN.match(text, end):
             continue
-        span = _value(text, pattern.read(text, begin, end), category)
+        if text[end - 1] == _EQUALS and (known := _known.get(text[begin : end - 1])) is not None:
+            span = _plainly_assigned(text, begin, end, known)
+        else:
+            span = _value(text, pattern.read(text, begin, end), category)
         if span is not None:
             after = span.end
             spans.append(span)
     return spans
 
 
+class _Name(NamedTuple):
+    """What is known of a name of a secret."""
+
+    text: str
+    kind: Named
+    category: str
+
+
+_known: dict[bytes, _Name] = {}
+"""Names that were read before: `NAME=` is most of what settings hold, and needs no reading again."""
+
+
+def _name_of(spelled: bytes, category: str) -> _Name | None:
+    """Return what is known of the name *spelled* so; None where it names no secret."""
+    text = spelled.decode(errors="replace")
+    kind = named(text.strip(".-_"))
+    if kind is None:
+        return None
+    name = _Name(text, kind, _category_of(text, category))
+    if len(_known) >= MAX_KNOWN_NAMES:
+        _known.clear()
+    _known[spelled] = name
+    return name
+
+
+def _plainly_assigned(text: bytes, begin: int, end: int, name: _Name) -> Span | None:
+    """Return the unquoted value behind ``NAME=``, which stands between *begin* and *end*, if it is a secret."""
+    if _is_in_arn(text, begin):
+        return None
+    end = _behind_scheme(text, end, min(len(text), end + _LONGEST_SCHEME_BYTES))
+    return _unquoted(text, end, b"=", name)
+
+
+def _is_in_arn(text: bytes, at: int) -> bool:
+    return _ARN.search(text, max(0, at - LONGEST_ARN_BYTES), at) is not None
+
+
 def _value(text: bytes, found: Found, category: str) -> Span | None:
     begin, end = found.span(1)
-    name = text[begin:end].decode(errors="replace")
-    kind = named(name.strip(".-_"))
-    if kind is None or _ARN.search(text, max(0, begin - LONGEST_ARN_BYTES), begin):
+    named_so = _name_of(text[begin:end], category)
+    if named_so is None or _is_in_arn(text, begin):
         return None
+    name, kind, _ = named_so
     begin = found.span(0)[1]
     quote: bytes | None = found.group(4)
     sign: bytes = found.group(3).strip(b" \t")
@@ -104,19 +145,25 @@ def _value(text: bytes, found: Found, category: str) -> Span | None:
         is_one = is_secret(value, kind) and not _is_same(name, value)
         if sign == b"," or (not sign and not _is_after_blank(text, found)):
             is_one = is_one and is_bare_secret(value, kind, is_alone=False)
-    else:
-        begin = _behind_scheme(text, begin, min(len(text), begin + _LONGEST_SCHEME_BYTES))
-        if sign == b">" and text[begin - 1 : begin] in (
-            b" ",
-            b"\t",
-        ):  # a comparison, and no tag of XML
-            return None
-        end, is_one = _bare(text, begin, sign, kind)
-        value = text[begin:end]
-        if name.startswith(_OF_OBJECTS) and value.isalpha():
-            is_one = is_one and looks_random(value)
-        is_one = is_one and not _is_same(name, value)
-    return Span(begin, end, _category_of(name, category)) if is_one and begin < end else None
+        return Span(begin, end, named_so.category) if is_one and begin < end else None
+    begin = _behind_scheme(text, begin, min(len(text), begin + _LONGEST_SCHEME_BYTES))
+    if sign == b">" and text[begin - 1 : begin] in (b" ", b"\t"):  # a comparison, and no tag of XML
+        return None
+    return _unquoted(text, begin, sign, named_so)
+
+
+def _unquoted(text: bytes, begin: int, sign: bytes, name: _Name) -> Span | None:
+    """Return the unquoted value at *begin*, behind *name* and *sign*, if it is a secret."""
+    end, is_one = _bare(text, begin, sign, name.kind)
+    if not is_one or begin >= end:
+        return None
+    value = text[begin:end]
+    if value.isalpha() and (
+        _is_same(name.text, value)
+        or (name.text.startswith(_OF_OBJECTS) and not looks_random(value))
+    ):
+        return None
+    return Span(begin, end, name.category)
 
 
 def _is_same(name: str, value: bytes) -> bool:
@@ -244,4 +291,4 @@ _OPENERS = (
     r"(?i:login|user|account)(?:[ \t]|\\[nrt])+[^ ]+(?:[ \t]|\\[nrt])+(?i:password|passwd|pwd)[ \t]",
     rf"(?i:env|arg|setenv|setx|set|export)[ \t]+(?:--?\w+[ \t]+)*[\w.\-]*(?i:{WORDS})[\w.\-]*[ \t]",
 )
-ASSIGNMENTS = (Rule("secret", ASSIGNED, _OPENERS, assigned, parts=ASSIGNED_PARTS),)
+ASSIGNMENTS = (Rule("secret", ASSIGNED, _OPENERS, assigned, parts=ASSIGNED_PARTS, is_settled=True),)

@@ -41,6 +41,7 @@ class Rule:
         find: Finds by the compiled pattern; else every match is a secret.
         parts: In Python's syntax, what reads the groups where *pattern* was found; *pattern* itself by default.
         is_token: Whether it finds tokens, which may have been broken into lines.
+        is_settled: Whether it finds no more in a text once what it found alone is taken out.
         is_ours: False: the user's, who may write what Python's `re` reads in another way than RE2.
     """
 
@@ -55,6 +56,7 @@ class Rule:
         parts: str | None = None,
         is_ours: bool = True,
         is_token: bool = False,
+        is_settled: bool = False,
     ) -> None:
         self.category = category
         self.pattern = pattern
@@ -64,6 +66,7 @@ class Rule:
         self._parts = parts
         self._is_ours = is_ours
         self.is_token = is_token
+        self.is_settled = is_settled
         self._compiled: Pattern | None = None
 
     @property

@@ -112,9 +112,7 @@ def is_bare_secret(value: bytes, named: Named, *, is_alone: bool) -> bool:
     Args:
         is_alone: It fills the rest of its line, as in a settings file.
     """
-    if is_placeholder(value) or len(value) < 4:
-        return False
-    if is_type(value):
+    if len(value) < 4 or is_placeholder(value) or is_type(value):
         return False
     if value.isalnum():
         is_code = value[:1].isalpha()

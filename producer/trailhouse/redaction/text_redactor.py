@@ -82,16 +82,17 @@ class TextRedactor:
         markers = markers_in(text)
         if markers:  # a category is a name like any other: what stands behind it would seem to be named by it
             text = _hidden(text, markers)
-        return self._spans(text, markers, known)
+        return self._found(text, markers, known)[0]
 
-    def _spans(
+    def _found(
         self, text: bytes, markers: list[tuple[int, int]], known: Sequence[int] | None
-    ) -> list[Span]:
+    ) -> tuple[list[Span], Sequence[int] | None]:
+        """Return what is secret in *text*, and the places of the rules that may find more once that is taken out."""
         places = known
         if places is None or len(places) > MOST_KNOWN:
             places = self.may_hold(text)
             if not places:
-                return []
+                return [], ()
         if len(places) > 1:
             places = sorted(places)
         ranked: list[tuple[int, int, int, str]] = []
@@ -101,12 +102,20 @@ class TextRedactor:
             for begin, found_end, category in rule.spans(text):
                 end = end_of_wrapped(text, begin, found_end) if rule.is_token else found_end
                 if category == DENSE or len(ranked) > MAX_SECRETS:
-                    return [Span(0, len(text), DENSE)]
+                    return [Span(0, len(text), DENSE)], ()
                 if is_allowed is None or not is_allowed(text[begin:end]):
                     ranked.append((begin, end, place, category))
         if not ranked:
-            return []
-        return _without(_merged(ranked), markers)
+            return [], ()
+        again = known
+        first = ranked[0][2]
+        if (
+            self._rules[first].is_settled and ranked[-1][2] == first
+        ):  # they stand in order of places
+            again = [
+                place for place in places if place != first and not self._rules[place].is_token
+            ]
+        return _without(_merged(ranked), markers), again
 
     def begin_record(self) -> None:
         """Give this thread a while for the next record, where Python's `re` could take without end."""
@@ -133,25 +142,35 @@ class TextRedactor:
 
     def redacted(self, text: bytes, tally: Tally) -> bytes | None:
         """Return *text* without what is secret in it; None where nothing is. *tally* counts it."""
-        known = tally.places
-        spans = self.spans(text, known)
+        if not matching.HAS_RE2 and (unsearched := self._unsearched(text)) is not None:
+            return self._replaced(text, unsearched, tally)[0] if unsearched else None
+        earlier = markers_in(text)
+        read = _hidden(text, earlier) if earlier else text
+        spans, again = self._found(read, earlier, tally.places)
         if not spans:
             return None
         # What is left may be read in another way, and an event that is redacted again must stay as it is.
         for _ in range(MAX_PASSES):
-            had_markers = bool(markers_in(text))
+            if again is not None and not again:
+                return self._replaced(text, spans, tally)[0]
             text, markers = self._replaced(text, spans, tally)
-            if had_markers:
+            if earlier:
                 markers = markers_in(text)
-            spans = self._spans(_hidden(text, markers), markers, known)
+            spans, again = self._found(_hidden(text, markers), markers, again)
             if not spans:
                 return text
+            earlier = markers
         return self._replaced(text, spans, tally)[0]
 
     def _replaced(
         self, text: bytes, spans: list[Span], tally: Tally
     ) -> tuple[bytes, list[tuple[int, int]]]:
         """Return *text* with a marker in the place of each of *spans*, and where these stand now."""
+        if len(spans) == 1:
+            begin, end, category = spans[0]
+            tally.add(category)
+            marker = self._mark(category, text[begin:end])
+            return text[:begin] + marker + text[end:], [(begin, begin + len(marker))]
         parts: list[bytes] = []
         markers: list[tuple[int, int]] = []
         at, grown = 0, 0
