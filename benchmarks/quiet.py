@@ -23,13 +23,13 @@ ONE, EIGHT = Case(RATE, 1, 1.0), Case(RATE, 8, 1.0)
 ONE_SLOW, EIGHT_SLOW = Case(RATE, 1, 3.0), Case(RATE, 8, 3.0)
 TWELVE = Case(1_000.0, 12, 1.0, derived_tables=2)
 TWELVE_SLOW = Case(1_000.0, 12, 3.0, derived_tables=2)
-TWELVE_GATHERED, TWELVE_SLOW_GATHERED = (
-    each._replace(is_gathered=True) for each in (TWELVE, TWELVE_SLOW)
+TWELVE_STRAIGHT, TWELVE_SLOW_STRAIGHT = (
+    each._replace(async_insert="off") for each in (TWELVE, TWELVE_SLOW)
 )
-SHORT_CASES = (ONE, EIGHT, EIGHT_SLOW, TWELVE, TWELVE_GATHERED)
+SHORT_CASES = (ONE, EIGHT, EIGHT_SLOW, TWELVE, TWELVE_STRAIGHT)
 ALL_CASES = (
     *(ONE, EIGHT, ONE_SLOW, EIGHT_SLOW, TWELVE, TWELVE_SLOW),
-    *(TWELVE_GATHERED, TWELVE_SLOW_GATHERED),
+    *(TWELVE_STRAIGHT, TWELVE_SLOW_STRAIGHT),
 )
 
 
@@ -71,8 +71,8 @@ def name_of(case: Case, who: str = OURS) -> str:
     consumers = f"{case.consumers} consumer{'s' if case.consumers > 1 else ''}"
     further = f", {case.derived_tables} further tables" if case.derived_tables else ""
     wait = f"{case.wait_seconds:g} s" if case.wait_seconds else "each answer"
-    gathered = ", gathered by the server" if case.is_gathered else ""
-    return f"{who}: {case.rate:,.0f} events/s, {consumers}, {wait}{further}{gathered}"
+    straight = "" if case.async_insert == "auto" else f", ASYNC_INSERT={case.async_insert}"
+    return f"{who}: {case.rate:,.0f} events/s, {consumers}, {wait}{further}{straight}"
 
 
 def contestants(*, is_full: bool) -> Iterator[Contestant]:

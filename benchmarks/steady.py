@@ -6,7 +6,7 @@ Examples::
     python -m benchmarks.steady --rate 1000 --workers 12 --freshness 3 --derived 2 --seconds 60
     python -m benchmarks.steady --rate 1000 --freshness 0.3 --linger 0.005
     python -m benchmarks.steady --workers 12 --sessions 1    one hot partition, eleven empty
-    python -m benchmarks.steady --workers 12 --gathered      the server gathers what the workers insert
+    python -m benchmarks.steady --workers 12 --async-insert off     the server gathers nothing
 
 Engine, consumers and broker are measured while nobody reads; then a reader that asks again and again measures
 freshness. What the engine uses while nobody drains is measured before, and shown apart: it is in the figures.
@@ -31,6 +31,7 @@ from benchmarks.visible import VIEW, quantiles_ms, watched
 from benchmarks.worker import Pipe, new_place, wait_until
 from trailhouse.devstack import DevStack
 from trailhouse.store import ClickHouse
+from trailhouse.store.config import ASYNC_INSERTS
 
 IDLE_SECONDS = 5.0
 
@@ -45,7 +46,7 @@ class Case(NamedTuple):
     derived_tables: int = 0
     sessions: int = SESSIONS
     linger_seconds: float | None = None
-    is_gathered: bool = False
+    async_insert: str = "auto"
 
 
 class Times(NamedTuple):
@@ -61,7 +62,7 @@ def measured(
     """Return what *group* and engine used under *case* and how fresh *table* was; every event is counted."""
     place = new_place(stack, partitions=case.partitions)
     place = place._replace(
-        clickhouse=msgspec.structs.replace(place.clickhouse, async_insert=case.is_gathered)
+        clickhouse=msgspec.structs.replace(place.clickhouse, async_insert=case.async_insert)
     )
     derive(place, case.derived_tables)
     warm_seconds = 2.0 + 2 * case.wait_seconds
@@ -161,7 +162,7 @@ def _given() -> tuple[Case, float]:
     options.add_argument("--sessions", type=int, default=SESSIONS, help="1: one hot partition")
     options.add_argument("--linger", type=float, help="seconds of the logger (its default)")
     options.add_argument(
-        "--gathered", action="store_true", help="with TRAILHOUSE_CLICKHOUSE_ASYNC_INSERT"
+        "--async-insert", choices=ASYNC_INSERTS, default="auto", help="(default auto)"
     )
     options.add_argument("--seconds", type=float, default=15.0, help="of each half (default 15)")
     given = options.parse_args()
@@ -173,7 +174,7 @@ def _given() -> tuple[Case, float]:
         given.derived,
         given.sessions,
         given.linger,
-        given.gathered,
+        given.async_insert,
     )
     return case, given.seconds
 

@@ -117,7 +117,7 @@ def _started(stack: Stack, place: Pipe, freshness_seconds: float | None) -> Work
     environment = stack.environment() | {
         "TRAILHOUSE_KAFKA_TOPIC": place.kafka.topic,
         "TRAILHOUSE_CLICKHOUSE_DATABASE": place.clickhouse.database,
-        "TRAILHOUSE_CLICKHOUSE_ASYNC_INSERT": str(place.clickhouse.async_insert).lower(),
+        "TRAILHOUSE_CLICKHOUSE_ASYNC_INSERT": place.clickhouse.async_insert,
         "TRAILHOUSE_WORKER_WEB_PORT": str(port),
         "TRAILHOUSE_WORKER_GROUP_ID": place.group_id,
     }

@@ -1,6 +1,5 @@
 """One ClickHouse over HTTP: run a statement, read rows, insert a block."""
 
-import contextlib
 import ipaddress
 import logging
 import math
@@ -16,7 +15,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.compression import get_compressor
 from clickhouse_connect.driver.httpclient import HttpClient
 
-from trailhouse.schemas.errors import StorageRejectedError, StorageUnavailableError
+from trailhouse.schemas.errors import StorageUnavailableError
 from trailhouse.store.block import Block
 from trailhouse.store.config import ClickHouseConfig
 from trailhouse.store.errors import translated
@@ -47,6 +46,7 @@ ASYNC_INSERT_SETTINGS = INSERT_SETTINGS | {
     "async_insert": "1",
     "wait_for_async_insert": "1",  # acknowledged means written and synced, not taken into memory
     "deduplicate_insert": "disable",  # with asynchronous inserts it has lost rows: ClickHouse 111031
+    "async_insert_use_adaptive_busy_timeout": "0",  # else the server waits as long as it finds right
 }
 """For a server that gathers what many workers send at about the same time: one part for them all."""
 
@@ -199,28 +199,27 @@ class ClickHouse:
                 answer.close()
                 answer.release_conn()
 
-    def insert(self, block: Block) -> None:
+    def insert(self, block: Block, *, gather_seconds: float = 0.0) -> None:
         """Store *block*; when this returns, ClickHouse has written every row of it.
 
         All rows of one partition, a year, are stored or none. To repeat a block is harmless: readers
         see each row once.
 
+        Args:
+            block: The rows.
+            gather_seconds: For so long the server waits for others' inserts into the table, which it stores together
+                with these: one part for them all.
+
         Raises:
             StorageUnavailableError: Retriable; whether it was stored is unknown, so repeat the same block.
-            StorageRejectedError: Permanent; ClickHouse refuses some of its rows, or all.
+            StorageRejectedError: Permanent; ClickHouse refuses some of its rows, or all. With *gather_seconds* it
+                may be another's row that it refuses: repeat the same block without.
             TypeError, ValueError, ArithmeticError: A value does not fit its column. A mistake of the program.
         """
         if block.row_count == 0:
             return
         body = encode(block)
-        if self.config.async_insert:
-            # One refusal is the answer to all that were gathered, whoever's row it is about: ours are asked for alone.
-            with contextlib.suppress(StorageRejectedError):
-                self._insert(block, body, ASYNC_INSERT_SETTINGS)
-                return
-        self._insert(block, body, INSERT_SETTINGS)
-
-    def _insert(self, block: Block, body: bytes, how: Mapping[str, str]) -> None:
+        how = self._gathered(gather_seconds) if gather_seconds else INSERT_SETTINGS
         with translated(self.config.url):
             client = self._connected()
             client.raw_insert(
@@ -233,6 +232,15 @@ class ClickHouse:
                 fmt="Native",
                 compression=client.write_compression,
             )
+
+    def _gathered(self, seconds: float) -> dict[str, str]:
+        wait_seconds = max(1, int(self.config.timeout_seconds * SERVER_SHARE_OF_TIMEOUT))
+        return {
+            **ASYNC_INSERT_SETTINGS,
+            "async_insert_busy_timeout_max_ms": f"{seconds * 1_000:.0f}",
+            # The server's answer comes before we stop waiting; its own default is two minutes.
+            "wait_for_async_insert_timeout": f"{wait_seconds}",
+        }
 
     def _limited(self, settings: Mapping[str, str], in_database: bool) -> dict[str, str]:
         """Return *settings* beside ours: no statement may take longer than this process waits."""

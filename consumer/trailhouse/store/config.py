@@ -19,6 +19,7 @@ _ROUTES = {"password": ("url", "ssl_ca_location", "allow_unencrypted_credentials
 _parts = re.compile(
     r"https?://(?P<host>\[[0-9A-Fa-f:.]+\]|[^/@\s?#:\[\]]+)(?::(?P<port>[0-9]{1,5}))?/?"
 ).fullmatch
+ASYNC_INSERTS = ("auto", "on", "off")
 _CERTIFICATES = ("ssl_ca_location", "ssl_certificate_location", "ssl_key_location")
 
 
@@ -34,12 +35,12 @@ class ClickHouseConfig(msgspec.Struct, frozen=True, kw_only=True):
     timeout_seconds: float = setting(
         "clickhouse", "timeout_seconds", 30.0, "Longest wait for one statement.", kind=float
     )
-    async_insert: bool = setting(
+    async_insert: str = setting(
         "clickhouse",
         "async_insert",
-        False,
-        "`true`: the server gathers the inserts of all workers, and acknowledges them once they are on its disk.",
-        kind=bool,
+        "auto",
+        "`auto`: the server makes one part of what the workers of a group insert, acknowledged once it is on its"
+        " disk; not for one worker alone, nor for large batches. `on`: always; `off`: never.",
     )
     ssl_ca_location: str = setting(
         "clickhouse", "ssl_ca_location", "", "File of trusted certificates; empty for the system's."
@@ -73,6 +74,7 @@ class ClickHouseConfig(msgspec.Struct, frozen=True, kw_only=True):
             "clickhouse.database",
             "1 to 64 letters, digits or underscores",
         )
+        require(self.async_insert in ASYNC_INSERTS, "clickhouse.async_insert", "auto, on or off")
         require(
             0 < self.timeout_seconds <= LONGEST_WAIT_SECONDS,
             "clickhouse.timeout_seconds",

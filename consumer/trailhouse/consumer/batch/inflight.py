@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
+from trailhouse.consumer.batch.gathering import Gathering
 from trailhouse.consumer.batch.uncommitted import UncommittedBatches, Writes
 from trailhouse.consumer.monitoring.background_query import BackgroundQuery
 from trailhouse.consumer.monitoring.health import Health
@@ -73,9 +74,9 @@ class BatchInserter:
         ping: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
         *,
-        is_gathered: bool = False,
+        gathering: Gathering | None = None,
     ) -> None:
-        self.is_gathered = is_gathered
+        self.gathering = gathering or Gathering()
         """Whether the server makes one part of what workers insert at the same time."""
         self._is_storing = False
         self._health = health
@@ -92,10 +93,21 @@ class BatchInserter:
         """The attempts that failed, for whoever takes them out; safe from any thread."""
 
     def insert(
-        self, batches: UncommittedBatches, writer: Writes, *, has_ledger: bool
+        self,
+        batches: UncommittedBatches,
+        writer: Writes,
+        *,
+        has_ledger: bool,
+        is_hurried: bool = False,
     ) -> InflightBatches:
-        """Start to store what is not stored of *batches*, and to enter them in the ledger if *has_ledger*."""
+        """Start to store what is not stored of *batches*, and to enter them in the ledger if *has_ledger*.
+
+        If *is_hurried* nothing of it waits for other workers.
+        """
         no_repeat = threading.Event()
+        way = self.gathering.choose(batches, is_hurried=is_hurried)
+        self._metrics.gathers(way.is_gathered)
+        self._health.note_inserts("gathered" if way.is_gathered else "straight", way.reason)
 
         def write() -> None:
             batches.write(writer, self.outages, has_ledger=has_ledger)

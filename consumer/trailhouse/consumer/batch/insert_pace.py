@@ -11,11 +11,10 @@ from collections.abc import Callable
 from statistics import median_low
 
 from trailhouse.consumer.batch.batch import Batch
+from trailhouse.consumer.batch.gathering import WORTH_ROWS, Gathering
 from trailhouse.consumer.batch.uncommitted import UncommittedBatches
 
 QUICKEST_SECONDS = 0.2
-WORTH_ROWS = 2_000
-"""So many rows cost ClickHouse as much as the insert itself: to wait for more saves little."""
 LONE_SHARE = 2
 """Alone a worker inserts so many times within the wanted freshness; from so many workers on each does once."""
 DELIVERY_SECONDS = 0.1
@@ -53,14 +52,14 @@ class InsertPace:
         self,
         freshness_seconds: float,
         clock: Callable[[], float] = time.monotonic,
-        *,
-        is_gathered: bool = False,
+        gathering: Gathering | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        """Prepare it; *is_gathered* says that the server makes one part of what workers insert at the same time."""
+        """Prepare it; *gathering* says whether the server makes one part of what workers insert at the same time."""
         self.freshness_seconds = freshness_seconds
         self._clock = clock
-        self._wall_clock = wall_clock if is_gathered else None
+        self._gathering = gathering or Gathering()
+        self._wall_clock = wall_clock
         self._seen_at_seconds = 0.0
         self._refusal_seconds = 0.0
         self._parts_share = 0.0
@@ -71,6 +70,7 @@ class InsertPace:
     def note_share(self, assigned_partitions: int, partitions: int) -> None:
         """Take in how much of the topic is this worker's: the others have as much each."""
         self._workers = max(1.0, partitions / max(1, assigned_partitions))
+        self._gathering.note_workers(self._workers)
 
     def note_insert(self, seconds: float) -> None:
         """Take in how long an insert took, and that it was not refused."""
@@ -188,20 +188,32 @@ class InsertPace:
         All workers of a group meet at the same times of the day: at multiples of the freshness, its half, its quarter
         …, or twice as much …, so that those whose batches may fill longer meet the others too.
         """
-        if self._wall_clock is None or self._workers < LONE_SHARE:
+        if not self._gathering.has_others:
             return most_seconds
-        step_seconds = self.freshness_seconds * math.exp2(
-            math.floor(math.log2(age_seconds / self.freshness_seconds))
-        )
+        step_seconds = self._step_seconds(age_seconds)
         now_seconds = self._wall_clock()
         meeting_seconds = (now_seconds + most_seconds) // step_seconds * step_seconds
         return max(0.0, meeting_seconds - now_seconds)
 
+    def _step_seconds(self, most_seconds: float) -> float:
+        """Return the time between two meetings of the group, at most *most_seconds*."""
+        return self.freshness_seconds * math.exp2(
+            math.floor(math.log2(most_seconds / self.freshness_seconds))
+        )
+
     def is_commit_due(self, uncommitted: UncommittedBatches) -> bool:
         """Tell whether what is stored of *uncommitted* is to be entered in the ledger, and committed."""
+        if uncommitted.is_full:
+            return True
         age_seconds = self.age_seconds
-        longest_seconds = max(age_seconds, LONGEST_TO_COMMIT_SECONDS)
-        wanted_seconds = COMMIT_AGES * max(age_seconds, self._shared_seconds)
-        return uncommitted.is_full or uncommitted.age_seconds >= min(
-            wanted_seconds, longest_seconds
+        due_seconds = min(
+            COMMIT_AGES * max(age_seconds, self._shared_seconds),
+            max(age_seconds, LONGEST_TO_COMMIT_SECONDS),
         )
+        if not self._gathering.has_others:
+            return uncommitted.age_seconds >= due_seconds
+        # At a meeting too, so that all workers' rows of the ledger are one part as well.
+        step_seconds = self._step_seconds(due_seconds)
+        now_seconds = self._wall_clock()
+        opened_at_seconds = now_seconds - uncommitted.age_seconds
+        return now_seconds // step_seconds > opened_at_seconds // step_seconds

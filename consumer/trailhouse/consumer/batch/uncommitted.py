@@ -60,6 +60,20 @@ class UncommittedBatches:
         )
 
     @property
+    def waiting_rows(self) -> int:
+        """How many records are to be stored next."""
+        return sum(map(len, self._waiting))
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How many bytes of records are to be stored next."""
+        return sum(batch.size_bytes for batch in self._waiting)
+
+    @property
+    def _waiting(self) -> list[Batch]:
+        return self.batches[len(self.stored) :]
+
+    @property
     def spans(self) -> Mapping[int, Span]:
         """Each partition's part of all of them."""
         return spans_of(self.batches)
@@ -79,7 +93,7 @@ class UncommittedBatches:
         if outages != self._stored_at_outages:
             self.stored.clear()
         self._stored_at_outages = outages
-        for batch in self.batches[len(self.stored) :]:
+        for batch in self._waiting:
             self.stored.append(writer.store(batch))
         if has_ledger:
             writer.enter(self.batches, self.stored)

@@ -12,6 +12,7 @@ from trailhouse.broker.origin import Origin
 from trailhouse.broker.topic_identity import TopicIdentity
 from trailhouse.consumer.batch.contradictions import note_contradictions
 from trailhouse.consumer.batch.erasure_orders import ErasureOrders
+from trailhouse.consumer.batch.gathering import GatheredStore, Gathering
 from trailhouse.consumer.batch.incidents import Incidents
 from trailhouse.consumer.batch.inflight import LONGEST_WAIT_OVERLOADED_SECONDS, BatchInserter
 from trailhouse.consumer.batch.ledger import Ledger
@@ -108,7 +109,7 @@ class Ingest:
                 self._health,
                 self._metrics,
                 storage.ping,
-                is_gathered=self._clickhouse.async_insert,
+                gathering=Gathering(self._clickhouse.async_insert, self._worker.freshness_seconds),
             )
             try:
                 self._work(storage, inserter)
@@ -179,11 +180,12 @@ class Ingest:
         try:
             ask_kafka = partial(TopicIdentity, self._kafka, timeout_seconds=CONNECT_SECONDS)
             # All of it belongs to this membership and this topic: the next one begins with nothing remembered.
-            ledger = Ledger(storage, origin)
+            gathered = GatheredStore(storage, inserter.gathering)
+            ledger = Ledger(gathered, origin)
             incidents = Incidents(ledger, origin, self._metrics, _now)
             writer = SenderTimes(
                 BatchWriter(
-                    WatchedStore(storage, self._heartbeat),
+                    WatchedStore(gathered, self._heartbeat),
                     origin,
                     _now,
                     ErasureOrders(storage, self._proof).among,
@@ -191,7 +193,7 @@ class Ingest:
                 incidents,
                 self._metrics,
             )
-            proof_log = self._proof_log(storage, origin)
+            proof_log = self._proof_log(storage, gathered, origin)
             session = GroupSession(
                 kafka=self._kafka,
                 worker=self._worker,
@@ -243,8 +245,8 @@ class Ingest:
         except BrokerError as error:
             self._health.note_away("kafka", error)
 
-    def _proof_log(self, storage: ClickHouse, origin: Origin) -> ProofLog:
-        stored, signing = StoredLog(storage, origin), Signing(self._proof)
+    def _proof_log(self, storage: ClickHouse, gathered: GatheredStore, origin: Origin) -> ProofLog:
+        stored, signing = StoredLog(gathered, origin), Signing(self._proof)
         checkpointer = Checkpointer(stored, signing, self._health, self._metrics, now=_now)
         return ProofLog(
             stored, signing, checkpointer, _now, partial(current_policy, storage, self._proof)

@@ -91,7 +91,7 @@ class GroupSession:
         self._health, self._metrics, self._heartbeat = reporters
         self._clock = clock
         self._limits = Limits.of(worker)
-        self._pace = InsertPace(worker.freshness_seconds, clock, is_gathered=inserter.is_gathered)
+        self._pace = InsertPace(worker.freshness_seconds, clock, inserter.gathering)
         self._pressure = BackPressure(
             self._pace, ask_parts, inserter.failures, self._health, self._metrics, clock
         )
@@ -260,9 +260,9 @@ class GroupSession:
         self._is_noted = False
         self._insert(has_ledger=not len(batch) or self._pace.is_commit_due(self._uncommitted))
 
-    def _insert(self, *, has_ledger: bool) -> None:
+    def _insert(self, *, has_ledger: bool, is_hurried: bool = False) -> None:
         self._inflight = self._inserter.insert(
-            self._uncommitted, self._writer, has_ledger=has_ledger
+            self._uncommitted, self._writer, has_ledger=has_ledger, is_hurried=is_hurried
         )
 
     def _pass_over(self) -> None:
@@ -364,7 +364,7 @@ class GroupSession:
     def _commit_early(self) -> None:
         """Enter in the ledger what is stored, since no more of these partitions is read."""
         if self._inflight is None and self._uncommitted.batches:
-            self._insert(has_ledger=True)
+            self._insert(has_ledger=True, is_hurried=True)
 
     def _on_assigned(self, partitions: list[int]) -> None:
         self._is_assigned = True

@@ -32,6 +32,7 @@ class Health:
         self._reasons: dict[Part, str | None] = dict.fromkeys(_PARTS, NOT_YET)
         self._said: dict[Part, str] = {}
         self._warnings: dict[WarningKind, str] = {}
+        self._inserts: dict[str, str] = {}
         self.times_asked = 0
         """How often somebody outside has asked; it only grows."""
         self._log = structlog.get_logger("trailhouse.worker")
@@ -46,13 +47,14 @@ class Health:
         return not any(self._reasons.values())
 
     def report(self) -> dict[str, object]:
-        """Return what /health answers: a status, a state with its reason for each part, the warnings.
+        """Return what /health answers: a status, a state with its reason for each part, how inserts go, the warnings.
 
         ``degraded`` is ready all the same: a worker that is started anew would meet what is warned of.
         """
         with self._lock:
             reasons = dict(self._reasons)
             warnings = dict(self._warnings)
+            inserts = dict(self._inserts)
         # A warning is not a reason to be started anew: it would be there again.
         ready = "degraded" if warnings else "ready"
         return {
@@ -61,8 +63,14 @@ class Health:
                 part: {"state": "away", "reason": why} if why else {"state": "ready"}
                 for part, why in reasons.items()
             },
+            **({"inserts": inserts} if inserts else {}),
             "warnings": warnings,
         }
+
+    def note_inserts(self, mode: Literal["gathered", "straight"], reason: str) -> None:
+        """Note how inserts go to ClickHouse now, and why; it is no warning either way."""
+        with self._lock:
+            self._inserts = {"mode": mode, "reason": reason}
 
     @property
     def warnings(self) -> Mapping[WarningKind, str]:

@@ -30,6 +30,7 @@ MetricName = Literal[
     "batch_bytes",
     "batch_age_seconds",
     "wanted_batch_age_seconds",
+    "gathered_inserts",
     "parts_share",
     "last_commit_timestamp_seconds",
     "partitions",
@@ -113,6 +114,11 @@ METRICS = (
         "wanted_batch_age_seconds",
         "gauge",
         "How long a batch would fill if ClickHouse bore it; batch_age_seconds above it: back-pressure.",
+    ),
+    Metric(
+        "gathered_inserts",
+        "gauge",
+        "1 while the server makes one part of what several workers insert, else 0; /health says why.",
     ),
     Metric(
         "parts_share",
@@ -273,6 +279,10 @@ class WorkerMetrics:
         self._gauges["batch_age_seconds"].set(age_seconds)
         self._gauges["wanted_batch_age_seconds"].set(wanted_seconds)
         self._gauges["parts_share"].set(math.nan if parts_share is None else parts_share)
+
+    def gathers(self, is_gathered: bool) -> None:
+        """Note how inserts go to the server now."""
+        self._gauges["gathered_inserts"].set(is_gathered)
 
     def insert_failed(self) -> None:
         """Count a failed attempt to store a batch."""

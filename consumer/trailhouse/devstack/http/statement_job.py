@@ -14,7 +14,11 @@ from trailhouse.devstack.connections import Connections
 from trailhouse.devstack.engine import Engine, EngineConnection, Work, quote_text
 from trailhouse.devstack.engine_error import EngineError
 from trailhouse.devstack.http.compression import Decompressor, decompressor
-from trailhouse.devstack.http.gathered_inserts import GatheredInserts, may_be_gathered
+from trailhouse.devstack.http.gathered_inserts import (
+    GatheredInserts,
+    may_be_gathered,
+    wait_seconds_of,
+)
 from trailhouse.devstack.http.request import HttpQuery
 from trailhouse.devstack.http.response import Answer
 from trailhouse.devstack.statement import Statement, read_statement
@@ -178,7 +182,7 @@ class HttpJob:
                     *(query.database, statement.sql, statement.settings),
                     *(tuple(query.settings.items()), tuple(query.params.items())),
                 )
-                work = self._gathered.insert(kind, rows, run)
+                work = self._gathered.insert(kind, rows, run, wait_seconds_of(query.settings))
             else:
                 work = run(rows)
         self._answer.add(b"", work)

@@ -7,12 +7,8 @@ import pytest
 
 from kafka_records import Clock, Record, empty_batch
 from trailhouse.consumer.batch.batch import Batch, Limits
-from trailhouse.consumer.batch.insert_pace import (
-    LONGEST_SECONDS,
-    REMEMBERED_SECONDS,
-    WORTH_ROWS,
-    InsertPace,
-)
+from trailhouse.consumer.batch.gathering import WORTH_ROWS, Gathering
+from trailhouse.consumer.batch.insert_pace import LONGEST_SECONDS, REMEMBERED_SECONDS, InsertPace
 from trailhouse.consumer.batch.uncommitted import UncommittedBatches
 from trailhouse.schemas import AuditEvent
 
@@ -58,7 +54,7 @@ def test_a_group_inserts_no_more_often_the_more_workers_it_has() -> None:
 
 def meeting_pace(workers: int, wall: Clock, insert_seconds: float = INSERT_SECONDS) -> InsertPace:
     """Return the pace of a worker whose server makes one part of what is inserted at the same time."""
-    pace = InsertPace(1.0, is_gathered=True, wall_clock=wall)
+    pace = InsertPace(1.0, Clock(), Gathering("auto"), wall)
     pace.note_share(12 // workers, 12)
     pace.note_insert(insert_seconds)
     return pace
@@ -251,6 +247,29 @@ def test_a_group_writes_its_ledger_as_often_as_one_worker_does(
         clock.now_seconds += step_seconds
         seen.append(pace.is_commit_due(uncommitted))
     assert seen == expected
+
+
+@pytest.mark.parametrize(("freshness_seconds", "step_seconds"), [(1.0, 16.0), (3.0, 12.0)])
+def test_where_the_server_gathers_all_workers_commit_at_the_same_time(
+    freshness_seconds: float, step_seconds: float
+) -> None:
+    """At multiples of a time that the freshness alone decides, whenever what they commit was read."""
+    clock, wall = Clock(), Clock()
+    pace = InsertPace(freshness_seconds, clock, Gathering("auto", freshness_seconds), wall)
+    pace.note_share(1, 12)
+    committed: list[float] = []
+    start_seconds = 100 * step_seconds
+    for begin_seconds in (0.25, 5.0, step_seconds - 0.75):
+        uncommitted = UncommittedBatches(Limits(16_000, 1 << 30), clock)
+        batch = Batch(Limits(16_000, 1 << 30), clock)
+        batch.add([Record(RECORD)])
+        uncommitted.add(batch)
+        wall.now_seconds = start_seconds + begin_seconds
+        while not pace.is_commit_due(uncommitted):
+            wall.now_seconds += 0.25
+            clock.now_seconds += 0.25
+        committed.append(wall.now_seconds)
+    assert committed == [start_seconds + step_seconds] * 3
 
 
 def test_a_full_batch_is_committed_at_once() -> None:

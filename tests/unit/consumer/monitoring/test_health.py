@@ -30,6 +30,18 @@ def test_health_is_ready_when_both_parts_are() -> None:
     assert health.report()["status"] == "ready"
 
 
+def test_health_says_how_inserts_go() -> None:
+    """Once something was stored: gathered by the server or not, and why; it degrades nothing."""
+    health = Health()
+    assert "inserts" not in health.report()
+    health.note_ready("kafka")
+    health.note_ready("clickhouse")
+    health.note_inserts("gathered", "about 12 workers share the topic")
+    report = health.report()
+    assert report["inserts"] == {"mode": "gathered", "reason": "about 12 workers share the topic"}
+    assert report["status"] == "ready"
+
+
 def test_each_state_is_said_once() -> None:
     """The log has one line for each change of a part's state, however often it is noted."""
     with structlog.testing.capture_logs() as lines:

@@ -10,7 +10,12 @@ import pytest
 
 from trailhouse.devstack.engine import Work
 from trailhouse.devstack.engine_error import EngineError
-from trailhouse.devstack.http.gathered_inserts import MOST_BYTES, GatheredInserts, may_be_gathered
+from trailhouse.devstack.http.gathered_inserts import (
+    MOST_BYTES,
+    GatheredInserts,
+    may_be_gathered,
+    wait_seconds_of,
+)
 
 DEADLINE_SECONDS = 30.0
 
@@ -140,3 +145,38 @@ def test_only_who_asks_for_it_is_gathered(
 ) -> None:
     """And only blocks that may follow one another, whose sender waits until they are stored."""
     assert may_be_gathered(input_format, settings) is expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, None),
+        ({"async_insert_busy_timeout_max_ms": "70"}, None),
+        ({"async_insert_use_adaptive_busy_timeout": "1"}, None),
+        ({"async_insert_use_adaptive_busy_timeout": "0"}, 0.2),
+        (
+            {
+                "async_insert_use_adaptive_busy_timeout": "0",
+                "async_insert_busy_timeout_max_ms": "70",
+            },
+            0.07,
+        ),
+    ],
+)
+def test_a_client_may_say_how_long_the_first_insert_waits(
+    settings: dict[str, str], expected: float | None
+) -> None:
+    """By the settings of a server: without them it finds out by itself."""
+    assert wait_seconds_of(settings) == expected
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "1.5", "x", "60001", "9" * 5_000, "٣"])
+def test_a_wait_that_no_server_takes_is_refused(text: str) -> None:
+    """No thread waits for hours, or for what is no number."""
+    with pytest.raises(EngineError):
+        wait_seconds_of(
+            {
+                "async_insert_use_adaptive_busy_timeout": "0",
+                "async_insert_busy_timeout_max_ms": text,
+            }
+        )
