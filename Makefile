@@ -54,7 +54,7 @@ $(VENV)-capture-%/.ready: tests/capture/%/requirements.txt pyproject.toml $(READ
 secure: $(READY) ## run every part as a user of its own, on three brokers with TLS, log-ins and ACLs
 	@$(BIN)/python -m pytest tests/secure
 
-faults: $(READY) ## run the 36 faults on a real broker and the real engine
+faults: $(READY) ## run the 37 faults on a real broker and the real engine
 	@$(BIN)/python -m pytest -n 2 tests/faults
 
 faults-red: $(READY) ## switch each guarding mechanism off, and see the faults that it guards from

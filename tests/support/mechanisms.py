@@ -76,6 +76,9 @@ MECHANISMS: dict[str, Mechanism] = {
         ("fault_33",),
     ),
     "acknowledged_insert": Mechanism(weakened_worker.fire_and_forget_inserts, ("fault_30",)),
+    "refused_alone": Mechanism(
+        weakened_worker.take_refusals_of_others, ("fault_37_a_server_that_lets",)
+    ),
     # the tables
     "final_view": Mechanism(_nothing, ("fault_01", "fault_02_kill_while", "fault_06", "fault_07")),
     "first_write_wins": Mechanism(_nothing, ("fault_28",)),

@@ -160,6 +160,18 @@ def begin_at_the_end() -> None:
     replace("trailhouse.consumer.membership.offset_check:decide_start", make)
 
 
+def take_refusals_of_others() -> None:
+    """Have what was refused together count as refused, whoever's row it was about."""
+
+    def make(_original: Any) -> Any:
+        def insert(self: Any, block: Any) -> None:
+            self._storage.insert(block, gather_seconds=self._gathering.way.gather_seconds)
+
+        return insert
+
+    replace("trailhouse.consumer.batch.gathering:GatheredStore.insert", make)
+
+
 def fire_and_forget_inserts() -> None:
     """Have inserts return before ClickHouse has them; what then goes wrong nobody learns."""
     from trailhouse.schemas.errors import StorageError
@@ -169,7 +181,7 @@ def fire_and_forget_inserts() -> None:
             with contextlib.suppress(StorageError):
                 original(self, block)
 
-        def insert(self: Any, block: Any) -> None:
+        def insert(self: Any, block: Any, *, gather_seconds: float = 0.0) -> None:
             threading.Timer(1.0, later, [self, block]).start()
 
         return insert
