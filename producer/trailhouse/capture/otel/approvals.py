@@ -18,6 +18,8 @@ _OUTPUT = "gen_ai.output.messages"
 _INPUT = "gen_ai.input.messages"
 _RESULT = "final_result"
 _MESSAGES = "pydantic_ai.all_messages"
+_TELLING = frozenset((_OUTPUT, _INPUT, _RESULT, _MESSAGES))
+"""Attributes that may tell of requests and answers."""
 
 
 class Approvals:
@@ -38,6 +40,8 @@ class Approvals:
     def note_running(self, run: Run, call_id: str) -> None:
         """Log that the call, which is about to run, was approved, if it waited."""
         run.begin()
+        if not self._waiting:
+            return
         tool_name = self._waiting.pop((_session_of(run), call_id), None)
         if tool_name is not None:
             run.decide_approval(is_granted=True, tool_name=tool_name, call_id=call_id)
@@ -45,6 +49,8 @@ class Approvals:
     def note_end(self, run: Run, span: Any) -> bool:
         """Log the requests that a run ended with, and the refusals that it was told of; tell whether it waits."""
         attributes = attributes_of(span)
+        if _TELLING.isdisjoint(attributes):
+            return False
         requests = list(_requests(attributes))
         for tool_name, arguments, call_id in requests:
             self.ask(run, tool_name, arguments, call_id)

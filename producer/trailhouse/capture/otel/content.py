@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from trailhouse.capture.otel import names
-from trailhouse.capture.otel.reading import attributes_of, content_of, parsed
+from trailhouse.capture.otel.reading import attributes_of, content_of, events_of, parsed
 
 
 def tool_arguments(span: Any) -> Any:
@@ -27,7 +27,7 @@ def tool_result(span: Any) -> Any:
 
 def event_content(span: Any, event_name: str, attribute: str) -> Any:
     """Return what the last event of this name in *span* says: content is told so where it is no attribute."""
-    for event in reversed(getattr(span, "events", ())):
+    for event in reversed(events_of(span)):
         if event.name == event_name:
             return parsed((event.attributes or {}).get(attribute))
     return None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from trailhouse.capture.otel import names
 from trailhouse.capture.otel.approvals import is_waiting
 from trailhouse.capture.otel.content import event_content
-from trailhouse.capture.otel.reading import attributes_of, parsed, usage_of
+from trailhouse.capture.otel.reading import attributes_of, events_of, parsed, usage_of
 from trailhouse.capture.otel.times import moment
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def log_messages(node: Node, span: Any) -> None:
     if run is None or run.parent is not None:
         return
     attributes = attributes_of(span)
-    if _NAMES.isdisjoint(attributes) and not span.events:
+    if _NAMES.isdisjoint(attributes) and not events_of(span):
         return
     for role, among, at in (
         ("user", _INPUTS, moment(span.start_time)),
@@ -54,8 +55,9 @@ def log_messages(node: Node, span: Any) -> None:
 
 def say_totals(run: Run, span: Any) -> None:
     """Take the totals that a run's span tells of, where no model call of it was seen."""
-    if not run.totals.token_usage:
-        usage = usage_of(attributes_of(span), is_aggregated=True).data()
+    attributes = attributes_of(span)
+    if not names.TOTALS.isdisjoint(attributes) and not run.totals.token_usage:
+        usage = usage_of(attributes, is_aggregated=True).data()
         tokens = {key: value for key, value in usage.items() if key.endswith("_tokens")}
         if tokens:
             cost = usage.get("cost_usd")

@@ -77,3 +77,6 @@ COUNTED = {
     for order, name in enumerate(among)
 }  # fmt: skip
 """What each attribute counts, and its order among those that count the same."""
+AGGREGATED, SINGLE = "gen_ai.aggregated_usage.", "gen_ai.usage."
+TOTALS = frozenset((*COUNTED, *(name.replace(SINGLE, AGGREGATED) for name in COUNTED)))
+"""Attributes by which a run's span tells what its calls used together."""

@@ -46,6 +46,7 @@ class Node:
         above: The span that it stands beneath, where that is known.
         kind: What it is to us; None for nothing, which may change as its attributes come.
         known: How many attributes it had when that was judged.
+        scope: The name of its instrumentation scope.
         is_aside: It is seen by somebody else, or is the scaffolding of another span: it records nothing itself.
         run: The run that it opened, or whose part it is.
         host: The workflow whose run this agent's span takes for its own.
@@ -80,8 +81,11 @@ class Node:
     told: frozenset[str] = frozenset()
     in_flight: BaseException | None = None
 
-    def __init__(self, span: Any, above: Node | None, kind: Kind | None, known: int = 0) -> None:
+    def __init__(
+        self, span: Any, above: Node | None, kind: Kind | None, known: int = 0, scope: str = ""
+    ) -> None:
         self.span = span
+        self.scope = scope
         self.above = above
         self.kind = kind
         self.known = known
@@ -95,12 +99,6 @@ class Node:
     @property
     def name(self) -> str:
         return str(self.span.name)
-
-    @property
-    def scope(self) -> str:
-        """The name of the instrumentation scope."""
-        scope = getattr(self.span, "instrumentation_scope", None)
-        return str(getattr(scope, "name", "") or "")
 
     @property
     def is_run(self) -> bool:
@@ -123,11 +121,17 @@ class Node:
 
     def nearest(self) -> Node | None:
         """The nearest span above it that counts."""
-        return next((n for n in self.chain() if n.kind is not None and not n.is_aside), None)
+        node = self.above
+        while node is not None and (node.kind is None or node.is_aside):
+            node = node.above
+        return node
 
     def run_above(self) -> Node | None:
         """The nearest span above it that is a run."""
-        return next((node for node in self.chain() if node.is_run and not node.is_aside), None)
+        node = self.above
+        while node is not None and (node.kind not in _RUN_KINDS or node.is_aside):
+            node = node.above
+        return node
 
     @property
     def is_left_open(self) -> bool:

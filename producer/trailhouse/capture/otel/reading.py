@@ -10,13 +10,12 @@ from trailhouse.capture.otel import names
 from trailhouse.producer.recording.usage import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 log = logging.getLogger(__name__)
 
 MAX_TOKENS = 2**53
 MAX_DIGITS = 16
-_AGGREGATED = "gen_ai.aggregated_usage."
 _warned: set[str] = set()
 
 
@@ -29,6 +28,15 @@ def attributes_of(span: Any) -> Mapping[str, Any]:
         return inner
     public: Mapping[str, Any] | None = getattr(span, "attributes", None)
     return public or {}
+
+
+def events_of(span: Any) -> Sequence[Any]:
+    """Return the events of *span*; hardly one has any, and the SDK would copy none for each that asks."""
+    events = getattr(span, "_events", None)
+    if events is not None and not len(events):
+        return ()
+    public: Sequence[Any] = getattr(span, "events", ())
+    return public
 
 
 def text_of(attributes: Mapping[str, Any], among: names.Names) -> str | None:
@@ -92,7 +100,7 @@ def _counts(attributes: Mapping[str, Any], *, is_aggregated: bool) -> dict[str, 
     """Return the numbers of tokens by what they count; of several names of one, the first of its names counts."""
     found: dict[str, tuple[int, int]] = {}
     for attribute, value in attributes.items():
-        name = attribute.replace(_AGGREGATED, "gen_ai.usage.") if is_aggregated else attribute
+        name = attribute.replace(names.AGGREGATED, names.SINGLE) if is_aggregated else attribute
         what = names.COUNTED.get(name)
         if what is None:
             continue

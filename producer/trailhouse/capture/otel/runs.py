@@ -124,7 +124,9 @@ class Runs:
             return
         for held in node.held:
             held.end(ending if ending.is_well else held.ending)
-        node.run.name(session_id=session_in(attributes_of(span)))
+        session = session_in(attributes_of(span))
+        if session is not None and session != node.run.session_id:
+            node.run.name(session_id=session)
         log_messages(node, span)
         say_totals(node.run, span)
         if node.is_paused and ending.is_well:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Final
 
 from trailhouse.capture.installation import is_installed
@@ -31,9 +32,15 @@ ADAPTER_OF_SCOPE: Final = {
 
 def is_left_to_adapter(scope: str) -> bool:
     """Tell whether an installed adapter records what spans of *scope* tell of."""
+    adapter = _adapter_of(scope)
+    return adapter is not None and is_installed(adapter)
+
+
+@functools.lru_cache(maxsize=1_024)
+def _adapter_of(scope: str) -> str | None:
     while scope:
         adapter = ADAPTER_OF_SCOPE.get(scope)
         if adapter is not None:
-            return is_installed(adapter)
+            return adapter
         scope = scope.rpartition(".")[0]
-    return False
+    return None

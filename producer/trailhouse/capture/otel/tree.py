@@ -47,7 +47,7 @@ class SpanTree:
         attributes = attributes_of(span)
         kind = kind_of(span.name, attributes, scope_name)
         kind = kind if parent is not None else kind_of_root(kind, scope_name)
-        node = self._open[span_id] = Node(span, above, kind, len(attributes))
+        node = self._open[span_id] = Node(span, above, kind, len(attributes), scope_name)
         if kind is not None:
             self._begin(node, parent_context)
         if len(self._open) > MAX_OPEN_SPANS:
