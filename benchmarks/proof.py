@@ -29,7 +29,7 @@ from trailhouse.consumer.monitoring.health import Health
 from trailhouse.consumer.monitoring.metrics import WorkerMetrics
 from trailhouse.consumer.proof_log.blocks import CheckpointRow, checkpoint_block, leaf_block
 from trailhouse.consumer.proof_log.checkpointer import Checkpointer
-from trailhouse.consumer.proof_log.growth import LogState, filled, grown
+from trailhouse.consumer.proof_log.growth import Grown, LogState, filled, grown
 from trailhouse.consumer.proof_log.leaves import ReadLeaves
 from trailhouse.consumer.proof_log.proof_log import ProofLog
 from trailhouse.consumer.proof_log.restore import Restored
@@ -174,7 +174,7 @@ def _checkpoint_bytes(site: Site) -> float:
         now[0] = float(second)
         done, due = (EVENTS_A_SECOND * n // PARTITIONS for n in (second, second + 1))
         states = [_grown(state, due - done, second) for state in states]
-        checkpointer.note(states)
+        checkpointer.note(map(Grown, states))
         checkpointer.step()
     return site.bytes_of("log_checkpoints") / (EVENTS_A_SECOND * 60 * MINUTES)
 

@@ -4,14 +4,9 @@ import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from trailhouse.consumer.proof_log.blocks import (
-    CheckpointRow,
-    checkpoint_block,
-    leaf_block,
-    node_block,
-)
+from trailhouse.consumer.proof_log.blocks import CheckpointRow, checkpoint_block, leaf_block
 from trailhouse.consumer.proof_log.comparison import compared, first_other
-from trailhouse.consumer.proof_log.growth import LogState, Node, filled, grown
+from trailhouse.consumer.proof_log.growth import Grown, LogNode, LogState, Node, filled, grown
 from trailhouse.consumer.proof_log.leaves import ReadLeaves
 from trailhouse.consumer.proof_log.restore import Restored
 from trailhouse.consumer.proof_log.stored_log import StoredLog
@@ -45,6 +40,12 @@ class _Pending(NamedTuple):
     opening: LogState | None
     contradicted_at: int | None = None
 
+    @property
+    def grown(self) -> Grown:
+        """What is told of it once it is committed."""
+        state = self.log.state
+        return Grown(state, [LogNode(state.origin, node) for node in self.nodes])
+
 
 class AssignedLogs:
     """The logs of one assignment. What is written counts once `note_commit` says so; until then it is written again.
@@ -56,7 +57,7 @@ class AssignedLogs:
         self,
         stored: StoredLog,
         restored: Mapping[int, Restored],
-        on_commit: Callable[[Sequence[LogState]], None],
+        on_commit: Callable[[Sequence[Grown]], None],
         now: Callable[[], dt.datetime],
     ) -> None:
         self._stored = stored
@@ -66,10 +67,12 @@ class AssignedLogs:
             number: _Log(each.state, each.generations, each.opening, each.again_until)
             for number, each in restored.items()
         }
-        self._pending: dict[int, _Log] = {}
+        self._pending: dict[int, _Pending] = {}
 
     def write(self, parts: Mapping[int, Sequence[ReadLeaves]]) -> Written:
-        """Write leaves and nodes of *parts*, all that is to be committed next; acknowledged on return.
+        """Write the leaves of *parts*, all that is to be committed next; acknowledged on return.
+
+        Their nodes are told with the commit: whoever signs writes them before the checkpoint that they are below.
 
         Raises:
             StorageError: As `ClickHouse.insert`, part of it may be written. Write the same parts again.
@@ -80,7 +83,7 @@ class AssignedLogs:
             if number in self._logs
         }
         self._insert(list(found.values()))
-        self._pending = {number: each.log for number, each in found.items()}
+        self._pending = found
         return Written(
             {number: each.holes for number, each in found.items() if each.holes},
             {number: each.fork for number, each in found.items() if each.fork},
@@ -98,8 +101,8 @@ class AssignedLogs:
         signs is in ClickHouse.
         """
         pending, self._pending = self._pending, {}
-        self._logs.update(pending)
-        self._on_commit([log.state for log in pending.values()])
+        self._logs.update({number: each.log for number, each in pending.items()})
+        self._on_commit([each.grown for each in pending.values()])
 
     def _insert(self, found: Sequence[_Pending]) -> None:
         stored = self._stored
@@ -111,9 +114,6 @@ class AssignedLogs:
         leaves = [part for each in found for part in each.leaves if part[1].offsets]
         if leaves:
             stored.insert(leaf_block(stored.origin, leaves))
-        nodes = {each.log.state.origin: each.nodes for each in found if each.nodes}
-        if nodes:
-            stored.insert(node_block(stored.origin, nodes))
 
     def _taken(self, log: _Log, read: Sequence[ReadLeaves]) -> _Pending:
         state = log.state

@@ -2,12 +2,12 @@
 
 import datetime as dt
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
 from trailhouse.broker.origin import ORIGIN_COLUMNS, Origin
-from trailhouse.consumer.proof_log.growth import LogState, Node
+from trailhouse.consumer.proof_log.growth import LogNode, LogState
 from trailhouse.consumer.proof_log.leaves import ReadLeaves
 from trailhouse.proof.origin import LogOrigin
 from trailhouse.store.block import Block, Table
@@ -39,9 +39,8 @@ def leaf_block(origin: Origin, parts: Sequence[tuple[LogOrigin, ReadLeaves]]) ->
     return _block(LOG_LEAVES, origin, columns, sum(counts))
 
 
-def node_block(origin: Origin, nodes: Mapping[LogOrigin, Sequence[Node]]) -> Block:
-    """Return the *nodes* of each log as a block of `log_nodes`."""
-    rows = [(log, node) for log, found in nodes.items() for node in found]
+def node_block(origin: Origin, rows: Sequence[LogNode]) -> Block:
+    """Return *rows* as a block of `log_nodes`."""
     columns: dict[str, Any] = {
         "kafka_partition": [log.partition for log, _ in rows],
         "generation": [log.generation for log, _ in rows],

@@ -1,4 +1,4 @@
-"""Writes checkpoints of what is committed, signed where there is a key: in a thread that holds up nobody."""
+"""Writes nodes and checkpoints of what is committed, signed where there is a key: in a thread that holds up nobody."""
 
 import datetime as dt
 import threading
@@ -10,8 +10,8 @@ import structlog
 
 from trailhouse.consumer.monitoring.health import Health
 from trailhouse.consumer.monitoring.metrics import WorkerMetrics
-from trailhouse.consumer.proof_log.blocks import CheckpointRow, checkpoint_block
-from trailhouse.consumer.proof_log.growth import LogState
+from trailhouse.consumer.proof_log.blocks import CheckpointRow, checkpoint_block, node_block
+from trailhouse.consumer.proof_log.growth import Grown, LogNode, LogState
 from trailhouse.consumer.proof_log.restore import Restored
 from trailhouse.consumer.proof_log.signing import Signing
 from trailhouse.consumer.proof_log.stored_log import StoredLog
@@ -35,6 +35,8 @@ class _Log(msgspec.Struct):
     is_signed: bool
     changed_at_seconds: float
     written_at_seconds: float
+    nodes: list[LogNode]
+    """Not stored yet: they are written before the next checkpoint, so that below each all are there."""
 
 
 class Checkpointer:
@@ -75,7 +77,12 @@ class Checkpointer:
         with self._changed:
             self._logs = {
                 number: _Log(
-                    each.state, each.covered_size, each.is_signed, now, now - FEW_EVERY_SECONDS
+                    each.state,
+                    each.covered_size,
+                    each.is_signed,
+                    now,
+                    now - FEW_EVERY_SECONDS,
+                    list(each.nodes),
                 )
                 for number, each in restored.items()
             }
@@ -90,19 +97,22 @@ class Checkpointer:
             )
             self._thread.start()
 
-    def note(self, states: Iterable[LogState]) -> None:
+    def note(self, grown: Iterable[Grown]) -> None:
         """Take in what is committed of some logs."""
         now = self._clock()
+        sizes: dict[int, float] = {}
         with self._changed:
-            for state in states:
+            for state, nodes in grown:
+                sizes[state.origin.partition] = state.size
                 log = self._logs.get(state.origin.partition)
                 if log is None:
                     continue
                 if not self._is_behind(log):
                     log.changed_at_seconds = now
                 log.state = state
+                log.nodes += nodes
             self._changed.notify_all()
-        self._metrics.logs({state.origin.partition: state.size for state in states})
+        self._metrics.logs(sizes)
 
     def hurry(self) -> None:
         """Have what is behind written now; does not wait for it."""
@@ -165,17 +175,25 @@ class Checkpointer:
         due = [self._due_at_seconds(log) for log in self._logs.values() if self._is_behind(log)]
         return max(0.0, min(due) - self._clock()) if due else None
 
-    def _due(self) -> list[LogState]:
+    def _due(self) -> list[Grown]:
         now = self._clock()
         behind = [log for log in self._logs.values() if self._is_behind(log)]
         is_now = self._is_closing or self._is_hurried
-        return [log.state for log in behind if is_now or self._due_at_seconds(log) <= now]
+        return [
+            Grown(log.state, tuple(log.nodes))
+            for log in behind
+            if is_now or self._due_at_seconds(log) <= now
+        ]
 
-    def _write(self, states: Sequence[LogState]) -> None:
-        """Sign and write checkpoints of *states*."""
+    def _write(self, grown: Sequence[Grown]) -> None:
+        """Write the nodes of *grown*, then sign and write checkpoints of it."""
+        states = [each.state for each in grown]
         rows, is_signed, failure = self._signed(states)
         self._tell(failure, len(states))
+        nodes = [node for each in grown for node in each.nodes]
         try:
+            if nodes:
+                self._stored.insert(node_block(self._stored.origin, nodes))
             self._stored.insert(checkpoint_block(self._stored.origin, rows, self._now()))
         except StorageError:  # whoever inserts rows tells of it
             self._not_before_seconds = self._clock() + AGAIN_SECONDS
@@ -183,9 +201,13 @@ class Checkpointer:
         now = self._clock()
         self._not_before_seconds = now + AGAIN_SECONDS if failure else 0.0
         with self._changed:
-            for state in states:
+            for state, written in grown:
                 log = self._logs.get(state.origin.partition)
-                if log is not None and log.state.origin == state.origin:
+                if log is None:
+                    continue
+                stored = set(written)
+                log.nodes = [node for node in log.nodes if node not in stored]
+                if log.state.origin == state.origin:
                     log.covered_size, log.is_signed = state.size, is_signed
                     log.written_at_seconds = now
                     log.changed_at_seconds = now

@@ -34,6 +34,20 @@ class Node(NamedTuple):
     root: bytes
 
 
+class LogNode(NamedTuple):
+    """A node of one log."""
+
+    log: LogOrigin
+    node: Node
+
+
+class Grown(NamedTuple):
+    """A log as far as it is committed, and the nodes that it has completed since that was told last."""
+
+    state: LogState
+    nodes: Sequence[LogNode] = ()
+
+
 class Growth(NamedTuple):
     """A log after it has grown, the nodes that were completed, and the ranges of offsets in which Kafka gave no record.
 

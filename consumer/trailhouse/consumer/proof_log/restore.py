@@ -8,7 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from trailhouse.consumer.proof_log.generations import Believed, Generations
-from trailhouse.consumer.proof_log.growth import LogState, filled
+from trailhouse.consumer.proof_log.growth import (
+    NODE_LEVELS,
+    Growth,
+    LogNode,
+    LogState,
+    Node,
+    filled,
+)
 from trailhouse.consumer.proof_log.leaves import Leaf
 from trailhouse.consumer.proof_log.log_keys import IsSigned
 from trailhouse.consumer.proof_log.stored_log import Generation, StoredLog
@@ -47,6 +54,8 @@ class Restored(NamedTuple):
     """A generation that begins here, whose name is to be stored before anything else of it."""
     given_up: Ranges = NO_RANGES
     """Offsets whose leaves nobody has signed, and whose records Kafka has no longer: nobody vouches for them."""
+    nodes: tuple[LogNode, ...] = ()
+    """What `state` has completed above the checkpoint: nobody may have stored it yet."""
 
 
 class LogRestorer:
@@ -137,7 +146,7 @@ class LogRestorer:
     def _by_leaves(self, base: Restored, log_start: int, *, has_past: bool) -> Restored:
         """Return *base* with the leaves that are stored from its size on, up to its start, or to what is lost."""
         start, number = base.start, base.state.origin.partition
-        state, holes = self._extended(base.state, start)
+        state, nodes, holes = self._extended(base.state, start)
         unproven = NO_RANGES
         if not has_past and holes.first == 0:
             # A log begins where it was adopted: nothing below its first leaf was ever read.
@@ -149,16 +158,26 @@ class LogRestorer:
             lost -= self._stored.explained(number, lost.first, lost.last)
         if lost.first is not None:
             start = lost.first
-            state, _ = self._extended(base.state, start)
+            state, nodes, _ = self._extended(base.state, start)
         return base._replace(
-            state=state, start=start, unproven=unproven, is_rewound=lost.first is not None
+            state=state,
+            start=start,
+            unproven=unproven,
+            is_rewound=lost.first is not None,
+            nodes=tuple(LogNode(state.origin, node) for node in nodes),
         )
 
-    def _extended(self, state: LogState, start: int) -> tuple[LogState, Ranges]:
-        """Return *state* with the leaves that are stored from its size up to *start*, and the holes between them."""
+    def _extended(self, state: LogState, start: int) -> Growth:
+        """Return *state* grown by the leaves that are stored from its size up to *start*."""
         if start <= state.size:
-            return state, Ranges()
-        tree = CompactRange(state.size, state.roots)
+            return Growth(state, (), Ranges())
+        nodes: list[Node] = []
+        tree = CompactRange(
+            state.size,
+            state.roots,
+            lambda level, number, root: nodes.append(Node(level, number, root)),
+            NODE_LEVELS,
+        )
         holes: list[tuple[int, int]] = []
 
         def fill(end: int) -> None:
@@ -171,7 +190,7 @@ class LogRestorer:
             fill(run[0].offset)
             tree.extend([hash_of_leaf(*leaf[1:]) for leaf in run])
         fill(start)
-        return state._replace(size=tree.size, roots=tree.roots), Ranges(holes)
+        return Growth(state._replace(size=tree.size, roots=tree.roots), nodes, Ranges(holes))
 
 
 def _runs(leaves: Iterator[Leaf]) -> Iterator[list[Leaf]]:

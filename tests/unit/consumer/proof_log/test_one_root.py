@@ -17,6 +17,7 @@ from trailhouse.consumer.monitoring.health import Health
 from trailhouse.consumer.monitoring.metrics import WorkerMetrics
 from trailhouse.consumer.proof_log.assigned_logs import AssignedLogs
 from trailhouse.consumer.proof_log.checkpointer import Checkpointer
+from trailhouse.consumer.proof_log.growth import NODE_LEVELS
 from trailhouse.consumer.proof_log.leaves import ReadLeaves
 from trailhouse.consumer.proof_log.log_keys import believed_keys
 from trailhouse.consumer.proof_log.restore import LogRestorer
@@ -53,6 +54,9 @@ def true_roots() -> list[bytes]:
 
 
 ROOTS = true_roots()
+NODE_LEAVES = 2**NODE_LEVELS
+NODE = (0, "1", NODE_LEVELS, 0, ROOTS[NODE_LEAVES])
+"""The one node of that topic that is stored."""
 
 
 class Member:
@@ -159,7 +163,10 @@ class Workers:
             assert (generation, kind, appended_ms, digest) == ("1", 1, offset, DIGESTS[offset])
 
     def check_roots(self) -> None:
-        """Whatever is signed is the root of the topic at its size."""
+        """Whatever is signed is the root of the topic at its size, and the nodes below it are stored."""
+        assert self.store.node_rows <= {NODE}
+        sizes = [row[2] for row in self.store.checkpoint_rows]
+        assert self.store.node_rows or max(sizes, default=0) < NODE_LEAVES
         for _, generation, size, _, text in self.store.checkpoint_rows:
             checkpoint = checkpoint_of(text.partition("\n\n")[0].rstrip("\n") + "\n")
             assert (generation, checkpoint.size, checkpoint.root) == ("1", size, ROOTS[size])

@@ -9,12 +9,17 @@ import pytest
 
 from fake_logs import FakeStoredLog
 from made_keys import made_key
+from trailhouse.consumer.monitoring.health import Health
+from trailhouse.consumer.monitoring.metrics import WorkerMetrics
 from trailhouse.consumer.proof_log.assigned_logs import AssignedLogs, Written
-from trailhouse.consumer.proof_log.growth import LogState, grown
+from trailhouse.consumer.proof_log.checkpointer import Checkpointer
+from trailhouse.consumer.proof_log.growth import NODE_LEVELS, Grown, LogState, grown
 from trailhouse.consumer.proof_log.leaves import ReadLeaves
 from trailhouse.consumer.proof_log.log_keys import believed_keys
 from trailhouse.consumer.proof_log.restore import LogRestorer, Restored
+from trailhouse.consumer.proof_log.signing import Signing
 from trailhouse.consumer.proof_log.stored_log import StoredLog
+from trailhouse.proof.config import ProofConfig
 from trailhouse.proof.keys import FileSigner, note_signed
 from trailhouse.proof.origin import LogOrigin
 from trailhouse.proof.policy import LogKey, Policy
@@ -77,7 +82,7 @@ class Scene:
 
     def read_on(self, restored: Restored, end: int) -> tuple[Written, LogState]:
         """Have a worker read on to *end* and commit; return what it told, and what it would sign."""
-        committed: list[LogState] = []
+        committed: list[Grown] = []
         logs = AssignedLogs(
             cast("StoredLog", self.store),
             {0: restored},
@@ -86,7 +91,7 @@ class Scene:
         )
         written = logs.write({0: [kafka(restored.start, end)]})
         logs.note_commit()
-        return written, committed[0]
+        return written, committed[0].state
 
 
 @pytest.fixture
@@ -139,6 +144,29 @@ def test_without_a_key_nothing_is_read_again(scene: Scene) -> None:
     """Where nobody signs there is no proof to protect, and the leaves that are stored count."""
     found = scene.restored(20, own=None)
     assert (found.start, found.state) == (20, scene.state(20))
+
+
+def test_nodes_that_a_killed_worker_has_not_stored_are_stored_with_the_next_checkpoint(
+    scene: Scene,
+) -> None:
+    """Without a key leaves above the checkpoint are not read again: their nodes are made of what is stored."""
+    size = 2**NODE_LEVELS + 4
+    scene.store_leaves(20, size)
+    restored = scene.restored(size, own=None)
+    stored = cast("StoredLog", scene.store)
+    checkpointer = Checkpointer(
+        stored,
+        Signing(ProofConfig()),
+        Health(),
+        WorkerMetrics(),
+        now=lambda: dt.datetime.now(dt.UTC),
+    )
+    checkpointer.take({0: restored})
+    checkpointer.close()
+    checkpointer.step()
+    root = scene.state(2**NODE_LEVELS).checkpoint.root
+    assert scene.store.node_rows == {(0, "1", NODE_LEVELS, 0, root)}
+    assert scene.store.inserted == ["log_nodes", "log_checkpoints"]
 
 
 @pytest.mark.parametrize("key", [None, FOREIGN], ids=["taken away", "forged"])
