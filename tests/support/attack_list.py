@@ -16,6 +16,7 @@ MODULES = (
     "harmless",
     "clickhouse_more",
     "harmless_more",
+    "accepted_logs",
     "clickhouse_sly",
     "operator_attacks",
     "harmless_admin",

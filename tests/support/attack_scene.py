@@ -21,6 +21,7 @@ from trailhouse.anchoring.day_manifests import make_finished_days, not_anchored_
 from trailhouse.anchoring.writers.folder import FolderWriter
 from trailhouse.attesting.seal_rounds import judge_seals
 from trailhouse.operate.erase.blank import blank
+from trailhouse.operate.proof_keys.accepting import Acceptances
 from trailhouse.operate.verify.duty import Duty
 from trailhouse.operate.verify.logs import LogId
 from trailhouse.operate.verify.registry import DUTIES
@@ -39,6 +40,7 @@ from trailhouse.proof.keys import (
 )
 from trailhouse.proof.note import COSIGNATURE_TYPE, verifier_key
 from trailhouse.proof.policy import LogKey, OperatorKey, Policy, owner_name
+from trailhouse.proof.policy_changes import with_accepted
 from trailhouse.schemas import AuditEvent
 from trailhouse.store import ClickHouse, ClickHouseConfig
 from trailhouse.store.erasures import store_order
@@ -141,6 +143,19 @@ class AttackedLog:
             "operators": (OperatorKey(name="ops", public_key=text_of(OPERATOR)),),
         }
         return Policy(**given | fields)
+
+    def accept(self, reason: str = "known, and looked at", owner: FileSigner = OWNER) -> Policy:
+        """Have the owner, or who claims to be he, accept all that nobody has signed and nobody will."""
+        policy = self.policy()
+        found = Acceptances(self.clickhouse, self.proof, policy)
+        try:
+            at = dt.datetime.fromtimestamp(self.keys.now_ms / 1_000, dt.UTC)
+            accepted = found.accepted((), reason, at)
+        finally:
+            found.close()
+        newer = with_accepted(policy, accepted)
+        self.publish(newer, owner)
+        return newer
 
     def order(self, kind: OrderKind, number: int, *digests: bytes) -> None:
         """Have an operator order something."""

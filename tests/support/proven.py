@@ -4,6 +4,7 @@ import datetime as dt
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from kafka_records import Record
 from trailhouse.broker.origin import Origin
@@ -78,8 +79,16 @@ class ProvenLog:
         self.write(records, first)
         self._next |= {number: first[number] + len(each) for number, each in values.items()}
 
-    def write(self, records: Iterable[Record], starts: Mapping[int, int]) -> None:
-        """Store *records*, in order within their partitions, which are read from *starts* on; then commit and sign."""
+    def write(
+        self,
+        records: Iterable[Record],
+        starts: Mapping[int, int],
+        log_starts: Mapping[int, int] = MappingProxyType({}),
+    ) -> None:
+        """Store *records*, in order within their partitions, which are read from *starts* on; then commit and sign.
+
+        Kafka has of a partition what lies at or above its offset in *log_starts*; all of it where that is not named.
+        """
         records = list(records)
         batch = Batch(Limits(rows=10**9, size_bytes=10**12), time.monotonic)
         batch.add(records)
@@ -87,7 +96,7 @@ class ProvenLog:
             self._stored, self._signing, self.health, self.metrics, now=_now
         )
         log = ProofLog(self._stored, self._signing, checkpointer, _now)
-        logs = log.begin(log.restored(starts, {}))
+        logs = log.begin(log.restored(starts, log_starts))
         writer = LogWriter(BatchWriter(self.clickhouse, self.origin, _now), logs, self._incidents)
         writer.enter([batch], [writer.store(batch)])
         writer.note_commit()

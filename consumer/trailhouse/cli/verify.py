@@ -170,12 +170,16 @@ def _log_event(report: "Report") -> None:
 
 def print_report(report: "Report") -> None:
     """Print *report* for people: a line a duty, then what was found, and the verdict last."""
+    from trailhouse.cli.proof.policy_words import accepted_words
+
     for duty in report.duties:
         say(_line(duty))
         for reason in duty.reasons if duty.verdict != "left_out" else ():
             say(f"          could not check: {reason}")
         for trusted in duty.trusts:
             say(f"          trusts: {trusted}")
+        for accepted in duty.accepted:
+            say(f"          accepted: {accepted_words(accepted)}")
     findings = report.findings
     for finding in findings[:SHOWN]:
         say("")

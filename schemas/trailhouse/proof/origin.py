@@ -47,6 +47,11 @@ def log_topic_id(topic_id: str) -> str:
     return topic_id.translate(_FOR_URLS)
 
 
+def is_generation(text: str) -> bool:
+    """Tell whether *text* is the name of a generation."""
+    return _GENERATION.fullmatch(text) is not None and not text.startswith("1-")
+
+
 def parse_origin(text: str) -> LogOrigin:
     """Return the log that *text* names.
 
@@ -59,6 +64,6 @@ def parse_origin(text: str) -> LogOrigin:
     name, topic, topic_id, partition, generation = parts
     if not partition.isascii() or not partition.isdigit() or str(int(partition)) != partition:
         raise ProofError("the origin's partition is not a plain number")
-    if _GENERATION.fullmatch(generation) is None or (generation.startswith("1-")):
+    if not is_generation(generation):
         raise ProofError("the origin's generation is malformed")
     return LogOrigin(name, topic, topic_id, int(partition), generation)

@@ -7,7 +7,9 @@ A note (see `note`) under the name ``<log name>/owner``. Its text is a line `FOR
 from trailhouse.proof.note import Verify, parse_note, signers
 from trailhouse.proof.policy_form import (
     ANYBODY,
+    BEFORE_PROOF,
     FORMAT,
+    Accepted,
     Authority,
     LogKey,
     OperatorKey,
@@ -21,8 +23,10 @@ from trailhouse.schemas.errors import ProofError
 
 __all__ = [
     "ANYBODY",
+    "BEFORE_PROOF",
     "FORMAT",
     "MAX_POLICY_BYTES",
+    "Accepted",
     "Authority",
     "LogKey",
     "OperatorKey",

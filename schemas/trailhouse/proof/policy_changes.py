@@ -8,6 +8,7 @@ import msgspec
 
 from trailhouse.proof.note import parse_verifier_key
 from trailhouse.proof.policy import (
+    Accepted,
     Authority,
     LogKey,
     OperatorKey,
@@ -117,6 +118,28 @@ def with_witness(policy: Policy, verifier_key: str, quorum: int | None = None) -
         policy,
         witnesses=(*policy.witnesses, verifier_key),
         quorum=policy.quorum if quorum is None else quorum,
+    )
+
+
+def with_accepted(policy: Policy, accepted: Iterable[Accepted]) -> Policy:
+    """Return the version in which *accepted* counts as signed, besides what is accepted of other logs.
+
+    Raises:
+        ProofError: As `next_version`. Permanent.
+    """
+    newer = {each.log: each for each in (*policy.accepted, *accepted)}
+    return next_version(policy, accepted=tuple(newer[log] for log in sorted(newer)))
+
+
+def without_accepted(policy: Policy, logs: Iterable[tuple[str, str, str, int, str]]) -> Policy:
+    """Return the version in which nothing of *logs* is accepted any more.
+
+    Raises:
+        ProofError: As `next_version`. Permanent.
+    """
+    gone = set(logs)
+    return next_version(
+        policy, accepted=tuple(each for each in policy.accepted if each.log not in gone)
     )
 
 

@@ -17,6 +17,8 @@ from trailhouse.schemas.errors import ProofError
 FORMAT = "trailhouse-policy/1"
 ANYBODY = "*"
 """Stands for every tenant."""
+BEFORE_PROOF = "0"
+"""Stands for the generation of a log that no worker writes: rows that are older than its first leaf."""
 
 
 class LogKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -99,6 +101,37 @@ class Authority(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return self.last_anchor is None or number <= self.last_anchor
 
 
+class Accepted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Leaves that no key of the log has signed, and that the owner accepts as they stand: their root counts as signed.
+
+    Attributes:
+        cluster: The id of the Kafka cluster.
+        topic: The topic's name.
+        topic_id: Its id, as the tables have it.
+        partition: Which of its partitions.
+        generation: Of the log; `BEFORE_PROOF` for rows that were stored before there were leaves.
+        size: How many leaves are accepted: the offsets below it.
+        root: The root over them in base64, so that whatever is changed among them later is found.
+        reason: Why the owner accepts them, in his words.
+        at_ms: When, by his clock, in milliseconds since 1970 UTC.
+    """
+
+    cluster: str
+    topic: str
+    topic_id: str
+    partition: int
+    generation: str
+    size: int
+    root: str
+    reason: str
+    at_ms: int
+
+    @property
+    def log(self) -> tuple[str, str, str, int, str]:
+        """Which log it is of."""
+        return self.cluster, self.topic, self.topic_id, self.partition, self.generation
+
+
 class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What an auditor must believe, and nothing else; see the module for its form.
 
@@ -114,6 +147,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         authorities: In use is at most one of a name; with one in use, anchors must bear tokens.
         anchor_seconds: The most time until what is stored is anchored: the maximum audit delay.
         unsealed_tenants: For whom services without a key may write; ``*`` for each.
+        accepted: What no key has signed and the owner accepts; left out of `text` where there is none.
     """
 
     log_name: str
@@ -127,11 +161,15 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     authorities: tuple[Authority, ...] = ()
     anchor_seconds: int = 60
     unsealed_tenants: tuple[str, ...] = (ANYBODY,)
+    accepted: tuple[Accepted, ...] = ()
 
     @property
     def text(self) -> str:
         """What the owner signs."""
-        return f"{FORMAT}\n{msgspec.json.encode(self, order='sorted').decode()}\n"
+        fields = {name: getattr(self, name) for name in self.__struct_fields__}
+        if not self.accepted:
+            del fields["accepted"]
+        return f"{FORMAT}\n{msgspec.json.encode(fields, order='sorted').decode()}\n"
 
     @property
     def sha256(self) -> str:

@@ -10,14 +10,26 @@ from trailhouse.proof.note import (
     is_key_name,
     parse_verifier_key,
 )
-from trailhouse.proof.origin import parse_origin
-from trailhouse.proof.policy_form import Authority, LogKey, OperatorKey, Policy, ServiceKey
+from trailhouse.proof.origin import is_generation, parse_origin
+from trailhouse.proof.policy_form import (
+    BEFORE_PROOF,
+    Accepted,
+    Authority,
+    LogKey,
+    OperatorKey,
+    Policy,
+    ServiceKey,
+)
 from trailhouse.schemas.errors import ProofError
 
 MAX_VERSION = 2**31 - 1
 MAX_ANCHOR_SECONDS = 86_400
 MAX_NAME_CHARACTERS = 512
 MAX_CERTIFICATE_BYTES = 16_384
+MAX_REASON_CHARACTERS = 1_000
+MAX_PARTITION = 65_535
+MAX_AT_MS = 253_402_300_799_999
+"""The end of the year 9999."""
 _SEQUENCE = 0x30
 """The first byte of a certificate in DER."""
 
@@ -40,6 +52,7 @@ def check_policy(policy: Policy) -> None:
     _check_tenants(policy.unsealed_tenants, "that need no seal")
     _check_witnesses(policy)
     _check_certificates(policy.authorities)
+    _check_accepted(policy.accepted)
     keys = keys_of(policy)
     if len(set(keys)) < len(keys):
         raise ProofError("policy: one key has two parts in it")
@@ -178,6 +191,25 @@ def _check_certificates(authorities: tuple[Authority, ...]) -> None:
         raise ProofError("policy: a certificate of an authority is too large")
     if len(set(found)) < len(found):
         raise ProofError("policy: one certificate stands for two authorities")
+
+
+def _check_accepted(accepted: tuple[Accepted, ...]) -> None:
+    for each in accepted:
+        names = (each.cluster, each.topic, each.topic_id, each.reason)
+        if not each.topic or not all(name.isprintable() or not name for name in names):
+            raise ProofError("policy: what is accepted is of no topic, or its names do not print")
+        if max(map(len, names)) > MAX_REASON_CHARACTERS or not each.reason.strip():
+            raise ProofError("policy: what is accepted has no reason, or a long one")
+        if not 0 <= each.partition <= MAX_PARTITION or not (
+            each.generation == BEFORE_PROOF or is_generation(each.generation)
+        ):
+            raise ProofError("policy: what is accepted is of no log that there can be")
+        if not 1 <= each.size <= MAX_SIZE or not 0 <= each.at_ms <= MAX_AT_MS:
+            raise ProofError("policy: what is accepted has no size or no time")
+        if len(canonical_base64(each.root, "policy: the root of what is accepted")) != HASH_BYTES:
+            raise ProofError("policy: the root of what is accepted is none")
+    if len({each.log for each in accepted}) < len(accepted):
+        raise ProofError("policy: of one log two different sizes are accepted")
 
 
 def _witness(text: str) -> tuple[str, bytes]:

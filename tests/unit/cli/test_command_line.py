@@ -38,7 +38,7 @@ BELOW = {
     "doctor capture",
     *("proof init", "proof key", "proof enroll", "proof operator", "proof witness"),
     *("proof require", "proof rotate", "proof revoke", "proof sign", "proof publish"),
-    *("proof show", "proof anchor", "proof authority"),
+    *("proof show", "proof anchor", "proof authority", "proof accept"),
     *("proof manifest", "proof seals"),
 }
 

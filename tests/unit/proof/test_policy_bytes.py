@@ -2,12 +2,13 @@
 
 import base64
 
+import msgspec
 import pytest
 
 from flipped import each_byte_flipped
 from made_keys import made_key
 from trailhouse.proof.keys import is_signed_by, note_signed
-from trailhouse.proof.policy import LogKey, Policy, owner_name, parse_policy
+from trailhouse.proof.policy import Accepted, LogKey, Policy, owner_name, parse_policy
 from trailhouse.schemas.errors import ProofError
 
 LOG = "audit.example.org/agents"
@@ -19,6 +20,29 @@ POLICY = Policy(log_name=LOG, version=1, log_keys=(LogKey(public_key=PUBLIC),))
 
 def _signed(text: str) -> str:
     return note_signed(text, OWNER, owner_name(LOG))
+
+
+def test_what_is_accepted_is_signed_with_the_rest() -> None:
+    """It comes back as it was; a policy that accepts nothing has the text that it had before there was such a field."""
+    assert "accepted" not in POLICY.text
+    accepting = msgspec.structs.replace(
+        POLICY,
+        accepted=(
+            Accepted(
+                cluster="c",
+                topic="events",
+                topic_id="id",
+                partition=4,
+                generation="0",
+                size=7,
+                root=PUBLIC,
+                reason="upgraded",
+                at_ms=1_790_000_000_000,
+            ),
+        ),
+    )
+    assert parse_policy(_signed(accepting.text), OWNER.public_key, is_signed_by) == accepting
+    assert accepting.text.startswith('trailhouse-policy/1\n{"accepted":[{"at_ms":1790000000000,')
 
 
 def test_a_policy_comes_back() -> None:
@@ -48,6 +72,7 @@ def test_each_byte_flipped_is_found() -> None:
         POLICY.text.replace('"version":1', '"version":0'),
         POLICY.text.replace('"quorum":0', '"quorum":1'),
         POLICY.text.replace('"quorum":0', '"quorum":-1'),
+        POLICY.text.replace('"anchor_seconds"', '"accepted":[],"anchor_seconds"'),
         POLICY.text + "more\n",
         "\n",
     ],

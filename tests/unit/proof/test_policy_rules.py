@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from trailhouse.proof.keys import FileSigner, is_signed_by, note_signed
 from trailhouse.proof.note import COSIGNATURE_TYPE, ED25519_TYPE, verifier_key
 from trailhouse.proof.policy import (
+    Accepted,
     Authority,
     LogKey,
     OperatorKey,
@@ -22,6 +23,7 @@ from trailhouse.proof.policy import (
     parse_policy,
 )
 from trailhouse.proof.policy_chain import policy_chain
+from trailhouse.proof.policy_changes import with_accepted, without_accepted
 from trailhouse.schemas.errors import ProofError
 
 LOG = "log.example.org/agents"
@@ -62,6 +64,33 @@ def rotated(sizes: dict[str, int], first_sizes: dict[str, int], **fields: Any) -
     """Return a policy of two keys of the log."""
     old = LogKey(public_key=a_key(1), last_sizes=sizes, last_anchor=7, **fields)
     return a_policy(log_keys=(old, LogKey(public_key=a_key(2), first_sizes=first_sizes)))
+
+
+def accepted(**fields: Any) -> Accepted:
+    """Return what an owner accepts, without a fault but for what *fields* say."""
+    given: dict[str, Any] = {
+        "cluster": "c",
+        "topic": "events",
+        "topic_id": "id",
+        "partition": 4,
+        "generation": "0",
+        "size": 7,
+        "root": a_key(3),
+        "reason": "upgraded",
+        "at_ms": 1,
+    }
+    return Accepted(**given | fields)
+
+
+def test_what_is_accepted_is_replaced_by_log_and_taken_back() -> None:
+    """A later word about one log takes the place of the earlier, and of what is taken back nothing is left."""
+    first = with_accepted(a_policy(), [accepted(), accepted(partition=2)])
+    assert [each.partition for each in first.accepted] == [2, 4]
+    second = with_accepted(first, [accepted(size=9)])
+    assert [(each.partition, each.size) for each in second.accepted] == [(2, 7), (4, 9)]
+    third = without_accepted(second, [accepted(partition=2).log])
+    assert [each.partition for each in third.accepted] == [4]
+    assert third.version == 4
 
 
 def signed(policy: Policy, owner: FileSigner = OWNER) -> str:
@@ -150,6 +179,16 @@ def next_of(policy: Policy, **fields: Any) -> Policy:
             "name of a operator",
         ),
         (lambda: a_policy(unsealed_tenants=("a", "a")), "doubled"),
+        (lambda: a_policy(accepted=(accepted(topic=""),)), "of no topic"),
+        (lambda: a_policy(accepted=(accepted(reason=" "),)), "no reason"),
+        (lambda: a_policy(accepted=(accepted(reason="x" * 1_001),)), "a long one"),
+        (lambda: a_policy(accepted=(accepted(reason="one\ntwo"),)), "do not print"),
+        (lambda: a_policy(accepted=(accepted(generation="1-"),)), "no log that there can be"),
+        (lambda: a_policy(accepted=(accepted(partition=65_536),)), "no log that there can be"),
+        (lambda: a_policy(accepted=(accepted(size=0),)), "no size"),
+        (lambda: a_policy(accepted=(accepted(at_ms=2**62),)), "no time"),
+        (lambda: a_policy(accepted=(accepted(root="AAAA"),)), "root"),
+        (lambda: a_policy(accepted=(accepted(), accepted(size=8))), "two different sizes"),
     ],
 )
 def test_a_policy_that_contradicts_itself_is_refused(

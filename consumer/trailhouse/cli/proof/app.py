@@ -3,6 +3,7 @@
 import typer
 
 from trailhouse.cli.proof import (
+    accept,
     anchor,
     closing,
     first_policy,
@@ -31,6 +32,7 @@ proof_app.command("authority", epilog=members.AUTHORITY_EXAMPLES)(members.author
 proof_app.command("require", epilog=members.REQUIRE_EXAMPLES)(members.require)
 proof_app.command("rotate", epilog=closing.ROTATE_EXAMPLES)(closing.rotate)
 proof_app.command("revoke", epilog=closing.REVOKE_EXAMPLES)(closing.revoke)
+proof_app.command("accept", epilog=accept.EXAMPLES)(accept.accept)
 proof_app.command("sign", epilog=offline.SIGN_EXAMPLES)(offline.sign)
 proof_app.command("publish", epilog=offline.PUBLISH_EXAMPLES)(offline.publish)
 proof_app.command("anchor", epilog=anchor.EXAMPLES)(anchor.anchor)

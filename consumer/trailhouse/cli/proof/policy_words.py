@@ -1,12 +1,13 @@
 """A policy in words: a line a fact."""
 
 import base64
+import datetime as dt
 from collections.abc import Iterator
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from trailhouse.proof.policy import LogKey, Policy
+    from trailhouse.proof.policy import Accepted, LogKey, Policy
 
 
 def policy_lines(policy: "Policy") -> Iterator[str]:
@@ -31,12 +32,28 @@ def policy_lines(policy: "Policy") -> Iterator[str]:
             f"authority  {authority.name}: {_certificate(authority.certificate)}"
             f"{_until(authority.last_anchor)}"
         )
+    for each in policy.accepted:
+        yield f"accepted   {accepted_words(each)}"
     yield (
         f"demands    cosignatures {policy.quorum}, of witnesses {len(policy.witnesses)};"
         f" an anchor every {policy.anchor_seconds} s"
     )
     unsealed = _tenants(policy.unsealed_tenants) if policy.unsealed_tenants else "nobody"
     yield f"unsealed   any service may write for {unsealed}"
+
+
+def accepted_words(accepted: "Accepted") -> str:
+    """Return which unsigned offsets the owner accepts, when, and why."""
+    from trailhouse.proof.policy import BEFORE_PROOF
+
+    what = "rows from before it was proven" if accepted.generation == BEFORE_PROOF else "leaves"
+    at = dt.datetime.fromtimestamp(accepted.at_ms / 1_000, dt.UTC)
+    generation = "" if accepted.generation in ("1", BEFORE_PROOF) else f"/{accepted.generation}"
+    return (
+        f"{accepted.topic}/{accepted.topic_id}/{accepted.partition}{generation}:"
+        f" {what} below offset {accepted.size}, root {accepted.root},"
+        f" by the owner, {at:%Y-%m-%d %H:%M:%S} UTC: {accepted.reason}"
+    )
 
 
 def _range(key: "LogKey") -> str:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from trailhouse.anchoring.stored_log import StoredLog
 from trailhouse.proof.leaf import leaf_bytes
+from trailhouse.proof.policy import BEFORE_PROOF
 from trailhouse.store.clickhouse import ClickHouse
 
 OFFSETS_AT_ONCE = 5_000
@@ -184,8 +185,8 @@ def _leaves(
 ) -> dict[tuple[int, bytes], tuple[StoredLog, bytes]]:
     rows = clickhouse.query(
         f"SELECT DISTINCT generation, kafka_offset, kind, appended_ms, digest FROM log_leaves WHERE {_OF_PLACE}"  # noqa: S608 - names of ours
-        " AND kafka_offset IN {offsets:Array(UInt64)}",
-        {**place._asdict(), "offsets": list(offsets)},
+        " AND generation != {before:String} AND kafka_offset IN {offsets:Array(UInt64)}",
+        {**place._asdict(), "before": BEFORE_PROOF, "offsets": list(offsets)},
     ).rows
     found: dict[tuple[int, bytes], tuple[StoredLog, bytes]] = {}
     for generation, offset, kind, at_ms, digest in sorted(rows, key=lambda row: _number(row[0])):

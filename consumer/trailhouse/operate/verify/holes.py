@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from trailhouse.operate.verify.finding import Findings
-from trailhouse.operate.verify.leaf_walk import Walked
 from trailhouse.operate.verify.logs import OF_LOG, LogId
 from trailhouse.operate.verify.run import Run
+from trailhouse.operate.verify.walked import Walked
+from trailhouse.proof.policy import BEFORE_PROOF
 from trailhouse.schemas.ranges import Ranges
 
 REASONS = ("no_record", "expired", "unreadable", "skipped", "rewound", "open_transaction")
@@ -38,6 +39,8 @@ def _tell_partition(run: Run, found: Findings, walks: Sequence[tuple[LogId, Walk
     explained = Ranges((first, last) for _, first, last in rows)
     for name, walked in walks:
         # A log begins where it was adopted, and a later generation where Kafka showed other records.
+        if name.generation == BEFORE_PROOF:  # accepted as it stands, with its holes
+            continue
         within = [part for part in walked.holes if part.first > 0 or walked.first > 0]
         for part in Ranges(within) - explained:
             found.add(

@@ -4,8 +4,9 @@ import heapq
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby, takewhile
 from threading import RLock
-from typing import NamedTuple
+from types import MappingProxyType
 
+from trailhouse.operate.verify.accepting import Accepting
 from trailhouse.operate.verify.checkpoints import (
     IsSigned,
     Judge,
@@ -19,8 +20,10 @@ from trailhouse.operate.verify.logs import OF_GENERATION, LogId
 from trailhouse.operate.verify.place_sums import BUCKETS, PartitionKey, PlaceSums, new_secret
 from trailhouse.operate.verify.state import Kept
 from trailhouse.operate.verify.stored_nodes import NODE_LEVELS, StoredNodes
+from trailhouse.operate.verify.walked import Walked
 from trailhouse.proof.leaf import hashes_of_leaves
 from trailhouse.proof.merkle import MAX_SIZE, CompactRange
+from trailhouse.proof.policy import BEFORE_PROOF
 from trailhouse.schemas.ranges import Range
 from trailhouse.store.clickhouse import ClickHouse
 
@@ -28,28 +31,6 @@ MAX_HOLE_RANGES = 1_000_000
 MAX_DOUBLES = 100_000
 MAX_JUMP = 2**62
 """No offset of Kafka's is beyond it, and sums of such sizes still are sizes."""
-
-
-class Walked(NamedTuple):
-    """What the leaves of one log are, in the order of their offsets."""
-
-    log: LogId
-    first: int
-    """From which offset on they were looked at: 0, or what an earlier run has kept."""
-    end: int
-    """The offset after that of the last leaf."""
-    leaves: int
-    holes: list[Range]
-    """Offsets without a leaf, below `end` or below what was signed; the first ones alone where `is_cut`."""
-    doubles: list[int]
-    """Offsets with leaves that differ; the first one is in the tree."""
-    checkpoints: list[Judged]
-    """Checkpoints that are not as they should be, and the newest of those that are."""
-    checked_checkpoints: int
-    forged_nodes: list[tuple[int, int]]
-    """Of stored roots of subtrees that the leaves do not have: the first offset, and the one after the last."""
-    is_cut: bool = False
-    """Whether there are more holes than are kept."""
 
 
 class LeafWalk:
@@ -63,6 +44,7 @@ class LeafWalk:
         is_signed: IsSigned,
         tell: Callable[[str], None],
         times_ms: tuple[int, int] | None = None,
+        accepted: Mapping[LogId, Accepting] = MappingProxyType({}),
     ) -> None:
         self._clickhouse = clickhouse
         self._logs = logs
@@ -70,7 +52,8 @@ class LeafWalk:
         self._is_signed = is_signed
         self._tell = tell
         self._times_ms = times_ms
-        self._wanted: dict[LogId, set[int]] = {}
+        self._accepted = accepted
+        self._wanted: dict[LogId, set[int]] = {log: {each.size} for log, each in accepted.items()}
         self._roots: dict[tuple[LogId, int], bytes] = {}
         self._walked: dict[LogId, Walked] | None = None
         self._lock = RLock()
@@ -118,6 +101,11 @@ class LeafWalk:
                 }
             return self._walked
 
+    def is_accepted(self, log: LogId, size: int) -> bool:
+        """Tell whether the leaves of *log* are those that the owner accepts at *size*, or were in an earlier run."""
+        walk = self._walks.get(log) if self.walked() else None
+        return walk is not None and (walk.accepted is not None or walk.began > size)
+
     @property
     def held_sizes(self) -> dict[str, int]:
         """How many leaves of each log were held against a signed root, by its name."""
@@ -141,6 +129,8 @@ class LeafWalk:
             lowest, highest, count = map(int, rows[0])
             # One without a leaf began after what was stored before it: all that it signs is holes.
             found[log] = (lowest, min(highest, MAX_JUMP) + 1) if count else (self._signed[log],) * 2
+            if log.generation == BEFORE_PROOF:  # nothing else may stand before them
+                found[log] = 0, found[log][1]
         return found
 
     def _first(self, log: LogId, ends: Mapping[LogId, tuple[int, int]]) -> int:
@@ -174,6 +164,7 @@ class LeafWalk:
         walk = _Walk(self._is_signed, log, tree, self.sums[log.place])
         walk.nodes = nodes
         walk.times_ms = self._times_ms
+        walk.accepting = self._accepted.get(log)
         if kept is not None:
             self.held[log] = kept.size
             self._kept[log] = kept
@@ -202,6 +193,9 @@ class LeafWalk:
         if walk.good is not None:
             self.held[log] = walk.good.checkpoint.size
             self._kept[log] = walk.good.kept(log)
+        if walk.accepted is not None and walk.accepted.size > self.held.get(log, 0):
+            self.held[log] = walk.accepted.size
+            self._kept[log] = walk.accepted
 
     def is_covered(self, log: LogId, end: int) -> bool:
         """Tell whether a signed checkpoint covers the leaves below *end*; what was signed meanwhile is looked at too.
@@ -251,8 +245,12 @@ class _Walk:
         self.times_ms: tuple[int, int] | None = None
         """Only leaves of these times are matched with rows."""
         self.nodes: StoredNodes | None = None
+        self.accepting: Accepting | None = None
+        self.accepted: Kept | None = None
+        """What the owner accepts unsigned, where the leaves are those."""
         self.wanted: Iterator[tuple[int, list[StoredCheckpoint]]] = iter(())
         self.roots: dict[tuple[LogId, int], bytes] = {}
+        self.began = tree.size
         self.leaves = 0
         self.holes: list[Range] = []
         self.is_cut = False
@@ -392,6 +390,8 @@ class _Walk:
         if size != self._tree.size:  # below where this began
             return
         self.roots[self._log, size] = self._tree.root()
+        if self.accepting is not None:
+            self.accepted = self.accepted or self.accepting.kept(self._log, self._tree)
         if checkpoints:
             adopted = self._judge.judge(self._tree, checkpoints)
             if adopted is not None:

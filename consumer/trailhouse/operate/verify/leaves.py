@@ -1,14 +1,16 @@
 """Duty 3: the leaves of every log have the roots that were signed."""
 
+from trailhouse.operate.verify.accepted import tell_accepted
 from trailhouse.operate.verify.checkpoints import Fault, Judged
 from trailhouse.operate.verify.duty import CannotCheckError, Checked, Duty
 from trailhouse.operate.verify.finding import Findings
-from trailhouse.operate.verify.leaf_walk import MAX_JUMP, Walked
+from trailhouse.operate.verify.leaf_walk import MAX_JUMP
 from trailhouse.operate.verify.log_names import tell_names
 from trailhouse.operate.verify.logs import LogId
 from trailhouse.operate.verify.rotations import tell_rotations
 from trailhouse.operate.verify.run import Run
 from trailhouse.operate.verify.tails import tell_tails
+from trailhouse.operate.verify.walked import Walked
 
 _IMPOSSIBLE = """
     SELECT kafka_topic, kafka_topic_id, kafka_partition, min(kafka_offset), max(kafka_offset), count() FROM log_leaves
@@ -57,35 +59,41 @@ def check(run: Run, found: Findings) -> Checked:
     leaves = 0
     for log, walked in run.roots.walked().items():
         leaves += walked.leaves
-        for judged in walked.checkpoints:
-            _tell(found, log, judged)
-        _tell_forks(found, log, walked)
-        for offset in dict.fromkeys(walked.doubles):
-            found.add(
-                "two_leaves",
-                log=str(log),
-                first_offset=offset,
-                table="log_leaves",
-                meaning="there are leaves that differ at one offset: one of them was added",
-                way_out="delete the one that no checkpoint stands for",
-            )
-        for first, end in walked.forged_nodes:
-            found.add(
-                "forged_node",
-                log=str(log),
-                first_offset=first,
-                last_offset=end - 1,
-                table="log_nodes",
-                meaning="a stored root of a subtree is not that of its leaves: `prove` and a new worker read it",
-                way_out="delete the row: what is not stored is worked out from the leaves",
-                count=1,
-            )
+        tell_walked(found, log, walked)
         _tell_shrunk(run, found, log)
     _tell_impossible(run, found)
     tell_rotations(run, found)
     if not run.reasons:
         tell_tails(run, found)
+    tell_accepted(run, found)
     return Checked(leaves, "leaves")
+
+
+def tell_walked(found: Findings, log: LogId, walked: Walked) -> None:
+    """Tell what contradicts what among the leaves, subtrees and checkpoints of one log."""
+    for judged in walked.checkpoints:
+        _tell(found, log, judged)
+    _tell_forks(found, log, walked)
+    for offset in dict.fromkeys(walked.doubles):
+        found.add(
+            "two_leaves",
+            log=str(log),
+            first_offset=offset,
+            table="log_leaves",
+            meaning="there are leaves that differ at one offset: one of them was added",
+            way_out="delete the one that no checkpoint stands for",
+        )
+    for first, end in walked.forged_nodes:
+        found.add(
+            "forged_node",
+            log=str(log),
+            first_offset=first,
+            last_offset=end - 1,
+            table="log_nodes",
+            meaning="a stored root of a subtree is not that of its leaves: `prove` and a new worker read it",
+            way_out="delete the row: what is not stored is worked out from the leaves",
+            count=1,
+        )
 
 
 def _tell_impossible(run: Run, found: Findings) -> None:

@@ -20,6 +20,7 @@ from trailhouse.operate.verify.ledger_claims import (
 )
 from trailhouse.operate.verify.logs import OF_LOG, LogId
 from trailhouse.operate.verify.run import Run
+from trailhouse.proof.policy import BEFORE_PROOF
 from trailhouse.schemas.ranges import Ranges
 
 AHEAD_MINUTES = 15
@@ -248,7 +249,7 @@ def _tell_ahead(run: Run, found: Findings) -> None:
 
 def _first_leaf(run: Run, log: LogId) -> int:
     [(first, leaves)] = run.clickhouse.query(
-        f"SELECT min(kafka_offset), count() FROM log_leaves WHERE {OF_LOG}",  # noqa: S608 - names of ours
+        f"SELECT min(kafka_offset), count() FROM log_leaves WHERE {OF_LOG} AND generation != '{BEFORE_PROOF}'",  # noqa: S608 - names of ours
         log.parameters,
     ).rows
     # Without a leaf it begins where its checkpoints say: `leaves` holds them to holes alone below that.

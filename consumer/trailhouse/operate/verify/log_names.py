@@ -3,10 +3,14 @@
 from collections.abc import Iterable
 from itertools import groupby
 
+from trailhouse.operate.verify.cannot_check import CannotCheckError
 from trailhouse.operate.verify.finding import Findings
 from trailhouse.operate.verify.logs import OF_LOG, LogId
 from trailhouse.operate.verify.run import Run
-from trailhouse.proof.origin import log_topic_id
+from trailhouse.proof.checkpoint import Checkpoint
+from trailhouse.proof.merkle import EMPTY_ROOT
+from trailhouse.proof.origin import LogOrigin, log_topic_id
+from trailhouse.proof.policy import BEFORE_PROOF
 
 _LAST_TEXTS = f"""
     SELECT DISTINCT generation FROM log_checkpoints
@@ -19,7 +23,7 @@ _LAST_TEXTS = f"""
 def tell_names(run: Run, found: Findings) -> None:
     """Tell logs that are gone, that go by the name of another, and generations that follow none."""
     for log, kept in run.since.items():
-        if log not in run.logs:
+        if log not in run.roots.walked():
             found.add(
                 "shrunk",
                 log=str(log),
@@ -59,7 +63,26 @@ def _follows(run: Run, log: LogId) -> bool:
     if not number.isdigit() or len(named) != 32:
         return False
     before = run.clickhouse.query(_LAST_TEXTS, {**log.parameters, "named": named}).rows
-    return any(_is_before(int(number), generations) for generations in before)
+    if any(_is_before(int(number), generations) for generations in before):
+        return True
+    return _follows_accepted(run, log)
+
+
+def _follows_accepted(run: Run, log: LogId) -> bool:
+    """Tell whether *log* says that no key has signed the one before, and the owner accepts that one as it stands."""
+    try:
+        policy = run.policy
+    except CannotCheckError:
+        return False
+    for each in policy.accepted:
+        before = LogId(*each.log)
+        if before.place == log.place and before.generation != BEFORE_PROOF:
+            origin = LogOrigin(policy.log_name, log.topic, log.topic_id, *before[3:])
+            if origin.successor(Checkpoint(str(origin), 0, EMPTY_ROOT).text).generation == (
+                log.generation
+            ):
+                return True
+    return False
 
 
 def _is_before(number: int, generations: Iterable[str]) -> bool:

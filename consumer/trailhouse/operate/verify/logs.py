@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 from trailhouse.proof.origin import log_topic_id, parse_origin
+from trailhouse.proof.policy import BEFORE_PROOF
 from trailhouse.schemas.errors import ProofError
 from trailhouse.store.clickhouse import ClickHouse
 
@@ -42,16 +43,23 @@ class LogId(NamedTuple):
 def all_logs(clickhouse: ClickHouse) -> tuple[LogId, ...]:
     """Return every log of which there is a leaf or a checkpoint, the generations of a partition in their order.
 
+    Leaves that no worker has written, of rows that are older than the first that one did, are none of these.
+
     Raises:
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
     columns = "kafka_cluster, kafka_topic, kafka_topic_id, kafka_partition, generation"
     rows = clickhouse.query(
         f"SELECT DISTINCT {columns} FROM (SELECT DISTINCT {columns} FROM log_leaves"  # noqa: S608 - names of ours
-        f" UNION ALL SELECT DISTINCT {columns} FROM log_checkpoints)"
+        f" UNION ALL SELECT DISTINCT {columns} FROM log_checkpoints) WHERE generation != '{BEFORE_PROOF}'"
     ).rows
     logs = [LogId(str(row[0]), str(row[1]), str(row[2]), int(row[3]), str(row[4])) for row in rows]
-    return tuple(sorted(logs, key=lambda log: (*log.place, _number(log.generation))))
+    return tuple(sorted(logs, key=in_order))
+
+
+def in_order(log: LogId) -> tuple[str, str, str, int, int]:
+    """Return what sorts partitions, and the generations of each in the order in which they began."""
+    return (*log.place, _number(log.generation))
 
 
 def log_of(origin: str, logs: tuple[LogId, ...]) -> LogId | None:

@@ -6,6 +6,7 @@ import msgspec
 
 from trailhouse.operate.verify.finding import Finding
 from trailhouse.operate.verify.state import Kept
+from trailhouse.proof.policy import Accepted
 
 
 class Outcome(StrEnum):
@@ -31,6 +32,7 @@ class DutyReport(msgspec.Struct, frozen=True, kw_only=True):
         findings: What was found.
         reasons: Why some of it could not be checked, or was left out.
         trusts: What the verdict rests on besides the keys, such as that ClickHouse hashes honestly.
+        accepted: What counts as signed since the owner accepts it: who, when and why is in it.
         seconds: How long it took.
     """
 
@@ -43,6 +45,7 @@ class DutyReport(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...] = ()
     reasons: tuple[str, ...] = ()
     trusts: tuple[str, ...] = ()
+    accepted: tuple[Accepted, ...] = ()
     seconds: float = 0.0
 
     @property

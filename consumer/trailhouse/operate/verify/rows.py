@@ -15,7 +15,8 @@ def check(run: Run, found: Findings) -> Checked:
     for place, rows in run.scan.before.items():
         run.cannot(
             f"{rows} rows of {place[1]}/{place[2]}/{place[3]} are older than the first leaf of their partition:"
-            " they were stored before it was proven"
+            " they were stored before it was proven; where its owner vouches for them, `trailhouse proof accept`"
+            " says so"
         )
     if run.is_part and not run.scan.rows and not found:
         run.cannot(

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from threading import local
 
+from trailhouse.operate.verify.accepting import Accepting
 from trailhouse.operate.verify.anchored import Anchored, anchored_by, stored_anchors
 from trailhouse.operate.verify.cannot_check import CannotCheckError
 from trailhouse.operate.verify.checkpoints import is_signed_by_log
 from trailhouse.operate.verify.leaf_walk import LeafWalk
-from trailhouse.operate.verify.logs import LogId, all_logs, log_of
+from trailhouse.operate.verify.logs import LogId, all_logs, in_order, log_of
 from trailhouse.operate.verify.matching import Matching
 from trailhouse.operate.verify.once import Once
 from trailhouse.operate.verify.outside_anchors import outside_anchors
@@ -19,7 +20,7 @@ from trailhouse.operate.verify.unseen import firsts_of
 from trailhouse.proof.checkpoint import Checkpoint
 from trailhouse.proof.config import ProofConfig
 from trailhouse.proof.note import Note
-from trailhouse.proof.policy import Policy
+from trailhouse.proof.policy import BEFORE_PROOF, Accepted, Policy
 from trailhouse.proof.policy_chain import PolicyChain
 from trailhouse.schemas.record_hash import RECORD_KEY_BYTES
 from trailhouse.store.clickhouse import ClickHouse
@@ -33,6 +34,7 @@ class _AtHand(local):
     def __init__(self) -> None:
         self.reasons: list[str] = []
         self.trusted: list[str] = []
+        self.accepted: list[Accepted] = []
 
 
 class Run:
@@ -72,7 +74,8 @@ class Run:
 
     def begin(self, reasons: Sequence[str] = ()) -> None:
         """Begin a duty in this thread: what could not be checked of it until now are *reasons*."""
-        self._at_hand.reasons, self._at_hand.trusted = list(reasons), []
+        at_hand = self._at_hand
+        at_hand.reasons, at_hand.trusted, at_hand.accepted = list(reasons), [], []
 
     @property
     def reasons(self) -> list[str]:
@@ -93,6 +96,15 @@ class Run:
         """Say what the verdict of the duty at hand rests on besides the keys."""
         if what not in self.trusted:
             self.trusted.append(what)
+
+    def accept(self, accepted: Accepted) -> None:
+        """Say what the duty at hand takes as signed since the owner accepts it as it stands."""
+        self._at_hand.accepted.append(accepted)
+
+    @property
+    def accepted(self) -> list[Accepted]:
+        """What the duty at hand takes as signed since the owner accepts it."""
+        return self._at_hand.accepted
 
     @Once
     def logs(self) -> tuple[LogId, ...]:
@@ -170,14 +182,24 @@ class Run:
     @Once
     def roots(self) -> LeafWalk:
         """The roots of all logs, worked out from their leaves: `want` them in `prepare`, take them `at` a size."""
+        accepting = self._accepting
+        earlier = (log for log in accepting if log.generation == BEFORE_PROOF)
         return LeafWalk(
             self.clickhouse,
-            self.logs,
+            sorted({*self.logs, *earlier}, key=in_order),
             self.since,
             self.is_signed,
             self.tell,
             self.scope.times_ms,
+            accepting,
         )
+
+    @property
+    def _accepting(self) -> dict[LogId, Accepting]:
+        try:
+            return {LogId(*each.log): Accepting.of(each) for each in self.policy.accepted}
+        except CannotCheckError:
+            return {}
 
     @property
     def is_part(self) -> bool:

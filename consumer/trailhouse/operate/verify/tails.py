@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 from trailhouse.operate.verify.checkpoints import newest_size
 from trailhouse.operate.verify.finding import Findings
-from trailhouse.operate.verify.leaf_walk import Walked
 from trailhouse.operate.verify.logs import OF_GENERATION, OF_LOG, LogId
 from trailhouse.operate.verify.run import Run
 from trailhouse.operate.verify.unsigned_logs import shown_unsigned
+from trailhouse.operate.verify.walked import Walked
 from trailhouse.schemas.ranges import Ranges
 
 SIGNED_WITHIN_SECONDS = 20.0
@@ -25,6 +25,7 @@ SIGNED_WITHIN_SECONDS = 20.0
 SIGNED_SINCE_SECONDS = 300.0
 """By then another worker has taken over the partitions of one that is gone, and signed them."""
 PAUSE_SECONDS = 0.5
+_ACCEPT = "where its owner knows why and vouches for it, `trailhouse proof accept` says so"
 
 _BATCHES = f"""
     SELECT
@@ -64,7 +65,7 @@ def tell_tails(run: Run, found: Findings) -> None:
     tails = [
         (log, walked)
         for log, walked in run.roots.walked().items()
-        if walked.end and run.roots.held.get(log, 0) < walked.end
+        if walked.end and run.roots.held.get(log, 0) < walked.end and log in run.logs
     ]
     for log, walked in _not_signed(run, tails):
         held = run.roots.held.get(log, 0)
@@ -93,7 +94,7 @@ def tell_tails(run: Run, found: Findings) -> None:
 def _tell_unsigned(run: Run, found: Findings, log: LogId, walked: Walked) -> None:
     if (shown := shown_unsigned(run, log)) is None:
         run.cannot(
-            f"{log} is unsigned: no key of the log has signed a checkpoint that its leaves have"
+            f"{log} is unsigned: no key of the log has signed a checkpoint that its leaves have; {_ACCEPT}"
         )
         return
     found.add(
@@ -122,7 +123,7 @@ def _tell_superseded(run: Run, found: Findings, log: LogId, walked: Walked) -> N
     if not Ranges([(held, walked.end - 1)]) - forked:
         run.cannot(
             f"{log}: nobody had signed its end, offsets {held} to {walked.end - 1}, when Kafka showed other records"
-            " there, as the incident `forked` says: only seals of producers tell which were logged"
+            " there, as the incident `forked` says: only seals of producers tell which were logged; {_ACCEPT}"
         )
         return
     found.add(
@@ -133,7 +134,8 @@ def _tell_superseded(run: Run, found: Findings, log: LogId, walked: Walked) -> N
         table="log_leaves",
         meaning="no key of the log has signed these leaves, and a worker has gone on without them: their checkpoints"
         " were taken away, or a worker was killed and Kafka no longer had the records when the next one came",
-        way_out="compare with an anchor or a kept checkpoint: nothing else vouches for these records",
+        way_out="compare with an anchor or a kept checkpoint: nothing else vouches for these records; "
+        + _ACCEPT,
     )
 
 

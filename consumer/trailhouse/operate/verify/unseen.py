@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from trailhouse.operate.verify.leaf_walk import Walked
 from trailhouse.operate.verify.logs import LogId
 from trailhouse.operate.verify.place_sums import PartitionKey
+from trailhouse.operate.verify.walked import Walked
+from trailhouse.proof.policy import BEFORE_PROOF
 
 
 class Unseen(NamedTuple):
@@ -19,6 +20,8 @@ def firsts_of(walked: Mapping[LogId, Walked]) -> dict[PartitionKey, int]:
     """Return below which offset of each partition all generations were seen; 0 where one was not."""
     firsts: dict[PartitionKey, int] = {}
     for log, each in walked.items():
+        if log.generation == BEFORE_PROOF and each.first >= each.end:
+            continue  # nothing is added to it: what another has from there on is new
         firsts[log.place] = min(each.first, firsts.get(log.place, each.first))
     return firsts
 

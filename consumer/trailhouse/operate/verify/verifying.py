@@ -156,5 +156,6 @@ def _done(duty: Duty, run: Run, without: Collection[str], reasons: Sequence[str]
         findings=found.all(),
         reasons=tuple(run.reasons),
         trusts=tuple(run.trusted),
+        accepted=tuple(run.accepted),
         seconds=time.monotonic() - began,
     )
