@@ -21,6 +21,8 @@ DELIVERY_SECONDS = 0.1
 """What a record takes to the worker, and a stored row to a reader."""
 INSERTS_BEFORE_DEADLINE = 2
 """So many inserts pass between the end of a batch's time and its rows: one that is on its way, and its own."""
+INSERTS_AFTER_MEETING = 1
+"""Its own alone where workers meet: what was stored at the meeting before is there by then."""
 SMALLEST_DEADLINE_SHARE = 0.25
 PAUSES_AN_INSERT = 2
 """A slow ClickHouse is left alone for so many times as long as it works."""
@@ -134,10 +136,11 @@ class InsertPace:
     @property
     def wanted_seconds(self) -> float:
         """How long a batch would fill if ClickHouse bore it."""
-        freshness_seconds, insert_seconds = self.freshness_seconds, self.insert_seconds
+        freshness_seconds = self.freshness_seconds
+        inserts = INSERTS_AFTER_MEETING if self._gathering.has_others else INSERTS_BEFORE_DEADLINE
         deadline_seconds = max(
             freshness_seconds * SMALLEST_DEADLINE_SHARE,
-            freshness_seconds - DELIVERY_SECONDS - INSERTS_BEFORE_DEADLINE * insert_seconds,
+            freshness_seconds - DELIVERY_SECONDS - inserts * self.insert_seconds,
         )
         return min(deadline_seconds, max(QUICKEST_SECONDS, self._shared_seconds))
 

@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 
 from kafka_records import Clock
@@ -95,7 +96,6 @@ class Server:
 
     def insert(self, block: Block, *, gather_seconds: float = 0.0) -> None:
         """Answer."""
-        assert block is BLOCK
         self.waits.append(gather_seconds)
         answer = self.answers[gather_seconds > 0]
         if answer is not None:
@@ -116,6 +116,15 @@ def test_what_was_refused_together_is_asked_for_alone_and_for_a_while_nothing_is
     clock.now_seconds += STRAIGHT_SECONDS
     assert gathering.has_others
     assert gathering.choose(SMALL, is_hurried=False).is_gathered
+
+
+def test_what_follows_the_rows_waits_for_half_as_long() -> None:
+    """The ledger's rows of all workers come at the same time, since the answer to their events did."""
+    gathering, server = gathering_of(), Server()
+    gathering.choose(SMALL, is_hurried=False)
+    for table in ("event_log", "log_leaves", "batch_ledger"):
+        GatheredStore(server, gathering).insert(msgspec.structs.replace(BLOCK, table=table))
+    assert server.waits == [GATHER_SECONDS, GATHER_SECONDS / 2, GATHER_SECONDS / 2]
 
 
 def test_what_is_refused_alone_is_refused() -> None:
