@@ -322,6 +322,29 @@ def test_show_prints_keys_for_other_programs(
     assert capsys.readouterr().out == (scene.folder / "policy").read_text()
 
 
+def test_strangers_hide_no_checkpoint_and_no_anchor(
+    scene: Scene, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever stores larger ones by the thousand, long ones among them, hides none that the log's key has signed."""
+    origin = scene.checkpoint(0, 4)
+    scene.anchor(3, {origin: 4})
+    scene.storage.command(
+        "INSERT INTO log_checkpoints SELECT 'c', 'events', 'topic-id', 0, '1', 100 + number, [],"
+        " repeat('x', number % 7), now64(3) FROM numbers(2500)"
+    )
+    scene.storage.command(
+        "INSERT INTO log_anchors SELECT 100 + number, 'forged', now64(3) FROM numbers(2500)"
+    )
+    capsys.readouterr()
+    assert main(["proof", "show", "--keys", "--format", "json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert [parse_verifier_key(text)[0] for text in answer["verifier_keys"]][-1] == origin
+    key, _ = scene.key("one")
+    assert main(["proof", "enroll", "billing", *key, "--tenant", "acme", *scene.owner]) == 0
+    assert main(["proof", "revoke", "--service", "billing", *scene.owner]) == 0
+    assert [each.last_anchor for each in scene.policy.services] == [3]
+
+
 def test_an_authority_is_named_and_closed(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
     """`proof authority` takes the root alone, `proof show` prints its hash, `proof revoke` closes it."""
     made = MadeAuthority(scene.folder / "authority")

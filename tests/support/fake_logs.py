@@ -65,7 +65,7 @@ class FakeStoredLog:
         }
 
     def checkpoints(
-        self, partition: int, generation: str, *, up_to: int, limit: int
+        self, partition: int, generation: str, *, up_to: int, limit: int, skip: int = 0
     ) -> list[StoredCheckpoint]:
         """As `StoredLog.checkpoints`."""
         rows = [
@@ -73,7 +73,7 @@ class FakeStoredLog:
             for p, g, size, roots, text in self.checkpoint_rows
             if (p, g) == (partition, generation) and size <= up_to
         ]
-        return sorted(rows, key=lambda row: -row.size)[:limit]
+        return sorted(rows, key=lambda row: -row.size)[skip : skip + limit]
 
     def leaves(self, partition: int, generation: str, first: int, end: int) -> Iterator[Leaf]:
         """As `StoredLog.leaves`."""

@@ -1,6 +1,6 @@
 """Which stored generations of a log are believed, and their largest checkpoints: anybody may have written the rows."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from trailhouse.consumer.proof_log.log_keys import IsSigned
@@ -11,9 +11,8 @@ from trailhouse.proof.note import parse_note
 from trailhouse.proof.origin import LogOrigin, parse_origin
 from trailhouse.schemas.errors import ProofError
 
-LOOKED_AT_FIRST = 4
-LOOKED_AT = 1_000
-"""So many rows of checkpoints are looked through for one of ours."""
+FIRST_ROWS, MOST_ROWS = 4, 4_096
+"""So many rows of checkpoints are looked through at first, and then at a time: however many a stranger adds."""
 
 
 class Believed(NamedTuple):
@@ -58,32 +57,40 @@ class Generations:
     def _succeeds(self, first: LogOrigin, before: Believed, after: Believed) -> bool:
         """Tell whether the name of *after* commits to a checkpoint of *before*."""
         origin = first._replace(generation=before.generation.name)
-        rows = self._stored.checkpoints(
-            origin.partition, origin.generation, up_to=before.generation.last_size, limit=LOOKED_AT
-        )
         return any(
             origin.successor(row.text.partition("\n\n")[0].rstrip("\n") + "\n").generation
             == after.generation.name
-            for row in rows
+            for row in self._rows(origin, before.generation)
         )
+
+    def _rows(self, origin: LogOrigin, generation: Generation) -> Iterator[StoredCheckpoint]:
+        """Yield the stored checkpoints of *generation*, the largest first."""
+        limit, skip = FIRST_ROWS, 0
+        while True:
+            rows = self._stored.checkpoints(
+                origin.partition,
+                generation.name,
+                up_to=generation.last_size,
+                limit=limit,
+                skip=skip,
+            )
+            yield from rows
+            if len(rows) < limit:
+                return
+            skip += limit
+            limit = min(limit * 16, MOST_ROWS)
 
     def _newest(
         self, origin: LogOrigin, generation: Generation
     ) -> tuple[StoredCheckpoint, bool] | None:
         """Return the largest checkpoint that is what it should be, and whether it is signed; a signed one first."""
         fallback: StoredCheckpoint | None = None
-        for limit in (LOOKED_AT_FIRST, LOOKED_AT):
-            rows = self._stored.checkpoints(
-                origin.partition, generation.name, up_to=generation.last_size, limit=limit
-            )
-            for row in rows:
-                is_signed = self._standing(origin, row)
-                if is_signed or (is_signed is not None and self._is_signed is None):
-                    return row, is_signed
-                if is_signed is not None and fallback is None:
-                    fallback = row
-            if len(rows) < limit:
-                break
+        for row in self._rows(origin, generation):
+            is_signed = self._standing(origin, row)
+            if is_signed or (is_signed is not None and self._is_signed is None):
+                return row, is_signed
+            if is_signed is not None and fallback is None:
+                fallback = row
         return None if fallback is None else (fallback, False)
 
     def _standing(self, origin: LogOrigin, row: StoredCheckpoint) -> bool | None:

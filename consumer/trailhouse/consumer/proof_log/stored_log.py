@@ -15,6 +15,8 @@ _OF_TOPIC = (
     " WHERE kafka_cluster = {cluster:String} AND kafka_topic_id = {topic_id:String}"
     " AND kafka_topic = {topic:String} AND "
 )
+MAX_CHECKPOINT_BYTES, MAX_ROOTS = 16_384, 63
+"""No checkpoint of ours is longer: whoever stores longer ones does not fill a worker's memory."""
 # Names of ours; every value is a bound parameter.
 _GENERATIONS = f"""
     SELECT kafka_partition, generation, min(size), max(size) FROM log_checkpoints {_OF_TOPIC}
@@ -24,7 +26,8 @@ _GENERATIONS = f"""
 _CHECKPOINTS = f"""
     SELECT size, roots, checkpoint FROM log_checkpoints {_OF_TOPIC}
         kafka_partition = {{number:UInt16}} AND generation = {{generation:String}} AND size <= {{size:UInt64}}
-    ORDER BY size DESC LIMIT {{limit:UInt32}}
+        AND length(checkpoint) <= {MAX_CHECKPOINT_BYTES} AND length(roots) <= {MAX_ROOTS}
+    ORDER BY size DESC, checkpoint DESC, roots DESC LIMIT {{limit:UInt32}} OFFSET {{skip:UInt64}}
 """  # noqa: S608
 _LEAVES = f"""
     SELECT kafka_offset, kind, appended_ms, digest FROM log_leaves {_OF_TOPIC}
@@ -89,11 +92,16 @@ class StoredLog:
         return found
 
     def checkpoints(
-        self, partition: int, generation: str, *, up_to: int, limit: int
+        self, partition: int, generation: str, *, up_to: int, limit: int, skip: int = 0
     ) -> list[StoredCheckpoint]:
-        """Return at most *limit* checkpoints of sizes *up_to*, the largest first."""
+        """Return at most *limit* checkpoints of sizes *up_to*, the largest first, without the first *skip* of them."""
         rows = self._rows(
-            _CHECKPOINTS, number=partition, generation=generation, size=up_to, limit=limit
+            _CHECKPOINTS,
+            number=partition,
+            generation=generation,
+            size=up_to,
+            limit=limit,
+            skip=skip,
         )
         return [StoredCheckpoint(size, tuple(roots), text) for size, roots, text in rows]
 

@@ -1,7 +1,8 @@
 """What the log's key has signed: the newest checkpoint of each log, the last anchor, and what it holds."""
 
 import datetime as dt
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 from trailhouse.proof.anchor import Anchor, anchor_name, parse_anchor
 from trailhouse.proof.checkpoint import Checkpoint, parse_checkpoint
@@ -15,8 +16,10 @@ from trailhouse.store.tables import LOG_CHECKPOINTS
 
 _LOG = "kafka_cluster, kafka_topic, kafka_topic_id, kafka_partition, generation"
 _MOST_LOGS = 10_000
-_CANDIDATES = 100
-"""Of each log, and of anchors: whoever writes rows of his own can hide the true one behind no more."""
+_ROWS = 1_000
+"""So many are looked through at a time, of each log and of anchors, however many a stranger adds."""
+_MAX_BYTES = 16 * 1024 * 1024
+"""No anchor is longer, and no checkpoint."""
 
 
 class SignedCheckpoint(NamedTuple):
@@ -51,20 +54,16 @@ def _add_newest(
     found: dict[str, SignedCheckpoint],
 ) -> None:
     # Of one log alone, newest first: the table is in that order, so that few rows are read of millions.
-    rows = storage.query(
+    rows = _each(
+        storage,
         f"""SELECT {_LOG}, size, roots, checkpoint FROM log_checkpoints
         WHERE kafka_cluster = {{cluster:String}} AND kafka_topic = {{topic:String}}
         AND kafka_topic_id = {{topic_id:String}} AND kafka_partition = {{partition:UInt16}}
         AND generation = {{generation:String}}
-        ORDER BY size DESC LIMIT {{most:UInt32}}""",  # noqa: S608 - names of ours
-        {
-            **dict(
-                zip(("cluster", "topic", "topic_id", "partition", "generation"), log, strict=True)
-            ),
-            "most": _CANDIDATES,
-        },
-        bytes_columns=("checkpoint",),
-    ).rows
+        AND length(checkpoint) <= {_MAX_BYTES} ORDER BY size DESC, checkpoint DESC, roots DESC""",  # noqa: S608 - names of ours
+        dict(zip(("cluster", "topic", "topic_id", "partition", "generation"), log, strict=True)),
+        "checkpoint",
+    )
     for *row, content in rows:
         try:
             checkpoint, note = parse_checkpoint(content)
@@ -79,6 +78,21 @@ def _add_newest(
         ):
             found[checkpoint.origin] = SignedCheckpoint(checkpoint, note, tuple(row))
             return
+
+
+def _each(
+    storage: ClickHouse, sql: str, values: Mapping[str, object], content: str
+) -> Iterator[tuple[Any, ...]]:
+    """Yield all rows of *sql*, some at a time: the first is nearly always the one that is wanted."""
+    limit, skip = 4, 0
+    while True:
+        rows = storage.query(
+            f"{sql} LIMIT {limit} OFFSET {skip}", dict(values), bytes_columns=(content,)
+        ).rows
+        yield from rows
+        if len(rows) < limit:
+            return
+        skip, limit = skip + limit, min(limit * 16, _ROWS)
 
 
 def bears(note: Note, name: str, public_key: str) -> bool:
@@ -96,12 +110,13 @@ def last_anchor(storage: ClickHouse, policy: Policy, number: int | None = None) 
         QueryError: There is none of *number*. Permanent.
         StorageError: ClickHouse does not answer (retriable) or refuses (permanent).
     """
-    rows = storage.query(
-        """SELECT anchor FROM log_anchors WHERE {any:Bool} OR number = {number:UInt64}
-        ORDER BY number DESC LIMIT {most:UInt32}""",
-        {"any": number is None, "number": number or 0, "most": _CANDIDATES},
-        bytes_columns=("anchor",),
-    ).rows
+    rows = _each(
+        storage,
+        f"""SELECT anchor FROM log_anchors WHERE ({{any:Bool}} OR number = {{number:UInt64}})
+        AND length(anchor) <= {_MAX_BYTES} ORDER BY number DESC, anchor DESC""",  # noqa: S608 - a number of ours
+        {"any": number is None, "number": number or 0},
+        "anchor",
+    )
     name = anchor_name(policy.log_name)
     for (content,) in rows:
         try:

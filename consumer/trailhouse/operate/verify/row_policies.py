@@ -47,6 +47,12 @@ def _table(name: object) -> str:
     return "" if name in ("*", "", None) else str(name)
 
 
+def grant_line(user: str, what: str) -> str:
+    """Return what to do so that *user* sees *what* he has no grant for: one statement."""
+    name = user.replace("\\", "\\\\").replace("`", "\\`")
+    return f"an administrator grants it by: GRANT {what} ON *.* TO `{name}`"
+
+
 def can_have_no_users(clickhouse: ClickHouse) -> bool:
     """Tell whether the server keeps its users in one configuration that names none of anybody else's.
 

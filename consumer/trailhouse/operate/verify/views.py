@@ -3,7 +3,7 @@
 from trailhouse.operate.verify.duty import Checked, Duty
 from trailhouse.operate.verify.finding import Findings
 from trailhouse.operate.verify.reader_settings import settings_of_others, settings_of_ours
-from trailhouse.operate.verify.row_policies import row_policies
+from trailhouse.operate.verify.row_policies import grant_line, row_policies
 from trailhouse.operate.verify.run import Run
 from trailhouse.operate.verify.shapes import (
     differences,
@@ -34,7 +34,9 @@ def check(run: Run, found: Findings) -> Checked:
                 _tell(found, name, f"writes into {target}")
     policies = row_policies(run.clickhouse)
     if policies is None:
-        run.cannot("row policies cannot be seen: grant SHOW ROW POLICIES ON *.* to this user")
+        run.cannot(
+            f"row policies cannot be seen: {grant_line(run.clickhouse.config.user, 'SHOW ROW POLICIES')}"
+        )
     for policy in policies or ():
         found.add(
             "row_policy",
@@ -52,9 +54,8 @@ def _tell_settings(run: Run, found: Findings) -> None:
     """Tell whose settings hide rows from whom they bind, ourselves included."""
     others = settings_of_others(run.clickhouse)
     if others is None:
-        run.cannot(
-            "settings of users and profiles cannot be seen: grant SHOW SETTINGS PROFILES ON *.* to this user"
-        )
+        line = grant_line(run.clickhouse.config.user, "SHOW SETTINGS PROFILES")
+        run.cannot(f"settings of users and profiles cannot be seen: {line}")
     for each in (*(others or ()), *settings_of_ours(run.clickhouse)):
         found.add(
             "hiding_setting",

@@ -223,6 +223,14 @@ def test_after_a_rotation_the_key_before_counts_up_to_it(scene: Scene) -> None:
     assert scene.restored(20, own=NEW).start == 0, "without the policy nothing is known of it"
 
 
+def test_larger_checkpoints_of_strangers_hide_no_true_one(scene: Scene) -> None:
+    """However many there are: it goes on from the one that its key has signed, and reads no signed leaf again."""
+    rows = {(0, "1", 100 + n, (bytes(32),), f"forged {n}") for n in range(9_000)}
+    scene.store.checkpoint_rows |= rows
+    restored = scene.restored(20)
+    assert (restored.covered_size, restored.is_signed, restored.start) == (12, True, 12)
+
+
 def test_a_revoked_key_counts_for_nothing(scene: Scene) -> None:
     """What its successor has signed is what is left of it."""
     revoked = with_revoked_log_key(policy(OLD), NEW.public_key, {str(scene.log): 12}, 1)

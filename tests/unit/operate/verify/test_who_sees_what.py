@@ -10,7 +10,7 @@ from trailhouse.operate.verify.reader_settings import (
     settings_of_others,
     settings_of_ours,
 )
-from trailhouse.operate.verify.row_policies import RowPolicy, row_policies
+from trailhouse.operate.verify.row_policies import RowPolicy, grant_line, row_policies
 from trailhouse.schemas.errors import StorageRejectedError
 from trailhouse.store import ClickHouse, ClickHouseConfig
 from trailhouse.store.clickhouse import Result
@@ -72,6 +72,12 @@ def test_what_cannot_be_seen_is_not_called_none(asked: Any) -> None:
     assert asked(alone) == ()
     assert asked(with_others) is None
     assert asked(unknown) is None
+
+
+def test_who_cannot_see_is_told_the_statement_that_lets_him() -> None:
+    """With his name as SQL has it, whatever signs are in it."""
+    line = grant_line("au`di\\tor", "SHOW SETTINGS PROFILES")
+    assert line.endswith("GRANT SHOW SETTINGS PROFILES ON *.* TO `au\\`di\\\\tor`")
 
 
 @pytest.mark.parametrize("asked", [settings_of_others, row_policies])
