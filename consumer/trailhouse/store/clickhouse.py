@@ -237,7 +237,7 @@ class ClickHouse:
         wait_seconds = max(1, int(self.config.timeout_seconds * SERVER_SHARE_OF_TIMEOUT))
         return {
             **ASYNC_INSERT_SETTINGS,
-            "async_insert_busy_timeout_max_ms": f"{seconds * 1_000:.0f}",
+            "async_insert_busy_timeout_max_ms": f"{max(1.0, seconds * 1_000):.0f}",  # never 0, which is refused
             # The server's answer comes before we stop waiting; its own default is two minutes.
             "wait_for_async_insert_timeout": f"{wait_seconds}",
         }

@@ -94,6 +94,22 @@ def test_a_batch_whose_meeting_is_over_is_stored_now() -> None:
     assert pace.due_in_seconds(filled(10, 0.4)) == 0.0
 
 
+def test_a_busy_worker_does_not_wait_for_those_that_have_nothing() -> None:
+    """A batch that is worth an insert is stored as soon as alone, wherever the next meeting is; a full one at once."""
+    wall = Clock()
+    wall.now_seconds = 1_700_000_000.01
+    pace = meeting_pace(12, wall)
+    assert pace.due_in_seconds(filled(WORTH_ROWS, 0.2)) == 0.0
+    assert pace.due_in_seconds(filled(WORTH_ROWS, 0.0)) <= 0.2
+    assert pace.due_in_seconds(filled(16_000, 0.0)) == 0.0
+
+
+@pytest.mark.parametrize("insert_seconds", [0.05, 0.1, 0.2, 0.3, 0.4, 1.0])
+def test_slower_inserts_never_make_a_group_meet_more_often(insert_seconds: float) -> None:
+    """Else a server that is slow would be given more to do: at most twice within the freshness."""
+    assert meeting_pace(12, Clock(), insert_seconds).age_seconds >= 0.5
+
+
 def test_a_worker_alone_meets_nobody() -> None:
     """Its batches fill as long as they may, whatever the server would gather."""
     wall = Clock()
