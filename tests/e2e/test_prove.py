@@ -217,6 +217,30 @@ def test_a_day_is_finished_by_a_record_of_a_later_one(scene: Scene) -> None:
         assert stored_days(scene.clickhouse, log)[-1].day == "2026-09-23"
 
 
+def test_days_between_a_wrong_clock_and_now_have_no_manifest(
+    database: ClickHouseConfig, tmp_path: Path
+) -> None:
+    """One record of 1970 is a day, then the next with a record; a session over both is whole to both checkers."""
+    signing = log_key(tmp_path)
+    owner = base64.b64encode(OWNER.public_key).decode()
+    config = ProofConfig(log_name=LOG_NAME, key_file=signing.key_file, owner_key=owner)
+    events = [AuditEvent(type="note", session_id="s", data={"n": n}) for n in range(3)]
+    with ClickHouse(database) as clickhouse:
+        log = ProvenLog(clickhouse, config)
+        for event, at_ms in zip(events, (1_000, START_MS, START_MS + DAY_MS), strict=True):
+            log.store({0: [event]}, appended_ms=at_ms)
+        policy = _policy(read_key_file(Path(config.key_file)).public_key)
+        store_policy(clickhouse, policy, note_signed(policy.text, OWNER, owner_name(LOG_NAME)))
+        scene = Scene(clickhouse, config, log, events)
+        scene.anchor()
+        scene.anchor()
+        [stored] = stored_logs(clickhouse)
+        assert [each.day for each in stored_days(clickhouse, stored)] == ["1970-01-01", FIRST_DAY]
+        made = bundle_session(clickhouse, config, "s", "")
+        assert (made.events, made.days) == (3, ("1970-01-01", FIRST_DAY))
+        assert codes_of_both([made.content], PIN) == [(0, 0)]
+
+
 def test_a_stranger_row_has_no_proof(scene: Scene) -> None:
     """A row that somebody inserted beside the log has no leaf, and is not proven."""
     scene.clickhouse.command(

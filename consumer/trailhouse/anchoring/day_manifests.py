@@ -22,6 +22,7 @@ from trailhouse.proof.manifest import (
     SessionLeaves,
     day_of,
     first_ms,
+    next_listed,
     session_key,
 )
 from trailhouse.store.clickhouse import ClickHouse
@@ -94,14 +95,25 @@ def finished_days(
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
     size = _size(clickhouse, log)
-    first = after.end_offset if after else 0
-    day = _after(after.day) if after else _first_day(clickhouse, log, size)
+    first = 0
+    day = _first_day(clickhouse, log, size)
+    if after is not None:
+        first, day = after.end_offset, _following(clickhouse, log, after.day, after.end_offset)
     while day is not None and day < today:
         end = _first_of_day(clickhouse, log, first, size, _after(day))
         if end is None:
             return
         yield day, first, end
-        first, day = end, _after(day)
+        first, day = end, _following(clickhouse, log, day, end)
+
+
+def _following(clickhouse: ClickHouse, log: StoredLog, day: str, end: int) -> str:
+    """Return the day whose manifest follows that of *day*, after which the record at offset *end* comes."""
+    found = clickhouse.query(
+        f"SELECT max(appended_ms) FROM log_leaves WHERE {log.condition} AND kafka_offset = {{end:UInt64}}",  # noqa: S608 - names of ours
+        {**log.parameters, "end": end},
+    ).rows
+    return next_listed(day, day_of(min(int(found[0][0]), LATEST_MS)))
 
 
 def made_manifest(

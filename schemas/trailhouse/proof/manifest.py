@@ -30,6 +30,8 @@ from trailhouse.schemas.errors import ProofError
 
 FORMAT = "trailhouse-manifest/1"
 KEY_FORMAT = "trailhouse-session/1"
+MOST_EMPTY_DAYS = 366
+"""Manifests go on from day to day over so many without a record."""
 DAY_MS = 86_400_000
 ENTRY_BYTES = 72
 
@@ -100,6 +102,18 @@ def day_of(at_ms: int) -> str:
     """Return the UTC day of *at_ms*, milliseconds since 1970."""
     day = dt.date(1970, 1, 1) + dt.timedelta(days=at_ms // DAY_MS)
     return day.isoformat()
+
+
+def next_listed(day: str, next_record: str) -> str:
+    """Return the day whose manifest follows that of *day*, where the next record is of the day *next_record*.
+
+    The day after, with or without a record; or that of the next record where it is more than `MOST_EMPTY_DAYS` away,
+    as where a clock was wrong: nothing lies between, as the offsets of both manifests show.
+    """
+    following = day_of(first_ms(day) + DAY_MS)
+    if first_ms(next_record) - first_ms(day) > MOST_EMPTY_DAYS * DAY_MS:
+        return next_record
+    return following
 
 
 def first_ms(day: str) -> int:

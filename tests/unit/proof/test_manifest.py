@@ -17,6 +17,7 @@ from trailhouse.proof.manifest import (
     check_shown,
     day_of,
     first_ms,
+    next_listed,
     session_key,
 )
 from trailhouse.proof.merkle import leaf_hash
@@ -146,6 +147,15 @@ def test_leaves_may_come_a_few_at_a_time() -> None:
     leaves.extend(hashes[:4])
     leaves.extend(hashes[4:])
     assert leaves.entry(b"k") == Entry(b"k", 9, plain_root(hashes))
+
+
+def test_days_without_a_record_are_listed_but_for_very_many() -> None:
+    """So a year without a record is listed day by day, and no more than that where a clock was wrong."""
+    assert next_listed(DAY, "2026-11-29") == "2026-11-29"
+    assert next_listed(DAY, "2027-11-29") == "2026-11-29"
+    assert next_listed(DAY, "2027-11-30") == "2027-11-30"
+    assert next_listed("1970-01-01", DAY) == DAY
+    assert next_listed(DAY, "1970-01-01") == "2026-11-29"
 
 
 def test_days() -> None:

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 MAX_BUNDLE_BYTES = 1 << 30
 MAX_SIZE = 2**63 - 1
+MOST_EMPTY_DAYS = 366
 NAMES = re.compile(
     r"README\.txt|SHA256SUMS|bundle\.json|bundle\.note|check\.py|events/[0-9]{6}\.(record|tlog-proof)"
     r"|policies/[0-9]{6}\.policy|anchors/[0-9]{9}\.(anchor|[0-9]\.tsr)|manifests/[0-9]{6}\.json"
@@ -531,11 +532,10 @@ class Bundle:
             self.unchecked.append("the manifests of the logs are not of the same days")
         for origin, days in covered.items():
             for one, other in itertools.pairwise(days):
-                following = dt.date.fromisoformat(one["day"]) + dt.timedelta(days=1)
-                is_next = (
-                    other["day"] == following.isoformat()
-                    and other["first_offset"] == one["end_offset"]
-                )
+                later = dt.date.fromisoformat(other["day"]) - dt.date.fromisoformat(one["day"])
+                is_next = (later.days == 1 or later.days > MOST_EMPTY_DAYS) and other[
+                    "first_offset"
+                ] == one["end_offset"]
                 need(is_next, "a manifest does not follow the one before")
             self.proven.append(
                 f"the session is whole in {origin} from {days[0]['day']} to {days[-1]['day']}"
