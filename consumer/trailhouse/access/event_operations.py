@@ -34,6 +34,9 @@ from trailhouse.query.search.found import FoundEvent
 from trailhouse.query.search.totals import Bucket, BucketSize
 from trailhouse.query.sql.statement import SqlAnswer
 
+MAX_TYPE_CHARACTERS = 128
+"""Twice what a type has: as many as may be asked for have room in an address, whatever stands in them."""
+
 
 def _search(reader: AuditReader, values: Values) -> Page[FoundEvent]:
     return reader.search(
@@ -81,7 +84,8 @@ LOG = Operation(
     parameters=(
         SESSION,
         Parameter("run", "text", "Only events of this run."),
-        Parameter("type", "texts", "Only events of this type; may be repeated.", example="run_failed"),
+        Parameter("type", "texts", "Only events of this type; may be repeated.", longest=MAX_TYPE_CHARACTERS,
+                  example="run_failed"),
         STANDING, SINCE, UNTIL, CURSOR, limit(1_000, 10_000),
     ),
     answer=Page[LogEntry],

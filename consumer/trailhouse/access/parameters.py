@@ -34,6 +34,7 @@ class Parameter(msgspec.Struct, frozen=True):
         default: What counts where it is not given.
         choices: The values there are, of a choice.
         least, most: Bounds of a count; of several values, how many at most.
+        longest: Characters of a text, at most; 0 for what any text may have.
         example: A value that can be asked for.
     """
 
@@ -45,6 +46,7 @@ class Parameter(msgspec.Struct, frozen=True):
     choices: tuple[str, ...] = ()
     least: int = 0
     most: int = 0
+    longest: int = 0
     example: object = None
 
     @property
@@ -73,8 +75,10 @@ class Parameter(msgspec.Struct, frozen=True):
             return self._flag(given)
         if not isinstance(given, str):
             raise QueryError(f"{self.name}: must be text")
-        if len(given) > (MAX_TEXT_CHARACTERS if self.kind == "filter" else MAX_VALUE_CHARACTERS):
-            raise QueryError(f"{self.name}: is too long")
+        if len(given) > self._most_characters:
+            raise QueryError(
+                f"{self.name}: is too long; {self._most_characters:,} characters at most"
+            )
         match self.kind:
             case "time":
                 return time_of(self.name, given)
@@ -102,6 +106,12 @@ class Parameter(msgspec.Struct, frozen=True):
             raise QueryError(f"{self.name}: must be true or false")
         return given
 
+    @property
+    def _most_characters(self) -> int:
+        return self.longest or (
+            MAX_TEXT_CHARACTERS if self.kind == "filter" else MAX_VALUE_CHARACTERS
+        )
+
     def schema(self) -> dict[str, object]:
         """Return what it takes as JSON Schema."""
         one = self._schema_of_one()
@@ -123,10 +133,8 @@ class Parameter(msgspec.Struct, frozen=True):
                 return {"type": "string", "format": "uuid"}
             case "choice" | "choices":
                 return {"type": "string", "enum": list(self.choices)}
-            case "filter":
-                return {"type": "string", "maxLength": MAX_TEXT_CHARACTERS}
             case _:
-                return {"type": "string", "maxLength": MAX_VALUE_CHARACTERS}
+                return {"type": "string", "maxLength": self._most_characters}
 
 
 def time_of(name: str, text: str) -> dt.datetime:

@@ -39,6 +39,7 @@ from trailhouse.cli import (
     witness,
     worker,
 )
+from trailhouse.cli.asking import FilterCommand
 from trailhouse.cli.demo import command as demo
 from trailhouse.cli.dev import dev_app
 from trailhouse.cli.doctor import doctor_app
@@ -100,6 +101,7 @@ def _add(
     paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
     app.command(
         name,
+        cls=FilterCommand if "filter" in inspect.signature(function).parameters else None,
         help="\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs),
         epilog="\n\n".join(["Examples:", *examples]),
         rich_help_panel=panel,

@@ -1,10 +1,13 @@
 """Where the API may listen: beyond this machine only with tokens, and encrypted."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from trailhouse.access.operations import OPERATIONS
 from trailhouse.api.config import ApiConfig, check_reach
+from trailhouse.api.serve import MAX_HEADER_BYTES
 from trailhouse.schemas.errors import ConfigError
 
 
@@ -39,3 +42,15 @@ def test_a_certificate_needs_its_key(tmp_path: Path) -> None:
         ApiConfig(ssl_certificate_location=str(file))
     with pytest.raises(ConfigError, match="can be read"):
         ApiConfig(ssl_certificate_location="/nowhere", ssl_key_location="/nowhere")
+
+
+def test_what_the_document_allows_has_room_in_an_address() -> None:
+    """All parameters of an operation at their longest are read, and answered: beyond that a connection just ends."""
+    for operation in OPERATIONS:
+        longest = 0
+        for each in operation.parameters:
+            schema: dict[str, Any] = each.schema()
+            one: dict[str, Any] = schema.get("items", schema)
+            characters = max(map(len, one.get("enum", [])), default=one.get("maxLength", 40))
+            longest += schema.get("maxItems", 1) * (len(each.name) + 2 + characters)
+        assert longest < MAX_HEADER_BYTES - 8_192, operation.name

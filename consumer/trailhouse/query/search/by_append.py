@@ -26,6 +26,7 @@ from trailhouse.store.tables import LATEST_MS
 
 _APPENDED_MS = "toUnixTimestamp64Milli(appended_at)"
 _COORDINATES = f"{_APPENDED_MS}, kafka_topic_id, kafka_partition, kafka_offset"
+_GROWTH, _MOST_AT_ONCE = 4, 2_000
 _PLACE = "({place_ms:Int64}, {place_topic:String}, {place_partition:UInt16}, {place_offset:UInt64})"
 
 
@@ -88,13 +89,17 @@ class AppendFinder:
         return cursors.seal(behind, walk)
 
     def _look(self, first: int, last: int, settings: Mapping[str, str]) -> bool:
+        width = 0
         while True:
             missing = self._asked.limit + 1 - len(self.rows)
-            found = self._candidates(first, last, missing, settings)
+            found = self._candidates(first, last, max(missing, width), settings)
             for part in by_value_bytes(found, lambda each: each.key):
                 self._take_firsts(part, settings)
-            if len(self.rows) > self._asked.limit:
-                return True
+                if len(self.rows) > self._asked.limit:
+                    return True
+            # Mostly copies, as a resend of much leaves them: more of them at once, or they take a statement each few.
+            is_mostly_copies = (self._asked.limit + 1 - len(self.rows)) * 2 > missing
+            width = min(len(found) * _GROWTH, _MOST_AT_ONCE) if is_mostly_copies else 0
             # Fewer than asked for may come of copies at one place; none is the end.
             if not found:
                 return False
@@ -146,6 +151,8 @@ class AppendFinder:
             row = Row(*found[:width])
             firsts[row.key, AppendPosition(*found[width:])] = row
         for each in part:
+            if len(self.rows) > self._asked.limit:
+                return
             first = firsts.get((each.key, each.place))
             if first is not None:
                 self.rows.append(first)

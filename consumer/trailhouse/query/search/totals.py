@@ -15,7 +15,7 @@ from trailhouse.query.local_time import zone_named
 from trailhouse.query.positions import stored_positions
 from trailhouse.query.search.found import moment_of
 from trailhouse.query.search.pages import events_ahead
-from trailhouse.query.search.tally import Scope, tally, uncounted
+from trailhouse.query.search.tally import Scope, tally, total, uncounted
 from trailhouse.schemas.errors import QueryError, StorageLimitError
 from trailhouse.store import ClickHouse
 
@@ -51,8 +51,8 @@ def count(
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
     as_of = stored_positions(clickhouse)
-    found = tally(clickhouse, Scope(wanted, tenant_id, now_us()), Meter(budget), "0")
-    return answer(found.events[0], found.reached, (), as_of)
+    found = total(clickhouse, Scope(wanted, tenant_id, now_us()), Meter(budget))
+    return answer(found.events[None], found.reached, (), as_of)
 
 
 def histogram(
