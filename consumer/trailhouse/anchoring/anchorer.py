@@ -120,6 +120,11 @@ class Anchorer:
         store = AnchorStore(self._clickhouse, self._log_name, keys)
         last, failures = self._delivery.caught_up(store)
         anchor, contradictions = self._next(last, policy)
+        if self._signer.public_key not in keys(anchor.number):
+            raise ProofError(
+                f"anchor {anchor.number}: the log's key signs no more anchors since another one follows in the policy:"
+                " name that one as proof.key_file, and start the worker again"
+            )
         content = note_signed(anchor.text, self._signer, anchor_name(self._log_name))
         first = store.claim(anchor.number, content)
         receipts, failed = self._delivery.deliver(store, first)
@@ -213,6 +218,12 @@ def _missing_cosignatures(
 
 
 def anchor_keys(policy: Policy | None, own_key: bytes, number: int) -> set[bytes]:
-    """Return the public keys that may sign the anchor of *number*: our own, and those that the policy names for it."""
-    named = policy.anchor_keys(number) if policy is not None else ()
-    return {own_key, *(parse_public_key(each.public_key) for each in named)}
+    """Return the public keys that may sign the anchor of *number*: those that the policy names for it.
+
+    And our own, where the policy does not know it: it is older than the key, then, or there is none.
+    """
+    if policy is None:
+        return {own_key}
+    named = {parse_public_key(each.public_key) for each in policy.anchor_keys(number)}
+    known = {parse_public_key(each.public_key) for each in policy.log_keys}
+    return named if own_key in known else {own_key, *named}

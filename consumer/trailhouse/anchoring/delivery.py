@@ -103,5 +103,5 @@ class Delivery:
 def _other(writer: AnchorWriter, number: int) -> str:
     return (
         f"{writer.name} has another anchor {number} than ClickHouse, or one that the log did not sign:"
-        " compare them with `trailhouse verify --anchors`"
+        " compare them with `trailhouse verify --anchors`; where it is that of a revoked key, name another place"
     )

@@ -102,6 +102,7 @@ class Anchored:
         latest: The number and time of the one that was made last by its own clock.
         made: Number and time of each, by number.
         in_force_ms: When the first was made that names a version of the policy.
+        revoked: Numbers under which a key has signed that was revoked before: they do not count.
     """
 
     def __init__(self) -> None:
@@ -118,6 +119,7 @@ class Anchored:
         self.latest = (0, 0)
         self.made = Times()
         self.in_force_ms: dict[int, int] = {}
+        self.revoked: list[int] = []
         self._before: list[KeptAnchor] = []
         self._number = 0
 
@@ -239,10 +241,26 @@ def anchored_by(
             try:
                 counted.append(KeptAnchor(content, counted_anchor(policy, content, number)))
             except ProofError as error:
-                found.fault("forged_anchor", number, str(error).removeprefix("anchor: "))
+                if _is_by_revoked(policy, content, number):
+                    found.revoked.append(number)
+                else:
+                    found.fault("forged_anchor", number, str(error).removeprefix("anchor: "))
         if counted:
             found.take(number, counted, log_of)
     return found
+
+
+def _is_by_revoked(policy: Policy, content: str, number: int) -> bool:
+    """Tell whether a key of the log has signed it that was revoked before: of such, nothing counts, or is told."""
+    from trailhouse.proof.keys import is_signed_by, parse_public_key
+
+    late = [key for key in policy.log_keys if key.is_revoked and not key.signs_anchor(number)]
+    try:
+        keys = [parse_public_key(key.public_key) for key in late]
+        anchor = signed_anchor(content, keys, is_signed_by)
+    except ProofError:
+        return False
+    return (anchor.log_name, anchor.number) == (policy.log_name, number)
 
 
 def counted_anchor(policy: Policy, content: str, number: int) -> Anchor:

@@ -33,7 +33,7 @@ def check(run: Run, found: Findings) -> Checked:
     _ = run.policy
     tell_taken_outside(run, found)
     for anchored, table in zip(_all(run), (_TABLE, run.anchors), strict=False):
-        _tell_chain(found, anchored, table)
+        _tell_chain(run, found, anchored, table)
         for log, sizes in anchored.roots.items():
             _compare(run, found, log, sizes, table)
     if run.anchors:
@@ -59,7 +59,7 @@ def _all(run: Run) -> tuple[Anchored, ...]:
     return (run.anchored, run.anchored_outside) if run.anchors else (run.anchored,)
 
 
-def _tell_chain(found: Findings, anchored: Anchored, table: str) -> None:
+def _tell_chain(run: Run, found: Findings, anchored: Anchored, table: str) -> None:
     for kind, number, rule in anchored.faults:
         found.add(
             kind,
@@ -67,6 +67,11 @@ def _tell_chain(found: Findings, anchored: Anchored, table: str) -> None:
             name=f"anchor {number}: {rule}",
             meaning=_MEANING[kind],
             way_out=_COMPARE,
+        )
+    if anchored.revoked:
+        run.trusts(
+            f"{anchor_names(anchored.revoked)} in {table}: signed by a key of the log after it was revoked, so that it"
+            " does not count"
         )
     for origin, number in anchored.unknown.items():
         found.add(

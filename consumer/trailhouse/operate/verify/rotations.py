@@ -10,7 +10,7 @@ from itertools import pairwise
 from trailhouse.operate.verify.cannot_check import CannotCheckError
 from trailhouse.operate.verify.checkpoints import MAX_CHECKPOINT_BYTES
 from trailhouse.operate.verify.finding import Findings
-from trailhouse.operate.verify.logs import OF_GENERATION
+from trailhouse.operate.verify.logs import OF_GENERATION, LogId, log_of
 from trailhouse.operate.verify.run import Run
 from trailhouse.proof.checkpoint import checkpoint_of
 from trailhouse.proof.note import Note, parse_note
@@ -25,6 +25,12 @@ _SQL = f"""
     WHERE {OF_GENERATION} AND size = {{size:UInt64}} AND position(checkpoint, '\\n\\n') > 0
     ORDER BY length(checkpoint) DESC LIMIT {MOST_OF_A_SIZE}
 """  # noqa: S608 - names of ours; every value is a bound parameter
+
+_ABOVE = f"""
+    SELECT substring(checkpoint, 1, {MAX_CHECKPOINT_BYTES + 1}) FROM log_checkpoints
+    WHERE {OF_GENERATION} AND size > {{above:UInt64}} AND position(checkpoint, '\\n\\n') > 0
+    ORDER BY size DESC LIMIT {MOST_OF_A_SIZE}
+"""  # noqa: S608 - as above
 
 
 def tell_rotations(run: Run, found: Findings) -> None:
@@ -49,6 +55,33 @@ def tell_rotations(run: Run, found: Findings) -> None:
                     way_out="restore log_checkpoints, or put the checkpoint back that the change of keys has made;"
                     " without it nobody but the owner says that this key follows",
                 )
+
+
+def signed_by_former(run: Run, log: LogId, above: int, *, or_revoked: bool = False) -> int:
+    """Return how many leaves of *log*, more than *above*, a key has signed that another one follows; 0 where none has.
+
+    A worker that was not started again since the key was rotated goes on by the one that it has. Its root says nothing
+    here: one that the leaves do not have is told as forged. Of keys that were revoked only with *or_revoked*.
+
+    Raises:
+        StorageError: ClickHouse is away (retriable) or refuses (permanent).
+    """
+    closed = [key for key in run.policy.log_keys if key.last_sizes is not None]
+    keys = [key for key in closed if or_revoked or not key.is_revoked]
+    if not keys:
+        return 0
+    values = {**log.parameters, "above": above}
+    for (content,) in run.clickhouse.query(_ABOVE, values).rows:
+        try:
+            note = parse_note(content, "checkpoint")
+            checkpoint = checkpoint_of(note.text)
+        except ProofError:
+            continue
+        if log_of(checkpoint.origin, (log,)) is not None and any(
+            _is_signed(note, checkpoint.origin, (key,)) for key in keys
+        ):
+            return checkpoint.size
+    return 0
 
 
 def _notes(run: Run, origin: str, size: int) -> Iterator[Note]:

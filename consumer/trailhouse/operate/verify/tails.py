@@ -15,6 +15,7 @@ from typing import NamedTuple
 from trailhouse.operate.verify.checkpoints import newest_size
 from trailhouse.operate.verify.finding import Findings
 from trailhouse.operate.verify.logs import OF_GENERATION, OF_LOG, LogId
+from trailhouse.operate.verify.rotations import signed_by_former
 from trailhouse.operate.verify.run import Run
 from trailhouse.operate.verify.unsigned_logs import shown_unsigned
 from trailhouse.operate.verify.walked import Walked
@@ -73,6 +74,11 @@ def tell_tails(run: Run, found: Findings) -> None:
             _tell_superseded(run, found, log, walked)
         elif not held and walked.leaves and not walked.checkpoints:
             _tell_unsigned(run, found, log, walked)
+        elif (former := signed_by_former(run, log, held)) and not _is_cut(run, log, former):
+            run.cannot(
+                f"{log}: its end, offsets {held} to {walked.end - 1}, is signed by a key alone that another one follows"
+                " since a rotation: start the workers again with the new key; then verify again"
+            )
         elif (reason := _shows(run, log, walked)) is not None:
             found.add(
                 "uncovered",
@@ -162,8 +168,13 @@ def _not_signed(run: Run, tails: Iterable[tuple[LogId, Walked]]) -> list[tuple[L
 
 def _due_in_seconds(run: Run, log: LogId, walked: Walked) -> float:
     """Return how long a worker may still take, by the clock of ClickHouse; all of it where no batch tells."""
-    if _is_superseded(run, log) or newest_size(run.clickhouse, log) >= walked.end:
-        return 0.0  # nobody will, or it is there, and nobody's signature under it
+    if _is_superseded(run, log):
+        return 0.0
+    held = run.roots.held.get(log, 0)
+    if newest_size(run.clickhouse, log) >= walked.end and not signed_by_former(
+        run, log, held, or_revoked=True
+    ):
+        return 0.0  # it is there, and nobody's signature under it
     batches = _batches(run, log)
     if batches.written_ms is None or batches.end < walked.end:
         return SIGNED_WITHIN_SECONDS
@@ -179,10 +190,15 @@ def _batches(run: Run, log: LogId) -> _Batches:
     return _Batches(end, written_ms, now_ms) if count else _Batches(held, None, now_ms)
 
 
+def _is_cut(run: Run, log: LogId, signed_size: int) -> bool:
+    """Tell whether an anchor has a larger checkpoint than the one of *signed_size*: it was taken away."""
+    return max(run.anchored.roots.get(log, ()), default=0) > signed_size
+
+
 def _shows(run: Run, log: LogId, walked: Walked) -> str | None:
     """Return what shows that the end of *log* was signed, or would have been; None where nothing does."""
     held = run.roots.held.get(log, 0)
-    if max(run.anchored.roots.get(log, ()), default=0) > held:
+    if _is_cut(run, log, held):
         return "an anchor has a larger checkpoint than those that are stored"
     batches = _batches(run, log)
     if batches.end < walked.end:
