@@ -10,9 +10,9 @@ from trailhouse.store.block import Block
 from trailhouse.store.clickhouse import Result
 from trailhouse.store.tables import EVENT_LOG
 
-GATHER_SECONDS = 0.1
+GATHER_SECONDS = 0.2
 GATHER_SHARE = 0.1
-"""The server waits for the others' inserts for so long, or for this share of the freshness where that is less."""
+"""The server waits for the others' inserts for so long, its own default, or for this share of the freshness."""
 AFTER_ROWS_SHARE = 0.5
 """Proofs and ledger follow the rows, whose answer all workers have had at the same time: they come closer together."""
 FEWEST_WORKERS = 2

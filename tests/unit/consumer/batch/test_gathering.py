@@ -73,7 +73,7 @@ def test_who_is_in_a_hurry_waits_for_nobody() -> None:
 
 
 @pytest.mark.parametrize(
-    ("freshness_seconds", "expected"), [(0.3, 0.03), (1.0, GATHER_SECONDS), (30.0, GATHER_SECONDS)]
+    ("freshness_seconds", "expected"), [(0.3, 0.03), (1.0, 0.1), (3.0, 0.2), (30.0, GATHER_SECONDS)]
 )
 def test_the_server_waits_for_a_tenth_of_the_freshness_at_most(
     freshness_seconds: float, expected: float
@@ -111,7 +111,7 @@ def test_what_was_refused_together_is_asked_for_alone_and_for_a_while_nothing_is
     gathering.choose(SMALL, is_hurried=False)
     store.insert(BLOCK)
     store.insert(BLOCK)
-    assert server.waits == [GATHER_SECONDS, 0.0, 0.0]
+    assert server.waits == [0.1, 0.0, 0.0]
     assert (gathering.has_others, "refused" in gathering.way.reason) == (False, True)
     clock.now_seconds += STRAIGHT_SECONDS
     assert gathering.has_others
@@ -124,7 +124,7 @@ def test_what_follows_the_rows_waits_for_half_as_long() -> None:
     gathering.choose(SMALL, is_hurried=False)
     for table in ("event_log", "log_leaves", "batch_ledger"):
         GatheredStore(server, gathering).insert(msgspec.structs.replace(BLOCK, table=table))
-    assert server.waits == [GATHER_SECONDS, GATHER_SECONDS / 2, GATHER_SECONDS / 2]
+    assert server.waits == [0.1, 0.05, 0.05]
 
 
 def test_what_is_refused_alone_is_refused() -> None:
@@ -147,5 +147,5 @@ def test_an_unknown_outcome_and_an_overload_are_not_asked_for_again_another_way(
     gathering.choose(SMALL, is_hurried=False)
     with pytest.raises(type(error)):
         GatheredStore(server, gathering).insert(BLOCK)
-    assert server.waits == [GATHER_SECONDS]
+    assert server.waits == [0.1]
     assert gathering.choose(SMALL, is_hurried=False).is_gathered
