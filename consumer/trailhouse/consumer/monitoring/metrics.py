@@ -10,9 +10,9 @@ from prometheus_client import (
     Gauge,
     Histogram,
     disable_created_metrics,
-    generate_latest,
 )
 
+from trailhouse.consumer.monitoring.exposition import Exposition
 from trailhouse.consumer.monitoring.health import WARNING_KINDS, WarningKind
 from trailhouse.consumer.monitoring.incident import KINDS
 from trailhouse.consumer.monitoring.incident import Kind as IncidentKind
@@ -230,6 +230,7 @@ class WorkerMetrics:
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # they would double every series
         self._registry = CollectorRegistry()
+        self._exposition = Exposition(self._registry)
         self._counters: dict[MetricName, Counter] = {
             m.name: Counter(PREFIX + m.name, m.help, registry=self._registry)
             for m in _of("counter")
@@ -373,7 +374,7 @@ class WorkerMetrics:
         self._gauges["ready"].set(is_ready)
         for kind in WARNING_KINDS:
             self._labelled["warnings"].labels(kind).set(kind in warnings)
-        return generate_latest(self._registry)
+        return self._exposition.text()
 
     def _set(self, name: MetricName, values: Mapping[int, float]) -> None:
         for partition, value in values.items():
