@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from capture_rules import check_runs
 from trailhouse.capture.installation import FRAMEWORKS, installed_names
 from trailhouse.producer.testing import InMemoryAuditLogger
 
@@ -64,9 +65,11 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def audit() -> Iterator[InMemoryAuditLogger]:
-    """Return a logger that keeps in memory what it logs."""
+    """Return a logger that keeps in memory what it logs; of that holds what holds in every run, if nothing was lost."""
     with InMemoryAuditLogger() as audit:
         yield audit
+    if not audit.stats().unlogged_total:
+        check_runs(audit.events, has_right_values=False)
 
 
 @pytest.fixture(autouse=True)

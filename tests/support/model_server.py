@@ -11,6 +11,8 @@ from typing import Any
 class ModelServer:
     """Answers each request with the next of *answers*: a body, the events of a stream, or an error's status.
 
+    What can be called is called as its request comes, and returns one of these, perhaps after a while.
+
     Attributes:
         url: Where it listens, without a path.
         requests: The bodies that it was sent.
@@ -39,6 +41,7 @@ class ModelServer:
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         """Send the next answer."""
         answer = self._answers.pop(0)
+        answer = answer() if callable(answer) else answer
         is_stream = isinstance(answer, list)
         text = _stream(answer) if is_stream else json.dumps(_body(answer))
         request.send_response(answer if isinstance(answer, int) else 200)

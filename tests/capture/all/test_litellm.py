@@ -1,6 +1,7 @@
 """LiteLLM, the real one, against a provider on this machine: what is recorded of its model calls."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -209,7 +210,13 @@ async def test_calls_without_an_end_are_told(
 ) -> None:
     """Of a stream that is broken off and a call that is cancelled LiteLLM says nothing: they have failed."""
     monkeypatch.setattr(model_call, "END_AWAITED_SECONDS", 0.2)
-    with ModelServer(chat_stream("one two three"), chat("late", usage=SAID)).running() as url:
+    is_cancelled = threading.Event()
+
+    def late() -> Any:
+        is_cancelled.wait(10)
+        return chat("late", usage=SAID)
+
+    with ModelServer(chat_stream("one two three"), late).running() as url:
         async with audit.run("s-1"):
             async for _ in await litellm.acompletion(**priced(url, stream=True)):
                 break
@@ -226,6 +233,7 @@ async def test_calls_without_an_end_are_told(
 
         with pytest.raises(asyncio.CancelledError):
             await cancelled()
+        is_cancelled.set()
         assert begun("run_started") == 1
         await awaited(lambda: "run_cancelled" in [str(e.type) for e in audit.events])
 
@@ -329,3 +337,48 @@ def test_a_full_spool_changes_nothing_for_the_application(audit: InMemoryAuditLo
         wait_until(lambda: audit.stats().unlogged_total > 0)
     with ModelServer(500, 500).running() as url:
         check_same_outcome(lambda: litellm.completion(**priced(url)), lambda: install(audit))
+
+
+@pytest.fixture
+def strictly(audit: InMemoryAuditLogger) -> Iterator[None]:
+    """Record strictly, in the place of the adapter that does not."""
+    install(audit)()
+    undo = install(audit, strict=True)
+    yield
+    undo()
+
+
+@pytest.mark.usefixtures("strictly")
+async def test_strict_refuses_the_next_call_after_a_loss(audit: InMemoryAuditLogger) -> None:
+    """What could not be recorded is raised by the next asynchronous call, once, and that is not sent."""
+    server = ModelServer(*[chat("hello", id=f"chatcmpl-{n}", usage=SAID) for n in range(2)])
+    with server.running() as url:
+        async with audit.run("s-1"):
+            audit.fail_with(SpoolFullError("full"))
+            await litellm.acompletion(**priced(url))
+            await awaited(lambda: audit.stats().unlogged_total > 0)
+            with pytest.raises(SpoolFullError):
+                await litellm.acompletion(**priced(url))
+            assert len(server.requests) == 1
+            audit.fail_with(None)
+            await litellm.acompletion(**priced(url))
+        await awaited(ended(audit))
+
+    assert len(server.requests) == 2
+    assert [str(event.type) for event in audit.events].count("token_usage_updated") == 1
+
+
+@pytest.mark.usefixtures("strictly")
+async def test_strict_changes_nothing_where_all_is_recorded(audit: InMemoryAuditLogger) -> None:
+    """Answers, errors and what is recorded are as without, also of synchronous calls."""
+    with ModelServer(chat("a", usage=SAID), 500, chat("b", usage=SAID)).running() as url:
+        async with audit.run("s-1"):
+            answer = await litellm.acompletion(**priced(url))
+            with pytest.raises(litellm.InternalServerError):
+                await litellm.acompletion(**priced(url))
+        await awaited(ended(audit))
+        litellm.completion(**priced(url))
+
+    assert answer.choices[0].message.content == "a"
+    types = check_runs(audit.events)[0].types
+    assert (types.count("token_usage_updated"), types.count("model_call_failed")) == (1, 1)

@@ -32,16 +32,15 @@ class Callbacks:
     is made, and ends from threads and tasks of its own, some twice and some not at all.
     """
 
-    def __init__(self, recorder: Recorder, *, strict: bool) -> None:
+    def __init__(self, recorder: Recorder) -> None:
         super().__init__()
         self._recorder = recorder
-        self._strict = strict
         self._lock = threading.Lock()
         self._open: OrderedDict[str, ModelCall] = OrderedDict()
         self._ended: OrderedDict[str, None] = OrderedDict()
 
     def _guard(self, what: str) -> Any:
-        return self._recorder.guard(f"litellm {what}", strict=self._strict)
+        return self._recorder.guard(f"litellm {what}")
 
     def log_pre_api_call(self, model: Any, messages: Any, kwargs: Any) -> None:
         """Note that a call begins, here, in the context that it is made in."""

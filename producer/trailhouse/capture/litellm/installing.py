@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from trailhouse.capture.installation import Undo, install_once
 from trailhouse.capture.litellm.callbacks import Callbacks
+from trailhouse.capture.litellm.strict import StrictCallbacks
 
 if TYPE_CHECKING:
     from trailhouse.producer import AuditLogger
@@ -32,7 +33,8 @@ def install(audit: AuditLogger, *, strict: bool = False) -> Undo:
 
     Args:
         audit: Whose log it is.
-        strict: Say in LiteLLM's log what could not be logged: LiteLLM swallows what callbacks raise.
+        strict: Have what could not be recorded raise where LiteLLM lets it: in the next asynchronous call, which is
+            then not sent. Of synchronous calls it swallows what callbacks raise: that stands in its log alone.
 
     Raises:
         ConfigError: litellm is not installed, or has not what this stands on. Permanent.
@@ -43,8 +45,10 @@ def install(audit: AuditLogger, *, strict: bool = False) -> Undo:
 def _install(audit: AuditLogger, strict: bool) -> Undo:
     litellm: Any = importlib.import_module("litellm")
     base: Any = importlib.import_module("litellm.integrations.custom_logger").CustomLogger
-    callbacks_class: Any = type("TrailhouseCallbacks", (Callbacks, base), {})
-    callbacks = callbacks_class(audit.recorder, strict=strict)
+    # Apart, since LiteLLM takes another way through a call where a hook of it is there.
+    ours = StrictCallbacks if strict else Callbacks
+    callbacks_class: Any = type("TrailhouseCallbacks", (ours, base), {})
+    callbacks = callbacks_class(audit.recorder)
     litellm.callbacks.append(callbacks)
 
     def undo() -> None:
