@@ -94,13 +94,21 @@ def test_a_row_at_the_end_is_found_once_the_topic_has_moved_on(scene: Scene) -> 
     assert not young.findings
     assert any("have no leaf yet" in reason for reason in young.reasons)
 
-    scene.clickhouse.command(
-        "ALTER TABLE batch_ledger UPDATE written_at = written_at - INTERVAL 10 MINUTE WHERE 1"
-        " SETTINGS mutations_sync = 2"
-    )
+    _entered_earlier(scene, 10, "1")
     assert not scene.said(rows.DUTY).findings, "expected nothing where no worker has come since"
+    scene.put(notes(1), 1, ago_seconds=130)
+    assert not scene.said(rows.DUTY).findings, "expected nothing where a worker has just come"
+    _entered_earlier(scene, 2, "first_offset = 2")
     scene.put(notes(1), 1, ago_seconds=5)
     assert scene.found(rows.DUTY) == {"row_without_leaf"}
+
+
+def _entered_earlier(scene: Scene, minutes: int, which: str) -> None:
+    """Have the batches of *which* been entered so many minutes before."""
+    scene.clickhouse.command(
+        f"ALTER TABLE batch_ledger UPDATE written_at = written_at - INTERVAL {minutes} MINUTE WHERE {which}"
+        " SETTINGS mutations_sync = 2"
+    )
 
 
 def test_a_key_that_follows_has_signed_where_it_begins(scene: Scene) -> None:

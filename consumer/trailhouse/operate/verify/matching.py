@@ -56,6 +56,10 @@ _SIGNS = f"""
         (SELECT max(appended_ms) FROM log_leaves WHERE {_OF_TOPIC} AND appended_ms <= now_ms),
         toUnixTimestamp64Milli(now64(3)) AS now_ms
 """  # noqa: S608 - as above
+_CAME = f"""
+    SELECT toUnixTimestamp64Milli(min(written_at)) FROM batch_ledger
+    WHERE {_OF_TOPIC} AND toUnixTimestamp64Milli(written_at) > {{after_ms:Int64}}
+"""  # noqa: S608 - as above
 _REPLAY = "delete the row as docs/guarantees.md says, then replay its offset while Kafka has it"
 _RESTORE = "replay these offsets while Kafka has them, or restore them from a backup"
 
@@ -270,8 +274,18 @@ class Matching:
             int, self._clickhouse.query(_SIGNS, values).rows[0]
         )
         # One that catches up stores what is old: then it has just entered other rows of this partition.
-        has_moved_on = leaf_ms - first_ms > MOVED_ON_MS and topic_ms - max(mine_ms, 0) > MOVED_ON_MS
+        quiet_from_ms = max(mine_ms, first_ms) + MOVED_ON_MS
+        has_moved_on = (
+            leaf_ms - first_ms > MOVED_ON_MS
+            and topic_ms > quiet_from_ms
+            and topic_ms - self._came_ms(values, quiet_from_ms) > MOVED_ON_MS
+        )
         return not has_moved_on and first_ms - max(now_ms, leaf_ms) <= AHEAD_MS
+
+    def _came_ms(self, values: Mapping[str, Any], after_ms: int) -> int:
+        """Return when a worker entered the first batch of the topic after *after_ms*: who came then has a minute."""
+        [(came_ms,)] = self._clickhouse.query(_CAME, {**values, "after_ms": after_ms}).rows
+        return int(came_ms)
 
     def _beyond(self, scope: Scope) -> dict[_Rows, tuple[int, int, int]]:
         ends: dict[PartitionKey, int] = {}
