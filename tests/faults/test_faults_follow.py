@@ -15,6 +15,7 @@ from command_line import PROGRAM
 from fault_scene import Scene
 from history import read_history
 from trailhouse.query import AuditReader
+from trailhouse.schemas import AuditEvent
 from trailhouse.store import ClickHouseConfig
 from waiting import DEADLINE_SECONDS, eventually
 
@@ -40,8 +41,9 @@ class Watcher(threading.Thread):
     def run(self) -> None:
         """Follow until `end`."""
         while not self._is_over.is_set():
-            found = self._follower.read(0.2, 10_000).items
+            items = self._follower.read(0.2, 10_000).items
             now = time.time()
+            found = [each for each in items if isinstance(each, AuditEvent)]
             self.given += [each.event_id for each in found]
             self.late_seconds += [now - each.occurred_at.timestamp() for each in found]
 
