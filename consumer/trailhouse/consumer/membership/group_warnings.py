@@ -10,7 +10,8 @@ from trailhouse.schemas.topic import topic_options
 
 OPEN_AFTER_SECONDS = 10.0
 """Transactions are short: one that is open at two looks in a row is worth a word."""
-STALLED_AFTER_SECONDS = 60.0
+STALLED_AFTER_SECONDS = 100.0
+"""Rows, leaves, nodes and ledger come before a commit: with 20 s for each ClickHouse is slow, and no standstill."""
 MAX_SHOWN = 5
 
 

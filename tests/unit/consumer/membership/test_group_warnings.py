@@ -35,14 +35,14 @@ def test_a_stranger_is_named_with_what_it_holds() -> None:
 
 
 def test_a_stall_is_said_with_who_has_the_partition() -> None:
-    """After a minute without a commit while records wait; before, nothing is said."""
+    """After a hundred seconds without a commit while records wait; before, nothing is said."""
     members = [GroupMember(client_id="x", host="h", is_worker=False, partitions=(1,))]
     parts = {0: part(0, 3, 9, 9), 1: part(1, 3, 5, 5)}
-    assert stalled_partitions({0: 59.0, 1: 0.0}, parts, members) is None
-    said = stalled_partitions({0: 61.0, 1: 75.0}, parts, members)
+    assert stalled_partitions({0: 99.0, 1: 0.0}, parts, members) is None
+    said = stalled_partitions({0: 101.0, 1: 115.0}, parts, members)
     assert said is not None
-    assert "partition 0, 6 records, for 61 s, held by nobody" in said
-    assert "partition 1, 2 records, for 75 s, held by one that is no worker at h" in said
+    assert "partition 0, 6 records, for 101 s, held by nobody" in said
+    assert "partition 1, 2 records, for 115 s, held by one that is no worker at h" in said
 
 
 def test_an_open_transaction_is_said_with_its_offset() -> None:
