@@ -19,6 +19,9 @@ BUCKETS = 65_536
 LEAST_SHIFT = 12
 """No bucket is smaller than 4,096 offsets."""
 
+_MODULUS = 2**64
+"""ClickHouse adds up so; sums made here are whole."""
+
 # Before all else the secret, so that nobody knows the state in which the hash meets the entry.
 _pack = Struct(">16sQQ32sB").pack
 PartitionKey = tuple[str, str, str, int]
@@ -57,7 +60,7 @@ class PlaceSums:
         """Yield the ranges of offsets in which both sides are not the same."""
         width = 1 << self.shift
         for bucket, left in enumerate(self.left):
-            if left:
+            if left % _MODULUS:
                 begin = self.first + bucket * width
                 yield Range(begin, min(begin + width, self.end) - 1)
 

@@ -1,6 +1,6 @@
 """Go through the rows of the log and of quarantine once, for all duties that look at rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import repeat
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from trailhouse.operate.verify.place_sums import (
     take_all,
 )
 from trailhouse.operate.verify.quarantine_stream import Quarantined, quarantined_rows
+from trailhouse.operate.verify.quick_sums import Condition, QuickSums
 from trailhouse.operate.verify.row_stream import Rows, Wanted, rows_of
 from trailhouse.operate.verify.scope import Scope
 from trailhouse.operate.verify.unseen import firsts_of, unseen
@@ -20,6 +21,7 @@ from trailhouse.store.clickhouse import ClickHouse
 
 MAX_DOUBTED = 10_000
 MAX_PARTS = 100_000
+HELD_AT_ONCE = 1_000
 _NO_LEAF = PlaceSums(b"", 0, 0, 1)
 """Of a partition without a leaf: its rows are looked for by themselves."""
 _REPLAY = "delete the row as docs/guarantees.md says, then replay its offset while Kafka has it"
@@ -52,6 +54,8 @@ class RowScan:
         self._leaves = leaves
         self._is_part = is_part
         self._is_later = False
+        self._quick: QuickSums | None = None
+        self._held: list[tuple[PartitionKey, int, int, bytes, int]] = []
         self.is_quick = False
         """Whether ClickHouse hashes; then no column is looked at."""
         self.erased: Mapping[bytes, bytes] = {}
@@ -84,6 +88,8 @@ class RowScan:
         wanted = Wanted(
             condition, parameters, has_columns=not self.is_quick, is_quick=self.is_quick
         )
+        if self.is_quick and not self._is_part:
+            wanted = self._taken_by_clickhouse(Condition(condition, parameters))
         for rows in rows_of(self._clickhouse, wanted):
             self._take(rows)
         if not self._is_part:
@@ -91,12 +97,28 @@ class RowScan:
                 self._take_quarantined(each)
         return self
 
+    def _taken_by_clickhouse(self, which: Condition) -> Wanted:
+        """Let ClickHouse compare rows and leaves; return which rows are left, whose record was taken out."""
+        self._quick = sums = QuickSums(self._clickhouse, self._leaves.sums, self._leaves.secret)
+        sums.add_leaves(*(self._leaves.times_ms or (0, 2**64 - 1)))
+        seen = sums.take_rows(which)
+        if not self._is_later:
+            self.before |= seen.before
+        for place, offset in seen.wrong_keys:
+            self._note_wrong(place, offset, ("record_key",))
+        rows = self._clickhouse.query(
+            f"SELECT count() FROM event_log WHERE record != '' AND {which.sql}",  # noqa: S608 - names of ours; every value is a bound parameter
+            which.parameters,
+        ).rows
+        self.rows += int(rows[0][0])
+        return Wanted(f"record = '' AND {which.sql}", which.parameters, has_columns=False)
+
     def _take(self, rows: Rows) -> None:
         self.rows += len(rows.offsets)
         for row in rows.not_events:
             self._note_no_event(rows, row)
         for row, names in rows.wrong.items():
-            self._note_wrong(rows, row, names)
+            self._note_wrong(rows.places[rows.which[row]], rows.offsets[row], names)
         for row in rows.blank:
             if (digest := self.erased.get(rows.record_keys[row])) is not None:
                 rows.digests[row] = digest
@@ -117,10 +139,15 @@ class RowScan:
         offsets: Sequence[int],
         appended_ms: Sequence[int],
         digests: Sequence[bytes],
-        kind: int = 1,
+        kinds: Sequence[int] = (),
     ) -> None:
         sums = [self._leaves.sums.get(place) or _NO_LEAF for place in places]
-        hashes = entry_hashes(self._leaves.secret, offsets, appended_ms, digests, repeat(kind))
+        if self._quick is None:
+            hashes: Iterable[int] = entry_hashes(
+                self._leaves.secret, offsets, appended_ms, digests, kinds or repeat(1)
+            )
+        else:  # the other side was hashed by ClickHouse
+            hashes = self._quick.hashes(offsets, appended_ms, digests, kinds or [1] * len(offsets))
         for number, offset in take_all(sums, which, offsets, hashes):
             self._note_outside(places[number], sums[number], offset)
 
@@ -151,9 +178,16 @@ class RowScan:
         self.cut += not row.is_whole
         if row.is_event and len(self.doubted) < MAX_DOUBTED:
             self.doubted.append(row)
-        self._take_away(
-            [row.place], [0], [row.offset], [row.appended_ms], [row.digest], int(row.kind)
-        )
+        self._held.append((row.place, row.offset, row.appended_ms, row.digest, int(row.kind)))
+        if len(self._held) >= HELD_AT_ONCE:
+            self._take_held()
+
+    def _take_held(self) -> None:
+        """Take the rows of quarantine away that were held until they are some: ClickHouse is not asked for each."""
+        held, self._held = self._held, []
+        if held:
+            places, offsets, appended_ms, digests, kinds = zip(*held, strict=True)
+            self._take_away(places, range(len(held)), offsets, appended_ms, digests, kinds)
 
     def _note_no_event(self, rows: Rows, row: int) -> None:
         self.verdicts.add(
@@ -165,11 +199,11 @@ class RowScan:
             way_out=_REPLAY,
         )
 
-    def _note_wrong(self, rows: Rows, row: int, names: Sequence[str]) -> None:
+    def _note_wrong(self, place: PartitionKey, offset: int, names: Sequence[str]) -> None:
         self.columns.add(
             "columns",
-            log=_name(rows.places[rows.which[row]]),
-            first_offset=rows.offsets[row],
+            log=_name(place),
+            first_offset=offset,
             table="event_log",
             meaning=f"the record contradicts {', '.join(names)}: readers see what nobody has logged",
             way_out=_REPLAY,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from threading import local
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from trailhouse.operate.verify.accepting import Accepting
 from trailhouse.operate.verify.anchored import Anchored, anchored_by, stored_anchors
@@ -26,6 +27,16 @@ from trailhouse.schemas.record_hash import RECORD_KEY_BYTES
 from trailhouse.store.clickhouse import ClickHouse
 from trailhouse.store.erasures import StoredOrders, stored_orders
 from trailhouse.store.policies import stored_policies
+
+_Value = TypeVar("_Value")
+
+
+class Said(NamedTuple, Generic[_Value]):
+    """What several duties ask for, why some of it could not be checked, and what it rests on besides the keys."""
+
+    value: _Value
+    reasons: tuple[str, ...]
+    trusted: tuple[str, ...]
 
 
 class _AtHand(local):
@@ -69,6 +80,7 @@ class Run:
         self.since = dict(since or {})
         self.tell = tell
         self._at_hand = _AtHand()
+        self._asides: dict[Callable[[Run], Any], _Aside] = {}
         self.unprotected: dict[str, list[int]] = {}
         """By reason, the anchors kept outside that are not protected as their place promises; once they are read."""
 
@@ -86,6 +98,34 @@ class Run:
     def trusted(self) -> list[str]:
         """What the verdict of the duty at hand rests on besides the keys."""
         return self._at_hand.trusted
+
+    def shared(self, step: Callable[["Run"], _Value]) -> "Said[_Value]":
+        """Return what *step* returns for this run, and what it has said; it is done once, for all duties that ask.
+
+        Raises:
+            Exception: What it has raised, whoever asks.
+        """
+        aside = self._asides.setdefault(step, _Aside(self, step))
+        said: Said[_Value] = aside.said
+        return said
+
+    def said_in(self, step: Callable[["Run"], _Value]) -> "Said[_Value]":
+        """Do *step*; what it says is not the duty's at hand."""
+        at_hand = self._at_hand
+        mine = at_hand.reasons, at_hand.trusted, at_hand.accepted
+        self.begin()
+        try:
+            return Said(step(self), tuple(self.reasons), tuple(self.trusted))
+        finally:
+            at_hand.reasons, at_hand.trusted, at_hand.accepted = mine
+
+    def repeat(self, said: "Said[_Value]") -> _Value:
+        """Say for the duty at hand what was *said*; return what was worked out."""
+        for reason in said.reasons:
+            self.cannot(reason)
+        for what in said.trusted:
+            self.trusts(what)
+        return said.value
 
     def cannot(self, reason: str) -> None:
         """Say that the duty at hand could not check a part of what it should, and go on with the rest."""
@@ -192,6 +232,7 @@ class Run:
             self.tell,
             self.scope.times_ms,
             accepting,
+            is_quick=self.is_quick,
         )
 
     @property
@@ -279,3 +320,16 @@ class Run:
             StorageError: ClickHouse is away (retriable) or refuses (permanent).
         """
         return {digest for digest in digests if digest in self._ordered}
+
+
+class _Aside:
+    """A step that several duties share."""
+
+    def __init__(self, run: Run, step: Callable[[Run], Any]) -> None:
+        self._run = run
+        self._step = step
+
+    @Once
+    def said(self) -> Said[Any]:
+        """What became of it."""
+        return self._run.said_in(self._step)

@@ -2,11 +2,12 @@
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
 from trailhouse.operate.verify.sealed_records import SealedRow
+from trailhouse.proof.seal import Seal
 from trailhouse.proof.seal_check import Piece
 
 _DIGEST_BYTES = 32
@@ -45,12 +46,14 @@ class SealedRun(NamedTuple):
 
     def joined(self, other: "SealedRun") -> "SealedRun":
         """Return these and those of *other*, which follow."""
-        shift = len(self.tenants)
+        tenants = dict.fromkeys([*self.tenants, *other.tenants])
+        places = {tenant: place for place, tenant in enumerate(tenants)}
+        mine, others = ([places[each] for each in run.tenants] for run in (self, other))
         return SealedRun(
             self.seqs + other.seqs,
             self.digests + other.digests,
-            [*self.tenants, *other.tenants],
-            [*self.which, *(each + shift for each in other.which)],
+            list(tenants),
+            [*map(mine.__getitem__, self.which), *map(others.__getitem__, other.which)],
             self.seals + other.seals,
         )
 
@@ -58,12 +61,19 @@ class SealedRun(NamedTuple):
 class RunsOfLogger:
     """The records of one logger from number *first_seq* on, taken piece by piece.
 
-    No more than those of a piece and of a run are in memory.
+    No more than those of a piece and of a run are in memory. *note_whole* is told each seal whose records are just
+    those that it names.
     """
 
-    def __init__(self, runs: Iterator[SealedRun], first_seq: int = 0) -> None:
+    def __init__(
+        self,
+        runs: Iterator[SealedRun],
+        first_seq: int = 0,
+        note_whole: Callable[[Seal], None] = lambda seal: None,
+    ) -> None:
         self._runs = runs
         self._first_seq = first_seq
+        self._note_whole = note_whole
         self._held = SealedRun(array("Q"), b"", (), (), b"")
 
     def within(self, piece: Piece) -> Sequence[SealedRow] | None:
@@ -84,7 +94,10 @@ class RunsOfLogger:
         end = bisect_right(self._held.seqs, piece.last)
         found = self._held.part(begin, end)
         self._held = self._held.part(end, len(self._held.seqs))
-        return None if _is_as_sealed(piece, found) else list(found.rows())
+        if not _is_as_sealed(piece, found):
+            return list(found.rows())
+        self._note_whole(piece.counted.seal)
+        return None
 
     def rest(self) -> Iterator[SealedRow]:
         """Yield the records that were not taken."""

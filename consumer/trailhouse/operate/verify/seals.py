@@ -34,6 +34,7 @@ from trailhouse.operate.verify.unseen import unseen
 from trailhouse.proof.seal import Seal
 from trailhouse.proof.seal_check import SLACK_SECONDS, LoggerSeals, SealBook, check_seal
 from trailhouse.schemas.errors import ProofError
+from trailhouse.schemas.record_hash import RECORD_KEY_BYTES, record_hash
 
 _ALL = 2**63
 ADOPTED_SECONDS = 900.0
@@ -70,10 +71,48 @@ _MEANING = {
 }
 
 
+class SeenSeals:
+    """What was seen of all seals that count, and of the records that name their producers.
+
+    Attributes:
+        count: How many seals were looked at.
+        found: What is wrong with them.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.found = Findings("seals")
+        self._whole: set[bytes] = set()
+
+    def note_whole(self, seal: Seal) -> None:
+        """Note that the records of *seal* are all there, just those that it names, of tenants that it may seal for."""
+        self._whole.add(_short_hash(seal))
+
+    def is_whole(self, seal: Seal) -> bool:
+        """Tell whether that was noted of *seal*."""
+        return _short_hash(seal) in self._whole
+
+
+def _short_hash(seal: Seal) -> bytes:
+    return record_hash(seal.text.encode())[:RECORD_KEY_BYTES]
+
+
 def check(run: Run, found: Findings) -> Checked:
     """Hold all seals that count against all records that name their producers."""
+    seen = run.repeat(run.shared(look_at_seals))
+    found.take(seen.found)
+    return Checked(seen.count, "seals")
+
+
+def look_at_seals(run: Run) -> SeenSeals:
+    """Look at all of them, and at those records.
+
+    Raises:
+        CannotCheckError: No policy says whose seals count.
+        StorageError: ClickHouse is away (retriable) or refuses (permanent).
+    """
+    seen = SeenSeals()
     services = sorted({key.service for key in run.policy.services})
-    count = 0
     sealed: list[Logger] = []
     producers = _producers(run)
     for whole_batch in logger_batches(run.clickhouse, services):
@@ -83,16 +122,16 @@ def check(run: Run, found: Findings) -> Checked:
             batch = batch._replace(loggers=tuple(asked))
         if not batch.loggers:
             continue
-        book = _Book(run, found)
+        book = _Book(run, seen)
         for seal in seals_of(run.clickhouse, batch):
-            count += 1
+            seen.count += 1
             book.add(seal)
         book.check(batch)
         sealed += book.loggers
-    tell_unsealed(run, found, sealed)
-    if count:
+    tell_unsealed(run, seen.found, sealed)
+    if seen.count:
         run.trusts("of seals, ClickHouse hashes the records")
-    return Checked(count, "seals")
+    return seen
 
 
 def _producers(run: Run) -> set[str] | None:
@@ -109,11 +148,12 @@ def _producers(run: Run) -> set[str] | None:
 class _Book:
     """The seals of some loggers."""
 
-    def __init__(self, run: Run, found: Findings) -> None:
+    def __init__(self, run: Run, seen: SeenSeals) -> None:
         from trailhouse.proof.keys import is_signed_by
 
         self._run = run
-        self._found = found
+        self._seen = seen
+        self._found = seen.found
         self._book = SealBook(run.policy, is_signed_by)
         self._newest_ms: dict[Logger, int] = {}
         self._new_from: dict[Logger, int] = {}
@@ -191,12 +231,23 @@ class _Book:
             return
         erased = erased_rows(self._run.clickhouse, loggers, self._run.erased_by_key)
         self._erased_seals |= {logger[1] for logger, row in erased if row.is_seal}
-        # What was erased is put among the others: then all are looked at.
-        froms = {} if erased else self._froms(loggers)
-        if not erased and self._run.firsts:
-            for logger in (each for each in loggers if each not in froms):
+        # What was erased is put among the others: then all of its logger's are looked at.
+        owners = {logger for logger, _ in erased}
+        others = [logger for logger in loggers if logger not in owners]
+        froms = self._froms(others)
+        if self._run.firsts:
+            for logger in (each for each in others if each not in froms):
                 yield logger, list(faults_in(self._seals(logger), RunsOfLogger(iter(()), _ALL)))
-            loggers = list(froms)
+            others = list(froms)
+        yield from self._told_of(others, froms, [])
+        yield from self._told_of([logger for logger in loggers if logger in owners], {}, erased)
+
+    def _told_of(
+        self,
+        loggers: list[Logger],
+        froms: Mapping[Logger, int],
+        erased: list[tuple[Logger, SealedRow]],
+    ) -> Iterator[tuple[Logger, list[Told]]]:
         left = dict.fromkeys(loggers)
         for logger, told in self._faults(loggers, froms, erased):
             del left[logger]
@@ -207,7 +258,7 @@ class _Book:
 
     def _froms(self, loggers: list[Logger]) -> dict[Logger, int]:
         """Return from which number on the records of each logger are looked at that has new ones, or new seals."""
-        if not self._run.firsts:
+        if not self._run.firsts or not loggers:
             return {}
         new = new_numbers(self._run.clickhouse, loggers, unseen(self._run.firsts))
         found: dict[Logger, int] = {}
@@ -233,7 +284,9 @@ class _Book:
         runs = records_of(self._run.clickhouse, loggers, first_seqs)
         if not erased:
             for logger, pairs in groupby(runs, key=lambda pair: pair[0]):
-                records = RunsOfLogger((run for _, run in pairs), froms.get(logger, 0))
+                records = RunsOfLogger(
+                    (run for _, run in pairs), froms.get(logger, 0), self._seen.note_whole
+                )
                 yield logger, list(faults_in(self._seals(logger), records))
             return
         places = {logger: place for place, logger in enumerate(loggers)}

@@ -20,6 +20,8 @@ CARRIERS_AT_ONCE = 20_000
 SEALS_A_ROUND = 1_000
 ROUND_BYTES = 4 * 1024 * 1024
 """Of seals' records: half a million records are named by them, and in memory at a time."""
+DRAWN_SEALS = 20
+"""So many that an earlier run has seen are looked at again: half a second if each is of ten thousand events."""
 ROWS_PER_BUCKET = 20_000_000
 """ClickHouse holds the first bytes of so many digests at a time."""
 MOST_TOLD = 1_000
@@ -29,13 +31,19 @@ _CARRIERS = f"""
     SELECT session_id, tenant_id, occurred_us, record_key, kafka_topic, kafka_topic_id, kafka_partition, kafka_offset,
         toUnixTimestamp64Milli(appended_at), toUInt16(0), toUInt32(length(record))
     FROM event_log
-    WHERE type = '{SEAL_TYPE}' AND ({{}} OR record_key IN (
+    WHERE type = '{SEAL_TYPE}' AND ({{}} OR hex(record_key) IN {{{{drawn:Array(String)}}}} OR record_key IN (
             SELECT seal_key FROM seal_checks FINAL WHERE verdict = '{SealState.INCOMPLETE}' OR looks > 1 OR end_seq > 0
         ))
         AND (kafka_topic_id, kafka_partition, toInt64(kafka_offset))
             > ({{{{topic_id:String}}}}, {{{{partition:UInt16}}}}, {{{{offset:Int64}}}})
     ORDER BY kafka_topic_id, kafka_partition, kafka_offset LIMIT {CARRIERS_AT_ONCE}
 """  # noqa: S608 - names of ours; every value is a bound parameter
+_DRAWN = f"""
+    SELECT groupArray({DRAWN_SEALS})(record_key), sum(seals) FROM (
+        SELECT record_key, count() AS seals FROM event_log WHERE type = '{SEAL_TYPE}' AND NOT ({{}})
+        GROUP BY record_key ORDER BY sipHash64Keyed(({{{{key_0:UInt64}}}}, {{{{key_1:UInt64}}}}), record_key)
+    )
+"""  # noqa: S608 - as above
 _CHECKS = """
     SELECT seal_key, producer_id, service, first_seq, last_seq, end_seq, session_id, tenant_id, occurred_us, seal_hash,
         public_key, verdict, sealed, missing, policy_version, looks, judged_at > now64(3) + INTERVAL 1 HOUR
@@ -151,11 +159,32 @@ def judged_until(clickhouse: ClickHouse) -> dict[tuple[str, int], int]:
     return {(str(topic_id), int(partition)): int(last) for topic_id, partition, last in rows}
 
 
-def rounds(clickhouse: ClickHouse, new: Unseen) -> Iterator[list[Carrier]]:
+class Drawn(NamedTuple):
+    """Seals that an earlier run has seen: how many there are, and the keys of those that are looked at again."""
+
+    total: int
+    keys: Collection[bytes]
+
+
+def drawn_seals(clickhouse: ClickHouse, new: Unseen, secret: bytes) -> Drawn:
+    """Return some seals that are not *new*, drawn by *secret*: who changes what they say cannot know which are left.
+
+    Raises:
+        StorageError: As `service_rows`.
+    """
+    first, last = (int.from_bytes(part, "big") for part in (secret[:8], secret[8:16]))
+    values = {**new.parameters, "key_0": first, "key_1": last}
+    keys, total = clickhouse.query(_DRAWN.format(new.condition), values).rows[0]
+    return Drawn(int(total), frozenset(keys))
+
+
+def rounds(
+    clickhouse: ClickHouse, new: Unseen, drawn: Collection[bytes] = ()
+) -> Iterator[list[Carrier]]:
     """Yield the events that carry seals, in the order of their places, as many as are judged at a time.
 
     Of those that are not *new*, the last seals, and those that were judged more than once or lack records: what is
-    shown of these changes later.
+    shown of these changes later. And those with the keys *drawn*.
 
     Raises:
         StorageError: As `service_rows`.
@@ -164,7 +193,7 @@ def rounds(clickhouse: ClickHouse, new: Unseen) -> Iterator[list[Carrier]]:
     sql = _CARRIERS.format(new.condition)
     while True:
         place = {"topic_id": after[0], "partition": after[1], "offset": after[2]}
-        values = {**new.parameters, **place}
+        values = {**new.parameters, **place, "drawn": [key.hex().upper() for key in drawn]}
         each = [Carrier(*row) for row in clickhouse.query(sql, values).rows]
         yield from _fitting(each)
         if len(each) < CARRIERS_AT_ONCE:

@@ -4,33 +4,39 @@ It is worked out again as the worker does it (`trailhouse.attesting`). What the 
 forgery: it judges what it finds, and again what the policy says otherwise of.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
 from trailhouse.attesting.judgement import SealState, version_of
-from trailhouse.attesting.seal_rounds import Round, judged_round
+from trailhouse.attesting.seal_rounds import IsWhole, Round, judged_round
 from trailhouse.attesting.stored_seals import MOST_LOOKS, Carrier, SealRow
 from trailhouse.operate.verify.cannot_check import CannotCheckError
 from trailhouse.operate.verify.duty import Checked, Duty
 from trailhouse.operate.verify.finding import Findings
 from trailhouse.operate.verify.run import Run
+from trailhouse.operate.verify.seals import look_at_seals
 from trailhouse.operate.verify.standing_rows import (
     SealCheck,
-    ServiceRows,
     checks_of,
     checks_of_no_record,
+    drawn_seals,
     is_overlapped,
     judged_until,
     rounds,
-    service_rows,
     standings_of,
     unnamed_standings,
 )
+from trailhouse.operate.verify.told_services import services_of, tell_services
 from trailhouse.operate.verify.unseen import unseen
-from trailhouse.operate.verify.whole_seals import SealedRecords, sealed_records
+from trailhouse.operate.verify.whole_seals import (
+    SealedRecords,
+    attested_versions,
+    sealed_records,
+)
 from trailhouse.proof.policy import Policy
 from trailhouse.proof.policy_chain import PolicyChain
+from trailhouse.proof.seal import Seal
 from trailhouse.proof.seal_check import CountedSeal
 from trailhouse.proof.standing import Standing
 from trailhouse.store.policies import stored_policies
@@ -61,19 +67,20 @@ def check(run: Run, found: Findings) -> Checked:
     chain = stored_policies(
         run.clickhouse, run.proof
     )  # of now: what was judged meanwhile was judged by it
-    _tell_services(run, found, chain)
+    tell_services(run, found, chain)
     until = judged_until(run.clickhouse)
     seals = 0
     closing: set[tuple[int, bytes]] = set()
     has_erased = False
-    for carriers in rounds(run.clickhouse, unseen(run.firsts)):
+    drawn = _drawn(run)
+    for carriers in rounds(run.clickhouse, unseen(run.firsts), drawn):
         seals += len(carriers)
         whole = [each for each in carriers if each.size_bytes]
         has_erased = has_erased or len(whole) < len(carriers)
-        look = _Look(run, chain, until)
+        look = _Look(run, chain, until, drawn)
         faults = look.faults(whole)
         if faults:  # it may have been judged meanwhile, or another policy come into force
-            look = _Look(run, stored_policies(run.clickhouse, run.proof), until)
+            look = _Look(run, stored_policies(run.clickhouse, run.proof), until, drawn)
             faults = look.faults(whole)
         closing |= look.closing
         for fault in faults:
@@ -88,6 +95,19 @@ def check(run: Run, found: Findings) -> Checked:
     return Checked(seals, "seals")
 
 
+def _drawn(run: Run) -> Collection[bytes]:
+    """Return which seals are looked at again that an earlier run has seen; what is left out is said."""
+    if not run.since:
+        return ()
+    total, keys = drawn_seals(run.clickhouse, unseen(run.firsts), run.roots.secret)
+    if total > len(keys):
+        run.trusts(
+            f"how events are shown whose seals an earlier run has seen: {len(keys)} of {total:,} such seals were"
+            " drawn and looked at again; a run without --incremental looks at all"
+        )
+    return keys
+
+
 def _tell(found: Findings, fault: _Fault) -> None:
     carrier = fault.carrier
     table = "seal_checks" if fault.kind.startswith("check") else "event_standings"
@@ -100,75 +120,6 @@ def _tell(found: Findings, fault: _Fault) -> None:
         way_out=_AGAIN,
         count=fault.events,
     )
-
-
-def _tell_services(run: Run, found: Findings, chain: PolicyChain) -> None:
-    """Hold what readers are told of services against the policy of that version."""
-    stored = service_rows(run.clickhouse)
-    table, way_out = "policy_services", "delete the rows: a worker writes them anew"
-    if stored.version < stored.seen:
-        found.add(
-            "services_missing",
-            table=table,
-            name=f"version {stored.seen}",
-            meaning="seals were judged by this policy, and readers are not told of it: its rows were taken away",
-            way_out=way_out,
-        )
-    if not stored.version:
-        return
-    policy = chain.policies.get(stored.version)
-    if policy is None:
-        newest = max(stored_policies(run.clickhouse, run.proof).policies, default=0)
-        if stored.version <= newest:
-            run.cannot(f"policy {stored.version}, which readers are told of, is not stored")
-            return
-    _tell_differences(found, stored, policy, chain)
-
-
-def _tell_differences(
-    found: Findings, stored: ServiceRows, policy: Policy | None, chain: PolicyChain
-) -> None:
-    """Tell which services readers are told of wrongly, and which they are not told of."""
-    table, way_out = "policy_services", "delete the rows: a worker writes them anew"
-    expected = _services(policy) if policy else {}
-    wrong = [
-        key
-        for key, (tenants, last_anchor, changed_in) in stored.services.items()
-        if expected.get(key) != (tenants, last_anchor)
-        or not 0 < changed_in <= stored.version
-        or (
-            changed_in in chain.policies
-            and _services(chain.policies[changed_in]).get(key) != expected[key]
-        )
-    ]
-    if wrong:
-        found.add(
-            "services_changed",
-            table=table,
-            name=f"version {stored.version}",
-            meaning="readers are told of services what no policy says that the owner has signed",
-            way_out=way_out,
-            count=len(wrong),
-        )
-    if gone := expected.keys() - stored.services.keys():
-        found.add(
-            "services_missing",
-            table=table,
-            name=f"version {stored.version}",
-            meaning="readers are not told of services that the policy names",
-            way_out=way_out,
-            count=len(gone),
-        )
-
-
-def _services(policy: Policy | None) -> dict[tuple[str, str], tuple[tuple[str, ...], int | None]]:
-    if policy is None:
-        return {}
-    said = {
-        (each.service, each.public_key): (each.tenants, each.last_anchor)
-        for each in policy.services
-    }
-    return {("", ""): (policy.unsealed_tenants, None)} | said
 
 
 def _tell_strangers(run: Run, found: Findings) -> None:
@@ -201,13 +152,21 @@ def _tell_unnamed(run: Run, found: Findings, closing: set[tuple[int, bytes]]) ->
 class _Look:
     """Looks at the seals of one round."""
 
-    def __init__(self, run: Run, chain: PolicyChain, until: Mapping[tuple[str, int], int]) -> None:
+    def __init__(
+        self,
+        run: Run,
+        chain: PolicyChain,
+        until: Mapping[tuple[str, int], int],
+        drawn: Collection[bytes],
+    ) -> None:
         from trailhouse.proof.keys import is_signed_by
 
         self._run = run
         self._chain = chain
         self._until = until
+        self._drawn = drawn
         self._verify = is_signed_by
+        self._seals = run.shared(look_at_seals).value
         self.closing: set[tuple[int, bytes]] = set()
 
     @property
@@ -225,14 +184,12 @@ class _Look:
         checks = checks_of(
             clickhouse, carriers
         )  # before the records: a judgement after it knows no less
-        made = judged_round(
-            clickhouse,
-            self._policy,
-            self._verify,
-            carriers,
-            is_alone=True,
-            is_whole=partial(self._is_whole, sealed_records(clickhouse, carriers)),
-        )
+        presumed: list[Seal] = []
+        made = self._judged(carriers, partial(self._is_seen, presumed))
+        if presumed and not self._are_attested(carriers, presumed):
+            made = self._judged(
+                carriers, partial(self._is_whole, sealed_records(clickhouse, carriers))
+            )
         self.closing = set(made.closing)
         # Of a whole seal they were compared by ClickHouse: a row an event is not read for it.
         named = [row.carrier for row in made.rows if row.judgement and row.judgement.standings]
@@ -250,6 +207,34 @@ class _Look:
                 faults += self._of_events(row, row.judgement.standings, of_seal, stored)
         faults += self._of_closing(made, checks, stored)
         return faults
+
+    def _judged(self, carriers: Sequence[Carrier], is_whole: IsWhole) -> Round:
+        return judged_round(
+            self._run.clickhouse,
+            self._policy,
+            self._verify,
+            carriers,
+            is_alone=True,
+            is_whole=is_whole,
+        )
+
+    def _is_seen(self, seen: list[Seal], carrier: Carrier, counted: CountedSeal) -> bool:
+        """Tell whether the records of a seal were seen to be all there; it is noted in *seen* then.
+
+        Of one that was drawn an earlier run has seen it: where its events are not as many, they are looked at.
+        """
+        is_whole = self._seals.is_whole(counted.seal) or carrier.record_key in self._drawn
+        if is_whole:
+            seen.append(counted.seal)
+        return is_whole
+
+    def _are_attested(self, carriers: Sequence[Carrier], seals: Sequence[Seal]) -> bool:
+        """Tell whether all records of *seals*, which are all there, are shown as attested."""
+        times = [each.occurred_us for each in carriers]
+        versions = attested_versions(self._run.clickhouse, seals, (min(times), max(times)))
+        return versions is not None and all(
+            self._is_version(Standing.ATTESTED, version) for version in versions
+        )
 
     def _is_whole(
         self, records: Mapping[bytes, SealedRecords], carrier: Carrier, counted: CountedSeal
@@ -289,9 +274,9 @@ class _Look:
     def _has_changed(self, of: SealCheck | SealRow, version: int) -> bool:
         name = of.service, of.public_key
         before = self._chain.policies.get(version)
-        return before is not None and _services(before).get(name) != _services(self._policy).get(
-            name
-        )
+        return before is not None and services_of(before).get(name) != services_of(
+            self._policy
+        ).get(name)
 
     def _of_events(
         self,

@@ -1,18 +1,84 @@
-"""Seals whose records ClickHouse has seen to be all there: a row a seal, where each record would be one.
+"""Seals whose records are all there: whether these are shown as attested, without a row a record.
 
-Nearly all seals are so. What follows from one is decided here by what is signed: how many records it names, and the
-hash over them. Of any other seal nothing is said: each of its records is looked at.
+Nearly all seals are so, and the seals' duty has seen of which: their records are counted by ClickHouse, for all of
+them together. Where the count is another, ClickHouse gives a row a seal, of which is decided here by what is signed:
+how many records it names, and the hash over them. Of any other seal nothing is said: each of its records is looked at.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from trailhouse.attesting.stored_seals import SHORT_DIGESTS, SHORT_KEY, Carrier, of_carriers
+from trailhouse.proof.seal import Seal
 from trailhouse.proof.seal_check import CountedSeal
+from trailhouse.proof.standing import Standing
+from trailhouse.schemas.ranges import Range, Ranges
 from trailhouse.store.clickhouse import ClickHouse
 
 SEALED_WITHIN_US = 3_600_000_000
 """Standings are looked for so long before and after the seals that name their events; those of others are not seen."""
+
+
+def attested_versions(
+    clickhouse: ClickHouse, seals: Collection[Seal], times_us: tuple[int, int]
+) -> set[int] | None:
+    """Return the versions by which all records of *seals* are shown as attested; None where some may not be.
+
+    Args:
+        clickhouse: The database.
+        seals: Their records are all there, under each number the one that is sealed.
+        times_us: Their events occurred about then; standings of others are not seen.
+
+    Raises:
+        StorageError: ClickHouse is away (retriable) or refuses (permanent).
+    """
+    versions: set[int] = set()
+    bounds = {"begin": times_us[0] - SEALED_WITHIN_US, "end": times_us[1] + SEALED_WITHIN_US}
+    for stretches in _stretches(seals):
+        values = {
+            "producers": list(stretches),
+            "firsts": [each.first for each in stretches.values()],
+            "lasts": [each.last for each in stretches.values()],
+        }
+        size = sum(each.size for each in stretches.values())
+        # One more under such a number is a copy, or somebody else's: it is not to stand for the one that is sealed.
+        if clickhouse.query(_EVENTS, values).rows[0][0] != size and (
+            clickhouse.query(_DIFFERENT_EVENTS, values).rows[0][0] != size
+        ):
+            return None
+        count, said = clickhouse.query(_ATTESTED, {**values, **bounds}).rows[0]
+        if count != size or any(standing != Standing.ATTESTED for standing, _ in said):
+            return None
+        versions |= {int(version) for _, version in said}
+    return versions
+
+
+def _stretches(seals: Iterable[Seal]) -> Iterator[dict[str, Range]]:
+    """Yield the numbers of *seals* by producer, one stretch of each at a time."""
+    numbers: dict[str, list[tuple[int, int]]] = {}
+    for seal in seals:
+        numbers.setdefault(seal.producer_id, []).append((seal.first_seq, seal.last_seq))
+    left = {producer: list(Ranges(each)) for producer, each in numbers.items()}
+    while left:
+        yield {producer: stretches.pop() for producer, stretches in left.items()}
+        left = {producer: stretches for producer, stretches in left.items() if stretches}
+
+
+_OF_STRETCH = """
+    producer_id IN {producers:Array(String)} AND isNotNull(seq)
+    AND seq BETWEEN {firsts:Array(UInt64)}[indexOf({producers:Array(String)}, producer_id) AS place]
+        AND {lasts:Array(UInt64)}[place]
+"""
+_EVENTS = f"SELECT count() FROM event_log WHERE {_OF_STRETCH}"  # noqa: S608 - every value is a bound parameter
+_DIFFERENT_EVENTS = f"""
+    SELECT count() FROM (SELECT DISTINCT occurred_us, record_key FROM event_log WHERE {_OF_STRETCH})
+"""  # noqa: S608 - as above
+_ATTESTED = f"""
+    SELECT count(), groupUniqArray((toString(standing), ver)) FROM event_standings FINAL
+    WHERE occurred_us BETWEEN {{begin:Int64}} AND {{end:Int64}} AND (occurred_us, record_key) IN (
+        SELECT occurred_us, record_key FROM event_log WHERE {_OF_STRETCH}
+    )
+"""  # noqa: S608 - as above
 
 
 class SealedRecords(NamedTuple):

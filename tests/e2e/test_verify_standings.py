@@ -1,0 +1,212 @@
+"""Duty 15 on the real tables: what readers are shown of seals and standings, of whole seals and of others."""
+
+import base64
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from made_keys import made_key
+from proven import ORIGIN, ProvenLog, log_key
+from sealing_scene import Logger, claimed, judged
+from trailhouse.operate.verify import leaf_walk, standing_rows, standings
+from trailhouse.operate.verify.logs import LogId
+from trailhouse.operate.verify.standing_rows import drawn_seals
+from trailhouse.operate.verify.state import Kept
+from trailhouse.operate.verify.unseen import unseen
+from trailhouse.operate.verify.verifying import verify
+from trailhouse.proof.config import ProofConfig
+from trailhouse.proof.keys import note_signed
+from trailhouse.proof.policy import LogKey, Policy, owner_name
+from trailhouse.store import ClickHouse, ClickHouseConfig
+from trailhouse.store.policies import store_policy
+
+pytestmark = pytest.mark.cluster
+
+LOG = "audit.example.org/agents"
+OWNER = made_key(9)
+SYNC = "SETTINGS mutations_sync = 2"
+
+
+class Scene:
+    """A log of the enrolled service `agents`, which may write for tenant a; what is put is judged at once."""
+
+    def __init__(self, clickhouse: ClickHouse, folder: Path) -> None:
+        self.clickhouse = clickhouse
+        self.log = ProvenLog(clickhouse, log_key(folder, LOG))
+        self.key = made_key(11)
+        log_keys = (LogKey(public_key=base64.b64encode(made_key(1).public_key).decode()),)
+        service = Logger("agents", "", self.key).key("a")
+        self.policy = Policy(log_name=LOG, version=1, log_keys=log_keys, services=(service,))
+        store_policy(clickhouse, self.policy, note_signed(self.policy.text, OWNER, owner_name(LOG)))
+        self.end = 0
+
+    def put(self, producer: str, events: int = 2, seals: int = 3) -> Logger:
+        """Store *seals* of *events* each, and the last one; return their logger."""
+        logger = Logger("agents", producer, self.key)
+        for place in range(seals):
+            for _ in range(events):
+                logger.log(tenant_id="a")
+            logger.seal(is_last=place == seals - 1)
+        at_ms = round((time.time() - 60) * 1_000)
+        self.log.store({0: logger.events}, appended_ms=at_ms)
+        self.end += len(logger.events)
+        judged(self.clickhouse, self.policy)
+        return logger
+
+    def attack(self, sql: str) -> None:
+        """Run *sql* as an administrator of ClickHouse would."""
+        self.clickhouse.command(sql)
+
+    def key_of(self, producer: str, seq: int) -> str:
+        """Return the statement that gives the key of one record."""
+        return f"SELECT record_key FROM event_log WHERE producer_id = '{producer}' AND seq = {seq}"
+
+    def found(self, seen: int = 0) -> set[str]:
+        """Return the kinds of what duty 15 finds, where an earlier run has *seen* so many offsets."""
+        self.trusted: tuple[str, ...] = ()
+        log = LogId(*ORIGIN, 0, "1")
+        kept = Kept(log=log, size=seen, roots=("00" * 32,) * seen.bit_count(), checkpoint="")
+        proof = ProofConfig(log_name=LOG, owner_key=base64.b64encode(OWNER.public_key).decode())
+        [report] = verify(
+            self.clickhouse,
+            proof=proof,
+            duties=(standings.DUTY,),
+            since={log: kept} if seen else None,
+        ).duties
+        assert not report.reasons, report.reasons
+        self.trusted = report.trusts
+        return {each.kind for each in report.findings}
+
+
+@pytest.fixture
+def scene(database: ClickHouseConfig, tmp_path: Path) -> Iterator[Scene]:
+    """Return a log in which two loggers have sealed all that they made."""
+    with ClickHouse(database) as clickhouse:
+        made = Scene(clickhouse, tmp_path)
+        made.put("p1")
+        made.put("p2")
+        yield made
+
+
+def test_of_whole_seals_no_record_is_read_one_by_one(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The seals' duty has seen that they are whole; that all are shown so, a count for all of them tells."""
+
+    def fail(*_: object) -> None:
+        raise AssertionError("a seal was taken for one that is not whole")
+
+    monkeypatch.setattr(standings, "sealed_records", fail)
+    assert scene.found() == set()
+
+
+def test_copies_of_a_record_are_no_contradiction(scene: Scene) -> None:
+    """A resend's row that no merge has met yet counts once."""
+    scene.attack("INSERT INTO event_log SELECT * FROM event_log WHERE producer_id = 'p1'")
+    assert scene.found() == set()
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        (
+            f"ALTER TABLE event_standings DELETE WHERE record_key IN ({{key}}) {SYNC}",
+            {"standing_missing"},
+        ),
+        (
+            f"ALTER TABLE event_standings UPDATE standing = 'disputed' WHERE record_key IN ({{key}}) {SYNC}",
+            {"standing_changed"},
+        ),
+        (
+            "INSERT INTO event_standings SELECT occurred_us, record_key, 'attested', 4000000 FROM event_log"
+            " WHERE record_key IN ({key})",
+            {"standing_changed", "services_missing"},
+        ),
+        (
+            f"ALTER TABLE seal_checks UPDATE verdict = 'broken' WHERE producer_id = 'p2' {SYNC}",
+            {"check_changed"},
+        ),
+    ],
+)
+def test_what_is_shown_otherwise_is_found(scene: Scene, sql: str, expected: set[str]) -> None:
+    """Of one event of a whole seal, or of a seal."""
+    scene.attack(sql.format(key=scene.key_of("p2", 4)))
+    assert scene.found() == expected
+
+
+def test_a_standing_at_another_time_is_not_that_of_the_event(scene: Scene) -> None:
+    """Readers look for it by time and key."""
+    key = scene.key_of("p2", 4)
+    scene.attack(
+        "INSERT INTO event_standings SELECT occurred_us + 1, record_key, standing, ver FROM event_standings"
+        f" WHERE record_key IN ({key})"
+    )
+    assert scene.found() == set()
+    scene.attack(
+        "ALTER TABLE event_standings DELETE WHERE (occurred_us, record_key) IN"
+        f" (SELECT occurred_us, record_key FROM event_log WHERE record_key IN ({key})) {SYNC}"
+    )
+    assert scene.found() == {"standing_missing"}
+
+
+def test_a_standing_of_another_record_does_not_stand_for_that_of_a_sealed_one(scene: Scene) -> None:
+    """Not where the record has the number of the sealed one, nor where its key begins alike."""
+    stranger = claimed("other", "p2", 4, tenant_id="a")
+    scene.log.store({1: [stranger]}, appended_ms=round((time.time() - 60) * 1_000))
+    assert scene.found() == set()
+    scene.attack(
+        "INSERT INTO event_standings SELECT occurred_us, record_key, 'attested', 7 FROM event_log"
+        " WHERE kafka_partition = 1"
+    )
+    own = f"record_key IN ({scene.key_of('p2', 4)} AND kafka_partition = 0)"
+    scene.attack(
+        "INSERT INTO event_standings SELECT occurred_us,"
+        " toFixedString(concat(substring(record_key, 1, 8), 'of other'), 16), 'attested', 7 FROM event_log"
+        f" WHERE {own}"
+    )
+    scene.attack(f"ALTER TABLE event_standings DELETE WHERE {own} {SYNC}")
+    assert scene.found() == {"standing_missing", "standing_of_nothing"}
+
+
+def test_of_what_an_earlier_run_has_seen_some_is_looked_at_again(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An old standing that was changed is found once its seal is drawn; how many were not is said."""
+    seen = scene.end
+    scene.put("p3")
+    assert scene.found(seen) == set()
+    assert not [each for each in scene.trusted if "drawn" in each], "all of six were looked at"
+    scene.attack(
+        f"ALTER TABLE event_standings DELETE WHERE record_key IN ({scene.key_of('p2', 4)}) {SYNC}"
+    )
+    assert scene.found(seen) == {"standing_missing"}
+
+    monkeypatch.setattr(standing_rows, "_DRAWN", standing_rows._DRAWN.replace("(20)", "(1)"))
+    of_victim = "SELECT record_key FROM event_log WHERE type = 'audit_sealed' AND producer_id = 'p2' AND seq = 5"
+    [(victim,)] = scene.clickhouse.query(of_victim).rows
+    new = unseen({(*ORIGIN, 0): seen})
+    for is_drawn, expected in ((True, {"standing_missing"}), (False, set[str]())):
+        secret = next(
+            secret
+            for secret in (bytes([place]) * 16 for place in range(256))
+            if (victim in drawn_seals(scene.clickhouse, new, secret).keys) is is_drawn
+        )
+        monkeypatch.setattr(leaf_walk, "new_secret", lambda secret=secret: secret)
+        assert scene.found(seen) == expected
+        assert "1 of 6 such seals" in " ".join(scene.trusted)
+    assert scene.found() == {"standing_missing"}
+
+
+def test_what_is_new_is_looked_at_in_every_run(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is drawn: a new event's standing that is taken away is found."""
+    monkeypatch.setattr(standing_rows, "_DRAWN", standing_rows._DRAWN.replace("(20)", "(1)"))
+    seen = scene.end
+    scene.put("p3")
+    scene.attack(
+        f"ALTER TABLE event_standings DELETE WHERE record_key IN ({scene.key_of('p3', 1)}) {SYNC}"
+    )
+    assert scene.found(seen) == {"standing_missing"}
