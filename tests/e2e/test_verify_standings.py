@@ -183,7 +183,7 @@ def test_of_what_an_earlier_run_has_seen_some_is_looked_at_again(
     )
     assert scene.found(seen) == {"standing_missing"}
 
-    monkeypatch.setattr(standing_rows, "_DRAWN", standing_rows._DRAWN.replace("(20)", "(1)"))
+    monkeypatch.setattr(standing_rows, "DRAWN_SEALS", 1)
     of_victim = "SELECT record_key FROM event_log WHERE type = 'audit_sealed' AND producer_id = 'p2' AND seq = 5"
     [(victim,)] = scene.clickhouse.query(of_victim).rows
     new = unseen({(*ORIGIN, 0): seen})
@@ -203,7 +203,7 @@ def test_what_is_new_is_looked_at_in_every_run(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever is drawn: a new event's standing that is taken away is found."""
-    monkeypatch.setattr(standing_rows, "_DRAWN", standing_rows._DRAWN.replace("(20)", "(1)"))
+    monkeypatch.setattr(standing_rows, "DRAWN_SEALS", 1)
     seen = scene.end
     scene.put("p3")
     scene.attack(

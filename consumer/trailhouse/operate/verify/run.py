@@ -80,7 +80,7 @@ class Run:
         self.since = dict(since or {})
         self.tell = tell
         self._at_hand = _AtHand()
-        self._asides: dict[Callable[[Run], Any], _Aside] = {}
+        self._steps: dict[Callable[[Run], Any], _Step] = {}
         self.unprotected: dict[str, list[int]] = {}
         """By reason, the anchors kept outside that are not protected as their place promises; once they are read."""
 
@@ -105,8 +105,8 @@ class Run:
         Raises:
             Exception: What it has raised, whoever asks.
         """
-        aside = self._asides.setdefault(step, _Aside(self, step))
-        said: Said[_Value] = aside.said
+        once = self._steps.setdefault(step, _Step(self, step))
+        said: Said[_Value] = once.said
         return said
 
     def said_in(self, step: Callable[["Run"], _Value]) -> "Said[_Value]":
@@ -322,7 +322,7 @@ class Run:
         return {digest for digest in digests if digest in self._ordered}
 
 
-class _Aside:
+class _Step:
     """A step that several duties share."""
 
     def __init__(self, run: Run, step: Callable[[Run], Any]) -> None:

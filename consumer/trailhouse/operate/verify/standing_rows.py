@@ -39,10 +39,9 @@ _CARRIERS = f"""
     ORDER BY kafka_topic_id, kafka_partition, kafka_offset LIMIT {CARRIERS_AT_ONCE}
 """  # noqa: S608 - names of ours; every value is a bound parameter
 _DRAWN = f"""
-    SELECT groupArray({DRAWN_SEALS})(record_key), sum(seals) FROM (
-        SELECT record_key, count() AS seals FROM event_log WHERE type = '{SEAL_TYPE}' AND NOT ({{}})
-        GROUP BY record_key ORDER BY sipHash64Keyed(({{{{key_0:UInt64}}}}, {{{{key_1:UInt64}}}}), record_key)
-    )
+    WITH seen AS (SELECT DISTINCT record_key FROM event_log WHERE type = '{SEAL_TYPE}' AND NOT ({{}}))
+    SELECT record_key, (SELECT count() FROM seen) FROM seen
+    ORDER BY sipHash64Keyed(({{{{key_0:UInt64}}}}, {{{{key_1:UInt64}}}}), record_key) LIMIT {{{{most:UInt32}}}}
 """  # noqa: S608 - as above
 _CHECKS = """
     SELECT seal_key, producer_id, service, first_seq, last_seq, end_seq, session_id, tenant_id, occurred_us, seal_hash,
@@ -173,9 +172,9 @@ def drawn_seals(clickhouse: ClickHouse, new: Unseen, secret: bytes) -> Drawn:
         StorageError: As `service_rows`.
     """
     first, last = (int.from_bytes(part, "big") for part in (secret[:8], secret[8:16]))
-    values = {**new.parameters, "key_0": first, "key_1": last}
-    keys, total = clickhouse.query(_DRAWN.format(new.condition), values).rows[0]
-    return Drawn(int(total), frozenset(keys))
+    values = {**new.parameters, "key_0": first, "key_1": last, "most": DRAWN_SEALS}
+    rows = clickhouse.query(_DRAWN.format(new.condition), values).rows
+    return Drawn(int(rows[0][1]) if rows else 0, frozenset(key for key, _ in rows))
 
 
 def rounds(

@@ -64,17 +64,7 @@ def verify(
             since=since,
             tell=tell,
         )
-        wanted = [duty for duty in duties if _reason_to_leave_out(duty, run, without) is None]
-        unprepared: dict[str, tuple[str, ...]] = {}
-        for duty in wanted:
-            run.begin()
-            _guarded(duty.prepare, run)
-            unprepared[duty.name] = tuple(run.reasons)
-        steps = [
-            partial(_all_done, some, run, without, unprepared) for some in _in_order(duties) if some
-        ]
-        done = {each.name: each for some in beside(steps, storage.end) for each in some}
-        reports = tuple(done[duty.name] for duty in duties)
+        reports = _reports(run, duties, without, storage.end)
         return Report(
             verdict=verdict_of(reports, is_later=bool(run.since)),
             scope=_words(run),
@@ -84,6 +74,22 @@ def verify(
             kept=run.roots.kept,
             seconds=time.monotonic() - began,
         )
+
+
+def _reports(
+    run: Run, duties: Sequence[Duty], without: Collection[str], end: Callable[[], None]
+) -> tuple[DutyReport, ...]:
+    wanted = [duty for duty in duties if _reason_to_leave_out(duty, run, without) is None]
+    unprepared: dict[str, tuple[str, ...]] = {}
+    for duty in wanted:
+        run.begin()
+        _guarded(duty.prepare, run)
+        unprepared[duty.name] = tuple(run.reasons)
+    steps = [
+        partial(_all_done, some, run, without, unprepared) for some in _in_order(duties) if some
+    ]
+    done = {each.name: each for some in beside(steps, end) for each in some}
+    return tuple(done[duty.name] for duty in duties)
 
 
 def _in_order(duties: Sequence[Duty]) -> list[list[Duty]]:
