@@ -118,7 +118,7 @@ github_token           | ghp_<n36> ; gho_<n36> ; ghu_<n36> ; ghs_<n36>
 gitlab_token           | glpat-<w20> ; glpat-<w27>.01.<l9> ; gldt-<w20> ; glrt-<w20> ; glcbt-<n2>_<w20>
                        | glptt-<h40> ; glagent-<w50> ; glsoat-<w20> ; gloas-<h64> ; GR1348941<w20>
 gitlab_session         | _gitlab_session=[<h32>]
-bitbucket_token        | ATBB<n32> ; ATCTT3xFfG<w170>
+bitbucket_token        | ATBB<n32> ; BBDC-<b44> ; ATCTT3xFfG<w170>
 bitbucket_key          | @bitbucket <l32>
 atlassian_token        | ATATT3xFfGF0<w170> ; ATSTT3xFfGF0<w170> ; @atlassian <n24>
 trello_key             | @trello <h32> ; @trello <h64>
@@ -223,6 +223,7 @@ discord_token          | M<c23>.<w6>.<w38> ; O<n25>.<w6>.<w27>
 discord_webhook        | https://discord.com/api/webhooks/[<d18>/<w68>]
 discord_secret         | @discord <w32>
 telegram_token         | <d10>:AA<w33>
+teams_webhook          | https://outlook.office.com/[webhook/<uuid>@<uuid>/IncomingWebhook/<h32>/<uuid>]
 teams_webhook          | https://acme.webhook.office.com/[webhookb2/<uuid>@<uuid>/IncomingWebhook/<h32>/<uuid>]
 mattermost_token       | @mattermost <l26>
 twilio_key             | SK<h32>
@@ -370,6 +371,7 @@ freshdesk_key          | @freshdesk <n20>
 intercom_token         | dG9rO<n60>= ; @intercom <b60>
 pipedrive_token        | @pipedrive <h40>
 typeform_token         | tfp_<w44>_<w14>
+cal_key                | cal_live_<h32>
 calendly_token         | @calendly <n64>
 zapier_webhook         | https://hooks.zapier.com/[hooks/catch/<d7>/<l7>]
 make_webhook           | https://hook.eu2.make.com/[<l32>]

@@ -23,7 +23,7 @@ _KEYS_OF = (
 )
 WORDS = (
     r"passw|passphrase|passcode|pass\b|pass_|pwd|secret|token(?:[vp.\-0-9]|_[^uctslb]|\b)|(?:access|auth|api|refresh|session)_?tokens"
-    r"|creds?\b|credential|auth\b|auth_|authoriz|bearer|cookie|jwt|(?:\b|_|t)otp\b|(?:\b|_|card.?)cv[vc]2?\b|(?:\b|_)(?:dsn|pin)\b"
+    r"|creds?\b|credential|_pw\b|auth\b|auth_|authoriz|bearer|cookie|jwt|(?:\b|_|t)otp\b|(?:\b|_|card.?)cv[vc]2?\b|(?:\b|_)(?:dsn|pin)\b"
     r"|mnemonic|seed.?phrase|conn(?:ection)?.?str|security.?code|recovery.?(?:code|phrase)|backup.?code|verification.?code"
     rf"|senha|motdepasse|(?:{_KEYS_OF})[_\-. ]?keys?\b|(?:{_KEYS_OF})_?key[_A-Z0-9]|пароль|密码|密碼|パスワード|비밀번호|contraseña"
 )

@@ -107,6 +107,12 @@ COMMAND_RULES = (
         where(_is_random),
     ),
     Rule(
+        "password",  # htpasswd -b file user …, htpasswd -nb user …
+        rf"\bhtpasswd[ \t]+(?:-\w+[ \t]+)*-\w*b\w*[ \t]+(?:-\w+[ \t]+)*(?:[^\s\-|;&]\S{{0,200}}[ \t]+){{1,2}}{_VALUE}",
+        (r"htpasswd[ \t]+-",),
+        where(_is_given),
+    ),
+    Rule(
         "password",
         r"(?:pass(?:in|out)?:|-pass[ \t]+pass:)([^\s\"'`\\<>|]{4,256})",
         (r"-pass(?:in|out)?[ \t]+pass:",),

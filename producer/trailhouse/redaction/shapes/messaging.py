@@ -30,7 +30,7 @@ MESSAGING: tuple[Shape, ...] = (
     Shape("telegram_token", "Telegram", "8 to 10 digits, a colon, AA and 33 of A-Z a-z 0-9 _ -", anywhere(r"\d{5,16}:A[\w-]{32,}"), (":A",),
           "https://core.telegram.org/bots/api#authorizing-your-bot"),
     Shape("teams_webhook", "Microsoft Teams", "webhook.office.com/webhookb2/ and the path",
-          r"webhook\.office(?:365)?\.com/((?:webhookb2|webhook)/[0-9A-Za-z@/-]{40,})", ("webhook.office",),
+          r"(?:webhook|outlook)\.office(?:365)?\.com/((?:webhookb2|webhook)/[0-9A-Za-z@/-]{40,})", ("webhook.office", "outlook.office"),
           "https://learn.microsoft.com/en-us/microsoftteams/platform/webhooks-and-connectors/how-to/add-incoming-webhook"),
     named("mattermost_token", "Mattermost", "26 small letters and digits", ("mattermost",), r"[0-9a-z]{26}",
           "https://developers.mattermost.com/integrate/reference/personal-access-token/"),

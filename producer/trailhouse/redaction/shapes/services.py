@@ -26,6 +26,7 @@ SERVICES: tuple[Shape, ...] = (
     Shape("intercom_token", "Intercom", "dG9rO and 50 or more of base64", apart(r"dG9rO[0-9A-Za-z+/]{40,}={0,2}"), ("dG9rO",), "https://developers.intercom.com/docs/build-an-integration/learn-more/authentication"),
     named("pipedrive_token", "Pipedrive", "40 hex", ("pipedrive",), HEX + "{40}", "https://pipedrive.readme.io/docs/core-api-concepts-authentication"),
     Shape("typeform_token", "Typeform", "tfp_ and 59", anywhere(r"tfp_[\w=.-]{40,}[\w=-]"), ("tfp_",), "https://www.typeform.com/developers/get-started/personal-access-token/"),
+    Shape("cal_key", "Cal.com", "cal_live_ or cal_test_ and 24 or more letters and digits", word(r"cal_(?:live|test)_[0-9A-Za-z]{24,}"), ("cal_live_", "cal_test_"), "https://cal.com/docs/api-reference/v2/introduction"),
     named("calendly_token", "Calendly", "40 or more", ("calendly",), r"[\w.-]{40,}", "https://developer.calendly.com/how-to-authenticate-with-personal-access-tokens"),
     Shape("zapier_webhook", "Zapier", "hooks.zapier.com/hooks/catch/ and the path", r"hooks\.zapier\.com/(hooks/catch/\d+/\w+)", ("hooks.zapier.com",), "https://help.zapier.com/hc/en-us/articles/8496288690317"),
     Shape("make_webhook", "Make", "hook., region, make.com/ and 30 or more", r"hook\.[a-z0-9.]{2,8}make\.com/([0-9a-z]{24,})", ("make.com/",), "https://help.make.com/webhooks"),
