@@ -9,7 +9,7 @@ from kafka_records import Clock, Record, empty_batch
 from trailhouse.consumer.batch.batch import Batch, Limits
 from trailhouse.consumer.batch.gathering import WORTH_ROWS, Gathering
 from trailhouse.consumer.batch.insert_pace import LONGEST_SECONDS, REMEMBERED_SECONDS, InsertPace
-from trailhouse.consumer.batch.uncommitted import UncommittedBatches
+from trailhouse.consumer.batch.uncommitted import MOST_FULL_BATCHES, UncommittedBatches
 from trailhouse.schemas import AuditEvent
 
 RECORD = AuditEvent(type="a", session_id="s").record
@@ -288,11 +288,11 @@ def test_where_the_server_gathers_all_workers_commit_at_the_same_time(
     assert committed == [start_seconds + step_seconds] * 3
 
 
-def test_a_full_batch_is_committed_at_once() -> None:
-    """So that a drain keeps no more in memory, and reads no more again, than it did."""
+def test_full_batches_are_committed_at_once() -> None:
+    """So that a drain keeps no more in memory, and after a crash reads little again."""
     clock = Clock()
     uncommitted = UncommittedBatches(Limits(2, 1 << 30), clock)
-    for number in range(2):
+    for number in range(2 * MOST_FULL_BATCHES):
         batch = Batch(Limits(2, 1 << 30), clock)
         batch.add([Record(RECORD, 0, number)])
         uncommitted.add(batch)

@@ -70,12 +70,18 @@ def test_after_a_failure_all_are_stored_again() -> None:
 
 
 def test_they_are_full_together() -> None:
-    """They may hold as much as one batch."""
-    assert [batches_of(*rows)[0].is_full for rows in [(5,), (5, 1), (2, 2, 1)]] == [
-        False,
-        True,
-        False,
-    ]
+    """They may hold as many records as two batches."""
+    rows = [(6, 5), (6, 5, 1), (6, 6)]
+    assert [batches_of(*each)[0].is_full for each in rows] == [False, True, True]
+
+
+def test_large_ones_are_full_together_as_one_is() -> None:
+    """They are held until the commit, and memory bears no more bytes of them than of one batch, and one that is new."""
+    batches = UncommittedBatches(Limits(1_000, 100), Clock())
+    batches.add(batch_of([b"x" * 60]))
+    was_full = batches.is_full
+    batches.add(batch_of([b"x" * 60]))
+    assert (was_full, batches.is_full) == (False, True)
 
 
 def test_their_age_is_that_of_the_first_record() -> None:
