@@ -179,7 +179,10 @@ def test_fault_37_eight_workers_killed_at_any_moment(stage: Scene, tmp_path: Pat
     """However often they die, each event is seen once, and no size of a partition's log has two roots."""
     chance = random.Random(SEED)  # noqa: S311 - a seed, so that a failure comes again
     proof = log_key(tmp_path)
-    settings = SETTINGS | {"proof_log_name": proof.log_name, "proof_key_file": proof.key_file}
+    settings: dict[str, Any] = SETTINGS | {
+        "proof_log_name": proof.log_name,
+        "proof_key_file": proof.key_file,
+    }
     group = [stage.worker(**settings) for _ in range(PARTITIONS)]
     load = stage.load(rate=200, sessions=40)
     eventually(lambda: sum(mode(worker)[0] == "gathered" for worker in group) >= 2, "company", 120)
