@@ -19,6 +19,7 @@ MODULES = (
     "accepted_logs",
     "clickhouse_sly",
     "operator_attacks",
+    "clickhouse_engine",
     "harmless_admin",
     "broker_attacks",
     "broker_harmless",
