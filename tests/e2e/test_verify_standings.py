@@ -186,7 +186,7 @@ def test_of_what_an_earlier_run_has_seen_some_is_looked_at_again(
     monkeypatch.setattr(standing_rows, "DRAWN_SEALS", 1)
     of_victim = "SELECT record_key FROM event_log WHERE type = 'audit_sealed' AND producer_id = 'p2' AND seq = 5"
     [(victim,)] = scene.clickhouse.query(of_victim).rows
-    new = unseen({(*ORIGIN, 0): seen})
+    new = unseen({(ORIGIN.cluster, ORIGIN.topic, ORIGIN.topic_id, 0): seen})
     for is_drawn, expected in ((True, {"standing_missing"}), (False, set[str]())):
         secret = next(
             secret
