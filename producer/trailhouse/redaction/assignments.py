@@ -78,7 +78,10 @@ def assigned(pattern: Pattern, text: bytes, category: str) -> list[Span]:
     for begin, end in found:
         if begin < after or _HIDDEN.match(text, end):
             continue
-        if text[end - 1] == _EQUALS and (known := _known.get(text[begin : end - 1])) is not None:
+        if (
+            text[end - 1] == _EQUALS
+            and (known := known_names.get(text[begin : end - 1])) is not None
+        ):
             span = _plainly_assigned(text, begin, end, known)
         else:
             span = _value(text, pattern.read(text, begin, end), category)
@@ -96,7 +99,7 @@ class _Name(NamedTuple):
     category: str
 
 
-_known: dict[bytes, _Name] = {}
+known_names: dict[bytes, _Name] = {}
 """Names that were read before: `NAME=` is most of what settings hold, and needs no reading again."""
 
 
@@ -107,9 +110,9 @@ def _name_of(spelled: bytes, category: str) -> _Name | None:
     if kind is None:
         return None
     name = _Name(text, kind, _category_of(text, category))
-    if len(_known) >= MAX_KNOWN_NAMES:
-        _known.clear()
-    _known[spelled] = name
+    if len(known_names) >= MAX_KNOWN_NAMES:
+        known_names.clear()
+    known_names[spelled] = name
     return name
 
 

@@ -36,7 +36,7 @@ def test_what_was_redacted_stays_as_it_is(redactor: Redactor, seed: int) -> None
 def test_a_name_is_read_alike_the_first_time_and_later(redactor: Redactor) -> None:
     """What is remembered of a name changes nothing of what is found behind it."""
     for text in _texts(9):
-        assignments._known.clear()
+        assignments.known_names.clear()
         first = redactor.spans(text.encode())
         assert redactor.spans(text.encode()) == first, text
 
@@ -48,4 +48,4 @@ def test_what_is_remembered_of_names_has_an_end(
     monkeypatch.setattr(assignments, "MAX_KNOWN_NAMES", 50)
     for number in range(200):
         assert redactor.spans(f"password_{number}=hunter{number}Zq".encode())
-        assert len(assignments._known) <= 50
+        assert len(assignments.known_names) <= 50

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from trailhouse.capture.litellm.callbacks import Callbacks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Mapping
 
     from trailhouse.producer.recording.recorder import Recorder
 
@@ -27,7 +27,7 @@ class StrictCallbacks(Callbacks):
         self._raised: Exception | None = None
 
     @contextmanager
-    def _guard(self, what: str) -> Iterator[None]:
+    def _guard(self, what: str) -> Generator[None]:
         try:
             with self._recorder.guard(f"litellm {what}", strict=True):
                 yield
