@@ -57,6 +57,18 @@ def a_log_whose_key_came_late_is_accepted(log: AttackedLog) -> None:
 
 
 @on_copy(Who.NOBODY)
+def an_end_that_an_election_has_left_unsigned_is_accepted(log: AttackedLog) -> None:
+    at_ms = log.keys.now_ms - LATER_MS
+    before = ProvenLog(log.clickhouse, log.proof, ORIGIN)
+    before.store({8: EVENTS[:2]}, appended_ms=at_ms)
+    before.store({8: EVENTS[2:4]}, appended_ms=at_ms)
+    log.sql("DELETE FROM log_checkpoints WHERE kafka_partition = 8 AND size > 2")
+    after = ProvenLog(log.clickhouse, log.proof, ORIGIN)
+    after.write(records_of({8: OTHERS}, {8: 1}, at_ms), {8: 4})
+    log.accept("a leader was elected that lacked two records, and nobody had signed the second")
+
+
+@on_copy(Who.NOBODY)
 def what_is_accepted_is_merged_and_goes_on(log: AttackedLog) -> None:
     _accepted(log)
     for table in ("event_log", "log_leaves", "event_quarantine"):
