@@ -128,6 +128,7 @@ def test_the_demo_shows_what_went_through_and_leaves_nothing(short_folder: Path)
     assert list(short_folder.iterdir()) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("line", "number", "code"),
     [
@@ -159,6 +160,7 @@ def test_an_interrupted_demo_leaves_nothing(
     assert list(short_folder.iterdir()) == []
 
 
+@pytest.mark.long
 def test_the_demo_fails_when_a_stored_row_was_altered(capsys: pytest.CaptureFixture[str]) -> None:
     """One altered row among all of them, and the demo ends with its name instead of a success."""
     altered: list[str] = []

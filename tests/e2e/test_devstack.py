@@ -27,7 +27,7 @@ from dev_process import (
 from trailhouse.devstack import DevStack, Ports
 from trailhouse.devstack.part import PartState
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 
 def is_alive(pid: int) -> bool:

@@ -17,7 +17,7 @@ from dev_process import (
     trailhouse,
 )
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 
 def test_a_command_gets_the_stack_and_gives_its_code(tmp_path: Path) -> None:

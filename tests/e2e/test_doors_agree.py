@@ -26,7 +26,7 @@ from trailhouse.query import AuditReader
 from trailhouse.store import ClickHouse, ClickHouseConfig
 from trailhouse.store.migrate import migrate
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 RESENT = 5
 """Every fifth record is sent again, and stands at another offset too."""

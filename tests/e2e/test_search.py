@@ -183,6 +183,7 @@ def some_filters(draw: st.DrawFn) -> SearchFilter:
     )
 
 
+@pytest.mark.long
 @ON_ONE_DATABASE
 @given(wanted=some_filters(), newest=st.booleans(), limit=st.sampled_from([1, 20, 100]))
 def test_any_filter_finds_what_python_finds(

@@ -1,6 +1,7 @@
 """One run of `verify`: what its duties share: ClickHouse, what was asked for, the policies, the logs, their roots."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from threading import local
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -200,6 +201,9 @@ class Run:
             policy = self.policy
         except CannotCheckError:  # the duties that need one say so
             return Anchored()
+        # An anchor is stored before others keep it: read the other way round, none of a running worker seems gone.
+        with suppress(CannotCheckError):  # the duties that need the copies say so
+            _ = self.anchored_outside
         return anchored_by(stored_anchors(self.clickhouse), policy, self.log_of)
 
     @Once
