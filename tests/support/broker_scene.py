@@ -171,6 +171,17 @@ class BrokerScene:
         """Return the newest seal of a service's logger."""
         return self.found(lambda event: event.type == "audit_sealed" and _of(event) == service)
 
+    def wait_until_sealed(self, service: str) -> None:
+        """Wait until Kafka has a first seal of a service's logger: a thread of its own makes it after ten events."""
+        eventually(
+            lambda: any(
+                event.type == "audit_sealed" and _of(event) == service
+                for each in self.topic.read()
+                if (event := _event(each)) is not None
+            ),
+            f"a seal of {service}",
+        )
+
     def seq_of_denial(self) -> int:
         """Return the number of the denial."""
         source = decode(self.denial().value or b"").source
