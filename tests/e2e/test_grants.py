@@ -22,12 +22,13 @@ from trailhouse.operate.erase.sought import Sought, find
 from trailhouse.operate.proof_keys.proof_state import proof_state
 from trailhouse.operate.rebuild import rebuild
 from trailhouse.operate.stored_offsets import expired, held
+from trailhouse.operate.verify.reader_settings import settings_of_ours
 from trailhouse.proof.config import ProofConfig
 from trailhouse.proof.keys import create_key_file, note_signed
 from trailhouse.proof.policy import owner_name
 from trailhouse.proof.policy_changes import first_policy, key_text, with_operator
 from trailhouse.query import AuditReader
-from trailhouse.schemas.errors import StorageRejectedError
+from trailhouse.schemas.errors import StorageLimitError, StorageRejectedError
 from trailhouse.schemas.ranges import Range, Ranges
 from trailhouse.store import ClickHouse, ClickHouseConfig
 from trailhouse.store.migrate import check, migrate
@@ -328,3 +329,46 @@ def test_a_filter_that_a_profile_pins_on_the_view_holds(as_user: As) -> None:
         assert reader.get_audit_log("s") == EVENTS[:1]
         assert reader.overview().stored == 1
         assert reader.count_by_type() == {"message_sent": 1}
+
+
+_TWISTED = (
+    "<limit>1</limit><final>1</final>"
+    "<transform_null_in>1</transform_null_in><join_use_nulls>1</join_use_nulls>"
+    "<group_by_overflow_mode>any</group_by_overflow_mode><read_overflow_mode>break</read_overflow_mode>"
+    "<session_timezone>Asia/Tokyo</session_timezone><count_distinct_implementation>uniqHLL12</count_distinct_implementation>"
+    "<enable_positional_arguments>0</enable_positional_arguments><union_default_mode>DISTINCT</union_default_mode>"
+)
+
+
+def test_a_profile_does_not_change_what_a_statement_of_ours_says(as_user: As) -> None:
+    """Settings that hide rows, cut answers short or change what an expression gives are at ClickHouse's default."""
+    with as_user(READER, _TWISTED) as config:
+        with AuditReader(config=config) as reader:
+            assert reader.get_audit_log("s") == EVENTS
+            assert reader.overview().stored == len(EVENTS)
+        with ClickHouse(config) as clickhouse:
+            assert settings_of_ours(clickhouse) == ()
+            assert [row[0] for row in clickhouse.query("SELECT number FROM numbers(3)").rows] == [
+                0,
+                1,
+                2,
+            ]
+            with pytest.raises(StorageLimitError, match="TOO_MANY_ROWS"):
+                clickhouse.query(
+                    "SELECT number FROM numbers(3) GROUP BY number",
+                    settings={"max_rows_to_group_by": "1"},
+                )
+
+
+def test_what_a_profile_forbids_to_set_back_is_told(as_user: As) -> None:
+    """Nobody calls an answer right that a setting has changed which he may not change."""
+    fixed = (
+        "<count_distinct_implementation>uniqHLL12</count_distinct_implementation>"
+        "<additional_table_filters>{'system.settings': '0'}</additional_table_filters>"
+        "<constraints><count_distinct_implementation><const/></count_distinct_implementation></constraints>"
+    )
+    with as_user(READER, fixed) as config, ClickHouse(config) as clickhouse:
+        assert settings_of_ours(clickhouse) == ("additional_table_filters",)
+    fixed = fixed.replace("{'system.settings': '0'}", "{}")
+    with as_user(READER, fixed) as config, ClickHouse(config) as clickhouse:
+        assert settings_of_ours(clickhouse) == ("count_distinct_implementation",)

@@ -21,6 +21,7 @@ from trailhouse.store.config import ClickHouseConfig
 from trailhouse.store.errors import translated
 from trailhouse.store.http_pool import HttpPool
 from trailhouse.store.native_format import encode
+from trailhouse.store.plain_settings import ask_plainly
 from trailhouse.store.streamed import without_exception
 from trailhouse.store.watched_statements import show_statement
 
@@ -300,6 +301,11 @@ def _connect(config: ClickHouseConfig, pool: HttpPool) -> HttpClient:
     # Whoever calls repeats, and counts it.
     client.http_retries = 0
     client.timeout = urllib3.Timeout(connect=connect_seconds, read=config.timeout_seconds)
+    try:
+        ask_plainly(client)
+    except BaseException:
+        client.close()
+        raise
     return client
 
 

@@ -51,18 +51,28 @@ def check(run: Run, found: Findings) -> Checked:
 
 
 def _tell_settings(run: Run, found: Findings) -> None:
-    """Tell whose settings hide rows from whom they bind, ourselves included."""
+    """Tell whose settings hide rows from whom they bind, and what binds ourselves; say which others change answers."""
     others = settings_of_others(run.clickhouse)
     if others is None:
         line = grant_line(run.clickhouse.config.user, "SHOW SETTINGS PROFILES")
         run.cannot(f"settings of users and profiles cannot be seen: {line}")
-    for each in (*(others or ()), *settings_of_ours(run.clickhouse)):
+    for each in others or ():
+        if not each.hides:
+            run.trusts(
+                f"the setting {each.name} of {each.holder} changes answers to whom it binds, asked without Trailhouse"
+            )
+            continue
         found.add(
             "hiding_setting",
             table="every table",
             name=f"{each.name} of {each.holder}",
             meaning="a setting, which no migration makes, hides rows from those whom it binds, or cuts answers short",
             way_out="take it away, after asking who made it, and for whom; then verify again",
+        )
+    for name in settings_of_ours(run.clickhouse):
+        run.cannot(
+            f"the setting {name} of the user who verifies changes answers, and he may not set it back:"
+            " have it taken away, and verify again"
         )
 
 

@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 
 from trailhouse.operate.verify.reader_settings import (
-    HidingSetting,
+    AnswerSetting,
     settings_of_others,
     settings_of_ours,
 )
@@ -33,6 +33,8 @@ class Server:
 
     def query(self, sql: str, _: object = None, **__: object) -> Result:
         """Return the rows of the table that *sql* reads."""
+        if "getSetting" in sql:
+            return Result((), [("{}",)])
         named = max((name for name in self._tables if f"FROM {name}" in sql), key=len)
         rows = self._tables[named]
         if isinstance(rows, str):
@@ -52,13 +54,11 @@ def _server(**tables: list[tuple[Any, ...]] | str) -> ClickHouse:
 
 def test_what_can_be_seen_is_told() -> None:
     """Whose it is and what it is called, and not what it says."""
-    hiding = [("user reader", "additional_table_filters", "{'event_log': 'x'}")]
+    hiding = [("user reader", "additional_table_filters", "{'event_log': 'x'}", 1)]
     assert settings_of_others(_server(elements=hiding)) == (
-        HidingSetting("user reader", "additional_table_filters"),
+        AnswerSetting("user reader", "additional_table_filters", hides=True),
     )
-    assert settings_of_ours(_server(ours=[("limit",)])) == (
-        HidingSetting("the user who verifies", "limit"),
-    )
+    assert settings_of_ours(_server(ours=[("final", "0", 1)])) == ("final",)
     assert row_policies(_server(policies=[("p", "audit", "*")])) == (RowPolicy("p", ""),)
 
 
