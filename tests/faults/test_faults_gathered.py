@@ -183,8 +183,6 @@ def test_fault_37_eight_workers_killed_at_any_moment(stage: Scene, tmp_path: Pat
         "proof_log_name": proof.log_name,
         "proof_key_file": proof.key_file,
     }
-    # What no key has signed is read again from Kafka, and whoever does so marks where it begins by a commit.
-    stage.oracle.commits_may_go_back = True
     group = [stage.worker(**settings) for _ in range(PARTITIONS)]
     load = stage.load(rate=200, sessions=40)
     eventually(lambda: sum(mode(worker)[0] == "gathered" for worker in group) >= 2, "company", 120)

@@ -44,8 +44,6 @@ def test_workers_killed_between_leaves_checkpoint_ledger_and_commit(
     chance = random.Random(SEED)  # noqa: S311 - a seed, so that a failure comes again
     proof = log_key(tmp_path)
     settings: dict[str, Any] = {"proof_log_name": proof.log_name, "proof_key_file": proof.key_file}
-    # What no key has signed is read again from Kafka, and whoever does so marks where it begins by a commit.
-    stage.oracle.commits_may_go_back = True
     load = stage.load(rate=200, sessions=20)
     killed = 0
     while killed < PROOF_KILLS:

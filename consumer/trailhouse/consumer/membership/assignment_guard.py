@@ -130,7 +130,7 @@ class AssignmentGuard:
             return "leave"
         self._starts = None
         self.logs = starts.logs
-        self._source.begin(starts.offsets, starts.suspects, starts.markable)
+        self._source.begin(starts.offsets, starts.suspects, starts.markable, starts.floors)
         self._stored = {
             number: [_one(starts.offsets[number] - 1)]
             for number in starts.verified

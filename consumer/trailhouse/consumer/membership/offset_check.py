@@ -46,6 +46,8 @@ class Starts(NamedTuple):
     markable: Collection[int] = ()
     logs: Mapping[int, Restored] = {}
     """The log of each partition, as it stands at its start."""
+    floors: Mapping[int, int] = {}
+    """What is committed and stored above a start: records that are read again only for their leaves."""
 
 
 class OffsetCheck:
@@ -100,7 +102,13 @@ class OffsetCheck:
         self._note_unproven(logs, findings)
         self._note_given_up(logs)
         self._tell(findings, {place.partition for place in states if place.is_never_read})
-        return _starts(offsets, decisions, wanted)._replace(logs=logs)
+        starts = _starts(offsets, decisions, wanted)
+        floors = {
+            number: wanted[number]
+            for number, log in logs.items()
+            if number in starts.verified and not log.is_rewound
+        }
+        return starts._replace(logs=logs, floors=floors)
 
     def _logs(
         self, decisions: dict[int, StartDecision], log_starts: Mapping[int, int]

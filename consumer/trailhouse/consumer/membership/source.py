@@ -78,6 +78,7 @@ class KafkaSource:
         self._positions: dict[int, int] = {}
         self._ends: dict[int, int] = {}
         self._marked: set[int] = set()
+        self._floors: Mapping[int, int] = {}
         self._is_held = False
         self.delivered_records = 0
         """How many records `read` has returned."""
@@ -187,10 +188,12 @@ class KafkaSource:
         starts: Mapping[int, int],
         suspects: Mapping[int, Range] | None = None,
         markable: Collection[int] = (),
+        floors: Mapping[int, int] | None = None,
     ) -> None:
         """Read our partitions, from these offsets on, and let the group know who does.
 
         Those of *suspects* are `failing` from the start: nothing is fetched of them before `go_on`.
+        What is committed never falls below *floors*: everything below those is stored, whatever is read again.
 
         Raises:
             BrokerUnavailableError: The group does not take it. Retriable with a new source.
@@ -200,6 +203,7 @@ class KafkaSource:
         self.failing.clear()
         apart = suspects or {}
         self._marked = set(markable)
+        self._floors = floors or {}
         self._mark(starts, HOLDER)  # before anything is fetched: it may be what kills
         places = [
             TopicPartition(self._topic, number, OFFSET_END if number in apart else offset)
@@ -220,7 +224,7 @@ class KafkaSource:
             BrokerRejectedError: The group may not be used. Permanent until mended.
         """
         wanted = [
-            TopicPartition(self._topic, number, offset, HOLDER)
+            TopicPartition(self._topic, number, max(offset, self._floors.get(number, 0)), HOLDER)
             for number, offset in next_offsets.items()
         ]
         try:
@@ -245,7 +249,7 @@ class KafkaSource:
         say that something is stored below it.
         """
         wanted = [
-            TopicPartition(self._topic, number, offset, holder)
+            TopicPartition(self._topic, number, max(offset, self._floors.get(number, 0)), holder)
             for number, offset in offsets.items()
             if number in self._marked
         ]

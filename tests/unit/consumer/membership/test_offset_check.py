@@ -8,14 +8,18 @@ from fake_kafka import ORIGIN, FakeIdentity, FakeLedger, lag
 from trailhouse.consumer.batch.incidents import Incidents
 from trailhouse.consumer.batch.ledger import Ledger
 from trailhouse.consumer.config import WorkerConfig
-from trailhouse.consumer.membership.offset_check import SUSPECT_OFFSETS, OffsetCheck
+from trailhouse.consumer.membership.offset_check import SUSPECT_OFFSETS, OffsetCheck, RestoreLogs
 from trailhouse.consumer.membership.source import HOLDER
 from trailhouse.consumer.monitoring.metrics import WorkerMetrics
+from trailhouse.consumer.proof_log.growth import LogState
+from trailhouse.consumer.proof_log.restore import Restored
+from trailhouse.proof.origin import LogOrigin
 from trailhouse.schemas.errors import OffsetGapError, StorageUnavailableError
 from trailhouse.schemas.kafka_config import KafkaConfig
 from trailhouse.schemas.ranges import Range
 
 NOW = dt.datetime(2026, 11, 28, tzinfo=dt.UTC)
+LOG = LogOrigin("audit.example", "events", "id", 0)
 
 
 class Scene:
@@ -25,7 +29,9 @@ class Scene:
         self.kafka = FakeIdentity()
         self.ledger = FakeLedger()
 
-    def offset_check(self, **worker: str) -> OffsetCheck:
+    def offset_check(
+        self, restore_logs: RestoreLogs = lambda _starts, _log_starts: {}, **worker: str
+    ) -> OffsetCheck:
         """Return what compares the two."""
         ledger: Ledger = self.ledger  # type: ignore[assignment]  # held against the real one by a test
         return OffsetCheck(
@@ -35,6 +41,7 @@ class Scene:
             ledger=ledger,
             origin=ORIGIN,
             incidents=Incidents(ledger, ORIGIN, WorkerMetrics(), lambda: NOW),
+            restore_logs=restore_logs,
         )
 
     def noted(self) -> list[tuple[str, int, int, int]]:
@@ -61,6 +68,17 @@ def test_what_is_committed_and_in_the_ledger_goes_on(scene: Scene) -> None:
     assert starts is not None
     assert (starts.offsets, starts.verified, starts.markable) == ({0: 5, 1: 3}, {0, 1}, {0, 1})
     assert scene.noted() == []
+
+
+@pytest.mark.parametrize("is_rewound", [False, True])
+def test_what_is_read_again_to_be_signed_stays_committed(scene: Scene, *, is_rewound: bool) -> None:
+    """It is stored, so the offset need not go back; where leaves were lost it goes back with the reading."""
+    scene.kafka.parts = [lag(0, 5, 9)]
+    scene.ledger.stored |= FakeLedger({0: [(0, 4)]}).stored
+    log = Restored(LogState(LOG), 2, 0, is_signed=True, generations=(), is_rewound=is_rewound)
+    starts = scene.offset_check(lambda _starts, _log_starts: {0: log}).starts([0])
+    assert starts is not None
+    assert (starts.offsets, starts.floors) == ({0: 2}, {} if is_rewound else {0: 5})
 
 
 def test_a_new_partition_is_read_from_its_start(scene: Scene) -> None:

@@ -66,6 +66,18 @@ def test_the_holder_is_marked_before_anything_is_fetched(scene: Scene) -> None:
     assert scene.source.partitions == []
 
 
+def test_what_is_read_again_takes_no_commit_back(scene: Scene) -> None:
+    """Records that are stored, and read again only to be signed: the group's offset stays where it was until then."""
+    scene.consumer.tell("on_assign", [0])
+    scene.source.begin({0: 5}, markable=[0], floors={0: 45})
+    assert scene.source.position(0) == 5, "it is read from its start"
+    assert [scene.source.commit({0: offset}) for offset in (20, 50)] == ["done", "done"]
+    scene.consumer.tell("on_revoke", [0])
+    assert scene.consumer.commits == [
+        {0: (45, HOLDER)}, {0: (45, HOLDER)}, {0: (50, HOLDER)}, {0: (50, "")},
+    ]  # fmt: skip
+
+
 def test_partitions_that_are_lost_are_not_marked(scene: Scene) -> None:
     """They are another's already, and so is what stands beside their offsets."""
     scene.begin(0)
