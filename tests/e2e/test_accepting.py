@@ -103,6 +103,7 @@ def scene(
         yield made_log
 
 
+@pytest.mark.long
 def test_an_owner_accepts_what_was_never_signed(scene: Scene) -> None:
     """What there is is shown, nothing of another name is accepted, and what is not accepted stays unchecked."""
     code, report = scene.verify()
@@ -122,6 +123,7 @@ def test_an_owner_accepts_what_was_never_signed(scene: Scene) -> None:
     assert (code, scene.found(report)) == (2, set())  # the rows that were never proven are left
 
 
+@pytest.mark.long
 def test_what_is_accepted_by_draft_is_held_from_then_on(scene: Scene) -> None:
     """Signed where the owner's key is; then all is intact, each run names it, and finds what changes later."""
     because = ["--reason", "the key came late", *scene.owner]

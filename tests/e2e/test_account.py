@@ -199,6 +199,7 @@ def test_the_spools_of_this_machine_count(pipe: Pipe, tmp_path: Path) -> None:
     assert (found["emitted"], found["spooled"], found["missing"]) == (5, 5, 0)
 
 
+@pytest.mark.long
 def test_a_running_pipeline_balances_at_every_moment(pipe: Pipe) -> None:
     """While events are logged, stored and replayed, none is ever missing, and no offset is a gap."""
     settings = settings_of(pipe.kafka, pipe.database)
@@ -242,6 +243,7 @@ def forged(pipe: Pipe, producer_id: str, numbers: str, rows: int) -> None:
         )
 
 
+@pytest.mark.long
 def test_a_hundred_thousand_holes_drown_nobody(pipe: Pipe) -> None:
     """Work per producer is bounded: its first holes are named, the rest are counted, and others stand beside it."""
     pipe.send(numbered("honest", [0, 1, 3]))

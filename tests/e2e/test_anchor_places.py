@@ -78,6 +78,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"git:{folder}?remote=origin"
 
 
+@pytest.mark.long
 def test_a_number_is_kept_once(place: str) -> None:
     """What is there is returned and stays, whoever writes; another writer reads what the first one wrote."""
     writer = writer_of(place)
@@ -94,6 +95,7 @@ def test_a_number_is_kept_once(place: str) -> None:
     assert list(read_anchors(place, after=1)) == [(2, second)]
 
 
+@pytest.mark.long
 def test_many_are_found_in_their_order(place: str) -> None:
     """Also where the number of a folder changes."""
     writer = writer_of(place)

@@ -39,6 +39,7 @@ def settings(database: ClickHouseConfig, kafka: KafkaConfig) -> dict[str, str]:
     }
 
 
+@pytest.mark.long
 def test_what_is_exported_is_checked_and_imported_to_the_byte(
     settings: dict[str, str], kafka: KafkaConfig, tmp_path: Path
 ) -> None:
@@ -84,6 +85,7 @@ def test_wrong_use_is_an_error_with_its_way_out(settings: dict[str, str], tmp_pa
     assert "bad.jsonl: line 2:" in beside
 
 
+@pytest.mark.long
 def test_a_follower_that_is_killed_goes_on_from_its_last_token(settings: dict[str, str]) -> None:
     """Kills at any event: with the token beside each event none is missed, and none comes twice."""
     given: list[str] = []

@@ -120,6 +120,7 @@ def places(settings: dict[str, str]) -> list[str]:
     return [f"{row['partition']}:{row['offset']}" for row in json.loads(listed)]
 
 
+@pytest.mark.long
 def test_nothing_can_steer_a_terminal(settings: dict[str, str]) -> None:
     """Whatever events, keys, headers, names and arguments hold, a terminal gets printable lines alone."""
     away = settings | {
@@ -164,6 +165,7 @@ def test_nothing_can_steer_a_terminal(settings: dict[str, str]) -> None:
     assert "not to a terminal" in outputs["quarantine", "show", first, "--raw"]
 
 
+@pytest.mark.long
 def test_a_file_gets_the_exact_record(settings: dict[str, str], tmp_path: Path) -> None:
     """To a pipe or a file a record goes to the byte: what is read back can be emitted and compared."""
     assert run_command("log", "hostile", "--format", "jsonl", settings=settings).stdout == (

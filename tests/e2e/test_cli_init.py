@@ -46,6 +46,7 @@ def test_init_makes_what_is_missing_once(kafka: KafkaConfig, clickhouse: ClickHo
     assert topic.options["message.timestamp.type"] == "LogAppendTime"
 
 
+@pytest.mark.long
 def test_init_mends_what_was_dropped(settings: dict[str, str], database: ClickHouseConfig) -> None:
     """Running it again makes what is missing, says what, and leaves the events as they are."""
     event = AuditEvent(type="a", session_id="s")
@@ -109,6 +110,7 @@ def test_init_by_two_processes_at_once_is_one(
     assert {step.action for step in plan_init(fresh, clickhouse)} == {"keep"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("away", "named"),
     [

@@ -82,6 +82,7 @@ def ask(database: ClickHouseConfig) -> Ask:
     return run
 
 
+@pytest.mark.long
 def test_nothing_stored_forges_a_row_or_steers_a_terminal(ask: Ask) -> None:
     """In every format each line is printable, a row is one line, and JSON means what was stored."""
     for command, rows in COMMANDS:

@@ -196,6 +196,7 @@ def stored_by_a_worker(
     yield
 
 
+@pytest.mark.long
 def test_every_tampering_is_named(kafka: KafkaConfig, database: ClickHouseConfig) -> None:
     """What passes untouched fails, with session and event, once a row was altered, moved …"""
     sessions: dict[str, list[AuditEvent]] = {}

@@ -286,6 +286,7 @@ def test_two_at_a_time_do_no_harm(storage: ClickHouse, database: ClickHouseConfi
     assert leftovers(storage) == []
 
 
+@pytest.mark.long
 def test_a_shell_is_told_what_lacks_and_mends_it(
     kafka: KafkaConfig, storage: ClickHouse, database: ClickHouseConfig
 ) -> None:

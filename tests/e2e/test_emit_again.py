@@ -156,6 +156,7 @@ def test_each_line_is_one_event_however_often_it_is_killed(
         assert len(read_topic(kafka)) == len(records)
 
 
+@pytest.mark.long
 def test_what_was_acknowledged_is_skipped_unless_told(kafka: KafkaConfig, tmp_path: Path) -> None:
     """A second run sends nothing and says so; `--again` sends each line as a new event; both count."""
     file = written(tmp_path / "events.jsonl", [line(1), line(2), line(1)])
@@ -207,6 +208,7 @@ def test_what_waits_in_the_spool_keeps_its_id_and_is_sent_once(
     assert outcome(emitted(ours, str(file), "--format", "json")) == (0, 0, 0, 60)
 
 
+@pytest.mark.long
 def test_another_destination_is_another_run(kafka: KafkaConfig, tmp_path: Path) -> None:
     """What one topic has is not in another one, nor in one that was made anew under its name; there it keeps its id."""
     file = written(tmp_path / "events.jsonl", [line(number) for number in range(5)])
@@ -235,6 +237,7 @@ def test_another_destination_is_another_run(kafka: KafkaConfig, tmp_path: Path) 
     assert outcome(emitted(kafka, str(file), "--format", "json")) == (0, 0, 0, 5)
 
 
+@pytest.mark.long
 def test_a_file_is_the_same_however_it_is_named(kafka: KafkaConfig, tmp_path: Path) -> None:
     """Its path, a link to it and a redirection mean one file."""
     file = written(tmp_path / "events.jsonl", [line(1)])
@@ -251,6 +254,7 @@ def test_a_file_is_the_same_however_it_is_named(kafka: KafkaConfig, tmp_path: Pa
     assert outcome(redirected) == (0, 0, 0, 1)
 
 
+@pytest.mark.long
 def test_a_pipe_that_came_to_its_end_is_done(kafka: KafkaConfig) -> None:
     """The same line through a pipe once more is a new event; with a bad line, only what was not sent is new."""
     for _ in range(2):

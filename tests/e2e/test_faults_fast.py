@@ -39,6 +39,7 @@ def test_killed_producer_and_killed_worker(stage: Scene) -> None:
     assert not stage.spooled_folders(), "expected every spool to be settled and gone"
 
 
+@pytest.mark.long
 def test_lost_replies_and_a_zombie(stage: Scene) -> None:
     """Inserts whose answers get lost, and a worker stopped meanwhile: every look shows each event once."""
     with http_proxy(stage.place.database.url) as proxy:

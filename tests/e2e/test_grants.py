@@ -273,6 +273,7 @@ def test_a_missing_grant_is_named(as_user: As, missing: str) -> None:
         reader.get_audit_log("s")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("missing", ["CREATE TABLE", "DROP VIEW", "ALTER ADD COLUMN", "INSERT"])
 def test_init_without_a_grant_names_it(tmp_path: Path, missing: str) -> None:
     """`init` stops where it may not go on, says why, and goes on once it may."""

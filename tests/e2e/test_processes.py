@@ -122,6 +122,7 @@ CASES: dict[str, tuple[str, int, dict[str, int]]] = {
 }  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", CASES)
 def test_what_log_returned_is_delivered(kafka: KafkaConfig, tmp_path: Path, case: str) -> None:
     """However a process ends without ever reaching the broker, `spool drain` delivers all it logged."""

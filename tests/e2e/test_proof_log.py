@@ -136,6 +136,7 @@ def test_a_hole_has_an_incident_that_says_why(here: WorkerSite) -> None:
     assert worker.series()["incidents_total/no_record"] == 0, "expected no alarm for it"
 
 
+@pytest.mark.long
 def test_records_other_than_those_that_were_signed_begin_a_new_generation(
     here: WorkerSite, tmp_path: Path
 ) -> None:
@@ -209,6 +210,7 @@ def test_a_key_that_cannot_be_used_stops_nothing(here: WorkerSite, tmp_path: Pat
     assert worker.log.count("checkpoints are not signed") == 1
 
 
+@pytest.mark.long
 def test_leaves_that_a_restored_backup_lacks_are_read_again(here: WorkerSite) -> None:
     """A database whose leaves are older than its ledger has its records read again from Kafka, and loses no leaf."""
     worker = here.start()
@@ -252,6 +254,7 @@ def test_a_replay_writes_the_leaves_that_are_lost_and_changes_none(here: WorkerS
         logs_of(here)
 
 
+@pytest.mark.long
 def test_a_log_that_begins_in_a_topic_that_was_read_says_from_where(here: WorkerSite) -> None:
     """What was stored before there were logs has no leaf, and an incident that says so; what follows has both."""
     here.send([event.record for event in some_events(8)])

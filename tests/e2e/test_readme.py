@@ -41,6 +41,7 @@ def script() -> str:
     return "\n".join(parts)
 
 
+@pytest.mark.long
 def test_the_readmes_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every program, command and query of the README runs in order and does what it says."""
     monkeypatch.chdir(tmp_path)

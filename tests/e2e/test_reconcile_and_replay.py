@@ -68,6 +68,7 @@ def test_a_whole_pipeline_has_no_gap(pipe: Pipe) -> None:
     assert (first.checked_offsets, first.elsewhere, first.ledger_end) == (35, 0, 35)
 
 
+@pytest.mark.long
 def test_every_kind_of_gap_is_named_and_replay_mends_it(pipe: Pipe) -> None:
     """Never stored, stored without a ledger row, counted but gone: each has its place, kind and way out."""
     pipe.send(records(100))

@@ -164,6 +164,7 @@ def test_a_successor_goes_on_where_the_seals_of_the_killed_one_end(
     assert is_all_sealed(kafka, key_file)
 
 
+@pytest.mark.long
 def test_however_often_loggers_are_killed_all_is_sealed_in_the_end(
     kafka: KafkaConfig, folder: Path, key_file: Path
 ) -> None:

@@ -135,6 +135,7 @@ def test_it_does_not_start_where_others_could_read(
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.long
 def test_with_tokens_it_speaks_tls(
     settings: dict[str, str], header: dict[str, str], tmp_path: Path
 ) -> None:

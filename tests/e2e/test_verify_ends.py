@@ -84,6 +84,7 @@ def notes(count: int) -> list[AuditEvent]:
     return [AuditEvent(type="note", session_id=f"s{number}") for number in range(count)]
 
 
+@pytest.mark.long
 def test_a_row_at_the_end_is_found_once_the_topic_has_moved_on(scene: Scene) -> None:
     """A killed worker leaves such rows, and the next one reads them again; minutes later nobody has."""
     scene.put(notes(3), 0, ago_seconds=600)

@@ -62,6 +62,7 @@ def test_what_is_intact_is_intact_in_part(
     assert all(not_done.values())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_an_attack_on_a_part_is_found_in_that_part(
     proven: AttackedLog, attack: str, tmp_path: Path

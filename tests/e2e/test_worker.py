@@ -244,6 +244,7 @@ def test_two_workers_share_the_partitions(here: WorkerSite) -> None:
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "command",
     [

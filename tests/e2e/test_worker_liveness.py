@@ -42,6 +42,7 @@ def test_a_worker_that_hangs_ends_itself(here: WorkerSite) -> None:
     assert here.count() == 10
 
 
+@pytest.mark.long
 def test_records_that_are_gone_are_named_before_it_goes_on(here: WorkerSite) -> None:
     """Mode stop ends with 1 and an incident; mode record goes on with what is left, and counts it."""
     events = some_events(60)
@@ -67,6 +68,7 @@ def test_records_that_are_gone_are_named_before_it_goes_on(here: WorkerSite) -> 
     assert going_on.process.poll() is None
 
 
+@pytest.mark.long
 def test_what_clickhouse_forgets_is_read_again(here: WorkerSite) -> None:
     """ClickHouse comes back from an outage without its last batches: they are stored again, at once."""
     events = some_events(300)

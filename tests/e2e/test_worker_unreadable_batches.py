@@ -54,6 +54,7 @@ def test_what_cannot_be_decompressed_is_one_row_and_the_rest_goes_on(here: Worke
     assert peak_bytes(worker) < 100 * MB + WORKER_BYTES
 
 
+@pytest.mark.long
 def test_the_books_know_a_batch_that_nobody_can_read(here: WorkerSite) -> None:
     """It is in the ledger as quarantined: reconcile and account find no gap, replay finds the same row again."""
     events = some_events(4)

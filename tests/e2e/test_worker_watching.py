@@ -143,6 +143,7 @@ def test_an_open_transaction_is_seen_named_and_noted(here: WorkerSite) -> None:
     assert worker.series()["incidents_total/open_transaction"] == 1
 
 
+@pytest.mark.long
 def test_the_marks_of_transactions_are_no_lag(here: WorkerSite) -> None:
     """What is left behind the last record when transactions are over holds none: no lag, for no tool, and no incident
     at the next start but those that say where no record is."""
@@ -209,6 +210,7 @@ def set_timestamp_type(here: WorkerSite, value: str) -> None:
         future.result(DEADLINE_SECONDS)
 
 
+@pytest.mark.long
 def test_a_sender_cannot_date_what_it_sends_before_the_others(here: WorkerSite) -> None:
     """While the topic is CreateTime it is named; what was sent then is an incident, does not take the place
     of an honest copy, keeps its order in its partition, and has the same time however often it is read."""
@@ -257,6 +259,7 @@ def test_a_sender_cannot_date_what_it_sends_before_the_others(here: WorkerSite) 
     assert as_seen() == seen
 
 
+@pytest.mark.long
 def test_a_sender_cannot_date_what_is_read_after_a_worker_died(here: WorkerSite) -> None:
     """What the next worker reads by a child process is known as its sender's time all the same."""
     event = AuditEvent(type="a", session_id="s")

@@ -116,6 +116,7 @@ def run_pytest(folder: Path, *arguments: str, **variables: str) -> subprocess.Co
     )
 
 
+@pytest.mark.long
 def test_pytest_finds_the_fixture_and_imports_nothing_for_it(tmp_path: Path) -> None:
     """Where trailhouse is installed the fixture is there, named or not; a run without it imports nothing."""
     (tmp_path / "test_it.py").write_text(TEST_FILE)

@@ -41,6 +41,7 @@ def records(seed: int) -> Sequence[bytes]:
     ]
 
 
+@pytest.mark.long
 def test_each_record_with_a_secret_is_opened_and_stays_as_it_is_the_second_time(
     redactor: Redactor,
 ) -> None:

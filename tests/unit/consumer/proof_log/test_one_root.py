@@ -212,6 +212,7 @@ def proof(tmp_path_factory: pytest.TempPathFactory) -> ProofConfig:
     return log_key(tmp_path_factory.mktemp("key"))
 
 
+@pytest.mark.long
 @settings(max_examples=150)
 @given(st.lists(st.tuples(st.sampled_from(STEPS), SIZES), min_size=15, max_size=40))
 def test_one_root_a_size_whatever_comes_in_between(
