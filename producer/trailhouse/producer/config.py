@@ -111,8 +111,8 @@ class ProducerConfig(msgspec.Struct, frozen=True, kw_only=True):
     linger_seconds: float = setting(
         "producer",
         "linger_seconds",
-        0.25,
-        "Longest wait for others to share a batch to the broker; a call that waits for its answer cuts it short.",
+        0.4,
+        "Longest time for which events gather for a batch to the broker; whoever waits for an answer ends it at once.",
         kind=float,
     )
     close_timeout_seconds: float = setting(

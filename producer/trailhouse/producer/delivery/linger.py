@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 SHORTEST_SECONDS = 0.001
-BATCH_SECONDS = 0.05
-BATCH_BYTES = 8_192
+BATCH_SECONDS = 0.1
+BATCH_BYTES = 24_576
 """What is worth a request of its own: it goes once the last batch is `BATCH_SECONDS` old."""
 FULL_BYTES = 262_144
 """What goes at once: some milliseconds of a caller that logs as fast as it can."""

@@ -155,7 +155,7 @@ def at_a_rate(events_a_second: float, seconds: float, since: float = 0.0) -> Ite
 
 
 @pytest.mark.parametrize(
-    ("events_a_second", "most_wakes_a_second"), [(1, 3), (10, 5), (100, 18), (1_000, 45)]
+    ("events_a_second", "most_wakes_a_second"), [(1, 3), (10, 4), (100, 4), (1_000, 12)]
 )
 def test_the_sender_wakes_by_batches(
     events_a_second: int, most_wakes_a_second: int, broker: type[AnsweringProducer]
