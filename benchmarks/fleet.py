@@ -4,6 +4,7 @@ Examples::
 
     python -m benchmarks.fleet                     10 million events, minutes
     python -m benchmarks.fleet --events 1000000 --questions 10
+    python -m benchmarks.fleet --events 2500000 --text-index   words alone, without the index on text and with it
 
 Each question is asked with other values each time, so that no answer is remembered. Parts are as inserts leave them;
 then a fifth of the sessions is stored again, and all is asked anew before that is merged: no sum may move.
@@ -24,9 +25,11 @@ import msgspec
 from benchmarks.fleet_log import ACTORS, AGENTS, TENANTS, Fleet, load_fleet, store_again
 from benchmarks.machine import described
 from trailhouse.devstack import DevStack
-from trailhouse.query import AuditReader
+from trailhouse.operate.text_index import apply_text_index
+from trailhouse.query import AuditReader, FoundEvent, Page
 from trailhouse.store import ClickHouse, ClickHouseConfig
 from trailhouse.store.migrate import migrate
+from trailhouse.store.text_index import text_index
 
 AGAIN_SHARE = 5
 AIMS_MS = {"search": 300, "count": 200, "runs": 400, "usage": 1_000, "facets": 600}
@@ -46,6 +49,15 @@ _SEARCHES = (
     "model:gpt-4o agent:agent-{agent}",
     "error:task_not_solved tenant:tenant-{tenant}",
     "type:run_failed tool:think",
+)
+
+_WORDS = (
+    '"zzzabsent"',
+    "nobodysword",
+    '"mia_li_3668"',
+    '"cancellation fee"',
+    '"ellatio" type:message_sent',
+    "refund",
 )
 
 
@@ -101,6 +113,7 @@ def main() -> None:
     )
     options.add_argument("--events", type=int, default=10_000_000)
     options.add_argument("--questions", type=int, default=20, help="times each is asked")
+    options.add_argument("--text-index", action="store_true", help="look for words instead")
     given = options.parse_args()
     print(described())
     with (
@@ -118,6 +131,9 @@ def main() -> None:
         with ClickHouse(patient) as store, AuditReader(config=config) as reader:
             fleet = load_fleet(store, given.events, _say)
             print(f"{fleet.events:,} events; parts: {_parts(store)}")
+            if given.text_index:
+                _compare_words(reader, config, fleet.events)
+                return
             times, sums = measured(reader, fleet, given.questions)
             _print(times)
             store_again(store, AGAIN_SHARE)
@@ -126,6 +142,30 @@ def main() -> None:
             _print(times)
             if moved := [name for name, value in sums.items() if sums_again[name] != value]:
                 raise SystemExit(f"benchmarks: storing events again has moved {moved}")
+
+
+def _compare_words(reader: AuditReader, config: ClickHouseConfig, events: int) -> None:
+    """Print what words take without the index on text, what it costs, and what they take with it."""
+    before = {text: _page(reader, text) for text in _WORDS}
+    began = time.perf_counter()
+    apply_text_index(config, is_wanted=True)
+    filled_seconds = time.perf_counter() - began
+    with ClickHouse(config) as store:
+        made = text_index(store)
+    size_bytes = made.size_bytes if made else 0
+    print(f"the index: {size_bytes / events:.1f} bytes an event, filled in {filled_seconds:.0f} s")
+    print("| words | without: ms, whole | with: ms, whole |\n|---|---|---|")
+    for text, (ms, page) in before.items():
+        ms_with, page_with = _page(reader, text)
+        if page.complete and page.items != page_with.items:
+            raise SystemExit(f"benchmarks: the index has moved the page of {text!r}")
+        print(f"| {text} | {ms:.0f}, {page.complete} | {ms_with:.0f}, {page_with.complete} |")
+
+
+def _page(reader: AuditReader, text: str) -> tuple[float, Page[FoundEvent]]:
+    began = time.perf_counter()
+    page = reader.search(text, limit=50)
+    return (time.perf_counter() - began) * 1e3, page
 
 
 def _parts(store: ClickHouse) -> str:

@@ -1,19 +1,23 @@
 """Words in `data` as SQL: a quick look at the record's bytes first, then an exact one at `data` itself. Pure."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from trailhouse.query.filtering.filters import can_be_stored
 from trailhouse.query.filtering.search_filter import Words
+from trailhouse.store.text_index import DATA
 
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t",
             "\u2028": "\\u2028", "\u2029": "\\u2029"}  # fmt: skip
-DATA = "JSONExtractRaw(record, 'data')"
-"""ClickHouse writes `data` anew: one spelling, whatever the record's was."""
 _ESCAPE = r"\\u[0-9A-Fa-f]{4}|\\[^u]"
 _SIGNS = rf"^(?s:[^\\]|{_ESCAPE})*?"
 """From the start, sign by sign: what follows does not begin within an escape."""
 _ENDS_OF_ESCAPES = frozenset('bfnrtu"\\0123456789abcdefABCDEF')
+_LIKE_SIGNS = re.compile(r"[\\%_]")
+_WORD = re.compile(r"[0-9A-Za-z\u0080-\U0010ffff]{4,}")
+"""A word of the text index, long enough that ClickHouse goes through all words for what has it as a part."""
+_MOST_PARTS = 3
 _WORD_SIGNS = r"\p{L}\p{M}\p{N}_"
 
 
@@ -31,17 +35,31 @@ def _condition(each: Words, name: str, values: dict[str, Any]) -> str:
     if not can_be_stored(each.text):
         return "false"
     text = as_clickhouse_writes(each.text)
-    values[name] = text
+    # LIKE and not position: by it ClickHouse asks the text index, where there is one.
+    values[name] = _like(text)
     # Every other spelling of a text has one of these escapes in it, so the quick look misses none.
     values[f"{name}r"] = _as_records_have_it(text)
     quick = [f"position(record, {{{name}r:String}}) > 0", "position(record, '\\\\u') > 0"]
     if "/" in each.text:
         quick.append("position(record, '\\\\/') > 0")
-    exact = f"position({DATA}, {{{name}:String}}) > 0"
+    exact = f"{DATA} LIKE {{{name}:String}}"
+    for place, part in enumerate(_parts(text)):
+        values[f"{name}i{place}"] = _like(part)
+        exact += f" AND {DATA} LIKE {{{name}i{place}:String}}"
     if each.whole or text[0] in _ENDS_OF_ESCAPES:
         values[f"{name}p"] = whole_word(text) if each.whole else _SIGNS + _quoted(text)
         exact += f" AND match({DATA}, {{{name}p:String}})"
     return f"({' OR '.join(quick)}) AND {exact}"
+
+
+def _like(text: str) -> str:
+    return "%" + _LIKE_SIGNS.sub(r"\\\g<0>", text) + "%"
+
+
+def _parts(text: str) -> list[str]:
+    """Return the longest words of *text*, each of which must be there too: the text index leads to them one by one."""
+    found = _WORD.findall(text)
+    return [] if found == [text] else sorted(set(found), key=len)[-_MOST_PARTS:]
 
 
 def as_clickhouse_writes(text: str) -> str:
