@@ -16,6 +16,7 @@ from trailhouse.cli.output.written import written
 from trailhouse.cli.timeline import step_name
 
 if TYPE_CHECKING:
+    from trailhouse.query import Answer
     from trailhouse.query.steps.compare import AlignedStep, Comparison, RunSide
     from trailhouse.query.steps.timeline import Step
 
@@ -49,23 +50,29 @@ def compare(
 ) -> None:
     """Lay two runs side by side: how each ended, what it cost, their steps aligned, and where they part.
 
-    The exit code is 1 when one of the runs has no events.
+    The exit code is 1 when one of the runs has no events: then there is nothing to lay beside the other.
     """
     from trailhouse.query import AuditReader
 
     with AuditReader(tenant) as reader:
         answer = reader.compare(run_a, run_b, session_a=session_a, session_b=session_b)
     found = answer.value
-    if not written(format, answer, items=found.steps):
-        show_rows(("", "a", "b"), list(side_rows(found)))
-        show_rows(COLUMNS, list(step_rows(found, is_all=all)))
-    tell_whole(answer, len(found.steps), "step")
-    _tell_difference(found)
     missing = [each.run_id for each in (found.a, found.b) if not each.events]
+    if not missing or format is Format.JSON:
+        _show(answer, format, is_all=all)
     for run in missing:
         tell(f"no events of run {run!r}; `trailhouse runs` lists runs")
     if missing:
         raise typer.Exit(1)
+
+
+def _show(answer: "Answer[Comparison]", format: Format, *, is_all: bool) -> None:
+    found = answer.value
+    if not written(format, answer, items=found.steps):
+        show_rows(("", "a", "b"), list(side_rows(found)))
+        show_rows(COLUMNS, list(step_rows(found, is_all=is_all)))
+    tell_whole(answer, len(found.steps), "step")
+    _tell_difference(found)
 
 
 def _tell_difference(found: "Comparison") -> None:
