@@ -12,7 +12,7 @@ from trailhouse.query.filtering.conditions import OUTCOME
 from trailhouse.query.filtering.filters import whole_number
 from trailhouse.query.filtering.search_filter import FIELDS, OUTCOMES, SearchFilter, field_named
 from trailhouse.query.positions import stored_positions
-from trailhouse.query.search.tally import CountedRows, Scope, go_over
+from trailhouse.query.search.tally import CountedRows, Scope, Source, go_over
 from trailhouse.query.search.totals import answer, now_us
 from trailhouse.schemas.errors import QueryError
 from trailhouse.store import ClickHouse
@@ -88,13 +88,16 @@ def facets(
     def look(first: int, last: int, settings: Mapping[str, str]) -> bool:
         is_whole = (first, last) == (scope.first_us, scope.last_us)
         bound = {**selected.values, "first_us": first, "last_us": last}
-        groups = _groups_sql(names, selected.within(first, last, settings))
-        sql = _top_sql(groups, limit) if is_whole else groups
-        rows = clickhouse.query(sql, bound, settings=settings).rows
+        for source in selected.sources(_columns(names)):
+            sql = _top_sql(_groups_sql(names, source), limit if is_whole else None)
+            rows = clickhouse.query(sql, bound, settings=settings).rows
+            # Every event is in each field's values: the rows that were read are those of any one.
+            if source.holds(rows[0][-1] if rows else 0):
+                break
         if is_whole:
-            found.extend(map(_Found._make, rows))
+            found.extend(_Found._make(each[:-1]) for each in rows)
         else:
-            for place, value, events in rows:
+            for place, value, events, *_ in rows:
                 parts[place][value] += events
         return False
 
@@ -120,26 +123,34 @@ def _field_names(fields: Sequence[str]) -> list[str]:
     return names
 
 
-def _groups_sql(names: Sequence[str], selected: str) -> str:
-    """Return the SELECT of place, value and events of every value: all fields in one reading."""
+def _columns(names: Sequence[str]) -> str:
+    """Return the columns that these fields are made of."""
+    return ", ".join(dict.fromkeys(FIELDS[name].column for name in names))
+
+
+def _groups_sql(names: Sequence[str], source: Source) -> str:
+    """Return the SELECT of place, value, events and rows read of every value: all fields in one reading."""
     inner = ", ".join(f"{_expression(name)} AS f{place}" for place, name in enumerate(names))
     sets = ", ".join(f"(f{place})" for place in range(len(names)))
     # Of each row the one field that it is grouped by: the others are empty.
     place = "".join(f"grouping(f{place}) = 0, {place}, " for place in range(len(names)))
     value = ", ".join(f"toString(f{place})" for place in range(len(names)))
     return f"""
-        SELECT multiIf({place} -1) AS place, [{value}][place + 1] AS value, count() AS events
-        FROM (SELECT {inner} FROM {selected})
+        SELECT multiIf({place} -1) AS place, [{value}][place + 1] AS value,
+            count() AS events, sum(read) AS all_read
+        FROM (SELECT {inner}, {source.copies} AS read FROM {source.rows})
         GROUP BY GROUPING SETS ({sets})
     """  # noqa: S608 - no value in it
 
 
-def _top_sql(groups: str, limit: int) -> str:
-    """Return the SELECT of the most frequent values of each field, with how many there are in all."""
+def _top_sql(groups: str, limit: int | None) -> str:
+    """Return the SELECT of the most frequent values of each field, with how many there are in all; None: of all."""
+    most = "" if limit is None else f"LIMIT {limit} BY place"
     return f"""
-        SELECT place, value, events, count() OVER of_field, sum(events) OVER of_field FROM ({groups})
+        SELECT place, value, events, count() OVER of_field, sum(events) OVER of_field, sum(all_read) OVER of_field
+        FROM ({groups})
         WINDOW of_field AS (PARTITION BY place)
-        ORDER BY place, events DESC, value LIMIT {limit} BY place
+        ORDER BY place, events DESC, value {most}
     """  # noqa: S608 - no value in it
 
 

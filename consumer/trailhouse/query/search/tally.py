@@ -1,7 +1,7 @@
 """Count events by anything: over everything at once, or slice by slice as far as the budget reaches."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from trailhouse.query.answer import LeftOut
@@ -65,10 +65,16 @@ def tally(
     rows = CountedRows(clickhouse, scope)
     counted: Counter[Any] = Counter()
 
+    def groups(source: Source) -> str:
+        return f"SELECT {key} AS counted, count(), sum({source.copies}) FROM {source.rows} GROUP BY counted"  # noqa: S608 - no value in it
+
     def look(first: int, last: int, settings: Mapping[str, str]) -> bool:
-        sql = f"SELECT {key} AS counted, count() FROM {rows.within(first, last, settings)} GROUP BY counted"  # noqa: S608 - no value in it
         bound = {**rows.values, **(values or {}), "first_us": first, "last_us": last}
-        counted.update(dict(clickhouse.query(sql, bound, settings=settings).rows))
+        for source in rows.sources("occurred_us"):
+            found = clickhouse.query(groups(source), bound, settings=settings).rows
+            if source.holds(sum(read for _, _, read in found)):
+                counted.update({each: events for each, events, _ in found})
+                break
         return False
 
     return Tally(counted, go_over(clickhouse, scope, meter, look))
@@ -103,6 +109,21 @@ def go_over(clickhouse: ClickHouse, scope: Scope, meter: Meter, look: Look) -> i
     return go_through(meter, span, look, whole_first=False, now_us=now)
 
 
+ANY = 2**63
+
+
+class Source(NamedTuple):
+    """What follows FROM for each event once: what counts the rows that were read for one, and how many it can take."""
+
+    rows: str
+    copies: str
+    most_rows: int
+
+    def holds(self, rows: int) -> bool:
+        """Tell whether all events are in it, if *rows* rows were read for them."""
+        return rows <= self.most_rows
+
+
 class CountedRows:
     """What follows FROM for the events of *scope*, each once, within two bound times."""
 
@@ -122,19 +143,22 @@ class CountedRows:
         self._words, words = words_where(scope.wanted.words) if scope.wanted.words else ("", {})
         self.values: dict[str, Any] = {**bound, **words}
 
-    def within(self, first: int, last: int, settings: Mapping[str, str]) -> str:
-        """Return it for the times from *first* to *last*: few rows are told apart by their keys, many by a merge.
+    def sources(self, columns: str) -> Iterator[Source]:
+        """Yield where to read *columns* of each event once, in the order to try: what `holds` is whole.
 
-        Raises:
-            StorageError: ClickHouse is away (retriable) or refuses (permanent).
+        Of a question that is narrowed there may be few rows: they are told apart by their keys while they are found,
+        which saves to look twice. More than that are not read on, and merged.
         """
         if self._words:
             stored = f"events_as_stored {self._where} AND {self._words}"
-            return f"(SELECT * FROM {stored} LIMIT 1 BY {KEY})"  # noqa: S608 - no value in it
-        [(rows,)] = self._asked(f"SELECT count() FROM {self._stored}", first, last, settings)  # noqa: S608
-        if rows > FEW_ROWS:
-            return f"events_by_time {self._where}"
-        return f"(SELECT * FROM {self._stored} LIMIT 1 BY record_key)"  # noqa: S608 - no value in it
+            yield Source(f"(SELECT * FROM {stored} LIMIT 1 BY {KEY})", "0", ANY)  # noqa: S608 - no value in it
+            return
+        if self._is_narrowed:
+            few = f"(SELECT {columns}, record_key FROM {self._stored} LIMIT {FEW_ROWS + 1})"  # noqa: S608 - likewise
+            once = ", ".join(f"any({each}) AS {each}" for each in columns.split(", "))
+            found = f"(SELECT {once}, count() AS copies FROM {few} GROUP BY record_key)"  # noqa: S608 - likewise
+            yield Source(found, "copies", FEW_ROWS)
+        yield Source(f"events_by_time {self._where}", "0", ANY)
 
     def number(self, first: int, last: int, settings: Mapping[str, str]) -> int:
         """Return how many events there are in the times from *first* to *last*.
@@ -151,9 +175,8 @@ class CountedRows:
             [(rows, events)] = self._asked(sql, first, last, settings)
             if rows <= FEW_ROWS:
                 return int(events)
-        merged = f"events_by_time {self._where}"
-        source = self.within(first, last, settings) if self._words else merged
-        [(events,)] = self._asked(f"SELECT count() FROM {source}", first, last, settings)  # noqa: S608 - likewise
+        *_, whole = self.sources("record_key")
+        [(events,)] = self._asked(f"SELECT count() FROM {whole.rows}", first, last, settings)  # noqa: S608 - likewise
         return int(events)
 
     def _asked(
