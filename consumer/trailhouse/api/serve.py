@@ -18,7 +18,8 @@ from trailhouse.api.readers import Readers
 from trailhouse.query import AuditReader
 from trailhouse.store import ClickHouseConfig
 
-MAX_HEADER_BYTES = 65_536
+MAX_HEADER_BYTES = 262_144
+"""A filter of the longest that is allowed, each of its signs written as twelve of an address, and the headers."""
 MAX_CONNECTIONS = 1_000
 DRAIN_SECONDS = 10
 KEEP_ALIVE_SECONDS = 15

@@ -45,7 +45,7 @@ def test_a_certificate_needs_its_key(tmp_path: Path) -> None:
 
 
 def test_what_the_document_allows_has_room_in_an_address() -> None:
-    """All parameters of an operation at their longest are read, and answered: beyond that a connection just ends."""
+    """All parameters of an operation at their longest are read, and each of any signs: beyond it a connection just ends."""
     for operation in OPERATIONS:
         longest = 0
         for each in operation.parameters:
@@ -53,4 +53,6 @@ def test_what_the_document_allows_has_room_in_an_address() -> None:
             one: dict[str, Any] = schema.get("items", schema)
             characters = max(map(len, one.get("enum", [])), default=one.get("maxLength", 40))
             longest += schema.get("maxItems", 1) * (len(each.name) + 2 + characters)
+            # A sign is four bytes at most, and a byte three signs of an address.
+            assert characters * 12 < MAX_HEADER_BYTES - 8_192, each.name
         assert longest < MAX_HEADER_BYTES - 8_192, operation.name
