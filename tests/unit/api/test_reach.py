@@ -45,7 +45,7 @@ def test_a_certificate_needs_its_key(tmp_path: Path) -> None:
 
 
 def test_what_the_document_allows_has_room_in_an_address() -> None:
-    """All parameters of an operation at their longest are read, and each of any signs: beyond it a connection just ends."""
+    """All parameters of an operation at their longest are read, and each of any signs; beyond it a connection ends."""
     for operation in OPERATIONS:
         longest = 0
         for each in operation.parameters:
