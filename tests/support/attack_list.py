@@ -21,6 +21,9 @@ MODULES = (
     "operator_attacks",
     "clickhouse_engine",
     "harmless_admin",
+    "clickhouse_deep",
+    "signed_attacks",
+    "harmless_deep",
     "broker_attacks",
     "broker_harmless",
 )
