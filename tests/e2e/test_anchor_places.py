@@ -123,6 +123,16 @@ def test_a_place_that_is_away_is_told(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_topic_that_nobody_made_is_told(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not made by asking for it, with whatever a broker does by default; the answer says how to make it."""
+    monkeypatch.setattr("trailhouse.anchoring.writers.kafka.TIMEOUT_SECONDS", 2.0)
+    writer = writer_of(f"kafka:nobodys?bootstrap_servers={cluster.bootstrap_servers}")
+    with pytest.raises(AnchorError, match="no topic 'nobodys': make it"):
+        writer.newest()
+
+
 def test_a_push_that_failed_is_made_good(tmp_path: Path) -> None:
     """What was committed and not pushed is pushed with the next; what others pushed is never overwritten."""
     here, there = tmp_path / "here", tmp_path / "there"

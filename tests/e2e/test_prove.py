@@ -23,6 +23,7 @@ from trailhouse.anchoring.day_manifests import (
 )
 from trailhouse.anchoring.stored_log import stored_logs
 from trailhouse.cli.main import main
+from trailhouse.operate.erase.blank import blank
 from trailhouse.operate.prove.bundling import bundle_events, bundle_session, write_bundle
 from trailhouse.operate.prove.check import read_archive
 from trailhouse.operate.prove.proving import Prover, prove_event
@@ -194,6 +195,23 @@ def test_chosen_events_are_bundled(scene: Scene, tmp_path: Path) -> None:
     with pytest.raises(FileExistsError):
         write_bundle(path, b"other")
     assert [each.name for each in tmp_path.iterdir()] == ["bundle.zip"]
+
+
+def test_erased_events_keep_their_proofs(scene: Scene) -> None:
+    """A session of which records were erased is bundled whole: nothing is wrong, and the check tells what is gone."""
+    before = bundle_session(scene.clickhouse, scene.config, "s-5", "acme")
+    gone = [scene.of("s-5")[n] for n in (0, 60)]
+    blank(scene.clickhouse, [sha256(each.record).digest() for each in gone])
+    made = bundle_session(scene.clickhouse, scene.config, "s-5", "acme")
+    assert (made.events, made.days, made.without_leaf) == (before.events, before.days, 0)
+    held = [name.endswith(".record") for name in read_archive(made.content)].count(True)
+    assert (made.erased, held) == (before.events - held, before.events - made.erased)
+    assert made.erased >= 2
+    assert codes_of_both([before.content, made.content], PIN) == [(0, 0), (2, 2)]
+    (proven,) = prove_event(scene.clickhouse, scene.config, gone[0].event_id)
+    assert proven.proof.leaf[-32:] == sha256(gone[0].record).digest()
+    chosen = bundle_events(scene.clickhouse, scene.config, [("s-5", gone[1].event_id)])
+    assert (chosen.events, chosen.erased, chosen.without_leaf) == (1, 1, 0)
 
 
 def test_manifests_are_what_leaves_and_rows_say(scene: Scene) -> None:

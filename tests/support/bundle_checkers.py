@@ -22,7 +22,7 @@ def codes_of_both(bundles: Sequence[bytes], pin: str | None) -> list[tuple[int, 
     done = subprocess.run(
         [NODE, SCRIPT, pin or "-"], input=framed, capture_output=True, check=True, timeout=120
     )
-    others = [int(line.split(" ")[0]) for line in done.stdout.decode().splitlines()]
+    others = [int(line.split(" ")[0]) for line in done.stdout.decode().split("\n")[:-1]]
     return [(check(each, pin)[0], other) for each, other in zip(bundles, others, strict=True)]
 
 

@@ -33,7 +33,7 @@ def import_records(
 
     The same import can be run again after anything: a record that is in the topic twice is read once. A line that is
     no record is named and the others are sent; the exit code is 1 then. Lines that want an id or a time are for `emit`.
-    Records that an operator has ordered to be erased are named, counted and not sent: with `[proof] owner_key` set,
+    Records that an operator has ordered to be erased are named, counted and not sent: with `proof.owner_key` set,
     ClickHouse is asked which those are.
     """
     from trailhouse.operate.import_records import import_records as send

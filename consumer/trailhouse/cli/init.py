@@ -26,7 +26,7 @@ def init(
 ) -> None:
     """Make the topic and the tables; running it again mends what is missing, and touches no data.
 
-    Where the settings name a log ([proof] log_name), its key is made unless it is there, and its policy is stored.
+    Where the settings name a log (`proof.log_name`), its key is made unless it is there, and its policy is stored.
     An index on text stays: to be rid of it, ALTER TABLE event_log DROP INDEX by_text.
     """
     from trailhouse.operate.first_setup import plan_setup, set_up

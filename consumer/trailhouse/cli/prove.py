@@ -38,8 +38,9 @@ def prove(
 ) -> None:
     """Print the proof that an event is in the signed log (C2SP tlog-proof), or bundle a session with its proofs.
 
-    A bundle is checked by the check.py in it, which needs no Trailhouse: docs/proof.md says how, and by hand. With
-    --session and without --tenant it is of events without a tenant. The exit code is 1 when there is no such event.
+    A bundle is checked by the check.py in it, which needs no Trailhouse: docs/proof.md says how, and by hand. A proof
+    alone is checked with the record, which `trailhouse export --bundle` puts beside it. With --session and without
+    --tenant it is of events without a tenant. The exit code is 1 when there is no such event.
     """
     if (event_id is None) == (session is None) or (session is None) != (to is None):
         raise typer.BadParameter("give an event, or --session and --to FILE")
@@ -63,7 +64,7 @@ def _prove_event(event_id: str, tenant: str | None, format: Format) -> None:
         {
             "origin": each.origin,
             "offset": each.proof.offset,
-            "record_sha256": each.logged.event.digest.hex(),
+            "record_sha256": each.logged.digest.hex(),
             "anchor": each.anchor.anchor.number if each.anchor else None,
             "anchored_at_ms": each.anchor.anchor.at_ms if each.anchor else None,
             "proof": each.proof.text,
@@ -77,7 +78,8 @@ def _prove_event(event_id: str, tenant: str | None, format: Format) -> None:
             )  # the file, whatever the terminal's encoding
     for each in proven:
         when = f"anchor {each.anchor.anchor.number}" if each.anchor else "no anchor yet"
-        tell(f"{each.origin} at offset {each.proof.offset}: signed, in {when}")
+        gone = ", its record was erased" if each.logged.event.record is None else ""
+        tell(f"{each.origin} at offset {each.proof.offset}: signed, in {when}{gone}")
     if not proven:
         tell("there is no such event")
         raise typer.Exit(1)
@@ -113,6 +115,7 @@ def tell_bundle(made: "Bundled", to: Path, format: Format = Format.TABLE) -> Non
         "whole_on": made.days,
         "is_signed": made.is_signed,
         "without_leaf": made.without_leaf,
+        "erased": made.erased,
     }
     if not written(format, answer):
         say(f"{counted(made.events, 'event')} with proofs in {to}, {len(made.content)} bytes")
@@ -122,6 +125,10 @@ def tell_bundle(made: "Bundled", to: Path, format: Format = Format.TABLE) -> Non
     if not made.is_signed:
         tell(
             "the log's key is not here, so the bundle is not signed: what is left out shows in manifests alone"
+        )
+    if made.erased:
+        tell(
+            f"of erased events it has the proof alone, and a check cannot be complete: {made.erased}"
         )
     if made.without_leaf:
         tell(f"rows that have no leaf in the log, and so no proof: {made.without_leaf}")

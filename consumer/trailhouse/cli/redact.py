@@ -73,7 +73,7 @@ def redact(
 ) -> None:
     """Show what redaction would take out of a file: line, path and category, never the value.
 
-    The settings are the producer's, `[redaction]`; of an event's line only data and metadata are looked
+    The settings are the producer's, those of `redaction`; of an event's line only data and metadata are looked
     through, as when it is logged. Nothing is sent and no file is changed. The exit code is 0 whatever is
     found, unless --check is given.
     """

@@ -67,7 +67,10 @@ def verify(
     ] = False,
     anchors: Annotated[
         str,
-        typer.Option(metavar="WHERE", help="Where anchors are kept outside: `folder:/path`."),
+        typer.Option(
+            metavar="WHERE",
+            help="Where anchors are kept outside: `folder:`, `git:`, `kafka:` or `s3:` and a place (docs/anchors.md).",
+        ),
     ] = "",
     metrics: Annotated[
         Path | None,

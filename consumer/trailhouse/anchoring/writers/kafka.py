@@ -112,6 +112,7 @@ class KafkaWriter:
             while True:
                 message = consumer.poll(TIMEOUT_SECONDS)
                 if message is None:
+                    self._see_that_it_is_there(consumer)
                     raise self._away(None)
                 failure = message.error()
                 if failure is None:
@@ -125,6 +126,15 @@ class KafkaWriter:
             raise self._away(error) from None
         finally:
             consumer.close()
+
+    def _see_that_it_is_there(self, consumer: Consumer) -> None:
+        """Raise AnchorError where the cluster answers, and has no such topic: a consumer waits for one in silence."""
+        told = consumer.list_topics(self._topic, timeout=TIMEOUT_SECONDS).topics[self._topic].error
+        if told is not None and told.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            raise AnchorError(
+                f"{self.name} cannot be used: there is no topic {self._topic!r}: make it, of one partition, with"
+                " retention.ms=-1"
+            )
 
     def _take(self, content: bytes) -> None:
         """Keep what is an anchor, as the first of its number; whoever may append can append anything."""

@@ -71,7 +71,7 @@ def emit(
 
     A line needs type and session_id; a missing event_id, occurred_at or source is stamped. A bad line is
     named by its number and the others are sent; the exit code is 1 then. What is stamped is sealed where the
-    service has a key (`[producer] seal_key_file`).
+    service has a key (`producer.seal_key_file`).
 
     The same FILE can be emitted again after anything: a line that was acknowledged, or waits in the
     spool, keeps its id and its time and is not sent a second time. What comes through a pipe is known

@@ -17,7 +17,7 @@ EXAMPLES = "Examples:\n\ntrailhouse proof anchor\n\ntrailhouse proof anchor --fo
 def anchor(format: FormatOption = Format.TABLE) -> None:
     """Read again what is new, sign how large each log is, and hand it to those who keep it.
 
-    Workers do this by themselves every `[proof] anchor_seconds`; to do it beside them is harmless. The exit code is
+    Workers do this by themselves every `proof.anchor_seconds`; to do it beside them is harmless. The exit code is
     1 where a log is anchored no further, since what is stored of it contradicts itself, or somebody did not take it.
     """
     from trailhouse.anchoring.configured import configured_anchorer

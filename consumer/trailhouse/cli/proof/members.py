@@ -157,7 +157,7 @@ def authority(
 ) -> None:
     """Count the time-stamp tokens of an authority (RFC 3161); from then on anchors must bear tokens that count.
 
-    The workers ask those in `[proof] timestamp_urls`; `trailhouse verify` holds each token against this root.
+    The workers ask those in `proof.timestamp_urls`; `trailhouse verify` holds each token against this root.
     """
     from trailhouse.operate.proof_keys.certificates import root_certificate
     from trailhouse.proof.policy_changes import with_authority

@@ -4,6 +4,7 @@ import datetime as dt
 import errno
 import os
 from collections.abc import Iterable, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from trailhouse.operate.prove.bundle_files import (
 from trailhouse.operate.prove.covering import EARLIER_MS
 from trailhouse.operate.prove.proving import ProvenEvent, Prover
 from trailhouse.operate.prove.stored_events import (
+    KEY_BYTES,
     LoggedEvent,
     StoredEvent,
     copies_of,
@@ -34,13 +36,18 @@ from trailhouse.store.policies import pinned_owner
 
 
 class Bundled(NamedTuple):
-    """What became of it: how many events, of which days manifests show them all, and what has no proof."""
+    """What became of it: how many events, of which days manifests show them all, and what has no proof.
+
+    Attributes:
+        erased: How many of the events were erased: their proofs are in it, their records are gone.
+    """
 
     content: bytes
     events: int
     days: tuple[str, ...]
     is_signed: bool
     without_leaf: int
+    erased: int
 
 
 def bundle_session(
@@ -78,7 +85,9 @@ def bundle_session(
     session = BundledSession(tenant_id, session_id)
     content = _bundle(prover, config, proven, anchors, manifests, session, file_name)
     days = tuple(sorted({each.header.day for each in manifests}))
-    return Bundled(content, len(proven), days, prover.signer is not None, len(missing))
+    return Bundled(
+        content, len(proven), days, prover.signer is not None, len(missing), _erased(proven)
+    )
 
 
 def bundle_events(
@@ -107,11 +116,17 @@ def bundle_events(
     found, missing = logged(clickhouse, events)
     first: dict[bytes, LoggedEvent] = {}
     for each in found:
-        first.setdefault(each.event.digest, each)
+        first.setdefault(each.digest, each)
     proven = prover.proven(list(first.values()))
     content = _bundle(prover, config, proven, (), (), None, file_name)
-    without = {each.digest for each in missing} - set(first)
-    return Bundled(content, len(proven), (), prover.signer is not None, len(without))
+    without = {each.key for each in missing} - {digest[:KEY_BYTES] for digest in first}
+    return Bundled(
+        content, len(proven), (), prover.signer is not None, len(without), _erased(proven)
+    )
+
+
+def _erased(proven: Sequence[ProvenEvent]) -> int:
+    return sum(each.logged.event.record is None for each in proven)
 
 
 def write_bundle(path: Path, content: bytes) -> None:
@@ -172,8 +187,10 @@ class _Shown:
         key = session_key(origin, day.day, *self._session)
         listed = entries[0].leaves if len(entries) == 1 and entries[0].key == key else 0
         if listed > len(mine):
+            by_digest = {sha256(e.record).digest(): e for e in self._events if e.record}
+            by_digest |= {e.digest: e.event for e in found}
             self.copies += copies_of(
-                self._clickhouse, log, self._events, day.first_offset, day.end_offset
+                self._clickhouse, log, by_digest, day.first_offset, day.end_offset
             )
         return shown
 

@@ -110,10 +110,18 @@ def number_of(text: str, least: int = 0) -> int:
     return int(text)
 
 
+def _whole(text: str) -> int | float:
+    return int(text) if text != "-0" else -0.0
+
+
+def _none(text: str) -> Any:
+    raise ValueError(text)
+
+
 def json_of(raw: bytes) -> Any:
-    """Return the JSON that *raw* is."""
+    """Return the JSON in UTF-8 that *raw* is; `-0` is not the number 0, and what only Python reads is none."""
     try:
-        return json.loads(raw)
+        return json.loads(raw.decode(), parse_int=_whole, parse_constant=_none)
     except (ValueError, RecursionError):
         raise _WrongError("a file is not JSON") from None
 

@@ -123,7 +123,7 @@ def prove_event(
     # Copies of one record are proven once: that which came first.
     first: dict[bytes, LoggedEvent] = {}
     for each in found:
-        first.setdefault(each.event.digest, each)
+        first.setdefault(each.digest, each)
     return prover.proven(list(first.values()))
 
 

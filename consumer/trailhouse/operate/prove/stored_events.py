@@ -1,7 +1,7 @@
 """The stored events that are to be proven, and where in which log the leaf of each is."""
 
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -11,6 +11,8 @@ from trailhouse.proof.policy import BEFORE_PROOF
 from trailhouse.store.clickhouse import ClickHouse
 
 OFFSETS_AT_ONCE = 5_000
+KEY_BYTES = 16
+"""What `record_key` has of a record's SHA-256."""
 AROUND_US = 2_000_000
 """How far an event may lie from the time in its id, to be found quickly."""
 _PLACE = "kafka_cluster, kafka_topic, kafka_topic_id, kafka_partition"
@@ -30,19 +32,26 @@ class PartitionId(NamedTuple):
 
 
 class StoredEvent(NamedTuple):
-    """One record as a row of `event_log` has it; copies of one record stand at other offsets."""
+    """One record as a row of `event_log` has it; copies of one record stand at other offsets.
+
+    Attributes:
+        record: None where it was erased: of its hash the row keeps the first half.
+        key: The first 16 bytes of the record's SHA-256.
+    """
 
     event_id: str
     tenant_id: str
     session_id: str
-    record: bytes
+    record: bytes | None
+    key: bytes
     place: PartitionId
     offset: int
 
-    @property
-    def digest(self) -> bytes:
-        """SHA-256 of the record."""
-        return sha256(self.record).digest()
+    def is_of(self, digest: bytes) -> bool:
+        """Return whether a leaf of *digest* is that of this record."""
+        if self.record is None:
+            return digest[:KEY_BYTES] == self.key
+        return digest == sha256(self.record).digest()
 
 
 class LoggedEvent(NamedTuple):
@@ -52,6 +61,11 @@ class LoggedEvent(NamedTuple):
     log: StoredLog
     offset: int
     leaf: bytes
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the record, as the leaf has it."""
+        return self.leaf[-32:]
 
 
 def events_of_session(
@@ -112,14 +126,22 @@ def _stored(
     clickhouse: ClickHouse, condition: str, parameters: Mapping[str, str | int]
 ) -> list[StoredEvent]:
     found = clickhouse.query(
-        f"SELECT DISTINCT event_id, tenant_id, session_id, record, {_PLACE}, kafka_offset FROM event_log"  # noqa: S608 - names of ours
-        f" WHERE {condition} ORDER BY {_PLACE}, kafka_offset",
+        f"SELECT DISTINCT event_id, tenant_id, session_id, record, record_key, {_PLACE}, kafka_offset"  # noqa: S608 - names of ours
+        f" FROM event_log WHERE {condition} ORDER BY {_PLACE}, kafka_offset",
         parameters,
-        bytes_columns=("record",),
+        bytes_columns=("record", "record_key"),
     )
     return [
-        StoredEvent(str(event), str(tenant), str(session), record, PartitionId(*place), offset)
-        for event, tenant, session, record, *place, offset in found.rows
+        StoredEvent(
+            str(event),
+            str(tenant),
+            str(session),
+            record or None,
+            sha256(record).digest()[:KEY_BYTES] if record else key,
+            PartitionId(*place),
+            offset,
+        )
+        for event, tenant, session, record, key, *place, offset in found.rows
     ]
 
 
@@ -138,8 +160,8 @@ def logged(
         for part in _parts(mine):
             leaves = _leaves(clickhouse, place, [each.offset for each in part])
             for event in part:
-                matching = leaves.get((event.offset, event.digest))
-                if matching is None:
+                matching = leaves.get((event.offset, event.key))
+                if matching is None or not event.is_of(matching[1][-32:]):
                     missing.append(event)
                 else:
                     log, leaf = matching
@@ -148,16 +170,19 @@ def logged(
 
 
 def copies_of(
-    clickhouse: ClickHouse, log: StoredLog, events: Iterable[StoredEvent], first: int, end: int
+    clickhouse: ClickHouse,
+    log: StoredLog,
+    by_digest: Mapping[bytes, StoredEvent],
+    first: int,
+    end: int,
 ) -> list[LoggedEvent]:
-    """Return each leaf from *first* to without *end* that is of one of *events*: copies whose row was merged, too.
+    """Return each leaf from *first* to without *end* that is of one of these: copies whose row was merged, too.
 
     It reads the digests of all those leaves.
 
     Raises:
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
-    by_digest = {each.digest: each for each in events}
     found: list[LoggedEvent] = []
     digests = list(by_digest)
     for start in range(0, len(digests), OFFSETS_AT_ONCE // 10):
@@ -191,7 +216,10 @@ def _leaves(
     found: dict[tuple[int, bytes], tuple[StoredLog, bytes]] = {}
     for generation, offset, kind, at_ms, digest in sorted(rows, key=lambda row: _number(row[0])):
         log = StoredLog(*place, generation)
-        found[offset, digest] = (log, leaf_bytes(kind, at_ms, digest))  # the newest is the last
+        found[offset, digest[:KEY_BYTES]] = (
+            log,
+            leaf_bytes(kind, at_ms, digest),
+        )  # the newest is the last
     return found
 
 

@@ -213,3 +213,35 @@ def test_each_key_that_counts_is_looked_at() -> None:
 
 def _base64(raw: bytes) -> str:
     return msgspec.json.decode(msgspec.json.encode(raw), type=str)
+
+
+def _stranger_signs(name: str) -> bytes:
+    note = FILES["anchors/000000001.anchor"].decode() + f"\u2014 {name} {_base64(bytes(68))}\n"
+    return _signed_again(FILES | {"anchors/000000001.anchor": note.encode()})
+
+
+def test_a_name_has_no_white_space_of_unicode() -> None:
+    """Who signs beside the log may be called anything without white space; what that is, Unicode says."""
+    spaces = [*"\x85\xa0\u1680\u2003\u2028\u202f\u3000", "+"]
+    expect({f"a{each!r}b": _stranger_signs(f"a{each}b") for each in spaces}, 1)
+    expect({f"a{each!r}b": _stranger_signs(f"a{each}b") for each in "\ufeff\u200b\u180e"}, 0)
+
+
+def test_a_whole_number_has_one_text() -> None:
+    """`7.0`, `7e0` and `-0` are not the number that they are equal to."""
+    manifest = FILES["manifests/000000.json"]
+    assert b'"first_offset":0,' in manifest
+    for other in (b"0.0", b"0e0", b"-0"):
+        changed = manifest.replace(b'"first_offset":0,', b'"first_offset":' + other + b",")
+        expect({other.decode(): _signed_again(FILES | {"manifests/000000.json": changed})}, 1)
+
+
+def test_json_is_that_of_the_standard_in_utf_8() -> None:
+    """No other encoding, no mark of bytes' order, and none of the words that Python alone reads."""
+    about = FILES["bundle.json"].decode()
+    others = {
+        "UTF-16": about.encode("utf-16"),
+        "a mark": b"\xef\xbb\xbf" + about.encode(),
+        "NaN": about.replace('"made_at_ms":', '"made_at_ms":NaN,"made_at_ms":').encode(),
+    }
+    expect({name: _signed_again(FILES | {"bundle.json": raw}) for name, raw in others.items()}, 1)
