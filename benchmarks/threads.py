@@ -11,8 +11,10 @@ are the kernel's count of how often a thread of the process gave its core away, 
 """
 
 import argparse
+import contextlib
 import itertools
 import json
+import logging
 import os
 import resource
 import tempfile
@@ -46,9 +48,10 @@ class Cost(NamedTuple):
     switches: float
 
 
-def contestants(folder: str) -> dict[str, Call]:
-    """Return what is called: the floors first, then ours."""
+def contestants(folder: str, held: contextlib.ExitStack) -> dict[str, Call]:
+    """Return what is called, the floors first, then ours; *held* closes what they have open."""
     file = os.open(Path(folder) / "floor", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    held.callback(os.close, file)
     record, lock, counted = json.dumps(recorded_fields()[0]).encode(), threading.Lock(), [0]
 
     def count(_fields: dict[str, object]) -> None:
@@ -60,22 +63,21 @@ def contestants(folder: str) -> dict[str, Call]:
         "json.dumps, three times": lambda fields: [json.dumps(fields) for _ in range(3)],
         "os.write of ready bytes": lambda _fields: os.write(file, record),
         "json.dumps and os.write": lambda fields: os.write(file, json.dumps(fields).encode()),
-        "ours, nothing redacted": _ours(folder, is_redacted=False),
-        "ours": _ours(folder, is_redacted=True),
+        "ours, nothing redacted": _ours(folder, held, is_redacted=False),
+        "ours": _ours(folder, held, is_redacted=True),
     }
 
 
-def _ours(folder: str, *, is_redacted: bool) -> Call:
+def _ours(folder: str, held: contextlib.ExitStack, *, is_redacted: bool) -> Call:
     """Return `log` of a logger without a broker."""
-    audit = AuditLogger(
-        ProducerConfig(
-            kafka=NOWHERE,
-            spool_dir=tempfile.mkdtemp(dir=folder),
-            service="bench",
-            close_timeout_seconds=0.0,
-            redaction=RedactionConfig(enabled=is_redacted),
-        )
+    config = ProducerConfig(
+        kafka=NOWHERE,
+        spool_dir=tempfile.mkdtemp(dir=folder),
+        service="bench",
+        close_timeout_seconds=0.0,
+        redaction=RedactionConfig(enabled=is_redacted),
     )
+    audit = held.enter_context(AuditLogger(config))
     return lambda fields: audit.log(**fields)  # type: ignore[arg-type]  # as recorded, which is as `log` takes them
 
 
@@ -126,8 +128,12 @@ def main() -> None:
     options.add_argument("--calls", type=int, default=16_000, help="of each (default 16000)")
     calls = options.parse_args().calls
     print("; ".join(f"{name}: {value}" for name, value in described().items()), flush=True)
-    with tempfile.TemporaryDirectory(prefix="trailhouse-threads-") as folder:
-        called = contestants(folder)
+    logging.getLogger("trailhouse").setLevel(logging.CRITICAL)  # that no broker answers is meant
+    with (
+        tempfile.TemporaryDirectory(prefix="trailhouse-threads-") as folder,
+        contextlib.ExitStack() as held,
+    ):
+        called = contestants(folder, held)
         ones: dict[str, list[Cost]] = {name: [] for name in called}
         many: dict[str, list[Cost]] = {name: [] for name in called}
         for call in called.values():

@@ -111,7 +111,7 @@ class ProducerConfig(msgspec.Struct, frozen=True, kw_only=True):
     linger_seconds: float = setting(
         "producer",
         "linger_seconds",
-        0.4,
+        0.3,
         "Longest time for which events gather for a batch to the broker; whoever waits for an answer ends it at once.",
         kind=float,
     )

@@ -12,7 +12,7 @@ from trailhouse.producer.delivery.linger import (
     Linger,
 )
 
-LINGER_SECONDS = 0.4
+LINGER_SECONDS = 0.3
 MANY = 1_000_000_000
 
 
