@@ -110,7 +110,10 @@ def check_order(content: str | bytes, policy: Policy, verify: Verify) -> Order:
             if each.last_anchor is not None and order.anchor > each.last_anchor:
                 raise ProofError("erasure: was ordered by a key that counted no longer")
             return order
-    raise ProofError("erasure: is not signed by an operator of the policy")
+    raise ProofError(
+        "erasure: is not signed by an operator of the policy: `trailhouse proof show` lists them,"
+        " `trailhouse proof operator` names one"
+    )
 
 
 def holds_in_force(orders: Iterable[Order], at_ms: int = MAX_SIZE) -> frozenset[bytes]:
