@@ -25,6 +25,7 @@ os.environ |= {
 }
 # A shell starts what runs in its background with Ctrl-C ignored, and Python then leaves it so.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+pytest.register_assert_rewrite("spooled_runs")
 _connect = socket.socket.connect
 
 

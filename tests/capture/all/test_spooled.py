@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
-import string
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from contextlib import aclosing
+from typing import Any, ClassVar
 
 import pytest
 from agents import Agent, ModelBehaviorError, Runner, function_tool
@@ -23,39 +20,20 @@ from pydantic_ai.usage import RequestUsage
 from tests.capture.all import langchain_scenes as lc
 
 import openai_agents_scene as oa
-from spooled_capture import Spooled, spooled
+from spooled_runs import (
+    BREAK,
+    CALL,
+    SECRET,
+    STUCK,
+    TOKENS,
+    GoneError,
+    Sdk,
+    SpooledRuns,
+    never,
+    query_of,
+    searched,
+)
 from trailhouse.capture import langchain, openai_agents, otel
-
-chance = random.Random(21)  # noqa: S311 - no secret
-SECRET = "ghp" + "_" + "".join(chance.choices(string.ascii_letters + string.digits, k=36))
-"""Asked, called with, answered and said in errors."""
-TOKENS = 10
-"""What each model call takes in."""
-STUCK = "stuck"
-"""A model that never answers."""
-
-
-class Sdk(NamedTuple):
-    """How a framework is asked to do what each scene needs; all models take in `TOKENS` a call."""
-
-    install: Callable[[Any], Callable[[], object]]
-    ask: Callable[..., Any]
-    """Run an agent whose model gives these answers; returns what the application gets."""
-    stream: Callable[..., Any] | None
-    """The same as a stream; None where a scripted model tells no usage of one."""
-    nest: Callable[[], Any]
-    """Run an agent with another as its tool: two model calls without, one within."""
-    refuse: Callable[[], Any]
-    """Run an agent whose tool waits, refuse it, and go on: two model calls."""
-
-
-CALL = "call"
-"""A model's answer that calls the tool `search`."""
-
-
-class GoneError(RuntimeError):
-    """What a broken model raises."""
-
 
 # --- OpenAI Agents -----------------------------------------------------------------------------------------------
 
@@ -64,22 +42,24 @@ def _oa_steps(answers: tuple[Any, ...]) -> list[Any]:
     def step(answer: Any) -> Any:
         if isinstance(answer, Exception):
             return answer
-        if answer == CALL:
-            return oa.calls(("search", {"query": SECRET}), input_tokens=TOKENS)
+        if answer in (CALL, BREAK):
+            return oa.calls(("search", {"query": query_of(answer)}), input_tokens=TOKENS)
         return oa.answer(answer, TOKENS)
 
     return [step(answer) for answer in answers]
 
 
-def _search(query: str) -> str:
-    """Search."""
-    return f"found {query}"
+class Stuck(oa.Stuck):
+    """Is asked, and never answers."""
+
+    async def get_response(self, *_: Any, **__: Any) -> Any:
+        await never()
 
 
 def _oa_agent(*answers: Any, name: str = "bot", tools: Any = None) -> Agent[Any]:
-    made = [function_tool(_search, name_override="search")] if tools is None else tools
+    made = [function_tool(searched, name_override="search")] if tools is None else tools
     if STUCK in answers:
-        return Agent(name=name, model=oa.Stuck())
+        return Agent(name=name, model=Stuck())
     return oa.agent(*_oa_steps(answers), name=name, tools=made)
 
 
@@ -118,23 +98,27 @@ async def _oa_refuse() -> str:
 # --- LangChain ---------------------------------------------------------------------------------------------------
 
 
-@tool
-def search(query: str) -> str:
-    """Search."""
-    return f"found {SECRET} for {query}"
+search = tool("search")(searched)
 
 
 class StuckModel(lc.ScriptedModel):
     """Never answers."""
 
     async def _agenerate(self, *_: Any, **__: Any) -> Any:
-        await asyncio.Event().wait()
+        await never()
+
+
+def _lc_says(answer: Any) -> Any:
+    if answer not in (CALL, BREAK):
+        return lc.says(answer) if isinstance(answer, str) else answer
+    said = lc.calls(("search", "c-1"))
+    said.tool_calls[0]["args"] = {"query": query_of(answer)}
+    return said
 
 
 def _lc_agent(*answers: Any, kind: Any = lc.ScriptedModel, **more: Any) -> Any:
-    steps = [lc.calls(("search", "c-1")) if each == CALL else each for each in answers]
-    said = [lc.says(each) if isinstance(each, str) else each for each in steps]
     kind = StuckModel if STUCK in answers else kind
+    said = [_lc_says(each) for each in answers]
     return lc.agent(*said, tools=more.pop("tools", [search]), kind=kind, **more)
 
 
@@ -149,6 +133,16 @@ async def _lc_stream(*answers: Any) -> str:
     async for piece, _ in bot.astream(lc.asks(SECRET), lc.thread(), stream_mode="messages"):
         said = f"{said}{piece.content}" if piece.type == "AIMessageChunk" else said
     return said
+
+
+async def _lc_leave(*answers: Any) -> str:
+    bot = _lc_agent(*answers, kind=lc.StreamingModel)
+    async with aclosing(
+        bot.astream(lc.asks(SECRET), lc.thread(), stream_mode="messages")
+    ) as pieces:
+        async for piece, _ in pieces:
+            return str(piece.content)
+    return ""
 
 
 async def _lc_nest() -> str:
@@ -174,22 +168,34 @@ async def _lc_refuse() -> str:
 # --- Pydantic AI, by its spans -----------------------------------------------------------------------------------
 
 
+USED = RequestUsage(input_tokens=TOKENS, output_tokens=2)
+
+
+async def _pa_next(coming: Iterator[Any]) -> Any:
+    part = next(coming)
+    if isinstance(part, Exception):
+        raise part
+    if part == STUCK:
+        await never()
+    return part
+
+
 def _pa_model(answers: tuple[Any, ...]) -> FunctionModel:
     coming = iter(answers)
 
     async def answer(_: Any, __: AgentInfo) -> ModelResponse:
-        part = next(coming)
-        if isinstance(part, Exception):
-            raise part
-        if part == STUCK:
-            await asyncio.Event().wait()
-        made = ToolCallPart("search", {"query": SECRET}, "c-1") if part == CALL else TextPart(part)
-        return ModelResponse(parts=[made], usage=RequestUsage(input_tokens=TOKENS, output_tokens=2))
+        part = await _pa_next(coming)
+        made = (
+            ToolCallPart("search", {"query": query_of(part)}, "c-1")
+            if part in (CALL, BREAK)
+            else TextPart(part)
+        )
+        return ModelResponse(parts=[made], usage=USED)
 
     return FunctionModel(answer, model_name="m-1")
 
 
-def _pa_agent(*answers: Any, name: str = "bot", function: Any = _search, **more: Any) -> Any:
+def _pa_agent(*answers: Any, name: str = "bot", function: Any = searched, **more: Any) -> Any:
     bot: Any = PydanticAgent(_pa_model(answers), name=name, **more)
     bot.tool_plain(function, name="search")
     return bot
@@ -224,13 +230,6 @@ async def _pa_refuse() -> str:
     return str(again.output)
 
 
-SDKS = {
-    "openai_agents": Sdk(openai_agents.install, _oa_ask, _oa_stream, _oa_nest, _oa_refuse),
-    "langchain": Sdk(langchain.install, _lc_ask, _lc_stream, _lc_nest, _lc_refuse),
-    "pydantic_ai": Sdk(otel.install, _pa_ask, None, _pa_nest, _pa_refuse),
-}
-
-
 @pytest.fixture(autouse=True)
 def instrumented() -> Iterator[None]:
     """Have Pydantic AI make its spans."""
@@ -239,95 +238,25 @@ def instrumented() -> Iterator[None]:
     PydanticAgent.instrument_all(False)
 
 
-@pytest.fixture(params=SDKS)
-def sdk(request: pytest.FixtureRequest) -> Sdk:
-    """Return each framework in turn."""
-    return SDKS[request.param]
+class TestRuns(SpooledRuns):
+    """Adapters that see the framework itself, and Pydantic AI's spans, whose scripted streams tell no usage."""
 
-
-def judged(sdk: Sdk, application: Callable[[], Any], folder: Path) -> Spooled:
-    """Run *application*, and return what was left in the spool, all in one session."""
-    found = spooled(application, sdk.install, folder, SECRET)
-    assert len({run.start.session_id for run in found.runs}) == 1
-    return found
-
-
-def test_a_run_that_succeeds(sdk: Sdk, tmp_path: Path) -> None:
-    """Two model calls and a tool: one run, which completed, and what the models took in."""
-    found = judged(sdk, lambda: sdk.ask(CALL, "done"), tmp_path)
-    assert (found.ends, found.input_tokens) == (["run_completed"], 2 * TOKENS)
-    assert found.runs[0].types.count("tool_call_completed") == 1
-    assert "[REDACTED:github_token]" in str([event.data for event in found.events])
-
-
-@pytest.mark.parametrize("name", [name for name, sdk in SDKS.items() if sdk.stream is not None])
-def test_a_run_that_streams(name: str, tmp_path: Path) -> None:
-    """A stream that is read to its end is a run as any."""
-    sdk = SDKS[name]
-    stream = sdk.stream or sdk.ask
-    found = judged(sdk, lambda: stream(CALL, "done"), tmp_path)
-    assert (found.ends, found.input_tokens) == (["run_completed"], 2 * TOKENS)
-
-
-def test_a_run_that_fails(sdk: Sdk, tmp_path: Path) -> None:
-    """A model's error, with a secret in its text, ends the run as failed, and reaches the application."""
-    error = GoneError(f"refused {SECRET}")
-    found = judged(sdk, lambda: sdk.ask(CALL, error), tmp_path)
-    assert (found.ends, found.input_tokens) == (["run_failed"], TOKENS)
-    assert found.outcome.error in (GoneError, ModelBehaviorError)
-
-
-def test_a_run_that_is_cancelled(sdk: Sdk, tmp_path: Path) -> None:
-    """A task that is cancelled while its model is asked ends its run as cancelled."""
-
-    async def application() -> str:
-        task = asyncio.ensure_future(sdk.ask(STUCK))
-        for _ in range(200):
-            await asyncio.sleep(0)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        return "cancelled"
-
-    found = judged(sdk, application, tmp_path)
-    assert (found.ends, found.input_tokens) == (["run_cancelled"], 0)
-
-
-def test_a_run_that_takes_too_long(sdk: Sdk, tmp_path: Path) -> None:
-    """A time limit round a run comes to it as a cancellation, and to the application as its error."""
-
-    async def application() -> str:
-        return str(await asyncio.wait_for(sdk.ask(STUCK), 0.2))
-
-    found = judged(sdk, application, tmp_path)
-    assert found.ends == ["run_cancelled"]
-    assert found.outcome.error is TimeoutError
-
-
-def test_a_tool_that_is_refused(sdk: Sdk, tmp_path: Path) -> None:
-    """The run that asks is paused, the next has the refusal, and the tool has not run."""
-    found = judged(sdk, sdk.refuse, tmp_path)
-    assert (found.ends, found.input_tokens) == (["paused", "run_completed"], 2 * TOKENS)
-    types = [str(event.type) for event in found.events]
-    assert types.count("tool_approval_requested") == types.count("tool_approval_denied") == 1
-    assert "tool_call_completed" not in types
-
-
-def test_an_agent_within_an_agent(sdk: Sdk, tmp_path: Path) -> None:
-    """The inner run is the outer one's child, in its session, and each has its own model calls."""
-    found = judged(sdk, sdk.nest, tmp_path)
-    assert found.ends == ["run_completed", "run_completed"]
-    outer, inner = found.runs
-    assert inner.start.parent_run_id == outer.run_id
-    assert [run.end.data["token_usage"]["input_tokens"] for run in found.runs] == [20, 10]
-
-
-def test_runs_side_by_side(sdk: Sdk, tmp_path: Path) -> None:
-    """Five runs at once are five runs, each with its own calls."""
-
-    async def application() -> list[str]:
-        return list(await asyncio.gather(*(sdk.ask(CALL, f"done {n}") for n in range(5))))
-
-    found = judged(sdk, application, tmp_path)
-    assert (found.ends, found.input_tokens) == (["run_completed"] * 5, 10 * TOKENS)
-    assert [run.types.count("tool_call_completed") for run in found.runs] == [1] * 5
+    SDKS: ClassVar = {
+        "openai_agents": Sdk(
+            openai_agents.install,
+            _oa_ask,
+            stream=_oa_stream,
+            nest=_oa_nest,
+            refuse=_oa_refuse,
+            errors=(GoneError, ModelBehaviorError),
+        ),
+        "langchain": Sdk(
+            langchain.install,
+            _lc_ask,
+            stream=_lc_stream,
+            leave=_lc_leave,
+            nest=_lc_nest,
+            refuse=_lc_refuse,
+        ),
+        "pydantic_ai": Sdk(otel.install, _pa_ask, nest=_pa_nest, refuse=_pa_refuse),
+    }

@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
+from trailhouse.capture.litellm.sessions import session_of
 from trailhouse.capture.litellm.usage import response_id_of, usage_of
 from trailhouse.producer.object_fields import read
 from trailhouse.producer.recording.tool_call import NO_END
@@ -22,7 +23,6 @@ LEFT_TO_US = ("openai_agents",)
 """The adapters that tell nothing of a model call that they see us record."""
 
 MAX_CALLS = 10_000
-SESSION_KEYS = ("session_id", "thread_id", "conversation_id")
 
 
 class Callbacks:
@@ -38,6 +38,8 @@ class Callbacks:
         self._lock = threading.Lock()
         self._open: OrderedDict[str, ModelCall] = OrderedDict()
         self._ended: OrderedDict[str, None] = OrderedDict()
+        self._answers: dict[str, tuple[Any, Any]] = {}
+        """What is known of open calls that were answered, and whose end LiteLLM has yet to tell."""
 
     def _guard(self, what: str) -> Any:
         return self._recorder.guard(f"litellm {what}")
@@ -53,7 +55,10 @@ class Callbacks:
                 before = self._open.pop(call_id, None)
                 self._open[call_id] = call
                 self._ended.pop(call_id, None)
-                over = self._open.popitem(last=False)[1] if len(self._open) > MAX_CALLS else None
+                over = None
+                if len(self._open) > MAX_CALLS:
+                    oldest, over = self._open.popitem(last=False)
+                    self._answers.pop(oldest, None)
             if before is not None:  # a retry: that the try before has failed, nobody tells
                 before.fail("it was tried again", code=NO_END)
             if over is not None:
@@ -87,6 +92,26 @@ class Callbacks:
         with self._guard("async_log_failure_event"):
             self._fail(kwargs)
 
+    async def async_post_call_success_deployment_hook(
+        self, request_data: Any, response: Any, call_type: Any
+    ) -> None:
+        """Keep an asynchronous call's answer: where its loop is closed at once LiteLLM tells nothing of it."""
+        with self._guard("async_post_call_success_deployment_hook"):
+            details = getattr(request_data.get("litellm_logging_obj"), "model_call_details", None)
+            call_id = str(request_data.get("litellm_call_id"))
+            with self._lock:
+                if details is not None and call_id in self._open:
+                    self._answers[call_id] = details, response
+
+    def settle(self) -> None:
+        """Record what the calls used that were answered, and whose end was not told."""
+        with self._lock:
+            answers, self._answers = self._answers, {}
+        for details, response in answers.values():
+            hidden = read(response, "_hidden_params")
+            priced = {"response_cost": read(hidden, "response_cost"), **details}
+            self._complete(priced, response)
+
     def _complete(self, details: Mapping[str, Any], response: Any) -> None:
         call = self._take(details)
         if call is not None:
@@ -103,6 +128,7 @@ class Callbacks:
         call_id = str(details.get("litellm_call_id"))
         with self._lock:
             call = self._open.pop(call_id, None)
+            self._answers.pop(call_id, None)
             is_known = call is not None or call_id in self._ended
             self._ended[call_id] = None
             if len(self._ended) > MAX_CALLS:
@@ -117,15 +143,3 @@ class Callbacks:
         return self._recorder.current or self._recorder.outside_runs(
             session_of(details), source=SOURCE
         )
-
-
-def session_of(details: Mapping[str, Any]) -> str | None:
-    """Return the session that a call's metadata names; None where it names none."""
-    params = details.get("litellm_params")
-    for source in (read(params, "metadata"), read(params, "litellm_metadata")):
-        for key in SESSION_KEYS:
-            given = read(source, key)
-            if isinstance(given, str) and given:
-                return given
-    given = read(params, "litellm_session_id")
-    return given if isinstance(given, str) and given else None

@@ -50,8 +50,12 @@ def _install(audit: AuditLogger, strict: bool) -> Undo:
     callbacks_class: Any = type("TrailhouseCallbacks", (ours, base), {})
     callbacks = callbacks_class(audit.recorder)
     litellm.callbacks.append(callbacks)
+    forget = audit.recorder.settle_by(callbacks.settle)
 
     def undo() -> None:
+        with audit.recorder.guard("litellm settle"):
+            callbacks.settle()
+        forget()
         for name in CALLBACK_LISTS:
             registered = getattr(litellm, name, None)
             if isinstance(registered, list):

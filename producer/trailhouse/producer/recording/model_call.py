@@ -136,6 +136,10 @@ class ModelCalls:
 
     def _end_all(self) -> None:
         with self._lock:
+            some = next(iter(self._open), None)
+        if some is not None:
+            some.run.recorder.settle()
+        with self._lock:
             calls = list(self._open)
         for call in calls:
             call.fail("its end was not reported", code=NO_END)

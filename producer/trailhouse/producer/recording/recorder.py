@@ -63,6 +63,7 @@ class Recorder:
         self._claims: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._finders: list[Callable[[], Run | None]] = []
         self._binders: list[Callable[[], Run | None]] = []
+        self._settlers: list[Callable[[], None]] = []
         self._is_closed = False
         self._abandoned = 0
         self.sessions_missing_total = 0
@@ -96,6 +97,21 @@ class Recorder:
             self._finders = [finder for finder in self._finders if finder is not find]
 
         return undo
+
+    def settle_by(self, settle: Callable[[], None]) -> Callable[[], None]:
+        """Have *settle* report, before calls are given up, what its framework did not tell; return what undoes that."""
+        self._settlers = [*self._settlers, settle]
+
+        def undo() -> None:
+            self._settlers = [settler for settler in self._settlers if settler is not settle]
+
+        return undo
+
+    def settle(self) -> None:
+        """Have every end reported that somebody knows of and has not told yet."""
+        for settle in self._settlers:
+            with self.guard("what was yet to be told"):
+                settle()
 
     @staticmethod
     def inner_of(one: Run | None, other: Run | None) -> Run | None:
@@ -341,6 +357,7 @@ class Recorder:
 
         A run that is opened later is not recorded, which is a loss.
         """
+        self.settle()
         with self._lock:
             self._is_closed = True
             runs = list(self._runs.values())

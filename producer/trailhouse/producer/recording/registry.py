@@ -40,6 +40,8 @@ class Registry(Protocol):
 
     def forget_run(self, run: Any) -> None: ...
 
+    def settle(self) -> None: ...
+
 
 class OwningRun(Protocol):
     """What a tool call asks of its run."""
