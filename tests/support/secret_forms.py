@@ -179,6 +179,8 @@ mongodb_atlas_secret   | mdb_sa_sk_<w40>
 mongodb_atlas_key      | @mongodb <uuid>
 confluent_key          | cflt<b60> ; @confluent <n64>
 aiven_token            | AIVENV1-<b100>
+aiven_password         | AVNS_<w19>
+tigris_secret_key      | tsec_<w59>
 clickhouse_cloud_key   | 4b1d<n38>
 elastic_key            | essu_<b80> ; @elastic <n60>==
 cockroachdb_key        | CCDB1_<n22>_<n40>
@@ -262,7 +264,8 @@ twitter_bearer_token   | AAAAAAAAAAAAAAAAAAAAAA<n86>
 twitter_access_token   | <d19>-<n40>
 twitter_key            | @twitter <n25> ; @twitter <n50>
 linkedin_secret        | WPL_AP1.<n16>.<n6>== ; @linkedin <n16>
-twitch_token           | @twitch <l30>
+twitch_token           | oauth:<l30> ; @twitch <l30>
+nylas_key              | nyk_v0_<n64>
 reddit_secret          | @reddit <w27>
 spotify_secret         | @spotify <h32>
 flickr_key             | @flickr <h32>

@@ -1,5 +1,6 @@
 """Secrets of every shape of the table, wherever agents put them: nearly all are gone, and of none a quarter stays."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from redaction_recall import recall
 from trailhouse.redaction import RedactionConfig
 from trailhouse.redaction.redactor import Redactor
 
+DOCUMENT = Path(__file__).parents[3] / "docs/redaction.md"
 LEAST_SHARE, LEAST_SHARE_OF_A_SHAPE = 0.98, 0.75
 
 
@@ -34,6 +36,20 @@ def test_nearly_every_secret_that_was_written_apart_is_gone(redactor: Redactor) 
     assert found.share >= LEAST_SHARE, found.places[:20]
     poor = {name for name, share in found.by_category.items() if share < LEAST_SHARE_OF_A_SHAPE}
     assert poor == set()
+
+
+def test_the_documents_say_how_many_are_planted() -> None:
+    """The numbers of secrets in the documents' figures are those that the commands beside them plant."""
+
+    class Nothing(Redactor):
+        def without_secrets(self, data: dict[str, Any]) -> dict[str, Any]:
+            return data
+
+    nothing = Nothing(RedactionConfig(), limit_bytes=1_000)
+    figures = DOCUMENT.read_text(encoding="utf-8")
+    for measure, seed in ((recall, 1), (further_recall, 3)):
+        planted = measure(nothing, seed=seed).planted.total()
+        assert f" % of {planted:,} |" in figures, f"{measure.__name__} plants {planted:,}"
 
 
 def test_a_secret_that_stays_is_counted(redactor: Redactor) -> None:

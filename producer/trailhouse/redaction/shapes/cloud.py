@@ -115,6 +115,8 @@ CLOUD: tuple[Shape, ...] = (
     named("ngrok_token", "ngrok", "40 or more letters, digits, _", ("ngrok",), r"\w{40,}", "https://ngrok.com/docs/agent/#authtokens"),
     Shape("scalingo_token", "Scalingo", "tk-us- and 48 of A-Z a-z 0-9 _ -", word(r"tk-us-[\w-]{40,}"), ("tk-us-",),
           "https://developers.scalingo.com/index#authentication"),
+    Shape("tigris_secret_key", "Tigris", "tsec_ and a token of 40 or more", anywhere(r"tsec_[\w+/-]{36,}"), ("tsec_",),
+          "https://www.tigrisdata.com/docs/ai-agents/skills/tigris-security-access-control.md"),
     Shape("backblaze_key", "Backblaze B2", "K00, a digit, 27 of base64", apart(r"K00[0-9][0-9A-Za-z+/]{27}"), ("K00",),
           "https://www.backblaze.com/docs/cloud-storage-application-keys"),
     named("bunny_key", "bunny.net", "a UUID, at times two", ("bunny", "bunnycdn"), UUID + r"[0-9a-f-]*", "https://docs.bunny.net/reference/bunnynet-api-overview"),

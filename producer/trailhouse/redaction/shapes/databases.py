@@ -19,6 +19,8 @@ DATABASES: tuple[Shape, ...] = (
     named("confluent_key", "Confluent", "16 or 64 letters and digits", ("confluent", "ccloud"), r"[0-9A-Za-z+/]{64}|[0-9A-Za-z]{16}",
           "https://docs.confluent.io/cloud/current/security/authenticate/workload-identities/service-accounts/api-keys/overview.html"),
     Shape("aiven_token", "Aiven", "AIVENV1- or aivenv1 and a long token", anywhere(r"(?:AIVENV1-|aivenv1)[\w+/=-]{40,}"), ("AIVENV1-", "aivenv1"), "https://aiven.io/docs/platform/howto/create_authentication_token"),
+    Shape("aiven_password", "Aiven", "AVNS_ and 19 of A-Z a-z 0-9 _ -", anywhere(r"AVNS_[\w-]{15,}"), ("AVNS_",),
+          "https://aiven.io/docs/products/postgresql/howto/connect-psql"),
     Shape("clickhouse_cloud_key", "ClickHouse Cloud", "4b1d and 38 letters and digits", apart(r"4b1d[0-9A-Za-z]{38}"), ("4b1d",),
           "https://clickhouse.com/docs/cloud/manage/openapi"),
     Shape("elastic_key", "Elastic Cloud", "essu_ and 60 or more of base64", word(r"es(?:su|sa|u)_[0-9A-Za-z+/=_-]{40,}"), ("essu_", "essa_", "esu_"),
