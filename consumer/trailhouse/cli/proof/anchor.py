@@ -54,7 +54,7 @@ def _say(run: "AnchorRun") -> None:
     by = "" if run.is_ours else ", made by another process at the same time"
     say(f"anchor {made.number}: {len(made.checkpoints)} logs, {leaves} offsets{by}")
     for each in run.receipts:
-        say(f"{each.kind:<11}{each.source}" + (f"  {each.origin}" if each.origin else ""))
+        say(f"{each.kind:<13}{each.source}" + (f"  {each.origin}" if each.origin else ""))
     for contradiction in run.contradictions:
         tell(f"anchored no further: {contradiction}; run `trailhouse verify`")
     for reason in run.failures.values():
