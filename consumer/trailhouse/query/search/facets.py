@@ -88,7 +88,7 @@ def facets(
     def look(first: int, last: int, settings: Mapping[str, str]) -> bool:
         is_whole = (first, last) == (scope.first_us, scope.last_us)
         bound = {**selected.values, "first_us": first, "last_us": last}
-        for source in selected.sources(_columns(names)):
+        for source in selected.sources(_columns(names), first, last, settings):
             sql = _top_sql(_groups_sql(names, source), limit if is_whole else None)
             rows = clickhouse.query(sql, bound, settings=settings).rows
             # Every event is in each field's values: the rows that were read are those of any one.
