@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -88,6 +88,7 @@ def facets(
     def look(first: int, last: int, settings: Mapping[str, str]) -> bool:
         is_whole = (first, last) == (scope.first_us, scope.last_us)
         bound = {**selected.values, "first_us": first, "last_us": last}
+        rows: Sequence[tuple[Any, ...]] = ()
         for source in selected.sources(_columns(names), first, last, settings):
             sql = _top_sql(_groups_sql(names, source), limit if is_whole else None)
             rows = clickhouse.query(sql, bound, settings=settings).rows
