@@ -87,14 +87,8 @@ def facets(
 
     def look(first: int, last: int, settings: Mapping[str, str]) -> bool:
         is_whole = (first, last) == (scope.first_us, scope.last_us)
-        bound = {**selected.values, "first_us": first, "last_us": last}
-        rows: Sequence[tuple[Any, ...]] = ()
-        for source in selected.sources(_columns(names), first, last, settings):
-            sql = _top_sql(_groups_sql(names, source), limit if is_whole else None)
-            rows = clickhouse.query(sql, bound, settings=settings).rows
-            # Every event is in each field's values: the rows that were read are those of any one.
-            if source.holds(rows[0][-1] if rows else 0):
-                break
+        most = limit if is_whole else None
+        rows = _rows(clickhouse, selected, names, most, _Within(first, last, settings))
         if is_whole:
             found.extend(_Found._make(each[:-1]) for each in rows)
         else:
@@ -109,6 +103,33 @@ def facets(
         for place, name in enumerate(names)
     )
     return answer(made, reached, (), as_of)
+
+
+class _Within(NamedTuple):
+    """The times from which to which is looked, both included, and the settings of a statement that does."""
+
+    first_us: int
+    last_us: int
+    settings: Mapping[str, str]
+
+
+def _rows(
+    clickhouse: ClickHouse,
+    selected: CountedRows,
+    names: Sequence[str],
+    limit: int | None,
+    within: _Within,
+) -> Sequence[tuple[Any, ...]]:
+    """Return place, value and events of the most frequent values, with how many values and events there are."""
+    bound = {**selected.values, "first_us": within.first_us, "last_us": within.last_us}
+    rows: Sequence[tuple[Any, ...]] = ()
+    for source in selected.sources(_columns(names), *within):
+        sql = _top_sql(_groups_sql(names, source), limit)
+        rows = clickhouse.query(sql, bound, settings=within.settings).rows
+        # Every event is in each field's values: the rows that were read are those of any one.
+        if source.holds(rows[0][-1] if rows else 0):
+            break
+    return rows
 
 
 def _field_names(fields: Sequence[str]) -> list[str]:
