@@ -51,7 +51,7 @@ _NO_ANSWER = (
     "|s3|azure|hdfs|storage|filesystem|local_filesystem|remote|page_cache|merge_tree|distributed_cache|backup"
     "|memory|os|opentelemetry|async_insert|wait_for_async_insert|insert_quorum|insert_keeper|keeper|lock|alter"
     "|mutations|replication|queue|load_balancing|trace|metrics|iceberg|kafka|rabbitmq|stream|database_atomic"
-    "|database_replicated|distributed_ddl|input_format|output_format|format|background|async_socket"
+    "|database_replicated|distributed_ddl|background|async_socket"
     "|query_metric|reader_executor|temporary)_.*"
     "|readonly|database|additional_table_filters|priority|workload|load_balancing|insert_quorum"
     "|insert_distributed_sync|use_uncompressed_cache"
@@ -59,9 +59,9 @@ _NO_ANSWER = (
     "|select_sequential_consistency|prefer_localhost_replica|fallback_to_stale_replicas_for_distributed_queries"
     "|cancel_http_readonly_queries_on_client_close|wait_end_of_query|buffer_size|async_insert|alter_sync"
     "|enable_http_compression|add_http_cors_header|quota_key|password|user|use_client_time_zone"
-    "|materialize_statistics_on_insert.*"
+    "|materialize_statistics_on_insert.*|(ignore|force)_data_skipping_indices"  # an empty list of these is refused
 )
-"""Names of settings of limits, resources, logging, inserts and formats, as a regular expression."""
+"""Names of settings of limits, resources, logging and inserts, as a regular expression."""
 _BUT = "max_skip_unavailable_shards_.*"
 
 CHANGES_ANSWERS = f"(NOT match(name, '^({_NO_ANSWER})$') OR match(name, '^({_BUT})$'))"
