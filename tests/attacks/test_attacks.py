@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from clickhouse_connect.driver.httpclient import HttpClient
 
 from attack import Attack, without
 from attack_choice import chosen, judge, named, told
@@ -13,9 +14,12 @@ from attack_copies import a_copy, a_log
 from attack_scene import AttackedLog, History, Keys, a_history, make_keys
 from attack_table import as_property, found_line, missed_line
 from cluster import Cluster
+from profiles import PROFILES
 from trailhouse.operate.verify.logs import LogId
 from trailhouse.operate.verify.report import Outcome
 from trailhouse.operate.verify.state import Kept
+from trailhouse.store import clickhouse
+from trailhouse.store.plain_settings import ask_plainly
 
 pytestmark = pytest.mark.cluster
 
@@ -97,3 +101,25 @@ def test_an_attack_is_found_and_what_is_harmless_is_not(
     line = found_line(attack, report, alone, f"next verify ({seconds:.1f} s)")
     request.node.user_properties.append(as_property(line))
     judge(attack, report, alone)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("profile", PROFILES)
+def test_no_profile_changes_what_is_found(
+    profile: str, proven: AttackedLog, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Whatever a user's settings are, a log that is intact is called so, and what was deleted is missed."""
+
+    def under_profile(client: HttpClient) -> None:
+        client.params.update(PROFILES[profile])
+        ask_plainly(client)
+
+    with a_copy(proven, tmp_path / "anchors") as log:
+        log.sql(
+            "ALTER TABLE event_log DELETE WHERE type = 'tool_approval_denied' SETTINGS mutations_sync = 2"
+        )
+        monkeypatch.setattr(clickhouse, "ask_plainly", under_profile)
+        intact, attacked = proven.verify(), log.verify()
+        monkeypatch.undo()  # what drops the copy is no part of it
+    assert intact.verdict is Outcome.INTACT, told(intact)
+    assert "records" in {each.duty for each in attacked.findings}, told(attacked)
