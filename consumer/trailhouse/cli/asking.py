@@ -15,8 +15,8 @@ FilterArgument = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[FILTER]",
-        help="""What is wanted, such as 'type:(run_failed OR run_timeout) -agent:x cost:>0.5 "words"'; everything
-        if not given.""",
+        help="What is wanted, such as 'type:(run_failed OR run_timeout) -agent:x cost:>0.5 \"words\"';"
+        " everything if not given.",
         show_default=False,
     ),
 ]
