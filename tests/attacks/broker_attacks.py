@@ -87,6 +87,20 @@ def the_topic_is_made_anew_after_a_part_was_stored(scene: BrokerScene) -> None:
 
 
 @on_broker(Who.KAFKA, "seals")
+def all_of_loggers_that_have_ended_is_taken_before_it_is_stored(scene: BrokerScene) -> None:
+    """Nobody has stored an event or a seal of them: the next loggers of their services repeat their last seals."""
+    scene.store()
+    scene.close_loggers()
+    scene.store()
+    scene.log_some()
+    scene.close_loggers()
+    scene.loses_records = True
+    scene.topic.recreate()
+    for service in ("agents", "tools"):
+        scene.log(service, session_id="next", tenant_id="a")
+
+
+@on_broker(Who.KAFKA, "seals")
 def the_topic_is_made_anew_without_one_event(scene: BrokerScene) -> None:
     scene.close_loggers()
     scene.loses_records = True

@@ -55,6 +55,26 @@ def a_worker_that_slept_wakes_up_when_another_has_stored(scene: BrokerScene) -> 
 
 
 @on_broker(Who.NOBODY)
+def loggers_end_and_others_follow(scene: BrokerScene) -> None:
+    """Each repeats the last seals of those before it, also where the topic was widened meanwhile."""
+    scene.close_loggers()
+    scene.topic.widen(scene.kafka.partitions + 2)
+    scene.log_some()
+    scene.store()
+    scene.close_loggers()
+    scene.log_some()
+
+
+@on_broker(Who.NOBODY)
+def a_log_begins_where_loggers_have_ended_before(scene: BrokerScene) -> None:
+    """A broker that is set up anew, and a first worker: the last seals that still lie in the spools are of before."""
+    scene.close_loggers()
+    scene.loses_records = True
+    scene.topic.recreate()
+    scene.log_some()
+
+
+@on_broker(Who.NOBODY)
 def offsets_are_set_forwards(scene: BrokerScene) -> None:
     """The ledger knows better: what was skipped is read."""
     scene.store()

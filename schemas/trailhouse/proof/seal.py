@@ -103,7 +103,11 @@ class Seal(NamedTuple):
 
 
 class SealData(msgspec.Struct, frozen=True, kw_only=True):
-    """`data` of a seal's event; bytes in base64, `records_hash` in hex."""
+    """`data` of a seal's event; bytes in base64, `records_hash` in hex.
+
+    `repeats_ms` is there where the next logger repeats the last seal of one that has closed: when that was made, by the
+    clock of its host in Unix milliseconds. It is not signed: it only says of which log's time it is.
+    """
 
     service: str
     producer_id: str
@@ -117,6 +121,7 @@ class SealData(msgspec.Struct, frozen=True, kw_only=True):
     lost: list[tuple[int, int]] = []
     public_key: str
     signature: str
+    repeats_ms: int | msgspec.UnsetType = msgspec.UNSET
 
 
 def sealed(

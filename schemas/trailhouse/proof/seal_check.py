@@ -225,9 +225,11 @@ class LoggerSeals:
             self.end_seq, self.is_closed = seal.last_seq + 1, seal.is_last
             self.own_seq = seal.own_seq if self.own_seq is None else self.own_seq
             self.next_within_seconds = seal.next_within_seconds
-            own = (seal.service, seal.producer_id, seal.own_seq, "")
-            if carried_by is not None and carried_by[:4] == own:
-                self._own_record = carried_by
+        # A copy may lie before it: in another partition, where the topic was widened.
+        own = (seal.service, seal.producer_id, seal.own_seq, "")
+        is_own = carried_by is not None and carried_by[:4] == own and seal.own_seq == self.own_seq
+        if is_own and self._own_record is None:
+            self._own_record = carried_by
 
     def _contradicted(self, seal: Seal) -> Iterator[Range]:
         for first, last, counted in self._overlapping(seal.first_seq, seal.last_seq):

@@ -239,6 +239,7 @@ DATA_KEYS: dict[EventType, tuple[DataKey, ...]] = {
         DataKey("lost", "array of `[first, last]`", "numbers whose records will not come"),
         DataKey("public_key", "string", "the key that has signed, in base64"),
         DataKey("signature", "string", "over all of this, in base64; docs/proof.md says how"),
+        DataKey("repeats_ms", "integer", "of a copy: when the seal was made, Unix ms; not signed"),
     ),
     EventType.AUDIT_VERIFIED: (
         DataKey("verdict", "string", "`intact`, `found` or `could_not_check`"),

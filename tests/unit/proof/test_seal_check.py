@@ -118,7 +118,9 @@ def test_what_is_signed_is_the_text_of_the_documents() -> None:
     )
 
 
-@pytest.mark.parametrize("field", SealData.__struct_fields__)
+@pytest.mark.parametrize(
+    "field", [name for name in SealData.__struct_fields__ if name != "repeats_ms"]
+)
 def test_no_field_of_a_seal_can_be_changed(field: str) -> None:
     """Whatever is changed, added to or left out of a seal, it does not count any more."""
     data = signed_data(seal_of(0, 9, is_last=True, own_seq=10, lost=((2, 3),)), KEY)

@@ -61,6 +61,13 @@ _LAST = """
     WHERE producer_id = {producer:String} AND seq >= {first:UInt64} AND record != ''
         AND JSONExtractString(record, 'source', 'service') = {service:String} AND appended_at <= now64(3)
 """
+_FIRST_LEAVES = """
+    SELECT kafka_topic_id, tupleElement(first, 1), tupleElement(first, 2) FROM (
+        SELECT kafka_topic_id, argMin((kafka_offset, appended_ms), (generation, kafka_offset)) AS first FROM log_leaves
+        WHERE kafka_cluster = {cluster:String} AND kafka_topic = {topic:String}
+        GROUP BY kafka_topic_id, kafka_partition
+    )
+"""
 _SETTINGS = {"max_block_size": "65536"}
 
 Logger = tuple[str, str]
@@ -134,6 +141,23 @@ def seals_of(clickhouse: ClickHouse, batch: LoggerBatch) -> Iterator[StoredSeal]
         yield StoredSeal(
             data, claim, (cluster, topic, topic_id, int(partition)), int(offset), int(appended_ms)
         )
+
+
+def log_began_ms(clickhouse: ClickHouse, cluster: str, topic: str) -> int:
+    """Return since when all that was logged to *topic* is in its logs: by the broker's clock, in Unix milliseconds.
+
+    That is since the first leaf under this name, however often the topic was made anew since; and where Kafka had
+    dropped something before a partition was first read, since that partition's first leaf.
+
+    Raises:
+        StorageError: As `logger_batches`.
+    """
+    rows = clickhouse.query(_FIRST_LEAVES, {"cluster": cluster, "topic": topic}).rows
+    if not rows:
+        return 0
+    began_ms, first_id = min((int(ms), topic_id) for topic_id, _, ms in rows)
+    late = (int(ms) for topic_id, offset, ms in rows if topic_id == first_id and offset > 0)
+    return max(began_ms, *late, 0)
 
 
 def last_record_seconds(clickhouse: ClickHouse, logger: Logger, first_seq: int) -> float | None:

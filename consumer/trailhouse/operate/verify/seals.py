@@ -15,6 +15,7 @@ from trailhouse.operate.verify.seal_rows import (
     StoredSeal,
     erased_rows,
     last_record_seconds,
+    log_began_ms,
     logger_batches,
     new_numbers,
     records_of,
@@ -156,6 +157,7 @@ class _Book:
         self._found = seen.found
         self._book = SealBook(run.policy, is_signed_by)
         self._newest_ms: dict[Logger, int] = {}
+        self._began_ms: dict[tuple[str, str], int] = {}
         self._new_from: dict[Logger, int] = {}
         """The first number of the seals that no earlier run has seen."""
         self._erased_seals: set[str] = set()
@@ -174,6 +176,8 @@ class _Book:
                 return
             logger = seal.service, seal.producer_id
             known = self._book.loggers.get(logger)
+            if known is None and self._is_of_before(stored):
+                return
             end_seq = known.end_seq if known else -1
             self._book.add(stored.data, stored.carried_by)
         except ProofError as error:
@@ -191,6 +195,15 @@ class _Book:
         # A copy of an old one, whoever sends it, does not stand for the one that is due.
         if self._book.loggers[logger].end_seq != end_seq:
             self._newest_ms[logger] = stored.appended_ms
+
+    def _is_of_before(self, stored: StoredSeal) -> bool:
+        """Tell whether it repeats the seal of a logger that had closed before the topic's log began."""
+        if not isinstance(stored.data, dict) or "repeats_ms" not in stored.data:
+            return False
+        topic = stored.place[:2]
+        if topic not in self._began_ms:
+            self._began_ms[topic] = log_began_ms(self._run.clickhouse, *topic)
+        return int(stored.data["repeats_ms"]) < self._began_ms[topic]
 
     def _counted(self, stored: StoredSeal) -> Seal | None:
         """Return what *stored* says; None where its key was revoked before an anchor held it."""

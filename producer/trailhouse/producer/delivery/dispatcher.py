@@ -106,9 +106,9 @@ class Dispatcher:
     def _new_state(self) -> ProcessState:
         producer_id, sealer = uuid7(), None
         if self._signer is not None:
-            from trailhouse.producer.sealing.sealer import Sealer  # who has no key pays for nothing
+            from trailhouse.producer.sealing.sealer import sealer_of  # no key: nothing to pay for
 
-            sealer = Sealer(self._signer, self._service, producer_id, self._config)
+            sealer = sealer_of(self._signer, self._service, producer_id, self._config, self._clock)
         return ProcessState(self._make_queue(sealer), producer_id)
 
     def _make_queue(self, sealer: Sealer | None) -> SendQueue:

@@ -3,7 +3,8 @@
 A record is hashed where it comes into memory to be sent, by the sender: who logs pays nothing. A seal is logged through
 the same journal and spool as what it covers, behind it; so it has a number of its own, which the next one covers, or,
 of the last, its own signature. Between seals the spool keeps what they will cover, sent or not: whoever adopts the
-spool of a logger that was killed makes the seal that it could not make.
+spool of a logger that was killed makes the seal that it could not make. The last seal of one that closes is kept beside
+the spools, and repeated by the next: see `closed`.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from trailhouse.producer.sealing.closed import ClosedSeals
 from trailhouse.producer.sealing.unsealed import Run, Unsealed
 from trailhouse.producer.spool.folder import split
+from trailhouse.producer.spool.root import root_of
 from trailhouse.producer.spool.seal_note import SealNote
 from trailhouse.producer.spool.writer import Spool
 from trailhouse.proof.seal import Seal, data_of, seal_session
@@ -30,12 +33,14 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Sequence
 
+    from trailhouse.producer.clock import Clock
     from trailhouse.producer.config import ProducerConfig
     from trailhouse.producer.spool.frame import Frame
     from trailhouse.producer.spool.journal import Entry
     from trailhouse.producer.spool.orphans import AdoptedSpool
     from trailhouse.producer.spool.queued_event import QueuedEvent
     from trailhouse.proof.keys import Signer
+    from trailhouse.proof.seal import SealData
 
 log = logging.getLogger(__name__)
 
@@ -96,11 +101,18 @@ class Sealer:
         service: Its name.
         producer_id: The logger's.
         config: How often it seals, and how large an event may be.
+        closed: Keeps the last seal, and those of others to be repeated; None where there is no folder of spools.
     """
 
     def __init__(
-        self, signer: Signer, service: str, producer_id: str, config: ProducerConfig
+        self,
+        signer: Signer,
+        service: str,
+        producer_id: str,
+        config: ProducerConfig,
+        closed: ClosedSeals | None = None,
     ) -> None:
+        self._closed = closed
         self._signer = signer
         self._service = service
         self._host = socket.gethostname()
@@ -174,6 +186,8 @@ class Sealer:
         for orphan in list(self._orphans):
             self._seal_orphan(queue, orphan)
         own = self._own
+        if self._closed is not None and (own.runs or own.next_seq):  # it has made something itself
+            self._repeat(queue, self._closed)
         while own.runs:
             run = own.runs[0]
             self._log(queue, self._seal_of(own, run))
@@ -183,6 +197,12 @@ class Sealer:
             self._due_at_seconds = now_seconds + self._seconds
         if self.wants_last and not self._orphans:
             self._seal_last(queue)
+
+    def _repeat(self, queue: SealedQueue, closed: ClosedSeals) -> None:
+        for each in closed.waiting():
+            if each.seal.producer_id != self._own.producer_id:
+                self._log(queue, each.seal, each.data)
+            closed.forget(each.name)
 
     def _note_of(
         self, unsealed: Unsealed, next_seq: int, place: int, *, is_done: bool = False
@@ -235,8 +255,8 @@ class Sealer:
         with queue.lock:  # also where there was nothing to seal
             orphan.adopted.note_sealed(self._note_of(unsealed, unsealed.next_seq, 0, is_done=True))
 
-    def _log(self, queue: SealedQueue, seal: Seal) -> None:
-        event_id, record = self._record(seal)
+    def _log(self, queue: SealedQueue, seal: Seal, data: SealData | None = None) -> None:
+        event_id, record = self._record(seal, data or self._signed(seal))
         key, given = seal_session(seal.producer_id).encode(), 0
         while True:
             newest = queue.newest()
@@ -258,9 +278,8 @@ class Sealer:
             self._end(queue)
             return
         run = own.runs[0]
-        event_id, record = self._record(
-            seal := self._seal_of(own, run, is_last=True, own_seq=newest.seq)
-        )
+        data = self._signed(seal := self._seal_of(own, run, is_last=True, own_seq=newest.seq))
+        event_id, record = self._record(seal, data)
         key = seal_session(seal.producer_id).encode()
         record = renumbered(record, 0, newest.seq)
         if queue.log_own(newest, event_id, key, record, is_last=True) is None:
@@ -268,6 +287,8 @@ class Sealer:
         own.runs.popleft()
         note = self._note_of(own, newest.seq, run.place, is_done=True)
         self._note(queue, run, note)
+        if self._closed is not None:
+            self._closed.keep(data)
         self._end(queue)
 
     def _end(self, queue: SealedQueue) -> None:
@@ -281,9 +302,10 @@ class Sealer:
             with queue.lock:
                 run.source.note_sealed(note)
 
-    def _record(self, seal: Seal) -> tuple[str, bytes]:
-        signature = self._signer.sign(seal.text.encode())
-        data = data_of(seal, self._signer.public_key, signature)
+    def _signed(self, seal: Seal) -> SealData:
+        return data_of(seal, self._signer.public_key, self._signer.sign(seal.text.encode()))
+
+    def _record(self, seal: Seal, data: SealData) -> tuple[str, bytes]:
         source = Source(
             host=self._host,
             pid=os.getpid(),
@@ -330,6 +352,20 @@ class Sealer:
 
     def _orphan_of(self, adopted: AdoptedSpool) -> Orphan | None:
         return next((each for each in self._orphans if each.adopted is adopted), None)
+
+
+def sealer_of(
+    signer: Signer, service: str, producer_id: str, config: ProducerConfig, clock: Clock
+) -> Sealer:
+    """Return the sealer of a logger, which keeps its last seal where it has a folder of spools.
+
+    Raises:
+        ConfigError: As `root_of`.
+    """
+    closed = None
+    if config.mode == "durable":
+        closed = ClosedSeals(root_of(config), config.kafka, service, clock)
+    return Sealer(signer, service, producer_id, config, closed)
 
 
 def _plain(data: object) -> dict[str, object]:
