@@ -216,6 +216,28 @@ def test_a_worker_that_was_not_started_again_after_a_rotation_is_named(here: Sit
     eventually(here.is_intact, "all of it signed by the new key")
 
 
+def test_a_log_that_begins_with_such_a_worker_is_named_too(here: Site) -> None:
+    """A partition's first records come after the rotation: no valid key has ever signed there, and nothing is false."""
+    old = here.worker()
+    here.send([event.record for event in some_events(20)])
+    eventually(lambda: here.signed_size() == 20, "a checkpoint")
+    here.rotate("new.pem")
+    here.send([event.record for event in some_events(10)], partition=1)
+    eventually(lambda: 10 in here.anchored_sizes(), "an anchor of it")
+    assert old.end() == 0, old.log[-2000:]
+    report = here.verify()
+    assert report.findings == (), said(report)
+    assert "/1: its end, offsets 0 to 9, is signed by a key alone" in said(report)
+    with ClickHouse(here.database) as clickhouse:
+        clickhouse.command("CREATE TABLE kept AS log_checkpoints")
+        clickhouse.command("INSERT INTO kept SELECT * FROM log_checkpoints")
+        clickhouse.command("DELETE FROM log_checkpoints WHERE kafka_partition = 1")
+        assert {each.kind for each in here.verify().findings} == {"unsigned_log"}
+        clickhouse.command("INSERT INTO log_checkpoints SELECT * FROM kept")
+    here.worker("new.pem")
+    eventually(here.is_intact, "all of it signed by the new key")
+
+
 def test_of_a_key_revoked_while_its_worker_runs_counts_what_was_anchored(here: Site) -> None:
     """The next one reads again from Kafka what no anchor before the theft holds: nothing is lost, nothing told."""
     old = here.worker()

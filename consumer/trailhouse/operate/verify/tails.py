@@ -75,10 +75,7 @@ def tell_tails(run: Run, found: Findings) -> None:
         elif not held and walked.leaves and not walked.checkpoints:
             _tell_unsigned(run, found, log, walked)
         elif (former := signed_by_former(run, log, held)) and not _is_cut(run, log, former):
-            run.cannot(
-                f"{log}: its end, offsets {held} to {walked.end - 1}, is signed by a key alone that another one follows"
-                " since a rotation: start the workers again with the new key; then verify again"
-            )
+            run.cannot(_by_former(log, held, walked))
         elif (reason := _shows(run, log, walked)) is not None:
             found.add(
                 "uncovered",
@@ -97,10 +94,20 @@ def tell_tails(run: Run, found: Findings) -> None:
             )
 
 
+def _by_former(log: LogId, held: int, walked: Walked) -> str:
+    return (
+        f"{log}: its end, offsets {held} to {walked.end - 1}, is signed by a key alone that another one follows"
+        " since a rotation: start the workers again with the new key; then verify again"
+    )
+
+
 def _tell_unsigned(run: Run, found: Findings, log: LogId, walked: Walked) -> None:
-    if (shown := shown_unsigned(run, log)) is None:
+    former = signed_by_former(run, log, 0)
+    if (shown := shown_unsigned(run, log, former)) is None:
         run.cannot(
-            f"{log} is unsigned: no key of the log has signed a checkpoint that its leaves have; {_ACCEPT}"
+            _by_former(log, 0, walked)
+            if former
+            else f"{log} is unsigned: no key of the log has signed a checkpoint that its leaves have; {_ACCEPT}"
         )
         return
     found.add(

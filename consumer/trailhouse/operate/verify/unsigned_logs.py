@@ -31,22 +31,26 @@ _SIGNED = """
 """
 
 
-def shown_unsigned(run: Run, log: LogId) -> str | None:
+def shown_unsigned(run: Run, log: LogId, former: int) -> str | None:
     """Return what shows that the unsigned *log* would have been signed, or was made up; None where nothing does.
 
     A worker that was killed leaves a log without a signature until another one has taken over. Where nobody signs
-    anything of the log's topic nothing is shown.
+    anything of the log's topic nothing is shown. Of *former* leaves a key has signed them that another one follows: a
+    worker goes on by it that was not started again, whenever the log began.
 
     Raises:
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
-    if log in run.anchored.limits:
+    anchored = max(run.anchored.roots.get(log, ()), default=0)
+    if log in run.anchored.limits and (not former or anchored > former):
         return "an anchor names it: its checkpoints were taken away"
     others = [other for other, size in run.roots.held.items() if size and other[:3] == log[:3]]
     if not others:
         return None
     if int(run.clickhouse.query(_COPIED, log.parameters).rows[0][0]):
         return "other logs have the same records of the same millisecond: it is a copy of them"
+    if former:
+        return None
     count, written_ms = map(int, run.clickhouse.query(_WRITTEN, log.parameters).rows[0])
     if not count:
         return None

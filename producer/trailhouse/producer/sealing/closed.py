@@ -118,11 +118,11 @@ class ClosedSeals:
                 os.close(file)
             data = msgspec.json.decode(content, type=SealData)
             seal, public_key, signature = parse_seal(msgspec.to_builtins(data))
-            is_sound = is_signed_by(public_key, signature, seal.text.encode())
+            is_ours = seal.service == self._service and data.repeats_ms is not msgspec.UNSET
+            if is_ours and is_signed_by(public_key, signature, seal.text.encode()):
+                return ClosedSeal(name, seal, data)
         except (OSError, msgspec.MsgspecError, ProofError):
-            is_sound = False
-        if is_sound and seal.service == self._service and data.repeats_ms is not msgspec.UNSET:
-            return ClosedSeal(name, seal, data)
+            pass
         with contextlib.suppress(OSError):  # a disk has damaged it: nothing false is repeated
             os.unlink(name, dir_fd=folder)
         return None
