@@ -10,6 +10,8 @@ import pytest
 from stored import Placed
 from trailhouse.operate.verify import ledger, numbers, times, views
 from trailhouse.operate.verify.duty import Duty
+from trailhouse.operate.verify.logs import LogId
+from trailhouse.operate.verify.state import Kept
 from trailhouse.operate.verify.verifying import verify
 from trailhouse.proof.config import ProofConfig
 from trailhouse.schemas import AuditEvent, Source
@@ -76,9 +78,12 @@ def put_batch(store: ClickHouse, first: int, last: int, records: int, digest: by
     store.insert(BATCH_LEDGER.block({name: [value] for name, value in row.items()}))
 
 
-def kinds(store: ClickHouse, duty: Duty) -> set[tuple[str, int | None, str]]:
-    """Return what *duty* finds: kind, first offset or None, table."""
-    report = verify(store, proof=ProofConfig(), duties=(duty,))
+def kinds(store: ClickHouse, duty: Duty, seen: int = 0) -> set[tuple[str, int | None, str]]:
+    """Return what *duty* finds, where an earlier run has *seen* so many offsets: kind, first offset or None, table."""
+    log = LogId(*ORIGIN, 0, "1")
+    kept = Kept(log=log, size=seen, roots=("00" * 32,) * seen.bit_count(), checkpoint="")
+    since = {log: kept} if seen else None
+    report = verify(store, proof=ProofConfig(), duties=(duty,), since=since)
     assert not report.duties[0].reasons
     return {(each.kind, each.place.first_offset, each.place.table) for each in report.findings}
 
@@ -197,6 +202,22 @@ def test_numbers_that_fall_or_come_twice_are_told(store: ClickHouse) -> None:
         ("number_falls", 1, "event_log"),
         ("number_twice", 3, "event_log"),
     }
+
+
+def test_new_numbers_are_held_against_the_largest_that_an_earlier_run_has_seen(
+    store: ClickHouse,
+) -> None:
+    """What was seen is not told again; a row that was stored twice, and a copy, are one."""
+    old = [(0, "p"), (5, "p"), (9, "q"), (8, "q"), (2, "r")]
+    new = [(3, "p"), (6, "p"), (10, "q"), (3, "r"), (4, "r")]
+    placed = [
+        Placed(event(seq, producer), 0, at, NOW_MS + at)
+        for at, (seq, producer) in enumerate([*old, *new])
+    ]
+    put(store, [*placed, placed[8]._replace(offset=10, appended_ms=NOW_MS + 10)])
+    store_rows(store.config, placed[-2:])
+    assert kinds(store, numbers.DUTY, seen=5) == {("number_falls", 5, "event_log")}
+    assert ("number_falls", 3, "event_log") in kinds(store, numbers.DUTY)
 
 
 def test_numbers_rise_in_each_generation_for_itself(store: ClickHouse) -> None:

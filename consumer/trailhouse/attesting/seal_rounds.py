@@ -158,7 +158,7 @@ def judged_round(
         records_of_one.sort(key=_number)
     rows: list[SealRow] = []
     standings: dict[tuple[int, bytes], Standing] = {}
-    closing: dict[tuple[int, bytes], Standing] = {}
+    ending: list[Seal] = []
     for carrier, found in checked.items():
         row = _row(carrier, found, named, before)
         if row.judgement is not None:
@@ -168,8 +168,9 @@ def judged_round(
             if not is_alone:
                 before.append(_earlier(row))
             if found.seal is not None and found.seal.own_seq is not None:
-                closing |= _closing(clickhouse, found.seal)
+                ending.append(found.seal)
         rows.append(row)
+    closing = _closing(clickhouse, ending)
     return Round(rows, standings | closing, closing)
 
 
@@ -276,14 +277,18 @@ def _earlier(row: SealRow) -> EarlierSeal:
     )
 
 
-def _closing(clickhouse: ClickHouse, seal: Seal) -> dict[tuple[int, bytes], Standing]:
-    """Return the standing of the records that carry *seal*, a closing one, with its own number."""
-    carriers = [
-        record
-        for record, content in carrying_records(clickhouse, seal)
-        if record.service == seal.service and not record.tenant_id and _carries(content, seal)
-    ]
-    return closing_records(carriers)
+def _closing(clickhouse: ClickHouse, seals: Sequence[Seal]) -> dict[tuple[int, bytes], Standing]:
+    """Return the standing of the records that carry *seals*, closing ones, each with its own number."""
+    carrying = carrying_records(clickhouse, seals) if seals else {}
+    found: dict[tuple[int, bytes], Standing] = {}
+    for seal in seals:
+        carriers = [
+            record
+            for record, content in carrying.get((seal.producer_id, seal.own_seq or 0), ())
+            if record.service == seal.service and not record.tenant_id and _carries(content, seal)
+        ]
+        found |= closing_records(carriers)
+    return found
 
 
 def _carries(content: bytes, seal: Seal) -> bool:

@@ -15,6 +15,8 @@ MAX_ROUND_BYTES = 16_777_216
 """Of the seals' records together, but for one that is larger by itself."""
 MAX_SEAL_BYTES = 20_000_000
 """A record above this is no seal: nobody seals so many numbers at once."""
+CARRYING_AT_ONCE = 100
+"""Last seals whose records are in memory at a time: a tenth of a megabyte each."""
 MOST_LOOKS = 20
 FIRST_LOOK_AGAIN_SECONDS = 5
 """A seal of which records are missing is looked at again after this, then twice as long, MOST_LOOKS times in all."""
@@ -193,28 +195,44 @@ def _whole(
             yield each._replace(digest=digest)
 
 
-def carrying_records(clickhouse: ClickHouse, seal: Seal) -> list[tuple[StoredRecord, bytes]]:
-    """Return the records of seals with the number that *seal* gives itself, the first appended first, and their bytes.
+def carrying_records(
+    clickhouse: ClickHouse, seals: Sequence[Seal]
+) -> dict[tuple[str, int], list[tuple[StoredRecord, bytes]]]:
+    """Return by producer and number the records of seals that have the number which one of *seals* gives itself.
+
+    Of each the first appended first, with their bytes; no more than a round takes.
 
     Raises:
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
-    rows = clickhouse.query(
-        f"""
-        SELECT producer_id, assumeNotNull(seq), occurred_us, record_key, tenant_id,
-            JSONExtractString(record, 'source', 'service'), SHA256(record), true, record
-        FROM event_log WHERE type = {{type:String}} AND producer_id = {{producer:String}} AND seq = {{seq:UInt64}}
-        ORDER BY appended_at, {_PLACE} LIMIT 1 BY record_key LIMIT {{rows:UInt32}}
-        """,  # noqa: S608 - as above
-        {
-            "type": SEAL_TYPE,
-            "producer": seal.producer_id,
-            "seq": seal.own_seq,
-            "rows": SEALS_A_ROUND,
-        },
-        bytes_columns=("record",),
-    ).rows
-    return [(StoredRecord(*row[:-1]), row[-1]) for row in rows]
+    found: dict[tuple[str, int], list[tuple[StoredRecord, bytes]]] = {}
+    own = list(dict.fromkeys((each.producer_id, each.own_seq) for each in seals))
+    for begin in range(0, len(own), CARRYING_AT_ONCE):
+        part = own[begin : begin + CARRYING_AT_ONCE]
+        rows = clickhouse.query(
+            f"""
+            SELECT producer_id, number, occurred_us, record_key, tenant_id,
+                JSONExtractString(record, 'source', 'service'), SHA256(record), true, record
+            FROM (
+                SELECT *, assumeNotNull(seq) AS number FROM event_log
+                WHERE type = {{type:String}} AND isNotNull(seq) AND producer_id IN {{producers:Array(String)}}
+                    AND (toString(producer_id), assumeNotNull(seq)) IN {{own:Array(Tuple(String, UInt64))}}
+                ORDER BY appended_at, {_PLACE} LIMIT 1 BY producer_id, number, record_key
+            )
+            ORDER BY appended_at, {_PLACE} LIMIT {{rows:UInt32}} BY producer_id, number
+            """,  # noqa: S608 - as above
+            {
+                "type": SEAL_TYPE,
+                "producers": [producer for producer, _ in part],
+                "own": part,
+                "rows": SEALS_A_ROUND,
+            },
+            bytes_columns=("record",),
+        ).rows
+        for *row, content in rows:
+            record = StoredRecord(*row)
+            found.setdefault((record.producer_id, record.seq), []).append((record, content))
+    return found
 
 
 def earlier_seals(clickhouse: ClickHouse, producer_ids: Sequence[str]) -> list[EarlierSeal]:

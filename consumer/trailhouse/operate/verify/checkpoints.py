@@ -1,10 +1,18 @@
 """Judge stored checkpoints by the roots that the leaves have, and by whose signature they bear."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from trailhouse.operate.verify.logs import OF_GENERATION, LogId, log_of
+from trailhouse.operate.verify.logs import (
+    LOG_COLUMNS,
+    OF_GENERATION,
+    Bounds,
+    LogId,
+    in_groups,
+    log_in,
+    log_of,
+)
 from trailhouse.operate.verify.state import Kept
 from trailhouse.proof.checkpoint import Checkpoint, checkpoint_of
 from trailhouse.proof.merkle import CompactRange, joined
@@ -21,10 +29,14 @@ MAX_FOUND = 10_000
 SIGNATURES_CHECKED = 100
 """Of so many that fit the signature is checked in each log, and of the newest: the root says all that the others do."""
 
+_COLUMNS = f"size, arrayMap(each -> hex(each), roots), substring(checkpoint, 1, {MAX_CHECKPOINT_BYTES + 1})"
+_FIRST_PAGES = f"""
+    SELECT kafka_partition, {_COLUMNS} FROM log_checkpoints
+    WHERE {{}} AND (size, checkpoint) > (0, '')
+    ORDER BY kafka_partition, size, checkpoint LIMIT {{{{most:UInt32}}}} BY kafka_partition
+"""  # noqa: S608 - names of ours; every value is a bound parameter
 _SQL = f"""
-    SELECT size, arrayMap(each -> hex(each), roots),
-        substring(checkpoint, 1, {MAX_CHECKPOINT_BYTES + 1})
-    FROM log_checkpoints
+    SELECT {_COLUMNS} FROM log_checkpoints
     WHERE {OF_GENERATION} AND (size, checkpoint) > ({{after:UInt64}}, {{text:String}})
     ORDER BY size, checkpoint LIMIT {PAGE_ROWS}
 """  # noqa: S608 - names of ours; every value is a bound parameter
@@ -69,20 +81,76 @@ class Judged(NamedTuple):
         return Kept(log=log, size=self.checkpoint.size, roots=self.roots, checkpoint=self.content)
 
 
-def checkpoints_of(clickhouse: ClickHouse, log: LogId, first: int) -> Iterator[StoredCheckpoint]:
-    """Yield the stored checkpoints of *log* of at least *first* leaves, the smallest first.
+class CheckpointPage(NamedTuple):
+    """Stored checkpoints of one log, the smallest first, and whether there may be more."""
+
+    checkpoints: Sequence[StoredCheckpoint]
+    is_last: bool
+
+
+def first_checkpoints(
+    clickhouse: ClickHouse, firsts: Mapping[LogId, int]
+) -> dict[LogId, CheckpointPage]:
+    """Return for each log the stored checkpoints of at least so many leaves that `checkpoints_of` begins with.
 
     Raises:
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
-    after, text = (first - 1, "\U0010ffff") if first else (0, "")
+    most = max(10, PAGE_ROWS // max(1, len(firsts)))
+    found: dict[LogId, list[StoredCheckpoint]] = {log: [] for log in firsts}
+    bounds = {log: Bounds(first, 0) for log, first in firsts.items()}
+    for group in in_groups(bounds, "size >= {first}"):
+        sql = _FIRST_PAGES.format(group.condition)
+        for partition, *row in clickhouse.query(sql, {**group.parameters, "most": most}).rows:
+            found[group.by_partition[int(partition)]].append(_stored(row))
+    return {log: CheckpointPage(each, len(each) < most) for log, each in found.items()}
+
+
+def checkpoints_of(
+    clickhouse: ClickHouse, log: LogId, page: CheckpointPage
+) -> Iterator[StoredCheckpoint]:
+    """Yield the stored checkpoints of *log*, the smallest first: those of *page*, and those that follow.
+
+    Raises:
+        StorageError: ClickHouse is away (retriable) or refuses (permanent).
+    """
     while True:
-        rows = clickhouse.query(_SQL, {**log.parameters, "after": after, "text": text}).rows
-        for size, roots, content in rows:
-            yield StoredCheckpoint(int(size), tuple(map(str.lower, roots)), content)
-        if len(rows) < PAGE_ROWS:
+        yield from page.checkpoints
+        if page.is_last:
             return
-        after, _, text = rows[-1]
+        last = page.checkpoints[-1]
+        page = _page_after(clickhouse, log, last.size, last.content)
+
+
+def checkpoints_from(clickhouse: ClickHouse, log: LogId, first: int) -> Iterator[StoredCheckpoint]:
+    """Yield the stored checkpoints of *log* of at least *first* leaves, which are some, the smallest first.
+
+    Raises:
+        StorageError: ClickHouse is away (retriable) or refuses (permanent).
+    """
+    return checkpoints_of(clickhouse, log, _page_after(clickhouse, log, first - 1, "\U0010ffff"))
+
+
+def _page_after(clickhouse: ClickHouse, log: LogId, size: int, content: str) -> CheckpointPage:
+    rows = clickhouse.query(_SQL, {**log.parameters, "after": size, "text": content}).rows
+    return CheckpointPage(list(map(_stored, rows)), len(rows) < PAGE_ROWS)
+
+
+def _stored(row: Sequence[Any]) -> StoredCheckpoint:
+    size, roots, content = row
+    return StoredCheckpoint(int(size), tuple(map(str.lower, roots)), content)
+
+
+def newest_sizes(clickhouse: ClickHouse) -> dict[LogId, int]:
+    """Return the size of the largest stored checkpoint of each log that has one.
+
+    Raises:
+        StorageError: ClickHouse is away (retriable) or refuses (permanent).
+    """
+    rows = clickhouse.query(
+        f"SELECT {LOG_COLUMNS}, max(size) FROM log_checkpoints GROUP BY {LOG_COLUMNS}"  # noqa: S608 - names of ours
+    ).rows
+    return {log_in(row): int(row[-1]) for row in rows}
 
 
 def newest_size(clickhouse: ClickHouse, log: LogId) -> int:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from trailhouse.operate.verify.finding import Findings
-from trailhouse.operate.verify.logs import OF_LOG, LogId
+from trailhouse.operate.verify.logs import PLACE_COLUMNS, LogId, place_in
+from trailhouse.operate.verify.place_sums import PartitionKey
 from trailhouse.operate.verify.run import Run
 from trailhouse.operate.verify.walked import Walked
 from trailhouse.proof.policy import BEFORE_PROOF
@@ -15,9 +16,11 @@ REASONS = ("no_record", "expired", "unreadable", "skipped", "rewound", "open_tra
 _NO_RECORD = "no_record"
 """Says that Kafka gave none; the others may be noted over records that were stored before."""
 _SQL = f"""
-    SELECT DISTINCT kind, first_offset, last_offset FROM event_incidents
-    WHERE {OF_LOG} AND kind IN {{kinds:Array(String)}}
+    SELECT DISTINCT {PLACE_COLUMNS}, kind, first_offset, last_offset FROM event_incidents
+    WHERE kind IN {{kinds:Array(String)}}
 """  # noqa: S608 - names of ours; every value is a bound parameter
+_Incident = tuple[str, int, int]
+"""Kind, first and last offset."""
 
 
 def tell_holes(run: Run, found: Findings) -> None:
@@ -29,13 +32,16 @@ def tell_holes(run: Run, found: Findings) -> None:
                 f"{log} has more than {len(walked.holes):,} holes: those above offset {walked.holes[-1].last} were not"
                 " held against incidents"
             )
-    for _, pairs in groupby(walks, key=lambda pair: pair[0].place):
-        _tell_partition(run, found, list(pairs))
+    incidents: dict[PartitionKey, list[_Incident]] = {}
+    for *place, kind, first, last in run.clickhouse.query(_SQL, {"kinds": list(REASONS)}).rows:
+        incidents.setdefault(place_in(place), []).append((str(kind), int(first), int(last)))
+    for place, pairs in groupby(walks, key=lambda pair: pair[0].place):
+        _tell_partition(found, list(pairs), incidents.get(place, ()))
 
 
-def _tell_partition(run: Run, found: Findings, walks: Sequence[tuple[LogId, Walked]]) -> None:
-    log = walks[0][0]
-    rows = run.clickhouse.query(_SQL, {**log.parameters, "kinds": list(REASONS)}).rows
+def _tell_partition(
+    found: Findings, walks: Sequence[tuple[LogId, Walked]], rows: Sequence[_Incident]
+) -> None:
     explained = Ranges((first, last) for _, first, last in rows)
     for name, walked in walks:
         # A log begins where it was adopted, and a later generation where Kafka showed other records.

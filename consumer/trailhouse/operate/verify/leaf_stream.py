@@ -3,10 +3,12 @@
 import struct
 import sys
 from array import array
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from trailhouse.operate.verify.logs import OF_GENERATION, LogId
+from trailhouse.operate.verify.gapless import are_gapless
+from trailhouse.operate.verify.logs import OF_GENERATION, Bounds, LogId, in_groups
 from trailhouse.store.clickhouse import ClickHouse
 from trailhouse.store.native_read import NativeReader
 
@@ -20,11 +22,17 @@ _SQL = f"""
     WHERE {OF_GENERATION} AND kafka_offset >= {{first:UInt64}} AND kafka_offset < {{end:UInt64}}
     ORDER BY kafka_offset, digest, appended_ms, kind
 """  # noqa: S608 - names of ours; every value is a bound parameter
-_HASHED_SQL = f"""
-    SELECT kafka_offset, toFixedString({HASH_OF_LEAF}, 32) AS hash FROM log_leaves
-    WHERE {OF_GENERATION} AND kafka_offset >= {{first:UInt64}} AND kafka_offset < {{end:UInt64}}
-    ORDER BY kafka_offset, digest, appended_ms, kind
+_DIGESTS_SQL = _SQL.replace("kind, appended_ms, digest FROM", "digest FROM")
+_IN_ORDER = "ORDER BY kafka_partition, kafka_offset, digest, appended_ms, kind"
+_SQL_OF_LOGS = f"""
+    SELECT kafka_partition, kafka_offset, kind, appended_ms, digest FROM log_leaves WHERE {{}} {_IN_ORDER}
 """  # noqa: S608 - as above
+_HASHED_SQL = f"""
+    SELECT kafka_partition, kafka_offset, toFixedString({HASH_OF_LEAF}, 32) AS hash FROM log_leaves
+    WHERE {{}} {_IN_ORDER}
+"""  # noqa: S608 - as above
+MAX_JUMP = 2**62
+"""No offset of Kafka's is beyond it, and sums of such sizes still are sizes."""
 _SETTINGS = {"max_block_size": "65536", "optimize_read_in_order": "1", "max_threads": "2"}
 _each_digest = struct.Struct("32s").iter_unpack
 
@@ -56,15 +64,7 @@ class Leaves(NamedTuple):
     @property
     def is_gapless(self) -> bool:
         """Whether each has the offset after that of the one before."""
-        first, count = self.offsets[0], len(self.offsets)
-        if self.offsets[-1] - first + 1 != count:
-            return False
-        rising = array("Q", range(first, first + count))
-        return (
-            self.offsets == rising
-            if isinstance(self.offsets, array)
-            else [*self.offsets] == [*rising]
-        )
+        return are_gapless(self.offsets)
 
 
 def leaves_of(clickhouse: ClickHouse, log: LogId, first: int, end: int) -> Iterator[Leaves]:
@@ -81,30 +81,92 @@ def leaves_of(clickhouse: ClickHouse, log: LogId, first: int, end: int) -> Itera
     )
     reader = NativeReader(pieces)
     while (header := reader.block()) is not None:
-        rows = header.row_count
-        offsets = numbers(reader.column("kafka_offset", 8 * rows))
-        kinds = bytes(reader.column("kind", rows))
-        appended_ms = numbers(reader.column("appended_ms", 8 * rows))
-        digests = [digest for (digest,) in _each_digest(reader.column("digest", 32 * rows))]
-        if rows:
-            yield Leaves(offsets, kinds, appended_ms, digests)
+        if header.row_count:
+            yield _block(reader, header.row_count)
 
 
-def hashed_leaves_of(clickhouse: ClickHouse, log: LogId, first: int, end: int) -> Iterator[Leaves]:
-    """Yield what `leaves_of` does, with the hash of each leaf, made by ClickHouse, in the place of all that it says.
+def digests_of(
+    clickhouse: ClickHouse, log: LogId, first: int, end: int
+) -> Iterator[tuple["array[int]", bytes]]:
+    """Yield offsets and digests of what `leaves_of` does: 32 bytes of each, one behind the other.
 
     Raises:
         StorageError: As `leaves_of`.
     """
     values = {**log.parameters, "first": first, "end": end}
     reader = NativeReader(
-        clickhouse.stream(_HASHED_SQL, values, format="Native", settings=_SETTINGS)
+        clickhouse.stream(_DIGESTS_SQL, values, format="Native", settings=_SETTINGS)
     )
     while (header := reader.block()) is not None:
         if rows := header.row_count:
             offsets = numbers(reader.column("kafka_offset", 8 * rows))
-            hashes = [each for (each,) in _each_digest(reader.column("hash", 32 * rows))]
-            yield Leaves(offsets, bytes(rows), array("Q", bytes(8 * rows)), hashes)
+            yield offsets, bytes(reader.column("digest", 32 * rows))
+
+
+def leaves_of_logs(
+    clickhouse: ClickHouse, bounds: Mapping[LogId, Bounds], *, is_hashed: bool = False
+) -> Iterator[tuple[LogId, Leaves]]:
+    """Yield what `leaves_of` does of many logs, one after the other, each with its log: a statement for many.
+
+    Where *is_hashed*, with the hash of each leaf, made by ClickHouse, in the place of all that it says.
+
+    Raises:
+        StorageError: As `leaves_of`.
+    """
+    sql, take = (_HASHED_SQL, _hashed_block) if is_hashed else (_SQL_OF_LOGS, _block)
+    for group in in_groups(bounds):
+        reader = NativeReader(
+            clickhouse.stream(
+                sql.format(group.condition), group.parameters, format="Native", settings=_SETTINGS
+            )
+        )
+        while (header := reader.block()) is not None:
+            rows = header.row_count
+            partitions = reader.values("kafka_partition", rows)
+            leaves = take(reader, rows)
+            begin = 0
+            while begin < rows:
+                end = bisect_right(partitions, partitions[begin], begin)
+                is_all = end - begin == rows
+                yield (
+                    group.by_partition[partitions[begin]],
+                    leaves if is_all else leaves.part(begin, end),
+                )
+                begin = end
+
+
+def _block(reader: NativeReader, rows: int) -> Leaves:
+    offsets = numbers(reader.column("kafka_offset", 8 * rows))
+    kinds = bytes(reader.column("kind", rows))
+    appended_ms = numbers(reader.column("appended_ms", 8 * rows))
+    digests = [digest for (digest,) in _each_digest(reader.column("digest", 32 * rows))]
+    return Leaves(offsets, kinds, appended_ms, digests)
+
+
+def _hashed_block(reader: NativeReader, rows: int) -> Leaves:
+    offsets = numbers(reader.column("kafka_offset", 8 * rows))
+    hashes = [each for (each,) in _each_digest(reader.column("hash", 32 * rows))]
+    return Leaves(offsets, bytes(rows), array("Q", bytes(8 * rows)), hashes)
+
+
+def stored_bounds(clickhouse: ClickHouse, firsts: Mapping[LogId, int]) -> dict[LogId, Bounds]:
+    """Return the first offset, from *firsts* on, and the one after the last of each log that has such leaves.
+
+    Raises:
+        StorageError: As `leaves_of`.
+    """
+    found: dict[LogId, Bounds] = {}
+    bounds = {log: Bounds(first, 0) for log, first in firsts.items()}
+    for group in in_groups(bounds, "kafka_offset >= {first}"):
+        rows = clickhouse.query(
+            "SELECT kafka_partition, min(kafka_offset), max(kafka_offset) FROM log_leaves"  # noqa: S608 - names of ours
+            f" WHERE {group.condition} GROUP BY kafka_partition",
+            group.parameters,
+        ).rows
+        for partition, lowest, highest in rows:
+            end = min(int(highest), MAX_JUMP) + 1
+            found[group.by_partition[int(partition)]] = Bounds(int(lowest), end)
+    return found
 
 
 def numbers(content: bytes | memoryview) -> "array[int]":

@@ -10,22 +10,22 @@ from trailhouse.operate.verify.accepting import Accepting
 from trailhouse.operate.verify.checkpoints import (
     IsSigned,
     StoredCheckpoint,
+    checkpoints_from,
     checkpoints_of,
+    first_checkpoints,
     newest_size,
+    newest_sizes,
 )
-from trailhouse.operate.verify.leaf_stream import hashed_leaves_of, leaves_of
+from trailhouse.operate.verify.leaf_stream import leaves_of_logs, stored_bounds
 from trailhouse.operate.verify.log_walk import LogWalk
-from trailhouse.operate.verify.logs import OF_GENERATION, LogId
+from trailhouse.operate.verify.logs import Bounds, LogId
 from trailhouse.operate.verify.place_sums import BUCKETS, PartitionKey, PlaceSums, new_secret
 from trailhouse.operate.verify.state import Kept
-from trailhouse.operate.verify.stored_nodes import NODE_LEVELS, StoredNodes
+from trailhouse.operate.verify.stored_nodes import NODE_LEVELS, NodePage, StoredNodes, first_nodes
 from trailhouse.operate.verify.walked import Walked
 from trailhouse.proof.merkle import MAX_SIZE, CompactRange
 from trailhouse.proof.policy import BEFORE_PROOF
 from trailhouse.store.clickhouse import ClickHouse
-
-MAX_JUMP = 2**62
-"""No offset of Kafka's is beyond it, and sums of such sizes still are sizes."""
 
 
 class LeafWalk:
@@ -94,9 +94,9 @@ class LeafWalk:
                 ends = self._ends()
                 firsts = {log: self._first(log, ends) for log in ends}
                 self._make_sums(ends, firsts)
-                self._walked = {
-                    log: self._walk(log, firsts[log], ends[log][1]) for log in self._logs
-                }
+                self._walked = self._walk_all(
+                    {log: Bounds(firsts[log], ends[log].end) for log in self._logs}
+                )
             return self._walked
 
     def is_accepted(self, log: LogId, size: int) -> bool:
@@ -114,62 +114,89 @@ class LeafWalk:
         """What a later run may go on from."""
         return tuple(self._kept.values())
 
-    def _ends(self) -> dict[LogId, tuple[int, int]]:
-        """Return the first offset of each log's leaves, and the one after the last: more may follow while we look."""
+    def _ends(self) -> dict[LogId, Bounds]:
+        """Return the first offset of each log's leaves, and the one after the last: more may follow while we look.
+
+        Where an earlier run goes on, the first is that of the last leaf that it has seen, if it is there.
+        """
         # A checkpoint is stored after its leaves: those that are there by now must have them.
-        self._signed = {log: newest_size(self._clickhouse, log) for log in self._logs}
+        newest = newest_sizes(self._clickhouse)
+        self._signed = {log: newest.get(log, 0) for log in self._logs}
+        new = {log: self._since[log].size for log in self._logs if self._goes_on(log)}
+        stored = stored_bounds(
+            self._clickhouse, {log: max(1, size) - 1 for log, size in new.items()}
+        )
+        rest = {log: 0 for log in self._logs if log not in stored}
+        stored |= stored_bounds(self._clickhouse, rest)
         found = {}
         for log in self._logs:
-            rows = self._clickhouse.query(
-                f"SELECT min(kafka_offset), max(kafka_offset), count() FROM log_leaves WHERE {OF_GENERATION}",  # noqa: S608 - names of ours
-                log.parameters,
-            ).rows
-            lowest, highest, count = map(int, rows[0])
             # One without a leaf began after what was stored before it: all that it signs is holes.
-            found[log] = (lowest, min(highest, MAX_JUMP) + 1) if count else (self._signed[log],) * 2
+            found[log] = stored.get(log) or Bounds(self._signed[log], self._signed[log])
             if log.generation == BEFORE_PROOF:  # nothing else may stand before them
-                found[log] = 0, found[log][1]
+                found[log] = Bounds(0, found[log].end)
         return found
 
-    def _first(self, log: LogId, ends: Mapping[LogId, tuple[int, int]]) -> int:
+    def _goes_on(self, log: LogId) -> bool:
+        """Tell whether an earlier run has seen *log*, and every other generation of its partition."""
+        return all(each in self._since for each in self._logs if each.place == log.place)
+
+    def _first(self, log: LogId, ends: Mapping[LogId, Bounds]) -> int:
         """Return where to begin: what an earlier run has kept holds where no generation began since."""
-        same = [other for other in ends if other.place == log.place]
-        kept = [self._since.get(other) for other in same]
-        if any(each is None for each in kept):
+        if not self._goes_on(log):
             return 0
         mine = self._since[log]
-        return mine.size if mine.size <= ends[log][1] else 0
+        return mine.size if mine.size <= ends[log].end else 0
 
-    def _make_sums(
-        self, ends: Mapping[LogId, tuple[int, int]], firsts: Mapping[LogId, int]
-    ) -> None:
+    def _make_sums(self, ends: Mapping[LogId, Bounds], firsts: Mapping[LogId, int]) -> None:
         places: dict[PartitionKey, list[LogId]] = {}
         for log in ends:
             places.setdefault(log.place, []).append(log)
         for place, logs in places.items():
-            first = min(max(firsts[log], ends[log][0]) for log in logs)
-            end = max(ends[log][1] for log in logs)
+            first = min(max(firsts[log], ends[log].first) for log in logs)
+            end = max(ends[log].end for log in logs)
             self.sums[place] = PlaceSums(
                 self.secret, min(first, end), end, BUCKETS // len(places) + 1
             )
 
-    def _walk(self, log: LogId, first: int, end: int) -> Walked:
-        self._tell(f"leaves of {log}, from {first} to {end}")
+    def _walk_all(self, bounds: Mapping[LogId, Bounds]) -> dict[LogId, Walked]:
+        self._tell("leaves of all logs")
+        firsts = {log: each.first for log, each in bounds.items()}
+        checkpoints = first_checkpoints(self._clickhouse, firsts)
+        nodes = first_nodes(self._clickhouse, firsts)
+        for log, (first, end) in bounds.items():
+            walk = self._walks[log] = self._begun(log, first, nodes[log])
+            walk.wanted = self._sizes(
+                log,
+                first,
+                max(end, self._signed[log]),
+                checkpoints_of(self._clickhouse, log, checkpoints[log]),
+            )
+        for log, block in leaves_of_logs(self._clickhouse, bounds, is_hashed=self._is_quick):
+            self._walks[log].take(block)
+        return {log: self._finished(log, *each) for log, each in bounds.items()}
+
+    def _begun(self, log: LogId, first: int, nodes: Mapping[int, NodePage]) -> LogWalk:
         kept = self._since.get(log) if first else None
         roots = [bytes.fromhex(root) for root in kept.roots] if kept else []
-        nodes = StoredNodes(self._clickhouse, log, first)
-        tree = CompactRange(first, roots, nodes.take, NODE_LEVELS)
+        stored = StoredNodes(self._clickhouse, log, nodes)
+        tree = CompactRange(first, roots, stored.take, NODE_LEVELS)
         walk = LogWalk(self._is_signed, log, tree, self.sums[log.place])
-        walk.nodes = nodes
+        walk.nodes = stored
         walk.times_ms = self.times_ms
         walk.is_hashed = self._is_quick
         walk.accepting = self._accepted.get(log)
         if kept is not None:
             self.held[log] = kept.size
             self._kept[log] = kept
-        self._go_on(log, walk, first, end, max(end, self._signed[log]))
-        self._walks[log] = walk
-        nodes.finish(walk.size)
+        return walk
+
+    def _finished(self, log: LogId, first: int, end: int) -> Walked:
+        walk = self._walks[log]
+        self._finish(log, walk)
+        forged: list[tuple[int, int]] = []
+        if walk.nodes is not None:
+            walk.nodes.finish(walk.size)
+            forged = walk.nodes.forged
         return Walked(
             log,
             first,
@@ -179,15 +206,11 @@ class LeafWalk:
             walk.doubles,
             walk.judged,
             walk.checked_checkpoints,
-            nodes.forged,
+            forged,
             walk.is_cut,
         )
 
-    def _go_on(self, log: LogId, walk: LogWalk, first: int, end: int, largest: int) -> None:
-        walk.wanted = self._sizes(log, first, largest)
-        read = hashed_leaves_of if self._is_quick else leaves_of
-        for block in read(self._clickhouse, log, first, end):
-            walk.take(block)
+    def _finish(self, log: LogId, walk: LogWalk) -> None:
         walk.finish()
         self._roots |= walk.roots
         if walk.good is not None:
@@ -210,18 +233,22 @@ class LeafWalk:
         if newest < end or newest <= walk.size:
             return False
         walk.sums = None
-        self._go_on(log, walk, walk.size, newest, newest)
+        bounds = {log: Bounds(walk.size, newest)}
+        stored = checkpoints_from(self._clickhouse, log, walk.size)
+        walk.wanted = self._sizes(log, walk.size, newest, stored)
+        for _, block in leaves_of_logs(self._clickhouse, bounds, is_hashed=self._is_quick):
+            walk.take(block)
+        self._finish(log, walk)
         return self.held.get(log, 0) >= end
 
     def _sizes(
-        self, log: LogId, first: int, largest: int
+        self, log: LogId, first: int, largest: int, checkpoints: Iterator[StoredCheckpoint]
     ) -> Iterator[tuple[int, list[StoredCheckpoint]]]:
         """Yield the sizes at which the root is asked for, rising, each with the checkpoints of that size.
 
         No stored checkpoint is above *largest*: what is signed while we look has leaves that were not read.
         """
         asked = ((size, None) for size in sorted(self._wanted.get(log, ())) if size >= first)
-        checkpoints = checkpoints_of(self._clickhouse, log, first)
         stored = (
             (each.size, each) for each in takewhile(lambda each: each.size <= largest, checkpoints)
         )

@@ -1,13 +1,13 @@
 """Duty 12: what the batch ledger claims, against the leaves: how many records each batch held, and their hash."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
+from itertools import groupby, starmap
 
-from trailhouse.operate.verify.checkpoints import newest_size
+from trailhouse.operate.verify.checkpoints import newest_sizes
 from trailhouse.operate.verify.deep import digests_in_log
 from trailhouse.operate.verify.duty import Checked, Duty
 from trailhouse.operate.verify.finding import Findings
-from trailhouse.operate.verify.leaf_stream import leaves_of
+from trailhouse.operate.verify.leaf_stream import digests_of, stored_bounds
 from trailhouse.operate.verify.ledger_claims import (
     LONGEST_SPAN_RECORDS,
     Claim,
@@ -18,9 +18,9 @@ from trailhouse.operate.verify.ledger_claims import (
     joined_leaves,
     unclaimed,
 )
-from trailhouse.operate.verify.logs import OF_LOG, LogId
+from trailhouse.operate.verify.logs import OF_LOG, PLACE_COLUMNS, LogId, place_in
+from trailhouse.operate.verify.place_sums import PartitionKey
 from trailhouse.operate.verify.run import Run
-from trailhouse.proof.policy import BEFORE_PROOF
 from trailhouse.schemas.ranges import Ranges
 
 AHEAD_MINUTES = 15
@@ -42,13 +42,13 @@ _CLAIMS = f"""
     ORDER BY first_offset, last_offset, hash, records, bad
     LIMIT {MOST_OVERLAPPING + 1} BY first_offset LIMIT {_PAGE}
 """  # noqa: S608 - names of ours; every value is a bound parameter
-_PLACE = "kafka_cluster, kafka_topic, kafka_topic_id, kafka_partition"
+_QUARANTINED = f"SELECT DISTINCT {PLACE_COLUMNS} FROM event_quarantine"  # noqa: S608 - names of ours
 _PLACES = f"""
-    SELECT {_PLACE}, min(first_offset), max(last_offset), count() FROM batch_ledger
+    SELECT {PLACE_COLUMNS}, min(first_offset), max(last_offset), count() FROM batch_ledger
     WHERE stored_rows + quarantined_rows > 0
-        AND ({_PLACE}) NOT IN (SELECT DISTINCT {_PLACE} FROM event_log)
-        AND ({_PLACE}) NOT IN (SELECT DISTINCT {_PLACE} FROM event_quarantine)
-    GROUP BY {_PLACE}
+        AND ({PLACE_COLUMNS}) NOT IN (SELECT DISTINCT {PLACE_COLUMNS} FROM event_log)
+        AND ({PLACE_COLUMNS}) NOT IN (SELECT DISTINCT {PLACE_COLUMNS} FROM event_quarantine)
+    GROUP BY {PLACE_COLUMNS}
 """  # noqa: S608 - names of ours
 _AHEAD = f"""
     SELECT kafka_topic, kafka_topic_id, kafka_partition, min(first_offset), max(last_offset), count() FROM batch_ledger
@@ -73,8 +73,11 @@ _BAD = f"""
 def check(run: Run, found: Findings) -> Checked:
     """Look at the batches of all partitions."""
     checked = 0
-    for _, logs in groupby(run.logs, key=lambda log: log.place):
-        checked += _Partition(run, found, list(logs)).check()
+    firsts = _first_leaves(run)
+    bad = {place_in(row) for row in run.clickhouse.query(_QUARANTINED).rows}
+    for place, logs in groupby(run.logs, key=lambda log: log.place):
+        partition = _Partition(run, found, list(logs), firsts[place], has_bad=place in bad)
+        checked += partition.check()
     _tell_elsewhere(run, found)
     _tell_ahead(run, found)
     return Checked(checked, "batches")
@@ -83,13 +86,15 @@ def check(run: Run, found: Findings) -> Checked:
 class _Partition:
     """One partition, whose generations share its offsets: a batch may be one of any of them."""
 
-    def __init__(self, run: Run, found: Findings, logs: Sequence[LogId]) -> None:
+    def __init__(
+        self, run: Run, found: Findings, logs: Sequence[LogId], first: int, *, has_bad: bool
+    ) -> None:
         self._run = run
         self._found = found
         self._logs = logs
+        self._has_bad = has_bad
         self._name = str(logs[0]._replace(generation="1"))
-        kept = min(run.since[log].size if log in run.since else 0 for log in logs)
-        self._first = max(kept, _first_leaf(run, logs[0]))
+        self._first = first
         self._held_until = self._first - 1
 
     def check(self) -> int:
@@ -149,9 +154,11 @@ class _Partition:
         first = min(claims[0].first_offset, self._held_until + 1)
         last = max(claim.last_offset for claim in claims)
         generations = [
-            joined_leaves(leaves_of(self._run.clickhouse, log, first, last + 1))
+            joined_leaves(starmap(Leaves, digests_of(self._run.clickhouse, log, first, last + 1)))
             for log in self._logs
         ]
+        if not self._may_have_bad(claims):
+            return generations, {}
         rows = self._run.clickhouse.query(
             _STAND_INS, {**self._logs[0].parameters, "first": first, "last": last}
         ).rows
@@ -164,20 +171,26 @@ class _Partition:
         # A generation has its own record at an offset, of which quarantine keeps the last; a range says not how many.
         if len(self._logs) > 1 or stand_ins:
             return None
+        if not self._may_have_bad(claims):
+            return Leaves([], b"")
         values = {
             **self._logs[0].parameters,
             "first": claims[0].first_offset,
             "last": max(claim.last_offset for claim in claims),
         }
         rows = self._run.clickhouse.query(_BAD, values).rows
-        return Leaves([int(offset) for offset, _ in rows], [digest for _, digest in rows])
+        return Leaves([int(offset) for offset, _ in rows], b"".join(digest for _, digest in rows))
+
+    def _may_have_bad(self, claims: Sequence[Claim]) -> bool:
+        """Tell whether quarantine may have records around *claims*; what came since it was asked is in a claim."""
+        return self._has_bad or any(claim.quarantined for claim in claims)
 
     def _is_split_so(self, claim: Claim, bad: Leaves) -> bool:
         """Tell whether as many records of *claim* are in quarantine as it says.
 
         A record that was read again by another version may have changed sides, and then is on both.
         """
-        digests = bad.within(claim.first_offset, claim.last_offset).digests
+        digests = bad.within(claim.first_offset, claim.last_offset).each_digest
         if claim.quarantined == len(digests):
             return True
         events = digests_in_log(self._run.clickhouse, digests)
@@ -247,13 +260,22 @@ def _tell_ahead(run: Run, found: Findings) -> None:
         )
 
 
-def _first_leaf(run: Run, log: LogId) -> int:
-    [(first, leaves)] = run.clickhouse.query(
-        f"SELECT min(kafka_offset), count() FROM log_leaves WHERE {OF_LOG} AND generation != '{BEFORE_PROOF}'",  # noqa: S608 - names of ours
-        log.parameters,
-    ).rows
+def _first_leaves(run: Run) -> dict[PartitionKey, int]:
+    """Return the offset of the first leaf of each partition, or after what an earlier run has seen of it."""
     # Without a leaf it begins where its checkpoints say: `leaves` holds them to holes alone below that.
-    return int(first) if leaves else newest_size(run.clickhouse, log._replace(generation="1"))
+    newest = newest_sizes(run.clickhouse)
+    unseen = {log.place for log in run.logs if log not in run.since}
+    leaves = stored_bounds(run.clickhouse, {log: 0 for log in run.logs if log.place in unseen})
+    found: dict[PartitionKey, int] = {}
+    for place, logs in groupby(run.logs, key=lambda log: log.place):
+        some = list(logs)
+        if place in unseen:
+            firsts = [leaves[log].first for log in some if log in leaves]
+            signed = newest.get(some[0]._replace(generation="1"), 0)
+            found[place] = min(firsts, default=signed)
+        else:
+            found[place] = min(run.since[log].size for log in some)
+    return found
 
 
 _FALSE = "the ledger's count or hash of these records is not that of their leaves: one of both was changed"

@@ -1,14 +1,21 @@
 """What the batch ledger claims of a log, held against the log's leaves. Pure."""
 
+import struct
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
-from typing import NamedTuple, Protocol
+from itertools import chain
+from typing import NamedTuple
 
+from trailhouse.operate.verify.gapless import are_gapless
 from trailhouse.schemas.ranges import Ranges
+
+DIGEST_BYTES = 32
 
 LONGEST_SPAN_RECORDS = 1_000_000
 """No row of the ledger that a worker writes spans more offsets."""
+_each_digest = struct.Struct(f"{DIGEST_BYTES}s").iter_unpack
 
 
 class Claim(NamedTuple):
@@ -34,53 +41,46 @@ class Placeholding(NamedTuple):
     digest: bytes
 
 
-class LeafBlock(Protocol):
-    """Stored leaves in the order of their offsets."""
-
-    @property
-    def offsets(self) -> Sequence[int]:
-        """Of each."""
-        ...
-
-    @property
-    def digests(self) -> Sequence[bytes]:
-        """Of each."""
-        ...
-
-    @property
-    def is_gapless(self) -> bool:
-        """Whether each has the offset after that of the one before."""
-        ...
-
-
 class Leaves(NamedTuple):
-    """Leaves of one log: offsets that rise, and the digest of each."""
+    """Leaves of one log: offsets that rise, and the digests, 32 bytes of each."""
 
     offsets: Sequence[int]
-    digests: Sequence[bytes]
+    digests: bytes
 
     def within(self, first: int, last: int) -> "Leaves":
         """Return those from *first* to *last*, both included."""
         start, end = bisect_left(self.offsets, first), bisect_right(self.offsets, last)
-        return Leaves(self.offsets[start:end], self.digests[start:end])
+        return Leaves(
+            self.offsets[start:end], self.digests[start * DIGEST_BYTES : end * DIGEST_BYTES]
+        )
+
+    @property
+    def each_digest(self) -> list[bytes]:
+        """The digest of each."""
+        return [digest for (digest,) in _each_digest(self.digests)]
 
 
-def joined_leaves(blocks: Iterable[LeafBlock]) -> Leaves:
-    """Return the leaves of *blocks*, which follow each other; of those of one offset the last."""
-    offsets: list[int] = []
+def joined_leaves(blocks: Iterable[Leaves]) -> Leaves:
+    """Return the leaves of *blocks*, whose offsets follow each other; of those of one offset the last."""
+    offsets = array("Q")
     digests: list[bytes] = []
     for block in blocks:
-        if block.is_gapless and (not offsets or offsets[-1] < block.offsets[0]):
-            offsets += block.offsets
-            digests += block.digests
-            continue
-        for offset, digest in zip(block.offsets, block.digests, strict=True):
-            if offsets and offsets[-1] == offset:
-                digests[-1] = digest
-            else:
-                offsets.append(offset)
-                digests.append(digest)
-    return Leaves(offsets, digests)
+        is_after = not offsets or not block.offsets or offsets[-1] < block.offsets[0]
+        if not is_after or not are_gapless(block.offsets):
+            held = digests.pop() if digests else b""
+            block = _each_once(Leaves(offsets[-1:], held[-DIGEST_BYTES:]), block)
+            del offsets[-1:]
+            digests.append(held[:-DIGEST_BYTES])
+        offsets.extend(block.offsets)
+        digests.append(block.digests)
+    return Leaves(offsets, b"".join(digests))
+
+
+def _each_once(last: Leaves, block: Leaves) -> Leaves:
+    """Return *last*, at most one, and *block*, which follows; of those of one offset the last."""
+    pairs = chain(*(zip(each.offsets, each.each_digest, strict=True) for each in (last, block)))
+    each = dict(pairs)
+    return Leaves(array("Q", each), b"".join(each.values()))
 
 
 def is_true(claim: Claim, leaves: Leaves, stand_ins: Mapping[int, Placeholding]) -> bool:
@@ -98,11 +98,14 @@ def is_true(claim: Claim, leaves: Leaves, stand_ins: Mapping[int, Placeholding])
         return not found.offsets
     digests = found.digests
     if replaced:
-        placed = [*zip(*found, strict=True), *((at, each.digest) for at, each in replaced.items())]
-        digests = [digest for _, digest in sorted(placed)]
+        placed = [
+            *zip(found.offsets, found.each_digest, strict=True),
+            *((at, each.digest) for at, each in replaced.items()),
+        ]
+        digests = b"".join(digest for _, digest in sorted(placed))
     elif len(found.offsets) != claim.records:
         return False
-    return sha256(b"".join(digests)).digest() == claim.records_hash
+    return sha256(digests).digest() == claim.records_hash
 
 
 def joined(claims: Iterable[Claim]) -> Iterator[Claim]:

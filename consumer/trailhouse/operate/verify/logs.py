@@ -1,5 +1,7 @@
 """The logs that there are: which partitions have leaves or checkpoints, and how they are named in SQL and to people."""
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby, islice
 from typing import Any, NamedTuple
 
 from trailhouse.proof.origin import log_topic_id, parse_origin
@@ -14,6 +16,11 @@ OF_LOG = (
 """The rows of one partition; its parameters are `LogId.parameters`."""
 OF_GENERATION = f"{OF_LOG} AND generation = {{generation:String}}"
 """The rows of one log."""
+PLACE_COLUMNS = "kafka_cluster, kafka_topic, kafka_topic_id, kafka_partition"
+LOG_COLUMNS = f"{PLACE_COLUMNS}, generation"
+"""What tells logs apart; `log_in` takes it from a row."""
+LOGS_PER_STATEMENT = 250
+"""Each adds some hundred bytes to the text of a statement; ClickHouse takes 256 KiB."""
 
 
 class LogId(NamedTuple):
@@ -40,6 +47,62 @@ class LogId(NamedTuple):
         return f"{self.topic}/{self.topic_id}/{self.partition}{tail}"
 
 
+class Bounds(NamedTuple):
+    """Offsets of one log, from `first` up to and without `end`."""
+
+    first: int
+    end: int
+
+
+class LogGroup(NamedTuple):
+    """Logs of one topic and generation: a condition that the index of their tables answers, and its parameters."""
+
+    by_partition: Mapping[int, LogId]
+    condition: str
+    parameters: Mapping[str, Any]
+
+
+def in_groups(
+    bounds: Mapping[LogId, Bounds],
+    within: str = "kafka_offset >= {first} AND kafka_offset < {end}",
+) -> Iterator[LogGroup]:
+    """Yield what holds of the rows of many logs for which *within*, filled with the *bounds* of each, does."""
+    for _, same in groupby(sorted(bounds, key=_kin), key=_kin):
+        each = iter(same)
+        while logs := list(islice(each, LOGS_PER_STATEMENT)):
+            # Numbers of ours: as text they are found by the index, in an array they are not.
+            each_one = " OR ".join(
+                f"kafka_partition = {log.partition:d} AND {within.format(**bounds[log]._asdict())}"
+                for log in logs
+            )
+            yield LogGroup(
+                {log.partition: log for log in logs},
+                f"{_OF_KIN} AND ({each_one})",
+                logs[0].parameters,
+            )
+
+
+_OF_KIN = (
+    "kafka_cluster = {cluster:String} AND kafka_topic = {topic:String} AND kafka_topic_id = {topic_id:String}"
+    " AND generation = {generation:String}"
+)
+
+
+def _kin(log: LogId) -> tuple[str, str, str, str]:
+    return log.cluster, log.topic, log.topic_id, log.generation
+
+
+def place_in(row: Iterable[Any]) -> tuple[str, str, str, int]:
+    """Return the partition that `PLACE_COLUMNS`, the first columns of *row*, say."""
+    cluster, topic, topic_id, partition = islice(row, 4)
+    return str(cluster), str(topic), str(topic_id), int(partition)
+
+
+def log_in(row: Sequence[Any]) -> LogId:
+    """Return the log that `LOG_COLUMNS`, the first columns of *row*, say."""
+    return LogId(*place_in(row), str(row[4]))
+
+
 def all_logs(clickhouse: ClickHouse) -> tuple[LogId, ...]:
     """Return every log of which there is a leaf or a checkpoint, the generations of a partition in their order.
 
@@ -48,13 +111,11 @@ def all_logs(clickhouse: ClickHouse) -> tuple[LogId, ...]:
     Raises:
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
-    columns = "kafka_cluster, kafka_topic, kafka_topic_id, kafka_partition, generation"
     rows = clickhouse.query(
-        f"SELECT DISTINCT {columns} FROM (SELECT DISTINCT {columns} FROM log_leaves"  # noqa: S608 - names of ours
-        f" UNION ALL SELECT DISTINCT {columns} FROM log_checkpoints) WHERE generation != '{BEFORE_PROOF}'"
+        f"SELECT DISTINCT {LOG_COLUMNS} FROM (SELECT DISTINCT {LOG_COLUMNS} FROM log_leaves"  # noqa: S608 - names of ours
+        f" UNION ALL SELECT DISTINCT {LOG_COLUMNS} FROM log_checkpoints) WHERE generation != '{BEFORE_PROOF}'"
     ).rows
-    logs = [LogId(str(row[0]), str(row[1]), str(row[2]), int(row[3]), str(row[4])) for row in rows]
-    return tuple(sorted(logs, key=in_order))
+    return tuple(sorted(map(log_in, rows), key=in_order))
 
 
 def in_order(log: LogId) -> tuple[str, str, str, int, int]:

@@ -20,6 +20,7 @@ from trailhouse.schemas.errors import ProofError
 
 _TABLE = "session_manifests"
 _PLACE = ", ".join(PLACE_COLUMNS)
+_LISTED = f"SELECT DISTINCT {_PLACE} FROM session_manifests"  # noqa: S608 - names of ours
 _OF_NO_LOG = f"""
     SELECT DISTINCT kafka_topic, kafka_topic_id, kafka_partition, day FROM session_manifests
     WHERE ({_PLACE}) NOT IN (SELECT DISTINCT {_PLACE} FROM log_checkpoints) LIMIT 1000
@@ -37,7 +38,10 @@ def check(run: Run, found: Findings) -> Checked:
     count = 0
     days = _days(run)
     roots: dict[tuple[str, str], set[ManifestRoot]] = {}
+    listed = set(map(StoredLog._make, run.clickhouse.query(_LISTED).rows))
     for log in stored_logs(run.clickhouse):
+        if log not in listed:
+            continue
         origin = str(log.origin(name))
         stored = stored_days(run.clickhouse, log)
         _tell_other_days(run, found, log, origin, stored)

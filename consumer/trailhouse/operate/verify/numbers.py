@@ -1,8 +1,10 @@
 """Duty 10: within a partition, the numbers of one producer's events rise with their offsets.
 
-ClickHouse finds the neighbours that do not; a copy has the bytes of another event and counts once, where it was
-appended first. Numbers fall where somebody takes events out of Kafka and puts them back in another order, or writes as
-another producer; and they fall where a record was put back from quarantine, which is told by its row there.
+ClickHouse finds the neighbours that do not: first of whom any seem to be, copies and all, which is quick; of these then
+which are. Of what an earlier run has seen, each producer's largest number counts. A copy has the bytes of another event
+and counts once, where it was appended first. Numbers fall where somebody takes events out of Kafka and puts them back
+in another order, or writes as another producer; and they fall where a record was put back from quarantine, which is
+told by its row there.
 
 Where a partition's log has generations, records of two leaders share offsets, and have no order between them. So each
 generation is looked at with what came before it, and without what another leader gave in its place.
@@ -16,14 +18,20 @@ from trailhouse.operate.verify.duty import Checked, Duty
 from trailhouse.operate.verify.finding import Findings
 from trailhouse.operate.verify.logs import OF_LOG, LogId
 from trailhouse.operate.verify.run import Run
+from trailhouse.operate.verify.unseen import unseen
 
 MOST = 10_000
 """So many places are told apart; a log that has more is told to have more."""
 
+MOST_SUSPECTS = 1_000
+"""So many producers are named in a statement; where it is more, all are looked at."""
 ROWS_PER_SLICE = 20_000_000
 """ClickHouse sorts so many at a time: a gigabyte."""
 
 _PLACE = "kafka_cluster, kafka_topic, kafka_topic_id, kafka_partition"
+
+
+_IS_NUMBERED = "producer_id != '' AND seq IS NOT NULL AND cityHash64(producer_id) % {slices:UInt32} = {slice:UInt32}"
 
 
 def _falls(where: str) -> str:
@@ -38,8 +46,7 @@ def _falls(where: str) -> str:
                 ORDER BY kafka_offset ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
             ) AS seq_before
         FROM event_log FINAL
-        WHERE producer_id != '' AND seq IS NOT NULL AND cityHash64(producer_id) % {{slices:UInt32}} = {{slice:UInt32}}
-            AND {where}
+        WHERE {_IS_NUMBERED} AND {where}
     )
     WHERE seq <= seq_before AND record_key NOT IN (
         SELECT toFixedString(substring(record_hash, 1, 16), 16) FROM event_quarantine
@@ -50,6 +57,41 @@ def _falls(where: str) -> str:
 """  # noqa: S608 - names of ours; every value is a bound parameter
 
 
+def _suspects(where: str, new: str) -> str:
+    """Return the SQL that finds of whom a row that is *new*, of those that fulfil *where*, seems not to rise.
+
+    The same row twice, as where a worker has stored it again, is no fall: it was looked at.
+    """
+    # One number for both: two who share it are looked at together, and suspected, if so, for nothing.
+    line = f"cityHash64({_PLACE}, producer_id) AS line"
+    seen = f"""
+            UNION ALL
+            SELECT {line}, toUInt64(0), max(seq), any(producer_id), toFixedString('', 16), false FROM event_log
+            WHERE {_IS_NUMBERED} AND {where} AND NOT ({new})
+                AND producer_id IN (SELECT producer_id FROM event_log WHERE {_IS_NUMBERED} AND {where} AND {new})
+            GROUP BY line
+    """  # noqa: S608 - names of ours; every value is a bound parameter
+    return f"""
+    SELECT DISTINCT hex(producer_id) FROM (
+        SELECT
+            producer_id, is_new, seq, max(seq) OVER w AS seq_before,
+            kafka_offset = lagInFrame(kafka_offset) OVER w AND record_key = lagInFrame(record_key) OVER w AS is_same
+        FROM (
+            SELECT {line}, kafka_offset, seq, producer_id, record_key, true AS is_new FROM event_log
+            WHERE {_IS_NUMBERED} AND {where} AND {new}
+            {seen if new != _ALL else ""}
+        )
+        WINDOW w AS (
+            PARTITION BY line ORDER BY is_new, kafka_offset, record_key
+            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        )
+    )
+    WHERE is_new AND seq <= seq_before AND NOT is_same
+    LIMIT {MOST_SUSPECTS + 1}
+"""  # noqa: S608 - as above
+
+
+_ALL = "true"
 _NOT_FORKED = (
     "concat(kafka_cluster, '\n', kafka_topic, '\n', kafka_topic_id, '\n', toString(kafka_partition))"
     " NOT IN {forked:Array(String)}"
@@ -68,17 +110,42 @@ _BEGINNING = f"SELECT min(kafka_offset), count() FROM log_leaves WHERE {OF_LOG} 
 
 def check(run: Run, found: Findings) -> Checked:
     """Look at the numbers of all producers."""
-    rows = int(run.clickhouse.query("SELECT count() FROM event_log").rows[0][0])
+    new = unseen(run.firsts)
+    rows = int(
+        run.clickhouse.query(
+            f"SELECT count() FROM event_log WHERE {new.condition}",  # noqa: S608 - as above
+            new.parameters,
+        ).rows[0][0]
+    )
     slices = rows // ROWS_PER_SLICE + 1
     places = [list(logs) for _, logs in groupby(run.logs, key=lambda log: log.place)]
     forked = [logs for logs in places if len(logs) > 1]
     names = ["\n".join(map(str, logs[0].place)) for logs in forked]
     for number in range(slices):
         values = {"slices": slices, "slice": number, "told_from": 0, **run.scope.parameters}
-        _tell(run, found, _NOT_FORKED if forked else "true", values | {"forked": names})
+        in_line = values | {"forked": names, **new.parameters}
+        _tell_suspects(run, found, _NOT_FORKED if forked else "true", new.condition, in_line)
         for line in (line for logs in forked for line in _lines_of(run, logs)):
-            _tell(run, found, _IN_LINE, values | line)
+            _tell(
+                run, found, _IN_LINE + ("" if run.scope.is_all else _of_scope(run)), values | line
+            )
     return Checked(rows, "events")
+
+
+def _tell_suspects(run: Run, found: Findings, where: str, new: str, values: dict[str, Any]) -> None:
+    if not run.scope.is_all:
+        where += _of_scope(run)
+    rows = run.clickhouse.query(_suspects(where, new), values).rows
+    suspects = [str(producer) for (producer,) in rows]
+    if suspects and len(suspects) <= MOST_SUSPECTS:
+        where += " AND hex(producer_id) IN {suspects:Array(String)}"
+    if suspects:
+        _tell(run, found, where, values | {"suspects": suspects[:MOST_SUSPECTS]})
+
+
+def _of_scope(run: Run) -> str:
+    """Return that a row is of somebody who has logged any of what is asked for: of them, all is looked at."""
+    return f" AND producer_id IN (SELECT DISTINCT producer_id FROM event_log WHERE {run.scope.condition})"  # noqa: S608 - as above
 
 
 def _lines_of(run: Run, logs: Sequence[LogId]) -> Iterator[dict[str, Any]]:
@@ -101,8 +168,6 @@ def _lines_of(run: Run, logs: Sequence[LogId]) -> Iterator[dict[str, Any]]:
 
 
 def _tell(run: Run, found: Findings, where: str, values: dict[str, Any]) -> None:
-    if not run.scope.is_all:  # of whoever has logged any of it, all
-        where += f" AND producer_id IN (SELECT DISTINCT producer_id FROM event_log WHERE {run.scope.condition})"  # noqa: S608 - as above
     falls = run.clickhouse.query(_falls(where), values).rows
     for topic, topic_id, partition, offset, is_same in falls:
         found.add(

@@ -18,8 +18,8 @@ from trailhouse.store.clickhouse import ClickHouse
 
 CARRIERS_AT_ONCE = 20_000
 SEALS_A_ROUND = 1_000
-ROUND_BYTES = 4 * 1024 * 1024
-"""Of seals' records: half a million records are named by them, and in memory at a time."""
+ROUND_BYTES = 16 * 1024 * 1024
+"""Of seals' records: two million records are named by them."""
 DRAWN_SEALS = 20
 """So many that an earlier run has seen are looked at again: half a second if each is of ten thousand events."""
 ROWS_PER_BUCKET = 20_000_000

@@ -16,6 +16,7 @@ from trailhouse.operate.verify.duty import Checked, Duty
 from trailhouse.operate.verify.finding import Findings
 from trailhouse.operate.verify.run import Run
 from trailhouse.operate.verify.seals import look_at_seals
+from trailhouse.operate.verify.seen_whole import SeenWhole, TooManyError, are_few
 from trailhouse.operate.verify.standing_rows import (
     SealCheck,
     checks_of,
@@ -77,10 +78,10 @@ def check(run: Run, found: Findings) -> Checked:
         seals += len(carriers)
         whole = [each for each in carriers if each.size_bytes]
         has_erased = has_erased or len(whole) < len(carriers)
-        look = _Look(run, chain, until, drawn)
+        look = _Look(run, chain, until)
         faults = look.faults(whole)
         if faults:  # it may have been judged meanwhile, or another policy come into force
-            look = _Look(run, stored_policies(run.clickhouse, run.proof), until, drawn)
+            look = _Look(run, stored_policies(run.clickhouse, run.proof), until)
             faults = look.faults(whole)
         closing |= look.closing
         for fault in faults:
@@ -149,6 +150,15 @@ def _tell_unnamed(run: Run, found: Findings, closing: set[tuple[int, bytes]]) ->
         )
 
 
+def _firsts(run: Run) -> dict[tuple[str, str, int], int]:
+    """Return below which offset an earlier run has seen everything; a seal's place does not say of which cluster."""
+    found: dict[tuple[str, str, int], int] = {}
+    for (_, *topic, partition), first in run.firsts.items():
+        place = str(topic[0]), str(topic[1]), int(partition)
+        found[place] = min(first, found.get(place, first))
+    return found
+
+
 class _Look:
     """Looks at the seals of one round."""
 
@@ -157,14 +167,13 @@ class _Look:
         run: Run,
         chain: PolicyChain,
         until: Mapping[tuple[str, int], int],
-        drawn: Collection[bytes],
     ) -> None:
         from trailhouse.proof.keys import is_signed_by
 
         self._run = run
         self._chain = chain
         self._until = until
-        self._drawn = drawn
+        self._firsts = _firsts(run)
         self._verify = is_signed_by
         self._seals = run.shared(look_at_seals).value
         self.closing: set[tuple[int, bytes]] = set()
@@ -178,19 +187,31 @@ class _Look:
 
     def faults(self, carriers: Sequence[Carrier]) -> list[_Fault]:
         """Return what is wrong with what is stored of the seals of *carriers*."""
-        if not carriers:
-            return []
+        left = [carriers] if carriers else []
+        faults: list[_Fault] = []
+        while left:
+            some = left.pop()
+            try:
+                faults += self._faults(some, is_few=are_few(some))
+            except TooManyError:
+                left += [some[len(some) // 2 :], some[: len(some) // 2]]
+        return faults
+
+    def _faults(self, carriers: Sequence[Carrier], *, is_few: bool) -> list[_Fault]:
+        """Return what is wrong; where it is not of few seals that records must be looked at, it is `TooManyError`."""
         clickhouse = self._run.clickhouse
         checks = checks_of(
             clickhouse, carriers
         )  # before the records: a judgement after it knows no less
-        presumed: list[Seal] = []
-        made = self._judged(carriers, partial(self._is_seen, presumed))
-        if presumed and not self._are_attested(carriers, presumed):
+        seen = SeenWhole(partial(self._is_seen_whole, checks))
+        made = self._judged(carriers, seen.is_whole if is_few else seen.is_whole_of_few)
+        if seen.seals and not self._are_attested(carriers, seen.seals):
+            if not is_few:
+                raise TooManyError
             made = self._judged(
                 carriers, partial(self._is_whole, sealed_records(clickhouse, carriers))
             )
-        self.closing = set(made.closing)
+        self.closing |= set(made.closing)
         # Of a whole seal they were compared by ClickHouse: a row an event is not read for it.
         named = [row.carrier for row in made.rows if row.judgement and row.judgement.standings]
         stored = standings_of(clickhouse, named, made.standings, made.closing)
@@ -218,15 +239,23 @@ class _Look:
             is_whole=is_whole,
         )
 
-    def _is_seen(self, seen: list[Seal], carrier: Carrier, counted: CountedSeal) -> bool:
-        """Tell whether the records of a seal were seen to be all there; it is noted in *seen* then.
+    def _is_seen_whole(
+        self, checks: Mapping[bytes, Sequence[SealCheck]], carrier: Carrier, counted: CountedSeal
+    ) -> bool:
+        """Tell whether the records of a seal were seen to be all there.
 
-        Of one that was drawn an earlier run has seen it: where its events are not as many, they are looked at.
+        An earlier run has seen it of an old one that is said to be whole: where its events are not as many, they are
+        looked at.
         """
-        is_whole = self._seals.is_whole(counted.seal) or carrier.record_key in self._drawn
-        if is_whole:
-            seen.append(counted.seal)
-        return is_whole
+        if self._seals.is_whole(counted.seal):
+            return True
+        verdicts = {each.verdict for each in checks.get(carrier.record_key, ())}
+        return self._is_old(carrier) and verdicts == {SealState.WHOLE}
+
+    def _is_old(self, carrier: Carrier) -> bool:
+        return carrier.offset < self._firsts.get(
+            (carrier.topic, carrier.topic_id, carrier.partition), 0
+        )
 
     def _are_attested(self, carriers: Sequence[Carrier], seals: Sequence[Seal]) -> bool:
         """Tell whether all records of *seals*, which are all there, are shown as attested."""

@@ -1,9 +1,9 @@
 """The stored roots of perfect subtrees (`log_nodes`), held against those that the leaves make on the way."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from trailhouse.operate.verify.logs import OF_GENERATION, LogId
+from trailhouse.operate.verify.logs import OF_GENERATION, Bounds, LogId, in_groups
 from trailhouse.proof.merkle import hole_root
 from trailhouse.store.clickhouse import ClickHouse
 
@@ -13,10 +13,14 @@ _PAGE = 10_000
 _SQL = f"""
     SELECT node_index, hash FROM log_nodes
     WHERE {OF_GENERATION} AND level = {{level:UInt8}} AND node_index >= {{index:UInt64}}
-        AND (empty({{hash:String}}) OR (node_index, hash) > ({{index:UInt64}}, unhex({{hash:String}})))
+        AND (node_index, hash) > ({{index:UInt64}}, unhex({{hash:String}}))
     ORDER BY node_index, hash LIMIT {_PAGE}
 """  # noqa: S608 - names of ours; every value is a bound parameter
-_LEVELS = f"SELECT DISTINCT level FROM log_nodes WHERE {OF_GENERATION}"  # noqa: S608 - as above
+_FIRST_PAGES = """
+    SELECT kafka_partition, level, node_index, hash FROM log_nodes WHERE {}
+    ORDER BY kafka_partition, level, node_index, hash LIMIT {{most:UInt32}} BY kafka_partition, level
+"""
+_FROM = "node_index >= if(level < 64, bitShiftRight(toUInt64({first}), level % 64), toUInt64(0))"
 _END = f"SELECT max(kafka_offset) + 1 FROM log_leaves WHERE {OF_GENERATION}"  # noqa: S608 - as above
 _SIZE = f"SELECT max(size) FROM log_checkpoints WHERE {OF_GENERATION}"  # noqa: S608 - as above
 
@@ -34,6 +38,37 @@ class Node(NamedTuple):
         return (self.place + 1) << self.level
 
 
+class NodePage(NamedTuple):
+    """Nodes of one level, in their order, and whether there may be more."""
+
+    nodes: Sequence[Node]
+    is_last: bool
+
+
+def first_nodes(
+    clickhouse: ClickHouse, firsts: Mapping[LogId, int]
+) -> dict[LogId, dict[int, NodePage]]:
+    """Return for each log, by level, the nodes that `StoredNodes` begins with: those of leaves from an offset on.
+
+    Raises:
+        StorageError: ClickHouse is away (retriable) or refuses (permanent).
+    """
+    most = max(10, _PAGE // max(1, len(firsts)))
+    found: dict[LogId, dict[int, list[Node]]] = {log: {} for log in firsts}
+    bounds = {log: Bounds(first, 0) for log, first in firsts.items()}
+    for group in in_groups(bounds, _FROM):
+        sql = _FIRST_PAGES.format(group.condition)
+        for partition, level, index, digest in clickhouse.query(
+            sql, {**group.parameters, "most": most}
+        ).rows:
+            node = Node(int(level), int(index), digest)
+            found[group.by_partition[int(partition)]].setdefault(node.level, []).append(node)
+    return {
+        log: {level: NodePage(nodes, len(nodes) < most) for level, nodes in levels.items()}
+        for log, levels in found.items()
+    }
+
+
 class StoredNodes:
     """The nodes of one log. One that is not stored is worked out by whoever needs it, and is no matter.
 
@@ -41,16 +76,16 @@ class StoredNodes:
         forged: Those that the leaves do not have, as first offset and the one after the last.
     """
 
-    def __init__(self, clickhouse: ClickHouse, log: LogId, first: int) -> None:
+    def __init__(self, clickhouse: ClickHouse, log: LogId, pages: Mapping[int, NodePage]) -> None:
         self._clickhouse = clickhouse
         self._log = log
         self.forged: list[tuple[int, int]] = []
         self._is_open = True
         self._next: dict[int, Node] = {}
         self._streams: dict[int, Iterator[Node]] = {}
-        for (level,) in clickhouse.query(_LEVELS, log.parameters).rows:
-            self._streams[int(level)] = self._of_level(int(level), first >> int(level))
-            self._advance(int(level))
+        for level, page in pages.items():
+            self._streams[level] = self._from(page)
+            self._advance(level)
 
     def take(self, level: int, index: int, root: bytes) -> None:
         """Compare with *root*, which the leaves have; those of a level come in their order."""
@@ -93,13 +128,13 @@ class StoredNodes:
         else:
             self._next[level] = node
 
-    def _of_level(self, level: int, first: int) -> Iterator[Node]:
-        after = Node(level, first, b"")
+    def _from(self, page: NodePage) -> Iterator[Node]:
         while True:
-            values = {"level": level, "index": after.place, "hash": after.hash.hex()}
-            rows = self._clickhouse.query(_SQL, {**self._log.parameters, **values}).rows
-            for index, digest in rows:
-                after = Node(level, int(index), digest)
-                yield after
-            if len(rows) < _PAGE:
+            yield from page.nodes
+            if page.is_last:
                 return
+            last = page.nodes[-1]
+            values = {"level": last.level, "index": last.place, "hash": last.hash.hex()}
+            rows = self._clickhouse.query(_SQL, {**self._log.parameters, **values}).rows
+            nodes = [Node(last.level, int(index), digest) for index, digest in rows]
+            page = NodePage(nodes, len(nodes) < _PAGE)

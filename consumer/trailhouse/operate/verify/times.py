@@ -1,26 +1,27 @@
 """Duty 11: each leaf's broker time fits the order of its log, and the anchor that covers it."""
 
 import time
+from collections.abc import Iterable
 
 from trailhouse.operate.verify.clock_limits import SKEW_MS, Bucket, Limit, Misdated, TimeCheck
 from trailhouse.operate.verify.duty import Checked, Duty
 from trailhouse.operate.verify.finding import Findings
 from trailhouse.operate.verify.leaf_stream import leaves_of
-from trailhouse.operate.verify.logs import OF_GENERATION, LogId
+from trailhouse.operate.verify.logs import Bounds, LogId, in_groups
 from trailhouse.operate.verify.run import Run
 
 _BUCKET = 4_096
 _SKEW = f"more than {SKEW_MS // 1_000} seconds"
 _SQL = f"""
-    SELECT min(kafka_offset), max(kafka_offset), min(appended_ms), max(appended_ms), max(back_ms)
+    SELECT kafka_partition, min(kafka_offset), max(kafka_offset), min(appended_ms), max(appended_ms), max(back_ms)
     FROM (
-        SELECT kafka_offset, appended_ms, max(appended_ms) OVER (
-            PARTITION BY intDiv(kafka_offset, {_BUCKET}) ORDER BY kafka_offset
+        SELECT kafka_partition, kafka_offset, appended_ms, max(appended_ms) OVER (
+            PARTITION BY kafka_partition, intDiv(kafka_offset, {_BUCKET}) ORDER BY kafka_offset
             ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
         ) - appended_ms AS back_ms
-        FROM log_leaves WHERE {OF_GENERATION} AND kafka_offset >= {{first:UInt64}}
+        FROM log_leaves WHERE {{}}
     )
-    GROUP BY intDiv(kafka_offset, {_BUCKET}) ORDER BY 1
+    GROUP BY kafka_partition, intDiv(kafka_offset, {_BUCKET}) ORDER BY kafka_partition, 2
 """  # noqa: S608 - names of ours; every value is a bound parameter
 _MEANING = {
     Misdated.SENDER: (
@@ -50,9 +51,9 @@ def check(run: Run, found: Findings) -> Checked:
     """Look at the times of all logs, in their order."""
     leaves = 0
     now_ms = round(time.time() * 1_000)
+    buckets = _buckets(run)
     for log in run.logs:
-        kept = run.since.get(log)
-        leaves += _check_log(run, found, log, kept.size if kept else 0, now_ms)
+        leaves += _check_log(run, found, log, buckets.get(log, ()), now_ms)
     number, at_ms = run.anchored.latest
     if at_ms > now_ms + SKEW_MS:
         found.add(
@@ -65,12 +66,25 @@ def check(run: Run, found: Findings) -> Checked:
     return Checked(leaves, "leaves")
 
 
-def _check_log(run: Run, found: Findings, log: LogId, first: int, now_ms: int) -> int:
+def _buckets(run: Run) -> dict[LogId, list[Bucket]]:
+    found: dict[LogId, list[Bucket]] = {}
+    kept = {log: each.size for log, each in run.since.items()}
+    bounds = {log: Bounds(kept.get(log, 0), 0) for log in run.logs}
+    for group in in_groups(bounds, "kafka_offset >= {first}"):
+        sql = _SQL.format(group.condition)
+        for partition, *bucket in run.clickhouse.query(sql, group.parameters).rows:
+            log = group.by_partition[int(partition)]
+            found.setdefault(log, []).append(Bucket(*map(int, bucket)))
+    return found
+
+
+def _check_log(
+    run: Run, found: Findings, log: LogId, buckets: Iterable[Bucket], now_ms: int
+) -> int:
     limits = [Limit(*each) for each in run.anchored.limits.get(log, ())]
     check = TimeCheck(limits, now_ms)
     count = 0
-    for row in run.clickhouse.query(_SQL, {**log.parameters, "first": first}).rows:
-        bucket = Bucket(*map(int, row))
+    for bucket in buckets:
         count += bucket.last_offset - bucket.first_offset + 1
         if check.is_clean(bucket):
             continue

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trailhouse.operate.verify.leaf_stream import Leaves as Block
 from trailhouse.operate.verify.ledger_claims import (
     LONGEST_SPAN_RECORDS,
     Claim,
@@ -21,7 +20,7 @@ from trailhouse.operate.verify.ledger_claims import (
 from trailhouse.schemas.ranges import Ranges
 
 DIGESTS = [sha256(bytes([number])).digest() for number in range(10)]
-LEAVES = Leaves([0, 1, 2, 5, 6, 9], DIGESTS[:6])
+LEAVES = Leaves([0, 1, 2, 5, 6, 9], b"".join(DIGESTS[:6]))
 NOTHING = sha256(b"").digest()
 
 
@@ -86,19 +85,16 @@ def test_a_span_that_no_worker_writes_is_told_without_reading_it(span: tuple[int
 @given(st.lists(st.integers(0, 30), max_size=40), st.integers(1, 9))
 def test_leaves_of_blocks_are_one_an_offset(offsets: list[int], size: int) -> None:
     """However blocks are cut, with gaps and doubles, the last leaf of each offset counts."""
-    rows = [(offset, bytes([place])) for place, offset in enumerate(sorted(offsets))]
+    rows = [
+        (offset, sha256(bytes([place])).digest()) for place, offset in enumerate(sorted(offsets))
+    ]
     parts = [rows[begin : begin + size] for begin in range(0, len(rows), size)]
     blocks = [
-        Block(
-            array("Q", [offset for offset, _ in part]),
-            bytes(len(part)),
-            [0] * len(part),
-            [digest for _, digest in part],
-        )
+        Leaves(array("Q", [at for at, _ in part]), b"".join(digest for _, digest in part))
         for part in parts
     ]
     found = joined_leaves(blocks)
-    assert dict(zip(found.offsets, found.digests, strict=True)) == dict(rows)
+    assert dict(zip(found.offsets, found.each_digest, strict=True)) == dict(rows)
     assert [*found.offsets] == sorted(set(offsets))
     bare = unclaimed(found, Ranges([(3, 5)]), 20)
     assert [number for part in bare for number in range(part.first, part.last + 1)] == [
