@@ -34,7 +34,7 @@ test: $(READY) ## run the tests on a real broker and the real engine, all but th
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not long"
 
 test-long: $(READY) ## run the long ones: kills, forks and interrupts at each step, every question at every door
-	@$(BIN)/python -m pytest -n 4 --dist loadfile -m long tests/unit tests/e2e
+	@$(BIN)/python -m pytest -n 5 --dist loadfile -m long tests/unit tests/property tests/e2e
 
 test-fast: $(READY) ## run the tests that need no Kafka and no ClickHouse
 	@$(BIN)/python -m pytest -m "not long" tests/unit tests/property

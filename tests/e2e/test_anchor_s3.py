@@ -174,6 +174,7 @@ def test_a_malformed_bucket_is_refused(place: str) -> None:
     assert "password@" not in str(caught.value)
 
 
+@pytest.mark.long
 def test_verify_reads_a_bucket_back_with_its_locks(
     database: ClickHouseConfig, bucket: Bucket
 ) -> None:

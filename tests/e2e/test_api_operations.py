@@ -126,6 +126,7 @@ def answer_of(api: Api, name: str, params: dict[str, Any], header: dict[str, str
     return answer.json()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("tenant", [*TENANTS, None])
 @pytest.mark.parametrize("name", CASES)
 def test_the_api_answers_as_python_does(

@@ -79,6 +79,7 @@ def test_it_starts_after_every_stop(running: Running) -> None:
     assert running.deaths() == []
 
 
+@pytest.mark.long
 def test_it_starts_after_every_kill(running: Running) -> None:
     """Killed while rows are written it comes back on its folder, at the first attempt."""
     for number in range(RESTARTS):

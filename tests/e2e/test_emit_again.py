@@ -173,6 +173,7 @@ def test_what_was_acknowledged_is_skipped_unless_told(kafka: KafkaConfig, tmp_pa
     assert outcome(emitted(kafka, str(file), "--format", "json")) == (0, 0, 0, 3)
 
 
+@pytest.mark.long
 def test_only_what_is_new_in_an_edited_file_is_sent(kafka: KafkaConfig, tmp_path: Path) -> None:
     """Lines that were mended, put in between, appended or written once more are sent, and no other."""
     file = written(tmp_path / "events.jsonl", [line(1), b'{"type":"a"}', line(2), line(2)])
@@ -184,6 +185,7 @@ def test_only_what_is_new_in_an_edited_file_is_sent(kafka: KafkaConfig, tmp_path
     assert Counter(event.data["n"] for event in events_in(kafka)) == {1: 1, 2: 3, 3: 1, 4: 1, 5: 1}
 
 
+@pytest.mark.long
 def test_what_waits_in_the_spool_keeps_its_id_and_is_sent_once(
     kafka: KafkaConfig, gate: TcpGate, tmp_path: Path
 ) -> None:

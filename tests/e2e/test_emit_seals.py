@@ -87,6 +87,7 @@ def test_every_event_of_a_run_is_sealed(kafka: KafkaConfig, tmp_path: Path) -> N
         assert {event.tenant_id for event in events if event.type == SEAL_TYPE} == {None}
 
 
+@pytest.mark.long
 def test_what_waits_in_the_spool_is_sealed_by_the_next_run(
     kafka: KafkaConfig, tmp_path: Path
 ) -> None:

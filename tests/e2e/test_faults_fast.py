@@ -25,6 +25,7 @@ def stage(kafka: KafkaConfig, database: ClickHouseConfig, tmp_path: Path) -> Ite
         yield ready
 
 
+@pytest.mark.long
 def test_killed_producer_and_killed_worker(stage: Scene) -> None:
     """Producers and workers killed under load, at an exact instant and at any: nothing lost, nothing seen twice."""
     doomed = stage.worker(at(INSERT, "after", "kill", table="event_log", nth=2))

@@ -61,6 +61,7 @@ def test_later_migrations_follow(database: ClickHouseConfig) -> None:
     assert migrate(database, known) == ()
 
 
+@pytest.mark.long
 def test_every_migration_survives_being_cut_off_and_repeated(clickhouse: ClickHouseConfig) -> None:
     """A process may die after each statement: the next changes nothing up to there, and ends in the same tables."""
     whole = msgspec.structs.replace(clickhouse, database=f"{clickhouse.database}_whole")

@@ -86,6 +86,7 @@ def test_a_receipt_without_a_broker_times_out() -> None:
     audit.close()
 
 
+@pytest.mark.long
 def test_events_wait_for_a_broker_that_comes_back(cluster: Any, kafka: KafkaConfig) -> None:
     """Events logged while the broker is away arrive, in order, when it is back."""
     if cluster.stack is None:

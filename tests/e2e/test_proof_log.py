@@ -188,6 +188,7 @@ def logs_by_generation(here: WorkerSite) -> list[tuple[str, FoundLog]]:
     )
 
 
+@pytest.mark.long
 def test_a_key_that_cannot_be_used_stops_nothing(here: WorkerSite, tmp_path: Path) -> None:
     """Without its key a worker goes on and says so; once the key is there, what was written meanwhile is signed."""
     path = tmp_path / "log.key"

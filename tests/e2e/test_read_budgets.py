@@ -120,6 +120,7 @@ BUDGETS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("budget", BUDGETS)
 @pytest.mark.parametrize("walk", WALKS)
 def test_a_walk_with_any_budget_ends(filled: ClickHouseConfig, walk: str, budget: str) -> None:

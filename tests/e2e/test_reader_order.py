@@ -178,6 +178,7 @@ def awkward(database_of_module: ClickHouseConfig) -> dict[str, AuditEvent]:
     return stored
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("text", AWKWARD, ids=lambda text: ascii(text[:20]))
 def test_an_awkward_string_is_data(
     database_of_module: ClickHouseConfig, awkward: dict[str, AuditEvent], text: str

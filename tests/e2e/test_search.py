@@ -105,6 +105,7 @@ def test_pages_of_any_size_are_the_same_walk(reader: AuditReader) -> None:
         assert all(page.complete for page in pages)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("text", INJECTIONS)
 def test_any_text_as_a_value_is_data(reader: AuditReader, text: str) -> None:
     """Equal rows or none: in every field, alone and beside others, and as words."""

@@ -117,6 +117,7 @@ def test_who_asks_too_much_at_a_time_is_told_when_to_come_again(
         assert answer.status_code == 200
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -65,6 +65,7 @@ def test_what_nobody_touched_is_intact(log: VerifiedLog) -> None:
     assert sum(report.sizes.values()) == 37
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("sql", "expected"),
     [

@@ -108,6 +108,7 @@ def test_copies_of_a_record_are_no_contradiction(scene: Scene) -> None:
     assert scene.found() == set()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("sql", "expected"),
     [

@@ -111,6 +111,7 @@ def test_a_child_process_hands_over_a_few_megabytes_at_once(here: WorkerSite) ->
     assert max(sum(map(len, part)) for part in records) <= FRAME_BYTES
 
 
+@pytest.mark.long
 def test_a_child_process_imports_nothing_from_the_working_directory(here: WorkerSite) -> None:
     """A module there that bears the name of one of ours, or of a package we use, is not run."""
     first = here.start([sys.executable, "-P", "-c", RUN_WORKER])

@@ -38,6 +38,7 @@ def here(kafka: KafkaConfig, database: ClickHouseConfig, tmp_path: Path) -> Iter
         yield ready
 
 
+@pytest.mark.long
 def test_a_commit_without_an_answer_is_said(here: WorkerSite) -> None:
     """While Kafka leaves a commit unanswered, /health is not ready; with the answer it is again."""
     worker = here.start(COMMIT_WAITS_FOR_A_FILE)

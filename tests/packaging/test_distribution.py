@@ -69,7 +69,12 @@ def base_install(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run_with_base(base_install: Path, code: str) -> subprocess.CompletedProcess[str]:
     """Run *code* where nothing but the base install can be imported."""
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(base_install)}
+    # What waits in the user's own spool is not this test's to send.
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(base_install),
+        "XDG_STATE_HOME": str(base_install / "state"),
+    }
     return subprocess.run(
         [sys.executable, "-S", "-c", code],
         env=environment,

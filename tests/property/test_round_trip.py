@@ -143,6 +143,7 @@ def _spoiled(record: bytes, way: int) -> bytes:
             return record
 
 
+@pytest.mark.long
 @given(st.lists(st.tuples(events, st.integers(0, 24)), min_size=1, max_size=6))
 def test_many_records_at_once_are_what_each_is_alone(some: list[tuple[AuditEvent, int]]) -> None:
     """Decoding all at once either gives what decoding each gives, or leaves them to be looked at."""

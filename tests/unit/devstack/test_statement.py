@@ -119,6 +119,7 @@ PIECES = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "start", [b"SELECT ", b"INSERT INTO t ", b"INSERT INTO t FORMAT CSV SETTINGS a='"]
 )

@@ -159,6 +159,7 @@ def test_every_class_of_ours_is_in_the_tree() -> None:
         "EngineError",
         "NothingFoundError",
         "ProblemError",
+        "TooManySealsError",
         "TooManySecretsError",
     }
     assert drawn <= set(schemas.__all__)

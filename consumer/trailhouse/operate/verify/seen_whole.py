@@ -11,7 +11,7 @@ FEW_BYTES = 4 * 1024 * 1024
 """Of seals' records: half a million records are named by them, and in memory at a time."""
 
 
-class TooManyError(Exception):
+class TooManySealsError(Exception):
     """Records of more seals must be looked at than are in memory at a time."""
 
 
@@ -38,12 +38,8 @@ class SeenWhole:
         return is_whole
 
     def is_whole_of_few(self, carrier: Carrier, counted: CountedSeal) -> bool:
-        """Tell it of a seal, while there are few others.
-
-        Raises:
-            TooManyError: There are more.
-        """
+        """Tell it of a seal, while there are few others; where there are more it ends by `TooManySealsError`."""
         is_whole = self.is_whole(carrier, counted)
         if self._other_bytes > FEW_BYTES:
-            raise TooManyError
+            raise TooManySealsError
         return is_whole

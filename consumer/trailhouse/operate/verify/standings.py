@@ -16,7 +16,7 @@ from trailhouse.operate.verify.duty import Checked, Duty
 from trailhouse.operate.verify.finding import Findings
 from trailhouse.operate.verify.run import Run
 from trailhouse.operate.verify.seals import look_at_seals
-from trailhouse.operate.verify.seen_whole import SeenWhole, TooManyError, are_few
+from trailhouse.operate.verify.seen_whole import SeenWhole, TooManySealsError, are_few
 from trailhouse.operate.verify.standing_rows import (
     SealCheck,
     checks_of,
@@ -193,12 +193,12 @@ class _Look:
             some = left.pop()
             try:
                 faults += self._faults(some, is_few=are_few(some))
-            except TooManyError:
+            except TooManySealsError:
                 left += [some[len(some) // 2 :], some[: len(some) // 2]]
         return faults
 
     def _faults(self, carriers: Sequence[Carrier], *, is_few: bool) -> list[_Fault]:
-        """Return what is wrong; where it is not of few seals that records must be looked at, it is `TooManyError`."""
+        """Return what is wrong; unless *is_few*, it is `TooManySealsError` where many must be looked at."""
         clickhouse = self._run.clickhouse
         checks = checks_of(
             clickhouse, carriers
@@ -207,7 +207,7 @@ class _Look:
         made = self._judged(carriers, seen.is_whole if is_few else seen.is_whole_of_few)
         if seen.seals and not self._are_attested(carriers, seen.seals):
             if not is_few:
-                raise TooManyError
+                raise TooManySealsError
             made = self._judged(
                 carriers, partial(self._is_whole, sealed_records(clickhouse, carriers))
             )

@@ -55,6 +55,7 @@ def reader_of(source: Source) -> BatchReader:
     return BatchReader(cast("KafkaSource", source), WorkerMetrics())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("size_bytes", "expected"),
     [(len(RECORD), READ_RECORDS), (READ_BYTES // 4, 4), (READ_BYTES * 2, 1)],

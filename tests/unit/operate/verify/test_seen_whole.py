@@ -5,7 +5,7 @@ from typing import cast
 import pytest
 
 from trailhouse.attesting.stored_seals import Carrier
-from trailhouse.operate.verify.seen_whole import FEW_BYTES, SeenWhole, TooManyError, are_few
+from trailhouse.operate.verify.seen_whole import FEW_BYTES, SeenWhole, TooManySealsError, are_few
 from trailhouse.proof.seal import Seal
 from trailhouse.proof.seal_check import CountedSeal
 
@@ -37,6 +37,6 @@ def test_seals_that_were_seen_to_be_whole_count_for_nothing() -> None:
     assert all(seen.is_whole_of_few(carrier(FEW_BYTES), COUNTED) for _ in range(3))
     assert not seen.is_whole_of_few(carrier(FEW_BYTES, 1), COUNTED)
     assert not seen.is_whole(carrier(FEW_BYTES, 1), COUNTED)
-    with pytest.raises(TooManyError):
+    with pytest.raises(TooManySealsError):
         seen.is_whole_of_few(carrier(1, 1), COUNTED)
     assert len(seen.seals) == 3
