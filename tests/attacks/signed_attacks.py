@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -165,7 +166,8 @@ def _with_tokens(log: AttackedLog, edit: Callable[[list[bytes]], list[bytes]]) -
         store = AnchorStore(log.clickhouse, LOG, lambda _: [log.keys.log.public_key])
         with authority.served() as url:
             for _ in range(2):
-                log.anchor_under(policy, log.keys.now_ms)
+                # Now: an authority stamps by its own clock, however old the copied log is.
+                log.anchor_under(policy, round(time.time() * 1_000))
             anchors = [store.at(number) for number in (4, 5)]
             made = [
                 TimestampClient(url).countersign(each).receipts[0].receipt
