@@ -15,12 +15,12 @@ import pytest
 
 from certificates import KEY_PASSWORD, Authority, Identity
 from command_line import PROGRAM, environment, run_command
+from free_ports import free_port, free_ports
 from secure_kafka import PASSWORDS, TOPIC, SecureKafka, documented_acls, secure_kafka
 from tls_front import TlsFront, tls_front
 from token_endpoint import CLIENT_ID, CLIENT_SECRET, Signer, token_endpoint
 from trailhouse.broker.admin import KafkaAdmin
-from trailhouse.devstack import DevStack, Ports
-from trailhouse.devstack.ports import free_port
+from trailhouse.devstack import DevStack
 from trailhouse.producer import AuditLogger, ProducerConfig
 from trailhouse.query import AuditReader
 from trailhouse.schemas import KafkaConfig
@@ -105,7 +105,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory, signer: Signer) -> Iterato
         brokers = folder / "kafka"
         brokers.mkdir()
         kafka = stack.enter_context(secure_kafka(brokers, authority, signer.jwks))
-        dev = DevStack(folder / "clickhouse-data", ports=Ports.free(), parts=("clickhouse",))
+        dev = DevStack(folder / "clickhouse-data", ports=free_ports(), parts=("clickhouse",))
         variables = stack.enter_context(dev).environment()
         (folder / "clickhouse").write_text(variables["TRAILHOUSE_CLICKHOUSE_PASSWORD"])
         server, own = authority.identity("clickhouse"), authority.identity("trailhouse-producer")

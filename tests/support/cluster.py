@@ -18,8 +18,8 @@ from testcontainers.core.container import DockerContainer
 from testcontainers.core.docker_client import DockerClient
 from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
-from trailhouse.devstack import DevStack, Ports
-from trailhouse.devstack.ports import free_port
+from free_ports import free_port, free_ports
+from trailhouse.devstack import DevStack
 from trailhouse.schemas.kafka_config import KafkaConfig
 from trailhouse.store.config import ClickHouseConfig
 
@@ -101,7 +101,7 @@ def docker_answers() -> bool:
 def _local() -> Generator[Cluster]:
     folder = Path(tempfile.mkdtemp(prefix="trailhouse-tests-"))
     try:
-        with DevStack(folder, ports=Ports.free(), parts=("kafka", "clickhouse")) as stack:
+        with DevStack(folder, ports=free_ports(), parts=("kafka", "clickhouse")) as stack:
             variables = stack.environment()
             yield Cluster(
                 bootstrap_servers=variables["TRAILHOUSE_KAFKA_BOOTSTRAP_SERVERS"],

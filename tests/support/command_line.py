@@ -7,7 +7,7 @@ import sys
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 
-from trailhouse.devstack.ports import free_port
+from free_ports import free_port
 from trailhouse.schemas import KafkaConfig
 from trailhouse.store import ClickHouseConfig
 from waiting import DEADLINE_SECONDS

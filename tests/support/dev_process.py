@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import waiting
-from trailhouse.devstack import Ports, ask_stack
+from free_ports import free_ports
+from trailhouse.devstack import ask_stack
 
 DEADLINE_SECONDS = 180.0
 
@@ -51,7 +52,7 @@ class Dev:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.ports = Ports.free()
+        self.ports = free_ports()
         ports = [f"--{part}-port={port}" for part, port in self.ports._asdict().items()]
         self.errors = folder.with_suffix(".err")
         with self.errors.open("wb") as errors:

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+from free_ports import free_port
 from trailhouse.devstack.clickhouse import clickhouse_part
-from trailhouse.devstack.ports import HOST, free_port
+from trailhouse.devstack.ports import HOST
 from trailhouse.devstack.supervisor import Supervisor
 from trailhouse.store import ClickHouseConfig
 

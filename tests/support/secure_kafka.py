@@ -21,9 +21,10 @@ from confluent_kafka.admin._acl import (
 from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
 
 from certificates import Authority, Identity
+from free_ports import free_port
 from token_endpoint import AUDIENCE, ISSUER
 from trailhouse.devstack.kafka_jars import kafka_jars
-from trailhouse.devstack.ports import HOST, free_port
+from trailhouse.devstack.ports import HOST
 from trailhouse.devstack.supervisor import bound_to_parent, last_line
 from trailhouse.schemas import KafkaConfig
 

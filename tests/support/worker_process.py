@@ -17,8 +17,8 @@ from typing import Any, cast
 from confluent_kafka import Producer
 from prometheus_client.parser import text_string_to_metric_families
 
+from free_ports import free_port
 from trailhouse.consumer.monitoring.metrics import PREFIX
-from trailhouse.devstack.ports import free_port
 from trailhouse.schemas import AuditEvent, KafkaConfig
 from trailhouse.schemas.topic import key_of
 from trailhouse.store import ClickHouse, ClickHouseConfig

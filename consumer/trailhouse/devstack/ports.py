@@ -2,13 +2,14 @@
 
 import random
 import socket
+from pathlib import Path
 from typing import NamedTuple, Self
 
 from trailhouse.schemas.errors import StackError
 
 HOST = "127.0.0.1"
-_GIVEN_TO_NO_CONNECTION = range(20_000, 32_768)
-"""Below what Linux (32768), macOS and Windows (49152) take ports of connections from, as they come."""
+_OF_CONNECTIONS = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_FIRST, _USUAL_FIRST_OF_CONNECTIONS, _FEW = 20_000, 32_768, 1_000
 
 
 class Ports(NamedTuple):
@@ -32,9 +33,30 @@ def free_port() -> int:
         return int(held.getsockname()[1])
 
 
+def given_to_no_connection(of_connections: Path = _OF_CONNECTIONS) -> range:
+    """Return ports that no connection takes as it comes, as this machine is set; 1,000 or more.
+
+    Linux takes them from 32768 unless it is told otherwise, macOS and Windows from 49152. Where a
+    machine leaves too few outside, those below 32768 are returned all the same.
+    """
+    usual = range(_FIRST, _USUAL_FIRST_OF_CONNECTIONS)
+    try:
+        first, last = map(int, of_connections.read_text().split())
+    except (OSError, ValueError):
+        return usual
+    for ports in (
+        range(_FIRST, first),
+        range(max(last + 1, _FIRST), 65_536),
+        range(_FIRST // 2, first),
+    ):
+        if len(ports) >= _FEW:
+            return ports
+    return usual
+
+
 def _held_port() -> socket.socket:
     # Port 0 would give one of those that any connection may take until somebody listens on it.
-    for port in random.SystemRandom().sample(_GIVEN_TO_NO_CONNECTION, 100):
+    for port in random.SystemRandom().sample(given_to_no_connection(), 100):
         held = socket.socket()
         try:
             held.bind((HOST, port))
@@ -42,7 +64,7 @@ def _held_port() -> socket.socket:
             held.close()
         else:
             return held
-    raise StackError(f"no free port on {HOST}: none of 100 between 20000 and 32767 was")
+    raise StackError(f"no free port on {HOST}: none of 100 tried was; stop what listens there")
 
 
 def check_free(part: str, port: int) -> None:

@@ -8,7 +8,13 @@ from typing import NamedTuple
 import pytest
 
 from trailhouse.devstack.data_folder import DataFolder, default_data_dir
-from trailhouse.devstack.ports import Ports, check_free, free_port, is_listening
+from trailhouse.devstack.ports import (
+    Ports,
+    check_free,
+    free_port,
+    given_to_no_connection,
+    is_listening,
+)
 from trailhouse.schemas.errors import StackError
 
 
@@ -68,7 +74,26 @@ def test_free_ports_differ_and_are_free() -> None:
     assert len(set(ports)) == 3
     for port in (*ports, free_port()):
         check_free("kafka", port)
-        assert port < 32_768
+        assert port in given_to_no_connection()
+
+
+@pytest.mark.parametrize(
+    ("of_connections", "expected"),
+    [
+        ("32768\t60999\n", range(20_000, 32_768)),
+        ("16000 50000", range(50_001, 65_536)),
+        ("15000 65535", range(10_000, 15_000)),
+        ("1024 65535", range(20_000, 32_768)),
+        ("nonsense", range(20_000, 32_768)),
+    ],
+)
+def test_ports_that_no_connection_takes(
+    of_connections: str, expected: range, tmp_path: Path
+) -> None:
+    """Free ports lie outside those that the machine's connections come from, where there is room."""
+    (tmp_path / "range").write_text(of_connections)
+    assert given_to_no_connection(tmp_path / "range") == expected
+    assert given_to_no_connection(tmp_path / "none") == range(20_000, 32_768)
 
 
 def test_a_port_in_use_names_part_port_and_option() -> None:
