@@ -61,7 +61,7 @@ class Audited(NamedTuple):
     proof: ProofConfig
     anchors: str
 
-    def verify(self, *, quick: bool = False, since: tuple[Kept, ...] = ()) -> Report:
+    def verify(self, *, quick: bool = False, since: tuple[Kept, ...] = (), jobs: int = 1) -> Report:
         """Do every duty; from where *since* ends, where it is given.
 
         Raises:
@@ -73,6 +73,7 @@ class Audited(NamedTuple):
             anchors=self.anchors,
             quick=quick,
             since={kept.log: kept for kept in since},
+            jobs=jobs,
         )
         if report.verdict is not Outcome.INTACT:
             raise SystemExit(f"benchmarks: expected an intact log, found {report}")

@@ -42,6 +42,7 @@ class Way(NamedTuple):
     name: str
     quick: bool = False
     since: tuple[Kept, ...] = ()
+    jobs: int = 1
 
 
 def main() -> None:
@@ -54,9 +55,14 @@ def main() -> None:
         log = SealedLog(config, Path(folder))
         stored = log.fill(events)
         whole = measured(cluster, log.audited, Way("verify"), stored)
+        measured(cluster, log.audited, Way("verify --jobs 2", jobs=2), stored)
         measured(cluster, log.audited, Way("verify --quick", quick=True), stored)
         added = log.fill(new)
-        measured(cluster, log.audited, Way("verify --incremental", since=whole.report.kept), added)
+        kept = whole.report.kept
+        measured(cluster, log.audited, Way("verify --incremental", since=kept), added)
+        measured(
+            cluster, log.audited, Way("verify --incremental --jobs 2", since=kept, jobs=2), added
+        )
 
 
 def measured(cluster: Cluster, log: Audited, way: Way, events: int) -> Cost:
@@ -82,12 +88,21 @@ def measured(cluster: Cluster, log: Audited, way: Way, events: int) -> Cost:
 
 def _cost(log: Audited, way: Way) -> Cost:
     began, at = time.process_time(), time.monotonic()
-    report = log.verify(quick=way.quick, since=way.since)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    report = log.verify(quick=way.quick, since=way.since, jobs=way.jobs)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return Cost(
         report,
-        time.process_time() - began,
+        time.process_time()
+        - began
+        + after.ru_utime
+        + after.ru_stime
+        - before.ru_utime
+        - before.ru_stime,
         time.monotonic() - at,
-        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss + way.jobs * after.ru_maxrss) / 1024
+        if way.jobs > 1
+        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     )
 
 

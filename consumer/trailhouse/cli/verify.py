@@ -23,6 +23,7 @@ EXAMPLES = (
     "trailhouse verify --session airline-07",
     "trailhouse verify --from yesterday --quick",
     "trailhouse verify --incremental --metrics /var/lib/node_exporter/trailhouse.prom",
+    "trailhouse verify --jobs 16",
     "trailhouse verify --anchors folder:/mnt/auditor --format json",
 )
 SHOWN = 50
@@ -72,6 +73,15 @@ def verify(
             help="Where anchors are kept outside: `folder:`, `git:`, `kafka:` or `s3:` and a place (docs/anchors.md).",
         ),
     ] = "",
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="NUMBER",
+            help="In how many processes records are hashed and held against their columns, 150 MB each;"
+            " as many as there are processors, and 4 at most, if not given.",
+        ),
+    ] = None,
     metrics: Annotated[
         Path | None,
         typer.Option(
@@ -102,7 +112,7 @@ def verify(
             "--incremental looks at all that is new: leave out what narrows it"
         )
     path = (state or _state_file()) if incremental else None
-    report = _verified(scope, path, anchors, without or [], is_quick=quick)
+    report = _verified(scope, path, anchors, without or [], jobs, is_quick=quick)
     if event:
         _log_event(report)
     if not written(format, report):
@@ -115,8 +125,15 @@ def verify(
 
 
 def _verified(
-    scope: "Scope", path: Path | None, anchors: str, without: list[str], *, is_quick: bool
+    scope: "Scope",
+    path: Path | None,
+    anchors: str,
+    without: list[str],
+    jobs: int | None,
+    *,
+    is_quick: bool,
 ) -> "Report":
+    from trailhouse.operate.verify.row_processes import usual_jobs
     from trailhouse.operate.verify.state import read_state, write_state
     from trailhouse.operate.verify.verifying import verify as run
     from trailhouse.proof.config import ProofConfig
@@ -131,6 +148,7 @@ def _verified(
             anchors=anchors,
             without=frozenset(without),
             since=read_state(path) if path else None,
+            jobs=jobs or usual_jobs(),
             tell=tell_step,
         )
     if path is not None and report.verdict == "intact":

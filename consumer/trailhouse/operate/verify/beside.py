@@ -27,19 +27,20 @@ class EndableClickHouse(ClickHouse):
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None, **how: Any) -> Result:
         """Do what `ClickHouse.query` does."""
-        self._go_on()
+        self.go_on()
         return super().query(sql, parameters, **how)
 
     def stream(
         self, sql: str, parameters: Mapping[str, Any] | None = None, **how: Any
     ) -> Iterator[bytes]:
         """Do what `ClickHouse.stream` does."""
-        self._go_on()
+        self.go_on()
         for piece in super().stream(sql, parameters, **how):
-            self._go_on()
+            self.go_on()
             yield piece
 
-    def _go_on(self) -> None:
+    def go_on(self) -> None:
+        """Raise `StorageUnavailableError` once this was ended."""
         if self._is_ended:
             raise StorageUnavailableError("the run was ended")
 

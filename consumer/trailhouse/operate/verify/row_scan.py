@@ -14,7 +14,8 @@ from trailhouse.operate.verify.place_sums import (
 )
 from trailhouse.operate.verify.quarantine_stream import Quarantined, quarantined_rows
 from trailhouse.operate.verify.quick_sums import Condition, QuickSums
-from trailhouse.operate.verify.row_stream import Rows, Wanted, rows_of
+from trailhouse.operate.verify.row_processes import RowReaders
+from trailhouse.operate.verify.row_stream import Rows, Wanted
 from trailhouse.operate.verify.scope import Scope
 from trailhouse.operate.verify.unseen import firsts_of, unseen
 from trailhouse.store.clickhouse import ClickHouse
@@ -43,12 +44,20 @@ class RowScan:
         clickhouse: Is asked.
         scope: Which rows.
         leaves: Its sums lose each row that is seen.
+        readers: Read the rows.
         is_part: Whether the rows are not all that have leaves: then `coordinates` are kept, and no sums are made.
     """
 
     def __init__(
-        self, clickhouse: ClickHouse, scope: Scope, leaves: LeafWalk, *, is_part: bool
+        self,
+        clickhouse: ClickHouse,
+        scope: Scope,
+        leaves: LeafWalk,
+        readers: RowReaders,
+        *,
+        is_part: bool,
     ) -> None:
+        self._readers = readers
         self._clickhouse = clickhouse
         self._scope = scope
         self._leaves = leaves
@@ -90,7 +99,10 @@ class RowScan:
         )
         if self.is_quick and not self._is_part:
             wanted = self._taken_by_clickhouse(Condition(condition, parameters))
-        for rows in rows_of(self._clickhouse, wanted):
+        count = (
+            sum(each.leaves for each in self._leaves.walked().values()) if wanted.has_columns else 0
+        )
+        for rows in self._readers.rows_of(self._clickhouse, wanted, count):
             self._take(rows)
         if not self._is_part:
             for each in quarantined_rows(self._clickhouse, condition, parameters):

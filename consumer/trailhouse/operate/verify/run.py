@@ -15,6 +15,7 @@ from trailhouse.operate.verify.matching import Matching
 from trailhouse.operate.verify.once import Once
 from trailhouse.operate.verify.outside_anchors import outside_anchors
 from trailhouse.operate.verify.place_sums import PartitionKey
+from trailhouse.operate.verify.row_processes import RowReaders
 from trailhouse.operate.verify.row_scan import RowScan
 from trailhouse.operate.verify.scope import Scope
 from trailhouse.operate.verify.state import Kept
@@ -59,6 +60,7 @@ class Run:
         proof: The settings, of which `owner_key` is the auditor's pin.
         anchors: Where copies of the anchors are kept outside, such as ``folder:/path``; empty for nowhere.
         since: What an earlier run has established, by log: only what came after it is looked at.
+        readers: Read the rows that are held against their records.
         tell: Told what is being done.
     """
 
@@ -71,9 +73,11 @@ class Run:
         is_quick: bool = False,
         anchors: str = "",
         since: Mapping[LogId, Kept] | None = None,
+        readers: RowReaders | None = None,
         tell: Callable[[str], None] = lambda step: None,
     ) -> None:
         self.clickhouse = clickhouse
+        self.readers = readers or RowReaders()
         self.scope = scope or Scope()
         self.is_quick = is_quick
         self.proof = proof
@@ -269,7 +273,13 @@ class Run:
         """
         self.roots.walked()
         self.tell("rows of event_log and event_quarantine")
-        scan = RowScan(self.clickhouse, self.scope, self.roots, is_part=self.is_part)
+        scan = RowScan(
+            self.clickhouse,
+            self.scope,
+            self.roots,
+            self.readers,
+            is_part=self.is_part,
+        )
         scan.is_quick = self.is_quick
         scan.erased = self.erased_by_key
         return scan.go()

@@ -12,6 +12,7 @@ from trailhouse.operate.verify.finding import Findings
 from trailhouse.operate.verify.logs import LogId
 from trailhouse.operate.verify.registry import DUTIES
 from trailhouse.operate.verify.report import DutyReport, Outcome, Report, verdict_of
+from trailhouse.operate.verify.row_processes import RowReaders
 from trailhouse.operate.verify.run import Run
 from trailhouse.operate.verify.scope import Scope
 from trailhouse.operate.verify.state import Kept
@@ -35,6 +36,7 @@ def verify(
     since: Mapping[LogId, Kept] | None = None,
     without: Collection[str] = frozenset(),
     duties: Sequence[Duty] = DUTIES,
+    jobs: int = 1,
     tell: Callable[[str], None] = lambda step: None,
 ) -> Report:
     """Hold what is stored against what was signed; nothing is changed, and workers may run meanwhile.
@@ -48,6 +50,8 @@ def verify(
         since: What the last run has kept of each log: what it has seen is not looked at again.
         without: Names of duties to leave out.
         duties: Other duties than all.
+        jobs: In how many further processes rows are held against their records, where they are many; 1 for in this
+            one. Each takes about 150 MB.
         tell: Told what is being done.
 
     Returns:
@@ -62,6 +66,7 @@ def verify(
             proof=proof,
             anchors=anchors,
             since=since,
+            readers=RowReaders(jobs, storage.go_on),
             tell=tell,
         )
         reports = _reports(run, duties, without, storage.end)
