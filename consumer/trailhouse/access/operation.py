@@ -86,7 +86,8 @@ def wanted(values: Values) -> SearchFilter:
     """
     own: str | None = values["own_session"]
     more = [] if own is None else [Condition(field="session", values=(own,))]
-    return as_filter(values["q"]).narrowed(*more, since=values["since"], until=values["until"])
+    asked = as_filter(values["q"], values.get("cursor"))
+    return asked.narrowed(*more, since=values["since"], until=values["until"])
 
 
 def walked(

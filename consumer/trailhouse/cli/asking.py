@@ -67,13 +67,16 @@ def _conditions_apart(args: Sequence[str], with_value: Collection[str]) -> Itera
 
 
 def filter_of(
-    text: list[str] | None, since: dt.datetime | None = None, until: dt.datetime | None = None
+    text: list[str] | None,
+    since: dt.datetime | None = None,
+    until: dt.datetime | None = None,
+    cursor: str | None = None,
 ) -> "SearchFilter":
-    """Return the filter that *text* spells, within a time.
+    """Return the filter that *text* spells, within a time; with a cursor "2h" means what it meant on the first page.
 
     Raises:
         QueryError: It is not understood; shows the place. Permanent.
     """
-    from trailhouse.query import parse
+    from trailhouse.query.filtering.grammar import as_filter
 
-    return parse(" ".join(text or ())).narrowed(since=since, until=until)
+    return as_filter(" ".join(text or ()), cursor).narrowed(since=since, until=until)

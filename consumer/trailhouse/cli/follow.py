@@ -65,10 +65,11 @@ def follow(
     from trailhouse.query import AuditReader
 
     kept = token_file.read_text().strip() if token_file is not None and token_file.exists() else ""
+    begun = token or kept or None
     with (
         AuditReader(tenant) as reader,
         reader.follow(
-            filter_of(filter), token=token or kept or None, from_start=from_start
+            filter_of(filter, cursor=begun), token=begun, from_start=from_start
         ) as follower,
     ):
         try:

@@ -57,7 +57,7 @@ def search(
 
     with AuditReader(tenant) as reader:
         page = reader.search(
-            filter_of(filter, since, until),
+            filter_of(filter, since, until, cursor),
             newest_first=not oldest_first,
             by="append" if by_append else "occurred",
             limit=limit,

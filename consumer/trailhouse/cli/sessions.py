@@ -56,7 +56,7 @@ def sessions(
 
     with AuditReader(tenant) as reader:
         page = reader.sessions(
-            filter_of(filter, since, until),
+            filter_of(filter, since, until, cursor),
             status=tuple(status or ()),  # type: ignore[arg-type]  # any word: a wrong one is told what is allowed
             cursor=cursor,
             limit=limit,

@@ -1,11 +1,13 @@
 """Where a walk goes on: opaque, authenticated text that is good for one query, order, reader and secret. Pure.
 
-A cursor holds the place of the last answer, bound to what was asked by digests and sealed with an HMAC. It is no
-secret of ours and carries no right: whoever presents it is checked as for the first page.
+A cursor holds the place of the last answer, bound to what was asked by digests and sealed with an HMAC, and when it
+was asked first: "2h" means the same on every page. It is no secret of ours and carries no right: whoever presents it is
+checked as for the first page.
 """
 
 import base64
 import binascii
+import datetime as dt
 import hmac
 import secrets
 from collections.abc import Sequence
@@ -17,7 +19,9 @@ from trailhouse.schemas.errors import QueryError
 
 MAX_CURSOR_CHARACTERS = 8_192
 _VERSION = b"\x01"
-_KEY_BYTES, _BINDING_BYTES, _MAC_BYTES = 4, 8, 16
+_KEY_BYTES, _MOMENT_BYTES, _BINDING_BYTES, _MAC_BYTES = 4, 8, 8, 16
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MICROSECOND = dt.timedelta(microseconds=1)
 _PROCESS_SECRET = secrets.token_bytes(32)
 _AGAIN = "begin again without a cursor"
 PositionT = TypeVar("PositionT")
@@ -31,12 +35,14 @@ class Walk(msgspec.Struct, frozen=True, kw_only=True):
         order: In which order.
         tenant_id: The one tenant that the reader sees; None sees all.
         principal: On whose behalf; empty for nobody in particular.
+        asked_at: The now that times such as "2h" were told from, which the cursor tells again; None without such times.
     """
 
     query: str
     order: str
     tenant_id: str | None
     principal: str = ""
+    asked_at: dt.datetime | None = None
 
 
 class Cursors:
@@ -53,7 +59,9 @@ class Cursors:
 
     def seal(self, place: Sequence[Any], walk: Walk) -> str:
         """Return the cursor of *walk* that goes on behind *place*: numbers, text, bytes and None."""
-        content = _VERSION + self._key_id + self._bindings(walk) + msgspec.msgpack.encode(place)
+        moment = 0 if walk.asked_at is None else (walk.asked_at - _EPOCH) // _MICROSECOND
+        head = _VERSION + self._key_id + moment.to_bytes(_MOMENT_BYTES, signed=True)
+        content = head + self._bindings(walk) + msgspec.msgpack.encode(place)
         return base64.urlsafe_b64encode(content + self._mac(content)).decode().rstrip("=")
 
     def open(self, cursor: object, walk: Walk, kind: type[PositionT]) -> PositionT:
@@ -70,7 +78,7 @@ class Cursors:
             )
         if not hmac.compare_digest(mac, self._mac(content)):
             raise QueryError(f"cursor: was altered; {_AGAIN}")
-        start = 1 + _KEY_BYTES
+        start = 1 + _KEY_BYTES + _MOMENT_BYTES
         for name, expected in self._named_bindings(walk):
             found = content[start : start + _BINDING_BYTES]
             start += _BINDING_BYTES
@@ -104,10 +112,23 @@ class Cursors:
         return hmac.digest(self._secret, purpose.encode() + b"\0" + value, "sha256")
 
 
+def asked_at(cursor: str | None) -> dt.datetime | None:
+    """Return the now that the times of a cursor's question were told from; None without one, or for what is no cursor.
+
+    Not checked yet: with another moment the question is another, and `Cursors.open` refuses the cursor.
+    """
+    try:
+        content, _ = _unpacked(cursor)
+        moment = int.from_bytes(content[1 + _KEY_BYTES :][:_MOMENT_BYTES], signed=True)
+        return _EPOCH + moment * _MICROSECOND if moment else None
+    except (QueryError, OverflowError):
+        return None
+
+
 def _unpacked(cursor: object) -> tuple[bytes, bytes]:
     if not isinstance(cursor, str):
         raise QueryError(f"cursor: must be a string, got {type(cursor).__name__}")
-    shortest = 1 + _KEY_BYTES + 4 * _BINDING_BYTES + _MAC_BYTES
+    shortest = 1 + _KEY_BYTES + _MOMENT_BYTES + 4 * _BINDING_BYTES + _MAC_BYTES
     try:
         raw = (
             base64.b64decode(

@@ -55,7 +55,7 @@ class StreamReads(ABC):
             QueryError: The filter is not understood, or the token is not one for this. Permanent.
             StorageError, ConfigError: As for `get_audit_log`.
         """
-        followed = as_filter(wanted)
+        followed = as_filter(wanted, token)
         if without_standing(followed)[1]:
             raise QueryError(
                 "standing: no seal has come when an event does; follow, and ask `standings` later"

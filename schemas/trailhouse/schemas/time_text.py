@@ -10,11 +10,12 @@ ALLOWED = "2h, yesterday, 2026-11-28 or RFC 3339 such as 2026-11-28T14:00:00Z"
 
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _DAYS_AGO = {"today": 0, "yesterday": 1}
+_SHOWN_CHARACTERS = 80
 _MICROSECOND = dt.timedelta(microseconds=1)
 _is_while = re.compile(r"([0-9]{1,9})([smhdw])").fullmatch
 _is_day = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}").fullmatch
 _is_moment = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[t ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,6})?)?"
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[t ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]+)?)?"
     r"(?P<zone>z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])?"
 ).fullmatch
 
@@ -45,7 +46,14 @@ def last_moment(text: str, now: dt.datetime, zone: dt.tzinfo = dt.UTC) -> dt.dat
         return dt.datetime.max.replace(tzinfo=dt.UTC)
 
 
+def is_told_from_now(text: str) -> bool:
+    """Tell whether *text* names another time later on: ``2h``, ``yesterday``, and no day or moment by its date."""
+    word = text.strip().lower()
+    return word == "now" or word in _DAYS_AGO or _is_while(word) is not None
+
+
 def _named(text: str, now: dt.datetime, zone: dt.tzinfo) -> dt.datetime | dt.date:
+    text = text[:_SHOWN_CHARACTERS]  # longer than any time is
     word = text.strip().lower()
     try:
         if word == "now":

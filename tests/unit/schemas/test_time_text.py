@@ -22,6 +22,7 @@ NEW_YORK = ZoneInfo("America/New_York")
         (" 7D ", NOW - dt.timedelta(days=7)),
         ("2026-11-28T12:00Z", dt.datetime(2026, 11, 28, 12, tzinfo=dt.UTC)),
         ("2026-11-28t12:00:00.000001z", dt.datetime(2026, 11, 28, 12, 0, 0, 1, tzinfo=dt.UTC)),
+        ("2026-11-28T12:00:00.0000019Z", dt.datetime(2026, 11, 28, 12, 0, 0, 1, tzinfo=dt.UTC)),
         ("2026-11-28 13:00:00+01:00", dt.datetime(2026, 11, 28, 12, tzinfo=dt.UTC)),
     ],
 )
@@ -53,7 +54,7 @@ def test_a_day_is_all_of_it_in_its_zone(text: str, zone: dt.tzinfo, start: str, 
 @pytest.mark.parametrize(
     "text",
     ["", " ", "1", "h", "1y", "tomorrow", "1.5h", "-2h", "2026-13-01", "2026-02-30", "2026-W05", "20261128",
-     "2026-11-28T25:00Z", "2026-11-28T12:00:60Z", "2026-11-28T12Z", "2026-11-28T12:00:00.1234567Z", "12:00",
+     "2026-11-28T25:00Z", "2026-11-28T12:00:60Z", "2026-11-28T12Z", "12:00",
      "2026-11-28T12:00+0100", "٢h", "2026-11-28\x00"],
 )  # fmt: skip
 def test_what_is_no_time_is_refused_with_what_is_allowed(text: str) -> None:

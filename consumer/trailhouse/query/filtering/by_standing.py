@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
+
 from trailhouse.proof.standing import Standing
 from trailhouse.query.filtering.search_filter import Condition, SearchFilter
 
@@ -37,9 +39,7 @@ def without_standing(wanted: SearchFilter) -> tuple[SearchFilter, tuple[Conditio
     if not chosen:
         return wanted, ()
     rest = tuple(each for each in wanted.conditions if each.field != STANDING)
-    return SearchFilter(
-        conditions=rest, words=wanted.words, since=wanted.since, until=wanted.until
-    ), chosen
+    return msgspec.structs.replace(wanted, conditions=rest), chosen
 
 
 def chosen_sql(

@@ -2,16 +2,18 @@
 
 ``field:value`` is that field; in parentheses any of several, with OR between them. Numbers take ``>``, ``>=``, ``<``
 and ``<=``. ``has:field`` is an event that has it. A word alone stands in `data` by itself, ``"quoted text"`` anywhere
-in it. ``since:`` and ``until:`` take a time with its zone. ``-`` before any of these but a time is "not". All must
-hold. Within quotes ``\\"`` and ``\\\\`` stand for ``"`` and ``\\``; everything else there is itself, and no character
-is a wildcard.
+in it. ``since:`` and ``until:`` take a time as everywhere: ``2h``, ``yesterday``, a day of UTC or RFC 3339. ``-``
+before any of these but a time is "not". All must hold. Within quotes ``\\"`` and ``\\\\`` stand for ``"`` and ``\\``;
+everything else there is itself, and no character is a wildcard.
 """
 
+import contextlib
 import datetime as dt
 import re
 from decimal import Decimal
 from typing import NamedTuple, NoReturn, cast
 
+from trailhouse.query.cursor import asked_at
 from trailhouse.query.filtering.search_filter import (
     COMPARISONS,
     FIELDS,
@@ -22,6 +24,7 @@ from trailhouse.query.filtering.search_filter import (
     Words,
 )
 from trailhouse.schemas.errors import QueryError
+from trailhouse.schemas.time_text import first_moment, is_told_from_now, last_moment
 
 MAX_TEXT_CHARACTERS = 20_000
 _SHOWN_CHARACTERS = 60
@@ -42,13 +45,17 @@ class _Scalar(NamedTuple):
     is_quoted: bool
 
 
-def parse(text: str) -> SearchFilter:
+def parse(text: str, now: dt.datetime | None = None) -> SearchFilter:
     """Return the filter that *text* says; empty text is every event.
+
+    Args:
+        text: The filter.
+        now: What a time such as ``2h`` is told from; the clock if None.
 
     Raises:
         QueryError: It is not understood; the message shows the place, with a caret below it. Permanent.
     """
-    return _Parser(_checked(text)).filter()
+    return _Parser(_checked(text), now or dt.datetime.now(dt.UTC)).filter()
 
 
 def render(wanted: SearchFilter) -> str:
@@ -57,19 +64,23 @@ def render(wanted: SearchFilter) -> str:
     parts += [_rendered_words(each) for each in wanted.words]
     for name, moment in (("since", wanted.since), ("until", wanted.until)):
         if moment is not None:
-            parts.append(f"{name}:{moment.isoformat()}")
+            parts.append(f"{name}:{_rendered_time(moment)}")
     return " ".join(parts)
 
 
-def as_filter(wanted: "SearchFilter | str | None") -> SearchFilter:
+def as_filter(wanted: "SearchFilter | str | None", cursor: str | None = None) -> SearchFilter:
     """Return *wanted*, a filter or its text; None is every event.
+
+    Args:
+        wanted: What is asked.
+        cursor: Where it goes on: a time such as ``2h`` then means what it meant on the first page.
 
     Raises:
         QueryError: As for `parse`. Permanent.
     """
     if wanted is None:
         return SearchFilter()
-    return wanted if isinstance(wanted, SearchFilter) else parse(wanted)
+    return wanted if isinstance(wanted, SearchFilter) else parse(wanted, asked_at(cursor))
 
 
 def _checked(text: object) -> str:
@@ -83,8 +94,10 @@ def _checked(text: object) -> str:
 class _Parser:
     """Reads one text from left to right; `_at` is the place of the next character."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, now: dt.datetime) -> None:
         self._text = text
+        self._now = now
+        self._asked_at: dt.datetime | None = None
         self._at = 0
         self._conditions: list[Condition] = []
         self._words: list[Words] = []
@@ -96,7 +109,10 @@ class _Parser:
             self._term()
         try:
             return SearchFilter(
-                conditions=tuple(self._conditions), words=tuple(self._words), **self._times
+                conditions=tuple(self._conditions),
+                words=tuple(self._words),
+                asked_at=self._asked_at,
+                **self._times,
             )
         except QueryError as error:
             self._fail(str(error), 0)
@@ -175,14 +191,13 @@ class _Parser:
         if name in self._times:
             self._fail(f"{name} is given twice", start)
         scalar = self._scalar()
-        rule = f"{name}: must be a time with its zone, such as 2026-10-31T08:00:00Z"
+        told = first_moment if name == "since" else last_moment
         try:
-            moment = dt.datetime.fromisoformat(scalar.text)
-        except ValueError:
-            self._fail(rule, scalar.place)
-        if moment.utcoffset() is None:
-            self._fail(rule, scalar.place)
-        self._times[name] = moment
+            self._times[name] = told(scalar.text, self._now)
+        except QueryError as error:
+            self._fail(f"{name}: {error}", scalar.place)
+        if is_told_from_now(scalar.text):
+            self._asked_at = self._now
 
     def _several(self) -> list[_Scalar]:
         opened = self._at
@@ -285,6 +300,13 @@ def _rendered_value(value: str | Decimal) -> str:
     if isinstance(value, Decimal):
         return format(value, "f")
     return value if _is_safe_value(value) and value not in _KEYWORDS else _quote(value)
+
+
+def _rendered_time(moment: dt.datetime) -> str:
+    # At either end of what Python counts there is no UTC for it.
+    with contextlib.suppress(OverflowError):
+        moment = moment.astimezone(dt.UTC)
+    return moment.isoformat()
 
 
 def _rendered_words(each: Words) -> str:

@@ -146,6 +146,7 @@ class SearchFilter(msgspec.Struct, frozen=True, kw_only=True):
         words: On the text of `data`.
         since: Only events that occurred then or later; aware, exact to the microsecond. None: from the first.
         until: Only events that occurred then or earlier, likewise. None: to the last.
+        asked_at: The now that its times were told from, where its text says such as ``since:2h``; a cursor keeps it.
 
     Raises:
         QueryError: A time is naive, since is after until, or it is all too long. Permanent.
@@ -155,6 +156,7 @@ class SearchFilter(msgspec.Struct, frozen=True, kw_only=True):
     words: tuple[Words, ...] = ()
     since: dt.datetime | None = None
     until: dt.datetime | None = None
+    asked_at: dt.datetime | None = None
 
     def __post_init__(self) -> None:
         force_setattr(self, "conditions", tuple(self.conditions))
@@ -209,6 +211,7 @@ class SearchFilter(msgspec.Struct, frozen=True, kw_only=True):
             words=(*self.words, *(each for each in more if isinstance(each, Words))),
             since=max((each for each in (self.since, since) if each is not None), default=None),
             until=min((each for each in (self.until, until) if each is not None), default=None),
+            asked_at=self.asked_at,
         )
 
 

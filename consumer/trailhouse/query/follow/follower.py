@@ -91,7 +91,11 @@ class Follower:
         self._filter = render(wanted)
         self._condition, self._values = log_where(wanted, tenant_id)
         self._walk = Walk(
-            query=f"follow {self._filter}", order="append", tenant_id=tenant_id, principal=principal
+            query=f"follow {self._filter}",
+            order="append",
+            tenant_id=tenant_id,
+            principal=principal,
+            asked_at=wanted.asked_at,
         )
         self._cursors = Cursors(secret or _secret_of(config))
         self._clock = clock

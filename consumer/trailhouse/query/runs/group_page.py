@@ -68,12 +68,7 @@ def read_page(
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
     limit = page_limit(asked.limit)
-    bound = Walk(
-        query=f"{asked.what} {','.join(sorted(asked.statuses))} {render(asked.wanted)}",
-        order="newest start first",
-        tenant_id=asked.tenant_id,
-        principal=asked.principal,
-    )
+    bound = _walk_of(asked)
     as_of, meter = stored_positions(clickhouse), Meter(asked.budget)
     counted = counted_sql(asked.wanted, "session_id IN {keys_session_id:Array(String)}")
     start = _start(grouping, asked, cursors, bound, now)
@@ -98,6 +93,17 @@ def read_page(
         left_out=tuple(left_out),
         as_of=as_of,
         next=_sealer(cursors, bound)(items[-1][0]) if len(found) > limit else None,
+    )
+
+
+def _walk_of(asked: Asked) -> Walk:
+    """Return what the cursor of this question is bound to."""
+    return Walk(
+        query=f"{asked.what} {','.join(sorted(asked.statuses))} {render(asked.wanted)}",
+        order="newest start first",
+        tenant_id=asked.tenant_id,
+        principal=asked.principal,
+        asked_at=asked.wanted.asked_at,
     )
 
 

@@ -62,7 +62,7 @@ class RunReads(ABC):
         """
         asked = Asked(
             what="runs",
-            wanted=as_filter(wanted),
+            wanted=as_filter(wanted, cursor),
             statuses=statuses_of(status, RUN_STATUSES),
             tenant_id=self.tenant_id,
             principal=self.principal,
@@ -97,7 +97,7 @@ class RunReads(ABC):
         """
         asked = Asked(
             what="sessions",
-            wanted=as_filter(wanted),
+            wanted=as_filter(wanted, cursor),
             statuses=statuses_of(status, SESSION_STATUSES),
             tenant_id=self.tenant_id,
             principal=self.principal,

@@ -33,6 +33,7 @@ class SearchRequest(NamedTuple):
             order=f"{self.by} {'newest' if self.newest_first else 'oldest'} first",
             tenant_id=self.tenant_id,
             principal=self.principal,
+            asked_at=self.wanted.asked_at,
         )
 
     @property

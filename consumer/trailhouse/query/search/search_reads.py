@@ -68,7 +68,7 @@ class SearchReads(ABC):
             StorageError, ConfigError: As for `get_audit_log`.
         """
         asked = question(
-            as_filter(wanted),
+            as_filter(wanted, cursor),
             tenant_id=self.tenant_id,
             principal=self.principal,
             newest_first=newest_first,
