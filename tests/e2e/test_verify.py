@@ -116,6 +116,10 @@ def test_what_nobody_touched_is_intact(log: VerifiedLog) -> None:
             {("rows", "row_without_leaf")},
         ),
         (
+            f"ALTER TABLE event_quarantine UPDATE record = '' WHERE isNull(record) {SYNC}",
+            {("records", "record_gone"), ("rows", "other_record")},
+        ),
+        (
             f"ALTER TABLE event_quarantine DELETE WHERE kafka_offset = 0 {SYNC}",
             {("records", "record_gone")},
         ),

@@ -153,8 +153,11 @@ class Matching:
                     "row_without_leaf",
                     "a stored row stands at an offset without a leaf",
                 )
-            elif any(entry.digest == leaf.digest for leaf in leaves):
+            elif any(entry[1:] == leaf[1:] for leaf in leaves):
                 kind, meaning = "other_time", "a stored row has another broker time than its leaf"
+            elif any(entry.digest == leaf.digest for leaf in leaves):
+                kind = "other_record"
+                meaning = "a stored row is null where its leaf says that its record is empty, or the other way round"
             else:
                 kind, meaning = "other_record", "a stored row holds other bytes than its leaf says"
             self.rows.add(
