@@ -36,15 +36,16 @@ const number = (given) => {
   return BigInt(given);
 };
 const before = (a, b) => Buffer.compare(a, b) < 0;
-// JSON.parse makes 7 of `7.0` too: the page allows the one text that a whole number has.
+// JSON.parse makes 7 of `7.0` too: the page allows the one text that a whole number has. Above 2^53 it is a BigInt.
+const wholeOf = (value, source) =>
+  /^(0|[1-9][0-9]*)$/.test(source) ? (Number.isSafeInteger(value) ? value : BigInt(source)) : NaN;
 const parsed = (json) =>
-  JSON.parse(json, (_, value, { source }) =>
-    typeof value === "number" && !/^(0|[1-9][0-9]*)$/.test(source) ? NaN : value);
+  JSON.parse(json, (_, value, { source }) => (typeof value === "number" ? wholeOf(value, source) : value));
 
 const KINDS = {
   text: (value) => typeof value === "string",
   bool: (value) => typeof value === "boolean",
-  whole: (value) => Number.isInteger(value) && value >= 0 && value < 2 ** 63,
+  whole: (value) => Number.isInteger(value) || (typeof value === "bigint" && value < 1n << 63n),
   list: Array.isArray,
   object: (value) => value !== null && typeof value === "object" && !Array.isArray(value),
   sizes: (value) => KINDS.object(value) && Object.values(value).every(KINDS.whole),
@@ -319,7 +320,7 @@ function check(content, pin) {
       at === 0 ||
       before(Buffer.from(following.origin), Buffer.from(origin)) ||
       (following.origin === origin && following.offset < offset);
-    need(Number.isInteger(offset) && isLater, "doubled, or out of place");
+    need(isLater, "doubled, or out of place");
     const raw = files.get(places[at]);
     const end = raw.indexOf("\n\n");
     need(end >= 0, "a proof");
@@ -367,6 +368,7 @@ function check(content, pin) {
         (previous.origin === shown.origin && previous.day < shown.day);
       need(isLater, "a manifest's place");
       previous = shown;
+      need(isDay(shown.day), "no day of the calendar");
       const anchor = checkShown(shown, tenant, session, leaves.get(shown.origin) ?? new Map(), anchored);
       for (const line of anchors.get(anchor).checkpoints) logs.add(line.split(" ").slice(0, -2).join(" "));
       if (!covered.has(shown.origin)) covered.set(shown.origin, []);
@@ -393,6 +395,11 @@ function check(content, pin) {
   return unchecked.length ? [2, unchecked.join("; ")] : [0, "proven"];
 }
 
+function isDay(text) {
+  const at = new Date(`${text}T00:00:00Z`);
+  return text >= "0001" && !Number.isNaN(at.getTime()) && at.toISOString().slice(0, 10) === text;
+}
+
 const byOne = (note, name, keys) => keys.filter((each) => note.by(name, each.key)).length > 0;
 
 function policyOf(line) {
@@ -407,7 +414,7 @@ function policyOf(line) {
     need(!each.is_revoked || each.last_anchor !== null, "a key revoked from no anchor on");
   }
   for (const each of policy.witnesses) {
-    const [, name, id, key] = /^([^\s+]+)\+([0-9a-f]{8})\+(.+)$/.exec(each) ?? [];
+    const [, name, id, key] = /^([^\p{White_Space}+]+)\+([0-9a-f]{8})\+(.+)$/u.exec(each) ?? [];
     const raw = base64(key, 33);
     need(raw[0] === 4 && keyId(name, raw.subarray(1), 4).toString("hex") === id, "a witness");
   }
@@ -441,7 +448,7 @@ function checkShown(shown, tenant, session, leaves, anchored) {
   const { origin, day, first_offset: first, end_offset: end, sessions } = shown;
   const header = ["trailhouse-manifest/1", origin, day, first, end, sessions].join("\n") + "\n";
   const proofOf = (lines) => lines.map((line) => base64(line, 32));
-  const size = BigInt(sessions + 1);
+  const size = BigInt(sessions) + 1n;
   const root = rootBy(leafHash(Buffer.from(header)), 0n, size, proofOf(shown.header_proof));
   const anchor = anchored(`${day} ${origin} ${sessions} ${root.toString("base64")}`, "manifests");
   need(anchor !== undefined, "a manifest in no anchor");
@@ -449,12 +456,12 @@ function checkShown(shown, tenant, session, leaves, anchored) {
   const found = shown.entries.map((each) => {
     const { index, entry, proof } = fields(each, { index: "whole", entry: "text", proof: "list" });
     const raw = base64(entry, 72);
-    need(rootBy(leafHash(raw), BigInt(index + 1), size, proofOf(proof)).equals(root), "an entry");
+    need(rootBy(leafHash(raw), BigInt(index) + 1n, size, proofOf(proof)).equals(root), "an entry");
     return { index, key: raw.subarray(0, 32), rest: raw.subarray(32) };
   });
   const mine = [...leaves]
     .filter(([offset]) => first <= offset && offset < end)
-    .sort((a, b) => a[0] - b[0])
+    .sort((a, b) => (a[0] < b[0] ? -1 : 1))
     .map(([, leaf]) => leaf);
   if (found.length === 1 && found[0].key.equals(key)) {
     const count = Buffer.alloc(8);
@@ -467,8 +474,8 @@ function checkShown(shown, tenant, session, leaves, anchored) {
   const upper = found.filter((each) => before(key, each.key));
   need(found.length < 2 || found[0].index < found[1].index, "neighbours out of order");
   need(lower.length + upper.length === found.length && lower.length < 2 && upper.length < 2, "neighbours");
-  if (lower.length && upper.length) need(upper[0].index === lower[0].index + 1, "not side by side");
-  else if (lower.length) need(lower[0].index === sessions - 1, "not the last");
+  if (lower.length && upper.length) need(BigInt(upper[0].index) === BigInt(lower[0].index) + 1n, "not side by side");
+  else if (lower.length) need(BigInt(lower[0].index) === BigInt(sessions) - 1n, "not the last");
   else if (upper.length) need(upper[0].index === 0, "not the first");
   else need(sessions === 0, "no neighbour");
   return anchor;

@@ -488,8 +488,9 @@ class Bundle:
         if number is None:
             self.proven.append(f"{what}: in no anchor yet, so that no time is proven")
         else:
-            at = dt.datetime.fromtimestamp(self.anchor_times[number] / 1000, dt.UTC)
-            self.proven.append(f"{what}: in anchor {number} of {at:%Y-%m-%d %H:%M:%S} UTC")
+            self.proven.append(
+                f"{what}: in anchor {number} of {time_of(self.anchor_times[number])}"
+            )
 
     def check_session(self) -> bool:
         """8: the events are all of a session in the days that manifests list, and each is of that session."""
@@ -531,6 +532,7 @@ class Bundle:
             shown = manifest_of(self.files[name])
             need((shown["origin"], shown["day"]) > last, "a manifest is not in its place")
             last = (shown["origin"], shown["day"])
+            day_of(shown["day"])
             anchor = self.check_shown(shown, wanted)
             logs |= self.anchored_logs[anchor]
             covered.setdefault(shown["origin"], []).append(shown)
@@ -540,7 +542,7 @@ class Bundle:
             self.unchecked.append("the manifests of the logs are not of the same days")
         for origin, days in covered.items():
             for one, other in itertools.pairwise(days):
-                later = dt.date.fromisoformat(other["day"]) - dt.date.fromisoformat(one["day"])
+                later = day_of(other["day"]) - day_of(one["day"])
                 is_next = (later.days == 1 or later.days > MOST_EMPTY_DAYS) and other[
                     "first_offset"
                 ] == one["end_offset"]
@@ -567,6 +569,24 @@ class Bundle:
         mine = [leaves[offset] for offset in sorted(leaves) if first <= offset < end]
         check_entries(shown["entries"], sessions, root, key, mine)
         return number
+
+
+def time_of(at_ms: int) -> str:
+    """Return a time as people read it; a clock may be anywhere."""
+    try:
+        return f"{dt.datetime.fromtimestamp(at_ms / 1000, dt.UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except (ValueError, OverflowError, OSError):
+        return f"{at_ms} milliseconds after 1970, which no calendar has"
+
+
+def day_of(text: str) -> dt.date:
+    """Return the day that *text* is."""
+    try:
+        day = dt.date.fromisoformat(text)
+    except ValueError:
+        raise _WrongError("a manifest is of no day of the calendar") from None
+    need(day.isoformat() == text, "a manifest's day is malformed")
+    return day
 
 
 def policy_of(raw: bytes) -> dict[str, Any]:

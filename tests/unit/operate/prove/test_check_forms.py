@@ -15,6 +15,7 @@ from trailhouse.operate.prove.check import read_archive
 from trailhouse.proof.anchor import anchor_name
 from trailhouse.proof.checkpoint import Checkpoint
 from trailhouse.proof.keys import note_signed
+from trailhouse.proof.manifest import Header, Manifest, session_key
 from trailhouse.proof.merkle import HOLE_HASH
 from trailhouse.proof.policy import owner_name
 
@@ -245,3 +246,30 @@ def test_json_is_that_of_the_standard_in_utf_8() -> None:
         "NaN": about.replace('"made_at_ms":', '"made_at_ms":NaN,"made_at_ms":').encode(),
     }
     expect({name: _signed_again(FILES | {"bundle.json": raw}) for name, raw in others.items()}, 1)
+
+
+def test_a_day_is_one_of_the_calendar_and_a_time_any() -> None:
+    """An anchor's clock may stand after the year 9999; a manifest is of no 30th of February, nor of the year 0."""
+    far = {
+        str(at_ms): _anchored("far", replace(MADE.anchor, at_ms=at_ms).text)[1]
+        for at_ms in (253_402_300_800_000, 2**53 + 1, 2**63 - 1)
+    }
+    expect(far, 0)
+    days = ("2026-02-30", "0000-01-01", "2026-13-01", "2025-02-29", "2026-11-31")
+    wrong: dict[str, bytes] = {}
+    for day in days:
+        manifest = Manifest(Header(OTHER, day, 0, 0, 0), [])
+        alone = replace(
+            SESSION, events=[], manifests=[manifest.show(session_key(OTHER, day, "acme", "s"))]
+        )
+        anchor = replace(MADE.anchor, manifests=(manifest.as_anchored,)).text
+        signed = note_signed(anchor, LOG_KEY, anchor_name(LOG))
+        wrong[day] = bundle_of(replace(alone, anchors={1: signed}), None)
+    expect(wrong, 1)
+
+
+def test_numbers_are_whole_up_to_the_last_that_may_be() -> None:
+    """2^63 - 1 is one, and 2^63 is none; what a float takes for the same number is not the same."""
+    name = "bundle.json"
+    expect({"largest": _changed_json(name, made_at_ms=2**63 - 1)}, 0)
+    expect({"too large": _changed_json(name, made_at_ms=2**63)}, 1)
