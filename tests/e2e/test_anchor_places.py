@@ -150,6 +150,35 @@ def test_a_push_that_failed_is_made_good(tmp_path: Path) -> None:
     assert git("-C", str(there), "rev-list", "--count", "kept") == "3"
 
 
+def test_a_remote_whose_history_was_written_anew_is_told(tmp_path: Path) -> None:
+    """An auditor's clone keeps what it has and says what is other there; nobody pushes to it until it is put back."""
+    here, there, clone, forger = (tmp_path / name for name in ("here", "there", "clone", "forger"))
+    for folder in (here, there, clone, forger):
+        git("init", "-q", "--bare", str(folder))
+    for folder in (here, clone, forger):
+        git("-C", str(folder), "remote", "add", "origin", str(there))
+    place, writer = f"git:{clone}?remote=origin", writer_of(f"git:{here}?remote=origin")
+    told: dict[int, str] = {}
+
+    def kept() -> list[tuple[int, bytes]]:
+        told.clear()
+        return list(read_anchors(place, unprotected=told.__setitem__))
+
+    true = [(number, writer.write(number, anchor(number))) for number in (1, 2, 3)]
+    assert (kept(), told) == (true, {})
+    forged = writer_of(f"git:{forger}")
+    for number, at_ms in ((1, 1), (2, 9), (3, 1), (4, 1)):
+        forged.write(number, anchor(number, at_ms))
+    git("-C", str(forger), "push", "-q", "--force", "origin", "anchors")
+    assert kept() == true
+    assert list(told) == [2, 3], "another one, and the last here"
+    with pytest.raises(AnchorError, match="somebody has written its history anew"):
+        writer.write(4, anchor(4))
+    git("-C", str(here), "push", "-q", "--force", "origin", "anchors")
+    assert writer.write(4, anchor(4)) == anchor(4)
+    assert (kept(), told) == ([*true, (4, anchor(4))], {})
+
+
 def test_what_is_not_an_anchor_in_the_topic_is_passed_over(cluster: Cluster) -> None:
     """Whoever may append can append anything; the first anchor of a number stays the one that counts."""
     place = _topic(cluster)

@@ -25,7 +25,8 @@ class GitWriter:
     """Keeps anchors in the repository at a path: ``/path`` or ``/path?remote=origin&branch=anchors``.
 
     A branch of its own is written without a work tree, so that the repository may be bare, or one that people use.
-    It is only ever moved from the commit that was read, and only forward; what is pushed is never forced.
+    It is only ever moved from the commit that was read, and only forward; what is pushed is never forced. Where the
+    remote's branch was written anew, nothing is taken from there, and who reads is given what was here before.
     """
 
     kind = "git"
@@ -37,14 +38,19 @@ class GitWriter:
         self._path = Path(path)
         self._remote = given.pop("remote", "")
         self._branch = given.pop("branch", "anchors")
+        self._rewritten = ""
+        """The commit of the remote, where that does not go on from what is here."""
         if given or not path or self._remote.startswith("-") or self._branch.startswith("-"):
             raise ConfigError("proof.anchors: `git:/path`, and after a `?` `remote=` and `branch=`")
 
     def write(self, number: int, content: bytes) -> bytes:
         """As `AnchorWriter.write`: committed, and with a remote pushed."""
         with self._locked():
-            if self._remote:
-                self._fetch()
+            if self._fetched():
+                raise AnchorError(
+                    f"{self.name}: the branch of the remote does not go on from what is here: somebody has written"
+                    " its history anew; what is here counts, so put that back there"
+                )
             head = self._head()
             kept = self._read(head, number)
             if kept is None:
@@ -59,15 +65,22 @@ class GitWriter:
         return self._read(self._head(), number)
 
     def fault(self, number: int) -> str:
-        """As `AnchorWriter.fault`: nothing is promised here."""
-        return ""
+        """As `AnchorWriter.fault`: where the remote does not go on from what is here; without one, nothing."""
+        if not self._rewritten:
+            return ""
+        is_same = self._read(self._rewritten, number) == self.read(number)
+        if is_same and number != self._newest_at(self._head()):
+            return ""
+        return "has another history at the remote, where somebody has written the branch anew"
 
     def newest(self) -> int:
-        """As `AnchorWriter.newest`; with a remote, once what it has is here."""
+        """As `AnchorWriter.newest`; with a remote, once what it has is here, unless that was written anew."""
         if self._remote:
             with self._locked():
-                self._fetch()
-        head = self._head()
+                self._rewritten = self._fetched()
+        return self._newest_at(self._head())
+
+    def _newest_at(self, head: str) -> int:
         if not head:
             return 0
         folders = self._git("ls-tree", "--name-only", head).decode().splitlines()
@@ -110,18 +123,24 @@ class GitWriter:
         self._git("update-ref", f"refs/heads/{self._branch}", commit, head or "0" * len(commit))
         return commit
 
-    def _fetch(self) -> None:
-        """Bring the branch here as the remote has it, if that goes on from what is here."""
-        there = self._git("ls-remote", self._remote, f"refs/heads/{self._branch}")
-        if there:
-            ref = f"refs/heads/{self._branch}:refs/heads/{self._branch}"
-            try:
-                self._git("fetch", "--quiet", self._remote, ref)
-            except AnchorError:
-                # What is here may only be ahead of it: an anchor that could not be pushed.
-                commit = there.decode().split()[0]
-                self._git("fetch", "--quiet", self._remote, f"refs/heads/{self._branch}")
-                self._git("merge-base", "--is-ancestor", commit, f"refs/heads/{self._branch}")
+    def _fetched(self) -> str:
+        """Bring the branch here as the remote has it; return its commit where it does not go on from this one."""
+        ref = f"refs/heads/{self._branch}"
+        there = self._git("ls-remote", self._remote, ref) if self._remote else b""
+        if not there:
+            return ""
+        commit = there.decode().split()[0]
+        self._git("fetch", "--quiet", self._remote, ref)
+        head = self._head()
+        if self._is_before(head, commit):
+            self._git("update-ref", ref, commit, head or "0" * len(commit))
+            return ""
+        # What is here may only be ahead of it: an anchor that could not be pushed.
+        return "" if self._is_before(commit, head) else commit
+
+    def _is_before(self, one: str, other: str) -> bool:
+        """Tell whether the commit *other* goes on from *one*; from nothing any does."""
+        return not one or self._git("merge-base", one, other, fails_with=1).decode().strip() == one
 
     def _git_folder(self) -> Path:
         return Path(self._git("rev-parse", "--absolute-git-dir").decode().strip())
@@ -140,7 +159,11 @@ class GitWriter:
             raise AnchorError(f"{self.name} cannot be used ({error.strerror})") from None
 
     def _git(
-        self, *words: str, content: bytes = b"", more: Mapping[str, str] | None = None
+        self,
+        *words: str,
+        content: bytes = b"",
+        more: Mapping[str, str] | None = None,
+        fails_with: int = 0,
     ) -> bytes:
         environment = {**os.environ, **_QUIET, **(more or {})}
         try:
@@ -154,6 +177,6 @@ class GitWriter:
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise AnchorError(f"{self.name}: git cannot be run ({type(error).__name__})") from None
-        if done.returncode:
+        if done.returncode not in (0, fails_with):
             raise AnchorError(f"{self.name}: `git {words[0]}` ended with {done.returncode}")
         return done.stdout

@@ -120,7 +120,7 @@ def _tell_unprotected(run: Run, found: Findings) -> None:
             table=run.anchors,
             name=anchor_names(numbers),
             meaning=f"an anchor that is kept there {reason}",
-            way_out="the first version counts; ask who writes there, and make the bucket as docs/anchors.md says",
+            way_out="what was there first counts; ask who writes there, and set it up as docs/anchors.md says",
             count=len(numbers),
         )
 
