@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow.parquet
 import pytest
 
 from cluster import Cluster
@@ -105,6 +106,32 @@ def test_reads_say_by_which_order_an_event_was_erased(
     shown = capsys.readouterr()
     assert shown.out.encode() == scene.bob[0] + b"\n"
     assert shown.err.count("erased by order 1") == 2
+
+
+def test_an_export_says_what_was_erased_and_what_was_altered(
+    scene: Scene, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lines leave out both and count each by its name; columns mark each; a check repeats what was erased."""
+    assert scene.erase("--subject", "lovelace") == 0
+    with AuditReader(config=scene.storage.config) as reader:
+        there = reader.count().value
+        whole = reader.export(tmp_path / "whole")
+        assert (whole.rows, whole.erased, whole.altered) == (there - 2, 2, 0)
+        scene.log.attack(
+            "ALTER TABLE event_log UPDATE record = '' WHERE session_id = 's-2'"
+            " SETTINGS mutations_sync = 2"
+        )
+        blank = reader.count("session:s-2").value
+        found = reader.export(tmp_path / "lines")
+        assert (found.rows, found.erased, found.altered) == (there - 2 - blank, 2, blank)
+        reader.export(tmp_path / "columns", format="parquet")
+    [file] = (tmp_path / "columns").glob("*.parquet")
+    table = pyarrow.parquet.read_table(file)
+    assert sum(table["is_erased"].to_pylist()) == 2
+    assert sum(table["is_altered"].to_pylist()) == blank
+    capsys.readouterr()
+    assert main(["export", "--check", str(tmp_path / "whole")]) == 0
+    assert "2 rows erased by order" in capsys.readouterr().out
 
 
 def test_blank_without_an_order_is_found(scene: Scene) -> None:

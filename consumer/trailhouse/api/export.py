@@ -129,7 +129,11 @@ class _End:
             "sha256": self._digest.hexdigest(),
         }
         if self._manifest is not None:
-            said |= {"altered": self._manifest.altered, "as_of": self._manifest.as_of}
+            said |= {
+                "altered": self._manifest.altered,
+                "erased": self._manifest.erased,
+                "as_of": self._manifest.as_of,
+            }
         if self.problem is not None:
             said["problem"] = self.problem
         return (b"\n" if self._is_mid_line else b"") + encoded_line({"end": said})

@@ -122,6 +122,8 @@ def _print(manifest: "Manifest", to: str) -> None:
         tell(
             f"records with line breaks between their values, written as blanks: {manifest.respelled}"
         )
+    if manifest.erased:
+        tell(f"{counted(manifest.erased, 'row')} erased by order and left out")
     if manifest.altered:
         tell(f"{counted(manifest.altered, 'row')} altered in ClickHouse and left out")
 
@@ -137,6 +139,8 @@ def _check(folder: Path, owner: str | None) -> None:
     found = check_export(folder)
     for problem in found.problems:
         say(problem)
+    if found.erased:
+        say(f"{counted(found.erased, 'row')} erased by order, and not in it")
     verdict = "NOT as the manifest says" if found.problems else "as the manifest says"
     say(f"{counted(found.rows, 'event')} in {counted(found.files, 'file')}: {verdict}")
     if found.problems:

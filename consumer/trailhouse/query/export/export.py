@@ -9,7 +9,7 @@ from typing import BinaryIO
 import msgspec
 
 from trailhouse.query.export.folder import ExportFolder
-from trailhouse.query.export.formats import ALTERED, RESPELLED, ExportFormat, header_of
+from trailhouse.query.export.formats import ALTERED, ERASED, RESPELLED, ExportFormat, header_of
 from trailhouse.query.export.manifest import ExportedFile, Manifest, sum_of, with_zeros
 from trailhouse.query.export.slices import Slice, Slices
 from trailhouse.query.filtering.grammar import render
@@ -59,6 +59,7 @@ class Export:
             guarded_cells=format is ExportFormat.CSV,
             respelled=0,
             altered=0,
+            erased=0,
             files=(),
         )
 
@@ -118,7 +119,7 @@ class Export:
             for piece in self._lines(pieces, counted):
                 yield taken(piece)
             self._on_progress(sum(days.values()))
-            if self._is_jsonl and counted.rows + counted.altered != sum(days.values()):
+            if self._is_jsonl and counted.met != sum(days.values()):
                 raise ExportError("events came late while they were written: export again")
         written = ExportedFile(
             name="-",
@@ -128,6 +129,7 @@ class Export:
             days=days,
             respelled=counted.respelled,
             altered=counted.altered if self._is_jsonl else None,
+            erased=counted.erased if self._is_jsonl else None,
         )
         return _summed(msgspec.structs.replace(done, files=(written,)))
 
@@ -157,8 +159,7 @@ class Export:
             counted = _Counted()
             pieces = slices.pieces(part, self._format, is_ordered=True)
             size_bytes, sha256 = folder.write(name, self._with_header(self._lines(pieces, counted)))
-            found = counted.rows + counted.altered
-            if found == sum(days.values()) if self._is_jsonl else slices.days(part) == days:
+            if counted.met == sum(days.values()) if self._is_jsonl else slices.days(part) == days:
                 return ExportedFile(
                     name=name,
                     rows=counted.rows if self._is_jsonl else sum(days.values()),
@@ -168,6 +169,7 @@ class Export:
                     last_session=part.last,
                     respelled=counted.respelled,
                     altered=counted.altered if self._is_jsonl else None,
+                    erased=counted.erased if self._is_jsonl else None,
                 )
         raise ExportError(
             f"rows of {name} came late while it was written: the same export goes on from there"
@@ -188,7 +190,7 @@ class Export:
             block = rest + piece
             end = block.rfind(b"\n") + 1
             whole, rest = block[:end], block[end:]
-            if ALTERED in whole or RESPELLED in whole:
+            if any(mark in whole for mark in (RESPELLED, ALTERED, ERASED)):
                 whole = counted.clean(whole)
             counted.rows += whole.count(b"\n")
             yield whole
@@ -200,7 +202,12 @@ class _Counted:
 
     def __init__(self) -> None:
         self._digest = hashlib.sha256()
-        self.rows = self.size_bytes = self.respelled = self.altered = 0
+        self.rows = self.size_bytes = self.respelled = self.altered = self.erased = 0
+
+    @property
+    def met(self) -> int:
+        """How many rows there were, those included that are left out."""
+        return self.rows + self.altered + self.erased
 
     @property
     def sha256(self) -> str:
@@ -213,11 +220,12 @@ class _Counted:
         self.size_bytes += len(piece)
 
     def clean(self, lines: bytes) -> bytes:
-        """Return *lines* without those of altered rows, and without the marks of respelled ones."""
+        """Return *lines* without those of erased and altered rows, and without the marks of respelled ones."""
         kept: list[bytes] = []
         for line in lines.splitlines(keepends=True):
-            if line.startswith(ALTERED):
-                self.altered += 1
+            if line.startswith((ALTERED, ERASED)):
+                self.altered += line.startswith(ALTERED)
+                self.erased += line.startswith(ERASED)
                 continue
             if line.startswith(RESPELLED):
                 self.respelled += 1
@@ -238,6 +246,7 @@ def _question(asked: Manifest) -> tuple[str, str | None, str, str]:
 def _summed(done: Manifest) -> Manifest:
     days, has_all_zeros = with_zeros(sum_of(done.files))
     altered = [each.altered for each in done.files]
+    erased = [each.erased for each in done.files]
     return msgspec.structs.replace(
         done,
         ended_at=dt.datetime.now(dt.UTC),
@@ -246,4 +255,5 @@ def _summed(done: Manifest) -> Manifest:
         has_all_zeros=has_all_zeros,
         respelled=sum(each.respelled for each in done.files),
         altered=None if None in altered else sum(each or 0 for each in altered),
+        erased=None if None in erased else sum(each or 0 for each in erased),
     )

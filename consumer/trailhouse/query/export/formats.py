@@ -2,8 +2,8 @@
 
 from enum import StrEnum
 
-ALTERED, RESPELLED = b"\x02", b"\x01"
-"""What a line begins with that is no record as it was stored: neither can stand in JSON."""
+RESPELLED, ALTERED, ERASED = b"\x01", b"\x02", b"\x03"
+"""What a line begins with that is no record as it was stored: none of them can stand in JSON."""
 
 
 class ExportFormat(StrEnum):
@@ -19,6 +19,8 @@ class ExportFormat(StrEnum):
 
 
 _IS_ALTERED = "substring(SHA256(record), 1, 16) != record_key"
+IS_ERASED = "(record = '' AND record_key IN (SELECT toFixedString(substring(digest, 1, 16), 16) FROM erasures))"
+"""A blank row that an order of erasure names; any other blank row was altered."""
 _TEXTS = (
     "type", "session_id", "run_id", "parent_run_id", "agent_id", "tenant_id", "actor_type", "actor_id", "provider",
     "model", "tool_name", "tool_call_id", "error_code", "correlation_id", "trace_id",
@@ -44,6 +46,7 @@ def _guarded(column: str, name: str) -> str:
 _COLUMNS = {
     ExportFormat.JSONL: f"""
         multiIf(
+            {{is_erased}}, '\\x03',
             {_IS_ALTERED}, concat('\\x02', toString(event_id)),
             position(record, '\\n') > 0 OR position(record, '\\r') > 0,
             concat('\\x01', translate(record, '\\n\\r', '  ')),
@@ -67,7 +70,7 @@ _COLUMNAR = ", ".join(
         *_NUMBERS,
         "schema_version, record, lower(hex(record_key)) AS record_key_text, toString(kafka_topic) AS kafka_topic_text",
         "toString(kafka_topic_id) AS kafka_topic_id_text, kafka_partition, kafka_offset, appended_at",
-        f"{_IS_ALTERED} AS is_altered",
+        f"NOT {{is_erased}} AND {_IS_ALTERED} AS is_altered, {{is_erased}} AS is_erased",
     )
 )
 _WIRE = {
@@ -89,9 +92,10 @@ SETTINGS = {
 """Small pieces: what is written must not fill the memory of either side."""
 
 
-def columns_of(format: ExportFormat) -> str:
-    """Return what is selected from `events` for *format*."""
-    return _COLUMNS.get(format, _COLUMNAR)
+def columns_of(format: ExportFormat, *, sees_erasures: bool) -> str:
+    """Return what is selected from `events` for *format*, for a reader that may see the orders of erasure or not."""
+    selected = _COLUMNS.get(format, _COLUMNAR)
+    return selected.replace("{is_erased}", IS_ERASED if sees_erasures else "false")
 
 
 def wire_format(format: ExportFormat) -> str:

@@ -27,6 +27,7 @@ class ExportedFile(msgspec.Struct, frozen=True, kw_only=True):
         last_session: The last session in it: the next file begins after it.
         respelled: Records in it with line breaks between their values, which are written as blanks.
         altered: Rows that were altered in ClickHouse, and are left out; None where the file marks them itself.
+        erased: Rows whose record an order erased, and which are left out; None likewise.
     """
 
     name: str
@@ -37,6 +38,7 @@ class ExportedFile(msgspec.Struct, frozen=True, kw_only=True):
     last_session: str | None = None
     respelled: int = 0
     altered: int | None = None
+    erased: int | None = None
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +59,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         guarded_cells: Whether text that a spreadsheet would run has an apostrophe before it: in CSV.
         respelled: Records with line breaks between their values, written as blanks so that a line is a record.
         altered: Rows left out since they were altered in ClickHouse; None where the files mark them (`is_altered`).
+        erased: Rows left out since an order erased their record; None where the files mark them (`is_erased`).
         files: Its files, in order of their sessions.
         version: Of this form.
     """
@@ -74,6 +77,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     guarded_cells: bool
     respelled: int
     altered: int | None
+    erased: int | None
     files: tuple[ExportedFile, ...]
     version: int = VERSION
 
@@ -84,11 +88,13 @@ class ExportCheck(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         files: How many files the manifest names.
         rows: How many events it says that they hold.
+        erased: How many rows it says were left out since an order erased their record.
         problems: What is not as the manifest says; empty when all is.
     """
 
     files: int
     rows: int
+    erased: int
     problems: tuple[str, ...]
 
 
@@ -136,7 +142,12 @@ def check_export(folder: Path) -> ExportCheck:
         for found in sorted(folder.glob(f"events-*.{manifest.format}"))
         if found.name not in known
     ]
-    return ExportCheck(files=len(manifest.files), rows=manifest.rows, problems=tuple(problems))
+    return ExportCheck(
+        files=len(manifest.files),
+        rows=manifest.rows,
+        erased=manifest.erased or 0,
+        problems=tuple(problems),
+    )
 
 
 def _contradictions(manifest: Manifest) -> list[str]:
@@ -148,7 +159,7 @@ def _contradictions(manifest: Manifest) -> list[str]:
     found += [
         f"{each.name}: its rows are not the sum of its days"
         for each in manifest.files
-        if each.rows != sum(each.days.values()) - (each.altered or 0)
+        if each.rows != sum(each.days.values()) - (each.altered or 0) - (each.erased or 0)
     ]
     return found
 

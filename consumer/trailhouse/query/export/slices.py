@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from trailhouse.query.export.formats import SETTINGS, ExportFormat, columns_of, wire_format
 from trailhouse.query.follow.position import Position
+from trailhouse.schemas.errors import StorageRejectedError
 from trailhouse.store import ClickHouse
 
 _DAY_US = 86_400_000_000
@@ -35,6 +36,7 @@ class Slices:
             f"topic{number}": topic for number, topic in enumerate(topics)
         }
         self._condition = f"({condition}) AND ({_as_of(as_of, topics)})"
+        self._sees_erasures = _sees_erasures(clickhouse)
 
     def after(self, session: str | None, rows: int) -> Slice:
         """Return the slice after *session* of about *rows* events, whole sessions."""
@@ -60,9 +62,10 @@ class Slices:
         """Yield what *part* holds, as ClickHouse writes it."""
         where, values = self._where(part)
         # A session stands in one partition but for a topic that was widened: there the broker's clock decides.
+        columns = columns_of(format, sees_erasures=self._sees_erasures)
         order = " ORDER BY session_id, appended_at, kafka_topic_id, kafka_partition, kafka_offset"
         return self._clickhouse.stream(
-            f"SELECT {columns_of(format)} FROM events WHERE {where}{order if is_ordered else ''}",  # noqa: S608
+            f"SELECT {columns} FROM events WHERE {where}{order if is_ordered else ''}",  # noqa: S608
             values,
             format=wire_format(format),
             settings=SETTINGS,
@@ -77,6 +80,15 @@ class Slices:
             conditions.append("session_id <= {last:String}")
             values["last"] = part.last
         return " AND ".join(conditions), values
+
+
+def _sees_erasures(clickhouse: ClickHouse) -> bool:
+    """Tell whether this reader may see the orders of erasure; where they are hidden, a blank row is an altered one."""
+    try:
+        clickhouse.query("SELECT number FROM erasures LIMIT 1")
+    except StorageRejectedError:
+        return False
+    return True
 
 
 def _as_of(position: Position, topics: list[str]) -> str:
