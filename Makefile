@@ -74,8 +74,8 @@ kills: $(READY) ## kill producers 500 times, workers 200 times and 200 times in 
 schemathesis: $(READY) ## ask the HTTP API whatever its own description allows and forbids: make schemathesis SECONDS=600
 	@SECONDS_OF_FUZZING=$(or $(SECONDS),600) $(BIN)/python -m pytest -s tests/fuzz
 
-soak: $(READY) ## break things at random: make soak MINUTES=10 SEED=1
-	@MINUTES=$(MINUTES) SEED=$(SEED) $(BIN)/python -m pytest -s tests/faults/soak.py
+soak: $(READY) ## break things at random: make soak MINUTES=10 SEED=1 GROUP=8
+	@MINUTES=$(MINUTES) SEED=$(SEED) GROUP=$(GROUP) $(BIN)/python -m pytest -s tests/faults/soak.py
 
 outage: $(READY) ## ClickHouse away, and Kafka away, under load: make outage MINUTES=10
 	@MINUTES=$(MINUTES) $(BIN)/python -m pytest -s tests/faults/outage.py

@@ -21,9 +21,14 @@ from trailhouse.store import ClickHouseConfig
 DEADLINE_SECONDS = 120.0
 DATABASES = pytest.StashKey[Databases]()
 
-# A shell's job in the background ignores Ctrl-C, and so would every process that it starts.
+# A shell's job in the background ignores Ctrl-C, one under nohup a hangup, and so would every process that it starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+# Tests start a thousand processes: what one has compiled, the next must find, or each start takes half as long again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # How long an example takes says how busy the machine is, and nothing of what is tested.
 settings.register_profile("trailhouse", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -53,12 +58,18 @@ def cluster(pytestconfig: pytest.Config) -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def kafka(cluster: Cluster) -> KafkaConfig:
+def partitions() -> int:
+    """Return how many partitions the topic of `kafka` has; a module whose group is wide has a fixture of its own."""
+    return 4
+
+
+@pytest.fixture
+def kafka(cluster: Cluster, partitions: int) -> KafkaConfig:
     """Return the cluster's Kafka with a fresh topic, made as `trailhouse init` makes it."""
     config = KafkaConfig(
         bootstrap_servers=cluster.bootstrap_servers,
         topic=f"events-{uuid.uuid4().hex[:12]}",
-        partitions=4,
+        partitions=partitions,
     )
     admin = AdminClient(config.client_options())
     topic = NewTopic(

@@ -1,7 +1,7 @@
 """Fault 33: a random mix of all of it, for as long as one likes, under the oracle's eyes.
 
 ``make soak MINUTES=10 SEED=1``; without a seed it takes and prints one. What happens when is decided by
-the seed; what comes of it, by the machine.
+the seed; what comes of it, by the machine. ``GROUP=8`` runs so many workers, with a partition for each.
 """
 
 import os
@@ -33,7 +33,8 @@ NETWORK_FAULTS: tuple[NetworkFault, ...] = (
     "slow",
 )
 PRODUCERS = 2
-WORKERS = 2
+WORKERS = int(os.environ.get("GROUP") or "2")
+MIN_PARTITIONS = 4
 
 
 class Mix:
@@ -162,9 +163,15 @@ class Mix:
                 self._workers[number] = self._worker()
 
 
+@pytest.fixture
+def partitions() -> int:
+    """Return how many partitions the topic has: one for each worker at least."""
+    return max(MIN_PARTITIONS, WORKERS)
+
+
 def test_soak(stage: Scene, cluster: Cluster) -> None:
     """Whatever happens at random, for minutes: no event is lost, seen twice, invented or out of order."""
-    print(f"SEED={SEED} MINUTES={MINUTES:g}", flush=True)  # noqa: T201 - the seed is what one needs
+    print(f"SEED={SEED} MINUTES={MINUTES:g} GROUP={WORKERS}", flush=True)  # noqa: T201 - the seed is what one needs
     with tcp_proxy(stage.place.database.url) as proxy:
         mix = Mix(stage, stack_of(cluster), proxy)
         end = time.monotonic() + 60 * MINUTES

@@ -4,14 +4,11 @@ import os
 import random
 import signal
 import threading
-import uuid
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
 
 from cluster import Cluster
 from fault_proxy import Action, clickhouse_error, http_proxy
@@ -19,8 +16,7 @@ from fault_scene import Scene, pause, pid_of, stack_of
 from producing import read_topic
 from proof_logs import found_logs
 from proven import log_key
-from trailhouse.schemas import AuditEvent, KafkaConfig
-from trailhouse.schemas.topic import topic_options
+from trailhouse.schemas import AuditEvent
 from trailhouse.store import ClickHouse
 from waiting import DEADLINE_SECONDS, eventually
 from worker_process import Worker
@@ -43,19 +39,9 @@ SETTINGS: dict[str, Any] = {"worker_batch_rows": 2_000, "worker_freshness_second
 
 
 @pytest.fixture
-def kafka(cluster: Cluster) -> KafkaConfig:
-    """Return the cluster's Kafka with a fresh topic that has a partition for each of eight workers."""
-    config = KafkaConfig(
-        bootstrap_servers=cluster.bootstrap_servers,
-        topic=f"events-{uuid.uuid4().hex[:12]}",
-        partitions=PARTITIONS,
-    )
-    topic = NewTopic(
-        config.topic, config.partitions, config.replication, config=topic_options(config)
-    )
-    admin = AdminClient(config.client_options())
-    admin.create_topics([topic])[config.topic].result(DEADLINE_SECONDS)
-    return config
+def partitions() -> int:
+    """Return how many partitions the topic has: one for each of eight workers."""
+    return PARTITIONS
 
 
 def inserts(worker: Worker, what: str) -> str:

@@ -8,10 +8,11 @@ import pytest
 
 from fault_proxy import Action, http_proxy
 from fault_scene import Scene, numbered, pause
+from faulty_programs import program
 from trailhouse.schemas import KafkaConfig
 from trailhouse.store import ClickHouse, ClickHouseConfig
 from waiting import eventually
-from worker_process import Worker, place
+from worker_process import RUN_WORKER, Worker, place
 
 pytestmark = [pytest.mark.cluster, pytest.mark.faults]
 
@@ -23,8 +24,8 @@ for name in ("FIRST_LOOK_SECONDS", "LONGEST_LOOK_SECONDS"):
 SLOW_SECONDS = 20.0
 FRESHNESS_SECONDS = 1.0
 BURST_EVENTS = 100_000
-BATCH_ROWS = 16_000
-"""The default of `TRAILHOUSE_WORKER_BATCH_ROWS`."""
+BATCH_ROWS = 2_000
+"""So few that even a busy machine brings more while an insert runs: without the limit there is a larger one."""
 BUSY_MACHINE_SECONDS = 10.0
 
 
@@ -153,7 +154,11 @@ def test_fault_36_a_burst_after_a_silence(
     freshness, no insert is larger than the limit, and each record is there once."""
     with place(kafka, database, tmp_path) as site, ClickHouse(database) as clickhouse:
         clickhouse.command("SYSTEM STOP MERGES event_log")
-        worker = site.start(worker_freshness_seconds=FRESHNESS_SECONDS)
+        worker = site.start(
+            program(RUN_WORKER),
+            worker_freshness_seconds=FRESHNESS_SECONDS,
+            worker_batch_rows=BATCH_ROWS,
+        )
         worker.wait_until_ready()
         pause(3.0)  # idle: its reads have become as rare as they get
         first_seen_at: list[float] = []

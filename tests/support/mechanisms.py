@@ -58,6 +58,7 @@ MECHANISMS: dict[str, Mechanism] = {
     ),
     "bisect": Mechanism(weakened_worker.no_bisect, ("fault_12",)),
     "breaker": Mechanism(_returning(f"{_GROUP}:check_share"), ("fault_14",)),
+    "row_cap": Mechanism(weakened_worker.no_row_cap, ("fault_36",)),
     "byte_cap": Mechanism(weakened_worker.no_byte_cap, ("fault_31",)),
     "drain": Mechanism(weakened_worker.exit_without_draining, ("fault_04",)),
     "drain_deadline": Mechanism(
@@ -76,6 +77,9 @@ MECHANISMS: dict[str, Mechanism] = {
         ("fault_33",),
     ),
     "acknowledged_insert": Mechanism(weakened_worker.fire_and_forget_inserts, ("fault_30",)),
+    "gathered_is_waited_for": Mechanism(
+        weakened_worker.no_wait_for_what_is_gathered, ("fault_37_clickhouse_killed",)
+    ),
     "refused_alone": Mechanism(
         weakened_worker.take_refusals_of_others, ("fault_37_a_server_that_lets",)
     ),

@@ -3,9 +3,14 @@
 import contextlib
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from faulty_programs import replace
+
+TAKEN_SECONDS = 0.3
+"""By then the server has refused the connection, or has what it was sent."""
+_SENDERS = ThreadPoolExecutor(8)
 
 
 def commit_first() -> None:
@@ -66,6 +71,15 @@ def no_byte_cap() -> None:
     replace(
         "trailhouse.consumer.batch.batch:Limits.of",
         lambda _: lambda config: Limits(config.batch_rows, 1 << 40),
+    )
+
+
+def no_row_cap() -> None:
+    from trailhouse.consumer.batch.batch import Limits
+
+    replace(
+        "trailhouse.consumer.batch.batch:Limits.of",
+        lambda _: lambda config: Limits(1 << 40, config.batch_bytes, config.max_record_bytes),
     )
 
 
@@ -187,6 +201,20 @@ def fire_and_forget_inserts() -> None:
         return insert
 
     replace("trailhouse.store.clickhouse:ClickHouse.insert", make)
+
+
+def no_wait_for_what_is_gathered() -> None:
+    """Have what the server gathers count as stored once the server has it in memory."""
+
+    def make(original: Any) -> Any:
+        def insert(self: Any, block: Any) -> None:
+            waited_seconds = TAKEN_SECONDS if self._gathering.way.is_gathered else None
+            with contextlib.suppress(TimeoutError):
+                _SENDERS.submit(original, self, block).result(waited_seconds)
+
+        return insert
+
+    replace("trailhouse.consumer.batch.gathering:GatheredStore.insert", make)
 
 
 def every_code_blames_the_data() -> None:
