@@ -1,147 +1,129 @@
 """What the span processor costs: `python -m benchmarks.otel_spans`, where opentelemetry-sdk is installed.
 
-CPU time of a span with the processor over the same span without it, in rounds that take turns; the least of several
-rounds, each kind of span by itself. The events are not logged, since `python -m benchmarks.emit` measures those:
-auditing is switched off, and all else is done. Beside it stands what the recorder takes for the same, told by hand.
+CPU time of a span with the processor, over the same span without it that logs the same events by `AuditLogger.log`
+where the processor does: what is beside the events. In rounds that take turns, each kind of span by itself; the least
+of all rounds, and the median of the rounds' differences.
 """
 
 # pyright: reportMissingImports=false
 # The SDK is not in our environment.
 from __future__ import annotations
 
+import statistics
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Tracer
 
 from trailhouse.capture.otel import AuditSpanProcessor
-from trailhouse.producer.recording.recorder import Recorder
-from trailhouse.producer.recording.usage import Usage
 from trailhouse.producer.testing import InMemoryAuditLogger
+from trailhouse.schemas.draft import GIVEN
 
-T = TypeVar("T")
-SPANS = 600
-ROUNDS = 25
-HTTP: dict[str, str | int] = {
-    "http.request.method": "GET",
-    "url.path": "/orders",
-    "http.response.status_code": 200,
-}
+SPANS = 200
+ROUNDS = 40
 AGENT: dict[str, str | int] = {
     "gen_ai.operation.name": "invoke_agent",
     "gen_ai.agent.name": "bot",
     "gen_ai.conversation.id": "c-1",
 }
-CHAT: dict[str, str | int] = {
-    "gen_ai.operation.name": "chat",
-    "gen_ai.request.model": "m-1",
-    "gen_ai.usage.input_tokens": 10,
-    "gen_ai.usage.output_tokens": 2,
+KINDS: dict[str, tuple[str, dict[str, str | int]]] = {
+    "plain": (
+        "GET /orders",
+        {
+            "http.request.method": "GET",
+            "url.path": "/orders",
+            "http.response.status_code": 200,
+        },
+    ),
+    "agents": ("invoke_agent bot", AGENT),
+    "tools": (
+        "execute_tool search",
+        {
+            "gen_ai.operation.name": "execute_tool",
+            "gen_ai.tool.name": "search",
+            "gen_ai.tool.call.id": "t-1",
+            "gen_ai.tool.call.arguments": '{"q": "x"}',
+        },
+    ),
+    "models": (
+        "chat m-1",
+        {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.request.model": "m-1",
+            "gen_ai.usage.input_tokens": 10,
+            "gen_ai.usage.output_tokens": 2,
+        },
+    ),
 }
-TOOL: dict[str, str | int] = {
-    "gen_ai.operation.name": "execute_tool",
-    "gen_ai.tool.name": "search",
-    "gen_ai.tool.call.id": "t-1",
-    "gen_ai.tool.call.arguments": '{"q": "x"}',
-}
+"""Spans of no agent, as a service has by the thousand; runs in which nothing happens; the calls of one run."""
 
 
-def plain(tracer: Tracer) -> int:
-    """Make spans of no agent, as a service has by the thousand."""
-    return _spans(tracer, "GET /orders", HTTP)
+class Scene:
+    """The spans of one kind, with the processor and without."""
+
+    def __init__(self, kind: str) -> None:
+        self.audit = InMemoryAuditLogger()
+        self._kind = kind
+        bare, audited = TracerProvider(), TracerProvider()
+        audited.add_span_processor(AuditSpanProcessor(self.audit))
+        self._bare, self._audited = bare.get_tracer("bench"), audited.get_tracer("bench")
+        self.with_processor()
+        events = [{name: getattr(event, name) for name in GIVEN} for event in self.audit.events]
+        self._events: list[dict[str, Any]] = events if kind == "agents" else events[1:-1]
+        for event in self._events:
+            del event["event_id"]
+
+    def with_processor(self) -> None:
+        """Make the spans where the processor sees them."""
+        if self._kind in ("plain", "agents"):
+            self._make(self._audited, iter(()))
+        else:  # the calls of one run
+            with self._audited.start_as_current_span("invoke_agent bot", attributes=AGENT):
+                self._make(self._audited, iter(()))
+
+    def without(self) -> None:
+        """Make the same spans where nobody does, and log by hand what the processor logs."""
+        self._make(self._bare, iter(self._events))
+
+    def _make(self, tracer: Tracer, events: Iterator[dict[str, Any]]) -> None:
+        name, attributes = KINDS[self._kind]
+        is_pair = len(self._events) > SPANS if hasattr(self, "_events") else False
+        for _ in range(SPANS):
+            with tracer.start_as_current_span(name, attributes=attributes):
+                if is_pair and (event := next(events, None)) is not None:
+                    self.audit.log(**event)
+            if (event := next(events, None)) is not None:
+                self.audit.log(**event)
+
+    def forget(self) -> None:
+        """Forget what was logged."""
+        self.audit.clear()
 
 
-def agents(tracer: Tracer) -> int:
-    """Make runs in which nothing happens."""
-    return _spans(tracer, "invoke_agent bot", AGENT)
-
-
-def tools(tracer: Tracer) -> int:
-    """Make the tool calls of one run."""
-    with tracer.start_as_current_span("invoke_agent bot", attributes=AGENT):
-        return _spans(tracer, "execute_tool search", TOOL)
-
-
-def models(tracer: Tracer) -> int:
-    """Make the model calls of one run."""
-    with tracer.start_as_current_span("invoke_agent bot", attributes=AGENT):
-        return _spans(tracer, "chat m-1", CHAT)
-
-
-def _spans(tracer: Tracer, name: str, attributes: dict[str, str | int]) -> int:
-    for _ in range(SPANS):
-        with tracer.start_as_current_span(name, attributes=attributes):
-            pass
-    return SPANS
-
-
-def no_events(_: Recorder) -> None:
-    """Record nothing: what spans of no agent have us record."""
-
-
-def record_runs(recorder: Recorder) -> None:
-    """Record what `agents` has us record, told by hand."""
-    for _ in range(SPANS):
-        run = recorder.open_run("c-1", source="bench", run_id="r", parent=None, is_deferred=True)
-        run.name(agent_id="bot")
-        run.end()
-
-
-def record_tools(recorder: Recorder) -> None:
-    """Record what `tools` has us record, told by hand."""
-    run = recorder.open_run("c-1", source="bench", parent=None, agent_id="bot")
-    for _ in range(SPANS):
-        run.tool_call("search", {"q": "x"}, call_id="t-1").start().complete()
-    run.end()
-
-
-def record_models(recorder: Recorder) -> None:
-    """Record what `models` has us record, told by hand."""
-    run = recorder.open_run("c-1", source="bench", parent=None, agent_id="bot")
-    for _ in range(SPANS):
-        run.use(Usage(input_tokens=10, output_tokens=2, model="m-1"), source="bench")
-    run.end()
-
-
-SCENES: tuple[tuple[Callable[[Tracer], int], Callable[[Recorder], None]], ...] = (
-    (plain, no_events),
-    (agents, record_runs),
-    (tools, record_tools),
-    (models, record_models),
-)
-
-
-def microseconds(work: Callable[[T], object], on: T) -> float:
-    """Return the CPU time of one of the spans that *work* makes, or of its events."""
+def microseconds(work: Callable[[], None]) -> float:
+    """Return the CPU time of one of the spans that *work* makes."""
     started = time.thread_time()
-    work(on)
+    work()
     return (time.thread_time() - started) / SPANS * 1e6
 
 
 def main() -> None:
     """Measure and print."""
-    audit = InMemoryAuditLogger()
-    bare, audited = TracerProvider(), TracerProvider()
-    audited.add_span_processor(AuditSpanProcessor(audit))
-    tracers = bare.get_tracer("bench"), audited.get_tracer("bench")
-    recorder = audit.recorder
-    for spans, by_hand in SCENES:
-        with audit.disabled():
-            rounds = [
-                (
-                    *(microseconds(spans, tracer) for tracer in tracers),
-                    microseconds(by_hand, recorder),
-                )
-                for _ in range(ROUNDS)
-            ]
-        bare, with_us, of_events = (min(column) for column in zip(*rounds, strict=True))
+    for kind in KINDS:
+        scene = Scene(kind)
+        rounds: list[tuple[float, float]] = []
+        for _ in range(ROUNDS):
+            rounds.append((microseconds(scene.with_processor), microseconds(scene.without)))
+            scene.forget()
+        audited, by_hand = (min(column) for column in zip(*rounds, strict=True))
+        beside = statistics.median(one - other for one, other in rounds)
         print(
-            f"{spans.__name__:8} {bare:6.1f} µs a span, {with_us - bare:+6.1f} µs with the processor,"
-            f" {of_events:5.1f} of them the recorder's for its events"
+            f"{kind:7} {audited:6.1f} µs a span, {by_hand:6.1f} without the processor and its events by hand:"
+            f" {audited - by_hand:+6.1f} (median {beside:+.1f})"
         )
-    audit.close()
+        scene.audit.close()
 
 
 if __name__ == "__main__":

@@ -100,6 +100,12 @@ class SpooledRuns:
 
     SDKS: ClassVar[dict[str, Sdk]]
 
+    def __init_subclass__(cls) -> None:
+        """Leave out, rather than collect and skip, what none of its frameworks can be asked for."""
+        for name, need in _NEEDS.items():
+            if not any(getattr(sdk, need) for sdk in cls.SDKS.values()):
+                setattr(cls, name, None)
+
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Make each scene for each framework that has what it needs."""
         need = _NEEDS.get(metafunc.definition.name)

@@ -28,7 +28,7 @@ import msgspec
 from trailhouse.producer.object_fields import context_fields
 from trailhouse.schemas.draft import EventDraft
 from trailhouse.schemas.errors import InvalidEventError
-from trailhouse.schemas.event import check_id, checked_actor
+from trailhouse.schemas.event import MAX_ID_CHARACTERS, check_id, checked_actor
 from trailhouse.schemas.json_form import is_a, is_text, kind_of
 from trailhouse.schemas.record import Actor
 
@@ -82,6 +82,11 @@ class Bound:
         self._pairs = tuple(self._fields.items())
         child = {} if self.run_id is None else {"parent_run_id": self.run_id}
         self._pairs_of_child = tuple((self._fields | child).items())
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is bound: no event inherits anything."""
+        return not self._pairs and self._late_session is None
 
     @property
     def context(self) -> AuditContext:
@@ -214,10 +219,14 @@ def checked(fields: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         InvalidEventError: One does not; names it and the rule. Permanent.
     """
-    result = {name: value for name, value in fields.items() if value is not None}
-    for name, value in result.items():
+    result: dict[str, Any] = {}
+    for name, value in fields.items():
+        if value is None:
+            continue
         if name == "actor":
             result[name] = checked_actor(value)
+        elif type(value) is str and 0 < len(value) <= MAX_ID_CHARACTERS:
+            result[name] = value  # as below, for four calls less
         else:
             check_id(value, name)
             result[name] = str.__str__(value)

@@ -133,6 +133,21 @@ async def test_streams_have_the_usage_that_was_asked_for(audit: InMemoryAuditLog
         }
 
 
+def test_a_stream_that_is_the_last_of_its_loop_is_recorded(audit: InMemoryAuditLogger) -> None:
+    """`asyncio.run` closes the loop as soon as the stream is read; its usage is in its run's totals."""
+
+    async def application(url: str) -> None:
+        options = {"stream": True, "stream_options": {"include_usage": True}}
+        async with audit.run("s-1"):
+            assert [part async for part in await litellm.acompletion(**priced(url, **options))]
+
+    with ModelServer(chat_stream("one two", usage=SAID)).running() as url:
+        asyncio.run(application(url))
+    audit.recorder.close()
+
+    assert only_run(audit).end.data["token_usage"] == USED
+
+
 async def test_usage_that_litellm_makes_up_is_missing(audit: InMemoryAuditLogger) -> None:
     """A provider that was not asked for a stream's usage gives none: LiteLLM's own count is no usage."""
     with ModelServer(chat_stream("one two"), chat_stream("one two")).running() as url:

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 
-from agent_spans import AGENT, CHAT, TOOL
+from agent_spans import AGENT, CHAT, TOOL, only_run
 from capture_rules import check_runs
-from trailhouse.capture.otel import AuditSpanProcessor
+from trailhouse.capture.otel import AuditSpanProcessor, shapes
 from trailhouse.producer.testing import InMemoryAuditLogger
 from trailhouse.schemas import SpoolFullError
 
@@ -103,3 +103,19 @@ def test_strict_lets_the_loss_be_seen(audit: InMemoryAuditLogger) -> None:
     ):
         with tracer.start_as_current_span("execute_tool", attributes=TOOL):
             pass
+
+
+def test_more_sets_of_attributes_than_are_kept_are_read_all_the_same(
+    tracer: Any, audit: InMemoryAuditLogger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is known of sets of attributes has a limit; beyond it, and of sets too large, nothing is lost."""
+    monkeypatch.setattr(shapes, "MAX_SHAPES", 4)
+    monkeypatch.setattr(shapes, "MAX_NAMES", 12)
+    with tracer.start_as_current_span("invoke_agent bot", attributes=AGENT):
+        for number in range(20):
+            others = {f"a.{number}.{each}": each for each in range(number)}
+            with tracer.start_as_current_span("chat m-1", attributes={**others, **CHAT}):
+                pass
+    run = only_run(audit)
+    assert run.types.count("token_usage_updated") == 20
+    assert run.end.data["token_usage"]["input_tokens"] == 20 * 10

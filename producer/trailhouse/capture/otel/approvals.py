@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-from trailhouse.capture.otel.reading import attributes_of, parsed
+from trailhouse.capture.otel.reading import parsed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -18,8 +18,6 @@ _OUTPUT = "gen_ai.output.messages"
 _INPUT = "gen_ai.input.messages"
 _RESULT = "final_result"
 _MESSAGES = "pydantic_ai.all_messages"
-_TELLING = frozenset((_OUTPUT, _INPUT, _RESULT, _MESSAGES))
-"""Attributes that may tell of requests and answers."""
 
 
 class Approvals:
@@ -39,18 +37,15 @@ class Approvals:
 
     def note_running(self, run: Run, call_id: str) -> None:
         """Log that the call, which is about to run, was approved, if it waited."""
-        run.begin()
         if not self._waiting:
             return
+        run.begin()
         tool_name = self._waiting.pop((_session_of(run), call_id), None)
         if tool_name is not None:
             run.decide_approval(is_granted=True, tool_name=tool_name, call_id=call_id)
 
-    def note_end(self, run: Run, span: Any) -> bool:
+    def note_end(self, run: Run, attributes: Mapping[str, Any]) -> bool:
         """Log the requests that a run ended with, and the refusals that it was told of; tell whether it waits."""
-        attributes = attributes_of(span)
-        if _TELLING.isdisjoint(attributes):
-            return False
         requests = list(_requests(attributes))
         for tool_name, arguments, call_id in requests:
             self.ask(run, tool_name, arguments, call_id)

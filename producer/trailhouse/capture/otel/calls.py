@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from trailhouse.capture.installation import FRAMEWORKS
-from trailhouse.capture.otel import names
 from trailhouse.capture.otel.content import tool_arguments, tool_result
 from trailhouse.capture.otel.ending import ending_of, in_flight
 from trailhouse.capture.otel.kinds import Kind, name_in, short_name
@@ -15,6 +14,7 @@ from trailhouse.capture.otel.nesting import node_of_call
 from trailhouse.capture.otel.reading import attributes_of, text_of, usage_of
 from trailhouse.capture.otel.runs import SOURCE
 from trailhouse.capture.otel.sessions import session_around, session_in
+from trailhouse.capture.otel.shapes import shape_of
 from trailhouse.capture.otel.times import moment, span_id_of, trace_id_of
 from trailhouse.producer.recording.deferred import DEFERRED_STARTS
 from trailhouse.schemas.event_type import EventType
@@ -40,9 +40,10 @@ class Calls:
 
     def start_tool(self, node: Node, parent_context: Any) -> None:
         """Log the start of the tool call of *node*; soon, where its attributes are still to come."""
-        node.in_flight = in_flight()
+        if (error := in_flight()) is not None:
+            node.in_flight = error
         run = self._run_for(node, parent_context)
-        if attributes_of(node.span):
+        if node.known:
             self._log_start(node, run)
         else:
             node.late = LateCall(self._recorder, lambda: self._log_start(node, run))
@@ -51,14 +52,15 @@ class Calls:
     def _log_start(self, node: Node, run: Run | None) -> None:
         """Log the start, unless a span round it, or an adapter, tells of the same call."""
         span, attributes = node.span, attributes_of(node.span)
-        name = text_of(attributes, names.TOOL) or name_in(node.name) or short_name(node.name)
-        call_id = text_of(attributes, names.CALL_ID) or span_id_of(span)
+        shape = shape_of(attributes)
+        name = text_of(attributes, shape.tool) or name_in(node.name) or short_name(node.name)
+        call_id = text_of(attributes, shape.call_id) or span_id_of(span)
         node.within = node_of_call(node, name)
         if node.within is not None or run is None or self._is_seen(run, name, call_id):
             node.is_aside = True
             return
         self._approvals.note_running(run, call_id)
-        node.call = run.tool_call(name, tool_arguments(span), call_id=call_id)
+        node.call = run.tool_call(name, tool_arguments(span, attributes, shape), call_id=call_id)
         node.call.start(at=moment(span.start_time))
 
     def end_tool(self, node: Node, span: Any) -> None:
@@ -72,12 +74,13 @@ class Calls:
             return
         if ending.is_well and node.last is not None:
             ending = node.last
-        deferral, at = text_of(attributes_of(span), names.DEFERRAL), moment(span.end_time)
-        if deferral is not None:
+        attributes, at = attributes_of(span), moment(span.end_time)
+        shape = shape_of(attributes)
+        if shape.deferral and (deferral := text_of(attributes, shape.deferral)) is not None:
             self._wait(node, span, deferral)
             call.fail(code=APPROVAL_REQUIRED, at=at)
         elif ending.is_well:
-            call.complete(tool_result(span), at=at)
+            call.complete(tool_result(span, attributes, shape), at=at)
         else:
             call.fail(ending.error, at=at)
 
@@ -87,12 +90,15 @@ class Calls:
         if call is not None and over is not None and over.run is not None:
             over.is_paused = True
             if deferral == "ApprovalRequired":
-                self._approvals.ask(over.run, call.name, tool_arguments(span), call.id)
+                attributes = attributes_of(span)
+                arguments = tool_arguments(span, attributes, shape_of(attributes))
+                self._approvals.ask(over.run, call.name, arguments, call.id)
 
     def end_model(self, node: Node, span: Any, parent_context: Any = None) -> None:
         """Log what the model call of *node* used; one within another is left to that one."""
         attributes = attributes_of(span)
-        usage = usage_of(attributes)
+        shape = shape_of(attributes)
+        usage = usage_of(attributes, shape)
         if usage.is_missing and node.inner_usage is not None:
             usage = node.inner_usage
         outer = node.nearest()
@@ -102,7 +108,7 @@ class Calls:
         run = self._run_for(node, parent_context)
         if run is None:
             return
-        call_id, at = text_of(attributes, names.RESPONSE_ID), moment(span.end_time)
+        call_id, at = text_of(attributes, shape.response_id), moment(span.end_time)
         if run.model_calls_open or (call_id is None and run.source in _ADAPTERS):
             return  # nothing tells it from what the adapter has recorded, or is about to
         ending = ending_of(span, node.in_flight)

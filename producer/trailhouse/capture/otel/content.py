@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from trailhouse.capture.otel import names
-from trailhouse.capture.otel.reading import attributes_of, content_of, events_of, parsed
+from trailhouse.capture.otel.reading import content_of, events_of, parsed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from trailhouse.capture.otel.shapes import Shape
 
 
-def tool_arguments(span: Any) -> Any:
+def tool_arguments(span: Any, attributes: Mapping[str, Any], shape: Shape) -> Any:
     """Return a tool's arguments, by name also where its instrumentation tells of a call of a Python function."""
-    arguments = content_of(attributes_of(span), names.ARGUMENTS)
+    arguments = content_of(attributes, shape.arguments)
     if arguments is None:
         return event_content(span, "gen_ai.tool.message", "content")
     if isinstance(arguments, dict) and "kwargs" in arguments and not arguments.get("args"):
@@ -19,9 +23,9 @@ def tool_arguments(span: Any) -> Any:
     return arguments
 
 
-def tool_result(span: Any) -> Any:
+def tool_result(span: Any, attributes: Mapping[str, Any], shape: Shape) -> Any:
     """Return what a tool answered."""
-    result = content_of(attributes_of(span), names.RESULT)
+    result = content_of(attributes, shape.result)
     return event_content(span, "gen_ai.choice", "message") if result is None else result
 
 

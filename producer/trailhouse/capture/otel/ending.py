@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from trailhouse.capture.otel.reading import attributes_of
+from trailhouse.capture.otel.shapes import ERROR_TYPE
 from trailhouse.schemas.event_type import EventType
 
 if TYPE_CHECKING:
@@ -27,18 +28,16 @@ class Ending(NamedTuple):
         error: With a `code` and a `message`; None if it ended well.
         is_open: It ended as its generator was closed: a stream that was broken off, if the root ends so too, and
             if the root ends well nothing but the way in which a healthy one is left.
+        is_well: It did not fail, and nothing stopped it.
     """
 
     type: EventType
     error: Mapping[str, Any] | None = None
     is_open: bool = False
-
-    @property
-    def is_well(self) -> bool:
-        return self.type is EventType.RUN_COMPLETED
+    is_well: bool = False
 
 
-WELL: Final = Ending(EventType.RUN_COMPLETED)
+WELL: Final = Ending(EventType.RUN_COMPLETED, is_well=True)
 
 
 def in_flight() -> BaseException | None:
@@ -53,7 +52,7 @@ def ending_of(span: Any, at_start: BaseException | None) -> Ending:
     own: it was started by whoever handles that. An `Exception` in flight says nothing, since a healthy span may
     end within a handler.
     """
-    error = in_flight()
+    error = sys.exc_info()[1]
     if error is None and not tells_of_error(span):
         return WELL
     if isinstance(error, Exception) or error is at_start:
@@ -76,7 +75,7 @@ def _described(span: Any) -> dict[str, Any] | None:
     if not tells_of_error(span):
         return None
     status, attributes = getattr(span, "status", None), attributes_of(span)
-    error_type = attributes.get("error.type")
+    error_type = attributes.get(ERROR_TYPE)
     code, message = _exception_of(span)
     description = getattr(status, "description", None) or attributes.get("error.message")
     if message is None and isinstance(description, str):
@@ -93,8 +92,8 @@ def _described(span: Any) -> dict[str, Any] | None:
 
 def tells_of_error(span: Any) -> bool:
     """Tell whether the status or the error type of *span* says that it failed."""
-    code = getattr(getattr(span, "status", None), "status_code", None)
-    return getattr(code, "_name_", "") == _ERROR_STATUS or "error.type" in attributes_of(span)
+    code: Any = getattr(span.status, "status_code", None)
+    return getattr(code, "_name_", "") == _ERROR_STATUS or ERROR_TYPE in attributes_of(span)
 
 
 def _exception_of(span: Any) -> tuple[str | None, str | None]:

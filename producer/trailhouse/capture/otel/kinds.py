@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 
 class Kind(StrEnum):
@@ -34,7 +34,7 @@ _OPERATIONS: Final = {
     "create_agent": Kind.CREATION,
 }
 
-_BY_ATTRIBUTE: Final[tuple[tuple[str, Mapping[str, Kind]], ...]] = (
+BY_ATTRIBUTE: Final[tuple[tuple[str, Mapping[str, Kind]], ...]] = (
     ("gen_ai.operation.name", _OPERATIONS),
     (
         "openinference.span.kind",
@@ -56,8 +56,6 @@ _BY_ATTRIBUTE: Final[tuple[tuple[str, Mapping[str, Kind]], ...]] = (
     ),
     ("mcp.method.name", {"tools/call": Kind.TOOL}),
 )
-
-_KIND_ATTRIBUTES: Final = frozenset(attribute for attribute, _ in _BY_ATTRIBUTE)
 
 _BY_FIRST_WORD: Final = {
     # ADK, Strands and Agent Framework start a span by its name alone, and say the rest later.
@@ -97,18 +95,29 @@ _KIND_OF_LLAMA_INDEX_METHOD: Final = {  # its spans have attributes at their end
 _MCP_CLIENT_PREFIX: Final = "MCP send tools/call "
 
 
-def kind_of(name: str, attributes: Mapping[str, Any], scope: str = "") -> Kind | None:
-    """Return what a span of this *name*, with these *attributes* so far, is; None if it is nothing to us."""
+def kind_of(
+    name: str,
+    attributes: Mapping[str, Any],
+    scope: str = "",
+    among: Iterable[tuple[str, Mapping[str, Kind]]] = BY_ATTRIBUTE,
+) -> Kind | None:
+    """Return what a span of this *name*, with these *attributes* so far, is; None if it is nothing to us.
+
+    Args:
+        name: Its name.
+        attributes: What it has said so far.
+        scope: The name of its instrumentation scope.
+        among: The attributes that may tell; those that it has, where that is known.
+    """
     if scope == _LLAMA_INDEX:
         method = name.rpartition(".")[2]
         if method.startswith("_") or method in _KIND_OF_LLAMA_INDEX_METHOD:
             return _KIND_OF_LLAMA_INDEX_METHOD.get(method)
-    if not _KIND_ATTRIBUTES.isdisjoint(attributes):
-        for attribute, kinds in _BY_ATTRIBUTE:
-            value = attributes.get(attribute)
-            # Agent Framework gives members of an enum, whose hash is not their text's.
-            if isinstance(value, str) and (kind := kinds.get(str.__str__(value))) is not None:
-                return kind
+    for attribute, kinds in among:
+        value = attributes.get(attribute)
+        # Agent Framework gives members of an enum, whose hash is not their text's.
+        if isinstance(value, str) and (kind := kinds.get(str.__str__(value))) is not None:
+            return kind
     if (kind := _BY_FIRST_WORD.get(name.partition(" ")[0])) is not None:
         return kind
     if name in SCOPED_NAMES:

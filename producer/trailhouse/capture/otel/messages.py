@@ -4,44 +4,35 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from trailhouse.capture.otel import names
 from trailhouse.capture.otel.approvals import is_waiting
 from trailhouse.capture.otel.content import event_content
-from trailhouse.capture.otel.reading import attributes_of, events_of, parsed, usage_of
+from trailhouse.capture.otel.reading import events_of, parsed, usage_of
 from trailhouse.capture.otel.times import moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from trailhouse.capture.otel.node import Node
+    from trailhouse.capture.otel.shapes import Shape
     from trailhouse.producer.recording.run import Run
 
-_INPUTS = (
-    "gen_ai.input.messages",
-    "pydantic_ai.all_messages",
-    "input.value",
-    "traceloop.entity.input",
-)
-_OUTPUTS = ("final_result", "gen_ai.output.messages", "output.value", "traceloop.entity.output")
 _EVENTS = {
     "user": ("gen_ai.user.message", "content"),
     "assistant": ("gen_ai.choice", "message"),
 }
-_NAMES = frozenset((*_INPUTS, *_OUTPUTS))
 
 
-def log_messages(node: Node, span: Any) -> None:
+def log_messages(node: Node, span: Any, attributes: Mapping[str, Any], shape: Shape) -> None:
     """Log the input and the answer of *node*'s run, if it is a root and *span* tells of them; each once."""
     owner = node.host or node
     run = node.run
     if run is None or run.parent is not None:
         return
-    attributes = attributes_of(span)
-    if _NAMES.isdisjoint(attributes) and not events_of(span):
+    if not shape.inputs and not shape.outputs and not events_of(span):
         return
     for role, among, at in (
-        ("user", _INPUTS, moment(span.start_time)),
-        ("assistant", _OUTPUTS, moment(span.end_time)),
+        ("user", shape.inputs, moment(span.start_time)),
+        ("assistant", shape.outputs, moment(span.end_time)),
     ):
         content = _said(attributes, among, role)
         if content is None:
@@ -53,11 +44,10 @@ def log_messages(node: Node, span: Any) -> None:
             run.message(content, role=role, at=at)
 
 
-def say_totals(run: Run, span: Any) -> None:
+def say_totals(run: Run, attributes: Mapping[str, Any], shape: Shape) -> None:
     """Take the totals that a run's span tells of, where no model call of it was seen."""
-    attributes = attributes_of(span)
-    if not names.TOTALS.isdisjoint(attributes) and not run.totals.token_usage:
-        usage = usage_of(attributes, is_aggregated=True).data()
+    if shape.totals and not run.totals.token_usage:
+        usage = usage_of(attributes, shape, is_aggregated=True).data()
         tokens = {key: value for key, value in usage.items() if key.endswith("_tokens")}
         if tokens:
             cost = usage.get("cost_usd")

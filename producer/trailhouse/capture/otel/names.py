@@ -68,15 +68,19 @@ REASONING_TOKENS: Names = (
 )  # fmt: skip
 COST: Names = ("operation.cost", "gen_ai.usage.cost", "llm.cost.total")
 
-COUNTED = {
-    name: (what, order)
+COUNTED = tuple(
+    (name, what)
     for what, among in (
-        ("input", INPUT_TOKENS), ("output", OUTPUT_TOKENS), ("total", TOTAL_TOKENS), ("reasoning", REASONING_TOKENS),
-        ("cache_read", CACHE_READ_TOKENS), ("cache_write", CACHE_WRITE_TOKENS),
+        ("input_tokens", INPUT_TOKENS), ("output_tokens", OUTPUT_TOKENS), ("total_tokens", TOTAL_TOKENS),
+        ("cache_read_tokens", CACHE_READ_TOKENS), ("cache_write_tokens", CACHE_WRITE_TOKENS),
+        ("reasoning_tokens", REASONING_TOKENS),
     )
-    for order, name in enumerate(among)
-}  # fmt: skip
-"""What each attribute counts, and its order among those that count the same."""
-AGGREGATED, SINGLE = "gen_ai.aggregated_usage.", "gen_ai.usage."
-TOTALS = frozenset((*COUNTED, *(name.replace(SINGLE, AGGREGATED) for name in COUNTED)))
-"""Attributes by which a run's span tells what its calls used together."""
+    for name in among
+)  # fmt: skip
+"""Each attribute that counts tokens, and what it counts; of those that count the same the first one counts."""
+TOTALS = tuple(
+    (each, what)
+    for name, what in COUNTED
+    for each in (name, name.replace("gen_ai.usage.", "gen_ai.aggregated_usage."))
+)
+"""The same where a run's span tells what its calls used together."""

@@ -8,6 +8,7 @@ from trailhouse.capture.otel import names
 from trailhouse.capture.otel.kinds import name_in, short_name
 from trailhouse.capture.otel.reading import attributes_of, text_of
 from trailhouse.capture.otel.sessions import session_in
+from trailhouse.capture.otel.shapes import shape_of
 
 if TYPE_CHECKING:
     from trailhouse.capture.otel.node import Node
@@ -17,19 +18,18 @@ if TYPE_CHECKING:
 def agent_of(node: Node) -> str | None:
     """Return the agent that *node*'s span names."""
     attributes = attributes_of(node.span)
-    named = text_of(attributes, names.AGENT) or name_in(node.name)
-    return named or text_of(attributes, names.ENTITY)
+    shape = shape_of(attributes)
+    named = text_of(attributes, shape.agent) or name_in(node.name)
+    return named or text_of(attributes, shape.entity)
 
 
 def name_run(run: Run, node: Node, around: str | None) -> None:
     """Give *run*, whose start is about to be logged, what its spans say by now."""
-    spans = [node] if node.guest is None else [node.guest, node]
-    agents = [agent_of(each) for each in spans]
-    sessions = [session_in(attributes_of(each.span)) for each in spans]
-    run.name(
-        session_id=next((s for s in sessions if s is not None), around),
-        agent_id=next((a for a in agents if a is not None), None) or short_name(spans[0].name),
-    )
+    guest, agent, session = node.guest, None, None
+    if guest is not None:
+        agent, session = agent_of(guest), session_in(attributes_of(guest.span))
+    agent = agent or agent_of(node) or short_name((guest or node).name)
+    run.name(session_id=session or session_in(attributes_of(node.span)) or around, agent_id=agent)
 
 
 def created_agent(span: Any) -> dict[str, str]:

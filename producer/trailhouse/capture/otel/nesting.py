@@ -10,11 +10,13 @@ if TYPE_CHECKING:
 
 def node_of_call(node: Node, name: str) -> Node | None:
     """Return the span above *node*, up to the nearest run, that has recorded its call of the tool *name*."""
-    for above in node.chain():
+    above = node.above
+    while above is not None:
         if above.is_run and not above.is_aside:
             return None
         if above.call is not None and not above.has_ended and _is_same(name, above.call.name):
             return above
+        above = above.above
     return None
 
 

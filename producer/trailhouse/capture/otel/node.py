@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from trailhouse.capture.otel.ending import tells_of_error
 from trailhouse.capture.otel.kinds import Kind, kind_of
 from trailhouse.capture.otel.reading import attributes_of
+from trailhouse.capture.otel.shapes import shape_of
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from trailhouse.producer.recording.usage import Usage
 
 MAX_DEPTH = 200
-_LEFT_OPEN_WHEN_FAILED = frozenset(("openinference.instrumentation.smolagents",))
+LEFT_OPEN_WHEN_FAILED = frozenset(("openinference.instrumentation.smolagents",))
 """Scopes that never end the span of a run that failed, and leave it current for all that comes after."""
 
 _RUN_KINDS = frozenset((Kind.RUN, Kind.WORKFLOW, Kind.CHAIN))
@@ -45,6 +46,7 @@ class Node:
         span: The live span; as it has ended, what it was at its end.
         above: The span that it stands beneath, where that is known.
         kind: What it is to us; None for nothing, which may change as its attributes come.
+        is_run: Whether it is a run, or stands round runs.
         known: How many attributes it had when that was judged.
         scope: The name of its instrumentation scope.
         is_aside: It is seen by somebody else, or is the scaffolding of another span: it records nothing itself.
@@ -78,6 +80,7 @@ class Node:
     late: LateCall | None = None
     inner_usage: Usage | None = None
     held: tuple[Held, ...] = ()
+    is_run = False
     told: frozenset[str] = frozenset()
     in_flight: BaseException | None = None
 
@@ -89,6 +92,8 @@ class Node:
         self.above = above
         self.kind = kind
         self.known = known
+        if kind is not None:
+            self.is_run = kind in _RUN_KINDS
         if above is not None:
             self.depth = above.depth + 1
             if (
@@ -100,17 +105,15 @@ class Node:
     def name(self) -> str:
         return str(self.span.name)
 
-    @property
-    def is_run(self) -> bool:
-        return self.kind in _RUN_KINDS
-
-    def judge(self) -> Kind | None:
-        """Return what it is by the name and the attributes that it has by now."""
+    def judge(self) -> bool:
+        """Tell whether a span that was nothing to us is something by the attributes that it has by now."""
         attributes = attributes_of(self.span)
         if len(attributes) == self.known:
-            return self.kind
+            return False
         self.known = len(attributes)
-        return kind_of(self.span.name, attributes, self.scope)
+        self.kind = kind_of(self.span.name, attributes, self.scope, shape_of(attributes).kinds)
+        self.is_run = self.kind in _RUN_KINDS
+        return self.kind is not None
 
     def chain(self) -> Iterator[Node]:
         """The spans above it, the nearest first."""
@@ -129,17 +132,15 @@ class Node:
     def run_above(self) -> Node | None:
         """The nearest span above it that is a run."""
         node = self.above
-        while node is not None and (node.kind not in _RUN_KINDS or node.is_aside):
+        while node is not None and (not node.is_run or node.is_aside):
             node = node.above
         return node
 
     @property
     def is_left_open(self) -> bool:
         """Whether its run has failed and nobody will end it: what comes within it has nothing to do with it."""
-        return (
-            self.kind is Kind.RUN
-            and self.scope in _LEFT_OPEN_WHEN_FAILED
-            and tells_of_error(self.span)
+        return self.scope in LEFT_OPEN_WHEN_FAILED and (
+            self.kind is Kind.RUN and tells_of_error(self.span)
         )
 
     def root(self) -> Node | None:

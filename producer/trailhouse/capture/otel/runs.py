@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from trailhouse.capture.otel import names
 from trailhouse.capture.otel.ending import ending_of, in_flight, tells_of_error
 from trailhouse.capture.otel.kinds import Kind
 from trailhouse.capture.otel.messages import log_messages, say_totals
 from trailhouse.capture.otel.naming import agent_of, name_run
 from trailhouse.capture.otel.node import Held, Node
 from trailhouse.capture.otel.reading import attributes_of, text_of
-from trailhouse.capture.otel.sessions import session_around, session_in
+from trailhouse.capture.otel.sessions import session_around
+from trailhouse.capture.otel.shapes import shape_of
 from trailhouse.capture.otel.times import moment, span_id_of, trace_id_of
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ class Runs:
 
     def open(self, node: Node, parent_context: Any) -> None:
         """Open what *node* stands for: a run, or its part in the run of the workflow that it stands in."""
-        node.in_flight = in_flight()
+        if (error := in_flight()) is not None:
+            node.in_flight = error
         above = node.nearest()
         if node.kind is Kind.RUN:
             host = self._host(node, above)
@@ -47,13 +48,13 @@ class Runs:
     def run_of(self, node: Node, parent_context: Any) -> Run | None:
         """Return the run that what happens in *node* belongs to; None if there is none."""
         bound = self._recorder.bound
-        for above in node.chain():
-            if above.is_run and not above.is_aside:
-                if above.run is None:  # a chain in which, until now, nothing has happened
-                    self._open_run(above, parent_context)
-                above.has_own = True
-                return self._recorder.inner_of(above.run, bound)
-        return bound
+        above = node.run_above()
+        if above is None:
+            return bound
+        if above.run is None:  # a chain in which, until now, nothing has happened
+            self._open_run(above, parent_context)
+        above.has_own = True
+        return above.run if bound is None else self._recorder.inner_of(above.run, bound)
 
     def _host(self, node: Node, above: Node | None) -> Node | None:
         """Return the span whose run is *node*'s too: that of a workflow round it, or of the same agent seen twice."""
@@ -77,13 +78,14 @@ class Runs:
         parent = self._recorder.inner_of(
             self._run_above(node, parent_context), self._recorder.bound
         )
-        session = session_in(attributes)
+        shape = shape_of(attributes)
+        session = text_of(attributes, shape.session)
         around = session_around(parent_context) if session is None and parent is None else None
         remote = {"remote": True} if "server.address" in attributes else None
         node.run = self._recorder.open_run(
             session,
             source=SOURCE,
-            run_id=text_of(attributes, names.RUN_ID) or span_id_of(span),
+            run_id=text_of(attributes, shape.run_id) or span_id_of(span),
             parent=parent,
             trace_id=trace_id_of(span),
             span_id=span_id_of(span),
@@ -94,25 +96,31 @@ class Runs:
         )
 
     def _run_above(self, node: Node, parent_context: Any) -> Run | None:
-        for above in node.chain():
-            if above.is_run and not above.is_aside:
-                if above.run is None:
-                    self._open_run(above, parent_context)
-                return above.run
-        return None
+        above = node.run_above()
+        if above is None:
+            return None
+        if above.run is None:
+            self._open_run(above, parent_context)
+        return above.run
 
     def end(self, node: Node, span: Any) -> None:
         """End the run of *node*, which ended as *span*; a guest leaves that to its host."""
         ending, over = ending_of(span, node.in_flight), node.host or node.nearest()
         if over is not None and over.kind in (Kind.WORKFLOW, Kind.CHAIN):
             over.last = ending
-        if node.run is not None and self._approvals.note_end(node.run, span):
+        attributes = attributes_of(span)
+        shape = shape_of(attributes)
+        if (
+            shape.may_tell
+            and node.run is not None
+            and self._approvals.note_end(node.run, attributes)
+        ):
             node.is_paused = True
         if node.host is not None:
             node.host.is_paused = node.host.is_paused or node.is_paused
-            log_messages(node, span)
+            log_messages(node, span, attributes, shape)
             if node.run is not None:
-                say_totals(node.run, span)
+                say_totals(node.run, attributes, shape)
             return
         if node.run is None:
             return
@@ -124,11 +132,11 @@ class Runs:
             return
         for held in node.held:
             held.end(ending if ending.is_well else held.ending)
-        session = session_in(attributes_of(span))
+        session = text_of(attributes, shape.session)
         if session is not None and session != node.run.session_id:
             node.run.name(session_id=session)
-        log_messages(node, span)
-        say_totals(node.run, span)
+        log_messages(node, span, attributes, shape)
+        say_totals(node.run, attributes, shape)
         if node.is_paused and ending.is_well:
             node.run.pause(at=at)
         else:

@@ -8,6 +8,8 @@ from trailhouse.capture.otel.later_hooks import LaterHooks
 from trailhouse.capture.otel.trees import tree_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
@@ -28,23 +30,35 @@ class AuditSpanProcessor(SpanProcessor):
     """
 
     def __init__(self, audit: AuditLogger, *, strict: bool = False) -> None:
-        self._tree = tree_of(audit)
-        self._starting = audit.recorder.guard("the start of a span", strict=strict)
-        self._ending = audit.recorder.guard("the end of a span", strict=strict)
-        self._closing = audit.recorder.guard("what the spans left open", strict=strict)
+        recorder, self._tree = audit.recorder, tree_of(audit)
+        self._strict, self._note_loss = strict, recorder.note_loss
+        self._start: Callable[..., None] = self._tree.start
+        self._end: Callable[..., None] = self._tree.end
+        if strict:  # else a guard's frames, which each span would pay for, are in its methods below
+            self._start = recorder.guard("the start of a span", strict=True)(self._tree.start)
+            self._end = recorder.guard("the end of a span", strict=True)(self._tree.end)
+        self._closing = recorder.guard("what the spans left open", strict=strict)
         self._is_on = True
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Take in a span that starts."""
         if self._is_on:
-            with self._starting:
-                self._tree.start(span, parent_context)
+            try:
+                self._start(span, parent_context)
+            except Exception as error:
+                if self._strict:
+                    raise
+                self._note_loss("the start of a span", error)
 
     def on_end(self, span: ReadableSpan) -> None:
         """Take in that a span ended."""
         if self._is_on:
-            with self._ending:
-                self._tree.end(span)
+            try:
+                self._end(span)
+            except Exception as error:
+                if self._strict:
+                    raise
+                self._note_loss("the end of a span", error)
 
     def shutdown(self) -> None:
         """Abandon the runs whose spans have not ended, and record nothing from now on."""

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from trailhouse.capture.otel.approvals import Approvals
 from trailhouse.capture.otel.calls import Calls
 from trailhouse.capture.otel.kinds import Kind, kind_of, kind_of_root
-from trailhouse.capture.otel.node import Node
+from trailhouse.capture.otel.node import LEFT_OPEN_WHEN_FAILED, Node
 from trailhouse.capture.otel.reading import attributes_of
 from trailhouse.capture.otel.runs import Runs
 from trailhouse.capture.otel.scopes import is_left_to_adapter
+from trailhouse.capture.otel.shapes import shape_of
 
 if TYPE_CHECKING:
     from trailhouse.producer.recording.recorder import Recorder
@@ -34,24 +35,27 @@ class SpanTree:
 
     def start(self, span: Any, parent_context: Any) -> None:
         """Take in a span that starts; log what starts with it."""
-        span_id = span.context.span_id
-        if span_id in self._open:
+        span_id, opened = span.context.span_id, self._open
+        if span_id in opened:
             return  # another processor of this logger has told of it
-        parent = span.parent
-        above = None if parent is None else self._find(parent.span_id)
-        if above is not None and above.is_left_open:
-            self._give_up(above)
-            above = None
+        parent, above = span.parent, None
+        if parent is not None:
+            parent_id = parent.span_id
+            above = opened.get(parent_id) or self._ended.get(parent_id)
+            if above is not None and above.scope in LEFT_OPEN_WHEN_FAILED and above.is_left_open:
+                self._give_up(above)
+                above = None
         scope = span.instrumentation_scope
         scope_name = "" if scope is None else scope.name
         attributes = attributes_of(span)
-        kind = kind_of(span.name, attributes, scope_name)
-        kind = kind if parent is not None else kind_of_root(kind, scope_name)
-        node = self._open[span_id] = Node(span, above, kind, len(attributes), scope_name)
+        kind = kind_of(span.name, attributes, scope_name, shape_of(attributes).kinds)
+        if parent is None and kind is Kind.RUN:
+            kind = kind_of_root(kind, scope_name)
+        node = opened[span_id] = Node(span, above, kind, len(attributes), scope_name)
         if kind is not None:
             self._begin(node, parent_context)
-        if len(self._open) > MAX_OPEN_SPANS:
-            for oldest in list(self._open)[: MAX_OPEN_SPANS // 10]:
+        if len(opened) > MAX_OPEN_SPANS:
+            for oldest in list(opened)[: MAX_OPEN_SPANS // 10]:
                 self._abandon(oldest)
 
     def end(self, span: Any) -> None:
@@ -60,20 +64,21 @@ class SpanTree:
         if node is None:
             return
         node.span = span
-        if node.kind is None and (kind := node.judge()) is not None:
-            node.kind = kind
+        if node.kind is None:
+            if not node.judge():
+                node.has_ended = True
+                return
             self._begin(node, None)
         try:
             if node.late is not None:
                 node.late.begin()
-            if node.kind is not None and (node.within is not None or not node.is_aside):
+            if node.within is not None or not node.is_aside:
                 self._finish(node, span)
         finally:
             node.has_ended = True
-            if node.kind is not None:
-                self._ended[span.context.span_id] = node
-                if len(self._ended) > MAX_ENDED_SPANS:
-                    self._ended.popitem(last=False)
+            self._ended[span.context.span_id] = node
+            if len(self._ended) > MAX_ENDED_SPANS:
+                self._ended.popitem(last=False)
 
     def _give_up(self, node: Node) -> None:
         """End a run whose span is left open though it failed."""
@@ -83,12 +88,13 @@ class SpanTree:
             self._runs.end(node, node.span)
 
     def _begin(self, node: Node, parent_context: Any) -> None:
-        for above in node.chain():  # attributes may have come since
+        above = node.above
+        while above is not None:  # attributes may have come since
             if above.late is not None:
                 above.late.begin()
-            if above.kind is None and not above.has_ended and (kind := above.judge()) is not None:
-                above.kind = kind
+            if above.kind is None and not above.has_ended and above.judge():
                 self._open_as_is(above, None)
+            above = above.above
         self._open_as_is(node, parent_context)
 
     def _open_as_is(self, node: Node, parent_context: Any) -> None:

@@ -49,7 +49,7 @@ def new_fields(
         for name in OF_THE_FAMILY:
             if (value := parent.fields.get(name)) is not None:
                 fields.setdefault(name, value)
-    if bound is None:
+    if bound is None or bound.is_empty:
         return fields, metadata
     stamped = bound.stamp(EventDraft(**fields)).given()
     if parent is None and "parent_run_id" not in fields:

@@ -31,26 +31,32 @@ class OpenCalls:
 
     def add(self, call: Call) -> None:
         """Know *call* as open until `forget`; above the limit the oldest is given up."""
+        key, run = id(call), call.run
         with self._lock:
-            self._calls[id(call)] = call
-            self._by_run.setdefault(id(call.run), set()).add(id(call))
-            if not call.run.is_open:
+            self._calls[key] = call
+            of_run = self._by_run.get(id(run))
+            if of_run is None:
+                self._by_run[id(run)] = {key}
+            else:
+                of_run.add(key)
+            if not run.is_open:
                 self._left_open.append((self._now() + AFTER_ITS_RUN_SECONDS, [call]))
-            oldest = next(iter(self._calls.values())) if len(self._calls) > MAX_OPEN_CALLS else None
-            if oldest is not None:
-                self.forget(oldest)
-        if oldest is not None:
-            _give_up(oldest)
+            if len(self._calls) <= MAX_OPEN_CALLS:
+                return
+            oldest = next(iter(self._calls.values()))
+            self.forget(oldest)
+        _give_up(oldest)
 
     def forget(self, call: Call) -> None:
         """Know *call* no longer as open."""
+        key, run_key = id(call), id(call.run)
         with self._lock:
-            self._calls.pop(id(call), None)
-            of_run = self._by_run.get(id(call.run))
+            self._calls.pop(key, None)
+            of_run = self._by_run.get(run_key)
             if of_run is not None:
-                of_run.discard(id(call))
+                of_run.discard(key)
                 if not of_run:
-                    del self._by_run[id(call.run)]
+                    del self._by_run[run_key]
 
     def find(self, run: Any, name: str, call_id: str | None) -> ToolCall | None:
         """Return the open call of *run* that has this *call_id*, else this tool's *name*; None for none.

@@ -235,19 +235,22 @@ class Run(RunRecords):
             at: When it happened; now if not given.
             metadata: What else is to be kept of it.
         """
-        self.begin()
+        if not self._has_begun:
+            self.begin()
         self._log(type, data, at, metadata)
 
     def log_admitted(
         self, type: EventType | str, data: Mapping[str, Any], *, at: dt.datetime | None = None
     ) -> None:
         """Log the other half of what was begun where auditing was on, also where it is switched off."""
-        self.begin()
+        if not self._has_begun:
+            self.begin()
         self._log(type, data, at, None, True)
 
     def admits(self) -> bool:
         """Tell whether its events are written in the current context."""
-        self.begin()
+        if not self._has_begun:
+            self.begin()
         return self.is_recorded and self.recorder.admits(self._fields)
 
     def _log(
@@ -261,8 +264,14 @@ class Run(RunRecords):
     ) -> None:
         if not self.is_recorded:
             return
-        event = {"type": type, "data": data, "occurred_at": at, "metadata": metadata or None}
-        fields = self._fields | event | others
+        fields = {
+            **self._fields,
+            "type": type,
+            "data": data,
+            "occurred_at": at,
+            "metadata": metadata or None,
+            **others,
+        }
         if self._is_beginning and type is not EventType.RUN_STARTED:
             self._held.append(
                 (fields, is_admitted)
@@ -335,7 +344,8 @@ class Run(RunRecords):
     def _log_end(
         self, type: EventType, error: object, stop_reason: str | None, at: dt.datetime | None
     ) -> None:
-        self.begin()
+        if not self._has_begun:
+            self.begin()
         elapsed_ms = max(0.0, round((self.recorder.now_ns(at) - self._started_ns) / 1_000_000, 3))
         if type is EventType.RUN_COMPLETED:
             data = self._completed(stop_reason) | {"duration_ms": elapsed_ms}
@@ -355,11 +365,16 @@ class Run(RunRecords):
             self._fields["session_id"] = self._fields.get("trace_id") or self.id
 
     def _completed(self, stop_reason: str | None) -> dict[str, Any]:
-        data = completed_data(self, None, self.result)
-        used = data["token_usage"]
-        if isinstance(used, Usage):
-            used = used.tokens()
-        data["token_usage"] = self._totals.token_usage if type(used) is dict and not used else used
-        cost = data.get("cost_usd", self._totals.cost_usd)
+        totals = self._totals
+        data: dict[str, Any]
+        if self.result is None:
+            data = {"agent_id": self.agent_id, "token_usage": totals.token_usage}
+        else:
+            data = completed_data(self, None, self.result)
+            used = data["token_usage"]
+            if isinstance(used, Usage):
+                used = used.tokens()
+            data["token_usage"] = totals.token_usage if type(used) is dict and not used else used
+        cost = data.get("cost_usd", totals.cost_usd)
         stop = stop_reason or data.get("stop_reason", "end_turn")
         return data | given({"cost_usd": cost, "stop_reason": stop})

@@ -126,11 +126,9 @@ class RunRecords(ABC):
             self._totals.add(usage)
         named = {} if call_id is None else {"model_call_id": call_id}
         warned = {WARNINGS_KEY: list(usage.warnings)} if usage.warnings else None
-        provider = usage.provider or self.provider
         self.begin()
-        self._log(
-            EventType.TOKEN_USAGE_UPDATED, usage.data() | named, at, warned, provider=provider
-        )
+        data, provider = usage.data() | named, usage.provider or self.provider
+        self._log(EventType.TOKEN_USAGE_UPDATED, data, at, warned, provider=provider)
 
     @harmless
     def model_call_failed(

@@ -56,12 +56,13 @@ class ToolCall:
 
     def start(self, *, at: dt.datetime | None = None) -> Self:
         """Log `tool_call_started`, once however often it is called."""
-        self._start(at)
+        if not self._is_started:
+            self._start(at)
         return self
 
     @harmless
     def _start(self, at: dt.datetime | None) -> None:
-        if self.is_open or self._is_over:
+        if self._is_over:
             return
         with self.run.lock:  # others wait: no end is logged before the start
             if self._is_started:
@@ -74,11 +75,13 @@ class ToolCall:
             self._is_started = True
 
     def _log_start(self, at: dt.datetime | None) -> None:
-        arguments = {} if self._arguments is None else {"arguments": self._arguments}
+        data: dict[str, Any] = {"tool_name": self.name, "tool_call_id": self.id}
+        if self._arguments is not None:
+            data["arguments"] = self._arguments
         recorder = self.run.recorder
         recorder.note_open_call(self)
         try:
-            self.run.log_admitted(EventType.TOOL_CALL_STARTED, self._named() | arguments, at=at)
+            self.run.log_admitted(EventType.TOOL_CALL_STARTED, data, at=at)
         except BaseException as error:  # it has no start, and in strict mode gets no end either
             recorder.forget_call(self)
             self._is_started = self._is_over = isinstance(error, Exception)
@@ -87,8 +90,7 @@ class ToolCall:
     @harmless
     def complete(self, result: object = None, *, at: dt.datetime | None = None) -> None:
         """Log `tool_call_completed`; nothing when it has ended."""
-        answered = {} if result is None else {"result": result}
-        self._end(EventType.TOOL_CALL_COMPLETED, answered, at)
+        self._end(EventType.TOOL_CALL_COMPLETED, {} if result is None else {"result": result}, at)
 
     @harmless
     def fail(
@@ -107,17 +109,20 @@ class ToolCall:
         self._end(EventType.TOOL_CALL_FAILED, given, at)
 
     def _end(self, type: EventType, data: dict[str, Any], at: dt.datetime | None) -> None:
-        self.start(at=at)
-        with self.run.lock:
+        if not self._is_started:
+            self._start(at)
+        run = self.run
+        with run.lock:
             if self._is_over:
                 return
             self._is_over = True
-        recorder = self.run.recorder
+        recorder = run.recorder
         try:
             if self._is_admitted:
-                duration_ms = round((recorder.now_ns(at) - self._started_ns) / 1_000_000, 3)
-                timed = {"duration_ms": max(0.0, duration_ms)}
-                self.run.log_admitted(type, self._named() | data | timed, at=at)
+                elapsed_ms = round((recorder.now_ns(at) - self._started_ns) / 1_000_000, 3)
+                named = {"tool_name": self.name, "tool_call_id": self.id, **data}
+                named["duration_ms"] = max(0.0, elapsed_ms)
+                run.log_admitted(type, named, at=at)
         except Exception:
             recorder.forget_call(self)
             raise
@@ -129,9 +134,6 @@ class ToolCall:
     def leave_to_parent(self) -> None:
         """Have its end logged by the parent alone, in a forked child."""
         self._is_started = self._is_over = True
-
-    def _named(self) -> dict[str, Any]:
-        return {"tool_name": self.name, "tool_call_id": self.id}
 
     def __enter__(self) -> Self:
         return self.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
+from operator import attrgetter
 from typing import Any, Self
 
 import msgspec
@@ -14,6 +15,7 @@ from trailhouse.schemas.json_form import kind_of
 TOKEN_KEYS = (
     "input_tokens", "output_tokens", "total_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens",
 )  # fmt: skip
+_tokens_of = attrgetter(*TOKEN_KEYS)
 MOST_TOKENS = 10**12
 """More is a mistake of whoever counts, and would make every sum one."""
 
@@ -38,17 +40,18 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in TOKEN_KEYS:
-            if (value := getattr(self, name)) is not None:
-                if (count := token_count(value)) is None:
-                    self._refuse(name, "a number of tokens", value)
-                force_setattr(self, name, count)
+        for name, value in zip(TOKEN_KEYS, _tokens_of(self), strict=True):
+            if value is None or (type(value) is int and 0 <= value <= MOST_TOKENS):
+                continue
+            if (count := token_count(value)) is None:
+                self._refuse(name, "a number of tokens", value)
+            force_setattr(self, name, count)
         if self.cost_usd is not None and exact_cost(self.cost_usd) is None:
             self._refuse("cost_usd", "an amount", self.cost_usd)
             force_setattr(self, "cost_usd", None)
         for name in ("model", "provider"):
             value = getattr(self, name)
-            if value is not None and not isinstance(value, str):
+            if value is not None and type(value) is not str and not isinstance(value, str):
                 self._refuse(name, "a string", value)
                 force_setattr(self, name, None)
 
@@ -125,7 +128,10 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 
     def tokens(self) -> dict[str, int]:
         """Return its numbers of tokens, by name; what is unknown is left out."""
-        return {name: value for name in TOKEN_KEYS if (value := getattr(self, name)) is not None}
+        values = _tokens_of(self)
+        return {
+            name: value for name, value in zip(TOKEN_KEYS, values, strict=True) if value is not None
+        }
 
     def data(self) -> dict[str, Any]:
         """Return it as the `data` of `token_usage_updated`; what is unknown is left out, and said."""
@@ -146,11 +152,11 @@ class Totals:
 
     def add(self, usage: Usage) -> None:
         """Add a call; what it does not know makes the totals say so, and counts as nothing."""
-        self._is_missing = self._is_missing or usage.is_missing
+        if usage.is_missing:
+            self._is_missing = True
         for name, count in usage.tokens().items():
             self._tokens[name] = self._tokens.get(name, 0) + count
-        cost = exact_cost(usage.cost_usd)
-        if cost is not None:
+        if (cost := None if usage.cost_usd is None else exact_cost(usage.cost_usd)) is not None:
             self._cost = cost if self._cost is None else self._cost + cost
 
     @property

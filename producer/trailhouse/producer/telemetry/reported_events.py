@@ -49,7 +49,7 @@ class ReportedEvents(RunEvents):
 
     def admits(self, fields: Mapping[str, Any]) -> bool:
         """Tell whether an event of *fields* is written in the current context."""
-        return self._admit(EventDraft(**fields)) is not None
+        return self._logger._admit(EventDraft(**fields)) is not None
 
     def write_fields(
         self, fields: Mapping[str, Any], *, is_admitted: bool = False
@@ -64,7 +64,9 @@ class ReportedEvents(RunEvents):
             EventError, DeliveryError: As `AuditLogger.log`.
         """
         draft = EventDraft(**fields)
-        return self._write(draft) if is_admitted or self._admit(draft) is not None else None
+        if is_admitted or self._logger._admit(draft) is not None:
+            return self._write(draft)
+        return None
 
     @property
     def _bound(self) -> Bound:
