@@ -21,6 +21,7 @@ class Who(StrEnum):
     CLICKHOUSE = "ClickHouse administrator"
     WORKER = "worker"
     OPERATOR = "operator"
+    OWNER = "owner of the log"
     ALL = "all of them, and the anchor writer"
     EVERYTHING = "all, the witnesses and the service keys"
     NOBODY = "nobody: it is harmless"

@@ -24,6 +24,8 @@ MODULES = (
     "clickhouse_deep",
     "signed_attacks",
     "harmless_deep",
+    "equivocation",
+    "harmless_year",
     "broker_attacks",
     "broker_harmless",
 )

@@ -266,20 +266,32 @@ class AttackedLog:
 
 def anchor_with_a_witness(log: AttackedLog, *, is_cosigned: bool) -> None:
     """Put a policy into force that asks for a witness, and anchor an hour ago."""
-    name = "witness.example/w1"
-    key = verifier_key(name, WITNESS.public_key, COSIGNATURE_TYPE)
-    policy = log.policy(version=2, previous=log.policy().sha256, witnesses=(key,), quorum=1)
+    anchor_with_witnesses(log, (WITNESS,), quorum=1, cosign=(WITNESS,) if is_cosigned else ())
+
+
+def anchor_with_witnesses(
+    log: AttackedLog,
+    witnesses: Sequence[FileSigner],
+    *,
+    quorum: int,
+    cosign: Sequence[FileSigner],
+) -> None:
+    """Put a policy into force that asks for *quorum* of *witnesses*, and anchor an hour ago; those of *cosign* do."""
+    names = {each.public_key: f"witness.example/w{place}" for place, each in enumerate(witnesses)}
+    keys = tuple(verifier_key(name, key, COSIGNATURE_TYPE) for key, name in names.items())
+    policy = log.policy(version=2, previous=log.policy().sha256, witnesses=keys, quorum=quorum)
     log.publish(policy)
     log.anchor_under(policy, log.keys.now_ms - HOUR_MS)
     store = AnchorStore(log.clickhouse, LOG, lambda _: [log.keys.log.public_key])
     newest = store.last()
     assert newest is not None
     receipts = []
-    for each in newest.anchor.checkpoints if is_cosigned else ():
-        at_seconds = log.keys.now_ms // 1_000
-        made = WITNESS.sign(cosigned_message(each.text, at_seconds))
-        line = signature_line(cosignature(name, WITNESS.public_key, at_seconds, made))
-        receipts.append(Receipt("cosigned", name, each.origin, line.encode()))
+    for place, witness in enumerate(cosign):
+        name, at_seconds = names[witness.public_key], log.keys.now_ms // 1_000 + place
+        for each in newest.anchor.checkpoints:
+            made = witness.sign(cosigned_message(each.text, at_seconds))
+            line = signature_line(cosignature(name, witness.public_key, at_seconds, made))
+            receipts.append(Receipt("cosigned", name, each.origin, line.encode()))
     store.note(newest, receipts)
 
 
