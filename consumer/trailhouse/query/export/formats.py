@@ -84,6 +84,7 @@ SETTINGS = {
     "output_format_parquet_compression_method": "zstd",
     "output_format_compression_level": "1",
     "output_format_parquet_row_group_size": "65536",
+    "output_format_parquet_max_dictionary_size": "65536",  # of a megabyte the records fill one in vain: 7 % larger
     "output_format_arrow_string_as_string": "1",
     "output_format_arrow_low_cardinality_as_dictionary": "0",
     "max_block_size": "8192",
