@@ -117,6 +117,25 @@ def test_a_witness_that_has_seen_another_log_does_not_sign(scene: Scene, tmp_pat
         ]
 
 
+def test_a_witness_that_has_lost_its_state_is_shown_the_way(scene: Scene, tmp_path: Path) -> None:
+    """Put back from a backup, or gone: it is proven all that came since what it knows, and cosigns again."""
+    scene.anchorer.run()
+    folder = tmp_path / "witness"
+    backup = {file: file.read_bytes() for file in folder.glob("*.checkpoint")}
+    assert len(backup) == 2
+    scene.store(5, 5)
+    scene.anchorer.run()
+    nothing: dict[Path, bytes] = {}
+    for state in (backup, nothing):
+        for file in folder.glob("*.checkpoint"):
+            file.unlink()
+        for file, content in state.items():
+            file.write_bytes(content)
+        scene.store(3, 3)
+        run = scene.anchorer.run()
+        assert (run.failures, run.missing_cosignatures) == ({}, 0)
+
+
 def test_a_witness_that_is_away_or_unknown_stops_nothing(scene: Scene) -> None:
     """The anchor is made; who does not countersign is told."""
     logs = TrustedLogs([verifier_key(LOG_NAME, scene.log_key)])
