@@ -87,7 +87,7 @@ scaleway_key           | SCW<U17>
 scaleway_secret        | @scaleway <uuid>
 ovh_key                | @ovh <n32>
 heroku_key             | HRKU-AA<w58> ; @heroku <uuid>
-fly_token              | fo1_<w43> ; fm2_<b200>==
+fly_token              | fo1_<w43> ; fm2_<b200>== ; FlyV1 <b60>,<b60>
 render_key             | rnd_<n32>
 railway_token          | @railway <uuid>
 netlify_token          | nfp_<n36> ; @netlify <n43>
@@ -133,7 +133,7 @@ docker_token           | dckr_pat_<w27> ; dckr_oat_<w32>
 clojars_token          | CLOJARS_<h60>
 packagist_token        | packagist_uut_<h60>
 jfrog_token            | AKCp<n69> ; cmVmd<n59> ; @artifactory <n73>
-circleci_token         | CCIPAT_<n22>_<h40> ; @circleci <h40>
+circleci_token         | CCIPAT_<n22>_<h40> ; CCIPRJ_<n22>_<l40> ; @circleci <h40>
 buildkite_token        | bkua_<h40>
 travis_token           | @travis <n22>
 drone_token            | @drone <n32>
@@ -170,7 +170,7 @@ chromatic_token        | chpt_<h14>
 expo_token             | expo_<w10>K3<w28>
 sidekiq_key            | BUNDLE_GEMS__CONTRIBSYS__COM="[<h8>:<h8>]" ; https://[<h8>:<h8>]@gems.contribsys.com/
 nuget_password         | <add key="ClearTextPassword" value="[<n16>]" />
-supabase_key           | sbp_<h40> ; sb_secret_<w31>
+supabase_key           | sbp_<l40> ; sb_secret_<w31>
 planetscale_token      | pscale_tkn_<w43> ; pscale_oauth_<w43> ; pscale_pw_<w43>
 neon_key               | napi_<l64>
 neon_password          | npg_<n12>
@@ -178,7 +178,7 @@ databricks_token       | dapi<h32> ; dapi<h32>-2 ; dose<h32>
 mongodb_atlas_secret   | mdb_sa_sk_<w40>
 mongodb_atlas_key      | @mongodb <uuid>
 confluent_key          | cflt<b60> ; @confluent <n64>
-aiven_token            | AIVENV1-<b100>
+aiven_token            | AIVENV1-<b100> ; aivenv1 <b100>
 aiven_password         | AVNS_<w19>
 tigris_secret_key      | tsec_<w59>
 clickhouse_cloud_key   | 4b1d<n38>
@@ -240,7 +240,7 @@ postmark_token         | @postmark <uuid>
 sparkpost_key          | @sparkpost <h40>
 mailersend_key         | mlsn.<h64>
 mailjet_key            | @mailjet <h32>
-klaviyo_key            | pk_<h34>
+klaviyo_key            | pk_<l34>
 beamer_key             | @beamer b_<w44>
 messagebird_key        | @messagebird <n25>
 telnyx_key             | KEY<H32>_<n22>
@@ -452,4 +452,12 @@ polar_token            | polar_oat_<n43>
 extended_private_key   | xprv9s21ZrQH143K<n95>
 close_key              | api_<n22>.<n22>
 novita_key             | sk_<w8>R8<w33>
+docker_swarm_key       | SWMKEY-1-<b43>
+zoho_token             | 1000.<h32>.<h32>
+teamwork_token         | tkn.v1_<b75>=
+voiceflow_key          | VF.DM.<h24>.<n16>
+dependencytrack_key    | odt_<n32> ; odt_<n8>_<n32>
+endor_key              | endr+<w16>
+gcnotify_key           | gcntfy-my_key-<uuid>-<uuid>
+asaas_key              | $aact_prod_<n60>
 """

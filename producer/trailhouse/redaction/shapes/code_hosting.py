@@ -62,7 +62,7 @@ CODE_HOSTING: tuple[Shape, ...] = (
           "https://jfrog.com/help/r/jfrog-platform-administration-documentation/access-tokens"),
     named("jfrog_token", "JFrog Artifactory", "64 or 73 letters and digits", ("jfrog", "artifactory", "bintray", "xray"), ALNUM + "{64,73}",
           "https://jfrog.com/help/r/jfrog-platform-administration-documentation/access-tokens"),
-    Shape("circleci_token", "CircleCI", "CCIPAT_ or CCIPRJ_, an id, _, 40 hex", anywhere(r"CCIP(?:AT|RJ)_[0-9A-Za-z]+_[0-9a-f]{40}"), ("CCIPAT_", "CCIPRJ_"),
+    Shape("circleci_token", "CircleCI", "CCIPAT_ or CCIPRJ_, an id, _, 40 small letters and digits", anywhere(r"CCIP(?:AT|RJ)_[0-9A-Za-z]+_[0-9a-z]{40,}"), ("CCIPAT_", "CCIPRJ_"),
           "https://circleci.com/docs/managing-api-tokens/"),
     named("circleci_token", "CircleCI", "40 hex", ("circle_ci", "circle_"), HEX + "{40}",
           "https://circleci.com/docs/managing-api-tokens/"),

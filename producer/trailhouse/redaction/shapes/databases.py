@@ -4,7 +4,7 @@ from trailhouse.redaction.shapes.shape import ALNUM, UUID, Shape, anywhere, apar
 
 # fmt: off
 DATABASES: tuple[Shape, ...] = (
-    Shape("supabase_key", "Supabase", "sbp_ and 40 hex; sb_secret_ and 20 or more", anywhere(r"sbp_(?:oauth_)?[0-9a-f]{36,}|sb_secret_[\w-]{20,}"), ("sbp_", "sb_secret_"),
+    Shape("supabase_key", "Supabase", "sbp_ and 40 small letters and digits; sb_secret_ and 20 or more", anywhere(r"sbp_(?:oauth_)?[0-9a-z]{36,}|sb_secret_[\w-]{20,}"), ("sbp_", "sb_secret_"),
           "https://supabase.com/docs/guides/api/api-keys"),
     Shape("planetscale_token", "PlanetScale", "pscale_tkn_, pscale_oauth_ or pscale_pw_ and 32 or more", anywhere(r"pscale_[a-z]+_[\w=.-]{30,}[\w=-]"), ("pscale_",),
           "https://planetscale.com/docs/concepts/service-tokens"),
@@ -18,7 +18,7 @@ DATABASES: tuple[Shape, ...] = (
           "https://docs.confluent.io/cloud/current/security/authenticate/workload-identities/service-accounts/api-keys/overview.html"),
     named("confluent_key", "Confluent", "16 or 64 letters and digits", ("confluent", "ccloud"), r"[0-9A-Za-z+/]{64}|[0-9A-Za-z]{16}",
           "https://docs.confluent.io/cloud/current/security/authenticate/workload-identities/service-accounts/api-keys/overview.html"),
-    Shape("aiven_token", "Aiven", "AIVENV1- or aivenv1 and a long token", anywhere(r"(?:AIVENV1-|aivenv1)[\w+/=-]{40,}"), ("AIVENV1-", "aivenv1"), "https://aiven.io/docs/platform/howto/create_authentication_token"),
+    Shape("aiven_token", "Aiven", "AIVENV1- or aivenv1 and a long token", anywhere(r"(?:AIVENV1-|aivenv1 ?)[\w+/=-]{40,}"), ("AIVENV1-", "aivenv1"), "https://aiven.io/docs/platform/howto/create_authentication_token"),
     Shape("aiven_password", "Aiven", "AVNS_ and 19 of A-Z a-z 0-9 _ -", anywhere(r"AVNS_[\w-]{15,}"), ("AVNS_",),
           "https://aiven.io/docs/products/postgresql/howto/connect-psql"),
     Shape("clickhouse_cloud_key", "ClickHouse Cloud", "4b1d and 38 letters and digits", apart(r"4b1d[0-9A-Za-z]{38}"), ("4b1d",),

@@ -52,7 +52,7 @@ MESSAGING: tuple[Shape, ...] = (
     named("sparkpost_key", "SparkPost", "40 hex", ("sparkpost",), HEX + "{40}", "https://developers.sparkpost.com/api/#header-authentication"),
     Shape("mailersend_key", "MailerSend", "mlsn. and 64 hex", word(r"mlsn\.[0-9a-f]{60,}"), ("mlsn.",), "https://developers.mailersend.com/general.html#authentication"),
     named("mailjet_key", "Mailjet", "32 hex", ("mailjet",), HEX + "{32}", "https://dev.mailjet.com/email/guides/"),
-    Shape("klaviyo_key", "Klaviyo", "pk_ and 34 hex", word(r"pk_[0-9a-f]{34}"), ("pk_",), "https://developers.klaviyo.com/en/docs/retrieve_api_credentials"),
+    Shape("klaviyo_key", "Klaviyo", "pk_ and 34 small letters and digits", word(r"pk_[0-9a-z]{34}"), ("pk_",), "https://developers.klaviyo.com/en/docs/retrieve_api_credentials"),
     named("beamer_key", "Beamer", "b_ and 44", ("beamer",), r"b_[\w=+/-]{40,}", "https://www.getbeamer.com/api"),
     named("messagebird_key", "MessageBird", "25 letters and digits, or a UUID", ("message_bird", "bird_access"), rf"{UUID}|{ALNUM}{{25}}",
           "https://developers.messagebird.com/api/#authentication"),

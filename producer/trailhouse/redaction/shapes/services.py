@@ -86,4 +86,12 @@ SERVICES: tuple[Shape, ...] = (
           "https://datatracker.ietf.org/doc/html/rfc7519"),
     Shape("close_key", "Close", "api_, 22 letters and digits, a dot, 22 more", word(r"api_[A-Za-z0-9]{20,24}\.[A-Za-z0-9]{20,24}"), ("api_",),
           "https://developer.close.com/topics/authentication/"),
+    Shape("zoho_token", "Zoho", "1000., 32 hex, a dot, 32 hex", apart(r"1000\.[0-9a-f]{32}\.[0-9a-f]{32}"), ("1000.",), "https://www.zoho.com/accounts/protocol/oauth/web-apps/access-token.html"),
+    Shape("teamwork_token", "Teamwork", "tkn.v1_ and base64", anywhere(r"tkn\.v1_[\w+/-]{40,}={0,2}"), ("tkn.v1_",), "https://apidocs.teamwork.com/guides/teamwork/authentication"),
+    Shape("voiceflow_key", "Voiceflow", "VF.DM. or VF.WS., 24 hex, a dot, 16 letters and digits", anywhere(r"VF\.(?:DM|WS)\.[0-9a-f]{24}\.[0-9A-Za-z]{16,}"),
+          ("VF.DM.", "VF.WS."), "https://docs.voiceflow.com/reference/authentication"),
+    Shape("dependencytrack_key", "Dependency-Track", "odt_ and 32 or more letters and digits; 8 of them, _, 32", word(r"odt_(?:[0-9A-Za-z]{8}_)?[0-9A-Za-z]{32,}"), ("odt_",),
+          "https://docs.dependencytrack.org/integrations/rest-api/"),
+    Shape("endor_key", "Endor Labs", "endr+ and 16 of A-Z a-z 0-9 _ -", anywhere(r"endr\+[\w-]{16,}"), ("endr+",), "https://docs.endorlabs.com/rest-api/authentication/"),
+    Shape("gcnotify_key", "GC Notify", "gcntfy-, a name, two UUIDs", rf"(gcntfy-[\w-]{{1,100}}-{UUID}-{UUID})", ("gcntfy-",), "https://documentation.notification.canada.ca/en/start.html"),
 )
