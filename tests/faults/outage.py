@@ -25,6 +25,8 @@ SETTLED_SHARE = 0.25
 MAX_GROWTH_BYTES = 20_000_000
 SETTLE_SECONDS = 300.0
 BACKLOG = 40_000
+QUEUE_EVENTS = 2_000
+"""The producer's queue is full within seconds, however slow the machine: what grows after that is not bounded."""
 
 
 class Memory:
@@ -56,7 +58,8 @@ class Memory:
 def run(stage: Scene, worker: Worker, outage: Callable[[Callable[[], None]], None]) -> None:
     """Emit through an outage, and check memory and every event."""
     worker.wait_until_ready()
-    load = stage.load(rate=500, body_bytes=640, sessions=50)
+    settings = {"producer_queue_events": QUEUE_EVENTS}
+    load = stage.load(rate=500, body_bytes=640, sessions=50, settings=settings)
     load.wait_for(500)
     memory = Memory(worker, load)
     outage(lambda: memory.watch(MINUTES))
