@@ -175,7 +175,7 @@ class CountedRows:
 
     def _from(self, view: str, first: int, last: int) -> str:
         """Return *view* and the condition that holds the events of the times from *first* to *last*."""
-        # Of all times none is asked for: to read them for it costs a quarter of a count.
+        # Of all times none is asked for: to read them for it costs up to a third of a count.
         is_all = (first, last) == (FIRST_US, LAST_US)
         times = "" if is_all else "occurred_us BETWEEN {first_us:Int64} AND {last_us:Int64}"
         condition, _ = where(self._scope.wanted, tenant_id=self._scope.tenant_id, within=times)
