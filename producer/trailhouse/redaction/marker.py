@@ -43,6 +43,6 @@ def is_marker(text: bytes) -> bool:
     return text.startswith(_OPENINGS) and _MARKERS.fullmatch(text) is not None
 
 
-def without_markers(name: str) -> str:
-    """Return *name* without the markers in it, and without the numbers that keep equal ones apart."""
-    return _MARKED.sub("", name)
+def blinded(name: str) -> str:
+    """Return *name* with a letter for each marker in it, as it is judged with the secret there: that names nothing."""
+    return _MARKED.sub("x", name)

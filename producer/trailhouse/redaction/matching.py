@@ -18,8 +18,8 @@ except ImportError:  # there is no wheel for this platform, such as Alpine's mus
 HAS_RE2 = re2 is not None
 _NOWHERE = (-1, -1)
 PATTERNS_AT_ONCE = 60
-SET_BYTES = 33_554_432
-"""What the set of all openers may take at most; it takes a tenth of that on ordinary text."""
+SET_BYTES = 16_777_216
+"""What a set of openers may take at most, of two; it takes a tenth of that on ordinary text."""
 
 
 class Found(Protocol):
@@ -127,7 +127,7 @@ def as_python(pattern: str) -> str:
 class Openers:
     """Many patterns, looked for at once: which of them are somewhere in a text?
 
-    RE2 does it in one pass; Python's `re` looks for each whose words are there.
+    RE2 does it in two passes; Python's `re` looks for each whose words are there.
 
     Args:
         patterns: What is looked for.
@@ -136,7 +136,7 @@ class Openers:
 
     def __init__(self, patterns: Sequence[str], words: Sequence[tuple[bytes, ...]]) -> None:
         self.in_: Callable[[bytes], list[int] | None] = (
-            _one_by_one(patterns, words) if re2 is None else _one_pass(patterns)
+            _one_by_one(patterns, words) if re2 is None else _passes(patterns)
         )
         """Called with bytes; returns the places of the patterns that are in them, in any order, or None."""
         self._patterns = patterns
@@ -167,6 +167,30 @@ def _openers_of(
     patterns: tuple[str, ...], words: tuple[tuple[bytes, ...], ...], _is_python: bool
 ) -> Openers:
     return Openers(patterns, words)
+
+
+def _passes(patterns: Sequence[str]) -> Callable[[bytes], list[int] | None]:
+    """Return what looks for *patterns* in two passes: for those with words in either case, and for the others.
+
+    A pass is an automaton that learns a state for all that its patterns have met together. Of an id that nobody has seen
+    before that is a new one at nearly every character; looked for together, these two would have to learn each
+    combination of what each has met, and fill `SET_BYTES` before they know them.
+    """
+    in_either_case = [place for place, pattern in enumerate(patterns) if "(?i:" in pattern]
+    as_they_stand = sorted(set(range(len(patterns))).difference(in_either_case))
+    look_in_either = _one_pass([patterns[place] for place in in_either_case])
+    look_as_they_stand = _one_pass([patterns[place] for place in as_they_stand])
+
+    def in_(text: bytes) -> list[int] | None:
+        either, others = look_in_either(text), look_as_they_stand(text)
+        if not either and not others:
+            return None
+        return [
+            *map(in_either_case.__getitem__, either or ()),
+            *map(as_they_stand.__getitem__, others or ()),
+        ]
+
+    return in_
 
 
 def _one_pass(patterns: Sequence[str]) -> Callable[[bytes], list[int] | None]:

@@ -116,8 +116,20 @@ def where(test: Callable[[bytes], bool]) -> Finder:
 
 _REPEATED = re.compile(r"(?<!\\)\{(\d+)(?:,\d*)?\}\??")
 _LEAST = 8
+_CLASS = r"(?:\[(?:\\.|[^\]\\])+\]|\\[dw])"
+_BEGINS_WITH_RUN = re.compile(rf"((?:\((?:\?:)?)*)(?:{_CLASS})*?({_CLASS})\{{\d+,\}}(?=[^)])")
+_ONE_SIGN_AND_RUN = re.compile(rf"(?:-|\\\.){_CLASS}\{{\d+,\}}\)*")
 
 
 def loosened(pattern: str) -> str:
-    """Return *pattern* with its repetitions cut short: it matches wherever that does, and its automaton is small."""
-    return _REPEATED.sub(lambda found: f"{{{min(_LEAST, int(found[1]))},}}", pattern)
+    """Return *pattern* with its repetitions cut short: it matches wherever that does, and its automaton is small.
+
+    A run with which it begins is cut to its last character: such runs begin at each character of an id that nobody has
+    seen before, each pattern counts its own, and the automaton of all would learn a new state for nearly every one.
+    """
+    short = _REPEATED.sub(lambda found: f"{{{min(_LEAST, int(found[1]))},}}", pattern)
+    begins = _BEGINS_WITH_RUN.match(short)
+    # Not where so little is left that ordinary names and addresses would have it.
+    if begins is None or _ONE_SIGN_AND_RUN.fullmatch(short, begins.end()):
+        return short
+    return begins[1] + begins[2] + short[begins.end() :]

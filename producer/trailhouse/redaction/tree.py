@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from trailhouse.redaction.assignments import category_of
 from trailhouse.redaction.key_names import MAX_KNOWN_NAMES, MAX_NAME_CHARACTERS, Named, named
-from trailhouse.redaction.marker import is_marker, without_markers
+from trailhouse.redaction.marker import blinded, is_marker
 from trailhouse.redaction.personal import is_card
 from trailhouse.redaction.secret_values import is_secret, looks_random
 
@@ -92,7 +92,7 @@ class TreeRedactor:
     def _under(self, key: str, value: Any, tally: Tally) -> Any:
         kind = named(key)
         if kind is not None and "[" in key:
-            kind = named(without_markers(key))  # a category is a name like any other
+            kind = named(blinded(key))  # a category is a name like any other
         if kind is None or value is None or value is True or value is False:
             return self._value(value, tally)
         return self._named(key, kind, value, tally)
