@@ -128,7 +128,7 @@ CLOUD: tuple[Shape, ...] = (
     Shape("docker_swarm_token", "Docker Swarm", "SWMTKN-1-, 50, -, 25", anywhere(r"SWMTKN-1-[0-9a-z]{40,}-[0-9a-z]{20,}"), ("SWMTKN-",),
           "https://docs.docker.com/reference/cli/docker/swarm/join-token/"),
     Shape("docker_swarm_key", "Docker Swarm", "SWMKEY-1- and 43 of base64", anywhere(r"SWMKEY-1-[0-9A-Za-z+/]{40,}"), ("SWMKEY-",),
-          "https://docs.docker.com/engine/swarm/swarm_manager_locking/"),
+          "https://docs.docker.com/reference/cli/docker/swarm/unlock-key/"),
     Shape("kubeadm_token", "Kubernetes", "--token, 6, a dot, 16 small letters and digits", r"--token[ =\"']{1,3}([0-9a-z]{6}\.[0-9a-z]{16})",
           ("--token",), "https://kubernetes.io/docs/reference/access-authn-authz/bootstrap-tokens/"),
     Shape("rancher_token", "Rancher", "token-, kubeconfig-user- and 5, a colon, 54", word(r"(?:token|kubeconfig-u)-[0-9a-z.-]{5,20}:[0-9a-z]{50,}"),

@@ -99,5 +99,5 @@ PAYMENTS: tuple[Shape, ...] = (
           ("polar_",), "https://docs.polar.sh/integrate/oat"),
     Shape("extended_private_key", "BIP 32", "xprv, yprv, zprv or tprv and 107 of base58", apart(r"[xyztuv]prv[0-9A-Za-z]{90,}"),
           ("xprv", "yprv", "zprv", "tprv", "uprv", "vprv"), "https://github.com/bitcoin/bips/blob/master/bip-0032.mediawiki"),
-    Shape("asaas_key", "Asaas", "$aact_prod_ or $aact_hmlg_ and a long key", anywhere(r"\$aact_(?:prod|hmlg)_[\w:$-]{20,}"), ("aact_",), "https://docs.asaas.com/docs/authentication-2"),
+    Shape("asaas_key", "Asaas", "$aact_prod_ or $aact_hmlg_ and a long key", anywhere(r"\$aact_(?:prod|hmlg)_[\w:$-]{20,}"), ("aact_",), "https://docs.asaas.com/docs/authentication"),
 )
