@@ -10,11 +10,12 @@ from typing import Any, cast
 import pytest
 
 from trailhouse.operate.verify import row_processes, tails
+from trailhouse.operate.verify.cannot_check import CannotCheckError
 from trailhouse.operate.verify.report import Outcome, Report
 from trailhouse.operate.verify.row_processes import RowReaders
 from trailhouse.operate.verify.row_stream import Wanted
 from trailhouse.schemas import AuditEvent
-from trailhouse.schemas.errors import ProofError, StorageRejectedError, StorageUnavailableError
+from trailhouse.schemas.errors import StorageRejectedError, StorageUnavailableError
 from trailhouse.store import ClickHouseConfig
 from verified_log import VerifiedLog
 
@@ -111,7 +112,7 @@ def test_reading_that_is_ended_leaves_no_process(log: VerifiedLog) -> None:
 
     # They are killed while they start, which takes them longer than it takes to look for them.
     killed = RowReaders(2, lambda: kill_all(children() - before))
-    with pytest.raises(ProofError, match="--jobs 1"):
+    with pytest.raises(CannotCheckError, match="--jobs 1"):
         list(killed.rows_of(log.clickhouse, Wanted("true", {}), 60))
     assert children() == before
 

@@ -10,6 +10,7 @@ from threading import Event, Lock, Thread
 
 import msgspec
 
+from trailhouse.operate.verify.cannot_check import CannotCheckError
 from trailhouse.operate.verify.row_process import (
     Answer,
     Order,
@@ -19,7 +20,6 @@ from trailhouse.operate.verify.row_process import (
 )
 from trailhouse.operate.verify.row_shares import SAMPLE_SQL, SHARES_EACH, shares
 from trailhouse.operate.verify.row_stream import Rows, Wanted, rows_of
-from trailhouse.schemas.errors import ProofError
 from trailhouse.store.clickhouse import ClickHouse
 from trailhouse.store.config import ClickHouseConfig
 
@@ -58,7 +58,7 @@ class RowReaders:
 
         Raises:
             StorageError: ClickHouse is away (retriable) or refuses (permanent).
-            ProofError: A process ended that should not, as where memory is short. Retriable, in one process.
+            CannotCheckError: A process ended that should not, as where memory is short.
         """
         if self._jobs < 2 or count < ROWS_FOR_PROCESSES:
             return rows_of(clickhouse, wanted)
@@ -136,7 +136,7 @@ class _Readers:
         pipe = subprocess.PIPE
         with self._lock:
             if self._ended.is_set():
-                raise ProofError("the run was ended")
+                raise CannotCheckError("the run was ended")
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", MODULE],
                 stdin=pipe,
@@ -163,7 +163,7 @@ class _Readers:
             if answer.is_last:
                 return
             self._put(answer.rows())
-        raise ProofError(
+        raise CannotCheckError(
             "a process that looked at rows has ended by itself, as where memory is short: verify again with --jobs 1"
         )
 

@@ -67,9 +67,8 @@ class Calls:
         """Log the end of the tool call of *node*, which ended as *span*."""
         call, ending = node.call, ending_of(span, node.in_flight)
         if node.within is not None and not ending.is_well:
-            node.within.last = (
-                ending  # an MCP client's own span does not tell of the server's error
-            )
+            # An MCP client's own span does not tell of the server's error.
+            node.within.last = ending
         if call is None:
             return
         if ending.is_well and node.last is not None:
@@ -119,11 +118,8 @@ class Calls:
 
     def create(self, node: Node, span: Any) -> None:
         """Log that an agent was created, or why not."""
-        run, ending, at = (
-            self._run_for(node, None),
-            ending_of(span, node.in_flight),
-            moment(span.end_time),
-        )
+        run, ending = self._run_for(node, None), ending_of(span, node.in_flight)
+        at = moment(span.end_time)
         if run is not None and ending.is_well:
             run.log(EventType.AGENT_CREATED, created_agent(span), at=at)
         elif run is not None:

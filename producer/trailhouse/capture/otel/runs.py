@@ -31,8 +31,7 @@ class Runs:
 
     def open(self, node: Node, parent_context: Any) -> None:
         """Open what *node* stands for: a run, or its part in the run of the workflow that it stands in."""
-        if (error := in_flight()) is not None:
-            node.in_flight = error
+        node.in_flight = in_flight()
         above = node.nearest()
         if node.kind is Kind.RUN:
             host = self._host(node, above)
@@ -75,9 +74,8 @@ class Runs:
 
     def _open_run(self, node: Node, parent_context: Any) -> None:
         span, attributes = node.span, attributes_of(node.span)
-        parent = self._recorder.inner_of(
-            self._run_above(node, parent_context), self._recorder.bound
-        )
+        over = self._run_above(node, parent_context)
+        parent = self._recorder.inner_of(over, self._recorder.bound)
         shape = shape_of(attributes)
         session = text_of(attributes, shape.session)
         around = session_around(parent_context) if session is None and parent is None else None
@@ -110,11 +108,8 @@ class Runs:
             over.last = ending
         attributes = attributes_of(span)
         shape = shape_of(attributes)
-        if (
-            shape.may_tell
-            and node.run is not None
-            and self._approvals.note_end(node.run, attributes)
-        ):
+        run = node.run
+        if shape.may_tell and run is not None and self._approvals.note_end(run, attributes):
             node.is_paused = True
         if node.host is not None:
             node.host.is_paused = node.host.is_paused or node.is_paused

@@ -40,8 +40,7 @@ class SpanTree:
             return  # another processor of this logger has told of it
         parent, above = span.parent, None
         if parent is not None:
-            parent_id = parent.span_id
-            above = opened.get(parent_id) or self._ended.get(parent_id)
+            above = opened.get(parent.span_id) or self._ended.get(parent.span_id)
             if above is not None and above.scope in LEFT_OPEN_WHEN_FAILED and above.is_left_open:
                 self._give_up(above)
                 above = None
@@ -115,18 +114,12 @@ class SpanTree:
         else:
             self._runs.end(node, span)
 
-    def _find(self, span_id: int) -> Node | None:
-        return self._open.get(span_id) or self._ended.get(span_id)
-
     def run_at(self, span_id: int) -> Run | None:
         """Return the run that what happens in this span belongs to; None where it is not known."""
-        node = self._find(span_id)
-        if node is None:
-            return None
-        if node.is_run and not node.is_aside:
-            return node.run
-        above = node.run_above()
-        return None if above is None else above.run
+        node = self._open.get(span_id) or self._ended.get(span_id)
+        if node is not None and (node.is_aside or not node.is_run):
+            node = node.run_above()
+        return None if node is None else node.run
 
     def current_run(self) -> Run | None:
         """Return the run of the span that is current in this context."""
