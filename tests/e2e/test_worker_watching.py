@@ -203,9 +203,11 @@ def set_timestamp_type(here: WorkerSite, value: str) -> None:
     """Switch whose time a record of the topic carries."""
     admin = AdminClient(here.kafka.client_options())
     resource = ConfigResource(ResourceType.TOPIC, here.kafka.topic)
-    resource.add_incremental_config(
-        ConfigEntry("message.timestamp.type", value, incremental_operation=AlterConfigOpType.SET)
-    )
+    # Kafka looks every five minutes for records to delete, and takes a sender's time for their age.
+    for name, text in (("message.timestamp.type", value), ("retention.ms", "-1")):
+        resource.add_incremental_config(
+            ConfigEntry(name, text, incremental_operation=AlterConfigOpType.SET)
+        )
     for future in admin.incremental_alter_configs([resource]).values():
         future.result(DEADLINE_SECONDS)
 
