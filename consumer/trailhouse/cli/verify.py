@@ -79,7 +79,7 @@ def verify(
             min=1,
             metavar="NUMBER",
             help="In how many processes records are hashed and held against their columns, 150 MB each;"
-            " as many as there are processors, and 4 at most, if not given.",
+            " one fewer than there are processors, and 4 at most, if not given; 1 is this one alone.",
         ),
     ] = None,
     metrics: Annotated[

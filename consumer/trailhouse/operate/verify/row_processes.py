@@ -33,8 +33,11 @@ _decode = msgspec.msgpack.Decoder(Answer).decode
 
 
 def usual_jobs() -> int:
-    """Return how many processes a run has unless it is told: one a processor, and no more than four."""
-    return min(os.cpu_count() or 1, MOST_BY_DEFAULT)
+    """Return how many processes a run has unless it is told: one a processor but one, and no more than four.
+
+    With two, beside ClickHouse, processes gain nothing (`python -m benchmarks.verifying`).
+    """
+    return max(1, min((os.cpu_count() or 1) - 1, MOST_BY_DEFAULT))
 
 
 def _go_on() -> None:
