@@ -2,12 +2,14 @@
 
 import base64
 import datetime as dt
+import itertools
 import json
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import pytest
 
 from bundle_checkers import codes_of_both
@@ -27,7 +29,7 @@ from trailhouse.operate.erase.blank import blank
 from trailhouse.operate.prove.bundling import bundle_events, bundle_session, write_bundle
 from trailhouse.operate.prove.check import read_archive
 from trailhouse.operate.prove.proving import Prover, prove_event
-from trailhouse.operate.prove.stored_events import events_of_session, logged
+from trailhouse.operate.prove.stored_events import KEY_BYTES, events_of_session, logged
 from trailhouse.proof.config import ProofConfig
 from trailhouse.proof.keys import fingerprint, is_signed_by, note_signed, read_key_file
 from trailhouse.proof.manifest import DAY_MS, first_ms
@@ -80,6 +82,14 @@ class Scene(NamedTuple):
         assert not run.contradictions
 
 
+def _with_zero_at(event: AuditEvent, place: int) -> AuditEvent:
+    attempts = (
+        msgspec.structs.replace(event, data=dict(event.data) | {"attempt": attempt})
+        for attempt in itertools.count()
+    )
+    return next(each for each in attempts if sha256(each.record).digest()[place] == 0)
+
+
 def _policy(public_key: bytes) -> Policy:
     key = LogKey(public_key=base64.b64encode(public_key).decode())
     return Policy(log_name=LOG_NAME, version=1, log_keys=(key,))
@@ -108,6 +118,9 @@ def scene(
                 )
                 for number in range(300)
             ]
+            if day == 1:  # of what is resent, hashes that end in a zero byte, in either half
+                events[1] = _with_zero_at(events[1], KEY_BYTES - 1)
+                events[7] = _with_zero_at(events[7], 31)
             made += events
             halves = {
                 part: [e for e in events if int(e.session_id[2]) % 2 == part] for part in (0, 1)

@@ -243,9 +243,10 @@ def _of_copies(clickhouse: ClickHouse, leaves: Sequence[Row]) -> Iterator[Row]:
     """Yield those of *leaves* whose record is an event's that stands at another offset, with its session."""
     for start in range(0, len(leaves), COPIES_AT_ONCE):
         part = leaves[start : start + COPIES_AT_ONCE]
+        # IN (SELECT …) makes of a FixedString a String without the zero bytes at its end: both sides must be one type
         known = clickhouse.query(
             "SELECT DISTINCT record_key, CAST(tenant_id, 'String') AS tenant, session_id FROM event_log"
-            " WHERE record_key IN (SELECT unhex(arrayJoin({keys:Array(String)})))",
+            " WHERE record_key IN (SELECT toFixedString(unhex(arrayJoin({keys:Array(String)})), 16))",
             {"keys": [digest[:16].hex() for *_, digest in part]},
             bytes_columns=("tenant", "session_id"),
         ).rows

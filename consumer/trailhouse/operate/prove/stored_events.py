@@ -190,7 +190,7 @@ def copies_of(
         rows = clickhouse.query(
             f"SELECT DISTINCT kafka_offset, kind, appended_ms, digest FROM log_leaves WHERE {log.condition}"  # noqa: S608 - names of ours
             " AND kafka_offset >= {first:UInt64} AND kafka_offset < {end:UInt64}"
-            " AND digest IN (SELECT unhex(arrayJoin({digests:Array(String)})))",
+            " AND digest IN (SELECT toFixedString(unhex(arrayJoin({digests:Array(String)})), 32))",
             {
                 **log.parameters,
                 "first": first,
