@@ -100,8 +100,20 @@ def _fail(message: str, is_verbose: bool, code: int) -> int:
         for line in traceback.format_exc().splitlines():
             tell(line)
     # One line, however many the message had: scripts and logs go by lines.
-    tell(f"error: {' '.join(message.split())}")
+    rule, place = _apart(message)
+    tell(f"error: {' '.join(rule.split())}")
+    if sys.stderr.isatty():
+        for line in place:
+            tell(line)
     return code
+
+
+def _apart(message: str) -> tuple[str, list[str]]:
+    """Return what is wrong, and the lines that show where, if the last is a caret: the rule names the character too."""
+    lines = message.split("\n")
+    if len(lines) > 2 and lines[-1].strip() == "^":
+        return "\n".join(lines[:-2]), lines[-2:]
+    return message, []
 
 
 def _unexpected(error: Exception) -> str:

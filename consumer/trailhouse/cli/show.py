@@ -45,6 +45,10 @@ def show(
     tell_whole(page, len(page.items), "event")
     if len(page.items) > 1:
         tell("one id with different contents: `trailhouse anomalies` counts conflicts")
+    if not page.items:
+        tell(
+            "no event has this id: `trailhouse search` finds ids; `trailhouse status` says how far the worker is"
+        )
     if not page.items or any(found.problem for found in page.items):
         raise typer.Exit(1)
 

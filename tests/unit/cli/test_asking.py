@@ -1,5 +1,7 @@
 """The filter of a command: what of its words is a condition, and what an option."""
 
+import sys
+
 import pytest
 
 from trailhouse.cli import search as search_command
@@ -27,3 +29,16 @@ def test_a_condition_that_is_negated_is_no_option(
     assert asked[-1].strip() == '-"a phrase"'
     assert main(["search", "-format", "json"]) == 2
     assert "no such option: -f" in capsys.readouterr().err
+
+
+def test_a_filter_that_is_not_understood_is_shown_to_people_with_a_caret(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a terminal the caret stands below the place; a log has one line, which names the character."""
+    assert main(["search", "agent:x statu:y"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: filter, character 9: is not a field")
+    assert line.endswith("write it in quotes")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert main(["search", "agent:x statu:y"]) == 2
+    assert capsys.readouterr().err.splitlines() == [line, "  agent:x statu:y", "          ^"]

@@ -170,7 +170,16 @@ def test_a_cursor_tells_again_from_when_two_hours_are_counted() -> None:
 @pytest.mark.parametrize(
     ("text", "place", "rule"),
     [
-        ("agnet:x", 1, "is not a field; the fields are session"),
+        ("agnet:x", 1, "is not a field (did you mean agent?); the fields are session"),
+        ("novel:x", 1, "is not a field; the fields are session"),
+        ("agent_id:x", 1, "did you mean agent?"),
+        ("-tool_name:x", 2, "did you mean tool?"),
+        ("Session_ID:x", 1, "did you mean session?"),
+        ("sicne:2h", 1, "did you mean since?"),
+        ("status:failed", 1, "trailhouse runs --status failed"),
+        ("cost>0.5", 1, "write cost:>0.5; to look for it in the text, write it in quotes"),
+        ("agent:x -tokens>=5", 10, "write tokens:>=5"),
+        ("agent=x", 1, "write agent:x"),
         ("http://x", 1, "write it in quotes"),
         ("agent:x  -foo:y", 11, "is not a field"),
         ("agent:", 7, "expected a value here"),
@@ -197,6 +206,7 @@ def test_a_cursor_tells_again_from_when_two_hours_are_counted() -> None:
         ("since:2026-10-31T00:00:00Z since:2026-10-31T00:00:00Z", 28, "given twice"),
         ("since:2026-10-31T00:00:00Z until:2026-10-30T00:00:00Z", 1, "must not be after until"),
         ("has:colour", 5, "is not a field"),
+        ("has:error_code", 5, "did you mean error?"),
         ('""', 1, "at least one character"),
     ],
 )

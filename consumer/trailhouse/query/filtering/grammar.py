@@ -22,6 +22,7 @@ from trailhouse.query.filtering.search_filter import (
     Operator,
     SearchFilter,
     Words,
+    no_field,
 )
 from trailhouse.schemas.errors import QueryError
 from trailhouse.schemas.time_text import first_moment, is_told_from_now, last_moment
@@ -34,7 +35,9 @@ _bare = re.compile(r'[^ \t\r\n()"]+').match
 _name = re.compile(r"[A-Za-z_]+(?=:)").match
 _is_safe_value = re.compile(r"[\w.@/+-][\w.@/:+-]*", re.ASCII).fullmatch
 _is_safe_word = re.compile(r"\w[\w./@+-]*", re.ASCII).fullmatch
+_compared = re.compile(r"([a-z_]+)(>=|<=|=|>|<)(.*)", re.DOTALL).fullmatch
 _KEYWORDS = ("OR", "AND", "NOT")
+_QUOTE_IT = "to look for it in the text, write it in quotes"
 
 
 class _Scalar(NamedTuple):
@@ -135,6 +138,11 @@ class _Parser:
                 " to look for the word, write it in quotes",
                 scalar.place,
             )
+        if not scalar.is_quoted and (compared := _compared(scalar.text)):
+            name, operator, value = compared.groups()
+            if name in FIELDS:
+                sign = "" if operator == "=" else operator
+                self._fail(f"write {name}:{sign}{value}; {_QUOTE_IT}", scalar.place)
         self._add_words(scalar, negated, whole=not scalar.is_quoted)
 
     def _field(self, name: str, start: int, negated: bool) -> None:
@@ -147,11 +155,7 @@ class _Parser:
         elif name in FIELDS:
             self._condition(name, negated)
         else:
-            self._fail(
-                f"is not a field; the fields are {', '.join((*FIELDS, *_OTHER_FIELDS))};"
-                " to look for it in the text, write it in quotes",
-                start + negated,
-            )
+            self._fail(f"{no_field(name, _OTHER_FIELDS)}; {_QUOTE_IT}", start + negated)
 
     def _condition(self, name: str, negated: bool) -> None:
         place = self._at
@@ -168,7 +172,7 @@ class _Parser:
     def _has(self, negated: bool) -> None:
         scalar = self._scalar()
         if scalar.text not in FIELDS:
-            self._fail(f"is not a field; the fields are {', '.join(FIELDS)}", scalar.place)
+            self._fail(no_field(scalar.text), scalar.place)
         self._conditions.append(self._made(scalar.text, "has", (), negated, scalar.place))
 
     def _made(

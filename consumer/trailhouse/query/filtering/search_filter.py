@@ -2,8 +2,9 @@
 
 import datetime as dt
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
+from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
@@ -223,8 +224,29 @@ def field_named(name: object) -> Field:
     """
     found = FIELDS.get(name) if isinstance(name, str) else None
     if found is None:
-        raise QueryError(f"{_shown(name)}: is not a field; the fields are {', '.join(FIELDS)}")
+        raise QueryError(f"{_shown(name)}: {no_field(name)}")
     return found
+
+
+_NAMES = {
+    field.column: name
+    for name, field in FIELDS.items()
+    if field.column.endswith(("_id", "_name", "_code"))
+}
+"""The columns of answers that are asked by a shorter name."""
+
+
+def no_field(name: object, further: Sequence[str] = ()) -> str:
+    """Return what is said of a name that is no field, nor one of *further*: which was meant, and which there are."""
+    known = (*FIELDS, *further)
+    meant = ""
+    if name == "status":
+        meant = " (runs have one: they are asked with a status of their own, as `trailhouse runs --status failed`)"
+    elif isinstance(name, str):
+        near = get_close_matches(name.lower(), known, 1, 0.7)
+        if found := _NAMES.get(name.lower()) or next(iter(near), None):
+            meant = f" (did you mean {found}?)"
+    return f"is not a field{meant}; the fields are {', '.join(known)}"
 
 
 def number(field: str, value: object) -> Decimal:
