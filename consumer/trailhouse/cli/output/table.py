@@ -32,12 +32,14 @@ _NUMBERS = frozenset((
     "output", "increments", "totals", "unpriced", "turn", "tokens", "cost", "count",
 ))  # fmt: skip
 _TIMES = frozenset({"time", "appended", "started", "last"})
-_IDS = frozenset({"run", "session", "spool", "topic", "brokers", "service", "group", "call"})
-"""Shortened in the middle: the start of an id is often the same, and its end tells."""
+_BY_THEIR_END = frozenset({
+    *("run", "session", "spool", "topic", "brokers", "service", "group", "call", "type"),
+})  # fmt: skip
+"""Shortened in the middle: the start of an id, or of a type, is often the same, and its end tells."""
 
 _STEPS = (
     ("content", 24), ("error", 24), ("reason", 24), ("time", 20), ("appended", 20), ("started", 20), ("last", 20),
-    ("step", 40), ("run", 12), ("session", 24), ("agents", 16), ("agent", 16), ("call", 12), ("last", 14),
+    ("step", 40), ("run", 12), ("session", 24), ("agents", 16), ("agent", 12), ("call", 12), ("last", 14),
     ("brokers", 21), ("topic", 16), ("what", 24), ("type", 20), ("service", 12), ("content", 12), ("time", 14),
     ("appended", 14), ("started", 14), ("step", 24), ("error", 12), ("tool", 12), ("spool", 13), ("session", 12),
     ("run", 9), ("type", 14), ("what", 12), ("reason", 14), ("topic", 9), ("brokers", 13), ("service", 6),
@@ -112,8 +114,7 @@ def table_lines(
     columns: Sequence[str], rows: Sequence[Sequence[str]], width: int | None
 ) -> list[str]:
     """Return the header and one line a row, columns aligned, none wider than *width* cells."""
-    widths = _natural_widths(columns, rows)
-    chosen = widths if width is None else fitted_widths(widths, width)
+    chosen = _natural_widths(columns, rows) if width is None else _fitted(columns, rows, width)
     lines = [_line(columns, row, chosen) for row in (tuple(columns), *rows)]
     return lines if width is None else [_cut_end(line, width) for line in lines]
 
@@ -126,8 +127,25 @@ def _natural_widths(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> di
 
 
 def _left_out(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
-    fitted = fitted_widths(_natural_widths(columns, rows), width)
-    return [name for name in columns if name not in fitted]
+    fitted = _fitted(columns, rows, width)
+    return [
+        name
+        for index, name in enumerate(columns)
+        if name not in fitted and not _is_empty(rows, index)
+    ]
+
+
+def _fitted(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> dict[str, int]:
+    """Return how wide each column is; where not all fit, those that say nothing on this page go first."""
+    widths = _natural_widths(columns, rows)
+    for index, name in enumerate(columns):
+        if _excess(widths, width) > 0 and len(widths) > 1 and _is_empty(rows, index):
+            del widths[name]
+    return fitted_widths(widths, width)
+
+
+def _is_empty(rows: Sequence[Sequence[str]], index: int) -> bool:
+    return not any(row[index] for row in rows)
 
 
 def fitted_widths(widths: Mapping[str, int], width: int) -> dict[str, int]:
@@ -178,7 +196,7 @@ def _line(columns: Sequence[str], row: Sequence[str], widths: Mapping[str, int])
 
 def _cell(name: str, text: str, width: int) -> str:
     if cell_len(text) > width:
-        cut = _cut_time if name in _TIMES else _cut_middle if name in _IDS else _cut_end
+        cut = _cut_time if name in _TIMES else _cut_middle if name in _BY_THEIR_END else _cut_end
         text = cut(text, width)
     padding = " " * (width - cell_len(text))
     return padding + text if name in _NUMBERS else text + padding

@@ -168,3 +168,30 @@ def test_the_subject_names_the_actor() -> None:
 def test_the_content_of_an_event(data: dict[str, object], expected: str) -> None:
     """What was said or answered comes first; otherwise the rest of the data."""
     assert content(event(**data)) == expected
+
+
+def test_a_column_that_says_nothing_goes_first_and_is_not_missed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Where not all fit, what is empty on the whole page makes room, and nobody is told to take a wider terminal."""
+    columns = ("session", "status", "took", "increments", "totals")
+    rows = [("airline-47", "failed", "27 ms", "", ""), ("airline-48", "completed", "", "", "")]
+    whole = table_lines(columns, rows, 60)
+    assert whole[0].split() == list(columns)
+    narrow = table_lines(columns, rows, 30)
+    assert [line.split() for line in narrow] == [
+        ["session", "status", "took"],
+        ["airline-47", "failed", "27", "ms"],
+        ["airline-48", "completed"],
+    ]
+    console = Console(file=io.StringIO(), width=30, force_terminal=True)
+    print_table(console, columns, rows)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_type_that_is_cut_keeps_its_end() -> None:
+    """Whether a call failed or began stands last in it."""
+    rows = [("tool_call_failed", "x" * 30), ("tool_call_started", "y" * 30)]
+    _, failed, started = table_lines(("type", "agent"), rows, 28)
+    assert failed.split()[0] == "tool_ca…failed"
+    assert started.split()[0] == "tool_ca…tarted"
