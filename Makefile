@@ -14,7 +14,7 @@ WORKERS ?= 6
 # Tests start a thousand processes: what one has compiled, the next must find. Empty is off.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test test-fast test-long secure schemathesis faults faults-red attacks attacks-red kills soak outage check format bench bench-full docs constraints clean capture
+.PHONY: help demo test test-fast test-long secure schemathesis faults faults-red attacks attacks-red kills campaigns soak outage check format bench bench-full docs constraints clean capture
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -73,6 +73,10 @@ kills: $(READY) ## kill producers 500 times, workers 200 times and 200 times in 
 
 schemathesis: $(READY) ## ask the HTTP API whatever its own description allows and forbids: make schemathesis SECONDS=600
 	@SECONDS_OF_FUZZING=$(or $(SECONDS),600) $(BIN)/python -m pytest -s tests/fuzz
+
+campaigns: $(READY) ## try random honest histories and random reads: make campaigns HISTORIES=1-100 READINGS=1-100
+	@HISTORIES=$(or $(HISTORIES),1-100) READINGS=$(or $(READINGS),1-100) $(BIN)/python -m pytest -q -n 2 tests/e2e/test_random_logs.py \
+		tests/e2e/test_random_reads.py
 
 soak: $(READY) ## break things at random: make soak MINUTES=10 SEED=1 GROUP=8
 	@MINUTES=$(MINUTES) SEED=$(SEED) GROUP=$(GROUP) $(BIN)/python -m pytest -s tests/faults/soak.py
