@@ -3,6 +3,7 @@
 import shutil
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,11 @@ from clickhouse_connect.driver.httpclient import HttpClient
 
 from attack import Attack, without
 from attack_choice import chosen, judge, named, told
-from attack_copies import a_copy, a_log
+from attack_copies import a_copy, a_log, replace_database
 from attack_scene import AttackedLog, History, Keys, a_history, make_keys
 from attack_table import as_property, found_line, missed_line
 from cluster import Cluster
+from granted_clickhouse import EVERYTHING, granted
 from profiles import PROFILES
 from trailhouse.operate.verify.logs import LogId
 from trailhouse.operate.verify.report import Outcome
@@ -48,6 +50,20 @@ def proven(
 
 
 @pytest.fixture(scope="module")
+def administered(
+    keys: Keys, history: History, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[AttackedLog]:
+    """Return the same log on a server whose administrator may make more than tables."""
+    folder = tmp_path_factory.mktemp("server")
+    with (
+        granted(folder, EVERYTHING) as config,
+        a_log(partial(replace_database, config), keys, folder / "anchors") as log,
+    ):
+        log.store(history)
+        yield log
+
+
+@pytest.fixture(scope="module")
 def kept(proven: AttackedLog) -> dict[LogId, Kept]:
     """Return what an auditor has kept of the log, which is intact."""
     report = proven.verify()
@@ -68,7 +84,8 @@ def attacked(
     attack: Attack = request.param
     folder = tmp_path / "anchors"
     if attack.on_copy is not None:
-        with a_copy(proven, folder) as log:
+        of = request.getfixturevalue("administered") if attack.on_server else proven
+        with a_copy(of, folder) as log:
             attack.on_copy(log)
             yield attack, log
         return

@@ -23,6 +23,7 @@ from trailhouse.operate.proof_keys.proof_state import proof_state
 from trailhouse.operate.rebuild import rebuild
 from trailhouse.operate.stored_offsets import expired, held
 from trailhouse.operate.verify.reader_settings import settings_of_ours
+from trailhouse.operate.verify.shadowing import shadowing_functions
 from trailhouse.proof.config import ProofConfig
 from trailhouse.proof.keys import create_key_file, note_signed
 from trailhouse.proof.policy import owner_name
@@ -257,6 +258,18 @@ def test_the_books_are_checked_by_the_documented_grants(as_user: As) -> None:
         assert missing_events(clickhouse) == 0
         assert unnumbered(clickhouse) == len(EVENTS)
         assert expired(clickhouse, origin, None) == {}
+
+
+@pytest.mark.long
+def test_an_auditor_sees_the_functions_that_others_have_made(as_user: As) -> None:
+    """Also one that stands for an aggregate of ClickHouse's, in what he asks himself."""
+    with as_user(EVERYTHING) as config, ClickHouse(config) as clickhouse:
+        clickhouse.command("CREATE FUNCTION countIf AS (is_it) -> 0")
+    with as_user(AUDITOR) as config, ClickHouse(config) as clickhouse:
+        assert shadowing_functions(clickhouse) == ("countIf",)
+    with as_user(EVERYTHING) as config, ClickHouse(config) as clickhouse:
+        clickhouse.command("DROP FUNCTION countIf")
+        assert shadowing_functions(clickhouse) == ()
 
 
 @pytest.mark.parametrize("missing", ["events", "schema_migrations"])

@@ -40,6 +40,7 @@ class Attack(NamedTuple):
         on_history: Or says what Kafka, or a worker, makes of its history; it is stored and signed as it is.
         is_rewritten: Whether the copies of the anchors are those of the true history, and not of this one.
         on_broker: Or does it to a topic of a real broker, into which real loggers write.
+        on_server: Whether it needs an administrator of the server, who may make functions and dictionaries.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Attack(NamedTuple):
     on_history: Callable[[History, Keys], History] | None = None
     is_rewritten: bool = False
     on_broker: Callable[[BrokerScene], None] | None = None
+    on_server: bool = False
 
     @property
     def is_harmless(self) -> bool:
@@ -79,12 +81,13 @@ OnBroker = Callable[[BrokerScene], None]
 
 
 def on_copy(
-    who: Who, *found_by: str, key: bool = False, needs: Needs = ""
+    who: Who, *found_by: str, key: bool = False, needs: Needs = "", server: bool = False
 ) -> Callable[[OnCopy], OnCopy]:
-    """Take what is decorated as an attack on a copy of the proven log."""
+    """Take what is decorated as an attack on a copy of the proven log, or on its *server*."""
 
     def take(attack: OnCopy) -> OnCopy:
-        _add(Attack(_name(attack.__name__), who, key, frozenset(found_by), needs, on_copy=attack))
+        made = Attack(_name(attack.__name__), who, key, frozenset(found_by), needs)
+        _add(made._replace(on_copy=attack, on_server=server))
         return attack
 
     return take

@@ -26,6 +26,8 @@ MODULES = (
     "harmless_deep",
     "equivocation",
     "harmless_year",
+    "clickhouse_hidden",
+    "kept_anchors",
     "broker_attacks",
     "broker_harmless",
 )

@@ -4,6 +4,7 @@ import base64
 import datetime as dt
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from sealing_scene import Logger, claimed
 from trailhouse.anchoring.anchor_store import AnchorStore, Receipt
 from trailhouse.anchoring.anchorer import Anchorer
 from trailhouse.anchoring.day_manifests import make_finished_days, not_anchored_yet
-from trailhouse.anchoring.writers.folder import FolderWriter
+from trailhouse.anchoring.places import writer_of
 from trailhouse.attesting.seal_rounds import judge_seals
 from trailhouse.operate.erase.blank import blank
 from trailhouse.operate.proof_keys.accepting import Acceptances
@@ -115,6 +116,10 @@ class AttackedLog:
         self._ends: dict[int, int] = {}
         self.also_drops: list[str] = []
         """Other databases that are dropped with it."""
+        self.place = f"folder:{folder}"
+        """Where others keep the anchors."""
+        self.ending = ExitStack()
+        """Undoes what was done beside the database."""
         self.proof = ProofConfig(
             log_name=LOG,
             key_file=str(keys.log_path),
@@ -219,7 +224,7 @@ class AttackedLog:
             self.clickhouse,
             log_name=LOG,
             signer=signer or self.keys.log,
-            writers=[FolderWriter(str(self.folder))],
+            writers=[writer_of(self.place)],
             policy=lambda: policy,
             manifests=not_anchored_yet(self.clickhouse, LOG),
             clock=lambda: now_ms / 1_000,
@@ -237,12 +242,11 @@ class AttackedLog:
         since: Mapping[LogId, Kept] | None = None,
         duties: Sequence[Duty] = DUTIES,
     ) -> Report:
-        """Do every duty, or *duties*, with the folder that others keep or without."""
-        where = f"folder:{self.folder}" if outside else ""
+        """Do every duty, or *duties*, with the anchors that others keep or without."""
         return verify(
             self.clickhouse,
             proof=self.proof,
-            anchors=where,
+            anchors=self.place if outside else "",
             without=without,
             since=since,
             duties=duties,
@@ -258,7 +262,8 @@ class AttackedLog:
         return structs.replace(report, verdict=verdict_of(duties), duties=duties)
 
     def close(self) -> None:
-        """Drop the database."""
+        """Drop the database, and undo what was done beside it."""
+        self.ending.close()
         for name in (*self.also_drops, self.clickhouse.config.database):
             self.clickhouse.command(f"DROP DATABASE IF EXISTS `{name}`", in_database=False)
         self.clickhouse.close()

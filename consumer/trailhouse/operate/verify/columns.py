@@ -1,5 +1,6 @@
 """Duty 6: every column of a row is what the worker makes of its record; the tables that follow from it likewise."""
 
+from trailhouse.operate.verify.copy_order import check_copy_order
 from trailhouse.operate.verify.derived import check_derived
 from trailhouse.operate.verify.duty import Checked, Duty
 from trailhouse.operate.verify.erased_rows import check_erased_rows
@@ -15,6 +16,7 @@ def check(run: Run, found: Findings) -> Checked:
         run.trusts("the columns of event_log: --quick derives none of them again")
     check_parts(run, found)
     check_erased_rows(run, found)
+    check_copy_order(run, found)
     if run.since:
         run.trusts(
             "event_index and event_usage, which are held against all of the log: not with --incremental"

@@ -13,8 +13,8 @@ from trailhouse.store.clickhouse import ClickHouse
 
 OFFSETS_AT_ONCE = 262_144
 KEYS_AT_ONCE = 2_000
-_LATEST_VER_MS = 2**42 - 1
-_VER_OFFSETS = 2**22
+LATEST_VER_MS = 2**42 - 1
+VER_OFFSETS = 2**22
 
 
 class Entry(NamedTuple):
@@ -110,7 +110,7 @@ def digests_in_log(clickhouse: ClickHouse, digests: Sequence[bytes]) -> set[byte
 
 def merge_order(appended_ms: int, offset: int) -> tuple[int, int]:
     """Return by what a merge keeps one of several copies of a record: the smallest stays (see `event_log.ver`)."""
-    return min(appended_ms, _LATEST_VER_MS), offset % _VER_OFFSETS
+    return min(appended_ms, LATEST_VER_MS), offset % VER_OFFSETS
 
 
 def firsts_in_log(clickhouse: ClickHouse, digests: Sequence[bytes]) -> dict[bytes, tuple[int, int]]:

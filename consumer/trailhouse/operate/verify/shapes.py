@@ -20,6 +20,8 @@ _DEFINER = re.compile(r"\bDEFINER = (?:`(?:[^`\\]|\\.)*`|\S+)")
 _TEXT = r"'(?:[^'\\]|\\.|'')*'"
 _COMMENT = re.compile(rf"({_TEXT}|`(?:[^`\\]|\\.)*`)| COMMENT {_TEXT}")
 """A comment, or a text or name, in which the word is none: who writes it there does not hide what follows."""
+_QUOTED = re.compile(rf"{_TEXT}|`(?:[^`\\]|\\.)*`")
+_NEXT_RULE = re.compile(r", (?![^()]*\))")
 _LITERAL = re.compile(rf"(?:{_TEXT}|-?\d+(?:\.\d+)?|NULL|true|false)")
 _NAME = r"(?:`(?:[^`\\]|\\.)*`|[^\s`.]+)"
 _TO_OURS = re.compile(
@@ -79,22 +81,24 @@ def read_shapes(clickhouse: ClickHouse, database: str) -> dict[str, Shape]:
         if engine.endswith("View"):
             shapes[name] = Shape(True, {"definition": text}, _target(text))
         else:
-            shapes[name] = _table(engine, text, keys, columns.get(name, {}))
+            shapes[name] = shape_of_table(engine, text, keys, columns.get(name, {}))
     return shapes
 
 
-def _table(engine: str, text: str, keys: list[str], columns: dict[str, str]) -> Shape:
+def shape_of_table(engine: str, text: str, keys: list[str], columns: dict[str, str]) -> Shape:
+    """Return what a table's statement, its keys and its columns say. Pure."""
     partition, primary, sorting, sampling, engine_full = map(str, keys)
+    inside, storage = _parted(text, ") ENGINE = ")
     parts = {
         "engine": engine_full.partition(" ")[0] if engine.endswith("MergeTree") else engine,
         "partition key": partition,
         "primary key": primary,
         "order": sorting,
         "sampling key": sampling,
-        # From the whole text: a column has one of its own, which blanks it.
-        "TTL": _expiry(_clause(text, " TTL ", " SETTINGS ")),
-        "constraints": _clause(text, ", CONSTRAINT ", ") ENGINE = "),
-        "projections": _clause(text, ", PROJECTION ", ") ENGINE = "),
+        "TTL": _expiry(_parted(_parted(storage, " TTL ")[1], " SETTINGS ")[0]),
+        "TTL of columns": _parted(inside, " TTL ")[1],  # each blanks one
+        "constraints": _parted(inside, ", CONSTRAINT ")[1],
+        "projections": _parted(inside, ", PROJECTION ")[1],
     }
     return Shape(False, {**parts, **columns})
 
@@ -103,21 +107,34 @@ def _without_comments(text: str) -> str:
     return _COMMENT.sub(lambda found: found[1] or "", text)
 
 
-def _clause(text: str, word: str, end: str) -> str:
-    found = text.partition(word)[2]
-    return found.partition(end)[0]
+def _parted(text: str, word: str) -> tuple[str, str]:
+    """Return what stands in *text* before and after *word*, which is no part of a name or a text there."""
+    place = _masked(text).find(word)
+    return (text, "") if place < 0 else (text[:place], text[place + len(word) :])
+
+
+def _masked(text: str) -> str:
+    """Return *text*, as long as it is, with nothing in its quoted names and texts."""
+    return _QUOTED.sub(
+        lambda found: f"{found[0][0]}{'_' * (len(found[0]) - 2)}{found[0][-1]}", text
+    )
 
 
 def _expiry(clause: str) -> str:
     """Return what of a table's rules of age takes rows, or values, away."""
-    rules = re.split(r", (?![^()]*\))", clause)
-    return ", ".join(
-        rule
-        for rule in rules
-        if _REMOVES_ROWS.search(rule)
-        or not (found := _KEEPS_ROWS.search(rule))
-        or found.end() < len(rule)
-    )
+    masked = _masked(clause)
+    kept = []
+    first = 0
+    for end in (*(found.start() for found in _NEXT_RULE.finditer(masked)), len(clause)):
+        if _removes(masked[first:end]):
+            kept.append(clause[first:end])
+        first = end + 2
+    return ", ".join(kept)
+
+
+def _removes(rule: str) -> bool:
+    found = _KEEPS_ROWS.search(rule)
+    return _REMOVES_ROWS.search(rule) is not None or found is None or found.end() < len(rule)
 
 
 def foreign_views(clickhouse: ClickHouse, database: str) -> Iterator[Difference]:

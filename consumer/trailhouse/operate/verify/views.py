@@ -5,6 +5,7 @@ from trailhouse.operate.verify.finding import Findings
 from trailhouse.operate.verify.reader_settings import settings_of_others, settings_of_ours
 from trailhouse.operate.verify.row_policies import grant_line, row_policies
 from trailhouse.operate.verify.run import Run
+from trailhouse.operate.verify.shadowing import shadowing_functions
 from trailhouse.operate.verify.shapes import (
     differences,
     foreign_views,
@@ -45,9 +46,23 @@ def check(run: Run, found: Findings) -> Checked:
             meaning="a row policy, which no migration makes, hides rows from those whom it binds",
             way_out="drop it, after asking who made it, and for whom",
         )
+    _tell_functions(run, found)
     _tell_settings(run, found)
     _tell_migrations(run, found)
     return Checked(len(shapes), "tables and views")
+
+
+def _tell_functions(run: Run, found: Findings) -> None:
+    """Tell functions that stand for others: no view, and no statement of this run, means what it says then."""
+    for name in shadowing_functions(run.clickhouse):
+        found.add(
+            "foreign_function",
+            table="every table",
+            name=name,
+            meaning="a function that somebody has made has the name of one of ClickHouse's, and is called in its place:"
+            " views, readers and this check are given what it returns",
+            way_out="DROP FUNCTION, after asking who made it; then verify again",
+        )
 
 
 def _tell_settings(run: Run, found: Findings) -> None:
