@@ -32,7 +32,6 @@ from trailhouse.query import (
 from trailhouse.query.filtering.search_filter import COMPARISONS, FIELDS, TEXTS
 from trailhouse.schemas.errors import QueryError
 from trailhouse.store import ClickHouse, ClickHouseConfig
-from trailhouse.store.watched_statements import watch_statements
 
 pytestmark = pytest.mark.cluster
 
@@ -254,21 +253,6 @@ def test_pages_in_append_order_show_each_event_at_its_first_place(
             for newest in (True, False):
                 found, _ = walk(reader, "", by="append", limit=limit, newest_first=newest)
                 same(found, expected[:: -1 if newest else 1])
-
-
-def test_a_page_passes_many_copies_in_few_statements(database: ClickHouseConfig) -> None:
-    """Where much was sent again at last, the newest by append are found before a budget is spent on copies."""
-    firsts = [Placed(event(a_session(), data={"place": place}), 0, place) for place in range(600)]
-    store(database, firsts)
-    store(database, [Placed(each.event, 0, 600 + place) for place, each in enumerate(firsts)])
-    statements: list[str] = []
-    with AuditReader(config=database, reads=READS) as reader:
-        reader.count()
-        watch_statements(lambda sql, _: statements.append(sql))
-        page = reader.search(by="append", limit=5)
-        watch_statements(None)
-    same(events_of(page), [each.event for each in firsts[:-6:-1]])
-    assert len(statements) < 25
 
 
 def test_a_walk_meets_each_event_once_while_events_and_copies_arrive(

@@ -1,11 +1,13 @@
 """The rows of a page in order of time.
 
 Without words they are read in order from the index, copies included, which are cut afterwards: merging them first
-would read everything. First the times of the matches alone, then whole rows from there on, so that most columns of
-most rows are never read. Words need the records, which lie in the log by session: there a slice of time is read whole.
+would read everything. ClickHouse reads most columns of the rows that it returns alone, if nothing but the time orders
+them; what happened at one moment is put in order here. Words need the records, which lie in the log by session: there
+a slice of time is read whole.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from math import ceil
 from typing import Any, NamedTuple
 
 from trailhouse.query.budget import Meter
@@ -26,9 +28,15 @@ from trailhouse.query.search.slices import (
 )
 from trailhouse.store import ClickHouse
 
+_MOST_AT_ONCE = 2_000
+_ROOM = 1.25
+"""How many more rows to ask for than the share of copies among those before makes likely."""
 _BEHIND = (
     "({place_session:String}, {place_tenant:String}, toFixedString(unhex({place_key:String}), 16))"
 )
+
+
+_INDEX = "events_by_time_as_stored"
 
 
 class TimePosition(NamedTuple):
@@ -49,7 +57,6 @@ class TimeFinder:
         self.rows: list[Row] = []
         self._clickhouse, self._asked, self._place = clickhouse, asked, place
         self._now_us = now_us
-        self._times: list[int] = []
         self._condition, self._values = where(
             asked.wanted,
             tenant_id=asked.tenant_id,
@@ -59,11 +66,7 @@ class TimeFinder:
         first = FIRST_US if first is None else first
         last = (now_us if asked.begins_at_now else LAST_US) if last is None else last
         if place is not None:
-            first, last = (
-                (first, min(last, place.occurred_us))
-                if asked.newest_first
-                else (max(first, place.occurred_us), last)
-            )
+            first, last = self._from(place.occurred_us, first, last)
         self._span = Span(first, last, asked.newest_first)
         self._direction = "DESC" if asked.newest_first else "ASC"
         self._order = ", ".join(f"{name} {self._direction}" for name in KEY.split(", "))
@@ -97,36 +100,61 @@ class TimeFinder:
         return cursors.seal(place or TimePosition(self._span.last), walk)
 
     def _look(self, first: int, last: int, settings: Mapping[str, str]) -> bool:
+        newest = self._asked.newest_first
+        if self.rows:
+            first, last = self._from(self.rows[-1].occurred_us, first, last)
+        width = 0
         while first <= last:
-            missing = self._asked.limit + 1 - len(self.rows)
-            times = self._select(
-                "occurred_us",
-                "events_by_time_as_stored",
-                (first, last),
-                f"ORDER BY occurred_us {self._direction} LIMIT {missing}",
-                settings,
-            )
-            if not times:
-                return False
-            has_all = len(times) < missing
-            edge = times[-1][0]
-            newest = self._asked.newest_first
-            # By the times themselves: the key leads to their granules, and no other is looked at again.
-            self._times = list(dict.fromkeys(time for (time,) in times))
-            at = "AND occurred_us IN {times:Array(Int64)}"
-            self._take("events_by_time_as_stored", SMALL_COLUMNS, (first, last), at, settings)
-            if len(self.rows) > self._asked.limit:
+            # One more than is missing: what happened at the last one's moment may not be all there.
+            width = max(width, self._missing + 1)
+            end = f"ORDER BY occurred_us {self._direction} LIMIT {width}"
+            found = self._select(SMALL_COLUMNS, _INDEX, (first, last), end, settings)
+            if len(found) < width:
+                self._add(found)
+                return not self._missing
+            edge = found[-1][0]
+            if whole := [row for row in found if row[0] != edge]:
+                width = self._width(len(whole), self._add(whole))
+                first, last = self._from(edge, first, last)
+            else:
+                # More happened at one moment than was asked for: ClickHouse puts that in order.
+                self._take(_INDEX, SMALL_COLUMNS, (edge, edge), "", settings)
+                first, last = self._from(edge - 1 if newest else edge + 1, first, last)
+            if not self._missing:
                 return True
-            if has_all:
-                return False
-            # Some were copies: the rest lies behind.
-            first, last = (first, edge - 1) if newest else (edge + 1, last)
         return False
+
+    @property
+    def _missing(self) -> int:
+        """How many rows there are to find: one more than a page holds tells that more follow."""
+        return self._asked.limit + 1 - len(self.rows)
+
+    def _from(self, time: int, first: int, last: int) -> tuple[int, int]:
+        """Return the times from *first* to *last* that are left of a walk which has come to *time*."""
+        return (first, min(last, time)) if self._asked.newest_first else (max(first, time), last)
+
+    def _width(self, read: int, added: int) -> int:
+        """Return how many rows to read for those that are missing, as *added* were of *read*: the rest were copies."""
+        return min(ceil(self._missing * _ROOM * read / max(added, 1)), _MOST_AT_ONCE)
+
+    def _add(self, found: Sequence[tuple[Any, ...]]) -> int:
+        """Add the rows of *found*, all that is there of its times, that come behind the last one; return how many."""
+        newest = self._asked.newest_first
+        place = self._last_place()
+        behind = _rank(place) if place.session_id is not None else None
+        once = {_rank(row := Row._make(each)): row for each in found}
+        ranks = [
+            rank
+            for rank in sorted(once, reverse=newest)
+            if behind is None or (rank < behind if newest else rank > behind)
+        ][: self._missing]
+        self.rows += (once[rank] for rank in ranks)
+        return len(ranks)
 
     def _look_for_words(self, first: int, last: int, settings: Mapping[str, str]) -> bool:
         text, _ = words_where(self._asked.wanted.words)
         self._take("events_as_stored", LOG_COLUMNS, (first, last), f"AND {text}", settings)
-        return len(self.rows) > self._asked.limit
+        return not self._missing
 
     def _take(
         self,
@@ -137,8 +165,7 @@ class TimeFinder:
         settings: Mapping[str, str],
     ) -> None:
         """Add the rows of these times that come behind the last one."""
-        missing = self._asked.limit + 1 - len(self.rows)
-        end = f"ORDER BY {self._order} LIMIT 1 BY {KEY} LIMIT {missing}"
+        end = f"ORDER BY {self._order} LIMIT 1 BY {KEY} LIMIT {self._missing}"
         found = self._select(columns, source, between, f"{more} {self._behind()} {end}", settings)
         self.rows += map(Row._make, found)
 
@@ -168,7 +195,6 @@ class TimeFinder:
             **words_where(self._asked.wanted.words)[1],
             "first_us": between[0],
             "last_us": between[1],
-            "times": self._times,
             "place_us": place.occurred_us,
             "place_session": place.session_id or "",
             "place_tenant": place.tenant_id,
@@ -184,3 +210,13 @@ class TimeFinder:
     def _is_before(self, one: int, other: int) -> bool:
         """Whether *one* comes before *other* on this walk."""
         return one > other if self._asked.newest_first else one < other
+
+
+def _rank(place: Row | TimePosition) -> tuple[int, bytes, bytes, bytes]:
+    """Return what orders *place* among all, as ClickHouse compares text: by its bytes."""
+    return (
+        place.occurred_us,
+        (place.session_id or "").encode(),
+        place.tenant_id.encode(),
+        place.record_key,
+    )
