@@ -76,3 +76,12 @@ def test_without_a_pin_there_is_no_policy(store: ClickHouse) -> None:
     assert current_policy(store, ProofConfig(log_name=LOG)) is None
     with pytest.raises(ConfigError, match="owner_key"):
         current_policy(store, ProofConfig(log_name=LOG, owner_key="AAAA"))
+
+
+def test_a_row_that_says_another_version_is_told(store: ClickHouse) -> None:
+    """The policy counts by its own text; that somebody has numbered it otherwise is a fault, in a copy of it too."""
+    store_policy(store, FIRST, signed(FIRST))
+    store.command("INSERT INTO log_policies SELECT 7, policy, stored_at FROM log_policies")
+    found = stored_policies(store, settings())
+    assert found.current == FIRST
+    assert found.faults == ("policy: the row of version 1 says 7",)

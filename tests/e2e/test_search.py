@@ -139,6 +139,7 @@ def test_what_no_event_can_carry_finds_nothing(reader: AuditReader, value: str) 
 WORDS = [
     '"reservation"', "reservation", "refund", '"efun"', '"I\'m sorry"', "-the until:2026-10-01T05:00:00Z", '"grüße"',
     '"café / bar"', "47.5",
+    '"},"', '"["', 'word:":"', '"1,"', 'word:"{"',
     'word:"said"', '"no such words at all"', 'tool:think "user"', 'type:message_sent "cancel" -"flight"',
 ]  # fmt: skip
 

@@ -17,10 +17,13 @@ from trailhouse.schemas.errors import QueryError
 UTC = dt.UTC
 ODD = (
     "s", "s ", " s", "s\0", "\0", "s\0\0", "'", "\\", "\\'", '"', "`", "a\nb", "\t", "ÿ", "ÿÿ", "😀", "é", "%", "_",
-    "{x}", "s\\", "--", "null", "0", "\\N", "s/1", "\u2028", "\x7f", "S", "ſ",
+    "{x}", "{:,[1]}", "s\\", "--", "null", "0", "\\N", "s/1", "\u2028", "\x7f", "S", "ſ",
 )  # fmt: skip
 """Texts that databases and their formats have taken for something else."""
-SAID = (*(each for each in ODD if not any(sign.isdigit() for sign in each)), "+", "-")
+SAID = (
+    *(each for each in ODD if not any(sign.isdigit() for sign in each)),
+    *("+", "-", ",", ":", "{", "}", "[", "]", "},", '":', "{x", "x}", "1,", "e"),
+)
 """Of these, what is not part of a number: numbers have several spellings."""
 TYPES = (
     "message_sent", "tool_call_started", "tool_call_completed", "tool_call_failed", "run_started", "run_completed",

@@ -121,15 +121,16 @@ class RandomLog:
 
     def _gap_ms(self) -> int:
         to_midnight = DAY_MS - self._at_ms % DAY_MS
+        # Where days lie between, each has a manifest that is made again in each look; with more than a year none has.
+        years = 367 * DAY_MS + 1
         gaps = (
             MINUTES_MS,
             to_midnight,
             to_midnight + 1,
             to_midnight - 1,
             DAY_MS,
-            31 * DAY_MS,
-            366 * DAY_MS,
-            367 * DAY_MS + 1,
+            3 * DAY_MS,
+            years,
         )
         gap = self.draw.choice(gaps)
         return gap if gap >= MINUTES_MS else gap + MINUTES_MS

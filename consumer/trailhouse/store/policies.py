@@ -1,6 +1,7 @@
 """Policies as they are stored: which is in force, and how one is put into force."""
 
 import datetime as dt
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,10 +70,11 @@ def find_policies(clickhouse: ClickHouse, config: ProofConfig) -> PolicyFound:
         ConfigError, StorageError: As `current_policy`.
     """
     owner_key = pinned_owner(config)
-    rows, file = _rows(clickhouse), _file(config)
+    numbered, file = _rows(clickhouse), _file(config)
+    rows = list(dict.fromkeys(content for _, content in numbered))
     chain = policy_chain([*rows, *file], owner_key, is_signed_by, config.log_name)
-    faults = list(chain.faults)
-    if len(rows) >= MAX_ROWS:
+    faults = [*chain.faults, *_misnumbered(numbered, chain)]
+    if len(numbered) >= MAX_ROWS:
         faults.append(f"policy: more than {MAX_ROWS} rows are stored")
     if config.policy_file and not file:
         faults.append("policy: the file that the settings name is not there")
@@ -109,12 +111,20 @@ def store_policy(clickhouse: ClickHouse, policy: Policy, content: str) -> None:
     )
 
 
-def _rows(clickhouse: ClickHouse) -> list[bytes]:
+def _misnumbered(rows: Iterable[tuple[int, bytes]], chain: PolicyChain) -> Iterator[str]:
+    """Yield which rows say another version of a policy that counts than its own text."""
+    versions = {content.encode(): version for version, content in chain.contents.items()}
+    for number, content in rows:
+        if (version := versions.get(content, number)) != number:
+            yield f"policy: the row of version {version} says {number}"
+
+
+def _rows(clickhouse: ClickHouse) -> list[tuple[int, bytes]]:
     # The largest versions first: whoever adds rows cannot hide a newer policy behind many older ones.
     try:
         found = clickhouse.query(
-            """SELECT policy FROM log_policies WHERE length(policy) <= {longest:UInt32}
-            ORDER BY version DESC, policy LIMIT 1 BY policy LIMIT {rows:UInt32}""",
+            """SELECT version, policy FROM log_policies WHERE length(policy) <= {longest:UInt32}
+            ORDER BY version DESC, policy LIMIT 1 BY version, policy LIMIT {rows:UInt32}""",
             {"longest": MAX_POLICY_BYTES, "rows": MAX_ROWS},
             bytes_columns=("policy",),
         )
@@ -122,7 +132,7 @@ def _rows(clickhouse: ClickHouse) -> list[bytes]:
         if error.name not in {"UNKNOWN_TABLE", "UNKNOWN_DATABASE"}:
             raise
         return []  # before `trailhouse init`
-    return [row[0] for row in found.rows]
+    return [(int(version), content) for version, content in found.rows]
 
 
 def _file(config: ProofConfig) -> list[bytes]:

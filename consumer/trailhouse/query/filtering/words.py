@@ -13,6 +13,10 @@ _ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r
 _ESCAPE = r"\\u[0-9A-Fa-f]{4}|\\[^u]"
 _SIGNS = rf"^(?s:[^\\]|{_ESCAPE})*?"
 """From the start, sign by sign: what follows does not begin within an escape."""
+_STRINGS = rf'^[^"]*(?:"(?:[^"\\\\]|{_ESCAPE})*"[^"]*)*"'
+"""From the start to within a string or a key: every quote before it that is no sign of a text opens or closes one."""
+_BETWEEN_STRINGS = re.compile(r"(?=.*[,:{}\[\]]):?[-+.0-9Eaeflnrstu,{}\[\]]*")
+"""What JSON itself may have between strings, but for a number, or true, false or null, alone."""
 _ENDS_OF_ESCAPES = frozenset('bfnrtu"\\0123456789abcdefABCDEF')
 _LIKE_SIGNS = re.compile(r"[\\%_]")
 _WORD = re.compile(r"[0-9A-Za-z\u0080-\U0010ffff]{4,}")
@@ -46,7 +50,10 @@ def _condition(each: Words, name: str, values: dict[str, Any]) -> str:
     for place, part in enumerate(_parts(text)):
         values[f"{name}i{place}"] = _like(part)
         exact += f" AND {DATA} LIKE {{{name}i{place}:String}}"
-    if each.whole or text[0] in _ENDS_OF_ESCAPES:
+    if _BETWEEN_STRINGS.fullmatch(text):
+        values[f"{name}p"] = within_a_string(text, is_whole=each.whole)
+        exact += f" AND match({DATA}, {{{name}p:String}})"
+    elif each.whole or text[0] in _ENDS_OF_ESCAPES:
         values[f"{name}p"] = whole_word(text) if each.whole else _SIGNS + _quoted(text)
         exact += f" AND match({DATA}, {{{name}p:String}})"
     return f"({' OR '.join(quick)}) AND {exact}"
@@ -77,6 +84,14 @@ def _as_records_have_it(text: str) -> str:
 def whole_word(text: str) -> str:
     """Return the regular expression of *text* by itself, of what `as_clickhouse_writes` gave."""
     return f"{_SIGNS}(?:^|[^\\\\{_WORD_SIGNS}]|{_ESCAPE}){_quoted(text)}(?:[^{_WORD_SIGNS}]|$)"
+
+
+def within_a_string(text: str, *, is_whole: bool) -> str:
+    """Return the regular expression of *text* within a string or a key, and not where JSON itself has such signs."""
+    if not is_whole:
+        return f'{_STRINGS}(?:[^"\\\\]|{_ESCAPE})*?{_quoted(text)}'
+    before = f'(?:(?:[^"\\\\]|{_ESCAPE})*?(?:[^"\\\\{_WORD_SIGNS}]|{_ESCAPE}))?'
+    return f"{_STRINGS}{before}{_quoted(text)}(?:[^{_WORD_SIGNS}]|$)"
 
 
 def _quoted(text: str) -> str:
