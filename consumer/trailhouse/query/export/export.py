@@ -66,7 +66,11 @@ class Export:
     def to_folder(self, path: Path) -> Manifest:
         """Write the files and the manifest into *path*, or go on where that was cut off."""
         with ExportFolder(path) as folder:
-            done = folder.begun() or self._begun()
+            done = folder.begun()
+            if done is None:
+                done = self._begun()
+                # Before the first file: one that stood there without it would be taken for somebody else's.
+                folder.note(done)
             if _question(done) != _question(self._asked):
                 raise QueryError(
                     f"{path} holds an unfinished export of another question: finish that, or take another folder"
