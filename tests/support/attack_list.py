@@ -30,6 +30,7 @@ MODULES = (
     "kept_anchors",
     "broker_attacks",
     "broker_harmless",
+    "broker_odd",
 )
 
 for _name in MODULES:
