@@ -101,6 +101,19 @@ def test_every_kind_is_looked_for(reader: AuditReader) -> None:
     assert Counter(each.kind for each in answer.value.anomalies) == answer.value.counts
 
 
+def test_the_agent_of_a_run_is_that_which_its_first_event_names(database: ClickHouseConfig) -> None:
+    """As of `runs`; of two at one moment it is the one with the smaller hash, however often it is asked."""
+    agents = ("zoe", "amy", "bob")
+    events = [happened(9, "run_started", "endless", agent_id=agent) for agent in agents]
+    events.append(happened(8, "message_sent", "endless", agent_id="later"))
+    store_rows(database, [Placed(event, 0, place, START_MS) for place, event in enumerate(events)])
+    with AuditReader(config=database) as reader:
+        (endless,) = of(reader, "run_without_end")
+        (run,) = reader.runs().items
+    assert endless.agent_id == run.agent_id
+    assert endless.agent_id in agents
+
+
 def test_runs_without_an_end_or_a_start(reader: AuditReader) -> None:
     """A run that has both is none of them; one that may be running still is not idle."""
     (endless,) = of(reader, "run_without_end")

@@ -15,7 +15,7 @@ from msgspec import structs
 
 from airline_fleet import store_records
 from random_events import drawn_events, drawn_filter, seeds
-from run_oracle import of_events, runs_of, sessions_of, told_of_run, told_of_session
+from run_oracle import anomalies_of, of_events, runs_of, sessions_of, told_of_run, told_of_session
 from search_oracle import answer, columns, walk
 from trailhouse.query import AuditReader, Page, ReaderConfig, SearchFilter
 from trailhouse.query.filtering.grammar import parse, render
@@ -186,3 +186,20 @@ def _log(
         by_id[each.tenant_id, each.event_id].add(each.record)
     told = {frozenset(each.record for each in one.events) for one in reader.conflicts(session)}
     assert told == {frozenset(each) for each in by_id.values() if len(each) > 1}
+
+
+@check
+def _anomalies(
+    draw: random.Random, reader: AuditReader, wanted: SearchFilter, events: Sequence[AuditEvent]
+) -> None:
+    """Runs without an end or a start, each with its agent, and conflicts."""
+    report = reader.anomalies(limit=1_000).value
+    told = {
+        (each.kind, each.session_id, each.tenant_id, each.run_id or each.event_id): (
+            each.agent_id,
+            each.first_at,
+        )
+        for each in report.anomalies
+        if each.kind in ("run_without_end", "run_without_start", "conflict")
+    }
+    assert told == anomalies_of(events, dt.datetime.now(UTC) - dt.timedelta(hours=1))

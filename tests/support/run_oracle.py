@@ -1,5 +1,6 @@
 """Runs and sessions as docs/reads.md says them, by plain Python over events: the oracle of what readers are told."""
 
+import datetime as dt
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from decimal import Decimal, localcontext
@@ -54,6 +55,29 @@ def sessions_of(wanted: SearchFilter, events: Iterable[AuditEvent]) -> Told:
     for each in events:
         groups[each.session_id, each.tenant_id].append(each)
     return {key: _session(mine) for key, mine in groups.items() if _meets(wanted, mine)}
+
+
+def anomalies_of(events: Sequence[AuditEvent], idle_since: dt.datetime) -> Told:
+    """Return agent and start of each run without an end or a start, and of each conflict."""
+    found: Told = {}
+    for (session, tenant, run), told in runs_of(SearchFilter(), events).items():
+        mine = [
+            each
+            for each in events
+            if (each.session_id, each.tenant_id, each.run_id) == (session, tenant, run)
+        ]
+        began, last, agent = told[1], told[3], told[11]
+        if told[0] == "running" and last <= idle_since:
+            found["run_without_end", session, tenant, run] = agent, began
+        elif told[0] != "running" and not any(each.type == "run_started" for each in mine):
+            found["run_without_start", session, tenant, run] = agent, began
+    by_id: dict[tuple[str | None, ...], dict[bytes, AuditEvent]] = defaultdict(dict)
+    for each in events:
+        by_id[each.session_id, each.tenant_id, each.event_id][each.record] = each
+    for key, some in by_id.items():
+        if len(some) > 1:
+            found["conflict", *key] = None, min(each.occurred_at for each in some.values())
+    return found
 
 
 def told_of_run(each: RunSummary) -> tuple[Any, ...]:

@@ -56,7 +56,7 @@ class Anomaly(msgspec.Struct, frozen=True, kw_only=True):
         tenant_id: Whose it is.
         session_id: The session; of clocks and late arrivals, that of the event that is furthest off.
         run_id: The run.
-        agent_id: The agent.
+        agent_id: The agent; of a run that which its first event with one names.
         tool_name: The tool.
         tool_call_id: The call.
         event_id: The id in conflict.

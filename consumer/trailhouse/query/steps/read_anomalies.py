@@ -13,7 +13,7 @@ from trailhouse.query.filtering.conditions import where
 from trailhouse.query.filtering.filters import whole_number
 from trailhouse.query.filtering.search_filter import SearchFilter
 from trailhouse.query.positions import stored_positions
-from trailhouse.query.run_status import ENDS_RUN
+from trailhouse.query.run_status import ENDS_RUN, LAST
 from trailhouse.query.steps.anomalies import (
     Anomaly,
     AnomalyKind,
@@ -191,7 +191,7 @@ def _runs(search: _Search) -> _Found:
         f"""
         SELECT *, countIf(ends = 0) OVER () AS open_runs, countIf(ends > 0) OVER () AS startless_runs
         FROM (
-            SELECT tenant_id, session_id, run_id, argMaxIf(agent_id, occurred_us, agent_id != '') AS agent,
+            SELECT tenant_id, session_id, run_id, argMinIf(agent_id, {LAST}, agent_id != '') AS agent,
                 countIf(type = 'run_started') AS starts, countIf({ENDS_RUN}) AS ends,
                 min(occurred_us) AS first_us, max(occurred_us) AS last_us
             FROM events_by_time_as_stored WHERE run_id != '' AND {within}
@@ -261,7 +261,8 @@ def _clocks(search: _Search) -> _Found:
     rows = search.query(
         f"""
         SELECT tenant_id, producer_id, count(), countIf(is_ahead) AS ahead, countIf(is_late) AS late,
-            min(lag_us), max(lag_us), argMin(session_id, lag_us), argMax(session_id, lag_us),
+            min(lag_us), max(lag_us),
+            argMin(session_id, (lag_us, session_id)), argMax(session_id, (lag_us, session_id)),
             minIf(occurred_us, is_ahead), maxIf(occurred_us, is_ahead),
             minIf(occurred_us, is_late), maxIf(occurred_us, is_late)
         FROM (
