@@ -74,9 +74,9 @@ kills: $(READY) ## kill producers 500 times, workers 200 times and 200 times in 
 schemathesis: $(READY) ## ask the HTTP API whatever its own description allows and forbids: make schemathesis SECONDS=600
 	@SECONDS_OF_FUZZING=$(or $(SECONDS),600) $(BIN)/python -m pytest -s tests/fuzz
 
-campaigns: $(READY) ## try random honest histories and random reads: make campaigns HISTORIES=1-100 READINGS=1-100
-	@HISTORIES=$(or $(HISTORIES),1-100) READINGS=$(or $(READINGS),1-100) $(BIN)/python -m pytest -q -n 2 tests/e2e/test_random_logs.py \
-		tests/e2e/test_random_reads.py
+campaigns: $(READY) ## try random honest histories, changes of them and reads: make campaigns HISTORIES=1-100 READINGS=1-100 CHANGES=1-20
+	@HISTORIES=$(or $(HISTORIES),1-100) READINGS=$(or $(READINGS),1-100) CHANGES=$(or $(CHANGES),1-20) \
+		$(BIN)/python -m pytest -q -n 2 tests/e2e/test_random_logs.py tests/e2e/test_random_reads.py tests/e2e/test_random_changes.py
 
 soak: $(READY) ## break things at random: make soak MINUTES=10 SEED=1 GROUP=8
 	@MINUTES=$(MINUTES) SEED=$(SEED) GROUP=$(GROUP) $(BIN)/python -m pytest -s tests/faults/soak.py
