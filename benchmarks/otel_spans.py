@@ -1,17 +1,24 @@
 """What the span processor costs: `python -m benchmarks.otel_spans`, where opentelemetry-sdk is installed.
 
 CPU time of a span with the processor, over the same span without it that logs the same events by `AuditLogger.log`
-where the processor does: what is beside the events. In rounds that take turns, each kind of span by itself; the least
-of all rounds, and the median of the rounds' differences.
+where the processor does: what is beside the events. In short rounds that take turns, each kind of span by itself; a
+twentieth of the rounds is faster than what is printed, so that what else the machine does counts little. With
+``--against FOLDER``, another checkout, that one's rounds take turns with ours, each in a process of its own.
 """
 
 # pyright: reportMissingImports=false
 # The SDK is not in our environment.
 from __future__ import annotations
 
+import argparse
+import json
+import os
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from opentelemetry.sdk.trace import TracerProvider
@@ -21,8 +28,11 @@ from trailhouse.capture.otel import AuditSpanProcessor
 from trailhouse.producer.testing import InMemoryAuditLogger
 from trailhouse.schemas.draft import GIVEN
 
-SPANS = 200
-ROUNDS = 40
+SPANS = 100
+TURNS = 12
+ROUNDS = 25
+"""Of each turn."""
+HERE = Path(__file__).parents[1]
 AGENT: dict[str, str | int] = {
     "gen_ai.operation.name": "invoke_agent",
     "gen_ai.agent.name": "bot",
@@ -109,21 +119,88 @@ def microseconds(work: Callable[[], None]) -> float:
     return (time.thread_time() - started) / SPANS * 1e6
 
 
-def main() -> None:
-    """Measure and print."""
-    for kind in KINDS:
-        scene = Scene(kind)
+def serve() -> None:
+    """Measure a turn for each kind that a line of stdin names, and print the rounds as a line of JSON."""
+    scenes: dict[str, Scene] = {}
+    for line in sys.stdin:
+        kind = line.strip()
+        scene = scenes.get(kind) or scenes.setdefault(kind, Scene(kind))
         rounds: list[tuple[float, float]] = []
         for _ in range(ROUNDS):
             rounds.append((microseconds(scene.with_processor), microseconds(scene.without)))
             scene.forget()
-        audited, by_hand = (min(column) for column in zip(*rounds, strict=True))
-        beside = statistics.median(one - other for one, other in rounds)
-        print(
-            f"{kind:7} {audited:6.1f} µs a span, {by_hand:6.1f} without the processor and its events by hand:"
-            f" {audited - by_hand:+6.1f} (median {beside:+.1f})"
-        )
-        scene.audit.close()
+        print(json.dumps(rounds), flush=True)
+
+
+class Server:
+    """A process that measures the code of one checkout by this file."""
+
+    def __init__(self, checkout: Path) -> None:
+        rooms = [checkout / room for room in ("producer", "schemas", "consumer")]
+        path = os.pathsep.join(map(str, [*rooms, HERE]))
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.otel_spans", "--serve"],
+            env={**os.environ, "PYTHONPATH": path}, cwd=HERE, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+
+    def turn(self, kind: str) -> list[tuple[float, float]]:
+        """Return the rounds of a turn: CPU time of a span with the processor, and without."""
+        sent, told = self._process.stdin, self._process.stdout
+        assert sent is not None
+        assert told is not None
+        sent.write(f"{kind}\n")
+        sent.flush()
+        return [(one, other) for one, other in json.loads(told.readline())]
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate()
+
+
+def quick(times: list[float]) -> float:
+    """Return the time that a twentieth of *times* is below."""
+    return statistics.quantiles(times, n=20)[0]
+
+
+def compare(checkouts: list[Path]) -> None:
+    """Measure the checkouts in turns, and print."""
+    servers = [Server(checkout) for checkout in checkouts]
+    for kind in KINDS:
+        turns: list[list[tuple[float, float]]] = [[] for _ in servers]
+        ratios: list[float] = []
+        for _ in range(TURNS):
+            beside: list[float] = []
+            for server, rounds in zip(servers, turns, strict=True):
+                new = server.turn(kind)
+                rounds += new
+                audited, by_hand = (quick(list(times)) for times in zip(*new, strict=True))
+                beside.append(audited - by_hand)
+            ratios.append(beside[0] / beside[-1])
+        for checkout, rounds in zip(checkouts, turns, strict=True):
+            audited, by_hand = (quick(list(times)) for times in zip(*rounds, strict=True))
+            print(
+                f"{kind:7} {audited:6.1f} µs a span, {by_hand:6.1f} without the processor and its events by hand:"
+                f" {audited - by_hand:+6.1f} ({checkout.resolve().name})"
+            )
+        if len(servers) > 1:
+            print(
+                f"{kind:7} {statistics.median(ratios):6.2f} of the other's, the median of {TURNS} turns"
+            )
+    for server in servers:
+        server.close()
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--against", type=Path, help="another checkout, to take turns with")
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        serve()
+    else:
+        compare([HERE] + ([] if options.against is None else [options.against]))
 
 
 if __name__ == "__main__":

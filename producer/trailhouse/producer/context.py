@@ -63,7 +63,7 @@ class Bound:
     """The fields that are bound at one place of a program, and the run and session that they came from."""
 
     __slots__ = (
-        "_fields", "_late_session", "_pairs", "_pairs_of_child", "run", "run_id", "session", "session_id"
+        "_fields", "_late_session", "_pairs", "_pairs_of_child", "is_empty", "run", "run_id", "session", "session_id"
     )  # fmt: skip
 
     def __init__(
@@ -82,11 +82,8 @@ class Bound:
         self._pairs = tuple(self._fields.items())
         child = {} if self.run_id is None else {"parent_run_id": self.run_id}
         self._pairs_of_child = tuple((self._fields | child).items())
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing is bound: no event inherits anything."""
-        return not self._pairs and self._late_session is None
+        self.is_empty = not self._pairs and self._late_session is None
+        """Whether no event inherits anything."""
 
     @property
     def context(self) -> AuditContext:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def tool_arguments(span: Any, attributes: Mapping[str, Any], shape: Shape) -> Any:
     """Return a tool's arguments, by name also where its instrumentation tells of a call of a Python function."""
-    arguments = content_of(attributes, shape.arguments)
+    arguments = content_of(attributes, shape.arguments) if shape.arguments else None
     if arguments is None:
         return event_content(span, "gen_ai.tool.message", "content")
     if isinstance(arguments, dict) and "kwargs" in arguments and not arguments.get("args"):
@@ -25,7 +25,7 @@ def tool_arguments(span: Any, attributes: Mapping[str, Any], shape: Shape) -> An
 
 def tool_result(span: Any, attributes: Mapping[str, Any], shape: Shape) -> Any:
     """Return what a tool answered."""
-    result = content_of(attributes, shape.result)
+    result = content_of(attributes, shape.result) if shape.result else None
     return event_content(span, "gen_ai.choice", "message") if result is None else result
 
 

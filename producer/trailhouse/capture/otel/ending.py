@@ -17,7 +17,7 @@ _CANCELLATIONS: Final = frozenset(
 )
 _TIMEOUTS: Final = frozenset(("TimeoutError", "timeout", "DeadlineExceeded"))
 _GENERATOR_EXIT: Final = "GeneratorExit"
-_ERROR_STATUS: Final = "ERROR"
+ERROR_STATUS: Final = "ERROR"
 
 
 class Ending(NamedTuple):
@@ -93,7 +93,7 @@ def _described(span: Any) -> dict[str, Any] | None:
 def tells_of_error(span: Any) -> bool:
     """Tell whether the status or the error type of *span* says that it failed."""
     code: Any = getattr(span.status, "status_code", None)
-    return getattr(code, "_name_", "") == _ERROR_STATUS or ERROR_TYPE in attributes_of(span)
+    return getattr(code, "_name_", "") == ERROR_STATUS or ERROR_TYPE in attributes_of(span)
 
 
 def _exception_of(span: Any) -> tuple[str | None, str | None]:

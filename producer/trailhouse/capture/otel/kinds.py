@@ -74,7 +74,7 @@ _BY_SCOPE_AND_NAME: Final = {
 SCOPED_NAMES: Final = frozenset(name for _, name in _BY_SCOPE_AND_NAME)
 """Names that say something in their scope alone, which a sampler is not told."""
 
-_SCOPES_WITH_AGENT_ROOTS: Final = frozenset(("openinference.instrumentation.openai_agents",))
+SCOPES_WITH_AGENT_ROOTS: Final = frozenset(("openinference.instrumentation.openai_agents",))
 """Call a trace's own root an agent, which stands round those that work in it."""
 
 _METHODS: Final = frozenset(
@@ -115,19 +115,17 @@ def kind_of(
             return _KIND_OF_LLAMA_INDEX_METHOD.get(method)
     for attribute, kinds in among:
         value = attributes.get(attribute)
-        # Agent Framework gives members of an enum, whose hash is not their text's.
-        if isinstance(value, str) and (kind := kinds.get(str.__str__(value))) is not None:
+        if type(value) is not str:
+            if not isinstance(value, str):
+                continue
+            value = str.__str__(value)  # of an enum's member, whose hash is not its text's
+        if (kind := kinds.get(value)) is not None:
             return kind
     if (kind := _BY_FIRST_WORD.get(name.partition(" ")[0])) is not None:
         return kind
     if name in SCOPED_NAMES:
         return _BY_SCOPE_AND_NAME.get((scope, name))
     return Kind.TOOL if name.startswith(_MCP_CLIENT_PREFIX) else None
-
-
-def kind_of_root(kind: Kind | None, scope: str) -> Kind | None:
-    """Return what a span of this *kind* is where nothing stands above it."""
-    return Kind.WORKFLOW if kind is Kind.RUN and scope in _SCOPES_WITH_AGENT_ROOTS else kind
 
 
 def name_in(span_name: str) -> str | None:

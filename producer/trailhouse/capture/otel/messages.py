@@ -22,14 +22,22 @@ _EVENTS = {
 }
 
 
-def log_messages(node: Node, span: Any, attributes: Mapping[str, Any], shape: Shape) -> None:
-    """Log the input and the answer of *node*'s run, if it is a root and *span* tells of them; each once."""
-    owner = node.host or node
+def say_more(node: Node, span: Any, attributes: Mapping[str, Any], shape: Shape) -> None:
+    """Log what the span of *node*'s run, which ended, says of its messages and totals."""
     run = node.run
-    if run is None or run.parent is not None:
+    if run is None:
         return
-    if not shape.inputs and not shape.outputs and not events_of(span):
-        return
+    if run.parent is None and (shape.inputs or shape.outputs or events_of(span)):
+        _log_messages(node, run, span, attributes, shape)
+    if shape.totals and not run.totals.token_usage:
+        _say_totals(run, attributes, shape)
+
+
+def _log_messages(
+    node: Node, run: Run, span: Any, attributes: Mapping[str, Any], shape: Shape
+) -> None:
+    """Log the input and the answer of *run*, which is a root, if *span* tells of them; each once."""
+    owner = node.host or node
     for role, among, at in (
         ("user", shape.inputs, moment(span.start_time)),
         ("assistant", shape.outputs, moment(span.end_time)),
@@ -44,14 +52,13 @@ def log_messages(node: Node, span: Any, attributes: Mapping[str, Any], shape: Sh
             run.message(content, role=role, at=at)
 
 
-def say_totals(run: Run, attributes: Mapping[str, Any], shape: Shape) -> None:
+def _say_totals(run: Run, attributes: Mapping[str, Any], shape: Shape) -> None:
     """Take the totals that a run's span tells of, where no model call of it was seen."""
-    if shape.totals and not run.totals.token_usage:
-        usage = usage_of(attributes, shape, is_aggregated=True).data()
-        tokens = {key: value for key, value in usage.items() if key.endswith("_tokens")}
-        if tokens:
-            cost = usage.get("cost_usd")
-            run.result = {"token_usage": tokens} | ({} if cost is None else {"cost_usd": cost})
+    usage = usage_of(attributes, shape, is_aggregated=True).data()
+    tokens = {key: value for key, value in usage.items() if key.endswith("_tokens")}
+    if tokens:
+        cost = usage.get("cost_usd")
+        run.result = {"token_usage": tokens} | ({} if cost is None else {"cost_usd": cost})
 
 
 def _said(attributes: Mapping[str, Any], among: Iterable[str], role: str) -> Any:

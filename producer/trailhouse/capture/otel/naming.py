@@ -23,13 +23,16 @@ def agent_of(node: Node) -> str | None:
     return named or text_of(attributes, shape.entity)
 
 
-def name_run(run: Run, node: Node, around: str | None) -> None:
+def name_run(node: Node, around: str | None, run: Run) -> None:
     """Give *run*, whose start is about to be logged, what its spans say by now."""
     guest, agent, session = node.guest, None, None
     if guest is not None:
         agent, session = agent_of(guest), session_in(attributes_of(guest.span))
-    agent = agent or agent_of(node) or short_name((guest or node).name)
-    run.name(session_id=session or session_in(attributes_of(node.span)) or around, agent_id=agent)
+    attributes = attributes_of(node.span)
+    shape = shape_of(attributes)
+    agent = agent or text_of(attributes, shape.agent) or agent_of(node)
+    session = session or text_of(attributes, shape.session) or around
+    run.name_plainly(session, agent or short_name((guest or node).name))
 
 
 def created_agent(span: Any) -> dict[str, str]:

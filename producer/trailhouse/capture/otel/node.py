@@ -49,6 +49,7 @@ class Node:
         is_run: Whether it is a run, or stands round runs.
         known: How many attributes it had when that was judged.
         scope: The name of its instrumentation scope.
+        ids: The trace's, and its own.
         is_aside: It is seen by somebody else, or is the scaffolding of another span: it records nothing itself.
         run: The run that it opened, or whose part it is.
         host: The workflow whose run this agent's span takes for its own.
@@ -85,9 +86,11 @@ class Node:
     in_flight: BaseException | None = None
 
     def __init__(
-        self, span: Any, above: Node | None, kind: Kind | None, known: int = 0, scope: str = ""
-    ) -> None:
+        self, span: Any, above: Node | None, kind: Kind | None, known: int, scope: str,
+        ids: tuple[int, int],
+    ) -> None:  # fmt: skip
         self.span = span
+        self.ids = ids
         self.scope = scope
         self.above = above
         self.kind = kind
@@ -96,9 +99,7 @@ class Node:
             self.is_run = kind in _RUN_KINDS
         if above is not None:
             self.depth = above.depth + 1
-            if (
-                self.depth > MAX_DEPTH
-            ):  # spans chained without an end keep no more than the nearest that counts
+            if self.depth > MAX_DEPTH:  # a chain without an end keeps the nearest that counts alone
                 self.above, self.depth = above.nearest(), 0
 
     @property

@@ -91,13 +91,13 @@ def usage_of(attributes: Mapping[str, Any], shape: Shape, *, is_aggregated: bool
     """
     tokens = _counts(attributes, shape.totals if is_aggregated else shape.counted)
     sent = tokens.get("input_tokens")
-    if sent is not None:
+    if sent is not None and len(tokens) > 1:
         cached = tokens.get("cache_read_tokens", 0) + tokens.get("cache_write_tokens", 0)
         tokens["input_tokens"] = sent + cached if cached > sent else sent
     return Usage(
-        cost_usd=_cost(attributes, shape),
+        cost_usd=_cost(attributes, shape) if shape.cost else None,
         model=text_of(attributes, shape.model),
-        provider=text_of(attributes, shape.provider),
+        provider=text_of(attributes, shape.provider) if shape.provider else None,
         **tokens,
     )
 

@@ -32,12 +32,13 @@ ADAPTER_OF_SCOPE: Final = {
 
 def is_left_to_adapter(scope: str) -> bool:
     """Tell whether an installed adapter records what spans of *scope* tell of."""
-    adapter = _adapter_of(scope)
+    adapter = adapter_of(scope)
     return adapter is not None and is_installed(adapter)
 
 
 @functools.lru_cache(maxsize=1_024)
-def _adapter_of(scope: str) -> str | None:
+def adapter_of(scope: str) -> str | None:
+    """Return the adapter that *scope* belongs to, installed or not; None for none."""
     while scope:
         adapter = ADAPTER_OF_SCOPE.get(scope)
         if adapter is not None:

@@ -6,6 +6,8 @@ import datetime as dt
 from typing import Any
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_from_timestamp = dt.datetime.fromtimestamp
+_LAST_EXACT_NS = 2**32 * 10**9
 
 
 def moment(unix_ns: Any) -> dt.datetime | None:
@@ -13,16 +15,9 @@ def moment(unix_ns: Any) -> dt.datetime | None:
     if type(unix_ns) is not int:
         return None
     try:
+        # Until 2106 the step of a float is less than half a microsecond, and so the time is exact.
+        if 0 <= unix_ns < _LAST_EXACT_NS:
+            return _from_timestamp(unix_ns // 1_000 / 1_000_000, dt.UTC)
         return _EPOCH + dt.timedelta(microseconds=unix_ns // 1_000)
     except OverflowError:
         return None
-
-
-def trace_id_of(span: Any) -> str:
-    """Return the trace's id in hexadecimal digits."""
-    return f"{span.context.trace_id:032x}"
-
-
-def span_id_of(span: Any) -> str:
-    """Return the span's id in hexadecimal digits."""
-    return f"{span.context.span_id:016x}"

@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from trailhouse.capture.otel.approvals import Approvals
 from trailhouse.capture.otel.calls import Calls
-from trailhouse.capture.otel.kinds import Kind, kind_of, kind_of_root
+from trailhouse.capture.otel.kinds import SCOPES_WITH_AGENT_ROOTS, Kind, kind_of
+from trailhouse.capture.otel.live_span import ended, reader_of_ids, said_by, started
 from trailhouse.capture.otel.node import LEFT_OPEN_WHEN_FAILED, Node
-from trailhouse.capture.otel.reading import attributes_of
 from trailhouse.capture.otel.runs import Runs
-from trailhouse.capture.otel.scopes import is_left_to_adapter
+from trailhouse.capture.otel.scopes import adapter_of, is_left_to_adapter
 from trailhouse.capture.otel.shapes import shape_of
+from trailhouse.capture.otel.tool_calls import ToolCalls
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trailhouse.capture.otel.live_span import Said
     from trailhouse.producer.recording.recorder import Recorder
     from trailhouse.producer.recording.run import Run
 
@@ -28,29 +32,32 @@ class SpanTree:
     def __init__(self, recorder: Recorder) -> None:
         approvals = Approvals()
         self._runs = Runs(recorder, approvals)
-        self._calls = Calls(recorder, self._runs, approvals)
+        calls = Calls(recorder, self._runs)
+        self._tools = tools = ToolCalls(recorder, calls, approvals)
+        self._ends: dict[Kind | None, Callable[[Node, Any, Said], None]] = {
+            Kind.TOOL: tools.end, Kind.MODEL: calls.end_model, Kind.CREATION: calls.create
+        }  # fmt: skip
+        self._ids_of = reader_of_ids()
         self._open: dict[int, Node] = {}
         self._ended: OrderedDict[int, Node] = OrderedDict()
         recorder.find_current_by(self.current_run)
 
     def start(self, span: Any, parent_context: Any) -> None:
         """Take in a span that starts; log what starts with it."""
-        span_id, opened = span.context.span_id, self._open
-        if span_id in opened:
+        context, parent, name, scope, attributes = started(span)
+        ids, opened, above = self._ids_of(context), self._open, None
+        if (span_id := ids[1]) in opened:
             return  # another processor of this logger has told of it
-        parent, above = span.parent, None
         if parent is not None:
-            above = opened.get(parent.span_id) or self._ended.get(parent.span_id)
+            parent_id = self._ids_of(parent)[1]
+            above = opened.get(parent_id) or self._ended.get(parent_id)
             if above is not None and above.scope in LEFT_OPEN_WHEN_FAILED and above.is_left_open:
                 self._give_up(above)
                 above = None
-        scope = span.instrumentation_scope
-        scope_name = "" if scope is None else scope.name
-        attributes = attributes_of(span)
-        kind = kind_of(span.name, attributes, scope_name, shape_of(attributes).kinds)
-        if parent is None and kind is Kind.RUN:
-            kind = kind_of_root(kind, scope_name)
-        node = opened[span_id] = Node(span, above, kind, len(attributes), scope_name)
+        kind = kind_of(name, attributes, scope, shape_of(attributes).kinds)
+        if parent is None and kind is Kind.RUN and scope in SCOPES_WITH_AGENT_ROOTS:
+            kind = Kind.WORKFLOW  # stands round the agents that work in the trace
+        node = opened[span_id] = Node(span, above, kind, len(attributes), scope, ids)
         if kind is not None:
             self._begin(node, parent_context)
         if len(opened) > MAX_OPEN_SPANS:
@@ -59,8 +66,9 @@ class SpanTree:
 
     def end(self, span: Any) -> None:
         """Take in that a span ended; log what ended with it."""
-        node = self._open.pop(span.context.span_id, None)
-        if node is None:
+        context, attributes, status, end_ns = ended(span)
+        span_id = self._ids_of(context)[1]
+        if (node := self._open.pop(span_id, None)) is None:
             return
         node.span = span
         if node.kind is None:
@@ -72,19 +80,22 @@ class SpanTree:
             if node.late is not None:
                 node.late.begin()
             if node.within is not None or not node.is_aside:
-                self._finish(node, span)
+                end = self._ends.get(node.kind) or self._runs.end
+                end(node, span, said_by(span, attributes, status, end_ns, node.in_flight))
         finally:
             node.has_ended = True
-            self._ended[span.context.span_id] = node
+            self._ended[span_id] = node
             if len(self._ended) > MAX_ENDED_SPANS:
                 self._ended.popitem(last=False)
 
     def _give_up(self, node: Node) -> None:
         """End a run whose span is left open though it failed."""
-        if self._open.pop(node.span.context.span_id, None) is not None:
+        if self._open.pop(node.ids[1], None) is not None:
             node.has_ended = True
-            self._ended[node.span.context.span_id] = node
-            self._runs.end(node, node.span)
+            self._ended[node.ids[1]] = node
+            _, attributes, status, end_ns = ended(node.span)
+            said = said_by(node.span, attributes, status, end_ns, node.in_flight)
+            self._runs.end(node, node.span, said)
 
     def _begin(self, node: Node, parent_context: Any) -> None:
         above = node.above
@@ -94,25 +105,16 @@ class SpanTree:
             if above.kind is None and not above.has_ended and above.judge():
                 self._open_as_is(above, None)
             above = above.above
-        self._open_as_is(node, parent_context)
+        if node.kind is not Kind.MODEL or adapter_of(node.scope) is not None:
+            self._open_as_is(node, parent_context)
 
     def _open_as_is(self, node: Node, parent_context: Any) -> None:
-        if is_left_to_adapter(node.scope):
+        if adapter_of(node.scope) is not None and is_left_to_adapter(node.scope):
             node.is_aside = True
         elif node.kind is Kind.TOOL:
-            self._calls.start_tool(node, parent_context)
+            self._tools.start(node, parent_context)
         elif node.is_run:
             self._runs.open(node, parent_context)
-
-    def _finish(self, node: Node, span: Any) -> None:
-        if node.kind is Kind.TOOL:
-            self._calls.end_tool(node, span)
-        elif node.kind is Kind.MODEL:
-            self._calls.end_model(node, span)
-        elif node.kind is Kind.CREATION:
-            self._calls.create(node, span)
-        else:
-            self._runs.end(node, span)
 
     def run_at(self, span_id: int) -> Run | None:
         """Return the run that what happens in this span belongs to; None where it is not known."""
@@ -134,8 +136,7 @@ class SpanTree:
             self._abandon(span_id)
 
     def _abandon(self, span_id: int) -> None:
-        node = self._open.pop(span_id, None)
-        if node is None:
+        if (node := self._open.pop(span_id, None)) is None:
             return
         if node.late is not None:
             node.late.begin()

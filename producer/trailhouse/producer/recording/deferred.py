@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from trailhouse.producer.clock import SYSTEM_CLOCK, Clock
@@ -46,20 +47,26 @@ class DeferredStarts:
 
     def add(self, run: Startable) -> None:
         """Have *run* begin in 250 ms; at once where no thread can be started any more."""
+        self._waiting.append((self._now() + DELAY_SECONDS, run))
+        if (
+            self._thread is None
+        ):  # one that ends says so first, and then looks once more: see `_next`
+            self._start()
+
+    def _start(self) -> None:
         with self._changed:
-            self._waiting.append((self._now() + DELAY_SECONDS, run))
-            if self._thread is not None:
+            if self._thread is not None or not self._waiting:
                 return
             self._thread = threading.Thread(target=self._serve, name=THREAD_NAME, daemon=True)
             try:
                 self._thread.start()
             except RuntimeError:  # the interpreter exits, or the system has no more threads
                 self._thread = None
-                late, self._waiting = self._waiting, deque()
             else:
                 return
-        for _, each in late:
-            _begin(each)
+        with suppress(IndexError):  # another takes them, too
+            while True:
+                _begin(self._waiting.popleft()[1])
 
     def _serve(self) -> None:
         while (run := self._next()) is not None:
@@ -68,21 +75,29 @@ class DeferredStarts:
 
     def _next(self) -> Startable | None:
         with self._changed:
-            while self._waiting:
-                due, run = self._waiting[0]
-                if (wait_seconds := due - self._now()) > 0:
-                    # Also where it has begun: a thread that ended at once would be started anew for each run.
-                    del run
-                    self._changed.wait(wait_seconds)
-                    while self._waiting and self._waiting[0][1].has_begun:
-                        self._waiting.popleft()
-                else:
+            while True:
+                if (run := self._next_due()) is not None:
+                    return run
+                self._thread, this = None, self._thread
+                if not self._waiting:
+                    return None
+                self._thread = this  # a start was left by somebody who has seen this thread
+
+    def _next_due(self) -> Startable | None:
+        while self._waiting:
+            due, run = self._waiting[0]
+            if (wait_seconds := due - self._now()) > 0:
+                # Also where it has begun: a thread that ended at once would be started anew for each run.
+                del run
+                self._changed.wait(wait_seconds)
+                while self._waiting and self._waiting[0][1].has_begun:
                     self._waiting.popleft()
-                    if not run.has_begun:
-                        return run
-                    del run
-            self._thread = None
-            return None
+            else:
+                self._waiting.popleft()
+                if not run.has_begun:
+                    return run
+                del run
+        return None
 
     def leave_to_parent(self) -> None:
         """Forget what waits, in a forked child: the parent begins it, by a thread that is not here."""

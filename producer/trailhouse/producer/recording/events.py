@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from trailhouse.producer.clock import SYSTEM_CLOCK, Clock
 from trailhouse.producer.context import Binding, Bound, fields_of
 from trailhouse.producer.recording.guard import losses_seen
-from trailhouse.producer.run_events import RunEvents
-from trailhouse.producer.telemetry.reported_events import ReportedEvents
-from trailhouse.schemas.draft import EventDraft
-from trailhouse.schemas.errors import TrailhouseError
+from trailhouse.schemas.errors import InvalidEventError, TrailhouseError
 from trailhouse.schemas.json_form import kind_of
+from trailhouse.schemas.unencodable import mark_unencodable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from trailhouse.producer.context_layers import Layers
     from trailhouse.producer.receipt import Receipt
+    from trailhouse.schemas.draft import EventDraft, Processor
+
+    Write = Callable[[EventDraft], Receipt | None]
 
 log = logging.getLogger(__name__)
 
@@ -66,12 +67,13 @@ class ContextFields:
 
     def __init__(self, layers: Layers[Bound], stamps: Bound) -> None:
         self._layers = layers
+        self.newest_layer = layers.newest
         self.stamps = stamps
 
     @property
     def bound(self) -> Bound:
         """What is bound here."""
-        layer = self._layers.top
+        layer = None if self.newest_layer() is None else self._layers.top
         return self.stamps if layer is None else layer.value
 
     def bind(self, run: object, late_session: Callable[[], str | None]) -> Binding:
@@ -88,62 +90,44 @@ class ContextFields:
         return Binding(self._layers, self.stamps, fields, run, None, late_session)
 
 
-class LoggedEvents(RunEvents):
-    """Logs as a logger does, by its parts; it does not keep that logger alive."""
-
-    def __init__(
-        self,
-        context: ContextFields,
-        admit: Callable[[EventDraft], EventDraft | None],
-        write: Callable[[EventDraft], Receipt | None],
-    ) -> None:
-        self._context = context
-        self._admit_draft = admit
-        self._write_draft = write
-
-    @property
-    def _bound(self) -> Bound:
-        return self._context.bound
-
-    def _admit(self, draft: EventDraft) -> EventDraft | None:
-        return self._admit_draft(draft)
-
-    def _write(self, draft: EventDraft) -> Receipt | None:
-        return self._write_draft(draft)
-
-
 class SafeEvents:
     """Logs events; what goes wrong is noted as a loss, or raised where it is asked for.
 
     An application does not wait for room in a full spool on our account: without room an event is a loss at once.
-    In strict mode it waits, as `AuditLogger.log` does.
+    In strict mode it waits, as `AuditLogger.log` does. Made of a logger's parts, it does not keep that logger alive.
+
+    Attributes:
+        admit: Returns the draft that it is given where its event is written in the current context; else None, and
+            has it told that it is not.
     """
 
-    def __init__(self, waiting: RunEvents, at_once: RunEvents, losses: Losses) -> None:
-        self._waiting = ReportedEvents(waiting, marks=True)
-        self._at_once = ReportedEvents(at_once, marks=True)
+    def __init__(self, admit: Processor, waiting: Write, at_once: Write, losses: Losses) -> None:
+        self.admit = admit
+        self._waiting = waiting
+        self._at_once = at_once
         self._losses = losses
 
-    def admits(self, fields: Mapping[str, Any]) -> bool:
-        """Tell whether events of *fields* are written in the current context, and have it told where not."""
-        return self._at_once.admits(fields)
-
-    def log(self, fields: Mapping[str, Any], *, strict: bool, is_admitted: bool) -> None:
-        """Log an event of *fields*, which are complete: nothing of the calling context is added to them.
+    def log(self, draft: EventDraft, *, strict: bool = False, is_admitted: bool = False) -> None:
+        """Log an event that is complete: nothing of the calling context is added. A value that breaks a rule is marked.
 
         Args:
-            fields: Named as in `AuditLogger.log`.
-            strict: Raise what goes wrong.
-            is_admitted: Log it also where auditing is switched off.
+            draft: The event.
+            strict: Raise what goes wrong, and wait for room.
+            is_admitted: Log it also where auditing is switched off: the end of what was begun where it was on.
 
         Raises:
             EventError, DeliveryError: As `AuditLogger.log`, with *strict* alone.
         """
-        may_wait = strict or losses_seen.get() is not None
         try:
-            events = self._waiting if may_wait else self._at_once
-            events.write_fields(fields, is_admitted=is_admitted)
+            if not is_admitted and self.admit(draft) is None:
+                return
+            may_wait = strict or losses_seen.get() is not None
+            write = self._waiting if may_wait else self._at_once
+            try:
+                write(draft)
+            except InvalidEventError:
+                write(mark_unencodable(draft))
         except Exception as error:
             if strict:
                 raise
-            self._losses.note(str(fields.get("type")), error)
+            self._losses.note(str(draft.type), error)

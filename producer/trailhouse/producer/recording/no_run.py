@@ -20,5 +20,5 @@ class NoRun(Run):
     def begin(self) -> None:
         """Log no start."""
         with self.lock:
-            if self.session_id is None:
-                self._fields["session_id"] = self._fields.get("trace_id") or uuid7()
+            if self.fields.session_id is None:
+                self.fields.session_id = self.fields.trace_id or uuid7()

@@ -20,27 +20,32 @@ AFTER_ITS_RUN_SECONDS = 600.0
 
 
 class OpenCalls:
-    """Knows which calls are open, in the order of their starts. Safe for threads and signal handlers."""
+    """Knows which calls are open, in the order of their starts. Safe for threads and signal handlers.
+
+    Attributes:
+        by_run: By the id of a run, the ids of its calls that are open.
+        left_open: What was open as its run ended, and when it is given up.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._now = clock.monotonic_seconds
         self._lock = threading.RLock()
         self._calls: OrderedDict[int, Call] = OrderedDict()
-        self._by_run: dict[int, set[int]] = {}
-        self._left_open: deque[tuple[float, list[Call]]] = deque()
+        self.by_run: dict[int, set[int]] = {}
+        self.left_open: deque[tuple[float, list[Call]]] = deque()
 
     def add(self, call: Call) -> None:
         """Know *call* as open until `forget`; above the limit the oldest is given up."""
         key, run = id(call), call.run
         with self._lock:
             self._calls[key] = call
-            of_run = self._by_run.get(id(run))
+            of_run = self.by_run.get(id(run))
             if of_run is None:
-                self._by_run[id(run)] = {key}
+                self.by_run[id(run)] = {key}
             else:
                 of_run.add(key)
             if not run.is_open:
-                self._left_open.append((self._now() + AFTER_ITS_RUN_SECONDS, [call]))
+                self.left_open.append((self._now() + AFTER_ITS_RUN_SECONDS, [call]))
             if len(self._calls) <= MAX_OPEN_CALLS:
                 return
             oldest = next(iter(self._calls.values()))
@@ -52,11 +57,11 @@ class OpenCalls:
         key, run_key = id(call), id(call.run)
         with self._lock:
             self._calls.pop(key, None)
-            of_run = self._by_run.get(run_key)
+            of_run = self.by_run.get(run_key)
             if of_run is not None:
                 of_run.discard(key)
                 if not of_run:
-                    del self._by_run[run_key]
+                    del self.by_run[run_key]
 
     def find(self, run: Any, name: str, call_id: str | None) -> ToolCall | None:
         """Return the open call of *run* that has this *call_id*, else this tool's *name*; None for none.
@@ -64,7 +69,7 @@ class OpenCalls:
         A tool of an MCP server is found by the server's name for it too: ``mcp__<server>__<tool>`` is its client's.
         """
         with self._lock:
-            of_run = self._by_run.get(id(run), set())
+            of_run = self.by_run.get(id(run), set())
             calls = [call for key, call in self._calls.items() if key in of_run]
         tools = [call for call in calls if isinstance(call, ToolCall)]
         by_id = next((call for call in tools if call.id == call_id), None)
@@ -73,20 +78,18 @@ class OpenCalls:
     def note_ended_run(self, run: Any) -> None:
         """Give up what *run* has left open some minutes from now."""
         with self._lock:
-            if left := self._by_run.get(id(run)):
+            if left := self.by_run.get(id(run)):
                 due = self._now() + AFTER_ITS_RUN_SECONDS
                 calls = [self._calls[key] for key in left if key in self._calls]
-                self._left_open.append((due, calls))
+                self.left_open.append((due, calls))
 
     def sweep(self) -> None:
         """Give up what has been open for too long after its run; called whenever a run is opened."""
-        if not self._left_open:
-            return
         overdue: list[Call] = []
         with self._lock:
             now = self._now()
-            while self._left_open and self._left_open[0][0] <= now:
-                overdue += self._left_open.popleft()[1]
+            while self.left_open and self.left_open[0][0] <= now:
+                overdue += self.left_open.popleft()[1]
         for call in overdue:
             _give_up(call)
 
@@ -94,7 +97,7 @@ class OpenCalls:
         """End every call that is open."""
         with self._lock:
             calls = list(self._calls.values())
-            self._left_open.clear()
+            self.left_open.clear()
         for call in calls:
             _give_up(call)
 
@@ -104,8 +107,8 @@ class OpenCalls:
         for call in self._calls.values():
             call.leave_to_parent()
         self._calls.clear()
-        self._by_run.clear()
-        self._left_open.clear()
+        self.by_run.clear()
+        self.left_open.clear()
 
 
 def _give_up(call: Call) -> None:

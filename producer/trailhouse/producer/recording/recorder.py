@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from trailhouse.producer.clock import SYSTEM_CLOCK, Clock
 from trailhouse.producer.recording.deferred import DEFERRED_STARTS
 from trailhouse.producer.recording.guard import Guard
-from trailhouse.producer.recording.inheritance import Parent, acceptable, new_fields
+from trailhouse.producer.recording.inheritance import Parent, acceptable, inherit
 from trailhouse.producer.recording.no_run import NoRun
 from trailhouse.producer.recording.open_calls import OpenCalls
 from trailhouse.producer.recording.run import Run
@@ -21,9 +21,8 @@ from trailhouse.schemas.uuid7 import uuid7
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from trailhouse.producer.context import Binding
+    from trailhouse.producer.context import Binding, Bound
     from trailhouse.producer.recording.events import ContextFields, Losses, SafeEvents
-    from trailhouse.producer.recording.model_call import ModelCall
     from trailhouse.producer.recording.tool_call import ToolCall
 
 MAX_CLAIMS = 20_000
@@ -53,13 +52,17 @@ class Recorder:
         *,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        self._events = events
+        self.log = events.log
+        self.admit = events.admit
         self._losses = losses
         self._context = context
+        self._newest_layer = context.newest_layer
         self._clock = clock
         self._lock = threading.RLock()  # a signal handler may record, too
         self._runs: OrderedDict[int, Run] = OrderedDict()
         self._calls = OpenCalls(clock)
+        self.note_open_call = self._calls.add
+        self.forget_call = self._calls.forget
         self._claims: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._finders: list[Callable[[], Run | None]] = []
         self._binders: list[Callable[[], Run | None]] = []
@@ -79,8 +82,10 @@ class Recorder:
     @property
     def bound(self) -> Run | None:
         """The recorded run that is bound in this context, or that an adapter works on in it."""
-        bound = self._context.bound.run
-        run = bound if isinstance(bound, Run) else None
+        run = None
+        if self._newest_layer() is not None:
+            bound = self._context.bound.run
+            run = bound if isinstance(bound, Run) else None
         for find in self._binders:
             run = self.inner_of(run, find())
         return run
@@ -173,29 +178,31 @@ class Recorder:
         Raises:
             EventError, DeliveryError: As `AuditLogger.log`, with *strict* alone; no run is open.
         """
-        named = {
-            "session_id": session_id, "run_id": run_id, "agent_id": agent_id, "tenant_id": tenant_id, "actor": actor,
-            "provider": provider, "correlation_id": correlation_id, "trace_id": trace_id, "span_id": span_id,
-            "parent_run_id": parent_run_id,
-        }  # fmt: skip
-        given, marks = acceptable(named, strict=strict)
-        given.setdefault("run_id", uuid7())
-        around = self.current if isinstance(parent, CurrentRun) else parent
-        fields, of_parent = new_fields(given, *self._family(around, parent))
-        # The agent around is not taken for the run's own before that had its time to become known.
-        is_late = is_deferred and agent_id is None
+        named = EventDraft(
+            actor, agent_id, correlation_id, None, None, None, None, parent_run_id, provider, run_id, None,
+            session_id, None, span_id, tenant_id, trace_id,
+        )  # fmt: skip
+        fields, marks = acceptable(named, strict=strict)
+        if fields.run_id is None:
+            fields.run_id = uuid7()
+        around = self.current if parent is CURRENT else cast("Run | None", parent)
+        of_parent = agent_around = None
+        if (
+            parent is not None
+            or self._newest_layer() is not None
+            or not self._context.stamps.is_empty
+        ):
+            of_parent = inherit(fields, *self._family(around, parent))
+        if is_deferred and agent_id is None:
+            # The agent around is not taken for the run's own before that had its time to become known.
+            agent_around, fields.agent_id = fields.agent_id, None
+        kept = {} if metadata is None else _mapping(metadata)
+        if of_parent or marks:
+            kept |= (of_parent or {}) | (marks or {})
+        is_recorded = self.admit(fields) is not None
         run = Run(
-            self,
-            fields,
-            source=source,
-            parent=around,
-            agent_around=fields.pop("agent_id", None) if is_late else None,
-            started_at=started_at,
-            metadata={**_mapping(metadata), **of_parent, **marks},
-            is_recorded=self._events.admits(fields),
-            before_start=before_start,
-            strict=strict,
-        )
+            self, fields, source, around, agent_around, started_at, kept, is_recorded, before_start, strict
+        )  # fmt: skip
         self._note_open(run)
         if not is_deferred:
             self._begin(run)
@@ -220,11 +227,11 @@ class Recorder:
             trace_id: The trace that they are seen in.
             span_id: Their span.
         """
-        named = {"session_id": session_id, "trace_id": trace_id, "span_id": span_id}
-        given, marks = acceptable(named)
-        fields = self._context.bound.stamp(EventDraft(**given)).given()
-        is_recorded = self._events.admits(fields)
-        return NoRun(self, fields, source=source, metadata=marks, is_recorded=is_recorded)
+        named = EventDraft(session_id=session_id, trace_id=trace_id, span_id=span_id)
+        fields, marks = acceptable(named)
+        self._context.bound.stamp(fields)
+        is_recorded = self.admit(fields) is not None
+        return NoRun(self, fields, source, None, None, None, marks or {}, is_recorded)
 
     def open_call(self, run: Run, name: str, call_id: str | None = None) -> ToolCall | None:
         """Return the call of *run* that is open and has this *call_id*, else this tool's *name*; None for none."""
@@ -232,15 +239,15 @@ class Recorder:
 
     def _family(
         self, around: Run | None, parent: Run | CurrentRun | None
-    ) -> tuple[Parent | None, Any]:
+    ) -> tuple[Parent | None, Bound]:
         """Return what a child of *around* takes over, and what is bound as far as it counts for it."""
         bound = self._context.bound
         if around is not None:
             around.begin()  # its session is known by then
             counts = bound if bound.run is around else self._context.stamps
             return Parent(around.id, around.session_id, around.fields), counts
-        if isinstance(parent, CurrentRun) and bound.run_id is not None:
-            return Parent(bound.run_id, bound.session_id, {}), bound  # bound, and not recorded here
+        if parent is CURRENT and bound.run_id is not None:
+            return Parent(bound.run_id, bound.session_id, EventDraft()), bound  # not recorded here
         return None, bound
 
     def _begin(self, run: Run) -> None:
@@ -254,7 +261,8 @@ class Recorder:
             raise
 
     def _note_open(self, run: Run) -> None:
-        self._calls.sweep()
+        if self._calls.left_open:
+            self._calls.sweep()
         with self._lock:
             if self._is_closed:
                 run.is_recorded = False
@@ -287,25 +295,6 @@ class Recorder:
                 self._claims.popitem(last=False)
             return True
 
-    def admits(self, fields: Mapping[str, Any]) -> bool:
-        """Tell whether events of *fields* are written in the current context."""
-        return self._events.admits(fields)
-
-    def log(
-        self, fields: Mapping[str, Any], *, strict: bool = False, is_admitted: bool = False
-    ) -> None:
-        """Log an event of *fields*, which are complete. Raises nothing, but with *strict*.
-
-        Args:
-            fields: Named as in `AuditLogger.log`.
-            strict: Raise what goes wrong, and wait for room.
-            is_admitted: Log it also where auditing is switched off: the end of what was begun where it was on.
-
-        Raises:
-            EventError, DeliveryError: As `AuditLogger.log`, with *strict* alone.
-        """
-        self._events.log(fields, strict=strict, is_admitted=is_admitted)
-
     def guard(self, what: str, *, strict: bool = False) -> Guard:
         """Return a block, or decorator, whose exceptions are counted and told as losses, and go no further.
 
@@ -330,19 +319,12 @@ class Recorder:
             return self._clock.unix_ns()
         return round(at.timestamp() * 1_000_000) * 1_000
 
-    def note_open_call(self, call: ToolCall | ModelCall) -> None:
-        """Know *call* as open until `forget_call`."""
-        self._calls.add(call)
-
-    def forget_call(self, call: ToolCall | ModelCall) -> None:
-        """Undo `note_open_call`."""
-        self._calls.forget(call)
-
     def forget_run(self, run: Run) -> None:
         """No longer know *run* as open; what it has left open is given up some minutes later."""
         with self._lock:
             self._runs.pop(id(run), None)
-        self._calls.note_ended_run(run)
+        if id(run) in self._calls.by_run:
+            self._calls.note_ended_run(run)
 
     def counts(self) -> dict[str, int]:
         """Return its counters, by their names in `Stats`."""
@@ -386,8 +368,6 @@ class Recorder:
 
 
 def _mapping(metadata: object) -> dict[str, Any]:
-    if metadata is None:
-        return {}
     try:
         return dict(metadata)  # type: ignore[call-overload,no-any-return]
     except Exception:  # noqa: BLE001 - a foreign mapping may raise anything; the event marks what it is

@@ -6,21 +6,22 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from threading import RLock
 
     from trailhouse.producer.context import Binding
     from trailhouse.producer.recording.guard import Guard
+    from trailhouse.schemas.draft import EventDraft
 
 
 class Registry(Protocol):
     """Knows what is open, and the way to the log; a `Recorder`."""
 
-    def log(
-        self, fields: Mapping[str, Any], *, strict: bool = False, is_admitted: bool = False
-    ) -> None: ...
+    @property
+    def log(self) -> Callable[..., None]: ...
 
-    def admits(self, fields: Mapping[str, Any]) -> bool: ...
+    @property
+    def admit(self) -> Callable[[EventDraft], EventDraft | None]: ...
 
     def guard(self, what: str, *, strict: bool = False) -> Guard: ...
 
@@ -34,9 +35,11 @@ class Registry(Protocol):
 
     def note_session_missing(self) -> None: ...
 
-    def note_open_call(self, call: Any) -> None: ...
+    @property
+    def note_open_call(self) -> Callable[..., None]: ...
 
-    def forget_call(self, call: Any) -> None: ...
+    @property
+    def forget_call(self) -> Callable[..., None]: ...
 
     def forget_run(self, run: Any) -> None: ...
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
-import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from trailhouse.producer.object_fields import completed_data, given
+from trailhouse.producer.recording.elapsed import elapsed_ms, start_ns
+from trailhouse.producer.recording.end_data import end_data
 from trailhouse.producer.recording.endings import ending_of
 from trailhouse.producer.recording.guard import harmless
 from trailhouse.producer.recording.inheritance import FRAMEWORK_SESSION, acceptable
+from trailhouse.producer.recording.locks import new_lock
 from trailhouse.producer.recording.model_call import ModelCalls
-from trailhouse.producer.recording.run_records import RunRecords, described_error
-from trailhouse.producer.recording.usage import Totals, Usage
+from trailhouse.producer.recording.run_records import RunRecords
+from trailhouse.schemas.draft import EventDraft
+from trailhouse.schemas.event import MAX_ID_CHARACTERS
 from trailhouse.schemas.event_type import EventType
 
 if TYPE_CHECKING:
@@ -41,84 +43,82 @@ class Run(RunRecords):
         source: Who reports it: an adapter's name, such as ``langchain``, or ``python``.
         model_calls_open: How many model calls its adapter waits for, and will tell of: what else sees a model call in
             this run meanwhile sees the same.
-        model_calls: The calls of `model_call` that are open.
+        fields: The fields of its events, but for what each says of itself.
         result: What the run's block hands over as its result: a mapping or an object that has `token_usage`,
             `cost_usd`, `stop_reason`. What it does not say comes from the usage that was recorded.
         is_recorded: Whether auditing was on where it was opened; if not, nothing of it is logged anywhere.
         is_strict: Whether what cannot be recorded of it is raised.
+        has_begun: Whether its start is logged.
         lock: Held while its start is logged, and no longer than that.
     """
+
+    # Defaults of the class: most runs never have another, and each costs as it is made.
+    model_calls_open = 0
+    result: object = None
+    has_begun = False
+    _is_beginning = False
+    _is_over = False
+    _model_calls: ModelCalls | None = None
+    _held: tuple[tuple[EventDraft, bool], ...] = ()
 
     def __init__(
         self,
         recorder: Registry,
-        fields: Mapping[str, Any],
-        *,
+        fields: EventDraft,
         source: str,
-        parent: Run | None = None,
-        agent_around: str | None = None,
-        started_at: dt.datetime | None = None,
-        metadata: Mapping[str, Any],
+        parent: Run | None,
+        agent_around: str | None,
+        started_at: dt.datetime | None,
+        metadata: dict[str, Any],
         is_recorded: bool,
         before_start: Callable[[Run], None] | None = None,
         strict: bool = False,
     ) -> None:
         self.recorder = recorder
+        self.fields = fields
         self.parent = parent
         self.source = source
-        self.model_calls_open = 0
-        self.result: object = None
         self.is_recorded = is_recorded
         self.is_strict = strict
-        self.lock = threading.RLock()  # a signal handler may record within a call
-        self._fields = dict(fields)
-        self._metadata = dict(metadata)
+        self.lock = (
+            new_lock()
+        )  # that may be entered again: a signal handler may record within a call
+        self._metadata = metadata
         self._agent_around = agent_around
         self._started_at = started_at
-        self._started_ns = recorder.now_ns(started_at)
-        self._totals = Totals()
-        self._is_beginning = False
-        self._has_begun = False
-        self._is_over = False
-        self.model_calls = ModelCalls()
+        self._started_ns = start_ns(recorder, started_at)
         self._before_start = before_start
-        self._held: list[tuple[dict[str, Any], bool]] = []
 
     @property
     def id(self) -> str:
         """The `run_id` of its events."""
-        return str(self._fields["run_id"])
+        return str(self.fields.run_id)
 
     @property
     def session_id(self) -> str | None:
         """The session; None while it is not known, before the start is logged."""
-        return self._fields.get("session_id")
+        session: str | None = self.fields.session_id
+        return session
 
     @property
     def parent_run_id(self) -> str | None:
-        return self._fields.get("parent_run_id")
+        parent_run_id: str | None = self.fields.parent_run_id
+        return parent_run_id
 
     @property
     def agent_id(self) -> str | None:
-        return self._fields.get("agent_id")
+        agent_id: str | None = self.fields.agent_id
+        return agent_id
 
     @property
     def tenant_id(self) -> str | None:
-        return self._fields.get("tenant_id")
+        tenant_id: str | None = self.fields.tenant_id
+        return tenant_id
 
     @property
     def provider(self) -> str | None:
-        return self._fields.get("provider")
-
-    @property
-    def fields(self) -> Mapping[str, Any]:
-        """The fields of its events, but for what each says of itself."""
-        return self._fields
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether its start is logged."""
-        return self._has_begun
+        provider: str | None = self.fields.provider
+        return provider
 
     @property
     def is_open(self) -> bool:
@@ -133,9 +133,12 @@ class Run(RunRecords):
             run = run.parent
 
     @property
-    def totals(self) -> Totals:
-        """What its own model calls used so far, without its children's."""
-        return self._totals
+    def model_calls(self) -> ModelCalls:
+        """The calls of `model_call` that are open."""
+        with self.lock:
+            if self._model_calls is None:
+                self._model_calls = ModelCalls()
+            return self._model_calls
 
     def bound(self) -> Binding:
         """Return a block in which this is the run that events, and runs opened within, belong to.
@@ -162,16 +165,32 @@ class Run(RunRecords):
         Once the start is logged, a session that comes late cannot change where the run's events are: it is left to
         the end's metadata, as `framework_session_id`.
         """
-        given = {"session_id": session_id, "agent_id": agent_id, "trace_id": trace_id}
-        named, _ = acceptable(given)
+        named, _ = acceptable(
+            EventDraft(session_id=session_id, agent_id=agent_id, trace_id=trace_id)
+        )
         with self.lock:
-            if "agent_id" in named:
-                self._fields.setdefault("agent_id", named["agent_id"])
-            if "trace_id" in named and not self._has_begun:
-                self._fields.setdefault("trace_id", named["trace_id"])
-            session = named.get("session_id")
-            if session is not None and self._fields.setdefault("session_id", session) != session:
-                self._metadata[FRAMEWORK_SESSION] = session
+            self._fill_in(named.session_id, named.agent_id)
+            if self.fields.trace_id is None and not self.has_begun:
+                self.fields.trace_id = named.trace_id
+
+    def name_plainly(self, session_id: str | None, agent_id: str | None) -> None:
+        """Do what `name` does, for who has texts and asks often."""
+        for text in (session_id, agent_id):
+            if text is not None and not 0 < len(text) <= MAX_ID_CHARACTERS:
+                self.name(session_id=session_id, agent_id=agent_id)
+                return
+        with self.lock:
+            self._fill_in(session_id, agent_id)
+
+    def _fill_in(self, session_id: str | None, agent_id: str | None) -> None:
+        fields = self.fields
+        if fields.agent_id is None:
+            fields.agent_id = agent_id
+        if session_id is not None:
+            if fields.session_id is None:
+                fields.session_id = session_id
+            elif fields.session_id != session_id:
+                self._metadata[FRAMEWORK_SESSION] = session_id
 
     @harmless
     def note(self, /, **metadata: Any) -> None:
@@ -179,44 +198,57 @@ class Run(RunRecords):
         with self.lock:
             self._metadata.update(metadata)
 
-    @harmless
     def begin(self) -> None:
         """Log `run_started`, once however often it is called. Every other event does so first.
 
         A run whose session nobody has named by then is kept under its trace or run id, with `session_missing` in
         the metadata.
         """
-        if self._has_begun:
+        if self.has_begun:
             return
-        with self.lock:  # others wait: nothing of a run is logged before its start
-            if self.has_begun or self._is_beginning:
-                return
-            self._is_beginning = True
-            before_start, self._before_start = self._before_start, None
-            if before_start is not None:
-                with self.recorder.guard("naming a run"):
-                    before_start(self)
-            if self._agent_around is not None:
-                self._fields.setdefault("agent_id", self._agent_around)
-            if self.session_id is None:
-                self._fields["session_id"] = self._fields.get("trace_id") or self.id
-                self._metadata["session_missing"] = True
-                self.recorder.note_session_missing()
-            metadata = {"captured_by": self.source, **self._metadata}
-            data = {"agent_id": self.agent_id, "run_status": "running"}
+        try:  # as `harmless`, for a call less
+            with self.lock:  # others wait: nothing of a run is logged before its start
+                if self._is_beginning or self.has_begun:
+                    return
+                self._is_beginning = True
+                self._name_all()
+                self._log_start()
+                held, self._held = self._held, ()
+            for draft, is_admitted in held:
+                self.recorder.log(draft, is_admitted=is_admitted)
+        except Exception as error:
+            if self.is_strict:
+                raise
+            self.recorder.note_loss("begin", error)
+
+    def _name_all(self) -> None:
+        before_start, self._before_start = self._before_start, None
+        if before_start is not None:
             try:
-                self._log(EventType.RUN_STARTED, data, self._started_at, metadata, True)
-                self._metadata = {}
-            except Exception:  # in strict mode
-                self._has_begun, self._is_beginning, self._held = True, False, []
-                raise
-            except BaseException:  # Ctrl-C in the middle: whatever is recorded next logs the start
-                self._is_beginning = False
-                raise
-            self._has_begun, self._is_beginning = True, False
-            held, self._held = self._held, []
-        for fields, is_admitted in held:
-            self.recorder.log(fields, is_admitted=is_admitted)
+                before_start(self)
+            except Exception as error:  # noqa: BLE001 - whoever names it may raise anything; the start is logged
+                self.recorder.note_loss("naming a run", error)
+        fields = self.fields
+        if fields.agent_id is None:
+            fields.agent_id = self._agent_around
+        if fields.session_id is None:
+            fields.session_id = fields.trace_id or self.id
+            self._metadata["session_missing"] = True
+            self.recorder.note_session_missing()
+
+    def _log_start(self) -> None:
+        metadata = {"captured_by": self.source, **self._metadata}
+        data = {"agent_id": self.fields.agent_id, "run_status": "running"}
+        try:
+            self._log(EventType.RUN_STARTED, data, self._started_at, metadata, True)
+            self._metadata = {}
+        except Exception:  # in strict mode
+            self.has_begun, self._is_beginning, self._held = True, False, ()
+            raise
+        except BaseException:  # Ctrl-C in the middle: whatever is recorded next logs the start
+            self._is_beginning = False
+            raise
+        self.has_begun, self._is_beginning = True, False
 
     @harmless
     def log(
@@ -235,7 +267,7 @@ class Run(RunRecords):
             at: When it happened; now if not given.
             metadata: What else is to be kept of it.
         """
-        if not self._has_begun:
+        if not self.has_begun:
             self.begin()
         self._log(type, data, at, metadata)
 
@@ -243,15 +275,15 @@ class Run(RunRecords):
         self, type: EventType | str, data: Mapping[str, Any], *, at: dt.datetime | None = None
     ) -> None:
         """Log the other half of what was begun where auditing was on, also where it is switched off."""
-        if not self._has_begun:
+        if not self.has_begun:
             self.begin()
         self._log(type, data, at, None, True)
 
     def admits(self) -> bool:
         """Tell whether its events are written in the current context."""
-        if not self._has_begun:
+        if not self.has_begun:
             self.begin()
-        return self.is_recorded and self.recorder.admits(self._fields)
+        return self.is_recorded and self.recorder.admit(self.fields) is not None
 
     def _log(
         self,
@@ -260,24 +292,21 @@ class Run(RunRecords):
         at: dt.datetime | None,
         metadata: Mapping[str, Any] | None,
         is_admitted: bool = False,
-        **others: Any,
+        provider: str | None = None,
     ) -> None:
         if not self.is_recorded:
             return
-        fields = {
-            **self._fields,
-            "type": type,
-            "data": data,
-            "occurred_at": at,
-            "metadata": metadata or None,
-            **others,
-        }
+        of = self.fields
+        draft = EventDraft(
+            of.actor, of.agent_id, of.correlation_id, data, None, metadata or None, at, of.parent_run_id,
+            provider or of.provider, of.run_id, None, of.session_id, None, of.span_id, of.tenant_id, of.trace_id, type,
+        )  # fmt: skip
         if self._is_beginning and type is not EventType.RUN_STARTED:
-            self._held.append(
-                (fields, is_admitted)
+            self._held += (
+                (draft, is_admitted),
             )  # by a signal handler, while the start is being logged
         else:
-            self.recorder.log(fields, strict=self.is_strict, is_admitted=is_admitted)
+            self.recorder.log(draft, strict=self.is_strict, is_admitted=is_admitted)
 
     @harmless
     def end(
@@ -290,17 +319,14 @@ class Run(RunRecords):
         """Log how the run ended, told from *error* as `ending_of` does; nothing when it has ended."""
         self.end_as(ending_of(error), error, stop_reason=stop_reason, at=at)
 
-    @harmless
     def pause(self, *, at: dt.datetime | None = None) -> None:
         """Log `run_completed` with the stop reason ``paused``: it waits for a decision, and goes on as another run."""
         self.end_as(EventType.RUN_COMPLETED, stop_reason=STOP_REASON_PAUSED, at=at)
 
-    @harmless
     def abandon(self, reason: str, *, at: dt.datetime | None = None) -> None:
         """Log `run_abandoned`: nobody has said how it ended."""
         self.end_as(EventType.RUN_ABANDONED, reason, at=at)
 
-    @harmless
     def end_as(
         self,
         type: EventType,
@@ -317,22 +343,40 @@ class Run(RunRecords):
             stop_reason: Why a run completed; before what `result` says.
             at: When; now if not given.
         """
-        with self.lock:
-            if self._is_over:
-                return
-            self._is_over = True
-        if self.model_calls:
-            at = at or dt.datetime.fromtimestamp(self.recorder.now_ns() / 1e9, dt.UTC)
-        end = partial(self._end_now, type, error, stop_reason, at)
-        if not self.model_calls.hold(end):
-            end()
+        try:  # as `harmless`, for a call less
+            with self.lock:
+                if self._is_over:
+                    return
+                self._is_over = True
+                calls = self._model_calls
+            if calls:
+                at = at or dt.datetime.fromtimestamp(self.recorder.now_ns() / 1e9, dt.UTC)
+                if calls.hold(partial(self._end_late, type, error, stop_reason, at)):
+                    return
+            self._end_now(type, error, stop_reason, at)
+        except Exception as unlogged:
+            if self.is_strict:
+                raise
+            self.recorder.note_loss("end_as", unlogged)
 
     @harmless
+    def _end_late(
+        self, type: EventType, error: object, stop_reason: str | None, at: dt.datetime | None
+    ) -> None:
+        self._end_now(type, error, stop_reason, at)
+
     def _end_now(
         self, type: EventType, error: object, stop_reason: str | None, at: dt.datetime | None
     ) -> None:
+        if not self.has_begun:
+            self.begin()
         try:
-            self._log_end(type, error, stop_reason, at)
+            data = end_data(self, self._totals, type, error, stop_reason)
+            if type is not EventType.RUN_ABANDONED:
+                data["duration_ms"] = elapsed_ms(
+                    self.recorder, self._started_at, self._started_ns, at
+                )
+            self._log(type, data, at, self._metadata, True)
         except Exception:
             self.recorder.forget_run(self)
             raise
@@ -341,40 +385,9 @@ class Run(RunRecords):
             raise
         self.recorder.forget_run(self)
 
-    def _log_end(
-        self, type: EventType, error: object, stop_reason: str | None, at: dt.datetime | None
-    ) -> None:
-        if not self._has_begun:
-            self.begin()
-        elapsed_ms = max(0.0, round((self.recorder.now_ns(at) - self._started_ns) / 1_000_000, 3))
-        if type is EventType.RUN_COMPLETED:
-            data = self._completed(stop_reason) | {"duration_ms": elapsed_ms}
-        elif type is EventType.RUN_ABANDONED:
-            data = {"agent_id": self.agent_id, "reason": error}
-        else:
-            data = {"agent_id": self.agent_id, **described_error(error), "duration_ms": elapsed_ms}
-        self._log(type, data, at, self._metadata, True)
-
     def leave_to_parent(self) -> None:
         """Have its start and end logged by the parent alone, in a forked child."""
-        self.lock = (
-            threading.RLock()
-        )  # another thread of the parent's may hold the one that was inherited
-        self._has_begun = self._is_over = True
+        self.lock = new_lock()  # another thread of the parent's may hold the one that was inherited
+        self.has_begun = self._is_over = True
         if self.session_id is None:
-            self._fields["session_id"] = self._fields.get("trace_id") or self.id
-
-    def _completed(self, stop_reason: str | None) -> dict[str, Any]:
-        totals = self._totals
-        data: dict[str, Any]
-        if self.result is None:
-            data = {"agent_id": self.agent_id, "token_usage": totals.token_usage}
-        else:
-            data = completed_data(self, None, self.result)
-            used = data["token_usage"]
-            if isinstance(used, Usage):
-                used = used.tokens()
-            data["token_usage"] = totals.token_usage if type(used) is dict and not used else used
-        cost = data.get("cost_usd", totals.cost_usd)
-        stop = stop_reason or data.get("stop_reason", "end_turn")
-        return data | given({"cost_usd": cost, "stop_reason": stop})
+            self.fields.session_id = self.fields.trace_id or self.id

@@ -28,8 +28,22 @@ class RunRecords(ABC):
     recorder: Registry
     lock: RLock
     is_strict: bool
-    model_calls: ModelCalls
-    _totals: Totals
+    has_begun: bool
+    result: object
+    _totals: Totals | None = None
+
+    @property
+    @abstractmethod
+    def model_calls(self) -> ModelCalls:
+        """The calls of `model_call` that are open."""
+
+    @property
+    def totals(self) -> Totals:
+        """What its own model calls used so far, without its children's."""
+        with self.lock:
+            if self._totals is None:
+                self._totals = Totals()
+            return self._totals
 
     @property
     @abstractmethod
@@ -77,7 +91,7 @@ class RunRecords(ABC):
         at: dt.datetime | None,
         metadata: Mapping[str, Any] | None,
         is_admitted: bool = False,
-        **others: Any,
+        provider: str | None = None,
     ) -> None: ...
 
     def tool_call(
@@ -101,7 +115,6 @@ class RunRecords(ABC):
         """
         return ModelCall(self)
 
-    @harmless
     def use(
         self,
         usage: Usage,
@@ -120,15 +133,22 @@ class RunRecords(ABC):
                 against it, since some providers give all their responses the same.
             at: When the call ended; now if not given.
         """
-        if call_id is not None and not self.recorder.claims("model_call", call_id, source):
-            return
-        with self.lock:
-            self._totals.add(usage)
-        named = {} if call_id is None else {"model_call_id": call_id}
-        warned = {WARNINGS_KEY: list(usage.warnings)} if usage.warnings else None
-        self.begin()
-        data, provider = usage.data() | named, usage.provider or self.provider
-        self._log(EventType.TOKEN_USAGE_UPDATED, data, at, warned, provider=provider)
+        try:  # as `harmless`, for a call less
+            if call_id is not None and not self.recorder.claims("model_call", call_id, source):
+                return
+            data = usage.data()
+            with self.lock:
+                (self._totals or self.totals).add(usage)
+            if not self.has_begun:
+                self.begin()
+            if call_id is not None:
+                data["model_call_id"] = call_id
+            warned = {WARNINGS_KEY: list(usage.warnings)} if usage.warnings else None
+            self._log(EventType.TOKEN_USAGE_UPDATED, data, at, warned, provider=usage.provider)
+        except Exception as error:
+            if self.is_strict:
+                raise
+            self.recorder.note_loss("use", error)
 
     @harmless
     def model_call_failed(
@@ -149,7 +169,7 @@ class RunRecords(ABC):
         self.log(EventType.MODEL_CALL_FAILED, used | named | described_error(error), at=at)
         if usage is not None and not usage.is_missing:
             with self.lock:
-                self._totals.add(usage)
+                self.totals.add(usage)
 
     @harmless
     def message(

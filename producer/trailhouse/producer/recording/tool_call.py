@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 from trailhouse.producer.object_fields import code_and_message
+from trailhouse.producer.recording.elapsed import elapsed_ms, start_ns
 from trailhouse.producer.recording.guard import harmless
 from trailhouse.schemas.event_type import EventType
 
@@ -29,16 +30,18 @@ class ToolCall:
         result: What the tool answered; a block's end logs it.
     """
 
+    result: object = None
+    _started_at: dt.datetime | None = None
+    _started_ns = 0
+    _is_started = False
+    _is_over = False
+    _is_admitted = False
+
     def __init__(self, run: OwningRun, name: str, arguments: object, call_id: str) -> None:
         self.run = run
         self.name = name
         self.id = call_id
-        self.result: object = None
         self._arguments = arguments
-        self._started_ns = 0
-        self._is_started = False
-        self._is_over = False
-        self._is_admitted = False
 
     @property
     def recorder(self) -> Registry:
@@ -56,23 +59,22 @@ class ToolCall:
 
     def start(self, *, at: dt.datetime | None = None) -> Self:
         """Log `tool_call_started`, once however often it is called."""
-        if not self._is_started:
-            self._start(at)
+        if not (self._is_started or self._is_over):
+            run = self.run
+            try:  # as `harmless`, for a call less
+                with run.lock:  # others wait: no end is logged before the start
+                    if not self._is_started:
+                        self._started_at = at
+                        self._started_ns = start_ns(run.recorder, at)
+                        self._is_admitted = run.admits()
+                        if self._is_admitted:
+                            self._log_start(at)
+                        self._is_started = True
+            except Exception as error:
+                if run.is_strict:
+                    raise
+                run.recorder.note_loss("_start", error)
         return self
-
-    @harmless
-    def _start(self, at: dt.datetime | None) -> None:
-        if self._is_over:
-            return
-        with self.run.lock:  # others wait: no end is logged before the start
-            if self._is_started:
-                return
-            recorder = self.run.recorder
-            self._started_ns = recorder.now_ns(at)
-            self._is_admitted = self.run.admits()
-            if self._is_admitted:
-                self._log_start(at)
-            self._is_started = True
 
     def _log_start(self, at: dt.datetime | None) -> None:
         data: dict[str, Any] = {"tool_name": self.name, "tool_call_id": self.id}
@@ -87,10 +89,15 @@ class ToolCall:
             self._is_started = self._is_over = isinstance(error, Exception)
             raise
 
-    @harmless
     def complete(self, result: object = None, *, at: dt.datetime | None = None) -> None:
         """Log `tool_call_completed`; nothing when it has ended."""
-        self._end(EventType.TOOL_CALL_COMPLETED, {} if result is None else {"result": result}, at)
+        try:  # as `harmless`, for a call less
+            data = {} if result is None else {"result": result}
+            self._end(EventType.TOOL_CALL_COMPLETED, data, at)
+        except Exception as error:
+            if self.run.is_strict:
+                raise
+            self.run.recorder.note_loss("complete", error)
 
     @harmless
     def fail(
@@ -110,7 +117,7 @@ class ToolCall:
 
     def _end(self, type: EventType, data: dict[str, Any], at: dt.datetime | None) -> None:
         if not self._is_started:
-            self._start(at)
+            self.start(at=at)
         run = self.run
         with run.lock:
             if self._is_over:
@@ -119,9 +126,8 @@ class ToolCall:
         recorder = run.recorder
         try:
             if self._is_admitted:
-                elapsed_ms = round((recorder.now_ns(at) - self._started_ns) / 1_000_000, 3)
                 named = {"tool_name": self.name, "tool_call_id": self.id, **data}
-                named["duration_ms"] = max(0.0, elapsed_ms)
+                named["duration_ms"] = elapsed_ms(recorder, self._started_at, self._started_ns, at)
                 run.log_admitted(type, named, at=at)
         except Exception:
             recorder.forget_call(self)

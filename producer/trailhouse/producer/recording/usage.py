@@ -16,6 +16,7 @@ TOKEN_KEYS = (
     "input_tokens", "output_tokens", "total_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens",
 )  # fmt: skip
 _tokens_of = attrgetter(*TOKEN_KEYS)
+_TEXT_OR_NONE = (str, type(None))
 MOST_TOKENS = 10**12
 """More is a mistake of whoever counts, and would make every sum one."""
 
@@ -40,18 +41,28 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for value in _tokens_of(self):
+            if value is not None and (type(value) is not int or not 0 <= value <= MOST_TOKENS):
+                self._check_tokens()
+                break
+        if self.cost_usd is not None and exact_cost(self.cost_usd) is None:
+            self._refuse("cost_usd", "an amount", self.cost_usd)
+            force_setattr(self, "cost_usd", None)
+        if type(self.model) not in _TEXT_OR_NONE or type(self.provider) not in _TEXT_OR_NONE:
+            self._check_names()
+
+    def _check_tokens(self) -> None:
         for name, value in zip(TOKEN_KEYS, _tokens_of(self), strict=True):
             if value is None or (type(value) is int and 0 <= value <= MOST_TOKENS):
                 continue
             if (count := token_count(value)) is None:
                 self._refuse(name, "a number of tokens", value)
             force_setattr(self, name, count)
-        if self.cost_usd is not None and exact_cost(self.cost_usd) is None:
-            self._refuse("cost_usd", "an amount", self.cost_usd)
-            force_setattr(self, "cost_usd", None)
+
+    def _check_names(self) -> None:
         for name in ("model", "provider"):
             value = getattr(self, name)
-            if value is not None and type(value) is not str and not isinstance(value, str):
+            if value is not None and not isinstance(value, str):
                 self._refuse(name, "a string", value)
                 force_setattr(self, name, None)
 
@@ -136,10 +147,14 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     def data(self) -> dict[str, Any]:
         """Return it as the `data` of `token_usage_updated`; what is unknown is left out, and said."""
         data: dict[str, Any] = {} if self.model is None else {"model": self.model}
-        data |= self.tokens()
+        for name, value in zip(TOKEN_KEYS, _tokens_of(self), strict=True):
+            if value is not None:
+                data[name] = value  # noqa: PERF403 - a comprehension is a call more
         if self.cost_usd is not None:
             data["cost_usd"] = self.cost_usd
-        return data | {"usage_missing": True} if self.is_missing else data
+        if self.input_tokens is None and self.output_tokens is None:
+            data["usage_missing"] = True
+        return data
 
 
 class Totals:
@@ -152,10 +167,12 @@ class Totals:
 
     def add(self, usage: Usage) -> None:
         """Add a call; what it does not know makes the totals say so, and counts as nothing."""
-        if usage.is_missing:
+        if usage.input_tokens is None and usage.output_tokens is None:
             self._is_missing = True
-        for name, count in usage.tokens().items():
-            self._tokens[name] = self._tokens.get(name, 0) + count
+        tokens = self._tokens
+        for name, count in zip(TOKEN_KEYS, _tokens_of(usage), strict=True):
+            if count is not None:
+                tokens[name] = tokens.get(name, 0) + count
         if (cost := None if usage.cost_usd is None else exact_cost(usage.cost_usd)) is not None:
             self._cost = cost if self._cost is None else self._cost + cost
 

@@ -14,8 +14,6 @@ from trailhouse.schemas.json_form import kind_of
 from trailhouse.schemas.unencodable import mark_unencodable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from trailhouse.producer.context import Bound
     from trailhouse.producer.receipt import Receipt
 
@@ -42,31 +40,6 @@ class ReportedEvents(RunEvents):
         """
         draft = self._admit(self._bound.stamp(EventDraft(**fields)))
         return None if draft is None else self._write(draft)
-
-    def stamped(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """Return *fields* with what is bound here in the place of what they do not name."""
-        return self._bound.stamp(EventDraft(**fields)).given()
-
-    def admits(self, fields: Mapping[str, Any]) -> bool:
-        """Tell whether an event of *fields* is written in the current context."""
-        return self._logger._admit(EventDraft(**fields)) is not None
-
-    def write_fields(
-        self, fields: Mapping[str, Any], *, is_admitted: bool = False
-    ) -> Receipt | None:
-        """Log an event of *fields*, which are complete; nothing that is bound is added.
-
-        Args:
-            fields: Named as in `AuditLogger.log`.
-            is_admitted: Log it also where auditing is switched off, as the end of what was begun where it was on.
-
-        Raises:
-            EventError, DeliveryError: As `AuditLogger.log`.
-        """
-        draft = EventDraft(**fields)
-        if is_admitted or self._logger._admit(draft) is not None:
-            return self._write(draft)
-        return None
 
     @property
     def _bound(self) -> Bound:

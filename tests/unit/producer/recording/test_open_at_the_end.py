@@ -16,6 +16,7 @@ from capture_rules import check_runs
 from spooling import NOWHERE, run_program
 from trailhouse.producer.testing import InMemoryAuditLogger
 from trailhouse.schemas import KafkaConfig
+from trailhouse.schemas.draft import EventDraft
 
 
 def logged_by(program: str, folder: Path) -> list[dict[str, Any]]:
@@ -207,12 +208,12 @@ def test_ctrl_c_within_a_start_or_an_end_loses_neither(
     log = recorder.log
     stops = ["run_started", "run_cancelled", "run_completed", "tool_call_completed"]
 
-    def interrupted(fields: object, **options: bool) -> None:
-        name = str(fields["type"])  # type: ignore[index]
+    def interrupted(draft: EventDraft, **options: bool) -> None:
+        name = str(draft.type)
         if name in stops:
             stops.remove(name)
             raise KeyboardInterrupt
-        log(fields, **options)  # type: ignore[arg-type]
+        log(draft, **options)
 
     monkeypatch.setattr(recorder, "log", interrupted)
     with pytest.raises(KeyboardInterrupt):
