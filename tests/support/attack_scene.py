@@ -241,8 +241,9 @@ class AttackedLog:
         without: frozenset[str] = frozenset(),
         since: Mapping[LogId, Kept] | None = None,
         duties: Sequence[Duty] = DUTIES,
+        **options: Any,
     ) -> Report:
-        """Do every duty, or *duties*, with the anchors that others keep or without."""
+        """Do every duty, or *duties*, with the anchors that others keep or without; *options* as `verify` has them."""
         return verify(
             self.clickhouse,
             proof=self.proof,
@@ -250,6 +251,7 @@ class AttackedLog:
             without=without,
             since=since,
             duties=duties,
+            **options,
         )
 
     def verify_alone(self, report: Report) -> Report:
