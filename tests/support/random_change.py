@@ -7,8 +7,8 @@ from typing import NamedTuple
 from trailhouse.store import ClickHouse
 
 TABLES = (
-    "event_log", "event_log", "event_index", "event_usage", "event_quarantine", "log_leaves", "log_nodes",
-    "log_checkpoints", "log_anchors", "session_manifests", "session_manifest_entries", "batch_ledger",
+    "event_log", "event_log", "event_index", "event_usage", "event_quarantine", "log_leaves",
+    "log_anchors", "session_manifests", "session_manifest_entries", "batch_ledger",
     "event_standings", "log_policies", "log_erasures", "seal_checks",
 )  # fmt: skip
 HELD_BY_NOTHING: Mapping[str, frozenset[str]] = {
@@ -16,14 +16,15 @@ HELD_BY_NOTHING: Mapping[str, frozenset[str]] = {
     "event_quarantine": frozenset(
         {"kafka_cluster", "key", "headers", "reason", "worker_version", "quarantined_at"}
     ),
-    "batch_ledger": frozenset({"kafka_cluster", "worker_version", "written_at"}),
-    "log_checkpoints": frozenset({"written_at"}),
+    "batch_ledger": frozenset(
+        {"kafka_cluster", "first_offset", "last_offset", "worker_version", "written_at"}
+    ),
     "log_anchors": frozenset({"stored_at"}),
     "log_policies": frozenset({"stored_at"}),
     "log_erasures": frozenset({"stored_at"}),
     "session_manifests": frozenset({"written_at"}),
 }
-"""What docs/threats.md says that nobody can hold against a log, and when a row was written."""
+"""What docs/threats.md says that nobody can hold against a log, when a row was written, and holes of a batch's range."""
 _SEVERAL = {
     "String": (
         "concat({0}, '\\0')", "concat({0}, ' ')", "concat({0}, '\\n')", "concat(' ', {0})", "''", "'x'", "reverse({0})",
