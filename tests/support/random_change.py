@@ -24,7 +24,7 @@ HELD_BY_NOTHING: Mapping[str, frozenset[str]] = {
     "log_erasures": frozenset({"stored_at"}),
     "session_manifests": frozenset({"written_at"}),
 }
-"""What docs/threats.md says that nobody can hold against a log, when a row was written, and holes of a batch's range."""
+"""What docs/threats.md says that nobody can hold against a log, times of writing, and holes of a batch's range."""
 _SEVERAL = {
     "String": (
         "concat({0}, '\\0')", "concat({0}, ' ')", "concat({0}, '\\n')", "concat(' ', {0})", "''", "'x'", "reverse({0})",
