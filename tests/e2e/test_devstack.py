@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -105,6 +106,14 @@ def test_the_engine_looks_at_its_memory_now_and_then(dev: Dev) -> None:
         "SELECT sum(value), uptime() FROM system.events WHERE event = 'MemoryWorkerRun'"
     ).split()
     assert 0 < int(looks) < 5 * (int(seconds) + 1)
+
+
+def test_the_engine_reads_on_every_processor(dev: Dev) -> None:
+    """On up to four at least: by default it plans a thread for each GB of free memory, and has two."""
+    plan = dev.sql("EXPLAIN PIPELINE SELECT sum(number) FROM numbers_mt(100000000)").decode()
+    planned = re.search(r"NumbersRange(?: × (\d+))?", plan)
+    assert planned is not None, plan
+    assert int(planned[1] or 1) >= min(4, len(os.sched_getaffinity(0))), plan
 
 
 def test_status_gives_another_terminal_the_stack(dev: Dev) -> None:
