@@ -145,8 +145,8 @@ def test_a_tool_that_is_called_again(audit: InMemoryAuditLogger) -> None:
     assert audit.only("tool_call_completed").data["tool_call_id"] == "c-2"
 
 
-@pytest.mark.parametrize("limit_seconds", [None, 0.05], ids=["cancelled", "out of time"])
-def test_a_run_that_is_cancelled(limit_seconds: float | None, audit: InMemoryAuditLogger) -> None:
+@pytest.mark.parametrize("by", ["task", "limit"], ids=["cancelled", "out of time"])
+def test_a_run_that_is_cancelled(by: str, audit: InMemoryAuditLogger) -> None:
     """A cancelled run is one; its tool, which ends after it, has its end in the same run and session."""
 
     async def main() -> None:
@@ -157,15 +157,20 @@ def test_a_run_that_is_cancelled(limit_seconds: float | None, audit: InMemoryAud
             await asyncio.Event().wait()
             return q
 
-        running = searching(tool=search).run("hi")
-        if limit_seconds is not None:
-            await asyncio.wait_for(running, limit_seconds)
-        task = asyncio.create_task(running)
+        async def at_most(limit: asyncio.Timeout) -> None:
+            async with limit:
+                await searching(tool=search).run("hi")
+
+        limit = asyncio.timeout(None)
+        task = asyncio.create_task(at_most(limit))
         await started.wait()
-        task.cancel()
+        if by == "limit":
+            limit.reschedule(asyncio.get_running_loop().time())
+        else:
+            task.cancel()
         await task
 
-    with pytest.raises((asyncio.CancelledError, TimeoutError)):
+    with pytest.raises(asyncio.CancelledError if by == "task" else TimeoutError):
         asyncio.run(main())
     (run,) = check_runs(audit.events)
     assert run.end.type == "run_cancelled"
