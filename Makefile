@@ -76,7 +76,7 @@ schemathesis: $(READY) ## ask the HTTP API whatever its own description allows a
 
 campaigns: $(READY) ## try random honest histories, changes of them and reads: make campaigns HISTORIES=1-100 READINGS=1-100 CHANGES=1-20
 	@HISTORIES=$(or $(HISTORIES),1-100) READINGS=$(or $(READINGS),1-100) CHANGES=$(or $(CHANGES),1-20) \
-		$(BIN)/python -m pytest -q -n 2 tests/e2e/test_random_logs.py tests/e2e/test_random_reads.py tests/e2e/test_random_changes.py
+		$(BIN)/python -m pytest -q -n 2 tests/e2e/test_random_logs.py tests/e2e/test_random_reads.py tests/attacks/test_random_changes.py
 
 soak: $(READY) ## break things at random: make soak MINUTES=10 SEED=1 GROUP=8
 	@MINUTES=$(MINUTES) SEED=$(SEED) GROUP=$(GROUP) $(BIN)/python -m pytest -s tests/faults/soak.py

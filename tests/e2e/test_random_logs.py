@@ -1,6 +1,6 @@
 """Random honest histories on the real engine: `verify` calls each intact, and bundles and readers say what was logged.
 
-Two by default; ``HISTORIES=1-200`` tries those seeds. A failure names the steps of its history.
+One by default; ``HISTORIES=1-200`` tries those seeds. A failure names the steps of its history.
 """
 
 import datetime as dt
@@ -36,7 +36,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.long]
 PIN = fingerprint(OWNER.public_key)
 
 
-@pytest.mark.parametrize("seed", seeds("HISTORIES", "1-2"))
+@pytest.mark.parametrize("seed", seeds("HISTORIES", "1-1"))
 def test_an_honest_history_is_intact(seed: int, cluster: Cluster, tmp_path: Path) -> None:
     """Whatever its hashes end in, however often a record was stored, and whatever was merged or erased meanwhile."""
     with a_log(cluster.clickhouse_config, make_keys(tmp_path), tmp_path / "anchors") as log:
