@@ -49,11 +49,11 @@ def proven(
         yield log
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def administered(
     keys: Keys, history: History, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[AttackedLog]:
-    """Return the same log on a server whose administrator may make more than tables."""
+    """Return the same log on a server of its own, whose administrator may make more than tables."""
     folder = tmp_path_factory.mktemp("server")
     with (
         granted(folder, EVERYTHING) as config,
