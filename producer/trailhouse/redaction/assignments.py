@@ -120,12 +120,13 @@ def _plainly_assigned(text: bytes, begin: int, end: int, name: _Name) -> Span | 
     """Return the unquoted value behind ``NAME=``, which stands between *begin* and *end*, if it is a secret."""
     if _is_in_arn(text, begin):
         return None
-    end = _behind_scheme(text, end, min(len(text), end + _LONGEST_SCHEME_BYTES))
+    end = _behind_scheme(text, end, end + _LONGEST_SCHEME_BYTES)
     return _unquoted(text, end, b"=", name)
 
 
 def _is_in_arn(text: bytes, at: int) -> bool:
-    return _ARN.search(text, max(0, at - LONGEST_ARN_BYTES), at) is not None
+    begin = max(0, at - LONGEST_ARN_BYTES)
+    return text.find(b"arn:", begin, at) >= 0 and _ARN.search(text, begin, at) is not None
 
 
 def _value(text: bytes, found: Found, category: str) -> Span | None:
@@ -149,7 +150,7 @@ def _value(text: bytes, found: Found, category: str) -> Span | None:
         if sign == b"," or (not sign and not _is_after_blank(text, found)):
             is_one = is_one and is_bare_secret(value, kind, is_alone=False)
         return Span(begin, end, named_so.category) if is_one and begin < end else None
-    begin = _behind_scheme(text, begin, min(len(text), begin + _LONGEST_SCHEME_BYTES))
+    begin = _behind_scheme(text, begin, begin + _LONGEST_SCHEME_BYTES)
     if sign == b">" and text[begin - 1 : begin] in (b" ", b"\t"):  # a comparison, and no tag of XML
         return None
     return _unquoted(text, begin, sign, named_so)

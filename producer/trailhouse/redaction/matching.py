@@ -200,7 +200,12 @@ def _one_pass(patterns: Sequence[str]) -> Callable[[bytes], list[int] | None]:
     for pattern in patterns:
         found.Add(pattern.encode())
     found.Compile()
-    return cast("Callable[[bytes], list[int] | None]", found.Match)
+    try:
+        return cast(
+            "Callable[[bytes], list[int]]", found._set.Match
+        )  # the wrapper's is two calls more
+    except AttributeError:  # another release of google-re2
+        return cast("Callable[[bytes], list[int] | None]", found.Match)
 
 
 def _one_by_one(

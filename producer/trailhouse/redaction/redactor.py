@@ -33,6 +33,8 @@ TOLD_EVERY_SECONDS = 60.0
 FAILED = "redaction_failed"
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _TIME = b',"occurred_at":"'
+_DATA = b'data":'
+"""With this end the keys of what is looked at, `data` and `metadata`; within a text its quote is escaped."""
 _NO_METADATA = b',"metadata":{}'
 _EVENT_ID = b',"event_id":"'
 _EVENT_ID_BYTES = len(_EVENT_ID) + 37
@@ -90,7 +92,10 @@ class Redactor:
         Its keys stand in their order, as in `AuditEvent.record`: what is behind these two is not looked at. A record over the limit is returned as it is: it is refused anyway.
         """
         try:
-            return self._redacted(record)
+            if len(record) < LARGE_BYTES and matching.HAS_RE2:  # most are
+                places = self._may_hold(content_of(record))
+                return self._looked_through(record, self._tree, places) if places else record
+            return self._large_redacted(record)
         except TooManySecretsError:
             return _envelope(record, DENSE)
         except Exception as error:  # noqa: BLE001 - whatever it is, the content must not pass
@@ -98,17 +103,12 @@ class Redactor:
             self._tell(error)
             return _envelope(record, FAILED)
 
-    def _redacted(self, record: bytes) -> bytes:
-        if not matching.HAS_RE2:
-            if len(record) > self._limit_bytes:
-                return record
-            self._begin_record()
-            return self._looked_through(record, self._tree, None)
-        if len(record) < LARGE_BYTES:
-            places = self._may_hold(content_of(record))
-            return self._looked_through(record, self._tree, places) if places else record
+    def _large_redacted(self, record: bytes) -> bytes:
         if len(record) > self._limit_bytes:
             return record
+        if not matching.HAS_RE2:
+            self._begin_record()
+            return self._looked_through(record, self._tree, None)
         places = self._large_may_hold(content_of(record))
         return self._looked_through(record, self._large_tree, places) if places else record
 
@@ -127,13 +127,16 @@ class Redactor:
                 self._left_alone.get(fields["type"], _NOTHING) if self._left_alone else _NOTHING
             )
             fields["data"] = tree.redacted(data, tally, left_alone)
-        if isinstance(metadata, dict):
+        if metadata and isinstance(metadata, dict):
             counted = _COUNTS if _are_counts(metadata.get(COUNTS_KEY)) else _NOTHING
-            fields["metadata"] = tree.redacted(metadata, tally, counted)
+            metadata = tree.redacted(metadata, tally, counted)
         if not tally.counts:
             return record
-        fields.setdefault("data", {})  # another producer may leave out what is empty
-        fields["metadata"] = with_counts(fields.get("metadata") or {}, tally.counts)
+        if data is None:
+            fields.setdefault("data", {})  # another producer may leave out what is empty
+        fields["metadata"] = (
+            with_counts(metadata, tally.counts) if metadata else {COUNTS_KEY: tally.counts}
+        )
         redacted = encode_sorted(fields)
         return (
             redacted if len(redacted) <= self._limit_bytes else shortened(fields, self._limit_bytes)
@@ -184,20 +187,20 @@ def redactor_of(
 
 
 def content_of(record: bytes) -> bytes:
-    """Return *record* up to the end of its content; all of it where that end is not plain to see.
+    """Return *record* from its content's key up to its end; all of it where that end is not plain to see.
 
-    Behind it are ids, times and names that nobody reads for secrets. RE2 works out what to do next the first time that
+    Around it are ids, times and names that nobody reads for secrets. RE2 works out what to do next the first time that
     it comes from one character to another: of random ids, which are never the same, it learns for hundreds of events.
     """
     # The last one is the record's own: texts hold no quote that is not escaped, and what stands behind has no such key.
     end = record.rfind(_TIME)
-    if end < 0 or record.find(b'"data":', end) >= 0 or record.find(b'"metadata":', end) >= 0:
+    if end < 0 or record.find(_DATA, end) >= 0:
         return record
     if record.endswith(_NO_METADATA, 0, end):
         begin = end - len(_NO_METADATA) - _EVENT_ID_BYTES
         if begin > 0 and record.startswith(_EVENT_ID, begin):
             end = begin
-    return record[:end]
+    return record[record.find(_DATA, 0, end) + 1 : end]
 
 
 def _envelope(record: bytes, category: str) -> bytes:

@@ -96,9 +96,9 @@ class TextRedactor:
         if len(places) > 1:
             places = sorted(places)
         ranked: list[tuple[int, int, int, str]] = []
-        is_allowed = self._is_allowed
+        is_allowed, rules = self._is_allowed, self._rules
         for place in places:
-            rule = self._rules[place]
+            rule = rules[place]
             for begin, found_end, category in rule.spans(text):
                 end = end_of_wrapped(text, begin, found_end) if rule.is_token else found_end
                 if category == DENSE or len(ranked) > MAX_SECRETS:
@@ -109,13 +109,10 @@ class TextRedactor:
             return [], ()
         again = known
         first = ranked[0][2]
-        if (
-            self._rules[first].is_settled and ranked[-1][2] == first
-        ):  # they stand in order of places
-            again = [
-                place for place in places if place != first and not self._rules[place].is_token
-            ]
-        return _without(_merged(ranked), markers), again
+        if rules[first].is_settled and ranked[-1][2] == first:  # they stand in order of places
+            again = [place for place in places if place != first and not rules[place].is_token]
+        spans = _merged(ranked)
+        return _without(spans, markers) if markers else spans, again
 
     def begin_record(self) -> None:
         """Give this thread a while for the next record, where Python's `re` could take without end."""
@@ -215,8 +212,6 @@ def _merged(found: list[tuple[int, int, int, str]]) -> list[Span]:
 
 def _without(spans: list[Span], markers: list[tuple[int, int]]) -> list[Span]:
     """Return what is left of *spans* outside of *markers*; both are in order, and neither is gone through twice."""
-    if not markers:
-        return spans
     left: list[Span] = []
     first = 0
     for begin, end, category in spans:

@@ -47,6 +47,8 @@ class TreeRedactor:
         self._is_allowed = is_allowed
         self._clean_keys: set[str] = set()
         """Keys that were looked into before: most events have the same."""
+        self._plain_keys: set[str] = set()
+        """Those of them that say nothing of their value."""
 
     def marking(self, mark: Mark) -> TreeRedactor:
         """Return another that finds the same, and marks it by *mark*."""
@@ -65,18 +67,17 @@ class TreeRedactor:
         Args:
             left_alone: Keys of *fields* whose values stay as they are.
         """
-        return self._object(fields, tally, left_alone)
-
-    def _object(
-        self, fields: dict[str, Any], tally: Tally, left_alone: frozenset[str] = frozenset()
-    ) -> dict[str, Any]:
         changed: dict[str, Any] | None = None
         renamed = False
+        plain_keys = self._plain_keys
         for key, value in fields.items():
             if key in left_alone:
                 continue
-            new_value = self._under(key, value, tally)
-            new_key = key if key in self._clean_keys else self._key(key, tally)
+            if key in plain_keys:  # most are
+                new_key, new_value = key, self._value(value, tally)
+            else:
+                new_value = self._under(key, value, tally)
+                new_key = self._key(key, tally)
             if new_value is not value or new_key is not key:
                 if changed is None:
                     changed = dict(fields)
@@ -131,7 +132,7 @@ class TreeRedactor:
                 and self._is_secret(value.encode(), Named.MAYBE)
             ):
                 changed[name] = self._replaced(category_of(key), value.encode(), tally)
-        return self._object(fields | changed if changed else fields, tally)
+        return self.redacted(fields | changed if changed else fields, tally)
 
     def _replaced(self, category: str, secret: bytes, tally: Tally) -> str:
         tally.add(category)
@@ -141,7 +142,7 @@ class TreeRedactor:
         if isinstance(value, str):
             return self._text(value, tally)
         if isinstance(value, dict):
-            return self._object(value, tally)
+            return self.redacted(value, tally)
         if isinstance(value, list):
             items = [self._value(item, tally) for item in value]
             return (
@@ -156,11 +157,16 @@ class TreeRedactor:
         return value
 
     def _key(self, key: str, tally: Tally) -> str:
+        if key in self._clean_keys:
+            return key
         new_key = self._text(key, tally)
         if new_key is key and len(key) <= MAX_NAME_CHARACTERS:
             if len(self._clean_keys) >= MAX_KNOWN_NAMES:
                 self._clean_keys.clear()
+                self._plain_keys.clear()
             self._clean_keys.add(key)
+            if named(key) is None:
+                self._plain_keys.add(key)
         return new_key
 
     def _text(self, text: str, tally: Tally) -> str:

@@ -309,6 +309,20 @@ def test_no_content_looks_like_the_end_of_it(
         assert b"[REDACTED:" in record
 
 
+@pytest.mark.parametrize("head", ['data":', '"data":{', "metadata", "password=x1y2z3"])
+def test_what_stands_before_the_content_hides_nothing_of_it(
+    audit: InMemoryAuditLogger, head: str
+) -> None:
+    """An actor and an agent of any name have the content looked at from its first key, and are not looked at."""
+    actor = {"id": head, "type": "data"}
+    audit.log(
+        "custom.event", session_id="s-1", actor=actor, agent_id=head, data={"password": PASSWORD}
+    )
+    (event,) = audit.events
+    assert event.data == {"password": "[REDACTED:password]"}
+    assert event.agent_id == head
+
+
 def test_content_that_stands_last_is_looked_at() -> None:
     """Another producer's record may have its keys in another order."""
     end = json.dumps(LIKE_AN_END | {"metadata": {}}, separators=(",", ":"))[:-1]
@@ -329,4 +343,6 @@ def test_events_that_differ_by_their_ids_are_the_same_to_what_looks_for_secrets(
     first, second = audit.records
     assert first != second
     assert redactor_module.content_of(first) == redactor_module.content_of(second)
+    audit.log("custom.event", session_id="s-1", agent_id="a", data={"content": "the same"})
+    assert redactor_module.content_of(audit.records[2]) == redactor_module.content_of(first)
     assert b"the same" in redactor_module.content_of(first)
