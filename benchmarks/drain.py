@@ -7,6 +7,7 @@ the same columns and codecs. The time counts from its first record to the last o
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -132,13 +133,15 @@ def run_peer(peer: Peer, place: Pipe, events: int) -> dict[str, float]:
         store.command(
             _RAW_TABLE if table == "raw_events" else "CREATE TABLE peer_events AS event_log"
         )
-    done = subprocess.run(
-        peer.command(place, events),
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_SECONDS,
-        check=False,
-    )
+    with tempfile.TemporaryDirectory() as folder:  # Quix Streams keeps its state where it runs
+        done = subprocess.run(
+            peer.command(place, events),
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_SECONDS,
+            check=False,
+            cwd=folder,
+        )
     lines = [line for line in done.stdout.splitlines() if line.startswith('{"seconds"')]
     if done.returncode or not lines:
         raise SystemExit(

@@ -2,8 +2,10 @@
 
 import contextlib
 import subprocess
+import tempfile
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
+from typing import IO
 
 from confluent_kafka.admin import AdminClient
 
@@ -14,6 +16,7 @@ from trailhouse.store import ClickHouse
 PEER_TABLE = "peer_events"
 ENDLESS = 1 << 62
 ASK_SECONDS = 10.0
+TOLD_BYTES = 2_000
 
 Group = Callable[[Stack, Pipe], AbstractContextManager[list[int]]]
 """Runs a group that drains a place, and gives the processes."""
@@ -41,27 +44,36 @@ def peer_group(peer: Peer, count: int, batch_seconds: float) -> Group:
             store.command(f"CREATE TABLE {PEER_TABLE} AS event_log")
         command = [*peer.command(place, ENDLESS), "--seconds", str(batch_seconds)]
         started: list[subprocess.Popen[bytes]] = []
-        try:
-            started.extend(
-                subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-                for _ in range(count)
-            )
-            _wait_assigned(place, started)
-            yield [each.pid for each in started]
-        finally:
-            for each in started:
-                each.kill()
-                each.wait()
+        with tempfile.TemporaryFile() as said, contextlib.ExitStack() as folders:
+            try:
+                # A folder each: Quix Streams keeps its state in one, and two that make the same one end.
+                started.extend(
+                    subprocess.Popen(
+                        command,
+                        stdout=subprocess.DEVNULL,
+                        stderr=said,
+                        cwd=folders.enter_context(tempfile.TemporaryDirectory()),
+                    )
+                    for _ in range(count)
+                )
+                _wait_assigned(place, started, said)
+                yield [each.pid for each in started]
+            finally:
+                for each in started:
+                    each.kill()
+                    each.wait()
 
     return run
 
 
-def _wait_assigned(place: Pipe, group: list[subprocess.Popen[bytes]]) -> None:
+def _wait_assigned(place: Pipe, group: list[subprocess.Popen[bytes]], said: IO[bytes]) -> None:
     admin = AdminClient({"bootstrap.servers": place.kafka.bootstrap_servers})
 
     def is_shared_out() -> bool:
         if any(each.poll() is not None for each in group):
-            raise SystemExit(f"benchmarks: a consumer of {group[0].args!r} has ended")
+            said.seek(0)
+            last = said.read()[-TOLD_BYTES:].decode(errors="replace")
+            raise SystemExit(f"benchmarks: a consumer of {group[0].args!r} has ended: {last}")
         [asked] = admin.describe_consumer_groups(
             [place.group_id], request_timeout=ASK_SECONDS
         ).values()

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.emit import CONTESTANTS, OURS, run_emitter
+from benchmarks.emit import CONTESTANTS, OURS, Emitter, run_emitter
 from benchmarks.environments import python_of
 from benchmarks.plan import Plan
 from benchmarks.rounds import Rounds, interleaved
@@ -12,6 +12,11 @@ from trailhouse.devstack import DevStack
 RATES = (1_000, 100, 10)
 SECONDS = 6.0
 FULL_SECONDS = 30.0
+FLOORS = {
+    "floor: one JSON line, one write": Emitter("one_write.py"),
+    "Python's logging to a file": Emitter("python_logging.py"),
+}
+"""What a host pays that does the least: after a sleep its caches are cold, whoever is called."""
 IN_FULL = (
     "trailhouse, memory",
     "floor: produce of ready bytes",
@@ -23,14 +28,15 @@ IN_FULL = (
 def measure(stack: DevStack, plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
     """Measure each rate in turn, in each round."""
     seconds, rounds = plan.pick(SECONDS, FULL_SECONDS), Rounds()
-    contestants = [OURS, *plan.pick((), IN_FULL)]
-    for name in contestants:
-        if (environment := CONTESTANTS[name].environment) is not None:
-            python_of(environment)
+    contestants = {OURS: CONTESTANTS[OURS]} | FLOORS
+    contestants |= {name: CONTESTANTS[name] for name in plan.pick((), IN_FULL)}
+    for emitter in contestants.values():
+        if emitter.environment is not None:
+            python_of(emitter.environment)
     for rate in RATES:
-        for number, name in interleaved(contestants, plan.pick(1, plan.rounds)):
+        for number, name in interleaved(list(contestants), plan.pick(1, plan.rounds)):
             events = max(1, int(rate * seconds))
-            values = run_emitter(stack, CONTESTANTS[name], "paced", events, rate)
+            values = run_emitter(stack, contestants[name], "paced", events, rate)
             rounds.add(number, name_of(rate, name), values)
             say(f"pace, {rate}/s: {name} {values['cpu_us_per_event']:.0f} µs an event")
     return {"paced_seconds": seconds, "rounds": rounds.rounds}
