@@ -523,7 +523,7 @@ def a_policy_is_signed_by_a_stranger(log: AttackedLog) -> None:
 
 @on_copy(Who.CLICKHOUSE, "policy")
 def a_policy_is_overwritten(log: AttackedLog) -> None:
-    log.sql("INSERT INTO log_policies VALUES (1, 'nothing of the owner''s', now64(3))")
+    log.sql("INSERT INTO log_policies VALUES (1, 'nothing of the owner''s')")
 
 
 @on_copy(Who.CLICKHOUSE, "policy")
@@ -547,7 +547,7 @@ def the_last_anchor_is_deleted(log: AttackedLog) -> None:
 
 @on_copy(Who.CLICKHOUSE, "anchors")
 def an_anchor_is_made_up(log: AttackedLog) -> None:
-    log.sql("INSERT INTO log_anchors VALUES (4, {text:String}, now64(3))", text=_next_anchor(log))
+    log.sql("INSERT INTO log_anchors VALUES (4, {text:String})", text=_next_anchor(log))
 
 
 @on_copy(Who.CLICKHOUSE, "anchors")
@@ -555,7 +555,7 @@ def a_byte_of_an_anchor_is_changed(log: AttackedLog) -> None:
     text = log.one("SELECT anchor FROM log_anchors WHERE number = 3")
     _deleted(log, "log_anchors", "number = 3")
     log.sql(
-        "INSERT INTO log_anchors VALUES (3, {text:String}, now64(3))",
+        "INSERT INTO log_anchors VALUES (3, {text:String})",
         text=text.replace(" ", "  ", 1),
     )
 

@@ -172,7 +172,7 @@ def two_anchors_of_one_number_are_signed(log: AttackedLog) -> None:
     origin, size, root = lines[7].split(" ")
     lines[7] = f"{origin} {int(size) - 1} {root}"
     content = note_signed("\n".join(lines) + "\n", log.keys.log, anchor_name(log.proof.log_name))
-    log.sql("INSERT INTO log_anchors VALUES (3, {text:String}, now64(3))", text=content)
+    log.sql("INSERT INTO log_anchors VALUES (3, {text:String})", text=content)
 
 
 @on_copy(Who.ALL, "anchors", needs="anchors")

@@ -211,6 +211,30 @@ def a_column_of_ones_own_asks_a_dictionary_at_each_insert(log: AttackedLog) -> N
     log.sql("ALTER TABLE event_log ADD COLUMN mine UInt8 DEFAULT dictGet('odd', 'v', toUInt64(1))")
 
 
+@on_copy(Who.CLICKHOUSE, "anchors")
+def the_row_of_an_anchor_says_another_time(log: AttackedLog) -> None:
+    """Who looks for the first anchor after an event passes it over, and is shown a later one."""
+    column = "ALTER TABLE log_anchors MODIFY COLUMN made_ms UInt64 MATERIALIZED {}"
+    text = log.one("SELECT default_expression FROM system.columns WHERE name = 'made_ms' LIMIT 1")
+    log.sql(column.format(1))
+    log.sql(f"ALTER TABLE log_anchors MATERIALIZE COLUMN made_ms {NOW}")
+    log.sql(column.format(text))
+
+
+@on_copy(Who.CLICKHOUSE, "leaves")
+def a_subtree_is_stored_of_a_partition_to_come(log: AttackedLog) -> None:
+    """Who proves an event of it later goes by that root, once the partition is there."""
+    log.sql(
+        "INSERT INTO log_nodes SELECT DISTINCT kafka_cluster, kafka_topic, kafka_topic_id, 77 AS kafka_partition,"
+        " '1' AS generation, 8 AS level, 0 AS node_index, digest FROM log_leaves WHERE kafka_offset = 2 LIMIT 1"
+    )
+
+
+@on_copy(Who.CLICKHOUSE, "manifests")
+def sessions_are_listed_of_a_day_to_come(log: AttackedLog) -> None:
+    _again(log, "session_manifest_entries", "'2099-01-01' AS day", "kafka_partition = 0")
+
+
 @on_copy(Who.NOBODY, server=True)
 def functions_and_dictionaries_of_ones_own_are_made(log: AttackedLog) -> None:
     """None has a name of ClickHouse's."""

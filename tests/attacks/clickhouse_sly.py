@@ -176,7 +176,6 @@ def _manifest(log: AttackedLog, day: str, first: int, end: int) -> None:
         "end_offset": end,
         "sessions": len(made.entries),
         "root": made.root,
-        "written_at": log.keys.now_ms,
     }
     row = {**of.parameters, **header}
     for block in (*rows, SESSION_MANIFESTS.block({name: [value] for name, value in row.items()})):
@@ -349,7 +348,7 @@ def an_anchor_names_another_policy_of_the_same_version(log: AttackedLog) -> None
         before, number=4, previous_sha256=file_sha256(text), policy_sha256="0" * 64
     )
     content = note_signed(made.text, log.keys.log, anchor_name(LOG))
-    log.sql("INSERT INTO log_anchors VALUES (4, {text:String}, now64(3))", text=content)
+    log.sql("INSERT INTO log_anchors VALUES (4, {text:String})", text=content)
 
 
 @on_copy(Who.ALL, "anchors", needs="anchors")

@@ -135,7 +135,7 @@ def two_anchors_of_one_number_are_stored_that_others_follow(log: AttackedLog) ->
         content = note_signed(following.text, log.keys.log, anchor_name(LOG))
         for number, text in ((3, before), (4, content)):
             log.sql(
-                "INSERT INTO log_anchors VALUES ({number:UInt64}, {text:String}, now64(3))",
+                "INSERT INTO log_anchors VALUES ({number:UInt64}, {text:String})",
                 number=number,
                 text=text,
             )

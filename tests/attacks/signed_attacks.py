@@ -35,7 +35,7 @@ def _anchored(log: AttackedLog, edit: Callable[[Anchor], dict[str, Any]]) -> Non
     made = structs.replace(before, **fields)
     content = note_signed(made.text, log.keys.log, anchor_name(LOG))
     log.sql(
-        "INSERT INTO log_anchors VALUES ({number:UInt64}, {text:String}, now64(3))",
+        "INSERT INTO log_anchors VALUES ({number:UInt64}, {text:String})",
         number=made.number,
         text=content,
     )
@@ -76,7 +76,7 @@ def an_anchor_says_that_a_day_had_other_sessions(log: AttackedLog) -> None:
     before, _ = parse_anchor(text)
     assert before.manifests or log.one("SELECT count() FROM session_manifests")
     log.sql(
-        "INSERT INTO session_manifests SELECT * REPLACE (toFixedString('x', 32) AS root, now64(3) AS written_at)"
+        "INSERT INTO session_manifests SELECT * REPLACE (toFixedString('x', 32) AS root)"
         " FROM session_manifests WHERE kafka_partition = 0"
     )
 

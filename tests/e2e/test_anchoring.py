@@ -231,13 +231,13 @@ def test_what_nobody_signed_is_not_an_anchor(scene: Scene, tmp_path: Path) -> No
     stranger = create_key_file(tmp_path / "stranger.key")
     text = first.anchor.text.replace(f"{LOG_NAME}\n1\n", f"{LOG_NAME}\n2\n")
     forged = note_signed(text, stranger, f"{LOG_NAME}/anchor")
-    for table, time in ((LOG_ANCHORS, "stored_at"), (LOG_ANCHOR_OFFERS, "offered_at")):
+    for table, times in ((LOG_ANCHORS, {}), (LOG_ANCHOR_OFFERS, {"offered_at": [0] * 4})):
         scene.clickhouse.insert(
             table.block(
                 {
                     "number": [2, 2, 99, 7],
                     "anchor": [forged, "nothing", forged, first.content],
-                    time: [0] * 4,
+                    **times,
                 }
             )
         )

@@ -177,7 +177,7 @@ def test_an_order_of_nobody_who_may_blanks_nothing(scene: Scene) -> None:
     stranger = create_key_file(scene.folder / "stranger.pem")
     forged = note_signed(text, stranger, erasure_name(NAME))
     scene.storage.command(
-        "INSERT INTO log_erasures VALUES (7, 'erase', {forged:String}, now64(3))",
+        "INSERT INTO log_erasures VALUES (7, 'erase', {forged:String})",
         {"forged": forged},
     )
     batch = Batch(Limits(rows=100, size_bytes=10**9), time.monotonic)

@@ -81,7 +81,7 @@ def test_without_a_pin_there_is_no_policy(store: ClickHouse) -> None:
 def test_a_row_that_says_another_version_is_told(store: ClickHouse) -> None:
     """The policy counts by its own text; that somebody has numbered it otherwise is a fault, in a copy of it too."""
     store_policy(store, FIRST, signed(FIRST))
-    store.command("INSERT INTO log_policies SELECT 7, policy, stored_at FROM log_policies")
+    store.command("INSERT INTO log_policies SELECT 7, policy FROM log_policies")
     found = stored_policies(store, settings())
     assert found.current == FIRST
     assert found.faults == ("policy: the row of version 1 says 7",)

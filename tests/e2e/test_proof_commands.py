@@ -88,7 +88,6 @@ class Scene:
         row: dict[str, Any] = {name: [] for name in LOG_ANCHORS.columns} | {
             "number": number,
             "anchor": note_signed(made.text, self.log_key, anchor_name(LOG)),
-            "stored_at": 1,
         }
         self.storage.insert(LOG_ANCHORS.block({name: [row[name]] for name in row}))
 
@@ -279,7 +278,7 @@ def test_status_says_how_far_it_is_signed_and_anchored(
     assert f"proof        log {LOG}, policy version 1, owner SHA256:" in shown
     assert "signed       8 offsets in 1 log, no anchor yet" in shown
     scene.anchor(3, {zero: 8})
-    scene.storage.command("INSERT INTO log_policies VALUES (9, 'forged', now64(3))")
+    scene.storage.command("INSERT INTO log_policies VALUES (9, 'forged')")
     assert main(["status"]) == 0
     shown = capsys.readouterr().out
     assert "8 offsets in 1 log, anchor 3 of 1970-01-01T" in shown
@@ -313,7 +312,7 @@ def test_show_prints_keys_for_other_programs(
     names = [parse_verifier_key(text)[0] for text in answer["verifier_keys"]]
     assert names == [f"{LOG}/owner", LOG, f"{LOG}/anchor", origin]
     assert answer["policy"]["version"] == 1
-    scene.storage.command("INSERT INTO log_policies VALUES (9, 'forged', now64(3))")
+    scene.storage.command("INSERT INTO log_policies VALUES (9, 'forged')")
     assert main(["proof", "show"]) == 1
     shown = capsys.readouterr()
     assert "version 1" in shown.out
@@ -333,7 +332,7 @@ def test_strangers_hide_no_checkpoint_and_no_anchor(
         " repeat('x', number % 7), now64(3) FROM numbers(2500)"
     )
     scene.storage.command(
-        "INSERT INTO log_anchors SELECT 100 + number, 'forged', now64(3) FROM numbers(2500)"
+        "INSERT INTO log_anchors SELECT 100 + number, 'forged' FROM numbers(2500)"
     )
     capsys.readouterr()
     assert main(["proof", "show", "--keys", "--format", "json"]) == 0

@@ -325,7 +325,6 @@ def store_anchor(clickhouse: ClickHouse, signer: FileSigner, *, number: int, siz
         "cosignatures": (),
         "timestamp_tokens": (),
         "written_to": (),
-        "stored_at": 1,
     }
     clickhouse.insert(LOG_ANCHORS.block({name: [row[name]] for name in LOG_ANCHORS.columns}))
 

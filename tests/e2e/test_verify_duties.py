@@ -124,6 +124,7 @@ def test_what_was_stored_by_a_worker_is_in_order(store: ClickHouse) -> None:
         ("CREATE MATERIALIZED VIEW mine TO event_index AS SELECT * FROM event_usage", "mine"),
         ("DETACH TABLE event_usage", "event_usage"),
         ("DROP TABLE log_nodes", "log_nodes"),
+        ("DROP TABLE log_leaves", "log_leaves"),
     ],
 )  # fmt: skip
 def test_what_is_not_as_the_migrations_make_it_is_told(

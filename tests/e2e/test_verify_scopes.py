@@ -27,7 +27,7 @@ ATTACKS = {
     "a sealed event of a session": (SESSION, f"ALTER TABLE event_log DELETE WHERE {DENIED} {NOW}", "seals"),
     "a batch": (SESSION, f"ALTER TABLE batch_ledger UPDATE stored_rows = 9 WHERE first_offset = 4 {NOW}", "ledger"),
     "a list of sessions": (TIMES, "TRUNCATE TABLE session_manifest_entries", "manifests"),
-    "an order": (TENANT, "INSERT INTO log_erasures VALUES (1, 'erase', 'nobody''s', now64(3))", "erasures"),
+    "an order": (TENANT, "INSERT INTO log_erasures VALUES (1, 'erase', 'nobody''s')", "erasures"),
     "a number": (TENANT, f"ALTER TABLE event_log UPDATE seq = 0 WHERE {DENIED} {NOW}", "numbers"),
 }  # fmt: skip
 

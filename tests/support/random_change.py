@@ -19,10 +19,6 @@ HELD_BY_NOTHING: Mapping[str, frozenset[str]] = {
     "batch_ledger": frozenset(
         {"kafka_cluster", "first_offset", "last_offset", "worker_version", "written_at"}
     ),
-    "log_anchors": frozenset({"stored_at"}),
-    "log_policies": frozenset({"stored_at"}),
-    "log_erasures": frozenset({"stored_at"}),
-    "session_manifests": frozenset({"written_at"}),
 }
 """What docs/threats.md says that nobody can hold against a log, times of writing, and holes of a batch's range."""
 _SEVERAL = {

@@ -6,16 +6,22 @@ from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
+from msgspec import structs
+
 from attack_scene import HOUR_MS, LOG, OPERATOR, AtOffset, AttackedLog, Commit, Gone
 from random_records import RandomRecords
 from trailhouse.anchoring.day_manifests import make_finished_days
 from trailhouse.operate.erase.orders import Operator, erase, hold, reapply
 from trailhouse.operate.erase.sought import Sought, find
+from trailhouse.operate.proof_keys.closing import rotated
 from trailhouse.proof.erasure import hold_key
+from trailhouse.proof.keys import create_key_file
 from trailhouse.proof.manifest import DAY_MS
+from trailhouse.proof.policy_changes import next_version
 from trailhouse.schemas import AuditEvent
 
 UTC = dt.UTC
+PARTITIONS = 3
 MINUTES_MS = 125_000
 """So far apart are commits at least: what is anchored before one is older than it."""
 BEGINNINGS = (
@@ -63,6 +69,7 @@ class RandomLog:
         self._held: set[bytes] = set()
         begins = dt.datetime.fromisoformat(f"{self.draw.choice(BEGINNINGS)}+00:00")
         self._at_ms = round(begins.timestamp() * 1_000) + self.draw.randrange(60_000)
+        self._partitions = PARTITIONS
         self._late_ms = log.keys.now_ms - HOUR_MS
 
     @property
@@ -86,6 +93,10 @@ class RandomLog:
                 self.log.anchor_under(self.policy, self._at_ms + 30_000)
             if self.draw.random() < 0.4:
                 self._maintain()
+            if self.draw.random() < 0.15:
+                self._rotate()
+            if self.draw.random() < 0.15:
+                self._widen()
             if self.draw.random() < 0.2:
                 self.log.judge(self.policy)
         self.log.judge(self.policy)
@@ -96,6 +107,8 @@ class RandomLog:
             self._erase,
             self._hold,
             self._renew,
+            self._rotate,
+            self._widen,
             self._maintain,
             self._send_again,
             self._anchor,
@@ -108,7 +121,10 @@ class RandomLog:
     def _commit(self) -> None:
         until_ms = self.log.keys.now_ms - 2 * HOUR_MS
         self._at_ms = min(self._at_ms + self._gap_ms(), max(until_ms, self._at_ms + MINUTES_MS))
-        self._records.at_ms = self._at_ms
+        # A broker's clock may step back, by less than what is told; what waits for an anchor goes by the newest time.
+        is_back = self._at_ms > DAY_MS and self.draw.random() < 0.2
+        at_ms = self._at_ms - self.draw.randrange(60_000) * is_back
+        self._records.at_ms = at_ms
         values: dict[int, list[AtOffset]] = {}
         for value, partition in self._values():
             values.setdefault(partition, []).append(value)
@@ -117,7 +133,7 @@ class RandomLog:
             if self.draw.random() < 0.2:
                 place = self.draw.randrange(len(each))
                 each[place:place] = [Gone] * self.draw.choice((1, 2, 257))
-        self._store(values, self._at_ms)
+        self._store(values, at_ms)
 
     def _gap_ms(self) -> int:
         to_midnight = DAY_MS - self._at_ms % DAY_MS
@@ -155,9 +171,9 @@ class RandomLog:
                 for each in self.draw.choices(self.appended, k=2) if self.appended else ():
                     yield each.value, self.draw.choice((each.partition, each.partition, 2))
             elif kind == "bad":
-                yield self._records.bad(), self.draw.randrange(3)
+                yield self._records.bad(), self.draw.randrange(self._partitions)
             else:
-                yield from ((event, _partition_of(event)) for event in self._made(kind))
+                yield from ((event, self._partition_of(event)) for event in self._made(kind))
 
     def _made(self, kind: str) -> Iterator[AuditEvent]:
         if kind == "plain":
@@ -201,10 +217,24 @@ class RandomLog:
 
     def _renew(self) -> None:
         self.steps.append("policy")
-        seconds = self.draw.choice((60, 90))
-        changes = {"version": self.policy.version + 1, "previous": self.policy.sha256}
-        self.policy = self.log.policy(anchor_seconds=seconds, **changes)
+        self.policy = next_version(self.policy, anchor_seconds=self.draw.choice((60, 90)))
         self.log.publish(self.policy)
+
+    def _rotate(self) -> None:
+        """Have another key follow the log's: both sign where it begins, and workers and anchors go on with it."""
+        self.steps.append("rotate")
+        path = self.log.keys.log_path.with_name(f"log-{self.policy.version + 1}.key")
+        signer = create_key_file(path)
+        overlap = self.draw.choice((0, 5))
+        self.policy = rotated(self.log.clickhouse, self.policy, signer, overlap)
+        self.log.publish(self.policy)
+        self.log.keys.log, self.log.keys.log_path = signer, path
+        self.log.proof = structs.replace(self.log.proof, key_file=str(path))
+
+    def _widen(self) -> None:
+        """Give the topic more partitions: a session goes on in another one."""
+        self._partitions += self.draw.choice((1, 2))
+        self.steps.append(f"widen to {self._partitions}")
 
     def _erase(self) -> None:
         if not self.events:
@@ -263,6 +293,5 @@ class RandomLog:
     def _some(self) -> Sequence[Appended]:
         return self.draw.choices(self.appended, k=3) if self.appended else ()
 
-
-def _partition_of(event: AuditEvent) -> int:
-    return sha256(event.session_id.encode()).digest()[0] % 3
+    def _partition_of(self, event: AuditEvent) -> int:
+        return sha256(event.session_id.encode()).digest()[0] % self._partitions

@@ -127,11 +127,7 @@ class AnchorStore:
         if first is None:
             raise ProofError("anchor: is not signed by a key of the log")
         # By whoever has seen it: the one who offered it may be gone.
-        self._clickhouse.insert(
-            LOG_ANCHORS.block(
-                {"number": [number], "anchor": [first.content], "stored_at": [_now_ms()]}
-            )
-        )
+        self._clickhouse.insert(LOG_ANCHORS.block({"number": [number], "anchor": [first.content]}))
         return first
 
     def note(self, anchor: StoredAnchor, receipts: Iterable[Receipt]) -> None:
@@ -153,7 +149,6 @@ class AnchorStore:
                     "origin": [each.origin for each in rows],
                     "source": [each.source for each in rows],
                     "receipt": [each.receipt for each in rows],
-                    "stored_at": [_now_ms()] * count,
                 }
             )
         )

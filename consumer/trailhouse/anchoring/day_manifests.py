@@ -6,11 +6,12 @@ function of leaves and rows: whoever makes it again, from the same, makes the sa
 
 import datetime as dt
 import heapq
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, groupby, islice
 from typing import Any, NamedTuple
 
+from trailhouse.anchoring.listed_days import FirstRecord, ListedDay, listed_days
 from trailhouse.anchoring.stored_log import StoredLog, stored_logs
 from trailhouse.proof.anchor import Anchor, ManifestRoot
 from trailhouse.proof.leaf import hashes_of_leaves
@@ -20,9 +21,6 @@ from trailhouse.proof.manifest import (
     Header,
     Manifest,
     SessionLeaves,
-    day_of,
-    first_ms,
-    next_listed,
     session_key,
 )
 from trailhouse.store.clickhouse import ClickHouse
@@ -31,6 +29,8 @@ from trailhouse.store.tables import LATEST_MS, SESSION_MANIFEST_ENTRIES, SESSION
 
 ENTRIES_AT_ONCE = 100_000
 COPIES_AT_ONCE = 5_000
+OFFSETS_TOGETHER = 250_000
+"""Days are read together that have so few: 72 bytes a session are held, and what is sorted is little."""
 LEAVES_AT_ONCE = 4_096
 _SPILLING = {
     "join_algorithm": "full_sorting_merge",
@@ -53,7 +53,11 @@ class StoredDay(NamedTuple):
     end_offset: int
     sessions: int
     root: bytes
-    written_ms: int
+
+    @property
+    def listed(self) -> ListedDay:
+        """Which day it is of, and which offsets."""
+        return ListedDay(self.day, self.first_offset, self.end_offset)
 
     def header(self, origin: str) -> Header:
         """Return it as the header of a manifest of *origin*."""
@@ -72,18 +76,18 @@ def make_finished_days(
     today = now().date().isoformat()
     for log in stored_logs(clickhouse):
         stored = stored_days(clickhouse, log)
-        after = stored[-1] if stored else None
-        for day, first, end in finished_days(clickhouse, log, today, after):
-            manifest = made_manifest(clickhouse, log, str(log.origin(log_name)), day, first, end)
-            _store(clickhouse, log, manifest, now())
-            made.append(manifest.as_anchored)
+        after = stored[-1].listed if stored else None
+        for days in together(finished_days(clickhouse, log, today, after)):
+            for manifest in made_manifests(clickhouse, log, str(log.origin(log_name)), days):
+                _store(clickhouse, log, manifest)
+                made.append(manifest.as_anchored)
     return made
 
 
 def finished_days(
-    clickhouse: ClickHouse, log: StoredLog, today: str, after: StoredDay | None = None
-) -> Iterator[tuple[str, int, int]]:
-    """Yield each day of *log* that is finished and before *today*, with its first offset and the one after its last.
+    clickhouse: ClickHouse, log: StoredLog, today: str, after: ListedDay | None = None
+) -> Iterator[ListedDay]:
+    """Yield each day of *log* that is finished and before *today*; one statement, however many there are.
 
     Args:
         clickhouse: Where the log is.
@@ -94,26 +98,19 @@ def finished_days(
     Raises:
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
-    size = _size(clickhouse, log)
-    first = 0
-    day = _first_day(clickhouse, log, size)
-    if after is not None:
-        first, day = after.end_offset, _following(clickhouse, log, after.day, after.end_offset)
-    while day is not None and day < today:
-        end = _first_of_day(clickhouse, log, first, size, _after(day))
-        if end is None:
-            return
-        yield day, first, end
-        first, day = end, _following(clickhouse, log, day, end)
-
-
-def _following(clickhouse: ClickHouse, log: StoredLog, day: str, end: int) -> str:
-    """Return the day whose manifest follows that of *day*, after which the record at offset *end* comes."""
     found = clickhouse.query(
-        f"SELECT max(appended_ms) FROM log_leaves WHERE {log.condition} AND kafka_offset = {{end:UInt64}}",  # noqa: S608 - names of ours
-        {**log.parameters, "end": end},
-    ).rows
-    return next_listed(day, day_of(min(int(found[0][0]), LATEST_MS)))
+        f"SELECT min(kafka_offset), min(appended_ms) FROM log_leaves WHERE {log.condition}"  # noqa: S608 - names of ours
+        " AND kafka_offset >= {first:UInt64} AND appended_ms < {latest:UInt64}"
+        f" AND kafka_offset < (SELECT max(size) FROM log_checkpoints WHERE {log.condition})"
+        " GROUP BY intDiv(appended_ms, {day:UInt64})",
+        {
+            **log.parameters,
+            "first": 0 if after is None else after.end_offset,
+            "latest": LATEST_MS,
+            "day": DAY_MS,
+        },
+    )
+    return listed_days((FirstRecord(*map(int, row)) for row in found.rows), today, after)
 
 
 def made_manifest(
@@ -124,12 +121,50 @@ def made_manifest(
     Raises:
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
-    bounds = {**log.parameters, "first": first, "end": end}
-    rows = _by_session(clickhouse, log, bounds)
-    entries: list[Entry] = []
+    [made] = made_manifests(clickhouse, log, origin, [ListedDay(day, first, end)])
+    return made
+
+
+def made_manifests(
+    clickhouse: ClickHouse, log: StoredLog, origin: str, days: Sequence[ListedDay]
+) -> list[Manifest]:
+    """Return the manifest of each of *days*, which follow each other, as leaves and rows have it now.
+
+    They are read together, and all of their entries are held: `together` says of how many days that is little.
+
+    Raises:
+        StorageError: ClickHouse is away (retriable) or refuses (permanent).
+    """
+    entries: dict[str, list[Entry]] = {day.day: [] for day in days}
+    first, end = days[0].first_offset, days[-1].end_offset
+    some = [day for day in days if day.first_offset < day.end_offset]
+    ends = [day.end_offset for day in some]
+    rows: Iterable[Row] = ()
+    if some:
+        rows = _by_session(clickhouse, log, {**log.parameters, "first": first, "end": end})
     for (tenant, session), leaves in groupby(rows, key=lambda row: row[:2]):
-        entries.append(_entry(session_key(origin, day, tenant, session), leaves))
-    return Manifest(Header(origin, day, first, end, len(entries)), entries)
+        for place, mine in groupby(leaves, key=lambda row: bisect_right(ends, row[2])):
+            day = some[place].day
+            entries[day].append(_entry(session_key(origin, day, tenant, session), mine))
+    return [
+        Manifest(Header(origin, *day, sessions=len(entries[day.day])), entries[day.day])
+        for day in days
+    ]
+
+
+def together(days: Iterable[ListedDay]) -> Iterator[list[ListedDay]]:
+    """Yield *days* in their order, so many of those that follow each other together as have few offsets."""
+    some: list[ListedDay] = []
+    for day in days:
+        if some and (
+            day.first_offset != some[-1].end_offset
+            or day.end_offset - some[0].first_offset > OFFSETS_TOGETHER
+        ):
+            yield some
+            some = []
+        some.append(day)
+    if some:
+        yield some
 
 
 def stored_days(clickhouse: ClickHouse, log: StoredLog) -> list[StoredDay]:
@@ -139,9 +174,8 @@ def stored_days(clickhouse: ClickHouse, log: StoredLog) -> list[StoredDay]:
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
     found = clickhouse.query(
-        "SELECT day, first_offset, end_offset, sessions, root, toInt64(min(toUnixTimestamp64Milli(written_at)))"  # noqa: S608 - names of ours
-        f" FROM session_manifests WHERE {log.condition}"
-        " GROUP BY day, first_offset, end_offset, sessions, root ORDER BY day, first_offset, end_offset, root",
+        f"SELECT DISTINCT day, first_offset, end_offset, sessions, root FROM session_manifests WHERE {log.condition}"  # noqa: S608 - names of ours
+        " ORDER BY day, first_offset, end_offset, root",
         log.parameters,
     )
     return [StoredDay(*row) for row in found.rows]
@@ -156,12 +190,40 @@ def stored_manifest(
         ProofError: They are not those of its header. Permanent: `trailhouse verify`.
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
+    entries = stored_entries(clickhouse, log, day.day, day.day).get(day.day, [])
+    return Manifest(day.header(origin), entries)
+
+
+def stored_entries(
+    clickhouse: ClickHouse, log: StoredLog, first_day: str, last_day: str
+) -> dict[str, list[Entry]]:
+    """Return the stored entries of *log* by day, from *first_day* to *last_day*; nothing of a day that has none.
+
+    Raises:
+        StorageError: ClickHouse is away (retriable) or refuses (permanent).
+    """
     found = clickhouse.query(
-        f"SELECT DISTINCT session_key, leaves, root FROM session_manifest_entries WHERE {log.condition}"  # noqa: S608 - names of ours
-        " AND day = {day:String} ORDER BY session_key",
-        {**log.parameters, "day": day.day},
+        f"SELECT DISTINCT toString(day), session_key, leaves, root FROM session_manifest_entries WHERE {log.condition}"  # noqa: S608 - names of ours
+        " AND day >= {first:String} AND day <= {last:String} ORDER BY day, session_key",
+        {**log.parameters, "first": first_day, "last": last_day},
     )
-    return Manifest(day.header(origin), [Entry(*row) for row in found.rows])
+    entries: dict[str, list[Entry]] = {}
+    for day, *entry in found.rows:
+        entries.setdefault(day, []).append(Entry(*entry))
+    return entries
+
+
+def days_with_entries(clickhouse: ClickHouse, log: StoredLog) -> set[str]:
+    """Return the days of which any entry of *log* is stored.
+
+    Raises:
+        StorageError: ClickHouse is away (retriable) or refuses (permanent).
+    """
+    found = clickhouse.query(
+        f"SELECT DISTINCT toString(day) FROM session_manifest_entries WHERE {log.condition}",  # noqa: S608 - names of ours
+        log.parameters,
+    )
+    return {str(day) for (day,) in found.rows}
 
 
 def not_anchored_yet(
@@ -265,47 +327,7 @@ def _entry(key: bytes, rows: Iterable[Row]) -> Entry:
     return session.entry(key)
 
 
-def _size(clickhouse: ClickHouse, log: StoredLog) -> int:
-    found = clickhouse.query(
-        f"SELECT max(size) FROM log_checkpoints WHERE {log.condition}",  # noqa: S608 - names of ours
-        log.parameters,
-    )
-    return int(found.rows[0][0])
-
-
-def _first_day(clickhouse: ClickHouse, log: StoredLog, size: int) -> str | None:
-    found = clickhouse.query(
-        f"SELECT appended_ms FROM log_leaves WHERE {log.condition}"  # noqa: S608 - names of ours
-        " AND kafka_offset < {size:UInt64} AND appended_ms < {latest:UInt64} ORDER BY kafka_offset LIMIT 1",
-        {**log.parameters, "size": size, "latest": LATEST_MS},
-    )
-    return day_of(found.rows[0][0]) if found.rows else None
-
-
-def _first_of_day(
-    clickhouse: ClickHouse, log: StoredLog, first: int, size: int, day: str
-) -> int | None:
-    """Return the first offset, from *first*, whose record is of *day* or later; None where there is none yet."""
-    found = clickhouse.query(
-        f"SELECT kafka_offset FROM log_leaves WHERE {log.condition}"  # noqa: S608 - names of ours
-        " AND kafka_offset >= {first:UInt64} AND kafka_offset < {size:UInt64}"
-        " AND appended_ms >= {at:UInt64} AND appended_ms < {latest:UInt64} ORDER BY kafka_offset LIMIT 1",
-        {
-            **log.parameters,
-            "first": first,
-            "size": size,
-            "at": first_ms(day),
-            "latest": LATEST_MS,
-        },
-    )
-    return int(found.rows[0][0]) if found.rows else None
-
-
-def _after(day: str) -> str:
-    return day_of(first_ms(day) + DAY_MS)
-
-
-def _store(clickhouse: ClickHouse, log: StoredLog, manifest: Manifest, now: dt.datetime) -> None:
+def _store(clickhouse: ClickHouse, log: StoredLog, manifest: Manifest) -> None:
     """Store *manifest*: its entries first, so that who finds the day finds all of them."""
     header = manifest.header
     for start in range(0, len(manifest.entries), ENTRIES_AT_ONCE):
@@ -325,6 +347,5 @@ def _store(clickhouse: ClickHouse, log: StoredLog, manifest: Manifest, now: dt.d
         "end_offset": header.end_offset,
         "sessions": header.sessions,
         "root": manifest.root,
-        "written_at": round(now.timestamp() * 1000),
     }
     clickhouse.insert(SESSION_MANIFESTS.block({name: [value] for name, value in row.items()}))

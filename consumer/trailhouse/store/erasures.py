@@ -1,6 +1,5 @@
 """Orders of erasure as they are stored: which of them count, and how one is stored."""
 
-import datetime as dt
 from typing import NamedTuple
 
 from trailhouse.proof.config import ProofConfig
@@ -74,13 +73,13 @@ def ordered_erasures(clickhouse: ClickHouse, config: ProofConfig) -> dict[bytes,
 
 
 def orders_mark(clickhouse: ClickHouse) -> tuple[int, object]:
-    """Return how many rows of orders are stored, and when the last was: what changes with each order. Cheap.
+    """Return how many rows of orders are stored, and the largest number: what changes with each order. Cheap.
 
     Raises:
         StorageError: ClickHouse does not answer (retriable) or refuses (permanent).
     """
     try:
-        [(count, last)] = clickhouse.query("SELECT count(), max(stored_at) FROM log_erasures").rows
+        [(count, last)] = clickhouse.query("SELECT count(), max(number) FROM log_erasures").rows
     except StorageRejectedError as error:
         if error.name not in _LACKING:
             raise
@@ -94,14 +93,12 @@ def store_order(clickhouse: ClickHouse, order: Order, content: str) -> None:
     Raises:
         StorageError: ClickHouse does not answer (retriable: it may be stored, so repeat) or refuses (permanent).
     """
-    at_ms = int(dt.datetime.now(dt.UTC).timestamp() * 1_000)
     clickhouse.insert(
         LOG_ERASURES.block(
             {
                 "number": [order.number],
                 "kind": [order.kind],
                 "erasure": [content],
-                "stored_at": [at_ms],
             }
         )
     )

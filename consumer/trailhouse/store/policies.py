@@ -1,6 +1,5 @@
 """Policies as they are stored: which is in force, and how one is put into force."""
 
-import datetime as dt
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -105,10 +104,7 @@ def store_policy(clickhouse: ClickHouse, policy: Policy, content: str) -> None:
     Raises:
         StorageError: ClickHouse does not answer (retriable: it may be stored, so repeat) or refuses (permanent).
     """
-    at_ms = int(dt.datetime.now(dt.UTC).timestamp() * 1_000)
-    clickhouse.insert(
-        LOG_POLICIES.block({"version": [policy.version], "policy": [content], "stored_at": [at_ms]})
-    )
+    clickhouse.insert(LOG_POLICIES.block({"version": [policy.version], "policy": [content]}))
 
 
 def _misnumbered(rows: Iterable[tuple[int, bytes]], chain: PolicyChain) -> Iterator[str]:

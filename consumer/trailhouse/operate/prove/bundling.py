@@ -29,7 +29,7 @@ from trailhouse.operate.prove.stored_events import (
 )
 from trailhouse.proof.anchor import Anchor, ManifestRoot
 from trailhouse.proof.config import ProofConfig
-from trailhouse.proof.manifest import ShownSession, day_of, session_key
+from trailhouse.proof.manifest import DAY_MS, ShownSession, day_of, first_ms, session_key
 from trailhouse.schemas.errors import ConfigError, ProofError
 from trailhouse.store.clickhouse import ClickHouse
 from trailhouse.store.policies import pinned_owner
@@ -201,7 +201,10 @@ class _Shown:
         def names(anchor: Anchor) -> bool:
             return wanted in anchor.manifests
 
-        return next(iter(self._prover.covers.anchored(day.written_ms - EARLIER_MS, names)), None)
+        # Who anchors lists a day once it is over by his own clock.
+        after_ms = first_ms(day.day) + DAY_MS - EARLIER_MS
+        line = f"\n{day.day} {origin} "
+        return next(self._prover.covers.anchored(after_ms, names, line), None)
 
 
 def _bundle(

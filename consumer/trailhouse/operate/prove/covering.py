@@ -55,16 +55,19 @@ class Covers:
         newest = self._signed_after(log, offset + 1, origin)
         return None if newest is None else Cover(newest[0], newest[1], None)
 
-    def anchored(self, at_ms: int, wanted: Callable[[Anchor], object]) -> Iterator[StoredAnchor]:
-        """Yield the anchors that are *wanted* among some that were stored at *at_ms* and after, and the last.
+    def anchored(
+        self, at_ms: int, wanted: Callable[[Anchor], object], text: str = ""
+    ) -> Iterator[StoredAnchor]:
+        """Yield the anchors that are *wanted* among some with *text* that were made at *at_ms* and after, and the last.
 
         Raises:
             StorageError: ClickHouse is away (retriable) or refuses (permanent).
         """
         rows = self._clickhouse.query(
             "SELECT DISTINCT number, anchor FROM log_anchors"
-            " WHERE stored_at >= fromUnixTimestamp64Milli({at:Int64}) ORDER BY number, anchor LIMIT {limit:UInt32}",
-            {"at": max(at_ms, 0), "limit": ANCHORS_AT_ONCE},
+            " WHERE made_ms >= {at:UInt64} AND position(anchor, {text:String}) > 0"
+            " ORDER BY number, anchor LIMIT {limit:UInt32}",
+            {"at": max(at_ms, 0), "text": text, "limit": ANCHORS_AT_ONCE},
         ).rows
         for number, content in rows:
             # Its signature is checked only where it is wanted: that is what costs.

@@ -12,6 +12,10 @@ from trailhouse.operate.verify.time_stamps import tell_tokens
 from trailhouse.operate.verify.written_receipts import tell_taken_outside
 
 _TABLE = "log_anchors"
+_MISDATED = """
+    SELECT number, count() FROM log_anchors WHERE made_ms != toUInt64OrZero(splitByChar('\n', anchor, 4)[4])
+    GROUP BY number ORDER BY number LIMIT 1000
+"""
 _COMPARE = "compare with the copies that others keep (`--anchors`): theirs count"
 _MEANING = {
     "forged_anchor": "an anchor is malformed, or no key of the log that counts for it has signed it",
@@ -32,6 +36,7 @@ def check(run: Run, found: Findings) -> Checked:
     """Hold the anchors against each other, and the logs against them."""
     _ = run.policy
     tell_taken_outside(run, found)
+    _tell_misdated(run, found)
     for anchored, table in zip(_all(run), (_TABLE, run.anchors), strict=False):
         _tell_chain(run, found, anchored, table)
         for log, sizes in anchored.roots.items():
@@ -84,6 +89,19 @@ def _tell_chain(run: Run, found: Findings, anchored: Anchored, table: str) -> No
             name=origin,
             meaning=f"anchor {number} holds this log, and nothing of it is stored",
             way_out="restore log_leaves and log_checkpoints from a backup",
+        )
+
+
+def _tell_misdated(run: Run, found: Findings) -> None:
+    """Tell rows that say another time than their anchor: whoever looks for one by its time goes by the row."""
+    for number, rows in run.clickhouse.query(_MISDATED).rows:
+        found.add(
+            "anchor_misfiled",
+            table=_TABLE,
+            name=f"anchor {number}",
+            meaning="its row says another time than the anchor that was signed",
+            way_out="delete the row, and store the anchor again",
+            count=int(rows),
         )
 
 

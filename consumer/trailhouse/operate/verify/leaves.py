@@ -6,7 +6,7 @@ from trailhouse.operate.verify.duty import CannotCheckError, Checked, Duty
 from trailhouse.operate.verify.finding import Findings
 from trailhouse.operate.verify.leaf_stream import MAX_JUMP
 from trailhouse.operate.verify.log_names import tell_names
-from trailhouse.operate.verify.logs import LogId
+from trailhouse.operate.verify.logs import LOG_COLUMNS, LogId, all_logs, log_in
 from trailhouse.operate.verify.rotations import tell_rotations
 from trailhouse.operate.verify.run import Run
 from trailhouse.operate.verify.tails import tell_tails
@@ -16,6 +16,11 @@ _IMPOSSIBLE = """
     SELECT kafka_topic, kafka_topic_id, kafka_partition, min(kafka_offset), max(kafka_offset), count() FROM log_leaves
     WHERE kind NOT IN (1, 2) OR kafka_offset > {last:UInt64} GROUP BY ALL
 """
+_NODES_OF_NO_LOG = f"""
+    SELECT DISTINCT {LOG_COLUMNS} FROM log_nodes
+    WHERE ({LOG_COLUMNS}) NOT IN (SELECT DISTINCT {LOG_COLUMNS} FROM log_leaves)
+        AND ({LOG_COLUMNS}) NOT IN (SELECT DISTINCT {LOG_COLUMNS} FROM log_checkpoints) LIMIT 1000
+"""  # noqa: S608 - names of ours
 _FORGED = "delete the row; the other checkpoints of the log stand"
 _MEANING = {
     Fault.MALFORMED: ("forged_checkpoint", "a stored checkpoint is none", _FORGED),
@@ -50,6 +55,7 @@ _MEANING = {
 def check(run: Run, found: Findings) -> Checked:
     """Hold the leaves of every log against its checkpoints."""
     tell_names(run, found)
+    _tell_nodes_of_no_log(run, found)
     if not run.logs:
         raise CannotCheckError("there is no leaf and no checkpoint: nothing was proven yet")
     try:
@@ -94,6 +100,21 @@ def tell_walked(found: Findings, log: LogId, walked: Walked) -> None:
             way_out="delete the row: what is not stored is worked out from the leaves",
             count=1,
         )
+
+
+def _tell_nodes_of_no_log(run: Run, found: Findings) -> None:
+    """Tell subtrees of logs of which neither a leaf nor a checkpoint is there; one may have begun meanwhile."""
+    odd = [log_in(row) for row in run.clickhouse.query(_NODES_OF_NO_LOG).rows]
+    known = set(all_logs(run.clickhouse)) if odd else ()
+    for log in odd:
+        if log not in known:
+            found.add(
+                "forged_node",
+                log=str(log),
+                table="log_nodes",
+                meaning="there are roots of subtrees of a log of which neither a leaf nor a checkpoint is there",
+                way_out="delete these rows, after asking who wrote them; or restore the log from a backup",
+            )
 
 
 def _tell_impossible(run: Run, found: Findings) -> None:

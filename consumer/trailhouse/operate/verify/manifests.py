@@ -1,24 +1,28 @@
 """Duty 14: the manifest of each day, made again from leaves and rows, is what is stored and what was anchored."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import islice
 
 from trailhouse.anchoring.day_manifests import (
     StoredDay,
+    days_with_entries,
     finished_days,
-    made_manifest,
+    made_manifests,
     stored_days,
-    stored_manifest,
+    stored_entries,
+    together,
 )
+from trailhouse.anchoring.listed_days import ListedDay
 from trailhouse.anchoring.stored_log import PLACE_COLUMNS, StoredLog, stored_logs
 from trailhouse.operate.verify.duty import Checked, Duty
 from trailhouse.operate.verify.finding import Findings
 from trailhouse.operate.verify.run import Run
 from trailhouse.proof.anchor import ManifestRoot
+from trailhouse.proof.manifest import DAY_MS, Manifest, day_of
 from trailhouse.schemas.errors import ProofError
 
-_TABLE = "session_manifests"
+_TABLE, _ENTRIES = "session_manifests", "session_manifest_entries"
 _PLACE = ", ".join(PLACE_COLUMNS)
 _LISTED = f"SELECT DISTINCT {_PLACE} FROM session_manifests"  # noqa: S608 - names of ours
 _OF_NO_LOG = f"""
@@ -40,18 +44,10 @@ def check(run: Run, found: Findings) -> Checked:
     roots: dict[tuple[str, str], set[ManifestRoot]] = {}
     listed = set(map(StoredLog._make, run.clickhouse.query(_LISTED).rows))
     for log in stored_logs(run.clickhouse):
-        if log not in listed:
-            continue
-        origin = str(log.origin(name))
-        stored = stored_days(run.clickhouse, log)
-        _tell_other_days(run, found, log, origin, stored)
-        for day in stored:
-            if days is not None and day.day not in days:
-                continue
-            count += 1
-            made = _made(run, found, log, origin, day)
-            if made is not None:
-                roots.setdefault((day.day, origin), set()).add(made)
+        if log in listed:
+            each = _Listed(run, found, log, str(log.origin(name)), days)
+            count += each.check()
+            roots |= each.roots
     _tell_of_no_log(run, found)
     for anchored in (run.anchored, run.anchored_outside):
         for key, manifests in anchored.manifests.items():
@@ -87,59 +83,113 @@ def _days(run: Run) -> set[str] | None:
     if run.scope.is_all:
         return None
     rows = run.clickhouse.query(
-        f"SELECT DISTINCT toString(toDate(appended_at)) FROM event_log WHERE {run.scope.condition}",  # noqa: S608 - names of ours; every value is a bound parameter
+        f"SELECT DISTINCT intDiv(toUnixTimestamp64Milli(appended_at), {DAY_MS}) FROM event_log"  # noqa: S608 - names of ours; every value is a bound parameter
+        f" WHERE {run.scope.condition}",
         run.scope.parameters,
     ).rows
-    return {str(day) for (day,) in rows}
+    return {day_of(int(number) * DAY_MS) for (number,) in rows}
 
 
-def _tell_other_days(
-    run: Run, found: Findings, log: StoredLog, origin: str, stored: Sequence[StoredDay]
-) -> None:
-    """Tell manifests of other days, or of other offsets, than the leaves say: one of too few lists too few sessions."""
-    if not stored:
-        return
-    tomorrow = dt.datetime.now(dt.UTC).date() + dt.timedelta(days=1)  # clocks differ
-    days = set(islice(finished_days(run.clickhouse, log, tomorrow.isoformat()), MOST_DAYS))
-    for day in stored:
-        if (day.day, day.first_offset, day.end_offset) not in days:
-            found.add(
-                "manifest_of_no_day",
-                log=origin,
-                first_offset=day.first_offset,
-                last_offset=max(day.end_offset - 1, day.first_offset),
-                table=_TABLE,
-                name=day.day,
-                meaning="the stored manifest is of offsets that are not those of its day, or of a day that is not over",
-                way_out="delete it: those that are due are made anew (`trailhouse proof manifest`)",
-                count=1,
-            )
+class _Listed:
+    """One log, its manifests, and what they are now.
 
+    Attributes:
+        roots: By day and log, what the manifests are, made again.
+    """
 
-def _made(
-    run: Run, found: Findings, log: StoredLog, origin: str, day: StoredDay
-) -> ManifestRoot | None:
-    """Return what the manifest of *day* is now, after what is stored of it was compared."""
-    made = made_manifest(
-        run.clickhouse, log, origin, day.day, day.first_offset, day.end_offset
-    ).as_anchored
-    try:
-        entries = stored_manifest(run.clickhouse, log, origin, day).root
-    except ProofError:
-        entries = b""
-    if not made.root == day.root == entries:
-        found.add(
-            "manifest_differs",
-            log=origin,
+    def __init__(
+        self, run: Run, found: Findings, log: StoredLog, origin: str, days: set[str] | None
+    ) -> None:
+        self._run = run
+        self._found = found
+        self._log = log
+        self._origin = origin
+        self._days = days
+        self.roots: dict[tuple[str, str], set[ManifestRoot]] = {}
+
+    def check(self) -> int:
+        """Return how many were looked at; statements are as many as there are records, whatever days lie between."""
+        run, log = self._run, self._log
+        # What is stored is asked for before what is due, so that none that is made meanwhile is too many.
+        listed = days_with_entries(run.clickhouse, log)
+        stored = stored_days(run.clickhouse, log)
+        tomorrow = dt.datetime.now(dt.UTC).date() + dt.timedelta(days=1)  # clocks differ
+        due = set(islice(finished_days(run.clickhouse, log, tomorrow.isoformat()), MOST_DAYS))
+        self._tell_other_days(stored, due)
+        self._tell_entries(listed - {day.day for day in stored} - {day.day for day in due})
+        wanted = [day for day in stored if self._days is None or day.day in self._days]
+        for day in wanted:
+            if day.listed not in due:
+                self._hold([day])
+        in_order = sorted({day for day in wanted if day.listed in due}, key=_place)
+        by_day = {day.listed: day for day in in_order}
+        others = [day for day in in_order if by_day[day.listed] is not day]
+        for days in together(by_day):
+            self._hold([by_day[day] for day in days])
+        for day in others:
+            self._hold([day])
+        return len(wanted)
+
+    def _hold(self, days: Sequence[StoredDay]) -> None:
+        """Make *days*, which follow each other, again, and compare what is stored of them."""
+        clickhouse, log, origin = self._run.clickhouse, self._log, self._origin
+        entries = stored_entries(clickhouse, log, days[0].day, days[-1].day)
+        made = made_manifests(clickhouse, log, origin, [day.listed for day in days])
+        for day, manifest in zip(days, made, strict=True):
+            now = manifest.as_anchored
+            self.roots.setdefault((day.day, origin), set()).add(now)
+            try:
+                kept = Manifest(day.header(origin), entries.get(day.day, [])).root
+            except ProofError:
+                kept = b""
+            if not now.root == day.root == kept:
+                self._tell(
+                    "manifest_differs",
+                    day,
+                    "the stored manifest of that day, or its entries, are not those of leaves and rows",
+                    "delete it, and have it made again (`trailhouse proof manifest`)",
+                )
+
+    def _tell_other_days(self, stored: Sequence[StoredDay], due: Collection[ListedDay]) -> None:
+        """Tell manifests of other days, or of other offsets, than the leaves say: one of too few lists too few."""
+        for day in stored:
+            if day.listed not in due:
+                self._tell(
+                    "manifest_of_no_day",
+                    day,
+                    "the stored manifest is of offsets that are not those of its day, or of a day that is not over",
+                    "delete it: those that are due are made anew (`trailhouse proof manifest`)",
+                )
+
+    def _tell_entries(self, days: Collection[str]) -> None:
+        """Tell entries of *days* that have no manifest and are not due: the one to come would have them."""
+        for day in sorted(days)[:MOST_DAYS]:
+            if self._days is None or day in self._days:
+                self._found.add(
+                    "entries_of_no_day",
+                    log=self._origin,
+                    table=_ENTRIES,
+                    name=day,
+                    meaning="sessions are listed of a day that has no manifest and is not due: somebody added them",
+                    way_out="delete them, after asking who wrote them",
+                )
+
+    def _tell(self, kind: str, day: StoredDay, meaning: str, way_out: str) -> None:
+        self._found.add(
+            kind,
+            log=self._origin,
             first_offset=day.first_offset,
-            last_offset=day.end_offset - 1,
+            last_offset=max(day.end_offset - 1, day.first_offset),
             table=_TABLE,
             name=day.day,
-            meaning="the stored manifest of that day, or its entries, are not those of leaves and rows",
-            way_out="delete it, and have it made again (`trailhouse proof manifest`)",
+            meaning=meaning,
+            way_out=way_out,
             count=1,
         )
-    return made
+
+
+def _place(day: StoredDay) -> tuple[int, str]:
+    return day.first_offset, day.day
 
 
 DUTY = Duty(

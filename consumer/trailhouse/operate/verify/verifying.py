@@ -9,6 +9,7 @@ from trailhouse.operate.derived_rows import patient
 from trailhouse.operate.verify.beside import EndableClickHouse, beside
 from trailhouse.operate.verify.duty import CannotCheckError, Checked, Duty
 from trailhouse.operate.verify.finding import Findings
+from trailhouse.operate.verify.leaf_walk import LeafWalk
 from trailhouse.operate.verify.logs import LogId
 from trailhouse.operate.verify.registry import DUTIES
 from trailhouse.operate.verify.report import DutyReport, Outcome, Report, verdict_of
@@ -70,13 +71,15 @@ def verify(
             tell=tell,
         )
         reports = _reports(run, duties, without, storage.end)
+        run.begin()
+        walk = _guarded(_walked, run)
         return Report(
             verdict=verdict_of(reports, is_later=bool(run.since)),
             scope=_words(run),
             is_all=run.scope.is_all and not run.since,
             duties=reports,
-            sizes=run.roots.held_sizes,
-            kept=run.roots.kept,
+            sizes={} if walk is None else walk.held_sizes,
+            kept=() if walk is None else walk.kept,
             seconds=time.monotonic() - began,
         )
 
@@ -111,6 +114,10 @@ def _all_done(
     unprepared: Mapping[str, Sequence[str]],
 ) -> list[DutyReport]:
     return [_done(duty, run, without, unprepared.get(duty.name, ())) for duty in duties]
+
+
+def _walked(run: Run) -> LeafWalk:
+    return run.roots
 
 
 def _words(run: Run) -> str:

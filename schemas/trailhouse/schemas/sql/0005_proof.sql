@@ -61,10 +61,9 @@ SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_aft
 CREATE TABLE IF NOT EXISTS {database}.log_policies
 (
     version         UInt32,
-    policy          String CODEC(ZSTD(3)),
-    stored_at       DateTime64(3, 'UTC')
+    policy          String CODEC(ZSTD(3))
 )
-ENGINE = ReplacingMergeTree(stored_at)
+ENGINE = ReplacingMergeTree
 ORDER BY (version, policy)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1;
 
@@ -73,17 +72,16 @@ CREATE TABLE IF NOT EXISTS {database}.log_erasures
 (
     number          UInt64 COMMENT 'of the order',
     kind            LowCardinality(String) COMMENT 'erase, hold or lift',
-    erasure         String COMMENT 'the signed note' CODEC(ZSTD(1)),
-    stored_at       DateTime64(3, 'UTC')
+    erasure         String COMMENT 'the signed note' CODEC(ZSTD(1))
 )
-ENGINE = ReplacingMergeTree(stored_at)
+ENGINE = ReplacingMergeTree
 ORDER BY (number, kind, erasure)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1;
 
 -- What readers are granted of it: which records were erased, and by which order; `trailhouse verify` checks who signed it.
 CREATE VIEW IF NOT EXISTS {database}.erasures
 DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
-SELECT number, unhex(line) AS digest, stored_at
+SELECT number, unhex(line) AS digest
 FROM {database}.log_erasures ARRAY JOIN splitByChar('\n', erasure) AS line
 WHERE kind = 'erase' AND match(line, '^[0-9a-f]{64}$');
 
@@ -106,9 +104,9 @@ CREATE TABLE IF NOT EXISTS {database}.log_anchors
 (
     number          UInt64,
     anchor          String COMMENT 'the signed note' CODEC(ZSTD(1)),
-    stored_at       DateTime64(3, 'UTC')
+    made_ms         UInt64 MATERIALIZED toUInt64OrZero(splitByChar('\n', anchor, 4)[4]) COMMENT 'milliseconds since 1970 UTC, as the note says' CODEC(Delta, ZSTD(1))
 )
-ENGINE = ReplacingMergeTree(stored_at)
+ENGINE = ReplacingMergeTree
 ORDER BY (number, anchor)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1,
     min_bytes_for_full_part_storage = 16777216;
@@ -121,10 +119,9 @@ CREATE TABLE IF NOT EXISTS {database}.log_anchor_receipts
     kind            LowCardinality(String) COMMENT 'written, cosigned or timestamped',
     origin          String COMMENT 'cosigned: the log whose checkpoint in the anchor it is',
     source          String COMMENT 'the writer as the settings name it, the name of the witness, or the URL of the authority',
-    receipt         String COMMENT 'cosigned: the line of C2SP cosignature; timestamped: the RFC 3161 token, DER' CODEC(ZSTD(1)),
-    stored_at       DateTime64(3, 'UTC')
+    receipt         String COMMENT 'cosigned: the line of C2SP cosignature; timestamped: the RFC 3161 token, DER' CODEC(ZSTD(1))
 )
-ENGINE = ReplacingMergeTree(stored_at)
+ENGINE = ReplacingMergeTree
 ORDER BY (number, anchor_sha256, kind, origin, source, receipt)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1,
     min_bytes_for_full_part_storage = 16777216;
@@ -141,10 +138,9 @@ CREATE TABLE IF NOT EXISTS {database}.session_manifests
     first_offset    UInt64,
     end_offset      UInt64 COMMENT 'that after the last',
     sessions        UInt64,
-    root            FixedString(32) COMMENT 'over header and entries',
-    written_at      DateTime64(3, 'UTC')
+    root            FixedString(32) COMMENT 'over header and entries'
 )
-ENGINE = ReplacingMergeTree(written_at)
+ENGINE = ReplacingMergeTree
 ORDER BY (kafka_cluster, kafka_topic_id, kafka_topic, kafka_partition, generation, day, first_offset, end_offset, root)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1,
     min_bytes_for_full_part_storage = 16777216;
