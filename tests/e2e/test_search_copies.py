@@ -1,13 +1,15 @@
 """Pages of a search where much was stored again: what copies may cost, and that each event is met once."""
 
 import datetime as dt
+from typing import Any
 
 import pytest
 
 from search_oracle import answer, events_of, same, walk
-from stored import Placed, a_session, event, store
+from stored import START_MS, Placed, a_session, block_of, event, store
+from trailhouse.consumer.batch.blank_rows import BLANKS
 from trailhouse.query import AuditReader, ReaderConfig, SearchFilter
-from trailhouse.store import ClickHouse, ClickHouseConfig
+from trailhouse.store import EVENT_LOG, ClickHouse, ClickHouseConfig
 from trailhouse.store.watched_statements import watch_statements
 
 pytestmark = pytest.mark.cluster
@@ -76,3 +78,36 @@ def test_more_at_one_moment_than_fit_a_page_are_walked_in_order(
         for limit in (7, 59, 60, 90):
             found, _ = walk(reader, "", limit=limit, newest_first=newest)
             same(found, expected if newest else expected[::-1])
+
+
+@pytest.mark.parametrize("blank_first", [True, False])
+def test_of_copies_at_one_offset_the_blank_one_is_shown(
+    database: ClickHouseConfig, blank_first: bool
+) -> None:
+    """A batch that is stored again while an erasure runs: of two rows of one offset, whichever came last is whole."""
+    whole = Placed(event(a_session(), data={"secret": "of somebody"}), 0, 7)
+    other = Placed(event(whole.event.session_id), 0, 8)
+    stored = block_of([whole, other])
+    columns: dict[str, Any] = dict(zip(stored.names, stored.columns, strict=True))
+    blank = {name: [BLANKS.get(name, values[0])] for name, values in columns.items()}
+    with ClickHouse(database) as clickhouse:
+        clickhouse.command("SYSTEM STOP MERGES event_log")
+        for rows in (blank, columns)[:: 1 if blank_first else -1]:
+            clickhouse.insert(EVENT_LOG.block(rows))
+    with AuditReader(config=database, reads=READS) as reader:
+        page = reader.search(f"session:{whole.event.session_id}")
+    assert [each.event for each in page.items] == [other.event, None]
+    assert "it was erased" in (page.items[1].problem or "")
+
+
+def test_the_first_of_copies_is_shown(database: ClickHouseConfig) -> None:
+    """Whichever is stored first or last, the copy that Kafka took first tells where an event stands."""
+    each = event(a_session())
+    places = [(5, START_MS), (1, START_MS + 1), (9, START_MS - 1), (8, START_MS - 1)]
+    with ClickHouse(database) as clickhouse:
+        clickhouse.command("SYSTEM STOP MERGES event_log")
+    for offset, appended_ms in places:
+        store(database, [Placed(each, 0, offset, appended_ms)])
+    with AuditReader(config=database, reads=READS) as reader:
+        [found] = reader.search(f"session:{each.session_id}").items
+    assert found.offset == 8

@@ -41,6 +41,20 @@ def test_what_is_left_becomes_the_limits_of_a_statement() -> None:
     assert meter.seconds_left == 0
 
 
+def test_statements_of_a_quick_read_have_the_same_limits() -> None:
+    """What is left is rounded down in steps, never to more than there is, nor to less than eight ninths of it."""
+    now = [0.0]
+    meter = Meter(ReadBudget(seconds=10), clock=lambda: now[0])
+    quick: set[str] = set()
+    for milliseconds in range(1, 9_950, 7):
+        now[0] = milliseconds / 1_000
+        given = float(meter.settings()["max_execution_time"])
+        assert meter.seconds_left * 8 / 9 - 0.001 <= given <= meter.seconds_left + 0.001
+        if milliseconds < 500:
+            quick.add(meter.settings()["max_execution_time"])
+    assert len(quick) == 1
+
+
 def test_settings_of_reads_are_checked_and_the_secret_is_not_shown() -> None:
     """A short secret could be guessed; a wrong time is named."""
     assert ReaderConfig(budget_seconds=2).budget == ReadBudget(seconds=2)

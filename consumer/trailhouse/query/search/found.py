@@ -151,6 +151,14 @@ _KEPT_COLUMNS = (
 )
 
 
+_FIRST_OF_COPIES = (
+    "ORDER BY notEmpty(record), least(toUnixTimestamp64Milli(appended_at), 4398046511103),"
+    f" kafka_offset % 4194304 LIMIT 1 BY {KEY}, event_id"
+)
+"""The copy that stays when ClickHouse merges, by the log's `ver`; but of any that is blank, the blank one: an order of
+erasure stands, whatever was stored after it. To cut copies takes a third less of the engine than FINAL does."""
+
+
 def moment_of(microseconds: int) -> dt.datetime:
     """Return the time so many microseconds after 1970 UTC, aware; what Python has no date for is its first or last."""
     try:
@@ -204,7 +212,9 @@ def _fetch(
     clickhouse: ClickHouse, rows: Sequence[Row], meter: Meter, heavy_bytes: int
 ) -> Mapping[EventKey, _Kept]:
     condition, values = keys_where([row.key for row in rows])
-    sql = f"SELECT {KEY}, {_KEPT_COLUMNS} FROM events WHERE {condition}"  # noqa: S608 - no value in it
+    sql = (
+        f"SELECT {KEY}, {_KEPT_COLUMNS} FROM events_as_stored WHERE {condition} {_FIRST_OF_COPIES}"  # noqa: S608 - no value in it
+    )
     wanted = {row.key for row in rows}
     found = clickhouse.query(
         sql,
