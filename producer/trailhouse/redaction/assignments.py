@@ -6,6 +6,7 @@ from typing import NamedTuple
 from trailhouse.redaction.key_names import MAX_KNOWN_NAMES, Named, named
 from trailhouse.redaction.located import LocatedPattern
 from trailhouse.redaction.matching import Found, Pattern
+from trailhouse.redaction.phrases import phrase_behind
 from trailhouse.redaction.rule import DENSE, MAX_MATCHES, Rule, Span
 from trailhouse.redaction.secret_values import (
     LONGEST_VALUE_BYTES,
@@ -55,6 +56,7 @@ LONGEST_ARN_BYTES = 160
 _OF_OBJECTS = ("self.", "this.", "cls.")
 _SNAKE = re.compile(rb"[a-z][a-z0-9]{0,15}(?:_[a-z0-9]{1,16})+")
 JUDGED_BYTES = 256
+PASSPHRASE = "passphrase"
 _LONGEST_SCHEME_BYTES = 40
 _ASSIGNING = frozenset((b"=", b":", b":=", b"=>", b"==", "：".encode(), "＝".encode()))
 _BACKSLASH, _EQUALS = ord("\\"), ord("=")
@@ -85,6 +87,8 @@ def assigned(pattern: Pattern, text: bytes, category: str) -> list[Span]:
             span = _plainly_assigned(text, begin, end, known)
         else:
             span = _value(text, pattern.read(text, begin, end), category)
+        if span is None and (phrase := phrase_behind(text, begin, end)) is not None:
+            span = Span(*phrase, PASSPHRASE)
         if span is not None:
             after = span.end
             spans.append(span)

@@ -6,10 +6,15 @@ import re
 from collections.abc import Iterable
 
 from trailhouse.redaction.assignments import category_of
-from trailhouse.redaction.key_names import named
+from trailhouse.redaction.key_names import Named, named
 from trailhouse.redaction.matching import Pattern
 from trailhouse.redaction.rule import Rule, Span, where
-from trailhouse.redaction.secret_values import is_placeholder, is_secret, looks_random
+from trailhouse.redaction.secret_values import (
+    is_key_material,
+    is_placeholder,
+    is_secret,
+    looks_random,
+)
 
 # fmt: off
 _B64 = r"[A-Za-z0-9+/=_\-.~]"
@@ -77,6 +82,19 @@ def url_parameters(pattern: Pattern, text: bytes, category: str) -> Iterable[Spa
             yield Span(begin, end, category)
 
 
+def unknown_keys(pattern: Pattern, text: bytes, category: str) -> Iterable[Span]:
+    """Yield group 2, which is key material, where group 1 is the name of a key that is of no table, list or cache."""
+    for found in pattern.finditer(text):
+        begin, end = found.span(2)
+        if named(found.group(1).decode()) is Named.KEY and is_key_material(text[begin:end]):
+            yield Span(begin, end, category)
+
+
+def _is_of_vault(value: bytes) -> bool:
+    return is_key_material(value[len(b"s.") :])
+
+
+_KEY_SIGN = r"""\\*["'`]?[ \t]*(?:=>|:=|[:=]|is\b)[ \t]*\[?[ \t]*\\*["'`]?"""
 _VALUED = r"(?i:password|passwd|passphrase|[_-]pass|secret|token|[_-]key|(?:api|access|private|auth)key|credential|pwd)"
 _SURE_PARAMETERS = r"sig|signature|hmac|hdnts|hdnea|awsaccesskeyid|ossaccesskeyid|x-(?:amz|goog|oss|cos)-(?:signature|security-token|credential)"
 _PARAMETERS = r"[\w.\-]*(?:token|secret|passw(?:or)?d|pwd|api_?key|apikey|jwt|otp|ticket)|code|key|auth|policy|session_?id|sid|pass"
@@ -196,5 +214,17 @@ CONTEXT_RULES = (
             rf"{_VALUED}[A-Za-z0-9_\-]*\\*[\"']?(?:\s|\\+[nrt]|[,;])*\\*[\"']?(?i:value|val|v)\\*[\"']?(?:\s|\\+[nrt])*[:=]",
         ),
         named_values,
+    ),
+    Rule(
+        "key",  # of a vendor that is not in the table
+        rf"([A-Za-z][A-Za-z0-9]{{1,40}}(?:[_\-. ](?i:key)|Key)){_KEY_SIGN}([0-9A-Za-z]{{24,128}})(?:[^0-9A-Za-z_\-+/=.]|[.,]?(?:\s|\z))",
+        (rf"(?i:key){_KEY_SIGN}[0-9A-Za-z]{{24}}",),
+        unknown_keys,
+    ),
+    Rule(
+        "vault_token",  # of HashiCorp Vault before 1.10, bare
+        r"(?:^|[^0-9A-Za-z_.]|\\[nrtbf]|\\u[0-9A-Fa-f]{4})(s\.[0-9A-Za-z]{24})(?:[^0-9A-Za-z_(]|\z)",
+        (r"s\.[0-9A-Za-z]{24}",),
+        where(_is_of_vault),
     ),
 )

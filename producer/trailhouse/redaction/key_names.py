@@ -14,6 +14,8 @@ class Named(Enum):
     """Whatever it is, it is secret."""
     MAYBE = "maybe"
     """It is if it looks like it: `token` may be a word of a text, and `authorization` an answer."""
+    KEY = "key"
+    """It is if it can be little else than a key: `acme_key` is a vendor's, or that of a row nobody has heard of."""
 
 
 _WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
@@ -60,6 +62,24 @@ _TOKENS_OF_OTHERS = _words("""
 """Tokens of a text, and tokens that say where a list goes on."""
 _SECRET_TOKENS = _words("access refresh auth api bearer session personalaccess device id", "tokens")
 
+_KEYS_OF_DATA = frozenset(_words("""
+    the a an my your his her its our their this that which each every any one no same other default first last next prev
+    previous public pub host cache primary partition foreign row sort range hash shard sharding object idempotency idempotent
+    dedup dedupe deduplication lookup unique composite natural surrogate candidate business order item record document doc
+    file content image asset blob media translation message i18n locale config configuration setting feature flag arrow enter
+    escape esc tab hot short function shift control ctrl alt index map dict dictionary json yaml xml group grouping routing
+    event trace span job task queue topic kafka redis memcache storage s3 bucket upload download path folder directory route
+    url uri query search filter facet field column table entity user customer product project issue ticket epic request
+    response result state store context cursor page cluster node region zone tenant org organization team space correlation
+    conversation thread answer question checksum digest fingerprint etag commit build artifact package dependency lock
+    version revision release branch tree parent child type class kind category label tag metric dimension time date
+    timestamp day month year number num count size sequence seq position min max entry data value name id ids guid uuid
+    join merge match distinct clustering bucketing affinity rate limit limiter throttle debounce memo memoization
+    attribute property prop header param parameter arg env variable variant option quick major minor low high
+    reference ref external internal source target origin destination batch run step chunk block segment stream
+    verification verify verifying validation ed25519 ecdsa secp256k1 known piano house car"""))  # fmt: skip
+"""Words before `key` that say whose it is: of a table, a list, a cache, a keyboard, and what anybody may know."""
+
 _NO_NAME = re.compile(r"[<>{}=\"'\n]")
 """Signs of a key that is a text, and no name."""
 _known: dict[str, Named | None] = {}
@@ -101,8 +121,11 @@ def _judge(name: str) -> Named | None:
         return None if _is_of_others(words) else Named.SECRET
     if joined.endswith(_SECRET_TOKENS):
         return Named.SECRET
-    is_likely = words[-1] in _LAST_WORDS or joined.endswith(_LIKELY_ENDINGS)
-    return Named.MAYBE if is_likely else None
+    if words[-1] in _LAST_WORDS or joined.endswith(_LIKELY_ENDINGS):
+        return Named.MAYBE
+    if len(words) < 2 or words[-1] != "key" or words[-2] in _KEYS_OF_DATA or words[-2].isdigit():
+        return None
+    return Named.KEY
 
 
 def _is_of_others(words: list[str]) -> bool:

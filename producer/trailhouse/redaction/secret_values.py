@@ -4,6 +4,7 @@ import re
 
 from trailhouse.redaction.key_names import Named
 from trailhouse.redaction.key_names import named as name_says
+from trailhouse.redaction.phrases import is_phrase
 
 _PLACEHOLDER_WORDS = frozenset(
     b"""
@@ -47,6 +48,9 @@ _CAPITAL_OR_SIGN = re.compile(rb"[a-z][A-Z]|[_.:$]|[A-Z]{2}[a-z]|^[A-Z]")
 _MEAN_WORD_CHARACTERS = 4
 _TOKEN = re.compile(rb"[!-~]+\Z")
 _DIGIT, _LETTER = re.compile(rb"[0-9]"), re.compile(rb"[A-Za-z]")
+_HEX_KEY = re.compile(rb"[0-9a-f]{32,128}|[0-9A-F]{32,128}")
+_MIXED_KEY = re.compile(rb"[0-9A-Za-z]{24,128}")
+_LEAST_DIGITS = 2
 _SYMBOL = re.compile(rb"[^A-Za-z0-9_.\-\s]")
 _OPENING = frozenset((b"(", b"[", b"{", b"<", b"$", b"&", b"|", b"*", b"@", b"%"))
 _CAPITAL_WITHIN = re.compile(rb"[a-z][A-Z]|[A-Z]{2}[a-z]")
@@ -68,10 +72,24 @@ def is_secret(value: bytes, named: Named) -> bool:
         return False
     if named is Named.MAYBE:
         return looks_random(value)
+    if named is Named.KEY:
+        return is_key_material(value)
     blanks = value.count(b" ")
     if blanks >= LONGEST_SENTENCE_BLANKS or (blanks and value.endswith((b".", b"?"))):
-        return False
+        return is_phrase(value)
     return not is_name_of_secret(value)
+
+
+def is_key_material(value: bytes) -> bool:
+    """Tell whether *value* can be little else than a key: 32 hex digits, or 24 letters of both cases and digits, or more."""
+    if _HEX_KEY.fullmatch(value) is not None:
+        return not value.isdigit() and not value.isalpha()
+    return (
+        _MIXED_KEY.fullmatch(value) is not None
+        and len(_DIGIT.findall(value)) >= _LEAST_DIGITS
+        and value.lower() != value != value.upper()
+        and not is_name(value)
+    )
 
 
 def is_name_of_secret(value: bytes) -> bool:
@@ -114,6 +132,8 @@ def is_bare_secret(value: bytes, named: Named, *, is_alone: bool) -> bool:
     """
     if len(value) < 4 or is_placeholder(value) or is_type(value):
         return False
+    if named is Named.KEY:
+        return is_key_material(value)
     if value.isalnum():
         is_code = value[:1].isalpha()
     elif value[:1] in _OPENING or _CALL.match(value):

@@ -111,7 +111,7 @@ class TreeRedactor:
                 if any(new is not old for new, old in zip(items, value, strict=True))
                 else value
             )
-        if isinstance(value, dict):
+        if isinstance(value, dict) and kind is not Named.KEY:
             return self._object_under(key, value, tally)
         if kind is Named.SECRET and isinstance(value, (int, float)) and not isinstance(value, bool):
             return self._replaced(category_of(key), str(value).encode(), tally)
