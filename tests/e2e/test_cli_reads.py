@@ -16,7 +16,7 @@ import pytest
 
 from airline_fleet import fleet, store_fleet
 from balancing import run_here
-from command_line import environment
+from command_line import environment, run_command
 from trailhouse.store import ClickHouseConfig
 
 pytestmark = pytest.mark.cluster
@@ -133,6 +133,15 @@ def test_runs_that_failed_and_why(settings: dict[str, str]) -> None:
         last = told(page)[-1]
         more = ["--limit", "7", "--cursor", last.split()[-1]] if "--cursor" in last else []
     assert sorted(met) == sorted(run for run in wanted if run)
+
+
+def test_the_next_page_is_another_process(settings: dict[str, str]) -> None:
+    """The cursor that a command names is good for the next command, which knows nothing of the first."""
+    asked = ("runs", "--limit", "1", "--format", "jsonl")
+    first = run_command(*asked, settings=settings)
+    second = run_command(*asked, "--cursor", told(first)[-1].split()[-1], settings=settings)
+    assert (first.returncode, second.returncode) == (0, 0), second.stderr
+    assert json.loads(first.stdout)["run_id"] != json.loads(second.stdout)["run_id"]
 
 
 def test_what_an_agent_cost(settings: dict[str, str]) -> None:

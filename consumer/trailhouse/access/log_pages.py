@@ -13,6 +13,7 @@ from trailhouse.query.cursor import Cursors, Walk
 from trailhouse.query.session_log.records import AlteredEvent
 from trailhouse.schemas import AuditEvent
 from trailhouse.schemas.errors import QueryError
+from trailhouse.store import ClickHouseConfig
 
 LogEntry = AuditEvent | AlteredEvent
 _NARROWING = ("session", "run", "type", "standing", "since", "until")
@@ -94,7 +95,7 @@ def _walk(reader: AuditReader, values: Values) -> Walk:
 
 
 def _cursors() -> Cursors:
-    return Cursors(ReaderConfig().cursor_secret)
+    return Cursors(ReaderConfig().secret_for(ClickHouseConfig()))
 
 
 def _digest(entry: LogEntry) -> bytes:

@@ -63,7 +63,7 @@ app = typer.Typer(
             "trailhouse usage agent:planner --since 7d  (what an agent cost)",
             "trailhouse approvals tool_call:CALL  (who approved a call)",
             "trailhouse compare RUN_A RUN_B  (how two runs differ)",
-            "trailhouse search type:audit_read correlation:SESSION  (who read a session)",
+            "trailhouse search type:audit_read correlation:SESSION  (who read a session over HTTP or MCP)",
         )
     ),
 )

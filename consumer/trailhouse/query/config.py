@@ -1,5 +1,6 @@
 """The settings of reads: what one may cost, and what cursors are sealed with."""
 
+import hashlib
 from typing import Any
 
 import msgspec
@@ -7,6 +8,7 @@ import msgspec
 from trailhouse.query.budget import DEFAULT_SECONDS, ReadBudget
 from trailhouse.schemas.setting_names import check_names
 from trailhouse.schemas.settings import LONGEST_WAIT_SECONDS, require, setting, settle
+from trailhouse.store.config import ClickHouseConfig
 
 LEAST_SECRET_CHARACTERS = 32
 
@@ -25,8 +27,8 @@ class ReaderConfig(msgspec.Struct, frozen=True, kw_only=True):
         "reader",
         "cursor_secret",
         "",
-        "What cursors are sealed with, 32 characters or more; the same in every process that continues"
-        " another's walk. Empty: cursors end with their process.",
+        "What cursors and tokens of followers are sealed with, 32 characters or more; the same in every process"
+        " that continues another's walk. Empty: ClickHouse's address, user and password.",
         is_secret=True,
     )
 
@@ -43,6 +45,20 @@ class ReaderConfig(msgspec.Struct, frozen=True, kw_only=True):
             "reader.cursor_secret",
             f"empty, or {LEAST_SECRET_CHARACTERS} characters or more",
         )
+
+    def secret_for(self, clickhouse: ClickHouseConfig) -> str:
+        """Return what cursors and tokens are sealed with: `cursor_secret`, or else what is known of ClickHouse.
+
+        So they outlive a process, and whoever could forge one knows how to read ClickHouse itself.
+        """
+        known = (
+            "cursor",
+            clickhouse.url,
+            clickhouse.user,
+            clickhouse.password,
+            clickhouse.database,
+        )
+        return self.cursor_secret or hashlib.sha256("\0".join(known).encode()).hexdigest()
 
     @property
     def budget(self) -> ReadBudget:

@@ -9,7 +9,6 @@ import base64
 import binascii
 import datetime as dt
 import hmac
-import secrets
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -22,7 +21,6 @@ _VERSION = b"\x01"
 _KEY_BYTES, _MOMENT_BYTES, _BINDING_BYTES, _MAC_BYTES = 4, 8, 8, 16
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
-_PROCESS_SECRET = secrets.token_bytes(32)
 _AGAIN = "begin again without a cursor"
 PositionT = TypeVar("PositionT")
 
@@ -49,12 +47,11 @@ class Cursors:
     """Makes cursors and reads them again; those of another secret are refused.
 
     Args:
-        secret: What cursors are sealed with. Empty: drawn at random for this process, so that its cursors
-            end with it.
+        secret: What cursors are sealed with; as `ReaderConfig.secret_for` has it.
     """
 
-    def __init__(self, secret: str = "") -> None:
-        self._secret = secret.encode() if secret else _PROCESS_SECRET
+    def __init__(self, secret: str) -> None:
+        self._secret = secret.encode()
         self._key_id = self._digest("key", b"")[:_KEY_BYTES]
 
     def seal(self, place: Sequence[Any], walk: Walk) -> str:
@@ -74,7 +71,7 @@ class Cursors:
         content, mac = _unpacked(cursor)
         if not hmac.compare_digest(content[1 : 1 + _KEY_BYTES], self._key_id):
             raise QueryError(
-                f"cursor: was made with another secret, such as that of a process that has ended; {_AGAIN}"
+                f"cursor: was made with another secret, or beside another ClickHouse; {_AGAIN}"
             )
         if not hmac.compare_digest(mac, self._mac(content)):
             raise QueryError(f"cursor: was altered; {_AGAIN}")

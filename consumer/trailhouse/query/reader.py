@@ -88,7 +88,7 @@ class AuditReader(RunReads, SearchReads, StepReads, StreamReads):
         # First: a misspelt setting of ClickHouse is an error here, and only a warning to the next.
         self._clickhouse = ClickHouse(ClickHouseConfig() if config is None else config)
         self._reads = ReaderConfig() if reads is None else reads
-        self._cursors = Cursors(self._reads.cursor_secret)
+        self._cursors = Cursors(self._reads.secret_for(self._clickhouse.config))
         self._standings = Standings()
         self._is_checked = False
         self._lock = threading.Lock()

@@ -60,12 +60,13 @@ class StreamReads(ABC):
             raise QueryError(
                 "standing: no seal has come when an event does; follow, and ask `standings` later"
             )
+        clickhouse = self._ready()
         return Follower(
-            self._ready(),
+            clickhouse,
             followed,
             tenant_id=self.tenant_id,
             principal=self.principal if principal is None else principal,
-            secret=self._reads.cursor_secret,
+            secret=self._reads.secret_for(clickhouse.config),
             token=token,
             from_start=from_start,
         )

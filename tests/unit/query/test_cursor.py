@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trailhouse.query.config import ReaderConfig
 from trailhouse.query.cursor import MAX_CURSOR_CHARACTERS, Cursors, Walk
 from trailhouse.schemas.errors import QueryError
+from trailhouse.store import ClickHouseConfig
 
 
 class Position(NamedTuple):
@@ -76,12 +78,17 @@ def test_the_error_says_what_differs(change: dict[str, Any], named: str) -> None
 
 
 def test_a_cursor_of_another_secret_is_refused() -> None:
-    """Another process without a secret in the settings, or one whose secret was changed."""
-    sealed = Cursors(SECRET).seal(PLACE, WALK)
-    for other in (Cursors(SECRET + "!"), Cursors()):
+    """One that was changed, or another ClickHouse where none is set: never of which process it was."""
+    here, there = (
+        ClickHouseConfig(url="http://127.0.0.1:1", password=password) for password in ("x", "y")
+    )
+    none, set_ = ReaderConfig(), ReaderConfig(cursor_secret=SECRET)
+    assert none.secret_for(here) == none.secret_for(here)
+    assert set_.secret_for(here) == set_.secret_for(there) == SECRET
+    sealed = Cursors(none.secret_for(here)).seal(PLACE, WALK)
+    for other in (none.secret_for(there), SECRET):
         with pytest.raises(QueryError, match="cursor: was made with another secret"):
-            other.open(sealed, WALK, Position)
-    assert Cursors().open(Cursors().seal(PLACE, WALK), WALK, Position) == PLACE
+            Cursors(other).open(sealed, WALK, Position)
 
 
 def test_every_altered_bit_is_noticed() -> None:

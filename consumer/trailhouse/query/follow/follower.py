@@ -1,6 +1,5 @@
 """What `AuditReader.follow` returns: the events that are stored from now on, or from a token on."""
 
-import hashlib
 import threading
 import time
 from collections import deque
@@ -34,7 +33,6 @@ from trailhouse.schemas.codec import decode_events
 from trailhouse.schemas.errors import InvalidEventError, SlowFollowerError
 from trailhouse.schemas.record_hash import record_key
 from trailhouse.store import ClickHouse
-from trailhouse.store.config import ClickHouseConfig
 
 OWN_PAUSE_SECONDS = 0.05
 RECENT_EVENTS = 10_000
@@ -97,7 +95,7 @@ class Follower:
             principal=principal,
             asked_at=wanted.asked_at,
         )
-        self._cursors = Cursors(secret or _secret_of(config))
+        self._cursors = Cursors(secret)
         self._clock = clock
         if token is not None:
             self._position = Position.of(self._cursors.open(token, self._walk, Token))
@@ -288,10 +286,3 @@ def event_of(identity: Identity, type: str, record: bytes) -> AuditEvent | Alter
         record=record,
         reason=reason,
     )
-
-
-def _secret_of(config: ClickHouseConfig) -> str:
-    """Return what tokens are sealed with where no secret is set: they outlive a process, and whoever could forge
-    one knows how to read ClickHouse itself."""
-    text = "\0".join(("follow", config.url, config.user, config.password, config.database))
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -65,5 +65,6 @@ def _check_one_tenant(name: str, found: RunFacts) -> None:
     tenants = {each.tenant_id for each in found.facts.events}
     if len(tenants) > 1:
         raise QueryError(
-            f"{name}: {len(tenants)} tenants have a run of this id in this session; bind the reader to one"
+            f"{name}: {len(tenants)} tenants have a run of this id in this session;"
+            " read as one of them (tenant_id, --tenant)"
         )
