@@ -86,7 +86,11 @@ def cost_usd(value: object) -> Decimal | None:
 
 
 def _fitted(amount: Decimal) -> Decimal | None:
-    return _COST_CONTEXT.quantize(amount, _COST_STEP) if amount.copy_abs() < _MAX_COST else None
+    if amount.copy_abs() >= _MAX_COST:
+        return None
+    # Rounded up it may be a digit more than the column has, and would take its event into quarantine.
+    rounded = _COST_CONTEXT.quantize(amount, _COST_STEP)
+    return rounded if rounded.copy_abs() < _MAX_COST else None
 
 
 def _code(value: object) -> str:
