@@ -28,6 +28,7 @@ MODULES = (
     "harmless_year",
     "clickhouse_hidden",
     "kept_anchors",
+    "clickhouse_objects",
     "broker_attacks",
     "broker_harmless",
     "broker_odd",

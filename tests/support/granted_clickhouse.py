@@ -20,7 +20,11 @@ OWNER = "owner"
 
 @contextmanager
 def granted(
-    folder: Path, grants: Sequence[str], profile: str = "", database: str = "trailhouse"
+    folder: Path,
+    grants: Sequence[str],
+    profile: str = "",
+    database: str = "trailhouse",
+    hidden: str = "",
 ) -> Generator[ClickHouseConfig]:
     """Serve the data in *folder* to a user who has *grants* alone, and settings of *profile*.
 
@@ -29,12 +33,17 @@ def granted(
         grants: Statements such as ``GRANT SELECT ON trailhouse.events``.
         profile: Elements of a settings profile, as ClickHouse's users.xml has them.
         database: What the returned settings name.
+        hidden: Which rows of `event_log` the `OWNER` is not shown, by a row policy of his own.
     """
     folder.mkdir(exist_ok=True)
     port = free_port()
     password = secrets.token_hex(8)
     part = clickhouse_part(folder / "data", port, folder / "clickhouse.log", password)
-    command = [*part.command(), "--config-file", str(_write_config(folder, grants, profile))]
+    command = [
+        *part.command(),
+        "--config-file",
+        str(_write_config(folder, grants, profile, hidden)),
+    ]
     supervisor = Supervisor([dataclasses.replace(part, command=lambda: command)], lambda _: None)
     try:
         supervisor.start(part.name)
@@ -46,20 +55,24 @@ def granted(
         supervisor.close([[part.name]])
 
 
-def _write_config(folder: Path, grants: Sequence[str], profile: str) -> Path:
+def _write_config(folder: Path, grants: Sequence[str], profile: str, hidden: str) -> Path:
     queries = "".join(f"<query>{escape(grant)}</query>" for grant in grants)
     everything = "".join(f"<query>{escape(grant)}</query>" for grant in EVERYTHING)
     anywhere = "<networks><ip>::/0</ip></networks><quota>default</quota>"
+    policy = f"<filter>NOT ({escape(hidden)})</filter>"
+    bound = f"<databases><trailhouse><event_log>{policy}</event_log></trailhouse></databases>"
     users = folder / "users.xml"
     users.write_text(
         "<clickhouse>"
         f"<profiles><default>{profile}</default><{OWNER}/></profiles><quotas><default/></quotas>"
         "<users>"
         f"<default><password/>{anywhere}<profile>default</profile><grants>{queries}</grants></default>"
-        f"<{OWNER}><password>unused</password>{anywhere}<profile>{OWNER}</profile><grants>{everything}</grants></{OWNER}>"
+        f"<{OWNER}><password>unused</password>{anywhere}<profile>{OWNER}</profile><grants>{everything}</grants>"
+        f"{bound if hidden else ''}</{OWNER}>"
         "</users></clickhouse>"
     )
     config = folder / "config.xml"
     directory = f"<user_directories><users_xml><path>{escape(str(users))}</path></users_xml></user_directories>"
-    config.write_text(f"<clickhouse>{directory}</clickhouse>")
+    backups = f"<backups><allowed_path>{escape(str(folder / 'data' / 'store'))}/backups/</allowed_path></backups>"
+    config.write_text(f"<clickhouse>{directory}{backups}</clickhouse>")
     return config

@@ -99,6 +99,8 @@ class RandomLog:
                 self._widen()
             if self.draw.random() < 0.2:
                 self.log.judge(self.policy)
+        if not self.log.folder.exists():  # none by chance, and an auditor is told where they are
+            self._anchor()
         self.log.judge(self.policy)
 
     def operate(self, count: int) -> None:

@@ -2,8 +2,9 @@
 
 from trailhouse.operate.verify.duty import Checked, Duty
 from trailhouse.operate.verify.finding import Findings
+from trailhouse.operate.verify.handlers import handlers_of_ours
 from trailhouse.operate.verify.reader_settings import settings_of_others, settings_of_ours
-from trailhouse.operate.verify.row_policies import grant_line, row_policies
+from trailhouse.operate.verify.row_policies import Kind, grant_line, policies_of
 from trailhouse.operate.verify.run import Run
 from trailhouse.operate.verify.shadowing import shadowing_functions
 from trailhouse.operate.verify.shapes import (
@@ -33,23 +34,45 @@ def check(run: Run, found: Findings) -> Checked:
         for name, target in foreign_views(run.clickhouse, run.clickhouse.config.database):
             if target in reference:
                 _tell(found, name, f"writes into {target}")
-    policies = row_policies(run.clickhouse)
-    if policies is None:
-        run.cannot(
-            f"row policies cannot be seen: {grant_line(run.clickhouse.config.user, 'SHOW ROW POLICIES')}"
-        )
-    for policy in policies or ():
-        found.add(
-            "row_policy",
-            table=policy.table or "every table",
-            name=policy.name,
-            meaning="a row policy, which no migration makes, hides rows from those whom it binds",
-            way_out="drop it, after asking who made it, and for whom",
-        )
+    _tell_policies(run, found, "row", "hides rows from those whom it binds")
+    _tell_policies(run, found, "masking", "shows other values to those whom it binds")
+    _tell_handlers(run, found)
     _tell_functions(run, found)
     _tell_settings(run, found)
     _tell_migrations(run, found)
     return Checked(len(shapes), "tables and views")
+
+
+def _tell_policies(run: Run, found: Findings, kind: Kind, what: str) -> None:
+    policies = policies_of(run.clickhouse, kind)
+    if policies is None:
+        line = grant_line(run.clickhouse.config.user, f"SHOW {kind.upper()} POLICIES")
+        run.cannot(f"{kind} policies cannot be seen: {line}")
+    for policy in policies or ():
+        found.add(
+            f"{kind}_policy",
+            table=policy.table or "every table",
+            name=policy.name,
+            meaning=f"a {kind} policy, which no migration makes, {what}",
+            way_out="drop it, after asking who made it, and for whom",
+        )
+
+
+def _tell_handlers(run: Run, found: Findings) -> None:
+    """Tell handlers of HTTP that stand in front of ClickHouse where readers and this check ask."""
+    names = handlers_of_ours(run.clickhouse)
+    if names is None:
+        line = grant_line(run.clickhouse.config.user, "SHOW HANDLERS")
+        run.cannot(f"handlers of HTTP cannot be seen: {line}")
+    for name in names or ():
+        found.add(
+            "foreign_handler",
+            table="every table",
+            name=name,
+            meaning="a handler that somebody has made takes requests for the address at which ClickHouse is asked, and"
+            " may answer them in its place",
+            way_out="DROP HANDLER, after asking who made it; then verify again",
+        )
 
 
 def _tell_functions(run: Run, found: Findings) -> None:
