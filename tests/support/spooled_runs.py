@@ -49,12 +49,12 @@ class Sdk(NamedTuple):
     """Run an agent with another within: two model calls without, one within."""
     nest_calls: tuple[int, int] = (2, 1)
     """How many model calls are the outer run's, and how many the inner one's."""
-    refuse: Callable[[], Any] | None = None
-    """Run an agent whose tool waits, refuse it, and go on: two model calls."""
+    decide: Callable[[bool], Any] | None = None
+    """Run an agent whose tool waits, grant or refuse it, and go on: two model calls."""
     errors: tuple[type[BaseException], ...] = (GoneError,)
     """What the application sees of a model that raises."""
-    refusal_is_one_run: bool = False
-    """A refusal is told while its run waits for it."""
+    decides_in_one_run: bool = False
+    """A decision is told while its run waits for it."""
     has_tools: bool = True
     has_session: bool = True
     """Its runs name their session; else each has its trace's."""
@@ -89,7 +89,8 @@ _NEEDS = {
     "test_a_run_that_streams": "stream",
     "test_a_stream_that_is_left": "leave",
     "test_a_tool_that_fails": "has_tools",
-    "test_a_tool_that_is_refused": "refuse",
+    "test_a_tool_that_is_refused": "decide",
+    "test_a_tool_that_is_approved": "decide",
     "test_an_agent_within_an_agent": "nest",
 }
 """What a framework needs for a scene."""
@@ -178,14 +179,34 @@ class SpooledRuns:
         assert found.ends == ["run_cancelled"]
         assert found.outcome.error is TimeoutError
 
+    def test_a_model_that_times_out(self, sdk: Sdk, tmp_path: Path) -> None:
+        """A model's own time limit comes to the run as its error, in the framework's words or its own."""
+        first = CALL if sdk.has_tools else "well"
+        error = TimeoutError(f"no answer to {SECRET}")
+        found = judged(sdk, lambda: sdk.ask(first, error), tmp_path)
+        own = found.outcome.error is TimeoutError
+        assert found.ends == ["run_timeout" if own else "run_failed"]
+        assert found.input_tokens == TOKENS
+
     def test_a_tool_that_is_refused(self, sdk: Sdk, tmp_path: Path) -> None:
         """The run that asks is paused, the next has the refusal, and the tool has not run."""
-        found = judged(sdk, sdk.refuse or sdk.ask, tmp_path)
-        ends = ["run_completed"] if sdk.refusal_is_one_run else ["paused", "run_completed"]
-        assert (found.ends, found.input_tokens) == (ends, 2 * TOKENS)
-        types = [str(event.type) for event in found.events]
+        types = self._decided(sdk, tmp_path, is_granted=False)
         assert types.count("tool_approval_requested") == types.count("tool_approval_denied") == 1
         assert "tool_call_completed" not in types
+
+    def test_a_tool_that_is_approved(self, sdk: Sdk, tmp_path: Path) -> None:
+        """The run that asks is paused, the next has the approval, and the tool has run once."""
+        types = self._decided(sdk, tmp_path, is_granted=True)
+        assert types.count("tool_approval_requested") == types.count("tool_approval_granted") == 1
+        assert types.count("tool_call_completed") == 1
+
+    @staticmethod
+    def _decided(sdk: Sdk, folder: Path, *, is_granted: bool) -> list[str]:
+        decide: Any = sdk.decide
+        found = judged(sdk, lambda: decide(is_granted), folder)
+        ends = ["run_completed"] if sdk.decides_in_one_run else ["paused", "run_completed"]
+        assert (found.ends, found.input_tokens) == (ends, 2 * TOKENS)
+        return [str(event.type) for event in found.events]
 
     def test_an_agent_within_an_agent(self, sdk: Sdk, tmp_path: Path) -> None:
         """The inner run is the outer one's child, in its session, and each has its own model calls."""

@@ -82,11 +82,11 @@ async def _nest() -> str:
     return " ".join(texts(await outer.say(SECRET)))
 
 
-async def _refuse() -> str:
+async def _decide(is_granted: bool) -> str:
     talk = _talk(CALL, "well", tools=[FunctionTool(search, require_confirmation=True)])
     asked = await talk.say(SECRET)
-    refused = {"confirmed": False}
-    return " ".join(texts(await talk.say(answer(asked, "adk_request_confirmation", refused))))
+    decision = {"confirmed": is_granted}
+    return " ".join(texts(await talk.say(answer(asked, "adk_request_confirmation", decision))))
 
 
 class TestRuns(SpooledRuns):
@@ -94,6 +94,6 @@ class TestRuns(SpooledRuns):
 
     SDKS: ClassVar = {
         "google_adk": Sdk(
-            google_adk.install, _ask, stream=_stream, leave=_leave, nest=_nest, refuse=_refuse
+            google_adk.install, _ask, stream=_stream, leave=_leave, nest=_nest, decide=_decide
         )
     }

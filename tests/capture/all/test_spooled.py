@@ -13,7 +13,13 @@ from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 from pydantic_ai import Agent as PydanticAgent
-from pydantic_ai import ApprovalRequired, DeferredToolRequests, DeferredToolResults, ToolDenied
+from pydantic_ai import (
+    ApprovalRequired,
+    DeferredToolRequests,
+    DeferredToolResults,
+    RunContext,
+    ToolDenied,
+)
 from pydantic_ai.messages import ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.usage import RequestUsage
@@ -83,7 +89,7 @@ async def _oa_nest() -> str:
     return str((await Runner.run(outer, SECRET, run_config=oa.GROUP)).final_output)
 
 
-async def _oa_refuse() -> str:
+async def _oa_decide(is_granted: bool) -> str:
     bot = oa.agent(
         oa.calls(("drop", {"table": SECRET}), input_tokens=TOKENS),
         oa.answer("well", TOKENS),
@@ -91,7 +97,11 @@ async def _oa_refuse() -> str:
     )
     paused = await Runner.run(bot, SECRET, run_config=oa.GROUP)
     state = paused.to_state()
-    state.reject(state.get_interruptions()[0], rejection_message=f"not {SECRET}")
+    (asked,) = state.get_interruptions()
+    if is_granted:
+        state.approve(asked)
+    else:
+        state.reject(asked, rejection_message=f"not {SECRET}")
     return str((await Runner.run(bot, state)).final_output)
 
 
@@ -157,12 +167,14 @@ async def _lc_nest() -> str:
     return str((await outer.ainvoke(lc.asks(SECRET), lc.thread()))["messages"][-1].content)
 
 
-async def _lc_refuse() -> str:
+async def _lc_decide(is_granted: bool) -> str:
     review = HumanInTheLoopMiddleware(interrupt_on={"search": True})
     bot = _lc_agent(CALL, "well", middleware=[review], checkpointer=InMemorySaver())
     await bot.ainvoke(lc.asks(SECRET), lc.thread())
-    decision = Command(resume={"decisions": [{"type": "reject", "message": f"not {SECRET}"}]})
-    return str((await bot.ainvoke(decision, lc.thread()))["messages"][-1].content)
+    refused = {"type": "reject", "message": f"not {SECRET}"}
+    decision = {"type": "approve"} if is_granted else refused
+    resumed = Command(resume={"decisions": [decision]})
+    return str((await bot.ainvoke(resumed, lc.thread()))["messages"][-1].content)
 
 
 # --- Pydantic AI, by its spans -----------------------------------------------------------------------------------
@@ -215,17 +227,21 @@ async def _pa_nest() -> str:
     return str((await outer.run(SECRET, conversation_id="conv-1")).output)
 
 
-async def _pa_refuse() -> str:
-    def ask(query: str) -> str:
+async def _pa_decide(is_granted: bool) -> str:
+    def ask(context: RunContext[Any], query: str) -> str:
+        if context.tool_call_approved:
+            return searched(query)
         raise ApprovalRequired
 
     kinds: Any = [str, DeferredToolRequests]
-    bot = _pa_agent(CALL, "well", function=ask, output_type=kinds)
+    bot: Any = PydanticAgent(_pa_model((CALL, "well")), name="bot", output_type=kinds)
+    bot.tool(ask, name="search")
     paused = await bot.run(SECRET, conversation_id="conv-1")
-    refused = DeferredToolResults(approvals={"c-1": ToolDenied(f"not {SECRET}")})
+    decision = True if is_granted else ToolDenied(f"not {SECRET}")
+    decided = DeferredToolResults(approvals={"c-1": decision})
     history = paused.all_messages()
     again = await bot.run(
-        message_history=history, deferred_tool_results=refused, conversation_id="conv-1"
+        message_history=history, deferred_tool_results=decided, conversation_id="conv-1"
     )
     return str(again.output)
 
@@ -247,7 +263,7 @@ class TestRuns(SpooledRuns):
             _oa_ask,
             stream=_oa_stream,
             nest=_oa_nest,
-            refuse=_oa_refuse,
+            decide=_oa_decide,
             errors=(GoneError, ModelBehaviorError),
         ),
         "langchain": Sdk(
@@ -256,7 +272,7 @@ class TestRuns(SpooledRuns):
             stream=_lc_stream,
             leave=_lc_leave,
             nest=_lc_nest,
-            refuse=_lc_refuse,
+            decide=_lc_decide,
         ),
-        "pydantic_ai": Sdk(otel.install, _pa_ask, nest=_pa_nest, refuse=_pa_refuse),
+        "pydantic_ai": Sdk(otel.install, _pa_ask, nest=_pa_nest, decide=_pa_decide),
     }

@@ -108,14 +108,14 @@ async def _af_nest() -> str:
     return str((await _af_agent(CALL, "outer", name="outer", made=made).run(SECRET)).text)
 
 
-async def _af_refuse() -> str:
+async def _af_decide(is_granted: bool) -> str:
     made = tool(name="search", approval_mode="always_require")(searched)
     bot = _af_agent(CALL, "well", made=made)
     session = bot.create_session()
     paused = await bot.run(SECRET, session=session)
     (request,) = paused.user_input_requests
-    refused = Message("user", [request.to_function_approval_response(approved=False)])
-    return str((await bot.run(refused, session=session)).text)
+    decision = request.to_function_approval_response(approved=is_granted)
+    return str((await bot.run(Message("user", [decision]), session=session)).text)
 
 
 @pytest.fixture(autouse=True)
@@ -223,15 +223,18 @@ async def _leave(*answers: Any) -> str:
     return ""
 
 
-async def _refuse() -> str:
+async def _decide(is_granted: bool) -> str:
     async with _here[-1].run("s-1", agent_id="bot") as run:
         await _say(run, "may I?")
         run.ask_approval("search", {"query": SECRET}, call_id="c-1", policy_name="people")
         run.pause()
     async with _here[-1].run("s-1", agent_id="bot") as run:
         run.decide_approval(
-            is_granted=False, tool_name="search", call_id="c-1", reason=f"not {SECRET}"
+            is_granted=is_granted, tool_name="search", call_id="c-1", reason=f"not {SECRET}"
         )
+        if is_granted:
+            with run.tool_call("search", {"query": SECRET}, call_id="c-1") as call:
+                call.result = searched(SECRET)
         return await _say(run, "well")
 
 
@@ -244,7 +247,7 @@ class TestRuns(SpooledRuns):
             _af_ask,
             stream=_af_stream,
             nest=_af_nest,
-            refuse=_af_refuse,
+            decide=_af_decide,
             has_session=False,
         ),
         "litellm": Sdk(
@@ -254,6 +257,6 @@ class TestRuns(SpooledRuns):
             errors=(litellm.APIConnectionError, litellm.InternalServerError, GoneError),
         ),
         "plain_python": Sdk(
-            _use, _agent(_say), stream=_stream, leave=_leave, nest=_nest(_say), refuse=_refuse
+            _use, _agent(_say), stream=_stream, leave=_leave, nest=_nest(_say), decide=_decide
         ),
     }

@@ -14,6 +14,7 @@ import claude_agent_sdk
 from claude_agent_sdk import (
     AssistantMessage,
     ClaudeAgentOptions,
+    PermissionResultAllow,
     PermissionResultDeny,
     ResultMessage,
     TextBlock,
@@ -92,8 +93,10 @@ async def _leave(*answers: Any) -> str:
     return ""
 
 
-async def _refuse() -> str:
-    async def decide(*_: Any) -> PermissionResultDeny:
+async def _decide(is_granted: bool) -> str:
+    async def decide(*_: Any) -> PermissionResultAllow | PermissionResultDeny:
+        if is_granted:
+            return PermissionResultAllow()
         return PermissionResultDeny(message=f"not {SECRET}")
 
     return await _ask(CALL, "well", allowed_tools=[], can_use_tool=decide)
@@ -108,8 +111,8 @@ class TestRuns(SpooledRuns):
             _ask,
             stream=_stream,
             leave=_leave,
-            refuse=_refuse,
-            refusal_is_one_run=True,
+            decide=_decide,
+            decides_in_one_run=True,
             errors=(claude_agent_sdk.ResultError,),
             at_once=2,
         )
