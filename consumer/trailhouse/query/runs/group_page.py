@@ -185,7 +185,10 @@ def _ahead(
         "low_us": EARLIEST_US,
         "now_us": now_us if since_us is None else max(now_us, since_us - 1),
     }
-    # What starts before the filter's time is not wanted, were it ahead of the clock or not.
+    # What starts before the filter's time is not wanted, were it ahead of the clock or not. Most often nothing is: to
+    # see that of the index alone takes a third of what it takes to count them.
+    if not clickhouse.query(f"{ahead} LIMIT 1", values, settings=meter.settings()).rows:
+        return []
     [[count]] = clickhouse.query(sql, values, settings=meter.settings()).rows
     if not count:
         return []

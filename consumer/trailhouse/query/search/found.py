@@ -11,7 +11,7 @@ import msgspec
 from trailhouse.proof.standing import Standing
 from trailhouse.query.budget import Meter
 from trailhouse.schemas import AuditEvent
-from trailhouse.schemas.codec import decode_events
+from trailhouse.schemas.codec import decode, decode_events
 from trailhouse.schemas.errors import InvalidEventError, StorageLimitError
 from trailhouse.schemas.record_hash import record_key
 from trailhouse.store import ClickHouse
@@ -137,6 +137,8 @@ class _Kept(NamedTuple):
     appended_at: dt.datetime
 
 
+_Decoded = AuditEvent | InvalidEventError
+"""What a record is, or why it is no event."""
 SMALL_COLUMNS = ", ".join(Row._fields)
 LOG_COLUMNS = SMALL_COLUMNS.replace("record_bytes", "toUInt32(length(record)) AS record_bytes")
 """The same of the log, which has the records."""
@@ -194,7 +196,8 @@ def with_records(
             pending += [part[half:], part[:half]]
         else:
             done += len(part)
-    return [_found(row, kept.get(row.key), heavy_bytes) for row in rows[:done]]
+    events = _events_of(kept)
+    return [_found(row, kept.get(row.key), events.get(row.key), heavy_bytes) for row in rows[:done]]
 
 
 def light(rows: Sequence[Row]) -> list[Row]:
@@ -258,7 +261,23 @@ def by_value_bytes(rows: Sequence[T], key_of: Callable[[T], EventKey]) -> Iterat
         yield rows[start:]
 
 
-def _found(row: Row, kept: _Kept | None, heavy_bytes: int) -> FoundEvent:
+def _events_of(kept: Mapping[EventKey, _Kept]) -> Mapping[EventKey, _Decoded]:
+    """Return the event that each record is, or why it is none: all at once, for half of what one by one costs."""
+    records = {key: each.record for key, each in kept.items() if each.record}
+    try:
+        return dict(zip(records, decode_events([*records.values()]), strict=True))
+    except InvalidEventError:
+        return {key: _event_or_why_not(record) for key, record in records.items()}
+
+
+def _event_or_why_not(record: bytes) -> _Decoded:
+    try:
+        return decode(record)
+    except InvalidEventError as error:
+        return error
+
+
+def _found(row: Row, kept: _Kept | None, decoded: _Decoded | None, heavy_bytes: int) -> FoundEvent:
     fields: dict[str, Any] = {name: getattr(row, name) or None for name in _TEXTS}
     fields |= {name: getattr(row, name) for name in _NUMBERS}
     fields |= {
@@ -271,7 +290,7 @@ def _found(row: Row, kept: _Kept | None, heavy_bytes: int) -> FoundEvent:
         return FoundEvent(
             **fields, problem="its record is not in the log; `trailhouse reconcile` compares all"
         )
-    event, problem = _checked(row, kept, heavy_bytes)
+    event, problem = _checked(row, kept, decoded, heavy_bytes)
     return FoundEvent(
         **fields,
         event_id=kept.event_id,
@@ -285,22 +304,22 @@ def _found(row: Row, kept: _Kept | None, heavy_bytes: int) -> FoundEvent:
     )
 
 
-def _checked(row: Row, kept: _Kept, heavy_bytes: int) -> tuple[AuditEvent | None, str | None]:
+def _checked(
+    row: Row, kept: _Kept, decoded: _Decoded | None, heavy_bytes: int
+) -> tuple[AuditEvent | None, str | None]:
     if kept.digest.lower() == _OF_NOTHING:
         return None, "its record is blank: it was erased, as the view `erasures` says, or altered"
     if bytes.fromhex(kept.digest)[: len(row.record_key)] != row.record_key:
         return None, "its record contradicts its hash"
     if row.record_bytes > heavy_bytes:
         return None, None
-    if record_key(kept.record) != row.record_key:
+    if decoded is None or record_key(kept.record) != row.record_key:
         return None, "its record contradicts its size"
-    try:
-        [event] = decode_events([kept.record])
-    except InvalidEventError as error:
-        return None, f"its record is not an event: {error}"
-    if forged := _contradictions(row, event):
+    if isinstance(decoded, InvalidEventError):
+        return None, f"its record is not an event: {decoded}"
+    if forged := _contradictions(row, decoded):
         return None, f"its record contradicts the columns {', '.join(forged)}"
-    return event, None
+    return decoded, None
 
 
 def _contradictions(row: Row, event: AuditEvent) -> list[str]:
