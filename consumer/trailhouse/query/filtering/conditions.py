@@ -26,18 +26,25 @@ _CONDITIONS = {
     "until_us": "occurred_us <= {until_us:Int64}",
 }
 _OF_SESSION = "session_id = {session_id:String}"
+_OF_TENANT = (
+    " AND tenant_id = {tenant_id:String}"
+    # The same once more, for the index: a session of another tenant is then one of nobody, and nothing of it is read.
+    " AND concat(tenant_id, '/', session_id) = {tenant_session:String}"
+)
 
 
 def scope(wanted: SessionFilter) -> str:
     """Return the condition on the key that holds the rows of this session which the reader may see."""
-    of_tenant = "" if wanted.tenant_id is None else " AND tenant_id = {tenant_id:String}"
-    return "session_id = {session_id:String}" + of_tenant
+    return f"{_OF_SESSION}{'' if wanted.tenant_id is None else _OF_TENANT}"
 
 
 def scope_parameters(wanted: SessionFilter) -> dict[str, Any]:
     """Return the values that `scope` names."""
-    tenant = {} if wanted.tenant_id is None else {"tenant_id": wanted.tenant_id}
-    return {"session_id": wanted.session_id, **tenant}
+    found = {"session_id": wanted.session_id}
+    if wanted.tenant_id is not None:
+        found["tenant_id"] = wanted.tenant_id
+        found["tenant_session"] = f"{wanted.tenant_id}/{wanted.session_id}"
+    return found
 
 
 def narrowing(wanted: EventFilter) -> list[str]:
