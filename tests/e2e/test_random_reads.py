@@ -15,11 +15,22 @@ from msgspec import structs
 
 from airline_fleet import store_records
 from random_events import drawn_events, drawn_filter, seeds
-from run_oracle import anomalies_of, of_events, runs_of, sessions_of, told_of_run, told_of_session
+from run_oracle import (
+    anomalies_of,
+    books_of,
+    of_events,
+    runs_of,
+    sessions_of,
+    told_of_books,
+    told_of_run,
+    told_of_session,
+    usage_of,
+)
 from search_oracle import answer, columns, walk
 from trailhouse.query import AuditReader, Page, ReaderConfig, SearchFilter
 from trailhouse.query.filtering.grammar import parse, render
 from trailhouse.query.filtering.search_filter import FIELDS
+from trailhouse.query.runs.usage_sql import UsageKey
 from trailhouse.schemas import AuditEvent
 from trailhouse.store import ClickHouse, ClickHouseConfig
 
@@ -158,6 +169,37 @@ def _sessions(
     told = {(each.session_id, each.tenant_id): told_of_session(each) for each in found}
     assert len(told) == len(found)
     assert told == sessions_of(wanted, events)
+
+
+@check
+def _usage(
+    draw: random.Random, reader: AuditReader, wanted: SearchFilter, events: Sequence[AuditEvent]
+) -> None:
+    """Both books of each group, and of all; words are asked of events alone."""
+    wanted = structs.replace(wanted, words=())
+    keys: tuple[UsageKey, ...] = ("agent", "provider", "model", "tenant")
+    key = draw.choice(keys)
+    report = reader.usage(wanted, by=key).value
+    told = {(getattr(each.group, key),): told_of_books(each.books) for each in report.groups}
+    mine = answer(wanted, events)
+    with_a_book = {group: books for group, books in told.items() if any(each[0] for each in books)}
+    assert with_a_book == usage_of(key, mine)
+    assert told_of_books(report.total) == books_of(mine)
+
+
+@check
+def _timeline(
+    draw: random.Random, reader: AuditReader, wanted: SearchFilter, events: Sequence[AuditEvent]
+) -> None:
+    """Whatever clocks and producers get wrong, every event of a session is in exactly one step."""
+    session = (draw.choice(events) if events else drawn_events(draw, 1)[0]).session_id
+    mine = [each for each in events if each.session_id == session]
+    timeline = reader.timeline(session).value
+    steps = [step for run in timeline.runs for step in run.steps]
+    stepped = Counter(each for step in steps for each in step.event_ids)
+    assert stepped == Counter(each.event_id for each in mine)
+    assert timeline.events == len(mine)
+    assert told_of_books(timeline.books) == books_of(mine)
 
 
 def _all(ask: Callable[..., Page[Any]], wanted: SearchFilter, limit: int) -> list[Any]:

@@ -57,6 +57,15 @@ def sessions_of(wanted: SearchFilter, events: Iterable[AuditEvent]) -> Told:
     return {key: _session(mine) for key, mine in groups.items() if _meets(wanted, mine)}
 
 
+def usage_of(key: str, events: Iterable[AuditEvent]) -> Told:
+    """Return both books of each group of *events* by *key*, of those groups that have a book."""
+    groups: dict[tuple[str | None, ...], list[AuditEvent]] = defaultdict(list)
+    for each in events:
+        groups[(columns(each)[key],)].append(each)
+    found = {group: books_of(mine) for group, mine in groups.items()}
+    return {group: told for group, told in found.items() if any(book[0] for book in told)}
+
+
 def anomalies_of(events: Sequence[AuditEvent], idle_since: dt.datetime) -> Told:
     """Return agent and start of each run without an end or a start, and of each conflict."""
     found: Told = {}
@@ -85,7 +94,7 @@ def told_of_run(each: RunSummary) -> tuple[Any, ...]:
     return (
         each.status, each.started_at, each.ended_at, each.last_event_at, each.events, each.tool_calls,
         each.error_events, each.errors, each.ending_events, each.ending_event_id, each.ending_error_code, each.agent_id,
-        each.parent_run_id, _told(each.books),
+        each.parent_run_id, told_of_books(each.books),
     )  # fmt: skip
 
 
@@ -93,7 +102,7 @@ def told_of_session(each: SessionSummary) -> tuple[Any, ...]:
     """Return what a reader tells, as `sessions_of` has it."""
     return (
         each.status, each.events, each.runs, each.runs_by_status, each.agents, each.providers, each.models,
-        _told(each.books),
+        told_of_books(each.books),
     )  # fmt: skip
 
 
@@ -117,7 +126,7 @@ def _run(mine: Sequence[AuditEvent]) -> tuple[Any, ...]:
         sum(each.type == "tool_call_started" for each in mine), len(errors),
         dict(sorted(codes.items(), key=lambda pair: (-pair[1], pair[0].encode()))[:20]), len(endings),
         last.event_id if last else None, columns(last)["error"] if last else None,
-        _first(mine, "agent_id"), _first(mine, "parent_run_id"), _books(mine),
+        _first(mine, "agent_id"), _first(mine, "parent_run_id"), books_of(mine),
     )  # fmt: skip
 
 
@@ -131,7 +140,7 @@ def _session(mine: Sequence[AuditEvent]) -> tuple[Any, ...]:
     return (
         max(changes, key=_order).type.removeprefix("session_") if changes else None, len(mine), len(runs),
         {name: states[name] for name in ("running", *STATES.values())},
-        *(_names(mine, name) for name in ("agent", "provider", "model")), _books(mine),
+        *(_names(mine, name) for name in ("agent", "provider", "model")), books_of(mine),
     )  # fmt: skip
 
 
@@ -148,7 +157,8 @@ def _names(mine: Sequence[AuditEvent], name: str) -> tuple[str, ...]:
     return tuple(sorted({columns(each)[name] for each in mine} - {None}, key=str.encode)[:20])
 
 
-def _books(mine: Sequence[AuditEvent]) -> tuple[Any, ...]:
+def books_of(mine: Sequence[AuditEvent]) -> tuple[Any, ...]:
+    """Return how many events, tokens and cost are in the increments, and in the totals."""
     increments = [
         each for each in mine
         if each.type == "token_usage_updated" or (
@@ -169,7 +179,8 @@ def _sum(values: Sequence[int | Decimal | None]) -> int | Decimal | None:
         return sum(known) if known else None
 
 
-def _told(books: Books) -> tuple[Any, ...]:
+def told_of_books(books: Books) -> tuple[Any, ...]:
+    """Return what a reader tells, as `books_of` has it."""
     return tuple(
         (book.events, book.input_tokens, book.output_tokens, book.total_tokens, book.cost_usd)
         for book in (books.increments, books.totals)

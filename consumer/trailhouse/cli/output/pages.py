@@ -45,7 +45,11 @@ def show_page(
         show_rows(columns, rows)
     tell_whole(page, len(page.items), noun, within)
     if not page.items:
-        tell("nothing matches; `trailhouse status` says how far the worker is")
+        tell(
+            "nothing matches; `trailhouse status` says how far the worker is"
+            if page.complete
+            else "nothing was found yet: what was left out may match"
+        )
         raise typer.Exit(1)
 
 
