@@ -319,6 +319,25 @@ def test_a_table_that_is_gone_is_no_bad_record(here: WorkerSite) -> None:
     assert here.count("quarantine") == 0
 
 
+def test_a_view_of_somebodys_own_that_throws_is_no_bad_record(here: WorkerSite) -> None:
+    """Who adds a view cannot have an event put into quarantine: all waits, and is stored once the view is gone."""
+    worker = here.start(worker_freshness_seconds=1)
+    worker.wait_until_ready()
+    events = [AuditEvent(type="a", session_id="s", run_id=name) for name in ("one", "seven", "ten")]
+    with ClickHouse(here.database) as clickhouse:
+        clickhouse.command(
+            "CREATE MATERIALIZED VIEW sly ENGINE = Null"
+            " AS SELECT throwIf(run_id = 'seven') AS no FROM event_log"
+        )
+        here.emit(events)
+        eventually(lambda: "verify" in str(worker.health()[1]), "a health that names the way out")
+        assert here.count("quarantine") == 0
+        assert committed(here) == 0
+        clickhouse.command("DROP VIEW sly")
+    assert_each_is_seen_once(here, events)
+    assert here.count("quarantine") == 0
+
+
 def test_a_row_that_clickhouse_refuses_is_found_and_quarantined(here: WorkerSite) -> None:
     """One row that breaks a constraint of the table goes to quarantine; the rest is stored."""
     with ClickHouse(here.database) as clickhouse:
