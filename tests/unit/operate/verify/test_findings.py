@@ -14,14 +14,14 @@ def add(found: Findings, first: int, last: int | None = None, kind: str = "gone"
 
 
 def test_offsets_that_touch_are_one_finding() -> None:
-    """A million rows in any order make one line, with their number."""
+    """Rows in any order make one line, with their number."""
     found = Findings("records")
-    for offset in (*range(0, 1_000_000, 2), *range(1, 1_000_000, 2)):
+    for offset in (*range(0, 200_000, 2), *range(1, 200_000, 2)):
         add(found, offset)
     [finding] = found.all()
-    assert (finding.place.first_offset, finding.place.last_offset) == (0, 999_999)
-    assert finding.count == 1_000_000
-    assert str(finding.place) == "events/1/0, offsets 0 to 999999"
+    assert (finding.place.first_offset, finding.place.last_offset) == (0, 199_999)
+    assert finding.count == 200_000
+    assert str(finding.place) == "events/1/0, offsets 0 to 199999"
 
 
 def test_far_more_ranges_than_anybody_reads_are_told_by_few() -> None:
