@@ -260,6 +260,15 @@ def test_the_books_are_checked_by_the_documented_grants(as_user: As) -> None:
         assert expired(clickhouse, origin, None) == {}
 
 
+def test_an_auditor_sees_who_may_stand_before_the_rows(as_user: As) -> None:
+    """By the documented grants `verify` leaves none of these unchecked; without them it would say so."""
+    with as_user(AUDITOR) as config, ClickHouse(config) as clickhouse:
+        for table in ("row_policies", "masking_policies", "settings_profile_elements"):
+            clickhouse.query(f"SELECT count() FROM system.{table}", in_database=False)
+        [(may_see,)] = clickhouse.query("CHECK GRANT SHOW HANDLERS ON *.*", in_database=False).rows
+        assert may_see == 1, "expected to see the handlers of HTTP"
+
+
 @pytest.mark.long
 def test_an_auditor_sees_the_functions_that_others_have_made(as_user: As) -> None:
     """Also one that stands for an aggregate of ClickHouse's, in what he asks himself."""
