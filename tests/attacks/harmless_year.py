@@ -24,6 +24,7 @@ def _legacy(first: int, count: int = 3) -> list[AtOffset]:
 @on_copy(Who.NOBODY)
 def two_clusters_share_one_clickhouse(log: AttackedLog) -> None:
     """Topics of one name and partitions of one number, told apart by cluster and topic id."""
+    log.anchor_under(log.policy())  # else what is stored would wait until this case had its turn
     other = Origin("another-cluster", ORIGIN.topic, "another-topic-id")
     at_ms = log.keys.now_ms - LATER_MS
     records = [
@@ -35,6 +36,7 @@ def two_clusters_share_one_clickhouse(log: AttackedLog) -> None:
 
 @on_copy(Who.NOBODY)
 def the_topic_is_widened_twice(log: AttackedLog) -> None:
+    log.anchor_under(log.policy())  # else what is stored would wait until this case had its turn
     for place, partition in enumerate((3, 4)):
         log.store_more(
             Commit({partition: _legacy(300 + 10 * place)}, {partition: 0}, LATER_MS - place * 1_000)

@@ -159,6 +159,9 @@ def _with_tokens(log: AttackedLog, edit: Callable[[list[bytes]], list[bytes]]) -
     folder = Path(tempfile.mkdtemp())
     try:
         authority = MadeAuthority(folder)
+        log.anchor_under(
+            log.policy()
+        )  # else what is stored would wait until this case had its turn
         policy = log.policy(
             version=2, previous=log.policy().sha256, authorities=(authority.named(),)
         )
@@ -168,7 +171,7 @@ def _with_tokens(log: AttackedLog, edit: Callable[[list[bytes]], list[bytes]]) -
             for _ in range(2):
                 # Now: an authority stamps by its own clock, however old the copied log is.
                 log.anchor_under(policy, round(time.time() * 1_000))
-            anchors = [store.at(number) for number in (4, 5)]
+            anchors = [store.at(number) for number in (5, 6)]
             made = [
                 TimestampClient(url).countersign(each).receipts[0].receipt
                 for each in anchors
