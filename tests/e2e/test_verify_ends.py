@@ -1,17 +1,23 @@
 """Where logs and keys end: rows above the last leaf, keys that follow upon others, and loggers that were killed."""
 
 import base64
+import datetime as dt
 import time
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from kafka_records import Record
 from made_keys import made_key
 from proven import LOG_NAME, ProvenLog, log_key
 from sealing_scene import Logger, claimed
 from stored import Placed
 from trailhouse.broker.origin import Origin
+from trailhouse.consumer.batch.batch import Batch, Limits
+from trailhouse.consumer.batch.writer import BatchWriter
 from trailhouse.operate.proof_keys.closing import rotated
 from trailhouse.operate.verify import leaves, rows, seals
 from trailhouse.operate.verify.duty import Duty
@@ -102,6 +108,52 @@ def test_a_row_at_the_end_is_found_once_the_topic_has_moved_on(scene: Scene) -> 
     _entered_earlier(scene, 2, "first_offset = 2")
     scene.put(notes(1), 1, ago_seconds=5)
     assert scene.found(rows.DUTY) == {"row_without_leaf"}
+
+
+def test_rows_that_a_worker_reaches_while_verify_looks_are_no_finding(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that comes back stores again what has no leaf, and its leaves may come right after the last look."""
+    scene.put(notes(3), 0, ago_seconds=600)
+    [added] = notes(1)
+    store_rows(scene.clickhouse.config, [Placed(added, 0, 3, ago_ms(300))])
+    ask = ClickHouse.query
+    came = count()
+
+    def query(self: ClickHouse, statement: str, *given: Any, **named: Any) -> Any:
+        if "argMax(appended_ms, kafka_offset)" in statement and not next(
+            came
+        ):  # the last look is over
+            scene.log.store({0: [added, *notes(1)]}, appended_ms=ago_ms(300))
+        return ask(self, statement, *given, **named)
+
+    monkeypatch.setattr(ClickHouse, "query", query)
+    said = scene.said(rows.DUTY)
+    assert next(came), "expected verify to look for the last leaf"
+    assert not said.findings
+    assert not said.reasons
+
+
+@pytest.mark.long
+def test_quarantine_that_a_killed_worker_left_is_no_finding(scene: Scene) -> None:
+    """It is stored before its leaf, as events are; one that stands higher than the next offsets was added."""
+    scene.put(notes(3), 0, ago_seconds=30)
+    _quarantine(scene, 3, ago_ms(10))
+    said = scene.said(rows.DUTY)
+    assert not said.findings
+    assert any("1 rows from offset 3 to 3 have no leaf yet" in reason for reason in said.reasons), (
+        said
+    )
+    _quarantine(scene, 300, ago_ms(5))
+    assert scene.found(rows.DUTY) == {"row_without_leaf"}
+
+
+def _quarantine(scene: Scene, offset: int, appended_ms: int) -> None:
+    """Store a record that is no event as a worker does which is killed before it writes the leaf."""
+    batch = Batch(Limits(rows=10, size_bytes=10_000), time.monotonic)
+    batch.add([Record(b"no event", partition=0, offset=offset, appended_ms=appended_ms)])
+    assert batch.bad
+    BatchWriter(scene.clickhouse, ORIGIN, lambda: dt.datetime.now(dt.UTC)).store(batch)
 
 
 def _entered_earlier(scene: Scene, minutes: int, which: str) -> None:

@@ -15,8 +15,8 @@ from trailhouse.consumer.batch.gathering import WORTH_ROWS, Gathering
 from trailhouse.consumer.batch.uncommitted import UncommittedBatches
 
 QUICKEST_SECONDS = 0.2
-LONE_SHARE = 2
-"""Alone a worker inserts so many times within the wanted freshness; from so many workers on each does once."""
+LONE_SHARE = 1.5
+"""Alone a worker inserts so many times within the wanted freshness; where two share the work, each does once."""
 DELIVERY_SECONDS = 0.1
 """What a record takes to the worker, and a stored row to a reader."""
 INSERTS_BEFORE_DEADLINE = 2

@@ -41,12 +41,10 @@ _LAST_LEAF = f"""
 _NEXT = f"""
     SELECT min(at_ms), uniqExact(kafka_offset) FROM (
         SELECT toUnixTimestamp64Milli(appended_at) AS at_ms, kafka_offset FROM event_log
-        WHERE {OF_LOG} AND kafka_offset >= {{first:UInt64}}
+        WHERE {OF_LOG} AND kafka_offset BETWEEN {{end:UInt64}} AND {{last:UInt64}}
         UNION ALL
         SELECT toUnixTimestamp64Milli(appended_at) AS at_ms, kafka_offset FROM event_quarantine
-        WHERE {OF_LOG} AND kafka_offset > (
-            SELECT max(kafka_offset) FROM log_leaves WHERE {OF_LOG}
-        ) AND kafka_offset <= {{last:UInt64}}
+        WHERE {OF_LOG} AND kafka_offset BETWEEN {{end:UInt64}} AND {{last:UInt64}}
     )
 """  # noqa: S608 - names of ours; every value is a bound parameter
 _SIGNS = f"""
@@ -237,41 +235,44 @@ class Matching:
             )
             if not beyond:
                 return
-        for (table, place), (first, last, rows) in beyond.items():
-            if table == "event_log" and self._is_next(place, first, last):
-                self.unproven.append(
-                    f"{_name(place)}: {rows} rows from offset {first} to {last} have no leaf yet, as where a worker was"
-                    " killed before it wrote them: start one, it reads these offsets again; then verify again"
-                )
-                continue
+        for place in dict.fromkeys(place for _, place in beyond):
+            self._tell_above(
+                place, {table: found for (table, where), found in beyond.items() if where == place}
+            )
+
+    def _tell_above(self, place: PartitionKey, found: Mapping[str, tuple[int, int, int]]) -> None:
+        """Tell of the rows of *place* that each table of *found* has above the last leaf."""
+        first, last = min(each[0] for each in found.values()), max(each[1] for each in found.values())
+        values = {**LogId(*place, "").parameters, "last": last}
+        leaves, end, last_ms = map(int, self._clickhouse.query(_LAST_LEAF, values).rows[0])
+        if end > first:  # a worker has reached them since the last look
+            return
+        if leaves and self._are_next({**values, "end": end}, last_ms):
+            self.unproven.append(
+                f"{_name(place)}: {sum(each[2] for each in found.values())} rows from offset {first} to {last} have no"
+                " leaf yet, as where a worker was killed before it wrote them: start one, it reads these offsets again;"
+                " then verify again"
+            )
+            return
+        for table, (lowest, highest, count) in found.items():
             self.rows.add(
                 "row_without_leaf",
                 log=_name(place),
-                first_offset=first,
-                last_offset=last,
+                first_offset=lowest,
+                last_offset=highest,
                 table=table,
-                count=rows,
+                count=count,
                 meaning="rows stand above the last leaf of their partition, and do not follow on it: they were added",
                 way_out="start a worker: it reads these offsets again; what Kafka does not have was added",
             )
 
-    def _is_next(self, place: PartitionKey, first: int, last: int) -> bool:
-        """Tell whether rows from *first* on follow the last leaf at once, and may be those of a worker that was killed.
+    def _are_next(self, values: Mapping[str, Any], last_ms: int) -> bool:
+        """Tell whether rows follow the last leaf, which came at *last_ms*, at once, as those of a killed worker do.
 
         These are no older than the leaf, and no worker has entered anything of the topic long after them.
         """
-        values = {**LogId(*place, "").parameters, "first": first, "last": last}
-        leaves, end, last_ms = map(
-            int,
-            self._clickhouse.query(
-                _LAST_LEAF,
-                values,
-            ).rows[0],
-        )
-        if not leaves:
-            return False
         first_ms, count = map(int, self._clickhouse.query(_NEXT, values).rows[0])
-        if first_ms < last_ms or last + 1 - end - count > MAX_MARKERS:
+        if first_ms < last_ms or values["last"] + 1 - values["end"] - count > MAX_MARKERS:
             return False
         topic_ms, mine_ms, leaf_ms, now_ms = map(
             int, self._clickhouse.query(_SIGNS, values).rows[0]
