@@ -12,14 +12,22 @@ from attack_choice import chosen, judge, named
 from attack_table import as_property, found_line, missed_line
 from broker_scene import BrokerScene, a_scene
 from cluster import Cluster
+from trailhouse.operate.verify import lagging_logs
 from trailhouse.store import ClickHouseConfig
 
 pytestmark = pytest.mark.cluster
 
 
 @pytest.fixture
-def scene(cluster: Cluster, database: ClickHouseConfig, tmp_path: Path) -> Iterator[BrokerScene]:
+def scene(
+    cluster: Cluster,
+    database: ClickHouseConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[BrokerScene]:
     """Return a topic that real loggers have written to, and no worker has read."""
+    # Each worker ends in order: nobody takes over what it has left.
+    monkeypatch.setattr(lagging_logs, "TAKEN_OVER_SECONDS", lagging_logs.SETTLED_SECONDS)
     kafka = cluster.kafka_config(f"attacked-{uuid.uuid4().hex[:12]}", partitions=3)
     with a_scene(cluster, kafka, database, tmp_path) as made:
         yield made

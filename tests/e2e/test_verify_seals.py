@@ -10,7 +10,7 @@ import pytest
 from made_keys import made_key
 from proven import ORIGIN, ProvenLog, log_key
 from sealing_scene import Logger, claimed
-from trailhouse.operate.verify import seals
+from trailhouse.operate.verify import lagging_logs, seals
 from trailhouse.operate.verify.logs import LogId
 from trailhouse.operate.verify.state import Kept
 from trailhouse.operate.verify.verifying import verify
@@ -41,6 +41,8 @@ class Scene:
         self.clickhouse = clickhouse
         self.log = ProvenLog(clickhouse, log_key(folder, LOG))
         self.logger = Logger("agents", "p1")
+        self.reasons: tuple[str, ...] = ()
+        """What could not be checked when it was last looked for findings."""
         self.proof = ProofConfig(
             log_name=LOG, owner_key=base64.b64encode(OWNER.public_key).decode()
         )
@@ -64,7 +66,7 @@ class Scene:
         roots = ("00" * 32,) * seen.bit_count()
         since = {log: Kept(log=log, size=seen, roots=roots, checkpoint="")} if seen else None
         report = verify(self.clickhouse, proof=self.proof, duties=(seals.DUTY,), since=since)
-        assert not report.duties[0].reasons, report.duties[0].reasons
+        self.reasons = report.duties[0].reasons
         return {each.kind for each in report.findings}
 
 
@@ -103,6 +105,73 @@ def test_what_is_new_is_held_against_seals_old_and_new(scene: Scene) -> None:
     assert scene.found() == {"sealed_record_missing"}
     scene.put([claimed("agents", "p1", 2, tenant_id="a")])
     assert scene.found(seen=9) == {"contradicts_seal", "sealed_record_missing"}
+
+
+def test_what_a_killed_worker_has_not_come_to_is_not_said_to_be_lost(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody has signed the end of the seal's log; of what was sealed long before, the records should be there."""
+    monkeypatch.setattr(lagging_logs, "SIGNED_WITHIN_SECONDS", 0.5)
+    events = [scene.logger.log(tenant_id="a") for _ in range(4)]
+    scene.put([*events[:2], scene.logger.seal()])
+    signed = int(scene.clickhouse.query("SELECT max(size) FROM log_checkpoints").rows[0][0])
+    assert scene.found() == {"sealed_record_missing"}
+    scene.clickhouse.command(
+        "ALTER TABLE log_checkpoints DELETE WHERE true SETTINGS mutations_sync = 2"
+    )
+    assert scene.found() == set()
+    assert ["let one run until it has" in each for each in scene.reasons] == [True]
+    scene.put(events[2:], partition=1)
+    assert scene.found() == set() == set(scene.reasons)
+    scene.clickhouse.command(
+        "ALTER TABLE event_log DELETE WHERE seq = 3 SETTINGS mutations_sync = 2"
+    )
+    scene.put([scene.logger.log(tenant_id="a") for _ in range(2)], ago_seconds=-120)
+    scene.clickhouse.command(
+        f"ALTER TABLE log_checkpoints DELETE WHERE kafka_partition = 0 AND size > {signed} SETTINGS mutations_sync = 2"
+    )
+    assert scene.found() == {"sealed_record_missing"}
+
+
+def test_what_a_worker_catches_up_with_is_not_said_to_be_lost(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A partition grows while it is looked at, and is not as far as the seal; where it stands still, they are lost."""
+    monkeypatch.setattr(lagging_logs, "SETTLED_SECONDS", 1.0)
+    events = [scene.logger.log(tenant_id="a") for _ in range(4)]
+    scene.put(events[:1], partition=1, ago_seconds=300)
+    scene.put([scene.logger.seal()])
+    left = [events[1], events[2]]
+
+    def stored_meanwhile(seconds: float) -> None:
+        time.sleep(seconds)
+        if left:
+            scene.put([left.pop(0)], partition=1, ago_seconds=250)
+
+    monkeypatch.setattr(lagging_logs, "pause", stored_meanwhile)
+    assert scene.found() == set()
+    assert ["let one run until it has" in each for each in scene.reasons] == [True]
+    assert scene.found() == {"sealed_record_missing"}
+    scene.put([*left, *events[3:]], partition=1, ago_seconds=250)
+    assert scene.found() == set() == set(scene.reasons)
+
+
+def test_another_worker_is_given_the_time_to_take_a_partition_over(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one that was killed while it had nothing to do there is no trace: the seal must be a minute old."""
+    event = scene.logger.log(tenant_id="a")
+    scene.put([claimed("other", "p1", 2)], partition=1, ago_seconds=300)
+    scene.put([scene.logger.seal()], ago_seconds=30)
+    waited: list[float] = []
+
+    def taken_over(seconds: float) -> None:
+        waited.append(seconds)
+        scene.put([event], partition=1, ago_seconds=20)
+
+    monkeypatch.setattr(lagging_logs, "pause", taken_over)
+    assert scene.found() == set() == set(scene.reasons)
+    assert len(waited) == 1
 
 
 def test_a_strangers_record_is_told(scene: Scene) -> None:

@@ -308,6 +308,7 @@ class Run:
         Raises:
             StorageError: ClickHouse is away (retriable) or refuses (permanent).
         """
+        _ = self.anchored  # first: an order is stored before an anchor names it
         try:
             policy = self.policy
         except CannotCheckError:

@@ -8,7 +8,9 @@ from itertools import groupby
 from trailhouse.operate.verify.anchored import Anchored
 from trailhouse.operate.verify.duty import Checked, Duty
 from trailhouse.operate.verify.finding import Findings
+from trailhouse.operate.verify.lagging_logs import LaggingLogs, Topic
 from trailhouse.operate.verify.run import Run
+from trailhouse.operate.verify.seal_meanings import MEANING
 from trailhouse.operate.verify.seal_rows import (
     Logger,
     LoggerBatch,
@@ -40,36 +42,7 @@ from trailhouse.schemas.record_hash import RECORD_KEY_BYTES, record_hash
 _ALL = 2**63
 ADOPTED_SECONDS = 900.0
 """By then after it was due, whatever restarts a service has started one that seals what a killed logger has left."""
-SETTLED_SECONDS = 10.0
-"""A record may be stored so much later than the seal over it, which lies in another partition."""
 _ACCOUNT = "`trailhouse account` says more; compare with Kafka, and with the producer's spool"
-_MEANING = {
-    SealFault.MISSING: (
-        "sealed_record_missing",
-        "a producer has sealed these numbers, and their records are not stored",
-    ),
-    SealFault.CONTRADICTS: (
-        "contradicts_seal",
-        "a record under this number is not the one that was sealed: a stranger's, or changed",
-    ),
-    SealFault.WRONG_TENANT: (
-        "wrong_tenant",
-        "a service has sealed records of a tenant that it may not write for",
-    ),
-    SealFault.BROKEN: ("seal_broken", "the hash over these records is not the sealed one"),
-    SealFault.UNSEALED: (
-        "seal_missing",
-        "between two seals of a producer these numbers are in none: a seal is gone",
-    ),
-    SealFault.OVERRULED: (
-        "seals_differ",
-        "two seals of one producer say different things: its service's key is in two hands",
-    ),
-    SealFault.OVERDUE: (
-        "seal_overdue",
-        "the producer has promised another seal, and none has come",
-    ),
-}
 
 
 class SeenSeals:
@@ -157,6 +130,8 @@ class _Book:
         self._found = seen.found
         self._book = SealBook(run.policy, is_signed_by)
         self._newest_ms: dict[Logger, int] = {}
+        self._appended: dict[bytes, tuple[Topic, int]] = {}
+        """Of each seal, to which topic it was appended, and when."""
         self._began_ms: dict[tuple[str, str], int] = {}
         self._new_from: dict[Logger, int] = {}
         """The first number of the seals that no earlier run has seen."""
@@ -180,6 +155,7 @@ class _Book:
                 return
             end_seq = known.end_seq if known else -1
             self._book.add(stored.data, stored.carried_by)
+            self._appended.setdefault(_short_hash(seal), (stored.place[:3], stored.appended_ms))
         except ProofError as error:
             self._found.add(
                 "forged_seal",
@@ -220,24 +196,42 @@ class _Book:
     def check(self, batch: LoggerBatch) -> None:
         """Tell what is wrong with the records of the loggers of *batch*; what may be on its way is waited for."""
         loggers = [logger for logger in batch.loggers if logger in self._book.loggers]
-        now_seconds = time.time()
-        waiting = []
+        waiting: dict[Logger, dict[Topic, int]] = {}
         for logger, told in self._told(loggers):
-            if any(each.kind is SealFault.MISSING for each in told) and self._is_young(
-                logger, now_seconds
-            ):
-                waiting.append(logger)
+            if missing := [each for each in told if each.kind is SealFault.MISSING]:
+                waiting[logger] = dict(sorted(self._seal_of(logger, each) for each in missing))
             else:
                 self._tell(logger, told)
         if waiting:
-            youngest = max(self._newest_ms[logger] for logger in waiting) / 1_000
-            time.sleep(max(0.0, min(SETTLED_SECONDS, youngest + SETTLED_SECONDS - time.time())))
-            for logger, told in self._told(waiting):
-                self._tell(logger, told)
+            logs = LaggingLogs(self._run.clickhouse)
+            for topic, at_ms in sorted(
+                {pair for each in waiting.values() for pair in each.items()}
+            ):
+                logs.settle(topic, at_ms)
+            for logger, told in self._told(list(waiting)):
+                self._tell(
+                    logger, [each for each in told if not self._may_come(logger, each, logs)]
+                )
         self._tell_overdue(loggers)
 
-    def _is_young(self, logger: Logger, now_seconds: float) -> bool:
-        return now_seconds - self._newest_ms[logger] / 1_000 < SETTLED_SECONDS
+    def _seal_of(self, logger: Logger, told: Told) -> tuple[Topic, int]:
+        """Return to which topic the seal was appended that *told* goes by, and when."""
+        first = told.numbers.first
+        pieces = self._seals(logger).pieces
+        return self._appended[
+            next(_short_hash(each.counted.seal) for each in pieces if each.last >= first)
+        ]
+
+    def _may_come(self, logger: Logger, told: Told, logs: LaggingLogs) -> bool:
+        """Tell whether *told* is about records that a worker may not have come to, and say so."""
+        if told.kind is not SealFault.MISSING or not logs.lags(*self._seal_of(logger, told)):
+            return False
+        first, last = told.numbers
+        self._run.cannot(
+            f"{logger[0]} {logger[1]} has sealed numbers {first} to {last}, and their records are not stored yet, while"
+            " a worker of the topic was killed or catches up: let one run until it has; then verify again"
+        )
+        return True
 
     def _told(self, loggers: list[Logger]) -> Iterator[tuple[Logger, list[Told]]]:
         if not loggers:
@@ -321,7 +315,7 @@ class _Book:
                     "seals were erased by order: what they covered is held against none"
                 )
                 continue
-            kind, meaning = _MEANING[each.kind]
+            kind, meaning = MEANING[each.kind]
             first, last = each.numbers
             self._found.add(
                 kind,
@@ -345,7 +339,7 @@ class _Book:
                         " killed: the next logger in its place seals what it has left; start one, then verify again"
                     )
                     continue
-                kind, meaning = _MEANING[SealFault.OVERDUE]
+                kind, meaning = MEANING[SealFault.OVERDUE]
                 self._found.add(
                     kind,
                     table="event_log",

@@ -11,6 +11,7 @@ from trailhouse.operate.verify.duty import CannotCheckError, Checked, Duty
 from trailhouse.operate.verify.finding import Findings
 from trailhouse.operate.verify.leaf_walk import LeafWalk
 from trailhouse.operate.verify.logs import LogId
+from trailhouse.operate.verify.meanwhile import LOOKS, Doings, doings, settled_doings
 from trailhouse.operate.verify.registry import DUTIES
 from trailhouse.operate.verify.report import DutyReport, Outcome, Report, verdict_of
 from trailhouse.operate.verify.row_processes import RowReaders
@@ -60,17 +61,20 @@ def verify(
     """
     began = time.monotonic()
     with EndableClickHouse(patient(clickhouse.config)) as storage:
-        run = Run(
-            storage,
-            scope=scope,
-            is_quick=quick,
-            proof=proof,
-            anchors=anchors,
-            since=since,
-            readers=RowReaders(jobs, storage.go_on),
-            tell=tell,
-        )
-        reports = _reports(run, duties, without, storage.end)
+
+        def fresh_run() -> Run:
+            return Run(
+                storage,
+                scope=scope,
+                is_quick=quick,
+                proof=proof,
+                anchors=anchors,
+                since=since,
+                readers=RowReaders(jobs, storage.go_on),
+                tell=tell,
+            )
+
+        run, reports = _settled(fresh_run, lambda run: _reports(run, duties, without, storage.end))
         run.begin()
         walk = _guarded(_walked, run)
         return Report(
@@ -82,6 +86,33 @@ def verify(
             kept=() if walk is None else walk.kept,
             seconds=time.monotonic() - began,
         )
+
+
+def _settled(
+    fresh_run: Callable[[], Run], do: Callable[[Run], tuple[DutyReport, ...]]
+) -> tuple[Run, tuple[DutyReport, ...]]:
+    """Do all duties of a run; again, where anything is found and an owner or operator did something meanwhile."""
+    run = fresh_run()
+    before = _doings(run, doings)
+    reports = do(run)
+    for _ in range(LOOKS - 1):
+        if not any(each.verdict is Outcome.FOUND for each in reports):
+            break
+        now = _doings(run, settled_doings)
+        if now == before:
+            break
+        run.tell("looking once more: something was ordered, erased or rebuilt meanwhile")
+        run, before = fresh_run(), now
+        reports = do(run)
+    return run, reports
+
+
+def _doings(run: Run, read: Callable[[ClickHouse], Doings]) -> Doings | None:
+    """Return what has been done until now; None where ClickHouse is away: duties say so."""
+    try:
+        return read(run.clickhouse)
+    except StorageError:
+        return None
 
 
 def _reports(

@@ -1,0 +1,102 @@
+"""Logs that are not as far as a seal: a worker was killed just now, or catches up, and what is sealed may lie there.
+
+A seal and the records that it names lie in several partitions, and these are not stored at one pace: one worker of
+several is killed, or all catch up after an outage. Who looks then sees the seal, and not yet all of its records. That
+is told from a loss by what lags: a log whose end nobody signs, as where its worker was killed, or one that grows while
+it is looked at and is still older than the seal. A worker that stands at the end of its partitions leaves neither.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from time import sleep as pause
+from typing import NamedTuple
+
+from trailhouse.operate.verify.logs import PLACE_COLUMNS
+from trailhouse.operate.verify.place_sums import PartitionKey
+from trailhouse.operate.verify.tails import PAUSE_SECONDS, SIGNED_WITHIN_SECONDS
+from trailhouse.store.clickhouse import ClickHouse
+
+SETTLED_SECONDS = 10.0
+"""A record may be stored so much later than the seal over it, which lies in another partition."""
+TAKEN_OVER_SECONDS = 60.0
+"""By then another worker has the partitions of one that is gone: its session has ended after 45 seconds."""
+KILLED_MS = 60_000
+"""What was appended so long before the last leaf of a killed worker's log was stored by then, in each partition."""
+_LEAVES = f"""
+    SELECT {PLACE_COLUMNS}, argMax(appended_ms, kafka_offset), max(kafka_offset) + 1
+    FROM log_leaves GROUP BY {PLACE_COLUMNS}
+"""  # noqa: S608 - names of ours
+_COVERED = f"SELECT {PLACE_COLUMNS}, max(size) FROM log_checkpoints GROUP BY {PLACE_COLUMNS}"  # noqa: S608 - names of ours
+_ENTERED = "SELECT toUnixTimestamp64Milli(now64(3)) - toUnixTimestamp64Milli(max(written_at)) FROM batch_ledger"
+
+Topic = tuple[str, str, str]
+"""Cluster, name and id."""
+
+
+class LogEnd(NamedTuple):
+    """Up to where a partition's log is stored, when its last record was appended, and how much a checkpoint covers."""
+
+    newest_ms: int
+    size: int
+    covered_size: int
+
+
+class LaggingLogs:
+    """Where logs end now, and where they ended when this was made."""
+
+    def __init__(self, clickhouse: ClickHouse) -> None:
+        self._clickhouse = clickhouse
+        self._before = self._now = _ends(clickhouse)
+        self._made_seconds = time.monotonic()
+
+    def settle(self, topic: Topic, at_ms: int) -> None:
+        """Wait until all of *topic* that was appended until *at_ms* is stored, or a worker had the time to do it.
+
+        Raises:
+            StorageError: ClickHouse is away (retriable) or refuses (permanent).
+        """
+        while self._is_due(topic, at_ms, time.monotonic() - self._made_seconds):
+            pause(PAUSE_SECONDS)
+            self._now = _ends(self._clickhouse)
+
+    def _is_due(self, topic: Topic, at_ms: int, waited_seconds: float) -> bool:
+        if any(self._unsigned(topic)) and waited_seconds < SIGNED_WITHIN_SECONDS:
+            return True
+        age_seconds = time.time() - at_ms / 1_000
+        if 0 <= age_seconds < SETTLED_SECONDS:
+            return True
+        if all(end.newest_ms >= at_ms for end in self._of(topic).values()):
+            return False
+        if 0 <= age_seconds < TAKEN_OVER_SECONDS:
+            return True
+        entered_seconds = int(self._clickhouse.query(_ENTERED).rows[0][0]) / 1_000
+        return waited_seconds < SETTLED_SECONDS and entered_seconds < SETTLED_SECONDS
+
+    def lags(self, topic: Topic, at_ms: int) -> bool:
+        """Tell whether a worker of *topic* is not as far as *at_ms*, by what was seen since this was made."""
+        if any(at_ms > end.newest_ms - KILLED_MS for end in self._unsigned(topic)):
+            return True
+        return any(
+            end.newest_ms < at_ms and end.size > self._before.get(place, end).size
+            for place, end in self._of(topic).items()
+        )
+
+    def _unsigned(self, topic: Topic) -> Iterator[LogEnd]:
+        """Yield the ends that nobody has signed since this was made."""
+        for place, end in self._of(topic).items():
+            if (before := self._before.get(place)) and before.size > end.covered_size:
+                yield end
+
+    def _of(self, topic: Topic) -> dict[PartitionKey, LogEnd]:
+        return {place: end for place, end in self._now.items() if place[:3] == topic}
+
+
+def _ends(clickhouse: ClickHouse) -> Mapping[PartitionKey, LogEnd]:
+    covered = {_place(row): int(row[4]) for row in clickhouse.query(_COVERED).rows}
+    ends = {_place(row): (int(row[4]), int(row[5])) for row in clickhouse.query(_LEAVES).rows}
+    return {place: LogEnd(*end, covered.get(place, 0)) for place, end in ends.items()}
+
+
+def _place(row: tuple[object, ...]) -> PartitionKey:
+    cluster, topic, topic_id, partition = row[:4]
+    return str(cluster), str(topic), str(topic_id), int(str(partition))
