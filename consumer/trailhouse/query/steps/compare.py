@@ -48,7 +48,7 @@ class RunSide(msgspec.Struct, frozen=True, kw_only=True):
         started_at: Likewise.
         duration_seconds: Likewise.
         tool_calls: How many calls of tools began.
-        failed_steps: How many steps failed.
+        failed_steps: How many steps failed; how the run itself ended is its status.
         open_steps: How many calls have no end.
         books: Its tokens and costs: increments and totals, never added.
     """

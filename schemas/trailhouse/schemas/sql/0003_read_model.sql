@@ -98,7 +98,8 @@ FROM {database}.event_log
 WHERE type IN ('token_usage_updated', 'run_completed')
     OR isNotNull(input_tokens) OR isNotNull(output_tokens) OR isNotNull(total_tokens) OR isNotNull(cost_usd);
 
--- What readers are granted of it. Each event once, for sums; as stored, copies included, for pages read in order.
+-- What readers are granted of it. Each event once, for sums; as stored, copies included, for pages read in order. Which part
+-- holds a row says where there can be no copies: a count of everything reads the times alone that several parts have.
 CREATE VIEW IF NOT EXISTS {database}.events_by_time
 DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
 SELECT * FROM {database}.event_index FINAL
@@ -106,7 +107,7 @@ SETTINGS do_not_merge_across_partitions_select_final = 1, optimize_move_to_prewh
 
 CREATE VIEW IF NOT EXISTS {database}.events_by_time_as_stored
 DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
-SELECT * FROM {database}.event_index;
+SELECT *, _part AS stored_part FROM {database}.event_index;
 
 CREATE VIEW IF NOT EXISTS {database}.usage_by_time
 DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
