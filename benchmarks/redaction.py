@@ -57,6 +57,9 @@ _UNITS = {
     "four words": "password=abcd efgh ijkl ",
     "names of resources": "arn:aws:a:secret:",
     "lines of tokens": "glpat-" + "aB3dE5gH7jK9mN1pQ3sT\n",
+    "base64 of assignments": "cGFzc3dvcmQ9aHVudGVyMlpx" + " ",
+    "base64 of base64": "WjJod1gyRmhZV0U9 Z2hwX2FhYWE= ",
+    "lines of pieces": "ghp_aB3dE5gH7\nK9mN1pQ3sT7u\n",
     "comparisons": "(password) > ",
     "my-a": "password=my-a",
 }

@@ -308,6 +308,7 @@ incident_key           | inc_live_<h64>
 instana_token          | @instana <n22>
 scout_key              | @scout_apm <n20>
 stripe_key             | sk_live_<n24> ; sk_test_<n99> ; rk_live_<n24>
+svix_key              | testsk_<w32>.us ; testsk_<n32>
 stripe_webhook_secret  | whsec_<n32>
 square_token           | EAAA<w60> ; sq0atp-<w22> ; sq0csp-<w43>
 paypal_token           | access_token$production$<l16>$<h32>

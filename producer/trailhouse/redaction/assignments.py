@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-from trailhouse.redaction.key_names import MAX_KNOWN_NAMES, Named, named
+from trailhouse.redaction.key_names import MAX_KNOWN_NAMES, MAX_NAME_CHARACTERS, Named, named
 from trailhouse.redaction.located import LocatedPattern
 from trailhouse.redaction.matching import Found, Pattern
 from trailhouse.redaction.phrases import phrase_behind
@@ -33,7 +33,7 @@ _BLANK = r"(?:[ \t]|\\[tnr]|\\u00(?:20|09|0[aA]))*"
 _QUOTE = r"""\\*(?:["'`]|&quot;|&#39;|&#34;|\\*u0022|%22)"""
 _TYPED = rf"(?::?{_BLANK}(?:[&\w\[\]<>.|']{{1,40}}(?: [&\w]{{1,20}})?[ \t]+|[A-Z]?[a-z]{{2,6}})=)"
 _SIGN = (
-    r"(?:=>|:=|===?|!==?|\|\|=|\?\?=|\?=|\+=|\.=|->|=|::|:|,|\||%3[aAdD]|\\*u003[aAdD]|&#61;|&#58;|≔|：|＝|→"
+    r"(?:</[a-z0-9]{1,8}>(?:[\s:=]|\\[nrt])*(?:</?[a-z0-9]{1,8}[^<>]{0,40}>(?:\s|\\[nrt])*){0,4}|=>|:=|===?|!==?|\|\|=|\?\?=|\?=|\+=|\.=|->|=|::|:|,|\||%3[aAdD]|\\*u003[aAdD]|&#61;|&#58;|≔|：|＝|→"
     r"|(?:is|was|are|equals|as|to|set to|changed to|is now|reads|und|lautet|ist|es|est)\b:?|(?:设置|设定|设|改|更新)?为|是|は)"
 )
 _REST = (
@@ -55,6 +55,12 @@ _ARN = re.compile(rb"arn:[a-z-]{3,12}:[^\s\"'`]*\Z")
 LONGEST_ARN_BYTES = 160
 _OF_OBJECTS = ("self.", "this.", "cls.")
 _SNAKE = re.compile(rb"[a-z][a-z0-9]{0,15}(?:_[a-z0-9]{1,16})+")
+_NAME_BYTES = re.compile(rb"[\w.\-]*")
+_A_WORD = re.compile(WORDS.encode(), re.IGNORECASE)
+_GENERIC = re.compile(
+    rb"<(?:[A-Z]|(?:string|str|number|bool|boolean|any|unknown|bytes?|char|int|float|object|[ui](?:8|16|32|64))\b)"
+)
+"""What follows the name of a type that is made of another one, such as ``SecretValue<string>``."""
 JUDGED_BYTES = 256
 PASSPHRASE = "passphrase"
 _LONGEST_SCHEME_BYTES = 40
@@ -64,7 +70,7 @@ _QUOTES = (b'"', b"'", b"`")
 _SCHEMES = re.compile(
     rb"(?i:bearer|basic|token|apikey|api[-_]?(?:key|token)|access[-_]?token|digest|negotiate|splunk|key|oauth2?|jwt|ssws|geniekey)[ \t]+"
 )
-_OPTION = re.compile(rb"(?:^|[\s\"'=(,\[])--?[A-Za-z][\w\-]*\Z")
+_OPTION = re.compile(rb"(?:^|[\s\"'=(,\[])--?[A-Za-z][\w.\-]*\Z")
 _LOGIN = re.compile(rb"(?i:password|passwd|pwd)")
 
 
@@ -86,6 +92,8 @@ def assigned(pattern: Pattern, text: bytes, category: str) -> list[Span]:
         ):
             span = _plainly_assigned(text, begin, end, known)
         else:
+            if end - begin > MAX_NAME_CHARACTERS and (begin := _begin_of_name(text, begin)) < 0:
+                continue
             span = _value(text, pattern.read(text, begin, end), category)
         if span is None and (phrase := phrase_behind(text, begin, end)) is not None:
             span = Span(*phrase, PASSPHRASE)
@@ -93,6 +101,17 @@ def assigned(pattern: Pattern, text: bytes, category: str) -> list[Span]:
             after = span.end
             spans.append(span)
     return spans
+
+
+def _begin_of_name(text: bytes, begin: int) -> int:
+    """Return where the end of the name at *begin* begins that still names something; -1 if no word of a secret is in it.
+
+    To read the groups of a match takes some microseconds a byte, and a run of base64 is one name.
+    """
+    name = _NAME_BYTES.match(text, begin)
+    name_end = begin if name is None else name.end()
+    last = max(begin, name_end - MAX_NAME_CHARACTERS)
+    return last if last == begin or _A_WORD.search(text, last, name_end) else -1
 
 
 class _Name(NamedTuple):
@@ -167,7 +186,8 @@ def _unquoted(text: bytes, begin: int, sign: bytes, name: _Name) -> Span | None:
         return None
     value = text[begin:end]
     if value.isalpha() and (
-        _is_same(name.text, value)
+        _GENERIC.match(text, end) is not None
+        or _is_same(name.text, value)
         or (name.text.startswith(_OF_OBJECTS) and not looks_random(value))
     ):
         return None
@@ -195,7 +215,10 @@ def _bare(text: bytes, begin: int, sign: bytes, kind: Named) -> tuple[int, bool]
     is_one = is_bare_secret(value, kind, is_alone=is_alone)
     if sign == b",":  # in a list it is one only if it could be nothing else
         is_one = (
-            is_one and looks_random(value) and b"=" not in value and not _SNAKE.fullmatch(value)
+            is_one
+            and looks_random(value)
+            and b"=" not in value.rstrip(b"=")
+            and not _SNAKE.fullmatch(value)
         )
     if (
         is_one and len(value) == JUDGED_BYTES
@@ -293,9 +316,9 @@ def category_of(name: str) -> str:
 
 
 _OPENERS = (
-    rf"(?i:{WORDS})[\w.\-]*(?:\\*[\"'`)\]}}]|[ \t]*(?:[=:|,>?!+]|->|≔|：|＝|→|设|改|更新|为|是|は)|%|\\|&"
+    rf"(?i:{WORDS})[\w.\-]*(?:\\*[\"'`)\]}}]|</|[ \t]*(?:[=:|,>?!+]|->|≔|：|＝|→|设|改|更新|为|是|は)|%|\\|&"
     rf"|[ \t]+(?:is|was|are|equals|as|to|set|changed|reads|und|lautet|ist|es|est|\\*[\"'`])|[ \t]+[&\w'\[\]<>.|]+[ \t]*=)",
-    rf"--?[\w\-]*(?i:{WORDS})[\w\-]*[ \t=]",
+    rf"--?[\w.\-]*(?i:{WORDS})[\w.\-]*[ \t=]",
     r"(?i:login|user|account)(?:[ \t]|\\[nrt])+[^ ]+(?:[ \t]|\\[nrt])+(?i:password|passwd|pwd)[ \t]",
     rf"(?i:env|arg|setenv|setx|set|export)[ \t]+(?:--?\w+[ \t]+)*[\w.\-]*(?i:{WORDS})[\w.\-]*[ \t]",
 )

@@ -12,6 +12,7 @@ from trailhouse.redaction.assignments import ASSIGNMENTS
 from trailhouse.redaction.command_rules import COMMAND_RULES
 from trailhouse.redaction.config import RedactionConfig
 from trailhouse.redaction.context_rules import CONTEXT_RULES
+from trailhouse.redaction.encoded import ENCODED
 from trailhouse.redaction.matching import BadPatternError, SearchPattern, compiled
 from trailhouse.redaction.personal import CARDS, PERSONAL
 from trailhouse.redaction.rule import Rule
@@ -47,6 +48,7 @@ def rules_of(config: RedactionConfig) -> list[Rule]:
         *CONTEXT_RULES,
         *COMMAND_RULES,
         *ASSIGNMENTS,
+        ENCODED,
         *((CARDS,) if "card" in kinds else ()),
         *(rule for kind, rule in PERSONAL.items() if kind in kinds),
     ]

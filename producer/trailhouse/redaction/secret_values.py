@@ -53,6 +53,10 @@ _MIXED_KEY = re.compile(rb"[0-9A-Za-z]{24,128}")
 _LEAST_DIGITS = 2
 _SYMBOL = re.compile(rb"[^A-Za-z0-9_.\-\s]")
 _OPENING = frozenset((b"(", b"[", b"{", b"<", b"$", b"&", b"|", b"*", b"@", b"%"))
+_SIGNS_OF_PASSWORDS = frozenset((b"*", b"@", b"%", b"&", b"|"))
+_LEAST_PASSWORD_CHARACTERS = 10
+_SMALL_LETTERS = re.compile(rb"[a-z]{12,64}")
+_CONSONANTS = re.compile(rb"[b-df-hj-np-tv-xz]{5}")
 _CAPITAL_WITHIN = re.compile(rb"[a-z][A-Z]|[A-Z]{2}[a-z]")
 _SNAKE = re.compile(rb"[a-z]+(?:[_-][a-z]+)+|[A-Z]+(?:_[A-Z]+)+")
 LONGEST_SENTENCE_BLANKS = 4
@@ -111,6 +115,23 @@ def looks_random(value: bytes) -> bool:
     return len(core) >= 16 and _CAPITAL_WITHIN.search(core) is not None and b"." not in core
 
 
+def is_unspeakable(value: bytes) -> bool:
+    """Tell whether *value*, small letters alone, is no word of any language: twelve, and five consonants in a row."""
+    return _SMALL_LETTERS.fullmatch(value) is not None and _CONSONANTS.search(value) is not None
+
+
+def _is_password(value: bytes) -> bool:
+    """Tell whether *value*, which begins with a sign, goes on as only a password does."""
+    return (
+        value[:1] in _SIGNS_OF_PASSWORDS
+        and len(value) >= _LEAST_PASSWORD_CHARACTERS
+        and value[1:2].isalnum()
+        and _DIGIT.search(value) is not None
+        and _CAPITAL_WITHIN.search(value) is not None
+        and not is_name(value[1:])
+    )
+
+
 def is_name(value: bytes) -> bool:
     """Tell whether *value* is a name of code: words of four letters and more, in the mean, run together."""
     if _NAME.fullmatch(value) is None or not _CAPITAL_OR_SIGN.search(value):
@@ -136,7 +157,7 @@ def is_bare_secret(value: bytes, named: Named, *, is_alone: bool) -> bool:
         return is_key_material(value)
     if value.isalnum():
         is_code = value[:1].isalpha()
-    elif value[:1] in _OPENING or _CALL.match(value):
+    elif (value[:1] in _OPENING and not _is_password(value)) or _CALL.match(value):
         return False
     else:
         is_code = _CODE.match(value) is not None
@@ -145,7 +166,7 @@ def is_bare_secret(value: bytes, named: Named, *, is_alone: bool) -> bool:
     if named is Named.SECRET and is_alone:
         return not is_code or value.isalnum() or looks_random(value)
     if is_code and _DIGIT.search(value) is None:
-        return looks_random(value)
+        return looks_random(value) or (named is Named.SECRET and is_unspeakable(value))
     return len(value) >= (6 if named is Named.SECRET else 8) and (
         _DIGIT.search(value) is not None or looks_random(value)
     )

@@ -5,21 +5,24 @@ from __future__ import annotations
 import copy
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from trailhouse.redaction import matching
+from trailhouse.redaction.encoded import ENCODED, runs
 from trailhouse.redaction.marker import Mark, markers_in
 from trailhouse.redaction.matching import openers_of
 from trailhouse.redaction.rule import DENSE, Span
 from trailhouse.redaction.tally import MAX_SECRETS
-from trailhouse.redaction.wrapped import end_of_wrapped
+from trailhouse.redaction.wrapped import Unwrapped, end_of_wrapped
 
 if TYPE_CHECKING:
     from trailhouse.redaction.rule import Rule
     from trailhouse.redaction.tally import Tally
 
 MAX_PASSES = 4
+MOST_DEPTH = 2
+"""So often base64 within base64 is looked into: a password in the credentials of a registry in a secret of Kubernetes."""
 MOST_KNOWN = 3
 """Up to so many rules are asked at once; of more, one look tells which may find something."""
 LONGEST_BYTES_WITHOUT_RE2 = 4_096
@@ -85,7 +88,11 @@ class TextRedactor:
         return self._found(text, markers, known)[0]
 
     def _found(
-        self, text: bytes, markers: list[tuple[int, int]], known: Sequence[int] | None
+        self,
+        text: bytes,
+        markers: list[tuple[int, int]],
+        known: Sequence[int] | None,
+        depth: int = 0,
     ) -> tuple[list[Span], Sequence[int] | None]:
         """Return what is secret in *text*, and the places of the rules that may find more once that is taken out."""
         places = known
@@ -97,9 +104,17 @@ class TextRedactor:
             places = sorted(places)
         ranked: list[tuple[int, int, int, str]] = []
         is_allowed, rules = self._is_allowed, self._rules
+        unwrapped = Unwrapped(text) if b"\n" in text or b"\\n" in text else None
         for place in places:
             rule = rules[place]
-            for begin, found_end, category in rule.spans(text):
+            found: Iterable[Span]
+            if rule is ENCODED:
+                found = self._in_base64(text, depth + 1) if depth < MOST_DEPTH else ()
+            elif rule.is_token and unwrapped is not None:
+                found = (*rule.spans(text), *unwrapped.spans(rule))
+            else:
+                found = rule.spans(text)
+            for begin, found_end, category in found:
                 end = end_of_wrapped(text, begin, found_end) if rule.is_token else found_end
                 if category == DENSE or len(ranked) > MAX_SECRETS:
                     return [Span(0, len(text), DENSE)], ()
@@ -113,6 +128,13 @@ class TextRedactor:
             again = [place for place in places if place != first and not rules[place].is_token]
         spans = _merged(ranked)
         return _without(spans, markers) if markers else spans, again
+
+    def _in_base64(self, text: bytes, depth: int) -> Iterator[Span]:
+        """Yield the runs of base64 whose text has something secret in it, under its category."""
+        for begin, end, decoded in runs(text):
+            secrets = self._found(decoded, [], None, depth)[0]
+            if secrets:
+                yield Span(begin, end, secrets[0].category)
 
     def begin_record(self) -> None:
         """Give this thread a while for the next record, where Python's `re` could take without end."""

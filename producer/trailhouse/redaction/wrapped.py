@@ -1,6 +1,16 @@
-"""A token that a terminal, a mail or a text box has broken into lines: where it ends."""
+"""A token that a terminal, a mail or a text box has broken into lines: where it ends, and what it is."""
+
+from __future__ import annotations
 
 import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from trailhouse.redaction.rule import DENSE, Span
+
+if TYPE_CHECKING:
+    from trailhouse.redaction.rule import Rule
 
 LEAST_LINE_BYTES = 32
 """Nobody breaks lines at fewer columns."""
@@ -10,6 +20,69 @@ _NEXT = re.compile(
 )
 _DIGITS = re.compile(rb"[0-9]")
 _MIXED = re.compile(rb"[a-z][A-Z]|[A-Z]{2}[a-z]|[A-Z][a-z]{0,3}[A-Z]")
+_SIGNS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-+/.="
+_LEAST_PIECE_BYTES = 8
+_LONGEST_PIECE_BYTES = 512
+_LINE_END = re.compile(rb"(?<=[A-Za-z0-9_\-+/.=]{8})(?:\r?\n|\\{1,8}n)(?=[A-Za-z0-9_\-+/.]{3})")
+MOST_ENDS = 10_000
+"""So many ends of lines in a text are looked at."""
+
+
+class Unwrapped:
+    """A text without the ends of lines that may stand within a token, and where these were.
+
+    Args:
+        text: What is looked through, when a rule asks first.
+    """
+
+    def __init__(self, text: bytes) -> None:
+        self._text = text
+        self._joined: bytes | None = None
+        """None: not read yet; empty: there is no such end of a line."""
+        self._at: list[int] = []
+        """Where in the joined text an end of a line was."""
+        self._left_out: list[int] = []
+        """How many bytes are left out up to there."""
+
+    def _join(self) -> bytes:
+        text = self._text
+        parts: list[bytes] = []
+        begin, length, left_out = 0, 0, 0
+        for number, found in enumerate(_LINE_END.finditer(text)):
+            if number == MOST_ENDS:
+                break
+            if not _is_within_token(text, *found.span()):
+                continue
+            parts.append(text[begin : found.start()])
+            length += found.start() - begin
+            left_out += found.end() - found.start()
+            self._at.append(length)
+            self._left_out.append(left_out)
+            begin = found.end()
+        parts.append(text[begin:])
+        return b"".join(parts) if self._at else b""
+
+    def spans(self, rule: Rule) -> Iterator[Span]:
+        """Yield what *rule* finds over an end of a line."""
+        if self._joined is None:
+            self._joined = self._join()
+        for begin, end, category in rule.spans(self._joined) if self._joined else ():
+            first, last = bisect_right(self._at, begin), bisect_right(self._at, end - 1)
+            if first != last and category != DENSE:
+                yield Span(
+                    begin + (self._left_out[first - 1] if first else 0),
+                    end + self._left_out[last - 1],
+                    category,
+                )
+
+
+def _is_within_token(text: bytes, begin: int, end: int) -> bool:
+    """Tell whether the end of a line between *begin* and *end* stands between pieces of what may be one token."""
+    before = text[max(0, begin - _LONGEST_PIECE_BYTES) : begin]
+    after = text[end : end + _LONGEST_PIECE_BYTES]
+    first = before[len(before.rstrip(_SIGNS)) :]
+    second = after[: len(after) - len(after.lstrip(_SIGNS))]
+    return len(first) >= _LEAST_PIECE_BYTES and _is_piece(first) and _is_piece(second)
 
 
 def end_of_wrapped(text: bytes, begin: int, end: int) -> int:
