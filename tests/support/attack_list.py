@@ -29,6 +29,8 @@ MODULES = (
     "clickhouse_hidden",
     "kept_anchors",
     "clickhouse_objects",
+    "clickhouse_far",
+    "harmless_far",
     "broker_attacks",
     "broker_harmless",
     "broker_odd",

@@ -7,7 +7,7 @@ it is looked at and is still older than the seal. A worker that stands at the en
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from time import sleep as pause
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ SETTLED_SECONDS = 10.0
 """A record may be stored so much later than the seal over it, which lies in another partition."""
 TAKEN_OVER_SECONDS = 60.0
 """By then another worker has the partitions of one that is gone: its session has ended after 45 seconds."""
+LONGEST_PAUSE_SECONDS = 5.0
 KILLED_MS = 60_000
 """What was appended so long before the last leaf of a killed worker's log was stored by then, in each partition."""
 _LEAVES = f"""
@@ -49,15 +50,18 @@ class LaggingLogs:
         self._before = self._now = _ends(clickhouse)
         self._made_seconds = time.monotonic()
 
-    def settle(self, topic: Topic, at_ms: int) -> None:
-        """Wait until all of *topic* that was appended until *at_ms* is stored, or a worker had the time to do it.
+    def wait(self, seals: Collection[tuple[Topic, int]]) -> bool:
+        """Wait a little while anything may come of what was appended to topics until these times; tell whether it may.
 
         Raises:
             StorageError: ClickHouse is away (retriable) or refuses (permanent).
         """
-        while self._is_due(topic, at_ms, time.monotonic() - self._made_seconds):
-            pause(PAUSE_SECONDS)
+        waited_seconds = time.monotonic() - self._made_seconds
+        is_due = any(self._is_due(topic, at_ms, waited_seconds) for topic, at_ms in seals)
+        if is_due:
+            pause(min(PAUSE_SECONDS + waited_seconds / 4, LONGEST_PAUSE_SECONDS))
             self._now = _ends(self._clickhouse)
+        return is_due
 
     def _is_due(self, topic: Topic, at_ms: int, waited_seconds: float) -> bool:
         if any(self._unsigned(topic)) and waited_seconds < SIGNED_WITHIN_SECONDS:

@@ -242,7 +242,10 @@ class Matching:
 
     def _tell_above(self, place: PartitionKey, found: Mapping[str, tuple[int, int, int]]) -> None:
         """Tell of the rows of *place* that each table of *found* has above the last leaf."""
-        first, last = min(each[0] for each in found.values()), max(each[1] for each in found.values())
+        first, last = (
+            min(each[0] for each in found.values()),
+            max(each[1] for each in found.values()),
+        )
         values = {**LogId(*place, "").parameters, "last": last}
         leaves, end, last_ms = map(int, self._clickhouse.query(_LAST_LEAF, values).rows[0])
         if end > first:  # a worker has reached them since the last look

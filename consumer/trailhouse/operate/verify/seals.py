@@ -202,16 +202,15 @@ class _Book:
                 waiting[logger] = dict(sorted(self._seal_of(logger, each) for each in missing))
             else:
                 self._tell(logger, told)
-        if waiting:
-            logs = LaggingLogs(self._run.clickhouse)
-            for topic, at_ms in sorted(
-                {pair for each in waiting.values() for pair in each.items()}
-            ):
-                logs.settle(topic, at_ms)
+        logs = LaggingLogs(self._run.clickhouse) if waiting else None
+        while logs and waiting:
+            is_due = logs.wait({pair for each in waiting.values() for pair in each.items()})
             for logger, told in self._told(list(waiting)):
-                self._tell(
-                    logger, [each for each in told if not self._may_come(logger, each, logs)]
-                )
+                is_missing = any(each.kind is SealFault.MISSING for each in told)
+                if not is_missing or not is_due:
+                    left = (each for each in told if not self._may_come(logger, each, logs))
+                    self._tell(logger, list(left))
+                    del waiting[logger]
         self._tell_overdue(loggers)
 
     def _seal_of(self, logger: Logger, told: Told) -> tuple[Topic, int]:
