@@ -16,7 +16,8 @@ from api_scene import Api, an_api
 from balancing import run_here
 from cluster import Cluster
 from door_list import QUESTIONS
-from door_questions import Asked
+from door_questions import Asked, facts
+from door_whole import WHOLE
 from trailhouse.access import ReadAudit
 from trailhouse.access.json_form import encoded
 from trailhouse.access.principal import this_user
@@ -208,6 +209,41 @@ def _opened(config: ClickHouseConfig, folder: Path) -> Iterator[Doors]:
     with AuditReader(config=config) as reader, an_api(config, folder) as api:
         audit = ReadAudit("mcp", InMemoryAuditLogger())
         yield Doors(config, api, Tools(lambda _: this_user(None), lambda _: reader, audit), reader)
+
+
+def test_every_event_is_in_one_step_at_every_door(doors: Doors) -> None:
+    """Timelines and comparisons, to the last step: what no statement says."""
+    asked = {name: Asked(*each, sql="") for name, each in WHOLE.items()}
+    tools = asyncio.run(doors.mcp(list(asked.values())))
+    for (name, question), by_tool in zip(asked.items(), tools, strict=True):
+        python = doors.python(question)
+        assert question.told(python) == question.expected, f"{name}: Python"
+        assert doors.http(question) == python, f"{name}: HTTP"
+        assert by_tool == python, f"{name}: MCP"
+        assert doors.command(question) == python, f"{name}: command line"
+
+
+def test_a_follower_from_the_start_has_what_a_search_has(doors: Doors) -> None:
+    """Each event once, though each is stored twice or thrice, and those of a session as Kafka took them; both doors."""
+    records = sorted(RECORDS)
+    found = []
+    with doors.reader.follow(from_start=True) as follower:
+        for each in follower:
+            found.append(each.record)
+            if len(found) == len(records):
+                break
+    done = run_here(
+        *("follow", "--from-start", "--format", "jsonl", "--count", str(len(records))),
+        settings=settings_of(doors.config),
+    )
+    places = {RECORDS[each.place]: (each.session, each.place) for each in facts()}
+    for followed in (found, done.stdout.splitlines()):
+        assert sorted(followed) == records
+        in_session: dict[str, list[int]] = {}
+        for record in followed:
+            session, place = places[record]
+            in_session.setdefault(session, []).append(place)
+        assert all(each == sorted(each) for each in in_session.values())
 
 
 def test_every_door_says_what_plain_python_says(doors: Doors) -> None:

@@ -200,7 +200,7 @@ def test_an_export_goes_on_where_the_disk_was_full(
             self: folder_module.ExportFolder, name: str, pieces: Iterator[bytes], at: int = number
         ) -> tuple[int, str]:
             if name == f"events-{at:05d}.jsonl":
-                (self.path / "unfinished.part").write_bytes(next(iter(pieces))[:100])
+                (self.path / f"unfinished-{name}").write_bytes(next(iter(pieces))[:100])
                 raise ExportError("the disk is full") from OSError(errno.ENOSPC, "no space")
             return made(self, name, pieces)
 

@@ -2,8 +2,11 @@
 
 import datetime as dt
 import hashlib
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import BinaryIO
 
 import msgspec
@@ -22,6 +25,8 @@ from trailhouse.schemas.errors import ExportError, QueryError
 from trailhouse.store import ClickHouse
 
 ROWS_PER_FILE = 250_000
+FILES_AT_ONCE = 2
+"""ClickHouse makes the one while this process writes the other; of columns it sends a file when all of it is made."""
 _ATTEMPTS = 3
 Progress = Callable[[int], None]
 
@@ -45,6 +50,7 @@ class Export:
         self._format = format
         self._rows_per_file = rows_per_file
         self._on_progress = on_progress
+        self._is_given_up = Event()
         self._asked = Manifest(
             query=render(wanted),
             tenant_id=tenant_id,
@@ -75,21 +81,34 @@ class Export:
                 raise QueryError(
                     f"{path} holds an unfinished export of another question: finish that, or take another folder"
                 )
-            slices = self._slices(done)
-            is_over = bool(done.files) and done.files[-1].last_session is None
-            while not is_over:
-                part = slices.after(
-                    done.files[-1].last_session if done.files else None, self._rows_per_file
-                )
-                name = f"events-{len(done.files) + 1:05d}.{self._format}"
-                written = self._write(folder, name, slices, part)
+            for written in self._missing(folder, done):
                 done = msgspec.structs.replace(done, files=(*done.files, written))
                 folder.note(done)
                 self._on_progress(sum(each.rows for each in done.files))
-                is_over = part.last is None
             manifest = _summed(done)
             folder.finish(manifest)
             return manifest
+
+    def _missing(self, folder: ExportFolder, done: Manifest) -> Iterator[ExportedFile]:
+        """Write the files that follow those of *done*, some at once, and yield them in their order."""
+        slices, number = self._slices(done), len(done.files)
+        last = done.files[-1].last_session if done.files else None
+        is_over = bool(done.files) and last is None
+        writing: deque[Future[ExportedFile]] = deque()
+        self._is_given_up.clear()
+        with ThreadPoolExecutor(FILES_AT_ONCE, thread_name_prefix="export") as pool:
+            try:
+                while writing or not is_over:
+                    while not is_over and len(writing) < FILES_AT_ONCE:
+                        part, number = slices.after(last, self._rows_per_file), number + 1
+                        last, is_over = part.last, part.last is None
+                        name = f"events-{number:05d}.{self._format}"
+                        writing.append(pool.submit(self._write, folder, name, slices, part))
+                    yield writing.popleft().result()
+            finally:
+                # Whatever ended it: what is not whole now is written by the next call.
+                self._is_given_up.set()
+                pool.shutdown(cancel_futures=True)
 
     def to_stream(self, stream: BinaryIO) -> Manifest:
         """Write all to *stream*; its manifest has one file, named ``-``."""
@@ -182,7 +201,10 @@ class Export:
     def _with_header(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
         if header := header_of(self._format):
             yield header
-        yield from pieces
+        for piece in pieces:
+            if self._is_given_up.is_set():
+                raise ExportError("the export was given up: the same export goes on from there")
+            yield piece
 
     def _lines(self, pieces: Iterable[bytes], counted: "_Counted") -> Iterator[bytes]:
         """Pass *pieces* on; of lines, what is no record is taken out, and what is respelled is counted."""

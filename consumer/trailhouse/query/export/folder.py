@@ -13,7 +13,8 @@ from trailhouse.query.export.manifest import MANIFEST, Manifest
 from trailhouse.schemas.errors import ExportError, QueryError
 
 STATE = "unfinished.json"
-_PART = "unfinished.part"
+_PART = "unfinished-"
+"""What the name of a file begins with that is being written: several are at once."""
 
 
 class ExportFolder:
@@ -52,7 +53,7 @@ class ExportFolder:
             raise QueryError(
                 f"{self.path} holds an export already: `trailhouse export --check` checks it; take another folder"
             )
-        if there and STATE not in there and not there <= {_PART}:
+        if there and STATE not in there and not there <= {_PART + STATE}:
             raise QueryError(f"{self.path} is not empty: an export wants a folder of its own")
 
     def begun(self) -> Manifest | None:
@@ -73,7 +74,7 @@ class ExportFolder:
             ExportError: The disk is full, or cannot be written: the file is not there. Retriable.
         """
         digest, size_bytes = hashlib.sha256(), 0
-        part = self.path / _PART
+        part = self.path / f"{_PART}{name}"
         with _told(part):
             part.unlink(missing_ok=True)
             with _made(part) as put:
@@ -90,7 +91,14 @@ class ExportFolder:
         self.write(STATE, [msgspec.json.encode(done)])
 
     def finish(self, manifest: Manifest) -> None:
-        """Write the manifest: from here on the export is whole."""
+        """Write the manifest: from here on the export is whole, and nothing else of it is there."""
+        kept = {each.name for each in manifest.files}
+        with _told(self.path):
+            for each in self.path.iterdir():
+                # Of an export that was cut off: a file that is begun, or whole after one that was not.
+                is_ours = each.match(f"events-[0-9]*.{manifest.format}") and each.name not in kept
+                if is_ours or each.name.startswith(_PART):
+                    each.unlink()
         self.write(MANIFEST, [msgspec.json.format(msgspec.json.encode(manifest), indent=2), b"\n"])
         with contextlib.suppress(OSError):
             (self.path / STATE).unlink()
