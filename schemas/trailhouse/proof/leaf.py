@@ -9,8 +9,10 @@ import struct
 from collections.abc import Sequence
 from enum import IntEnum
 from hashlib import sha256
+from itertools import repeat
 
 _packed = struct.Struct(">BBQ").pack
+_packed_whole = struct.Struct(">BBQ32s").pack
 
 
 class LeafKind(IntEnum):
@@ -36,24 +38,15 @@ def hash_of_leaf(kind: int, appended_ms: int, digest: bytes) -> bytes:
 def hashes_of_leaves(
     kinds: Sequence[int], appended_ms: Sequence[int], digests: Sequence[bytes]
 ) -> list[bytes]:
-    """Return the hash of the leaf of each record."""
+    """Return the hash of the leaf of each record; *digests* have 32 bytes each.
+
+    Packed with its digest by one call: to look up a prefix by kind and time, and to join it, costs up to three times
+    as much as hashing where each record has a time of its own.
+    """
+    if not len(kinds) == len(appended_ms) == len(digests):
+        raise ValueError(
+            f"{len(kinds)} kinds and {len(appended_ms)} times of {len(digests)} leaves"
+        )
     hashed = sha256
-    # A broker takes many records at one time, and a prefix is looked up for less than it is packed.
-    prefixes = {
-        (kind, at_ms): _packed(0, kind, at_ms)
-        for kind, at_ms in set(zip(kinds, appended_ms, strict=True))
-    }
-    return [
-        hashed(prefixes[each] + digest).digest()
-        for each, digest in zip(zip(kinds, appended_ms, strict=True), digests, strict=True)
-    ]
-
-
-def hashes_of_records(appended_ms: Sequence[int], digests: Sequence[bytes]) -> list[bytes]:
-    """Return what `hashes_of_leaves` does for records of which no value is null."""
-    hashed, record = sha256, int(LeafKind.RECORD)
-    prefixes = {at_ms: _packed(0, record, at_ms) for at_ms in set(appended_ms)}
-    return [
-        hashed(prefixes[at_ms] + digest).digest()
-        for at_ms, digest in zip(appended_ms, digests, strict=True)
-    ]
+    leaves = map(_packed_whole, repeat(0), kinds, appended_ms, digests)
+    return [hashed(leaf).digest() for leaf in leaves]

@@ -2,6 +2,7 @@
 
 from hashlib import sha256
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,3 +51,10 @@ def test_many_leaves_are_hashed_as_one(leaves: list[tuple[int, int, bytes]]) -> 
     assert hashes_of_leaves(kinds, times, digests) == each
     assert each == [leaf_hash(leaf_bytes(*leaf)) for leaf in leaves]
     assert len({leaf_bytes(*leaf) for leaf in leaves}) == len(set(leaves))
+
+
+@pytest.mark.parametrize(("kinds", "times", "digests"), [(1, 2, 2), (2, 1, 2), (2, 2, 1)])
+def test_no_leaf_is_left_out(kinds: int, times: int, digests: int) -> None:
+    """Columns of different lengths are a mistake of the program, and never fewer leaves."""
+    with pytest.raises(ValueError, match="leaves"):
+        hashes_of_leaves([1] * kinds, [7] * times, [bytes(32)] * digests)

@@ -5,7 +5,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from itertools import compress
 from typing import NamedTuple
 
-from trailhouse.proof.leaf import LeafKind, hashes_of_leaves, hashes_of_records
+from trailhouse.proof.leaf import LeafKind, hashes_of_leaves
 
 
 class Leaf(NamedTuple):
@@ -81,8 +81,6 @@ class ReadLeaves(NamedTuple):
 
     def hashes(self) -> list[bytes]:
         """Return the hash of each record's leaf."""
-        if not self.nulls:
-            return hashes_of_records(self.appended_ms, self.digests)
         return hashes_of_leaves(self.kinds(), self.appended_ms, self.digests)
 
     def each(self) -> Iterator[Leaf]:
