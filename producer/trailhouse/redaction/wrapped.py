@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from trailhouse.redaction.rule import DENSE, Span
@@ -23,7 +24,12 @@ _MIXED = re.compile(rb"[a-z][A-Z]|[A-Z]{2}[a-z]|[A-Z][a-z]{0,3}[A-Z]")
 _SIGNS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-+/.="
 _LEAST_PIECE_BYTES = 8
 _LONGEST_PIECE_BYTES = 512
-_LINE_END = re.compile(rb"(?<=[A-Za-z0-9_\-+/.=]{8})(?:\r?\n|\\{1,8}n)(?=[A-Za-z0-9_\-+/.]{3})")
+_LINE_ENDS = (
+    re.compile(
+        rb"\n(?=[A-Za-z0-9_\-+/.]{3})"
+    ),  # a sign alone before the rest: Python's `re` looks for it at once
+    re.compile(rb"\\n(?=[A-Za-z0-9_\-+/.]{3})"),
+)
 MOST_ENDS = 10_000
 """So many ends of lines in a text are looked at."""
 
@@ -48,17 +54,15 @@ class Unwrapped:
         text = self._text
         parts: list[bytes] = []
         begin, length, left_out = 0, 0, 0
-        for number, found in enumerate(_LINE_END.finditer(text)):
-            if number == MOST_ENDS:
-                break
-            if not _is_within_token(text, *found.span()):
+        for end_of_line, next_line in _ends_of_lines(text):
+            if not _is_within_token(text, end_of_line, next_line):
                 continue
-            parts.append(text[begin : found.start()])
-            length += found.start() - begin
-            left_out += found.end() - found.start()
+            parts.append(text[begin:end_of_line])
+            length += end_of_line - begin
+            left_out += next_line - end_of_line
             self._at.append(length)
             self._left_out.append(left_out)
-            begin = found.end()
+            begin = next_line
         parts.append(text[begin:])
         return b"".join(parts) if self._at else b""
 
@@ -76,13 +80,30 @@ class Unwrapped:
                 )
 
 
+def _ends_of_lines(text: bytes) -> list[tuple[int, int]]:
+    """Return where lines end and the next ones begin, of those that begin with signs of a token, the first ones."""
+    return sorted(
+        (
+            begin
+            + len(text[max(0, begin - _LEAST_PIECE_BYTES) : begin].rstrip(b"\r\\"))
+            - min(begin, _LEAST_PIECE_BYTES),
+            end,
+        )
+        for ends in _LINE_ENDS
+        for begin, end in (found.span() for found in islice(ends.finditer(text), MOST_ENDS))
+    )
+
+
 def _is_within_token(text: bytes, begin: int, end: int) -> bool:
     """Tell whether the end of a line between *begin* and *end* stands between pieces of what may be one token."""
+    near = text[max(0, begin - _LEAST_PIECE_BYTES) : begin]
+    if near.rstrip(_SIGNS) or len(near) < _LEAST_PIECE_BYTES:
+        return False
     before = text[max(0, begin - _LONGEST_PIECE_BYTES) : begin]
     after = text[end : end + _LONGEST_PIECE_BYTES]
     first = before[len(before.rstrip(_SIGNS)) :]
     second = after[: len(after) - len(after.lstrip(_SIGNS))]
-    return len(first) >= _LEAST_PIECE_BYTES and _is_piece(first) and _is_piece(second)
+    return _is_piece(first) and _is_piece(second)
 
 
 def end_of_wrapped(text: bytes, begin: int, end: int) -> int:
