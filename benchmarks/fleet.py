@@ -92,6 +92,7 @@ def measured(
             raise SystemExit(f"benchmarks: the page of {search!r} is not complete")
         clock(f"  {_kind(search)}", partial(reader.search, search, limit=100))
         sums[f"count {search}"] = clock("count", partial(reader.count, search)).value
+        times.setdefault(f"  count of {_kind(search)}", []).append(times["count"][-1])
     for number in range(questions):
         clock("runs", partial(reader.runs, f"agent:agent-{number * 7 % AGENTS}"))
         clock("runs", reader.runs)

@@ -5,6 +5,7 @@ import datetime as dt
 import errno
 import io
 import json
+import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -216,8 +217,38 @@ def test_an_export_goes_on_where_the_disk_was_full(
     resumed = reader.export(target, rows_per_file=200)
     assert [each.sha256 for each in resumed.files] == [each.sha256 for each in whole.files]
     assert check_export(target).problems == ()
+    assert {each.name for each in target.iterdir()} == {
+        "manifest.json",
+        *(each.name for each in resumed.files),
+    }
     with pytest.raises(QueryError, match="holds an export already"):
         reader.export(target)
+
+
+def test_two_files_are_written_at_a_time(
+    reader: AuditReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first waits here until the second was begun; the manifest has them in the order of their sessions."""
+    has_begun = threading.Event()
+    made = folder_module.ExportFolder.write
+
+    def write(
+        self: folder_module.ExportFolder, name: str, pieces: Iterator[bytes]
+    ) -> tuple[int, str]:
+        if name == "events-00002.jsonl":
+            has_begun.set()
+        elif name == "events-00001.jsonl":
+            assert has_begun.wait(30), "the second file waits for the first"
+        return made(self, name, pieces)
+
+    monkeypatch.setattr(folder_module.ExportFolder, "write", write)
+    files = reader.export(tmp_path / "e", rows_per_file=200).files
+    assert [each.name for each in files] == [
+        f"events-{place:05d}.jsonl" for place in range(1, len(files) + 1)
+    ]
+    ends = [each.last_session for each in files[:-1]]
+    assert ends == sorted(ends, key=str)
+    assert sum(each.rows for each in files) == len(EVENTS)
 
 
 def test_a_folder_that_is_not_an_exports_is_left_alone(reader: AuditReader, tmp_path: Path) -> None:
