@@ -17,6 +17,7 @@ from trailhouse.anchoring.listed_days import ListedDay
 from trailhouse.anchoring.stored_log import PLACE_COLUMNS, StoredLog, stored_logs
 from trailhouse.operate.verify.duty import Checked, Duty
 from trailhouse.operate.verify.finding import Findings
+from trailhouse.operate.verify.logs import LogId
 from trailhouse.operate.verify.run import Run
 from trailhouse.proof.anchor import ManifestRoot
 from trailhouse.proof.manifest import DAY_MS, Manifest, day_of
@@ -42,12 +43,14 @@ def check(run: Run, found: Findings) -> Checked:
     count = 0
     days = _days(run)
     roots: dict[tuple[str, str], set[ManifestRoot]] = {}
+    ends: dict[LogId, int] = {}
     listed = set(map(StoredLog._make, run.clickhouse.query(_LISTED).rows))
     for log in stored_logs(run.clickhouse):
         if log in listed:
             each = _Listed(run, found, log, str(log.origin(name)), days)
             count += each.check()
             roots |= each.roots
+            ends[LogId(*log)] = each.end
     _tell_of_no_log(run, found)
     for anchored in (run.anchored, run.anchored_outside):
         for key, manifests in anchored.manifests.items():
@@ -62,6 +65,8 @@ def check(run: Run, found: Findings) -> Checked:
                         meaning="the sessions of that day are not those of the manifest that was anchored",
                         way_out=_MADE_AGAIN,
                     )
+    if run.scope.is_all and not found:
+        run.manifests_ends |= ends
     return Checked(count, "manifests")
 
 
@@ -94,7 +99,8 @@ class _Listed:
     """One log, its manifests, and what they are now.
 
     Attributes:
-        roots: By day and log, what the manifests are, made again.
+        roots: By day and log, what the manifests are, made again; or stored and anchored, where an earlier run has.
+        end: Below which offset they follow each other from the first one on, as far as the log is signed.
     """
 
     def __init__(
@@ -106,6 +112,7 @@ class _Listed:
         self._origin = origin
         self._days = days
         self.roots: dict[tuple[str, str], set[ManifestRoot]] = {}
+        self.end = 0
 
     def check(self) -> int:
         """Return how many were looked at; statements are as many as there are records, whatever days lie between."""
@@ -113,11 +120,16 @@ class _Listed:
         # What is stored is asked for before what is due, so that none that is made meanwhile is too many.
         listed = days_with_entries(run.clickhouse, log)
         stored = stored_days(run.clickhouse, log)
+        known = self._known(stored)
+        after = stored[known - 1].listed if known else None
         tomorrow = dt.datetime.now(dt.UTC).date() + dt.timedelta(days=1)  # clocks differ
-        due = set(islice(finished_days(run.clickhouse, log, tomorrow.isoformat()), MOST_DAYS))
-        self._tell_other_days(stored, due)
+        finished = finished_days(run.clickhouse, log, tomorrow.isoformat(), after)
+        due = set(islice(finished, MOST_DAYS))
+        new = stored[known:]
+        self._tell_other_days(new, due)
         self._tell_entries(listed - {day.day for day in stored} - {day.day for day in due})
-        wanted = [day for day in stored if self._days is None or day.day in self._days]
+        self.end = _end_of(stored, run.roots.held.get(LogId(*log), 0))
+        wanted = [day for day in new if self._days is None or day.day in self._days]
         for day in wanted:
             if day.listed not in due:
                 self._hold([day])
@@ -129,6 +141,20 @@ class _Listed:
         for day in others:
             self._hold([day])
         return len(wanted)
+
+    def _known(self, stored: Sequence[StoredDay]) -> int:
+        """Return how many of *stored*, from the first one on, an earlier run has made again, and an anchor names."""
+        end, until = 0, self._run.manifests_end(LogId(*self._log))
+        for count, day in enumerate(stored):
+            if day.first_offset != end or day.end_offset > until:
+                return count
+            key = day.day, self._origin
+            said = ManifestRoot(*key, day.sessions, day.root)
+            if said not in self._run.anchored.manifests.get(key, ()):
+                return count
+            self.roots.setdefault(key, set()).add(said)
+            end = day.end_offset
+        return len(stored)
 
     def _hold(self, days: Sequence[StoredDay]) -> None:
         """Make *days*, which follow each other, again, and compare what is stored of them."""
@@ -186,6 +212,16 @@ class _Listed:
             way_out=way_out,
             count=1,
         )
+
+
+def _end_of(stored: Sequence[StoredDay], size: int) -> int:
+    """Return where those of *stored* end that follow each other from the first one on, and no later than *size*."""
+    end = 0
+    for day in stored:
+        if day.first_offset != end or day.end_offset > size:
+            break
+        end = day.end_offset
+    return end
 
 
 def _place(day: StoredDay) -> tuple[int, str]:

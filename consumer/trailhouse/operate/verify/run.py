@@ -5,6 +5,8 @@ from contextlib import suppress
 from threading import local
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from msgspec import structs
+
 from trailhouse.operate.verify.accepting import Accepting
 from trailhouse.operate.verify.anchored import Anchored, anchored_by, stored_anchors
 from trailhouse.operate.verify.cannot_check import CannotCheckError
@@ -86,6 +88,8 @@ class Run:
         self.tell = tell
         self._at_hand = _AtHand()
         self._steps: dict[Callable[[Run], Any], _Step] = {}
+        self.manifests_ends: dict[LogId, int] = {}
+        """By log, below which offset this run has found the manifest of each day to be the stored one."""
         self.unprotected: dict[str, list[int]] = {}
         """By reason, the anchors kept outside that are not protected as their place promises; once they are read."""
 
@@ -263,6 +267,31 @@ class Run:
             StorageError: ClickHouse is away (retriable) or refuses (permanent).
         """
         return firsts_of(self.roots.walked()) if self.since else {}
+
+    def manifests_end(self, log: LogId) -> int:
+        """Return below which offset of *log* an earlier run has made the manifest of each day again.
+
+        Raises:
+            StorageError: ClickHouse is away (retriable) or refuses (permanent).
+        """
+        kept = self.since.get(log)
+        walked = self.roots.walked().get(log) if kept else None
+        return min(kept.manifests_end, walked.first) if kept and walked else 0
+
+    @property
+    def kept(self) -> tuple[Kept, ...]:
+        """What a later run may go on from.
+
+        Raises:
+            StorageError: ClickHouse is away (retriable) or refuses (permanent).
+        """
+        return tuple(
+            structs.replace(
+                each,
+                manifests_end=self.manifests_ends.get(each.log, self.manifests_end(each.log)),
+            )
+            for each in self.roots.kept
+        )
 
     @Once
     def scan(self) -> RowScan:

@@ -20,12 +20,14 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         size: How many leaves were held against a signed root.
         roots: The root of each perfect subtree of that many, in hex, the largest first.
         checkpoint: The signed checkpoint of that size: whoever keeps it can show a fork.
+        manifests_end: Below which offset the manifest of each day was made again, and was the stored one.
     """
 
     log: LogId
     size: int
     roots: tuple[str, ...]
     checkpoint: str
+    manifests_end: int = 0
 
 
 class _State(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -51,6 +53,8 @@ def read_state(path: Path) -> dict[LogId, Kept]:
         raise ConfigError(f"{path} is not what verify keeps; delete it to begin anew") from None
     for kept in state.logs:
         if kept.size < 0 or len(kept.roots) != kept.size.bit_count() or not _are_hashes(kept.roots):
+            raise ConfigError(f"{path} is not what verify keeps; delete it to begin anew")
+        if not 0 <= kept.manifests_end <= kept.size:
             raise ConfigError(f"{path} is not what verify keeps; delete it to begin anew")
     if state.format != FORMAT:
         raise ConfigError(f"{path} is of another version of verify; delete it to begin anew")

@@ -83,7 +83,7 @@ def verify(
             is_all=run.scope.is_all and not run.since,
             duties=reports,
             sizes={} if walk is None else walk.held_sizes,
-            kept=() if walk is None else walk.kept,
+            kept=() if walk is None else run.kept,
             seconds=time.monotonic() - began,
         )
 

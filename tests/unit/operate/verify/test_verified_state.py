@@ -27,6 +27,8 @@ def test_what_is_kept_is_read_again(tmp_path: Path) -> None:
     [
         (b'"size":5', b'"size":4'),
         (b'"size":5', b'"size":-5'),
+        (b'"manifests_end":0', b'"manifests_end":6'),
+        (b'"manifests_end":0', b'"manifests_end":-1'),
         (b"abab", b"zzab"),
         (b"abab", b"ab"),
         (b"trailhouse-verified/1", b"trailhouse-verified/2"),
