@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from trailhouse.anchoring.anchorer import Anchorer
 from trailhouse.anchoring.day_manifests import make_finished_days, not_anchored_yet
 from trailhouse.anchoring.places import writer_of
 from trailhouse.attesting.seal_rounds import judge_seals
+from trailhouse.broker.origin import Origin
 from trailhouse.operate.erase.blank import blank
 from trailhouse.operate.proof_keys.accepting import Acceptances
 from trailhouse.operate.verify.duty import Duty
@@ -53,7 +53,6 @@ OPERATOR = made_key(8)
 WITNESS = made_key(7)
 HOUR_MS = 3_600_000
 Value = bytes | AuditEvent | None
-
 
 _READ_OUTSIDE = ("policy", "anchors", "manifests")
 """Duties that read the copies of the anchors which others keep."""
@@ -102,10 +101,6 @@ class Keys:
     now_ms: int = field(default_factory=lambda: round(time.time() * 1_000))
 
 
-def _same(moment: dt.datetime) -> dt.datetime:
-    return moment
-
-
 class AttackedLog:
     """A database with a log, its policy and anchors, and a folder that others keep them in."""
 
@@ -113,9 +108,8 @@ class AttackedLog:
         self.clickhouse = ClickHouse(config)
         self.keys = keys
         self.folder = folder
-        self._ends: dict[int, int] = {}
-        self.also_drops: list[str] = []
-        """Other databases that are dropped with it."""
+        self._ends: dict[tuple[str, int], int] = {}
+        self.also_drops: list[str] = []  # other databases that are dropped with it
         self.place = f"folder:{folder}"
         """Where others keep the anchors."""
         self.ending = ExitStack()
@@ -181,14 +175,19 @@ class AttackedLog:
             self._store(log, commit, commit.first_offsets, now_ms - commit.ago_ms)
             # By the worker's own clock: the broker's may be in another century.
             at = dt.datetime.fromtimestamp((now_ms - max(commit.ago_ms, 0)) / 1_000, dt.UTC)
-            make_finished_days(self.clickhouse, LOG, partial(_same, at))
+            make_finished_days(self.clickhouse, LOG, lambda at=at: at)  # type: ignore[misc]  # bound now
             if commit.is_anchored and anchors:
                 self.anchor(now_ms - commit.ago_ms + 30_000)
         self.judge()
 
-    def store_more(self, commit: Commit, reads_from: Mapping[int, int] | None = None) -> None:
-        """Store what follows, by a worker that starts now and reads from *reads_from* on."""
-        log = ProvenLog(self.clickhouse, self.proof, ORIGIN)
+    def store_more(
+        self,
+        commit: Commit,
+        reads_from: Mapping[int, int] | None = None,
+        origin: Origin = ORIGIN,
+    ) -> None:
+        """Store what follows in the topic of *origin*, by a worker that starts now and reads from *reads_from* on."""
+        log = ProvenLog(self.clickhouse, self.proof, origin)
         at_ms = self.keys.now_ms - commit.ago_ms
         self._store(log, commit, reads_from or commit.first_offsets, at_ms)
 
@@ -196,13 +195,14 @@ class AttackedLog:
         self, log: ProvenLog, commit: Commit, reads_from: Mapping[int, int], at_ms: int
     ) -> None:
         # A commit that reads from an offset after the last one passes over what Kafka does not have there.
+        topic_id = log.origin.topic_id
         starts = {
-            number: min(first, self._ends.get(number, first))
+            number: min(first, self._ends.get((topic_id, number), first))
             for number, first in reads_from.items()
         }
         for number, each in commit.values.items():
             end = commit.first_offsets[number] + len(each)
-            self._ends[number] = max(end, self._ends.get(number, end))
+            self._ends[topic_id, number] = max(end, self._ends.get((topic_id, number), end))
         if records := records_of(commit.values, commit.first_offsets, at_ms):
             log.write(records, starts)
 

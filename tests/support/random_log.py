@@ -9,6 +9,7 @@ from typing import NamedTuple
 from msgspec import structs
 
 from attack_scene import HOUR_MS, LOG, OPERATOR, AtOffset, AttackedLog, Commit, Gone
+from proven import ORIGIN
 from random_records import RandomRecords
 from trailhouse.anchoring.day_manifests import make_finished_days
 from trailhouse.operate.erase.orders import Operator, erase, hold, reapply
@@ -70,6 +71,7 @@ class RandomLog:
         begins = dt.datetime.fromisoformat(f"{self.draw.choice(BEGINNINGS)}+00:00")
         self._at_ms = round(begins.timestamp() * 1_000) + self.draw.randrange(60_000)
         self._partitions = PARTITIONS
+        self._origin = ORIGIN
         self._late_ms = log.keys.now_ms - HOUR_MS
 
     @property
@@ -97,6 +99,8 @@ class RandomLog:
                 self._rotate()
             if self.draw.random() < 0.15:
                 self._widen()
+            if self.draw.random() < 0.1:
+                self._make_anew()
             if self.draw.random() < 0.2:
                 self.log.judge(self.policy)
         if not self.log.folder.exists():  # none by chance, and an auditor is told where they are
@@ -164,7 +168,8 @@ class RandomLog:
                 if not isinstance(value, type)
             ]
             self._ends[number] = firsts[number] + len(each)
-        self.log.store_more(Commit(values, firsts, self.log.keys.now_ms - at_ms))
+        commit = Commit(values, firsts, self.log.keys.now_ms - at_ms)
+        self.log.store_more(commit, origin=self._origin)
 
     def _values(self) -> Iterator[tuple[AtOffset, int]]:
         for _ in range(self.draw.randrange(1, 4)):
@@ -237,6 +242,12 @@ class RandomLog:
         """Give the topic more partitions: a session goes on in another one."""
         self._partitions += self.draw.choice((1, 2))
         self.steps.append(f"widen to {self._partitions}")
+
+    def _make_anew(self) -> None:
+        """Delete the topic and make it anew under its name, when all of it was stored: its offsets begin again."""
+        self._origin = ORIGIN._replace(topic_id=f"made-anew-{len(self.steps)}")
+        self.steps.append(f"topic {self._origin.topic_id}")
+        self._ends.clear()
 
     def _erase(self) -> None:
         if not self.events:
