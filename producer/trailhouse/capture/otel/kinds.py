@@ -31,6 +31,12 @@ _OPERATIONS: Final = {
     "text_completion": Kind.MODEL,
     "embeddings": Kind.MODEL,
     "fetch_response": Kind.MODEL,
+    # LiteLLM's own callback names its functions.
+    **{
+        f"{way}{call}": Kind.MODEL
+        for way in ("", "a")
+        for call in ("completion", "text_completion", "embedding", "responses")
+    },
     "create_agent": Kind.CREATION,
 }
 
