@@ -86,3 +86,18 @@ def test_what_is_stored_meanwhile_is_counted_once_or_not_yet(twice: ClickHouseCo
         assert counted is not None
         assert 250 <= counted <= 260
         assert count_by_parts(ask) == 260
+
+
+def test_a_row_that_was_taken_away_is_not_counted(twice: ClickHouseConfig) -> None:
+    """A part keeps rows that are marked as gone until it is merged; they are no events."""
+    with ClickHouse(twice) as clickhouse:
+        first = min(
+            int(us) for (us,) in clickhouse.query("SELECT occurred_us FROM event_index").rows
+        )
+        clickhouse.command("SYSTEM START MERGES event_index")  # which changes of parts wait for, too
+        clickhouse.command(
+            f"DELETE FROM event_index WHERE occurred_us < {first + 10_000_000} SETTINGS mutations_sync = 2"
+        )
+        assert clickhouse.query("SELECT count() FROM events_by_time").rows[0][0] == 240
+    with AuditReader(config=twice) as reader:
+        assert reader.count().value == 240

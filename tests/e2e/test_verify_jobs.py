@@ -59,6 +59,7 @@ def children() -> set[int]:
     return {int(number) for each in found for number in each.read_text().split()}
 
 
+@pytest.mark.long
 def test_processes_find_what_one_finds(log: VerifiedLog) -> None:
     """An intact log is intact, with as much looked at; what is changed is found at the same places; none is left."""
     before = children()

@@ -15,7 +15,7 @@ from trailhouse.operate.verify import meanwhile, run
 from trailhouse.operate.verify.report import Outcome
 from trailhouse.proof.policy import OperatorKey
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 UNSEALED = "kafka_partition = 2 AND kafka_offset = 4"
 

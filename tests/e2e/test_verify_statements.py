@@ -17,7 +17,7 @@ from trailhouse.operate.verify.report import Outcome, Report
 from trailhouse.operate.verify.state import Kept
 from trailhouse.store import ClickHouse
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 DAY_HOURS = 24
 
