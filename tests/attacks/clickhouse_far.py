@@ -5,6 +5,7 @@ import shutil
 from attack import Who, on_copy
 from attack_scene import HOUR_MS, AttackedLog, Commit
 from sealing_scene import claimed
+from waiting import eventually
 
 NOW = "SETTINGS mutations_sync = 2"
 DENIED = "type = 'tool_approval_denied'"
@@ -26,11 +27,21 @@ def a_change_is_asked_for_and_nobody_waits_for_it(log: AttackedLog) -> None:
     log.sql(
         f"ALTER TABLE event_log UPDATE type = 'tool_approval_granted' WHERE {DENIED} SETTINGS mutations_sync = 0"
     )
+    _until_done(log)
 
 
 @on_copy(Who.CLICKHOUSE, "records")
 def a_deletion_is_asked_for_and_nobody_waits_for_it(log: AttackedLog) -> None:
     log.sql(f"ALTER TABLE event_log DELETE WHERE {DENIED} SETTINGS mutations_sync = 0")
+    _until_done(log)
+
+
+def _until_done(log: AttackedLog) -> None:
+    """Until then the log is as it was, for readers as well."""
+    left = "SELECT count() FROM system.mutations WHERE database = currentDatabase() AND NOT is_done"
+    eventually(
+        lambda: not log.clickhouse.query(left).rows[0][0], "the change in ClickHouse's own time"
+    )
 
 
 @on_copy(Who.CLICKHOUSE, "views")

@@ -94,7 +94,9 @@ def test_a_row_that_was_taken_away_is_not_counted(twice: ClickHouseConfig) -> No
         first = min(
             int(us) for (us,) in clickhouse.query("SELECT occurred_us FROM event_index").rows
         )
-        clickhouse.command("SYSTEM START MERGES event_index")  # which changes of parts wait for, too
+        clickhouse.command(
+            "SYSTEM START MERGES event_index"
+        )  # which changes of parts wait for, too
         clickhouse.command(
             f"DELETE FROM event_index WHERE occurred_us < {first + 10_000_000} SETTINGS mutations_sync = 2"
         )
