@@ -255,6 +255,34 @@ def test_one_run_id_is_a_run_for_each_session_and_tenant(
         assert nobody.runs().items == () == nobody.sessions().items
 
 
+def test_runs_of_one_id_are_compared_by_session_and_tenant(
+    config: ClickHouseConfig, reader: AuditReader
+) -> None:
+    """Where several tenants have a run in one session, the tenant chooses; an empty one is the run without any."""
+
+    def compared(
+        tenant_a: str | None, tenant_b: str | None, asked: AuditReader = reader
+    ) -> list[tuple[str | None, int]]:
+        found = asked.compare(
+            "same", "same", session_a="s-1", session_b="s-1", tenant_a=tenant_a, tenant_b=tenant_b
+        ).value
+        return [(side.tenant_id, side.events) for side in (found.a, found.b)]
+
+    of = {
+        run.tenant_id: (run.tenant_id, run.events)
+        for run in reader.runs("run:same session:s-1").items
+    }
+    assert of.keys() == {None, "t-1", "t-2"}
+    assert compared("", "t-2") == [of[None], of["t-2"]]
+    assert compared("t-1", "") == [of["t-1"], of[None]]
+    assert compared("t-3", "t-1") == [(None, 0), of["t-1"]]
+    with pytest.raises(QueryError, match=r"^run_b: 3 tenants .*tenant_b, --tenant-b; empty: "):
+        compared("t-1", None)
+    with AuditReader("t-1", config=config) as bound:
+        assert compared(None, "t-1", bound) == [of["t-1"]] * 2
+        assert compared("t-2", "", bound) == [(None, 0)] * 2
+
+
 def test_a_cursor_is_good_for_its_walk_alone(config: ClickHouseConfig, reader: AuditReader) -> None:
     """A cursor of other runs, of sessions, or altered is refused, each with its reason."""
     cursor = reader.runs("outcome:failed", limit=3).next

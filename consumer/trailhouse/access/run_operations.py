@@ -75,6 +75,8 @@ def _compare(reader: AuditReader, values: Values) -> Answer[Comparison]:
         values["run_b"],
         session_a=own or values["session_a"],
         session_b=own or values["session_b"],
+        tenant_a=values["tenant_a"],
+        tenant_b=values["tenant_b"],
     )
     if 0 in (answer.value.a.events, answer.value.b.events):
         raise NothingFoundError
@@ -157,6 +159,12 @@ RUN_OPERATIONS: tuple[Operation, ...] = (
             Parameter("run_b", "text", "The second run.", is_required=True),
             Parameter("session_a", "text", "The first run's session, where several have it."),
             Parameter("session_b", "text", "The second run's session, likewise."),
+            Parameter(
+                "tenant_a",
+                "text",
+                "The first run's tenant, where several have it in that session; empty for the run without a tenant.",
+            ),
+            Parameter("tenant_b", "text", "The second run's tenant, likewise."),
         ),
         answer=Answer[Comparison],
         ask=_compare,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "trailhouse compare airline-07-trial-0 airline-07-trial-1",
     "trailhouse compare run-1 run-1 --session-a monday --session-b tuesday",
+    "trailhouse compare run-1 run-1 --tenant-a acme --tenant-b ''",
     "trailhouse compare run-1 run-2 --all --format json",
 )
 COLUMNS = ("#", "step", "differs", "a", "b")
@@ -30,17 +31,26 @@ RunArgument = Annotated[str, typer.Argument(metavar="RUN_A", help="A run.", show
 OtherRunArgument = Annotated[
     str, typer.Argument(metavar="RUN_B", help="Another run.", show_default=False)
 ]
+SessionOption = Annotated[
+    str | None, typer.Option(help="The first run's session, where several have such a run.")
+]
+OtherSessionOption = Annotated[str | None, typer.Option(help="The second run's session, likewise.")]
+RunTenantOption = Annotated[
+    str | None,
+    typer.Option(
+        help="The first run's tenant, where several have such a run in that session; '' for the run without one."
+    ),
+]
+OtherTenantOption = Annotated[str | None, typer.Option(help="The second run's tenant, likewise.")]
 
 
 def compare(
     run_a: RunArgument,
     run_b: OtherRunArgument,
-    session_a: Annotated[
-        str | None, typer.Option(help="The first run's session, where several have such a run.")
-    ] = None,
-    session_b: Annotated[
-        str | None, typer.Option(help="The second run's session, likewise.")
-    ] = None,
+    session_a: SessionOption = None,
+    session_b: OtherSessionOption = None,
+    tenant_a: RunTenantOption = None,
+    tenant_b: OtherTenantOption = None,
     all: Annotated[
         bool, typer.Option("--all", help="Show the steps that are the same too.")
     ] = False,
@@ -55,7 +65,14 @@ def compare(
     from trailhouse.query import AuditReader
 
     with AuditReader(tenant) as reader:
-        answer = reader.compare(run_a, run_b, session_a=session_a, session_b=session_b)
+        answer = reader.compare(
+            run_a,
+            run_b,
+            session_a=session_a,
+            session_b=session_b,
+            tenant_a=tenant_a,
+            tenant_b=tenant_b,
+        )
     found = answer.value
     missing = [each.run_id for each in (found.a, found.b) if not each.events]
     if not missing or format is Format.JSON:
@@ -92,8 +109,8 @@ def side_rows(found: "Comparison") -> Iterator[tuple[str, str, str]]:
 
 
 _FACTS = (
-    "session", "run", "agent", "status", "error", "started", "took", "events", "steps", "tool calls", "failed steps",
-    "open steps", "cost (increments)", "cost (totals)", "input tokens", "output tokens",
+    "session", "tenant", "run", "agent", "status", "error", "started", "took", "events", "steps", "tool calls",
+    "failed steps", "open steps", "cost (increments)", "cost (totals)", "input tokens", "output tokens",
 )  # fmt: skip
 
 
@@ -101,6 +118,7 @@ def _facts(side: "RunSide") -> tuple[str, ...]:
     steps = side.books.increments
     return (
         side.session_id or "",
+        side.tenant_id or "",
         side.run_id,
         side.agent_id or "",
         side.status or "",

@@ -63,6 +63,8 @@ class SessionFilter(EventFilter, frozen=True, kw_only=True):
     """Which events of one session are wanted."""
 
     session_id: str
+    without_tenant: bool = False
+    """Whether an empty `tenant_id` asks for what has no tenant; else nothing has it."""
     standings: tuple[Standing, ...] | None = None
 
     @property
@@ -77,7 +79,8 @@ class SessionFilter(EventFilter, frozen=True, kw_only=True):
         return self.standings == () or super().is_hopeless
 
     def _names(self) -> tuple[str | None, ...]:
-        return self.session_id, self.tenant_id, self.run_id
+        tenant_id = None if self.without_tenant else self.tenant_id
+        return self.session_id, tenant_id, self.run_id
 
 
 class FleetFilter(EventFilter, frozen=True, kw_only=True):
@@ -88,6 +91,7 @@ def session_filter(
     session_id: str,
     *,
     tenant_id: str | None,
+    without_tenant: bool = False,
     run_id: str | None = None,
     type: str | Iterable[str] | None = None,
     standing: str | Iterable[str] | None = None,
@@ -104,6 +108,7 @@ def session_filter(
     return SessionFilter(
         session_id=_text(session_id, "session_id"),
         tenant_id=tenant_id,
+        without_tenant=without_tenant,
         run_id=None if run_id is None else _text(run_id, "run_id"),
         types=None if type is None else _types(type),
         standings=None if standing is None else standings_of(standing),

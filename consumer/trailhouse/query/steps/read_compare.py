@@ -1,12 +1,14 @@
 """Read two runs, each by itself, and compare them."""
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from trailhouse.query.answer import Answer, LeftOut
-from trailhouse.query.budget import Meter, Metered
+from trailhouse.query.budget import Asks, Meter, Metered
+from trailhouse.query.filtering.filters import tenant
 from trailhouse.query.positions import stored_positions
 from trailhouse.query.steps.compare import Comparison, Side, comparison_of
-from trailhouse.query.steps.read_timeline import RunFacts, read_run_facts
+from trailhouse.query.steps.read_timeline import NOTHING, RunFacts, read_run_facts
 from trailhouse.schemas.errors import QueryError
 from trailhouse.store import ClickHouse
 
@@ -16,15 +18,21 @@ _OTHER_ALIGNMENT = LeftOut(
 )
 
 
+class RunName(NamedTuple):
+    """Which run is meant; session and tenant None: the one that has it. An empty tenant is none."""
+
+    run_id: str
+    session_id: str | None = None
+    tenant_id: str | None = None
+
+
 def read_comparison(
     clickhouse: ClickHouse,
     meter: Meter,
+    run_a: RunName,
+    run_b: RunName,
     *,
     tenant_id: str | None,
-    run_a: str,
-    run_b: str,
-    session_a: str | None,
-    session_b: str | None,
     standing: str | Iterable[str] | None = None,
 ) -> Answer[Comparison]:
     """Return how two runs differ; one that the reader does not see is a run without events.
@@ -37,17 +45,11 @@ def read_comparison(
     as_of = stored_positions(clickhouse)
     sides: list[Side] = []
     left_out: list[LeftOut] = []
-    for name, run_id, session_id in (("run_a", run_a, session_a), ("run_b", run_b, session_b)):
-        found = read_run_facts(
-            Metered(clickhouse, meter),
-            tenant_id=tenant_id,
-            session_id=session_id,
-            run_id=run_id,
-            with_children=False,
-            standing=standing,
+    for letter, run in (("a", run_a), ("b", run_b)):
+        found = _read(Metered(clickhouse, meter), letter, run, tenant_id, standing)
+        sides.append(
+            Side(session_id=found.session_id, run_id=run.run_id, events=found.facts.events)
         )
-        _check_one_tenant(name, found)
-        sides.append(Side(session_id=found.session_id, run_id=run_id, events=found.facts.events))
         left_out += found.left_out
     comparison, is_longest = comparison_of(*sides)
     if not is_longest:
@@ -61,10 +63,30 @@ def read_comparison(
     )
 
 
-def _check_one_tenant(name: str, found: RunFacts) -> None:
+def _read(
+    clickhouse: Asks,
+    letter: str,
+    run: RunName,
+    seen_tenant: str | None,
+    standing: str | Iterable[str] | None,
+) -> RunFacts:
+    """Return the events of *run* as far as a reader of *seen_tenant* sees them; None sees all."""
+    wanted = tenant(run.tenant_id)
+    if seen_tenant is not None and wanted not in (None, seen_tenant):
+        return RunFacts(run.session_id, NOTHING, ())
+    found = read_run_facts(
+        clickhouse,
+        tenant_id=wanted if seen_tenant is None else seen_tenant,
+        without_tenant=seen_tenant is None and wanted == "",
+        session_id=run.session_id,
+        run_id=run.run_id,
+        with_children=False,
+        standing=standing,
+    )
     tenants = {each.tenant_id for each in found.facts.events}
     if len(tenants) > 1:
         raise QueryError(
-            f"{name}: {len(tenants)} tenants have a run of this id in this session;"
-            " read as one of them (tenant_id, --tenant)"
+            f"run_{letter}: {len(tenants)} tenants have a run of this id in this session; name its tenant too"
+            f" (tenant_{letter}, --tenant-{letter}; empty: the one without a tenant)"
         )
+    return found

@@ -82,12 +82,13 @@ def read_run_facts(
     session_id: str | None,
     run_id: str | None,
     with_children: bool,
+    without_tenant: bool = False,
     standing: str | Iterable[str] | None = None,
     since: dt.datetime | None = None,
     until: dt.datetime | None = None,
     limit: int | None = None,
 ) -> RunFacts:
-    """Return the first events of a session or a run, MAX_FACTS at most.
+    """Return the first events of a session or a run, MAX_FACTS at most; `without_tenant` as in `SessionFilter`.
 
     Raises:
         QueryError, StorageError: As for `read_timeline`.
@@ -97,6 +98,7 @@ def read_run_facts(
     wanted = session_filter(
         "" if session_id is None else session_id,
         tenant_id=tenant_id,
+        without_tenant=without_tenant,
         run_id=run_id,
         standing=standing,
         since=since,

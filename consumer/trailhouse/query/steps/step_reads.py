@@ -15,7 +15,7 @@ from trailhouse.query.steps.approvals import ApprovalReport
 from trailhouse.query.steps.compare import Comparison
 from trailhouse.query.steps.read_anomalies import DEFAULT_ANOMALIES, read_anomalies
 from trailhouse.query.steps.read_approvals import DEFAULT_APPROVALS, read_approvals
-from trailhouse.query.steps.read_compare import read_comparison
+from trailhouse.query.steps.read_compare import RunName, read_comparison
 from trailhouse.query.steps.read_timeline import read_timeline
 from trailhouse.query.steps.timeline import Timeline
 from trailhouse.store import ClickHouse
@@ -85,6 +85,8 @@ class StepReads(ABC):
         *,
         session_a: str | None = None,
         session_b: str | None = None,
+        tenant_a: str | None = None,
+        tenant_b: str | None = None,
         standing: str | Iterable[str] | None = None,
         budget: ReadBudget | None = None,
     ) -> Answer[Comparison]:
@@ -97,6 +99,9 @@ class StepReads(ABC):
             run_b: The second run.
             session_a: Its session; may be left out where one session alone has the run.
             session_b: Likewise, of the second run.
+            tenant_a: The first run's tenant; may be left out where one tenant alone has the run in that session. An
+                empty one is none: the run without a tenant.
+            tenant_b: Likewise, of the second run.
             standing: Only events of this standing, or of these.
             budget: What both together may cost; a spent one is an error.
 
@@ -109,11 +114,9 @@ class StepReads(ABC):
             return read_comparison(
                 self._ready(),
                 Meter(budget or self._reads.budget),
+                RunName(run_a, session_a, tenant_a),
+                RunName(run_b, session_b, tenant_b),
                 tenant_id=self.tenant_id,
-                run_a=run_a,
-                run_b=run_b,
-                session_a=session_a,
-                session_b=session_b,
                 standing=standing,
             )
 
