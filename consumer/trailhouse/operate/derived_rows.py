@@ -299,17 +299,20 @@ def _held(table: DerivedTable, name: str, condition: str, *, final: bool = False
 
 def _digest(table: DerivedTable, secret: bytes = b"") -> str:
     if secret:
-        # All values as one text, each with its length: the key is met before anything that somebody has chosen.
-        texts = ", ".join(
-            f"length(ifNull(toString({name}), '-')), ':', ifNull(toString({name}), '-'), isNull({name}) ? '-' : '+'"
+        # All values as one text, each with its length: the key is met before anything that somebody has chosen. In
+        # bytes, for as text in decimals and with an argument a value it costs ClickHouse twice as much.
+        types = {column.name: column.type for column in table.definition.columns}
+        # Both sides as the table has them: `length` of the log is wider than the column that is made of it.
+        values = ", ".join(
+            name if "String" in types[name] else f"CAST({name}, '{types[name]}')"
             for name in table.columns
         )
         first, last = (int.from_bytes(part, "big") for part in (secret[:8], secret[8:16]))
-        return f"sipHash64Keyed((toUInt64({first}), toUInt64({last})), concat({texts}))"
+        return f"sipHash64Keyed((toUInt64({first}), toUInt64({last})), formatRow('RowBinary', {values}))"
     # A NULL among the arguments would make the hash NULL, which no comparison sees; a tuple, or sipHash64, costs ten
     # times as much. It finds what went wrong, not what was fitted to it.
-    values = (
+    unkeyed = (
         f"isNull({name}), ifNull({name}, 0)" if name in table.nullable else name
         for name in table.columns
     )
-    return f"cityHash64({', '.join(values)})"
+    return f"cityHash64({', '.join(unkeyed)})"
