@@ -25,8 +25,19 @@ _NUMBERED = r"(?:\d{1,2}[.)][ \t]?)?"
 _GAP = r"(?:[ \t]{0,8},[ \t]{0,8}|[ \t]{1,8}|[ \t]{0,8}(?:\r?\n|(?:\\+r)?\\+n)[ \t]{0,8}|[\-_.])"
 _PHRASE = rf"{_NUMBERED}[a-z]{{3,12}}(?:{_GAP}{_NUMBERED}[a-z]{{3,12}}){{3,23}}"
 _WHOLE = re.compile(_PHRASE.encode())
-_BEHIND = re.compile(rf"""(?:\s|\\+[nrt]){{0,4}}(?:\\*["'`])?({_PHRASE})""".encode())
+_BEHIND = re.compile(rf"""(?:\s|\\+[nrt]|\*){{0,12}}(?:\\*(["'`]))?({_PHRASE})""".encode())
 _NAMES = re.compile(rb"(?i)passphrase|password|passwort|mnemonic|phrase")
+_NAMES_OF_PHRASES = re.compile(rb"(?i)passphrase|mnemonic|phrase")
+_WITHOUT_SIGN = re.compile(
+    rb"""(?i:[\w.\-]*(?:seed|recovery)[ ])?[\w.\-]+\\*["'`]?[)\]}]{0,3}[ \t]*(?:,[ \t]*)?(?:\\*["'`])?"""
+)
+"""A name and no sign behind it that says that its value comes: a word like any other."""
+_GOES_ON = re.compile(rb"[\w(\[]|\.\w")
+"""What follows a way to an attribute in code."""
+_OF_A_WALLET = 12
+"""Words that a wallet's phrase has at least."""
+_BLANK, _COMMA, _LINE, _HYPHEN = b" ", b",", b"\n", b"-"
+_QUOTES = (b'"', b"'", b"`")
 
 
 def is_phrase(value: bytes) -> bool:
@@ -37,14 +48,57 @@ def is_phrase(value: bytes) -> bool:
 def phrase_behind(text: bytes, begin: int, end: int) -> tuple[int, int] | None:
     """Return where the phrase begins and ends that stands behind a name and its sign, which *begin* and *end* tell.
 
-    It ends before the first word that is a sentence's; None where that leaves too few, or the name is of no phrase.
+    It ends before the first word that is a sentence's; None where that leaves too few, the name is of no phrase, or
+    what stands there is more likely prose or code.
     """
     found = _BEHIND.match(text, end)
     if found is None or _NAMES.search(text, begin, end) is None:
         return None
+    is_of_phrases = _NAMES_OF_PHRASES.search(text, begin, end) is not None
     last, words = end, 0
-    for word in _WORD.finditer(text, found.start(1), found.end(1)):
+    between = b""
+    for word in _WORD.finditer(text, found.start(2), found.end(2)):
         if len(word[0]) < _LEAST_LETTERS or word[0] in _OF_SENTENCES:
             break
+        if words:
+            gap = _kind_of(text[last : word.start()])
+            if gap == _LINE and is_of_phrases:
+                gap = between if between == _BLANK else _LINE
+                if text[word.end() : word.end() + 1] in (
+                    b":",
+                    b"=",
+                ):  # the name of the next setting
+                    break
+            between = between or gap
+            if gap != between:
+                break
         last, words = word.end(), words + 1
-    return (found.start(1), last) if words >= LEAST_WORDS else None
+    if words < LEAST_WORDS:
+        return None
+    if not (words >= _OF_A_WALLET and is_of_phrases):
+        opening = found[1] or text[end - 1 : end]
+        is_quoted = opening in _QUOTES and text.startswith(opening, last)
+        if not is_quoted and not _is_told(text, (begin, end, last), between):
+            return None
+    return found.start(2), last
+
+
+def _kind_of(gap: bytes) -> bytes:
+    """Return what stands between two words, without numbers and blanks around it."""
+    if b"\n" in gap or b"\\" in gap:
+        return _LINE
+    return gap.strip(b" \t0123456789)") or _BLANK
+
+
+def _is_told(text: bytes, places: tuple[int, int, int], between: bytes) -> bool:
+    """Tell whether a few words without quotes are told to be a phrase, by a sign or by hyphens, and are no code.
+
+    Args:
+        places: Where the name begins, where the words begin, and where they end.
+        between: What stands between the words.
+    """
+    begin, end, last = places
+    if between in (_COMMA, _LINE):
+        return False
+    is_told = between == _HYPHEN or _WITHOUT_SIGN.fullmatch(text, begin, end) is None
+    return is_told and _GOES_ON.match(text, last) is None

@@ -35,6 +35,9 @@ def redacted(redactor: Redactor, **data: object) -> str:
     [
         (f"the passphrase is {DICE}", DICE), (f"Passphrase: {DICE} and keep it", DICE), (f"my password is {DICE}.", DICE),
         (f"passphrase '{DICE}'", DICE), (f"the passphrase is {DICE.replace(' ', '-')}", DICE.replace(" ", "-")),
+        (f"**Password:** `{DICE}`", DICE), (f"Passphrase:\n\n    {DICE}\n", DICE), (f"use password \"{DICE}\" for it", DICE),
+        (f"the password is {DICE.replace(' ', '.')}. Keep it", DICE.replace(" ", ".")), (f"passphrase: {DICE}\nport: 3", DICE),
+        (f"PASSWORD={DICE.replace(' ', '_')}", DICE.replace(" ", "_")), (f"seed_phrase: {SEED}\nport: 3", SEED),
         (f"seed phrase: {SEED}", SEED), (f"MNEMONIC={SEED}", SEED), (f"recovery phrase:\n{NUMBERED}", NUMBERED),
         (f"ACME_KEY={HEX}", HEX), (f"acmeKey: {MIXED}", MIXED), (f"x-acme-key: {HEX}", HEX), (f"the Acme key is {HEX}.", HEX),
         (f'{{"acme_key": "{MIXED}"}}', MIXED), (VAULT, VAULT), (f"vault gave {VAULT}.", VAULT), (f"line\n{VAULT}\n", VAULT),
@@ -63,6 +66,8 @@ def test_what_a_key_tells_is_gone(redactor: Redactor, key: str, value: str) -> N
         "the passphrase is stored in the vault", "passphrase: minimum twelve characters long", "a passphrase is a sequence of words",
         "the password is generated automatically during setup", "the seed phrase is twelve words that restore the wallet",
         "your password is about to expire, please change it", "password: required field missing here", "Password = wrong again",
+        "session token password page cases agent limits", "a8f1 reset password page agent parser module\n", "new passwords against leaked ones: read more",
+        "auth: user, password, host, port, socket, timeout", "password = config.ssl_options.fetch.first()", "self.password = proxy.auth.first.login(x)",
         f"cache_key={HEX}", f"primary key: {HEX}", f"the idempotency-key is {HEX}", f"sha256 key = {'0' * 64}", f"key={HEX}",
         "acme_key=customer-4711", "acme_key: getKeyOfCustomerOrDefault", f"etag {HEX}", "s.getKeyOfCustomerOrDefau1t", "this.s.x",
     ],
