@@ -1,5 +1,6 @@
 """What redaction costs: `python -m benchmarks.redaction`, in CPU time, beside the goals that it has to hold."""
 
+import base64
 import random
 import re
 import string
@@ -205,6 +206,13 @@ def hostile_texts() -> dict[str, str]:
         for what, unit in _UNITS.items()
     }
     made["base64"] = "".join(chance.choices("ABCDEFabcdef0123456789+/", k=HOSTILE_BYTES))
+    said = ("the agent has read the file and found nothing. " * HOSTILE_BYTES)[
+        :HOSTILE_BYTES
+    ].encode()
+    made["base64 of a long text"] = base64.b64encode(said).decode()[:HOSTILE_BYTES]
+    made["base64 of text and other bytes in turn"] = base64.b64encode(
+        b"".join(said[:40] + chance.randbytes(20) for _ in range(HOSTILE_BYTES // 80))
+    ).decode()[:HOSTILE_BYTES]
     made["all openers in turn"] = (" ".join(_UNITS.values()) + " ") * (HOSTILE_BYTES // 3_000)
     made["random ASCII"] = "".join(
         chance.choices([chr(n) for n in range(32, 127)], k=HOSTILE_BYTES)

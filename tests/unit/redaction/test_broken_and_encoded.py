@@ -8,8 +8,9 @@ import time
 
 import pytest
 
+from secret_examples import examples
 from trailhouse.redaction import RedactionConfig
-from trailhouse.redaction.encoded import openers, runs
+from trailhouse.redaction.encoded import runs
 from trailhouse.redaction.redactor import Redactor
 
 _chance = random.Random(33)  # noqa: S311 - no secret
@@ -79,12 +80,33 @@ def test_other_base64_stays(redactor: Redactor, text: str) -> None:
     assert _redacted(redactor, text) == text
 
 
-def test_an_opener_of_base64_is_in_base64_of_its_word() -> None:
-    """Whatever stands before and behind the word; and each opener has bits enough to open few texts."""
-    assert min(map(len, openers())) >= 4
-    for before in ("", "=", "--", "abc"):
-        encoded = _base64(f"{before}password=x")
-        assert any(opener in encoded for opener in openers()), before
+_TOKENS = [each.text for each in examples(random.Random(34)) if not each.name]  # noqa: S311 - no secret
+"""One of each shape of the table that is told by its own form."""
+
+
+@pytest.mark.parametrize("before", ["PORT=80\n", "PORT=8\n", "PORT=\n"])
+def test_base64_of_each_shape_goes(redactor: Redactor, before: str) -> None:
+    """Whatever the beginning of a token is, and at each of the three places of a byte, as a file's text holds it."""
+    left = [
+        text
+        for text in _TOKENS
+        if "[REDACTED:" not in _redacted(redactor, _base64(f"{before}V={text}\nD=0\n"))
+    ]
+
+    assert len(_TOKENS) > 250
+    assert left == []
+
+
+@pytest.mark.parametrize("cut", range(4))
+@pytest.mark.parametrize("before", ["", "A", "AB"])
+def test_base64_that_is_cut_or_follows_a_name_goes_too(
+    redactor: Redactor, before: str, cut: int
+) -> None:
+    """A tool has shown the end of it alone, or a name, a way to it or a few bytes that are no text stand before it."""
+    encoded = _base64(f"{before}host=db.example.com\ntoken={WORD}\n")
+    binary = base64.b64encode(bytes(range(128, 158 + cut)) + f"token={WORD} and more".encode())
+    for text in (encoded[cut:], f"{'x_y-'[:cut]}/{encoded}", binary.decode()):
+        assert _redacted(redactor, f"it says {text} and ends").startswith("it says [REDACTED:")
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\\n"])
