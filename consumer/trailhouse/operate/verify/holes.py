@@ -36,12 +36,13 @@ def tell_holes(run: Run, found: Findings) -> None:
     for *place, kind, first, last in run.clickhouse.query(_SQL, {"kinds": list(REASONS)}).rows:
         incidents.setdefault(place_in(place), []).append((str(kind), int(first), int(last)))
     for place, pairs in groupby(walks, key=lambda pair: pair[0].place):
-        _tell_partition(found, list(pairs), incidents.get(place, ()))
+        tell_partition(found, list(pairs), incidents.get(place, ()))
 
 
-def _tell_partition(
+def tell_partition(
     found: Findings, walks: Sequence[tuple[LogId, Walked]], rows: Sequence[_Incident]
 ) -> None:
+    """Tell those of one partition, by the walks of its generations, the first one first. Pure."""
     explained = Ranges((first, last) for _, first, last in rows)
     for name, walked in walks:
         # A log begins where it was adopted, and a later generation where Kafka showed other records.
@@ -64,10 +65,16 @@ def _tell_partition(
 
 
 def _tell_made_up(found: Findings, walks: Sequence[tuple[LogId, Walked]], claimed: Ranges) -> None:
-    """Tell what *claimed* to have no record though a generation has a leaf there."""
-    for name, walked in walks:
+    """Tell what *claimed* to have no record though a generation has a leaf there, and no other had none.
+
+    One leader had no record there, such as in a transaction, and the next one has: then both are right.
+    """
+    unseen = [_without_leaf(walked, is_first=not place) for place, (_, walked) in enumerate(walks)]
+    for place, (name, walked) in enumerate(walks):
         last = walked.holes[-1].last if walked.is_cut else walked.end - 1
         seen = Ranges([(walked.first, last)]) - Ranges(walked.holes)
+        for other in (*unseen[:place], *unseen[place + 1 :]):
+            seen -= other
         for part in seen & claimed:
             found.add(
                 "made_up_incident",
@@ -78,3 +85,13 @@ def _tell_made_up(found: Findings, walks: Sequence[tuple[LogId, Walked]], claime
                 meaning="an incident says that Kafka gave no record here, and there are leaves: somebody made it up",
                 way_out="delete the incident, after asking who wrote it",
             )
+
+
+def _without_leaf(walked: Walked, *, is_first: bool) -> Ranges:
+    """Return where a generation may have been without a record: not below where it begins, unless it *is_first*."""
+    holes = [*walked.holes]
+    if holes and not is_first and not holes[0].first and not walked.first:
+        holes.pop(0)
+    before = [(0, walked.first - 1)] if walked.first else []
+    after = [(holes[-1].last, 2**64 - 1)] if holes and walked.is_cut else []
+    return Ranges([*holes, *before, *after])
