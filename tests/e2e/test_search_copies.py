@@ -33,11 +33,15 @@ def test_a_page_passes_many_copies_in_few_statements(database: ClickHouseConfig)
     assert len(statements) < 25
 
 
+def _looks(statements: list[str]) -> int:
+    return sum("FROM events_by_time_as_stored" in each for each in statements)
+
+
 @pytest.mark.parametrize("newest", [True, False])
 def test_a_page_by_time_passes_copies_in_two_looks(
     database: ClickHouseConfig, newest: bool
 ) -> None:
-    """Where all was stored thrice, a page looks once, learns the share of copies, and has what is missing at once."""
+    """Where all was stored thrice, a page looks twice, learning the share of copies, and the next page but once."""
     moment = dt.datetime(2026, 10, 1, tzinfo=UTC)
     session = a_session()
     events = [
@@ -52,9 +56,13 @@ def test_a_page_by_time_passes_copies_in_two_looks(
         reader.count()
         watch_statements(lambda sql, _: statements.append(sql))
         page = reader.search(limit=100, newest_first=newest)
+        looks = _looks(statements)
+        following = reader.search(limit=100, newest_first=newest, cursor=page.next)
         watch_statements(None)
-    same(events_of(page), events[: -101 if newest else None : -1 if newest else 1][:100])
-    assert sum("FROM events_by_time_as_stored" in each for each in statements) == 2
+    expected = events[::-1] if newest else events
+    same(events_of(page), expected[:100])
+    same(events_of(following), expected[100:200])
+    assert (looks, _looks(statements)) == (2, 3)
 
 
 @pytest.mark.parametrize("newest", [True, False])

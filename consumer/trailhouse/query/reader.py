@@ -19,6 +19,7 @@ from trailhouse.query.filtering.filters import (
 )
 from trailhouse.query.overview import Overview, count_by_type, read_overview
 from trailhouse.query.runs.run_reads import RunReads
+from trailhouse.query.search.by_time import CopiesMet
 from trailhouse.query.search.search_reads import SearchReads
 from trailhouse.query.session_log.append_order import Key, keys_in_append_order
 from trailhouse.query.session_log.outline import (
@@ -90,6 +91,7 @@ class AuditReader(RunReads, SearchReads, StepReads, StreamReads):
         self._reads = ReaderConfig() if reads is None else reads
         self._cursors = Cursors(self._reads.secret_for(self._clickhouse.config))
         self._standings = Standings()
+        self._copies_met = CopiesMet()
         self._is_checked = False
         self._lock = threading.Lock()
 

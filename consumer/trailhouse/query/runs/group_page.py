@@ -72,7 +72,7 @@ def read_page(
     as_of, meter = stored_positions(clickhouse), Meter(asked.budget)
     counted = counted_sql(asked.wanted, "session_id IN {keys_session_id:Array(String)}")
     start = _start(grouping, asked, cursors, bound, now)
-    walker = Walker(clickhouse, grouping, start, asked.wanted.since_us, meter)
+    walker = Walker(clickhouse, grouping, start, asked.wanted.since_us, _us(now), meter)
     found: list[tuple[Position, Row]] = []
     left_out: list[LeftOut] = []
     try:

@@ -5,10 +5,12 @@ what starts in the window is known to, and what started before it shows when its
 a window further back. So a page needs neither a table of runs nor an event that says that a run started.
 
 How far the first window reaches is asked of what must be there: if every run that is wanted has an event of
-agent X, then back to the agent's two thousandth. Where there are few such events at all, they name the sessions.
+agent X, then back to where the agent's latest events show as many runs begin. Where there are few such events at all,
+they name the sessions.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from math import ceil
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -17,7 +19,11 @@ from trailhouse.query.budget import Meter
 from trailhouse.store import ClickHouse
 
 FIRST_WINDOW_ROWS = 20_000
-"""Some hundreds of recorded runs: most pages need no second window."""
+"""So many events are enough to see how often runs and sessions begin."""
+_ROOM_WITHOUT_WITNESS = 3
+_ROOM_FOR_COPIES = 2
+_ROOM_FOR_EARLIER = 1.25
+"""How many more are to be seen than are wanted: some of them began before, which only their row tells."""
 FEW_SESSIONS = 100
 """So many are read from the log by its key, which costs some milliseconds each, and not by a scan of the index."""
 _WIDER = 6
@@ -84,10 +90,23 @@ class Grouping(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Window(NamedTuple):
-    """What starts from `low_us` to `high_us`, both included."""
+    """What starts from `low_us` to `high_us`, both included.
+
+    Where little comes after it, all from its lower end on is read: to ask which sessions lie in it costs more.
+    """
 
     low_us: int
     high_us: int
+    little_after: bool = False
+
+
+class _Seen(NamedTuple):
+    """What some events back are: since when, how many, of how many runs or sessions, and the ids of a few sessions."""
+
+    low_us: int
+    rows: int
+    keys: int
+    sessions: list[str]
 
 
 class Walker:
@@ -98,6 +117,7 @@ class Walker:
         grouping: What is wanted.
         start: Where to begin; what stands there itself is not met again.
         since_us: What started before is not wanted.
+        now_us: What happened later is hardly anything.
         meter: What is left of the budget.
     """
 
@@ -107,12 +127,13 @@ class Walker:
         grouping: Grouping,
         start: Position,
         since_us: int | None,
+        now_us: int,
         meter: Meter,
     ) -> None:
         self._clickhouse = clickhouse
         self._grouping = grouping
         self._bottom = EARLIEST_US if since_us is None else since_us
-        self._meter = meter
+        self._now_us, self._meter = now_us, meter
         self.position = start
         """Everything before it, newest first, was met or is not wanted."""
 
@@ -148,44 +169,65 @@ class Walker:
             return
         witnesses = self._grouping.witnesses
         # The more is asked for together, the fewer of each have it all.
+        wanted = at_once * max(1, len(witnesses))
         lows = [
-            self._low_us(each.condition, each.of_each * at_once * len(witnesses), high_us)
+            self._low_us(
+                each.condition, ceil(each.of_each * wanted * _ROOM_FOR_COPIES), wanted, high_us
+            )
             for each in witnesses
-        ] or [self._low_us("true", FIRST_WINDOW_ROWS, high_us)]
+        ] or [self._low_us("true", self._usual_rows(at_once), wanted, high_us)]
         low = min(lows)
         width = max(high_us - low, _LEAST_WIDTH_US)
         for _ in range(_WINDOWS_BY_TIME):
-            yield Window(low, high_us)
+            yield Window(low, high_us, little_after=self._now_us - high_us <= high_us - low)
             if low == bottom:
                 return
             high_us, width = low - 1, width * _WIDER
             low = max(high_us - width, bottom)
         yield Window(bottom, high_us)
 
-    def _low_us(self, condition: str, rows: int, high_us: int) -> int:
-        """Return the time of the event so many back that meets *condition*; the bottom if there are not so many."""
-        low_us, found, sessions = self._count_back(condition, rows, high_us)
-        if found >= rows:
-            return low_us
+    def _usual_rows(self, wanted: int) -> int:
+        """Return how many events of any kind show where as many begin as are *wanted*, copies included."""
+        usual = wanted * self._grouping.events_of_each * _ROOM_WITHOUT_WITNESS
+        return min(usual, FIRST_WINDOW_ROWS)
+
+    def _low_us(self, condition: str, rows: int, wanted: int, high_us: int) -> int:
+        """Return since when as many begin as are *wanted*, by the last *rows* events that meet *condition*.
+
+        It is the bottom if there are not so many.
+        """
+        keys = ceil(wanted * _ROOM_FOR_EARLIER)
+        seen = self._count_back(condition, rows, keys, high_us)
+        if seen.rows >= rows or seen.keys >= keys:
+            return seen.low_us
         # What must be there may come after what starts in time: the few must be all of them.
         if self._grouping.having:
-            _, found, sessions = self._count_back(condition, rows, -EARLIEST_US)
-        if found < rows and len(sessions) <= FEW_SESSIONS and not self._grouping.by_session:
-            self._grouping = _within(self._grouping, sessions)
+            seen = self._count_back(condition, rows, keys, -EARLIEST_US)
+        if (
+            seen.rows < rows
+            and len(seen.sessions) <= FEW_SESSIONS
+            and not self._grouping.by_session
+        ):
+            self._grouping = _within(self._grouping, seen.sessions)
         return self._bottom
 
-    def _count_back(self, condition: str, rows: int, high_us: int) -> tuple[int, int, list[str]]:
+    def _count_back(self, condition: str, rows: int, keys: int, high_us: int) -> _Seen:
+        key = ", ".join(self._grouping.key)
         sql = f"""
-            SELECT min(occurred_us), count(), groupUniqArray({FEW_SESSIONS + 1})(session_id) FROM (
-                SELECT occurred_us, session_id FROM events_by_time_as_stored
-                WHERE {self._grouping.scope} AND {condition}
-                    AND occurred_us BETWEEN {{low_us:Int64}} AND {{high_us:Int64}}
-                ORDER BY occurred_us DESC LIMIT {rows}
+            SELECT if(count() < {keys}, min(first_us), arrayReverseSort(groupArray(first_us))[{keys}]), sum(events),
+                count(), groupUniqArray({FEW_SESSIONS + 1})(session_id)
+            FROM (
+                SELECT min(occurred_us) AS first_us, count() AS events, {key} FROM (
+                    SELECT occurred_us, {key} FROM events_by_time_as_stored
+                    WHERE {self._grouping.scope} AND {condition}
+                        AND occurred_us BETWEEN {{low_us:Int64}} AND {{high_us:Int64}}
+                    ORDER BY occurred_us DESC LIMIT {rows}
+                ) GROUP BY {key}
             )
         """  # noqa: S608 - names of ours; every value is a bound parameter
         values = self._grouping.parameters | {"low_us": self._bottom, "high_us": high_us}
-        [(low_us, found, sessions)] = self._query(sql, values)
-        return int(low_us), int(found), sessions
+        [(low_us, found, of_keys, sessions)] = self._query(sql, values)
+        return _Seen(int(low_us), int(found), int(of_keys), sessions)
 
     def _keys(self, window: Window, at_once: int) -> list[Position]:
         sql, parameters = keys_sql(self._grouping, window, self.position)
@@ -216,9 +258,10 @@ def keys_sql(grouping: Grouping, window: Window, before: Position) -> tuple[str,
     if grouping.having:
         # All events of what may start here count, those after the window too.
         rows = [here]
-        if not grouping.by_session:
+        if not (grouping.by_session or window.little_after):
             behind = f"SELECT session_id FROM events_by_time_as_stored WHERE {within}"  # noqa: S608 - names of ours
             rows.append(f"(occurred_us <= {{high_us:Int64}} OR session_id IN ({behind}))")
+        if not grouping.by_session:
             rows += [f"session_id IN ({select})" for select in grouping.sessions]
     names = {f"before_{place}": value for place, value in enumerate(before.key)}
     position = ", ".join(["{before_us:Int64}", *(f"{{{name}:String}}" for name in names)])

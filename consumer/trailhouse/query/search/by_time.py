@@ -29,6 +29,8 @@ from trailhouse.query.search.slices import (
 from trailhouse.store import ClickHouse
 
 _MOST_AT_ONCE = 2_000
+_FADES = 0.9
+"""Of one search to the next, what is remembered of copies that are met no more."""
 _ROOM = 1.25
 """How many more rows to ask for than the share of copies among those before makes likely."""
 _BEHIND = (
@@ -48,15 +50,35 @@ class TimePosition(NamedTuple):
     record_key: bytes = b""
 
 
+class CopiesMet:
+    """The share of copies among the rows that searches of late have met: it says how many to ask for, and no answer."""
+
+    def __init__(self) -> None:
+        self._share = 0.0
+
+    def note(self, rows: int, events: int) -> None:
+        """Remember that *rows* were *events*."""
+        self._share = max(1 - events / rows, self._share * _FADES)
+
+    def rows_for(self, events: int) -> int:
+        """Return how many rows are likely to be so many events: at least as many."""
+        return min(ceil(events / (1 - self._share)), max(events, _MOST_AT_ONCE))
+
+
 class TimeFinder:
     """Finds the rows of one page in order of time; as `Finder`."""
 
     def __init__(
-        self, clickhouse: ClickHouse, asked: SearchRequest, place: TimePosition | None, now_us: int
+        self,
+        clickhouse: ClickHouse,
+        asked: SearchRequest,
+        place: TimePosition | None,
+        now_us: int,
+        copies: CopiesMet,
     ) -> None:
         self.rows: list[Row] = []
         self._clickhouse, self._asked, self._place = clickhouse, asked, place
-        self._now_us = now_us
+        self._now_us, self._copies = now_us, copies
         self._condition, self._values = where(
             asked.wanted,
             tenant_id=asked.tenant_id,
@@ -106,7 +128,7 @@ class TimeFinder:
         width = 0
         while first <= last:
             # One more than is missing: what happened at the last one's moment may not be all there.
-            width = max(width, self._missing + 1)
+            width = max(width, self._copies.rows_for(self._missing + 1))
             end = f"ORDER BY occurred_us {self._direction} LIMIT {width}"
             found = self._select(SMALL_COLUMNS, _INDEX, (first, last), end, settings)
             if len(found) < width:
@@ -143,6 +165,8 @@ class TimeFinder:
         place = self._last_place()
         behind = _rank(place) if place.session_id is not None else None
         once = {_rank(row := Row._make(each)): row for each in found}
+        if found:
+            self._copies.note(len(found), len(once))
         ranks = [
             rank
             for rank in sorted(once, reverse=newest)

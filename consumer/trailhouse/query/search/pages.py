@@ -13,7 +13,7 @@ from trailhouse.query.filtering.search_filter import SearchFilter
 from trailhouse.query.filtering.words import words_where
 from trailhouse.query.positions import stored_positions
 from trailhouse.query.search.by_append import AppendFinder, AppendPosition
-from trailhouse.query.search.by_time import TimeFinder, TimePosition
+from trailhouse.query.search.by_time import CopiesMet, TimeFinder, TimePosition
 from trailhouse.query.search.found import FoundEvent, Row, light, moment_of, with_records
 from trailhouse.query.search.request import Finder, SearchRequest
 from trailhouse.query.search.slices import LAST_US
@@ -27,6 +27,7 @@ def search(
     clickhouse: ClickHouse,
     asked: SearchRequest,
     cursors: Cursors,
+    copies: CopiesMet,
     cursor: str | None = None,
     budget: ReadBudget | None = None,
     now: Callable[[], float] = time.time,
@@ -39,7 +40,7 @@ def search(
     """
     meter = Meter(budget or ReadBudget())
     now_us = int(now() * 1_000_000)
-    finder = _finder(clickhouse, asked, cursors, cursor, now_us)
+    finder = _finder(clickhouse, asked, cursors, cursor, now_us, copies)
     as_of = stored_positions(clickhouse)
     reached = finder.find(meter)
     left_out: list[LeftOut] = []
@@ -63,11 +64,16 @@ def search(
 
 
 def _finder(
-    clickhouse: ClickHouse, asked: SearchRequest, cursors: Cursors, cursor: str | None, now_us: int
+    clickhouse: ClickHouse,
+    asked: SearchRequest,
+    cursors: Cursors,
+    cursor: str | None,
+    now_us: int,
+    copies: CopiesMet,
 ) -> Finder:
     if asked.by == "occurred":
         place = None if cursor is None else cursors.open(cursor, asked.walk, TimePosition)
-        return TimeFinder(clickhouse, asked, place, now_us)
+        return TimeFinder(clickhouse, asked, place, now_us, copies)
     behind = None if cursor is None else cursors.open(cursor, asked.walk, AppendPosition)
     return AppendFinder(clickhouse, asked, behind)
 

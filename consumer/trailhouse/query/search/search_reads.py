@@ -10,6 +10,7 @@ from trailhouse.query.config import ReaderConfig
 from trailhouse.query.cursor import Cursors
 from trailhouse.query.filtering.grammar import as_filter
 from trailhouse.query.filtering.search_filter import SearchFilter
+from trailhouse.query.search.by_time import CopiesMet
 from trailhouse.query.search.facets import DEFAULT_FIELDS, DEFAULT_VALUES, Facet, facets
 from trailhouse.query.search.found import FoundEvent
 from trailhouse.query.search.found_standings import with_standings
@@ -36,6 +37,7 @@ class SearchReads(ABC):
     _cursors: Cursors
     _reads: ReaderConfig
     _standings: Standings
+    _copies_met: CopiesMet
 
     @abstractmethod
     def _ready(self) -> ClickHouse: ...
@@ -75,7 +77,14 @@ class SearchReads(ABC):
             by=by,
             limit=limit,
         )
-        page = search(self._ready(), asked, self._cursors, cursor, budget or self._reads.budget)
+        page = search(
+            self._ready(),
+            asked,
+            self._cursors,
+            self._copies_met,
+            cursor,
+            budget or self._reads.budget,
+        )
         return with_standings(self._ready(), self._standings, page)
 
     def count(
