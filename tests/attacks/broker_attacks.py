@@ -166,19 +166,7 @@ def a_partition_is_cut_off_below_what_was_signed_and_written_anew(scene: BrokerS
     read_until = scene.topic.ends()[denial.partition]
     scene.disk(denial.partition).cut(denial.offset)
     missing = read_until - scene.topic.ends()[denial.partition]
-    # Below what it has committed a worker reads nothing again: what stands there now is seen by nobody.
     scene.topic.write([forged] * (missing + 3), partition=denial.partition)
-
-
-@on_broker(Who.KAFKA, "seals")
-def a_leader_that_lags_is_elected_and_the_loggers_go_on(scene: BrokerScene) -> None:
-    """What was stored stays; what lies below the offset that the worker has committed is read by nobody any more."""
-    scene.close_loggers()
-    scene.store()
-    scene.loses_records = True
-    denial = scene.denial()
-    scene.disk(denial.partition).cut(denial.offset)
-    scene.log_some()
 
 
 @on_broker(Who.KAFKA, "seals")

@@ -141,6 +141,16 @@ def a_topic_is_made_anew_when_all_was_stored(scene: BrokerScene) -> None:
 
 
 @on_broker(Who.NOBODY)
+def a_leader_that_lags_is_elected_and_the_loggers_go_on(scene: BrokerScene) -> None:
+    """What was stored stays, and what is logged below the committed offset is read: nothing is lost."""
+    scene.close_loggers()
+    scene.store()
+    denial = scene.denial()
+    scene.disk(denial.partition).cut(denial.offset)
+    scene.log_some()
+
+
+@on_broker(Who.NOBODY)
 def kafka_deletes_what_was_stored(scene: BrokerScene) -> None:
     scene.store()
     scene.topic.delete_all()

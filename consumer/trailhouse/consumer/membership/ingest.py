@@ -10,6 +10,7 @@ from functools import partial
 
 from trailhouse.broker.origin import Origin
 from trailhouse.broker.topic_identity import TopicIdentity
+from trailhouse.broker.topic_reader import TopicReader
 from trailhouse.consumer.batch.contradictions import note_contradictions
 from trailhouse.consumer.batch.erasure_orders import ErasureOrders
 from trailhouse.consumer.batch.gathering import GatheredStore, Gathering
@@ -22,6 +23,7 @@ from trailhouse.consumer.batch.watched_store import WatchedStore
 from trailhouse.consumer.batch.writer import BatchWriter
 from trailhouse.consumer.config import WorkerConfig
 from trailhouse.consumer.membership.group_check import GroupCheck
+from trailhouse.consumer.membership.log_truncation import LogTruncation
 from trailhouse.consumer.membership.offset_check import OffsetCheck
 from trailhouse.consumer.membership.poison_pills.inspection import PoisonPillInspection
 from trailhouse.consumer.membership.session import GroupSession, Reporters
@@ -206,6 +208,9 @@ class Ingest:
                     ledger=ledger,
                     origin=origin,
                     incidents=incidents,
+                    cut_at=LogTruncation(
+                        StoredLog(storage, origin), partial(TopicReader, self._kafka)
+                    ).cut_at,
                     restore_logs=proof_log.restored,
                 ),
                 inspection=PoisonPillInspection(self._kafka, ledger, incidents),

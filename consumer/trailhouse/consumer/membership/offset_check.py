@@ -12,6 +12,7 @@ from trailhouse.broker.topic_identity import TopicIdentity
 from trailhouse.consumer.batch.incidents import Incidents
 from trailhouse.consumer.batch.ledger import Ledger
 from trailhouse.consumer.config import WorkerConfig
+from trailhouse.consumer.membership.log_truncation import StoredPart
 from trailhouse.consumer.membership.source import HOLDER
 from trailhouse.consumer.membership.start_decision import (
     PartitionState,
@@ -31,6 +32,8 @@ SUSPECT_OFFSETS = 100_000
 
 RestoreLogs = Callable[[Mapping[int, int], Mapping[int, int]], Mapping[int, Restored]]
 """`LogRestorer.restored`."""
+CutAt = Callable[[Mapping[int, StoredPart]], Mapping[int, int]]
+"""`LogTruncation.cut_at`."""
 
 
 class Starts(NamedTuple):
@@ -62,6 +65,7 @@ class OffsetCheck:
         ledger: Ledger,
         origin: Origin,
         incidents: Incidents,
+        cut_at: CutAt = lambda _parts: {},
         restore_logs: RestoreLogs = lambda _starts, _log_starts: {},
     ) -> None:
         self._kafka = kafka
@@ -70,6 +74,7 @@ class OffsetCheck:
         self._ledger = ledger
         self._origin = origin
         self._incidents = incidents
+        self._cut_at = cut_at
         self._restore_logs = restore_logs
 
     def starts(
@@ -91,7 +96,7 @@ class OffsetCheck:
             every = admin.lag(self._worker.group_id)
         mine = set(partitions)
         offsets = [part for part in every if part.partition in mine]
-        states = self._states(offsets, suspect_offsets or {})
+        states = self._held_against_kafka(self._states(offsets, suspect_offsets or {}))
         decisions = {place.partition: decide_start(place) for place in states}
         wanted = {number: decision.start for number, decision in decisions.items()}
         logs = self._logs(decisions, {place.partition: place.log_start for place in states})
@@ -203,6 +208,16 @@ class OffsetCheck:
             for part in offsets
         ]
 
+    def _held_against_kafka(self, states: Sequence[PartitionState]) -> list[PartitionState]:
+        """Return *states* with where Kafka's logs were cut off below what is committed and stored."""
+        stored = {
+            each.partition: StoredPart(each.log_start, each.log_end, each.committed)
+            for each in states
+            if each.committed and each.stored_until == each.committed
+        }
+        cut_at = self._cut_at(stored) if stored else {}
+        return [each._replace(cut_at=cut_at.get(each.partition)) for each in states]
+
     def _confirmed(self, findings: Sequence[Incident]) -> list[Incident]:
         """Take out of the expired ranges what the ledger has."""
         confirmed = [found for found in findings if found.kind != "expired"]
@@ -265,6 +280,12 @@ def _detail(found: Incident) -> str:
             return (
                 "committed, but not in the ledger, or without leaves in the log (a restored ClickHouse, or"
                 " offsets that somebody moved): read again from Kafka"
+            )
+        case "truncated":
+            return (
+                "what was stored of these offsets Kafka has no longer, as after an unclean election: what it has in"
+                " their place, or will have, is read too; what was acknowledged and not stored yet is lost, see"
+                " `trailhouse account`"
             )
         case _:
             return (

@@ -6,6 +6,7 @@ Kind = Literal[
     "expired",
     "rewound",
     "recreated",
+    "truncated",
     "open_transaction",
     "create_time",
     "unreadable",
@@ -15,7 +16,7 @@ Kind = Literal[
     "unproven",
     "contradicted",
 ]
-"""The first three are judged before a partition is read, the others noticed by whoever meets them."""
+"""The first four are judged before a partition is read, the others noticed by whoever meets them."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 

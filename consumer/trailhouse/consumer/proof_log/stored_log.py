@@ -41,6 +41,11 @@ _FIRST_LEAF = f"""
         AND kafka_offset >= {{first:UInt64}} AND kafka_offset < {{end:UInt64}}
     ORDER BY kafka_offset LIMIT 1
 """  # noqa: S608
+_DIGESTS = f"""
+    SELECT kafka_offset, groupUniqArray(digest) FROM log_leaves {_OF_TOPIC}
+        kafka_partition = {{number:UInt16}} AND kafka_offset >= {{first:UInt64}} AND kafka_offset < {{end:UInt64}}
+    GROUP BY kafka_offset ORDER BY kafka_offset DESC LIMIT {{limit:UInt32}}
+"""  # noqa: S608
 _INCIDENTS = f"""
     SELECT first_offset, last_offset FROM event_incidents {_OF_TOPIC}
         kafka_partition = {{number:UInt16}} AND last_offset >= {{first:UInt64}}
@@ -136,6 +141,13 @@ class StoredLog:
             _FIRST_LEAF, number=partition, generation=generation, first=first, end=end
         )
         return int(rows[0][0]) if rows else None
+
+    def digests(
+        self, partition: int, first: int, end: int, limit: int
+    ) -> dict[int, frozenset[bytes]]:
+        """Return what any generation has at the *limit* highest offsets from *first* up to and without *end*."""
+        rows = self._rows(_DIGESTS, number=partition, first=first, end=end, limit=limit)
+        return {offset: frozenset(digests) for offset, digests in rows}
 
     def explained(self, partition: int, first: int, last: int) -> Ranges:
         """Return the offsets from *first* to *last* of which an incident says why there is no record."""

@@ -12,9 +12,10 @@ def place(
     log: tuple[int, int],
     stored_until: int | None = None,
     earlier_until: int | None = None,
+    cut_at: int | None = None,
 ) -> PartitionState:
     """Return partition 3 with these offsets."""
-    return PartitionState(3, committed, *log, stored_until, earlier_until)
+    return PartitionState(3, committed, *log, stored_until, earlier_until, cut_at)
 
 
 @pytest.mark.parametrize(
@@ -58,6 +59,18 @@ def place(
             2,
             [("recreated", 0, 69), ("expired", 0, 1)],
             id="another topic, and records of it are gone",
+        ),
+        pytest.param(
+            place(70, (0, 99), 70, cut_at=20), 20, [("truncated", 20, 69)], id="others stand there"
+        ),
+        pytest.param(
+            place(70, (0, 20), 70, cut_at=20), 20, [("truncated", 20, 69)], id="none, as yet"
+        ),
+        pytest.param(
+            place(70, (30, 99), 70, cut_at=20),
+            30,
+            [("truncated", 30, 69)],
+            id="of some none is left",
         ),
         pytest.param(place(0, (0, 0)), 0, [], id="nothing at all"),
     ],
