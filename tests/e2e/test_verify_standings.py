@@ -129,6 +129,10 @@ def test_copies_of_a_record_are_no_contradiction(scene: Scene) -> None:
             f"ALTER TABLE seal_checks UPDATE verdict = 'broken' WHERE producer_id = 'p2' {SYNC}",
             {"check_changed"},
         ),
+        (
+            f"ALTER TABLE seal_checks UPDATE looks = 20 WHERE producer_id = 'p2' {SYNC}",
+            {"check_changed"},
+        ),
     ],
 )
 def test_what_is_shown_otherwise_is_found(scene: Scene, sql: str, expected: set[str]) -> None:

@@ -45,7 +45,8 @@ _DRAWN = f"""
 """  # noqa: S608 - as above
 _CHECKS = """
     SELECT seal_key, producer_id, service, first_seq, last_seq, end_seq, session_id, tenant_id, occurred_us, seal_hash,
-        public_key, verdict, sealed, missing, policy_version, looks, judged_at > now64(3) + INTERVAL 1 HOUR
+        public_key, verdict, sealed, missing, policy_version, looks,
+        toUnixTimestamp64Milli(judged_at), judged_at > now64(3) + INTERVAL 1 HOUR
     FROM seal_checks FINAL WHERE hex(seal_key) IN {keys:Array(String)}
 """
 _OVERLAPPING = """
@@ -92,7 +93,7 @@ _STRANGERS = """
 
 
 class SealCheck(NamedTuple):
-    """A row of `seal_checks`, but for where its seal was and when it was judged.
+    """A row of `seal_checks`, but for where its seal was.
 
     `is_ahead`: it claims to have been judged after now, so that it is not looked at again.
     """
@@ -113,6 +114,7 @@ class SealCheck(NamedTuple):
     missing: int
     policy_version: int
     looks: int
+    judged_ms: int
     is_ahead: bool
 
 

@@ -15,6 +15,7 @@ from trailhouse.operate.verify.cannot_check import CannotCheckError
 from trailhouse.operate.verify.duty import Checked, Duty
 from trailhouse.operate.verify.finding import Findings
 from trailhouse.operate.verify.run import Run
+from trailhouse.operate.verify.seal_looks import is_possible
 from trailhouse.operate.verify.seals import look_at_seals
 from trailhouse.operate.verify.seen_whole import SeenWhole, TooManySealsError, are_few
 from trailhouse.operate.verify.standing_rows import (
@@ -283,6 +284,9 @@ class _Look:
         """Tell whether *check* is what the worker writes of the seal of *row*, now or when it has looked."""
         is_same = _identity(row) == check[1:11]
         if not is_same or check.is_ahead or check.policy_version > self._policy.version:
+            return False
+        times_ms = row.carrier.appended_ms, check.judged_ms
+        if not is_possible(check.looks, check.policy_version, *times_ms):
             return False
         if self._is_stale(check):
             return True
