@@ -1,6 +1,7 @@
 """The adapter of the Agent Development Kit beside its application: which sees what it sees without, whatever fails."""
 
 import asyncio
+import contextvars
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -17,8 +18,9 @@ from tests.capture.adk.scripted import Talk, an_agent, calls, fails, runs_of, sa
 from capture_rules import check_same_outcome
 from trailhouse.capture import google_adk
 from trailhouse.capture.google_adk.invocation import Invocation
+from trailhouse.capture.installation import is_installed
 from trailhouse.producer.testing import InMemoryAuditLogger
-from trailhouse.schemas import SpoolFullError
+from trailhouse.schemas import ConfigError, SpoolFullError
 
 
 async def succeeds() -> list[str]:
@@ -186,3 +188,35 @@ def test_a_session_that_is_not_there(audit: InMemoryAuditLogger) -> None:
 
     [run] = runs_of(audit)
     assert (run.start.agent_id, run.end.type) == ("helper", "run_failed")
+
+
+def test_a_version_that_has_not_what_we_stand_on_is_refused(
+    audit: InMemoryAuditLogger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is named with the version that was tried, and nothing is installed by half."""
+    before = Runner.run_async
+    monkeypatch.delattr(Runner, "run_live")
+
+    with pytest.raises(ConfigError, match=r"google-adk .* has not what .* it was tried with \d"):
+        google_adk.install(audit)
+    assert not is_installed("google_adk")
+    assert Runner.run_async is before
+
+
+def test_a_bare_thread_is_seen(audit: InMemoryAuditLogger) -> None:
+    """An agent in a thread that knows no run has one of its own, in the kit's session and beneath no other."""
+    undo = google_adk.install(audit)
+    talk = Talk(an_agent(says("one")))
+    with audit.run("s-1"):
+        worker = threading.Thread(
+            target=contextvars.Context().run, args=(lambda: asyncio.run(talk.say("1")),)
+        )
+        worker.start()
+        worker.join()
+    undo()
+
+    outer, inner = sorted(runs_of(audit), key=lambda run: run.start.session_id != "s-1")
+    assert outer.types == ["run_started", "run_completed"]
+    assert inner.end.type == "run_completed"
+    assert inner.start.session_id not in ("", "s-1")
+    assert inner.start.parent_run_id is None

@@ -108,3 +108,25 @@ async def test_the_application_sees_what_it_sees_without_us(
 
     without = await seen(claude_agent_sdk.query(prompt="call a tool", options=options))
     assert without == await seen(ClaudeAudit(audit).query(prompt="call a tool", options=options))
+
+
+@pytest.mark.parametrize("name", ["messages._result", "messages._spoken", "tools.Tools.start"])
+async def test_the_agent_goes_on_without_a_handler_of_ours(
+    audit: InMemoryAuditLogger,
+    options: ClaudeAgentOptions,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    """What goes wrong in a hook or as a message is read reaches neither the agent nor its reader, and is counted."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(f"trailhouse.capture.claude_agent.{name}", broken)
+    undo = install(audit)
+    try:
+        messages = await read(claude_agent_sdk.query(prompt="call a tool", options=options))
+    finally:
+        undo()
+    assert messages[-1].result == "done"
+    assert audit.stats().unlogged_total > 0
