@@ -3,8 +3,11 @@
 import asyncio
 import datetime as dt
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,15 +18,18 @@ from airline_fleet import fleet, store_records
 from api_scene import Api, an_api
 from balancing import run_here
 from cluster import Cluster
+from door_erased import GONE, RUN, SESSION, TWIN, stood
 from door_list import QUESTIONS
 from door_questions import Asked, facts
 from door_whole import WHOLE
+from erasure_scene import scene_of
 from trailhouse.access import ReadAudit
 from trailhouse.access.json_form import encoded
 from trailhouse.access.principal import this_user
 from trailhouse.mcp.server import Tools
 from trailhouse.producer.testing import InMemoryAuditLogger
-from trailhouse.query import AuditReader
+from trailhouse.query import AlteredEvent, AuditReader
+from trailhouse.schemas import KafkaConfig
 from trailhouse.store import ClickHouse, ClickHouseConfig
 from trailhouse.store.migrate import migrate
 
@@ -205,7 +211,7 @@ def doors(config: ClickHouseConfig, tmp_path_factory: pytest.TempPathFactory) ->
         yield from _opened(config, folder)
 
 
-def _opened(config: ClickHouseConfig, folder: Path) -> Iterator[Doors]:
+def _opened(config: ClickHouseConfig, folder: Path) -> Generator[Doors]:
     with AuditReader(config=config) as reader, an_api(config, folder) as api:
         audit = ReadAudit("mcp", InMemoryAuditLogger())
         yield Doors(config, api, Tools(lambda _: this_user(None), lambda _: reader, audit), reader)
@@ -266,3 +272,110 @@ def test_every_door_says_what_plain_python_says(doors: Doors) -> None:
         assert rows(clickhouse) == len(RECORDS), "expected every copy to be merged away"
     for name, question in QUESTIONS.items():
         assert doors.python(question) == answers[name], f"{name}: moved by a merge"
+
+
+ERASED: Mapping[str, dict[str, Any]] = {
+    "search": {"q": f"session:{SESSION}", "limit": 50},
+    "count": {"q": f"session:{SESSION}"},
+    "usage": {"q": f"session:{SESSION}"},
+    "facets": {"q": f"session:{SESSION}", "field": ["type", "agent"], "limit": 20},
+    "runs": {"q": f"session:{SESSION}", "limit": 5},
+    "sessions": {"q": f"session:{SESSION}", "limit": 5},
+    "timeline": {"session": SESSION, "limit": 50},
+    "compare": {"run_a": RUN, "run_b": RUN},
+    "approvals": {"q": f"session:{SESSION}", "limit": 5},
+    "event": {"id": TWIN},
+}
+
+
+def test_what_was_erased_stands_where_it_stood_at_every_door(
+    cluster: Cluster,
+    kafka: KafkaConfig,
+    database: ClickHouseConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Once, without its text, in every count that docs/reads.md names; a walk by single entries comes to its end."""
+    scene = scene_of(cluster, kafka, database, tmp_path, monkeypatch)
+    records = [each.event.record for each in stood()]
+    with scene.storage, contextmanager(_opened)(database, tmp_path / "api") as doors:
+        scene.log.append(records)
+        scene.log.append(records[::2])
+        before = {
+            name: doors.python(Asked(name, asked, None, str, "")) for name, asked in ERASED.items()
+        }
+        assert GONE in str(before)
+        assert scene.erase("--text", GONE) == 0
+        scene.log.append([stood()[2].event.record])
+        asked = {name: Asked(name, each, None, str, "") for name, each in ERASED.items()}
+        tools = asyncio.run(doors.mcp(list(asked.values())))
+        found = {name: doors.python(each) for name, each in asked.items()}
+        for (name, question), by_tool in zip(asked.items(), tools, strict=True):
+            assert GONE not in str(found[name])
+            assert doors.http(question) == found[name], f"{name}: HTTP"
+            assert by_tool == found[name], f"{name}: MCP"
+            if name not in NO_COMMAND:
+                assert doors.command(question) == found[name], f"{name}: command line"
+        _check_answers(found)
+        _check_entries(doors)
+        whole = doors.reader.export(tmp_path / "exported", f"session:{SESSION}")
+        erased = sum(each.is_erased for each in stood())
+        assert (whole.rows, whole.erased, whole.altered) == (len(records) - erased, erased, 0)
+
+
+def _check_answers(found: Mapping[str, Any]) -> None:
+    events = stood()
+    left = [each.event for each in events if not each.is_erased]
+    assert [
+        (each["event_id"], each["run_id"], each["event"] is None, "erased" in (each["problem"] or ""))
+        for each in found["search"]
+    ] == [
+        (each.event.event_id, None if each.is_erased else RUN, each.is_erased, each.is_erased)
+        for each in events[::-1]
+    ]  # fmt: skip
+    assert sorted(each["event"] is None for each in found["event"]) == [False, True]
+    assert found["count"] == len(events) == found["sessions"][0]["events"]
+    assert found["runs"][0]["events"] == len(left) == found["compare"]["a"]["events"]
+    types = {each["value"]: each["events"] for each in found["facets"][0]["values"]}
+    assert types == Counter(each.event.type for each in events)
+    agents = {each["value"]: each["events"] for each in found["facets"][1]["values"]}
+    assert agents == {None: len(events) - len(left), "agent-9": len(left)}
+    increments = found["usage"]["total"]["increments"]
+    assert (increments["events"], increments["unpriced_events"]) == (2, 1)
+    assert (increments["cost_usd"], increments["input_tokens"]) == ("0.25", 4)
+    steps = [step for run in found["timeline"]["runs"] for step in run["steps"]]
+    assert sorted(each for step in steps for each in step["event_ids"]) == sorted(
+        each.event.event_id for each in events
+    )
+    assert [(each["status"], each["tool_call_id"]) for each in found["approvals"]["approvals"]] == [
+        ("granted", None), ("open", None),
+    ]  # fmt: skip
+
+
+def _check_entries(doors: Doors) -> None:
+    """Hold the log of the session, and a follower, against what stood there."""
+    events = stood()
+    entries: list[dict[str, Any]] = []
+    cursor = ""
+    while len(entries) <= len(events):
+        page = doors.api.client.get(
+            "/api/v1/log",
+            params={"session": SESSION, "limit": "1", **({"cursor": cursor} if cursor else {})},
+        ).json()
+        entries += page["items"]
+        if page["next"] is None:
+            break
+        cursor = page["next"]
+    assert [
+        (each.get("altered", each)["event_id"], each.get("altered", {}).get("erased_by"))
+        for each in entries
+    ] == [(each.event.event_id, 1 if each.is_erased else None) for each in events]
+    left = [each.event for each in events if not each.is_erased]
+    assert doors.reader.get_audit_log(SESSION) == left
+    printed = doors.command(Asked("log", {"session": SESSION}, None, str, ""))
+    assert [each["event_id"] for each in printed] == [each.event_id for each in left]
+    with doors.reader.follow(f"session:{SESSION}", from_start=True) as follower:
+        followed = list(islice(follower, len(events)))
+    assert [(each.event_id, isinstance(each, AlteredEvent)) for each in followed] == [
+        (each.event.event_id, each.is_erased) for each in events
+    ]

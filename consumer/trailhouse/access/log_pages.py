@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
+from typing import NamedTuple
 
 import msgspec
 
@@ -19,10 +20,15 @@ LogEntry = AuditEvent | AlteredEvent
 _NARROWING = ("session", "run", "type", "standing", "since", "until")
 
 
-class _Behind(msgspec.Struct, array_like=True):
-    """The last event of a page: which, and how many of the same bytes came before it."""
+class _Behind(NamedTuple):
+    """The last event of a page: its bytes, its id, and how many of that id came before it.
+
+    What was erased has no bytes, and all that was erased the same: it is found by its id, as what is erased meanwhile.
+    """
 
     digest: bytes
+    identity: bytes
+    number: int
 
 
 def log_page(reader: AuditReader, values: Values) -> Page[LogEntry]:
@@ -36,15 +42,9 @@ def log_page(reader: AuditReader, values: Values) -> Page[LogEntry]:
     if values["cursor"] is None:
         found = _log(reader, values, limit + 1)
         return _page(reader, values, found, limit)
-    # Found by its digest, and not by its number: an event may yet be stored before it.
     behind = _cursors().open(values["cursor"], _walk(reader, values), _Behind)
     found = _log(reader, values, None)
-    places = [place for place, each in enumerate(found) if _digest(each) == behind.digest]
-    if not places:
-        raise QueryError(
-            "cursor: the event that it stands behind is not there; begin again without a cursor"
-        )
-    return _page(reader, values, found[places[0] + 1 :], limit)
+    return _page(reader, values, found, limit, _place_of(behind, found) + 1)
 
 
 def log_pages(reader: AuditReader, values: Values) -> Iterator[Page[LogEntry]]:
@@ -73,15 +73,40 @@ def _log(reader: AuditReader, values: Values, limit: int | None) -> Sequence[Log
 
 
 def _page(
-    reader: AuditReader, values: Values, found: Sequence[LogEntry], limit: int
+    reader: AuditReader, values: Values, found: Sequence[LogEntry], limit: int, start: int = 0
 ) -> Page[LogEntry]:
-    items = tuple(found[:limit])
-    goes_on = len(found) > limit
-    place = [_digest(items[-1])] if goes_on else []
+    end = start + limit
+    goes_on = len(found) > end
+    place = _behind(found, end - 1) if goes_on else ()
     return Page(
-        items=items,
+        items=tuple(found[start:end]),
         next=_cursors().seal(place, _walk(reader, values)) if goes_on else None,
     )
+
+
+def _behind(found: Sequence[LogEntry], place: int) -> _Behind:
+    """Return what finds the entry at *place* again."""
+    identity = _identity(found[place])
+    number = sum(_identity(each) == identity for each in found[:place])
+    return _Behind(_digest(found[place]), identity, number)
+
+
+def _place_of(behind: _Behind, found: Sequence[LogEntry]) -> int:
+    """Return where the entry stands that *behind* names.
+
+    Raises:
+        QueryError: It is not there. Permanent.
+    """
+    # By its digest first, and not by its number: an event of its id may yet be stored before it.
+    by_digest = [place for place, each in enumerate(found) if _digest(each) == behind.digest]
+    if by_digest and found[by_digest[0]].record:
+        return by_digest[0]
+    of_id = [place for place, each in enumerate(found) if _identity(each) == behind.identity]
+    if not of_id:
+        raise QueryError(
+            "cursor: the event that it stands behind is not there; begin again without a cursor"
+        )
+    return of_id[min(behind.number, len(of_id) - 1)]
 
 
 def _walk(reader: AuditReader, values: Values) -> Walk:
@@ -96,6 +121,11 @@ def _walk(reader: AuditReader, values: Values) -> Walk:
 
 def _cursors() -> Cursors:
     return Cursors(ReaderConfig().secret_for(ClickHouseConfig()))
+
+
+def _identity(entry: LogEntry) -> bytes:
+    """Return what tells its id, whether its record was erased or not."""
+    return sha256(f"{entry.tenant_id or ''}/{entry.event_id.lower()}".encode()).digest()
 
 
 def _digest(entry: LogEntry) -> bytes:

@@ -271,9 +271,10 @@ def _older_calls(calls: Sequence[UnaskedCall], more: int) -> Iterator[LeftOut]:
 def _incomplete(asked: Facts) -> Iterator[LeftOut]:
     if asked.heavy or asked.altered:
         yield LeftOut(
-            what="data of heavy or altered events",
+            what="data of heavy, altered or erased events",
             how_many=asked.heavy + asked.altered,
-            why="who answered, and an approval_id, are not known of these; get_event reads one",
+            why="who answered, and an approval_id, are not known of these, and of an erased one not even its call,"
+            " which may look as if nobody had been asked; get_event reads one",
         )
     if asked.more:
         yield LeftOut(

@@ -147,9 +147,10 @@ def left_out_of(facts: Facts, more_runs: int = 0) -> tuple[LeftOut, ...]:
     if facts.altered:
         found.append(
             LeftOut(
-                what="data of altered events",
+                what="data of altered or erased events",
                 how_many=facts.altered,
-                why="their records are not what was appended; get_audit_log with on_altered='mark' names them",
+                why="their records are not what was appended, or were erased; get_audit_log with on_altered='mark'"
+                " tells which",
             )
         )
     if more_runs:
