@@ -43,6 +43,8 @@ class Scripted(ChatCompletionClient):
         answer = next(self.coming)
         if isinstance(answer, BaseException):
             raise answer
+        if callable(answer):
+            await answer()
         return CreateResult(
             content=answer,
             usage=RequestUsage(prompt_tokens=10, completion_tokens=2),
@@ -111,3 +113,47 @@ def test_a_model_that_fails(audit: InMemoryAuditLogger) -> None:
         asyncio.run(run(ConnectionError("down")))
     (recorded,) = check_runs(audit.events)
     assert (recorded.end.type, recorded.end.data["error_code"]) == ("run_failed", "ConnectionError")
+
+
+@pytest.mark.parametrize("by", ["a task that is cancelled", "a time limit"])
+def test_a_run_that_is_cancelled(by: str, audit: InMemoryAuditLogger) -> None:
+    """It ends as cancelled, by a time limit around it too, and the application sees what it sees without us."""
+
+    async def application() -> None:
+        task = asyncio.create_task(run(asyncio.Event().wait))
+        if by == "a time limit":
+            await asyncio.wait_for(task, 0.1)
+        await asyncio.sleep(0.1)
+        task.cancel()
+        await task
+
+    raised = TimeoutError if by == "a time limit" else asyncio.CancelledError
+    with pytest.raises(raised):
+        asyncio.run(application())
+    (recorded,) = check_runs(audit.events)
+    assert recorded.end.type == "run_cancelled"
+
+
+def test_a_tool_that_raises(audit: InMemoryAuditLogger) -> None:
+    """AutoGen answers its model in the tool's place: the tool has failed, and the run goes on."""
+    call = FunctionCall(id="c-1", name="add", arguments='{"a": "one"}')
+    assert asyncio.run(run([call], "sorry")) == "sorry"
+    (recorded,) = check_runs(audit.events)
+    assert recorded.end.type == "run_completed"
+    assert recorded.types.count("tool_call_started") == 1
+
+
+def test_runs_side_by_side(audit: InMemoryAuditLogger) -> None:
+    """Each keeps its own tools."""
+
+    async def application() -> list[str]:
+        calls = [
+            FunctionCall(id=f"c-{n}", name="add", arguments=f'{{"a": {n}, "b": 2}}')
+            for n in range(3)
+        ]
+        return await asyncio.gather(*(run([call], call.id) for call in calls))
+
+    assert asyncio.run(application()) == ["c-0", "c-1", "c-2"]
+    recorded = check_runs(audit.events)
+    assert [each.types.count("tool_call_completed") for each in recorded] == [1, 1, 1]
+    assert len({each.start.session_id for each in recorded}) == 3

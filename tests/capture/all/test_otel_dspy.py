@@ -6,6 +6,8 @@ LiteLLM.
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -62,3 +64,57 @@ def test_a_module_that_fails(audit: InMemoryAuditLogger) -> None:
         dspy.Predict("question->answer")(question="?")
     (run,) = check_runs(audit.events)
     assert run.end.type == "run_failed"
+
+
+def test_a_tool_that_raises(audit: InMemoryAuditLogger) -> None:
+    """DSPy answers its model in the tool's place: the tool has failed, and the run goes on."""
+
+    def refuse() -> str:
+        """Refuse."""
+        raise LookupError("no")
+
+    answers = [step("refuse"), step("finish"), {"reasoning": "r", "answer": "none"}]
+    with dspy.context(lm=DummyLM(answers)):
+        dspy.ReAct("question->answer", tools=[refuse])(question="?")
+    (run,) = check_runs(audit.events)
+    assert run.end.type == "run_completed"
+    assert run.types.count("tool_call_failed") == 1
+
+
+def test_a_run_that_is_cancelled(audit: InMemoryAuditLogger) -> None:
+    """An asynchronous module that is cancelled ends as that."""
+
+    class Stuck(DummyLM):
+        async def aforward(self, *args: Any, **kwargs: Any) -> Any:
+            await asyncio.Event().wait()
+
+    async def application() -> None:
+        with dspy.context(lm=Stuck([])):
+            task = asyncio.create_task(dspy.Predict("question->answer").acall(question="?"))
+            await asyncio.sleep(0.1)
+            task.cancel()
+            await task
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(application())
+    (run,) = check_runs(audit.events)
+    assert run.end.type == "run_cancelled"
+
+
+def test_runs_side_by_side(audit: InMemoryAuditLogger) -> None:
+    """Modules in threads do not mix: each is a run in a session of its own."""
+    answered: dict[int, str] = {}
+
+    def work(number: int) -> None:
+        with dspy.context(lm=DummyLM([{"answer": str(number)}])):
+            answered[number] = dspy.Predict("question->answer")(question="?").answer
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    runs = check_runs(audit.events)
+    assert answered == {0: "0", 1: "1", 2: "2"}
+    assert [run.types.count("token_usage_updated") for run in runs] == [1, 1, 1]
+    assert len({run.start.session_id for run in runs}) == 3

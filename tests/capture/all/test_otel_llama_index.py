@@ -36,7 +36,12 @@ def add(a: int, b: int) -> int:
     return a + b
 
 
-def run(*answers: Any) -> str:
+def refuse() -> str:
+    """Refuse."""
+    raise LookupError("no")
+
+
+async def ask(*answers: Any) -> str:
     coming = iter(answers)
 
     def answer(_messages: Any, **more: Any) -> ChatMessage:
@@ -45,14 +50,15 @@ def run(*answers: Any) -> str:
             raise block
         return ChatMessage(role="assistant", blocks=[block])
 
-    async def main() -> str:
-        llm = MockFunctionCallingLLM(response_generator=answer)
-        agent = FunctionAgent(
-            name="bot", description="a bot", tools=[add], llm=llm, streaming=False
-        )
-        return str(await agent.run("hi"))
+    llm = MockFunctionCallingLLM(response_generator=answer)
+    agent = FunctionAgent(
+        name="bot", description="a bot", tools=[add, refuse], llm=llm, streaming=False
+    )
+    return str(await agent.run("hi"))
 
-    return asyncio.run(main())
+
+def run(*answers: Any) -> str:
+    return asyncio.run(ask(*answers))
 
 
 def test_a_run_with_a_tool(audit: InMemoryAuditLogger) -> None:
@@ -77,3 +83,31 @@ def test_a_model_that_fails(audit: InMemoryAuditLogger) -> None:
     (recorded,) = check_runs(audit.events)
     assert (recorded.end.type, recorded.end.data["error_code"]) == ("run_failed", "ConnectionError")
     audit.only("model_call_failed")
+
+
+def test_a_tool_that_raises(audit: InMemoryAuditLogger) -> None:
+    """The agent answers its model in the tool's place: the tool was called once, and the run goes on."""
+    call = ToolCallBlock(tool_call_id="c-1", tool_name="refuse", tool_kwargs={})
+    assert run(call, TextBlock(text="none")) == "none"
+    (recorded,) = check_runs(audit.events)
+    assert recorded.end.type == "run_completed"
+    assert recorded.types.count("tool_call_started") == 1
+    assert recorded.types.count("tool_call_failed") == 1
+
+
+def test_runs_side_by_side(audit: InMemoryAuditLogger) -> None:
+    """Each keeps its own tool, in a session of its own."""
+
+    async def application() -> list[str]:
+        calls = [
+            ToolCallBlock(tool_call_id=f"c-{n}", tool_name="add", tool_kwargs={"a": n, "b": 2})
+            for n in range(3)
+        ]
+        return await asyncio.gather(
+            *(ask(call, TextBlock(text=str(n))) for n, call in enumerate(calls))
+        )
+
+    assert asyncio.run(application()) == ["0", "1", "2"]
+    recorded = check_runs(audit.events)
+    assert [each.types.count("tool_call_completed") for each in recorded] == [1, 1, 1]
+    assert len({each.start.session_id for each in recorded}) == 3

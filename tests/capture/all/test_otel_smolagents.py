@@ -6,6 +6,7 @@ of a run that failed, which is told when the next one starts or at shutdown.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -125,3 +126,42 @@ def test_a_managed_agent_is_a_child(audit: InMemoryAuditLogger) -> None:
     first, second = check_runs(audit.events)
     assert [first.start.agent_id, second.start.agent_id] == ["outer", "inner"]
     assert second.start.parent_run_id == first.run_id
+
+
+@tool
+def refuse() -> str:
+    """Refuse."""
+    raise LookupError("no")
+
+
+def test_a_tool_that_raises(audit: InMemoryAuditLogger) -> None:
+    """The agent answers its model in the tool's place: the tool has failed, and the run goes on."""
+    assert agent(("refuse", {}), final("none"), tools=[refuse]).run("hi") == "none"
+    (run,) = check_runs(audit.events)
+    assert run.end.type == "run_completed"
+    assert run.types.count("tool_call_failed") == 1
+
+
+def test_runs_side_by_side(audit: InMemoryAuditLogger) -> None:
+    """Agents in threads do not mix: each is a run with its own tool, in a session of its own."""
+    answered: dict[int, str] = {}
+
+    def work(number: int) -> None:
+        asked = agent(("add", {"a": number, "b": 2}), final(str(number)), name=f"bot_{number}")
+        answered[number] = asked.run("hi")
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    runs = check_runs(audit.events)
+    assert answered == {0: "0", 1: "1", 2: "2"}
+    assert {run.start.agent_id for run in runs} == {"bot_0", "bot_1", "bot_2"}
+    assert len({run.start.session_id for run in runs}) == 3
+    added = [
+        each
+        for each in audit.events
+        if each.type == "tool_call_started" and each.data["tool_name"] == "add"
+    ]
+    assert sorted(each.data["arguments"]["a"] for each in added) == [0, 1, 2]
