@@ -1,8 +1,9 @@
 """Seals, held by verify against what is stored: whatever Kafka lost or gained before storage is found."""
 
 import base64
+import datetime as dt
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from made_keys import made_key
 from proven import ORIGIN, ProvenLog, log_key
 from sealing_scene import Logger, claimed
+from trailhouse.consumer.monitoring.stored_ends import ends_block
 from trailhouse.operate.verify import lagging_logs, seals
 from trailhouse.operate.verify.logs import LogId
 from trailhouse.operate.verify.state import Kept
@@ -53,6 +55,13 @@ class Scene:
         """Store *events* as a worker would."""
         at_ms = round((time.time() - ago_seconds) * 1_000)
         self.log.store({partition: events}, appended_ms=at_ms)
+
+    def served(self, ago_seconds: Mapping[int, float], *, topic_id: str = "") -> None:
+        """Note so long ago that partitions were stored up to their ends, as a worker would."""
+        origin = ORIGIN._replace(topic_id=topic_id or ORIGIN.topic_id)
+        for partition, seconds in ago_seconds.items():
+            asked_at = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=seconds)
+            self.clickhouse.insert(ends_block(origin, {partition: 9}, asked_at))
 
     def found(
         self, services: Sequence[ServiceKey] | None = None, *, seen: int = 0, **policy: object
@@ -172,6 +181,64 @@ def test_another_worker_is_given_the_time_to_take_a_partition_over(
 
     monkeypatch.setattr(lagging_logs, "pause", taken_over)
     assert scene.found() == set() == set(scene.reasons)
+    assert len(waited) == 1
+
+
+def test_what_lies_in_a_partition_that_no_worker_serves_is_not_said_to_be_lost(
+    scene: Scene,
+) -> None:
+    """Its end is signed, and nothing happens in it: that it was stored up to its end was noted before the seal."""
+    events = [scene.logger.log(tenant_id="a") for _ in range(3)]
+    scene.put(events[:1], partition=1, ago_seconds=900)
+    scene.put([events[1], scene.logger.seal(is_last=True)], ago_seconds=600)
+    scene.served({0: 300, 1: 595, 2: 300})
+    assert scene.found() == set()
+    assert ["up to the end of partition 1 since 20" in each for each in scene.reasons] == [True]
+    scene.served({1: 300})
+    assert scene.found() == {"sealed_record_missing"}
+    scene.put(events[2:], partition=1, ago_seconds=601)
+    assert scene.found() == set() == set(scene.reasons)
+
+
+def test_a_partition_that_has_stored_nothing_yet_may_hold_what_was_sealed(scene: Scene) -> None:
+    """A worker has noted that it was empty, and none has served it since."""
+    scene.logger.log(tenant_id="a")
+    scene.put([scene.logger.seal(is_last=True)], ago_seconds=600)
+    scene.served({0: 300, 1: 700})
+    assert scene.found() == set()
+    assert ["up to the end of partition 1 since 20" in each for each in scene.reasons] == [True]
+
+
+def test_what_nobody_serves_any_more_is_lost(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The topic was made anew, or a day has gone by: whoever keeps workers away hides nothing for longer."""
+    scene.logger.log(tenant_id="a")
+    scene.put([claimed("other", "p1", 2)], partition=1, ago_seconds=900)
+    scene.put([scene.logger.seal(is_last=True)], ago_seconds=600)
+    scene.served({0: 300, 1: 700})
+    assert scene.found() == set()
+    with monkeypatch.context() as patched:
+        patched.setattr(lagging_logs, "UNSERVED_SECONDS", 599)
+        assert scene.found() == {"sealed_record_missing"}
+    scene.served({0: 300}, topic_id="another")
+    assert scene.found() == {"sealed_record_missing"}
+
+
+def test_it_is_waited_for_that_a_partition_is_noted_as_stored_up_to_its_end(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two minutes after the seal at most; what is missing then is lost."""
+    scene.logger.log(tenant_id="a")
+    scene.put([claimed("other", "p1", 2)], partition=1, ago_seconds=900)
+    scene.put([scene.logger.seal(is_last=True)], ago_seconds=100)
+    scene.served({0: 50, 1: 110})
+    waited: list[float] = []
+
+    def noted(seconds: float) -> None:
+        waited.append(seconds)
+        scene.served({1: 60})
+
+    monkeypatch.setattr(lagging_logs, "pause", noted)
+    assert scene.found() == {"sealed_record_missing"}
     assert len(waited) == 1
 
 

@@ -223,6 +223,16 @@ class FakeIdentity:
         return Topic(partitions=1, replication=1, has_leaders=True, options=self.options)
 
 
+class FakeStore:
+    """Takes blocks in, and keeps them."""
+
+    def __init__(self) -> None:
+        self.blocks: list[Block] = []
+
+    def insert(self, block: Block) -> None:
+        self.blocks.append(block)
+
+
 class FakeLedger:
     """The ledger of one topic and its incidents, in memory."""
 

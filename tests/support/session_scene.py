@@ -14,6 +14,7 @@ from fake_kafka import (
     FakeConsumer,
     FakeIdentity,
     FakeLedger,
+    FakeStore,
     lag,
     record,
 )
@@ -35,6 +36,7 @@ from trailhouse.consumer.monitoring.health import Health
 from trailhouse.consumer.monitoring.heartbeat import Heartbeat
 from trailhouse.consumer.monitoring.metrics import WorkerMetrics
 from trailhouse.consumer.monitoring.missing_events import MissingEvents
+from trailhouse.consumer.monitoring.stored_ends import StoredEnds
 from trailhouse.schemas import AuditEvent
 from trailhouse.schemas.errors import StorageUnavailableError
 from trailhouse.schemas.kafka_config import KafkaConfig
@@ -152,20 +154,24 @@ class Scene:
             ),
             inspection=PoisonPillInspection(kafka, ledger, incidents),
             topic=TopicCheck(kafka, self.identity.ask, ORIGIN, self.health),
-            group=GroupCheck(
-                ask_kafka=self.identity.ask,
-                group_id=worker.group_id,
-                watchdog_seconds=worker.watchdog_seconds,
-                health=self.health,
-                metrics=self.metrics,
-                incidents=incidents,
-            ),
+            group=self._group(worker, incidents),
             ask_parts=lambda: self.parts,
             missing=MissingEvents(lambda *_: 0, self.metrics),
             anchoring=Anchoring(None, 60.0, self.health, self.metrics),
             ask_kafka=lambda: None,
             reporters=Reporters(self.health, self.metrics, Heartbeat()),
         ).run(self.stop)
+
+    def _group(self, worker: WorkerConfig, incidents: Incidents) -> GroupCheck:
+        return GroupCheck(
+            ask_kafka=self.identity.ask,
+            group_id=worker.group_id,
+            watchdog_seconds=worker.watchdog_seconds,
+            health=self.health,
+            metrics=self.metrics,
+            incidents=incidents,
+            stored_ends=StoredEnds(FakeStore(), ORIGIN, lambda: dt.datetime.now(dt.UTC)),
+        )
 
     # Steps.
 

@@ -40,6 +40,9 @@ LOG_NODES = _table("log_nodes")
 LOG_CHECKPOINTS = _table("log_checkpoints")
 """One row a checkpoint, signed where there is a key."""
 
+PARTITION_ENDS = _table("partition_ends")
+"""One row for each time a partition was seen to be stored up to its end; the newest counts."""
+
 LOG_POLICIES = _table("log_policies")
 """One row a policy that was put into force."""
 

@@ -24,7 +24,8 @@ from trailhouse.consumer.monitoring.health import Health
 from trailhouse.consumer.monitoring.incident import Incident
 from trailhouse.consumer.monitoring.metrics import WorkerMetrics
 from trailhouse.consumer.monitoring.partition_stalls import PartitionStalls
-from trailhouse.schemas.errors import BrokerRejectedError, StorageError
+from trailhouse.consumer.monitoring.stored_ends import StoredEnds
+from trailhouse.schemas.errors import BrokerError, BrokerRejectedError, StorageError
 
 FIRST_AFTER_SECONDS = 5.0
 """Not at once: a group that has just been joined is about to change, and a worker that begins has records to read."""
@@ -39,7 +40,7 @@ MAX_AGE_LOOKS = 3
 
 
 class GroupView(msgspec.Struct, frozen=True, kw_only=True):
-    """The group as it was seen at one moment of the monotonic clock."""
+    """The group as it was seen at one moment of the monotonic clock, or later."""
 
     seen_at_seconds: float
     partitions: Mapping[int, PartitionLag]
@@ -60,8 +61,10 @@ class GroupCheck:
         health: Health,
         metrics: WorkerMetrics,
         incidents: Incidents,
+        stored_ends: StoredEnds,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._stored_ends = stored_ends
         self._ask_kafka = ask_kafka
         self._group_id = group_id
         # Often enough that a partition's standstill is seen several times before the watchdog acts on it.
@@ -83,7 +86,12 @@ class GroupCheck:
 
         Less often while what *moved* returns stays the same, and nothing waits in any partition.
         """
-        is_needed = SkipsWhileIdle(lambda: object() if self._is_waited_for else moved(), IDLE_TURNS)
+
+        def seen() -> object:
+            is_waited_for = self._is_waited_for or self._stored_ends.is_waiting
+            return object() if is_waited_for else moved()
+
+        is_needed = SkipsWhileIdle(seen, IDLE_TURNS)
         return BackgroundQuery(
             self.look,
             name="group",
@@ -103,6 +111,7 @@ class GroupCheck:
         Raises:
             BrokerError: Kafka does not answer (retriable) or refuses (permanent). Ask again.
         """
+        seen_at_seconds = self._clock()
         members: tuple[GroupMember, ...] = ()
         refusal: str | None = None
         # A new client: one from before an outage may not answer for a minute.
@@ -113,14 +122,14 @@ class GroupCheck:
             except BrokerRejectedError as error:
                 refusal = str(error)
         return GroupView(
-            seen_at_seconds=self._clock(),
+            seen_at_seconds=seen_at_seconds,
             partitions={part.partition: part for part in partitions},
             members=members,
             refusal=refusal,
         )
 
     def tell(self, view: GroupView) -> None:
-        """Show what was seen as metrics, warn of what is wrong, and note transactions that stay open."""
+        """Show what was seen as metrics, warn of what is wrong, note open transactions and what is stored."""
         parts = view.partitions
         self._is_waited_for = any(part.lag_records for part in parts.values())
         stalled = self._stalls.seconds(
@@ -153,6 +162,18 @@ class GroupCheck:
         self._health.warn("open_transaction", open_transactions(is_open, parts))
         self._health.warn("unknown_member", unknown_members(self._group_id, unknown))
         self._note_transactions(is_open, parts)
+        self._stored_ends.note(parts, view.seen_at_seconds)
+
+    def look_last(self) -> None:
+        """Note what is stored up to its end before the worker ends; where Kafka is away, nothing is."""
+        asked_at_seconds = self._clock()
+        try:
+            with self._ask_kafka() as admin:
+                parts = {part.partition: part for part in admin.lag(self._group_id)}
+        except BrokerError as error:
+            self._log.debug("cannot look at the group", reason=str(error))
+            return
+        self._stored_ends.note_last(parts, asked_at_seconds)
 
     def _note_transactions(
         self, open_seconds: Mapping[int, float], parts: Mapping[int, PartitionLag]

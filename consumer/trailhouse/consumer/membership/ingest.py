@@ -34,6 +34,7 @@ from trailhouse.consumer.monitoring.heartbeat import Heartbeat
 from trailhouse.consumer.monitoring.metrics import WorkerMetrics
 from trailhouse.consumer.monitoring.missing_events import MissingEvents, missing_events
 from trailhouse.consumer.monitoring.seal_judging import SealJudging
+from trailhouse.consumer.monitoring.stored_ends import StoredEnds
 from trailhouse.consumer.monitoring.watchdog import Watchdog
 from trailhouse.consumer.proof_log.checkpointer import Checkpointer
 from trailhouse.consumer.proof_log.proof_log import ProofLog
@@ -196,6 +197,15 @@ class Ingest:
                 self._metrics,
             )
             proof_log = self._proof_log(storage, gathered, origin)
+            group = GroupCheck(
+                ask_kafka=ask_kafka,
+                group_id=self._worker.group_id,
+                watchdog_seconds=self._worker.watchdog_seconds,
+                health=self._health,
+                metrics=self._metrics,
+                incidents=incidents,
+                stored_ends=StoredEnds(gathered, origin, _now, lambda: 0 in session.partitions),
+            )
             session = GroupSession(
                 kafka=self._kafka,
                 worker=self._worker,
@@ -215,14 +225,7 @@ class Ingest:
                 ),
                 inspection=PoisonPillInspection(self._kafka, ledger, incidents),
                 topic=TopicCheck(self._kafka, ask_kafka, origin, self._health),
-                group=GroupCheck(
-                    ask_kafka=ask_kafka,
-                    group_id=self._worker.group_id,
-                    watchdog_seconds=self._worker.watchdog_seconds,
-                    health=self._health,
-                    metrics=self._metrics,
-                    incidents=incidents,
-                ),
+                group=group,
                 ask_parts=partial(fullest_table, storage),
                 missing=MissingEvents(partial(missing_events, storage), self._metrics),
                 anchoring=Anchoring.configured(
@@ -245,6 +248,8 @@ class Ingest:
             finally:
                 judging.stop()
                 proof_log.close()
+                if self._stop.is_set():
+                    group.look_last()
                 with suppress(StorageError):  # the next worker notes where it goes on
                     writer.end()
         except BrokerError as error:

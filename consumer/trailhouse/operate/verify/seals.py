@@ -223,12 +223,15 @@ class _Book:
 
     def _may_come(self, logger: Logger, told: Told, logs: LaggingLogs) -> bool:
         """Tell whether *told* is about records that a worker may not have come to, and say so."""
-        if told.kind is not SealFault.MISSING or not logs.lags(*self._seal_of(logger, told)):
+        if told.kind is not SealFault.MISSING:
+            return False
+        reason = logs.reason(*self._seal_of(logger, told))
+        if reason is None:
             return False
         first, last = told.numbers
         self._run.cannot(
-            f"{logger[0]} {logger[1]} has sealed numbers {first} to {last}, and their records are not stored yet, while"
-            " a worker of the topic was killed or catches up: let one run until it has; then verify again"
+            f"{logger[0]} {logger[1]} has sealed numbers {first} to {last}, and their records are not stored yet,"
+            f" {reason}: let one run until it has; then verify again"
         )
         return True
 

@@ -57,6 +57,21 @@ ORDER BY (kafka_cluster, kafka_topic_id, kafka_topic, kafka_partition, generatio
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1,
     min_bytes_for_full_part_storage = 16777216;
 
+-- When a partition was last seen to be stored up to its end: Kafka was asked, and no record waited for a worker. By it
+-- one in which nothing happens is told from one that no worker serves. The newest row of each counts.
+CREATE TABLE IF NOT EXISTS {database}.partition_ends
+(
+    kafka_cluster   LowCardinality(String),
+    kafka_topic     LowCardinality(String),
+    kafka_topic_id  LowCardinality(String),
+    kafka_partition UInt16,
+    end_offset      UInt64 COMMENT 'that after the last record',
+    asked_at        DateTime64(3, 'UTC') COMMENT 'when Kafka was asked, by the worker''s clock'
+)
+ENGINE = ReplacingMergeTree(asked_at)
+ORDER BY (kafka_cluster, kafka_topic_id, kafka_topic, kafka_partition)
+SETTINGS min_rows_to_fsync_after_merge = 1, min_bytes_for_full_part_storage = 16777216;
+
 -- Every policy that was put into force: its signed text.
 CREATE TABLE IF NOT EXISTS {database}.log_policies
 (

@@ -5,7 +5,7 @@ import datetime as dt
 import msgspec
 import pytest
 
-from fake_kafka import ORIGIN, FakeIdentity, FakeLedger, lag
+from fake_kafka import ORIGIN, FakeIdentity, FakeLedger, FakeStore, lag
 from kafka_records import Clock
 from trailhouse.broker.group_members import GroupMember
 from trailhouse.broker.offsets import PartitionLag
@@ -18,6 +18,7 @@ from trailhouse.consumer.membership.group_check import (
 )
 from trailhouse.consumer.monitoring.health import Health
 from trailhouse.consumer.monitoring.metrics import PREFIX, WorkerMetrics
+from trailhouse.consumer.monitoring.stored_ends import StoredEnds
 from trailhouse.schemas.errors import (
     BrokerRejectedError,
     BrokerUnavailableError,
@@ -34,8 +35,9 @@ def open_at(number: int, stable: int, end: int) -> PartitionLag:
 class Scene:
     """A group that is looked at every fifteen seconds."""
 
-    def __init__(self, watchdog_seconds: float = 600.0) -> None:
+    def __init__(self, watchdog_seconds: float = 600.0, *, notes_ends: bool = True) -> None:
         self.kafka, self.ledger = FakeIdentity(), FakeLedger()
+        self.store = FakeStore()
         self.health, self.metrics, self.clock = Health(), WorkerMetrics(), Clock()
         ledger: Ledger = self.ledger  # type: ignore[assignment]  # held against the real one by a test
         self.check = GroupCheck(
@@ -45,6 +47,9 @@ class Scene:
             health=self.health,
             metrics=self.metrics,
             incidents=Incidents(ledger, ORIGIN, self.metrics, lambda: dt.datetime.now(dt.UTC)),
+            stored_ends=StoredEnds(
+                self.store, ORIGIN, lambda: dt.datetime.now(dt.UTC), lambda: notes_ends, self.clock
+            ),
             clock=self.clock,
         )
 
@@ -133,7 +138,7 @@ def test_a_group_that_may_not_be_described_is_said(scene: Scene) -> None:
 
 def test_an_idle_group_is_looked_at_half_as_often() -> None:
     """While nothing is read; but each time while records wait for anybody."""
-    scene, turns = Scene(watchdog_seconds=0.004), list[int]()
+    scene, turns = Scene(watchdog_seconds=0.004, notes_ends=False), list[int]()
     scene.kafka.parts = [lag(0, 9, 9)]
     query = scene.check.in_background(lambda: turns.append(0))
     query.start()
@@ -147,3 +152,17 @@ def test_an_idle_group_is_looked_at_half_as_often() -> None:
     query.stop()
     query.join()
     assert len(turns) <= waited + 1, "expected nobody to ask whether anything has moved"
+
+
+def test_what_is_stored_up_to_its_end_is_noted_once_nothing_comes(scene: Scene) -> None:
+    """By the second look, and by a last one whatever was noted; where Kafka is away then, by none."""
+    scene.kafka.parts = [lag(0, 4, 4), lag(1, 3, 9)]
+    scene.look()
+    assert scene.store.blocks == []
+    scene.look(4 * LOOK_EVERY_SECONDS)
+    assert [block.row_count for block in scene.store.blocks] == [1]
+    scene.check.look_last()
+    assert [block.row_count for block in scene.store.blocks] == [1, 1]
+    scene.kafka.raising = BrokerUnavailableError("away")
+    scene.check.look_last()
+    assert len(scene.store.blocks) == 2
