@@ -107,6 +107,8 @@ class Checkpointer:
                 log = self._logs.get(state.origin.partition)
                 if log is None:
                     continue
+                if state.origin != log.state.origin:  # nothing of another generation is signed
+                    log.covered_size, log.is_signed = 0, False
                 if not self._is_behind(log):
                     log.changed_at_seconds = now
                 log.state = state

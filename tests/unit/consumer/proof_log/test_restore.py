@@ -169,6 +169,25 @@ def test_nodes_that_a_killed_worker_has_not_stored_are_stored_with_the_next_chec
     assert scene.store.inserted == ["log_nodes", "log_checkpoints"]
 
 
+def test_a_generation_that_is_as_large_as_the_one_before_is_signed(scene: Scene) -> None:
+    """What was signed of the other one, of the same size, covers nothing of it."""
+    found = scene.restored(20, own=None)
+    restored = found._replace(covered_size=found.state.size)
+    checkpointer = Checkpointer(
+        cast("StoredLog", scene.store),
+        Signing(ProofConfig()),
+        Health(),
+        WorkerMetrics(),
+        now=lambda: dt.datetime.now(dt.UTC),
+    )
+    checkpointer.take({0: restored})
+    other = restored.state._replace(origin=restored.state.origin.successor("checkpoint\n"))
+    checkpointer.note([Grown(restored.state), Grown(other)])
+    checkpointer.close()
+    checkpointer.step()
+    assert scene.store.inserted == ["log_checkpoints"]
+
+
 @pytest.mark.parametrize("key", [None, FOREIGN], ids=["taken away", "forged"])
 def test_without_a_valid_checkpoint_all_that_kafka_has_is_read_again(
     scene: Scene, key: FileSigner | None
