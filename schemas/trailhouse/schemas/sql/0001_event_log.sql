@@ -9,6 +9,8 @@
 -- well by the merge that comes after an hour. Ten parts make one, not five: a row is merged less often, and a session
 -- costs no more to read, since the index names its parts. A reader bound to a tenant asks with the tenant: by the id alone, what
 -- another tenant has would be looked at, and cost more than what nobody has.
+-- Seals lie in sessions of their own: which granules have any is told by the index of types, for four bytes a thousand events,
+-- to whoever asks for new ones every few seconds.
 -- A part of less than 16 MiB is one file and not 14, each of which an insert would make, sync and close, and a merge open
 -- and remove. A merge is synced too: the parts that it takes the place of are removed at once where `old_parts_lifetime` is 0.
 -- A partition is a year, and what says that it happened before 2025 or after 2035 is of the first or the last: producers'
@@ -51,7 +53,8 @@ CREATE TABLE IF NOT EXISTS {database}.event_log
     occurred_at     DateTime64(6, 'UTC') ALIAS fromUnixTimestamp64Micro(least(greatest(occurred_us, -2208988800000000), 10413791999999999), 'UTC')
                     COMMENT 'occurred_us within the years 1900 to 2299, which DateTime64 is documented for',
     INDEX by_session session_id TYPE bloom_filter(0.01) GRANULARITY 1,
-    INDEX by_tenant_session concat(tenant_id, '/', session_id) TYPE bloom_filter(0.01) GRANULARITY 1
+    INDEX by_tenant_session concat(tenant_id, '/', session_id) TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX by_type type TYPE set(64) GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree(ver)
 PARTITION BY toYear(toDate32(least(greatest(intDiv(occurred_us, 86400000000), 20088), 24106)))
