@@ -300,6 +300,19 @@ def test_a_promised_seal_that_does_not_come_is_told_even_where_an_old_one_is_sen
     assert scene.found() == {"seal_overdue"}
 
 
+def test_a_seal_that_may_lie_in_a_partition_that_no_worker_serves_is_not_overdue(
+    scene: Scene,
+) -> None:
+    """Its logger goes on in another partition; once the one is served up to its end, the seal should be there."""
+    scene.put([scene.logger.log(tenant_id="a"), scene.logger.seal()], ago_seconds=7_200)
+    scene.put([scene.logger.log(tenant_id="a")], partition=1, ago_seconds=5)
+    scene.served({0: 7_190, 1: 0})
+    assert scene.found() == set()
+    assert ["up to the end of partition 0 since 20" in each for each in scene.reasons] == [True]
+    scene.served({0: 0})
+    assert scene.found() == {"seal_overdue"}
+
+
 def test_an_event_without_a_seal_is_told_where_the_policy_demands_one(scene: Scene) -> None:
     """For a tenant that nobody may write for without a key; its newest events may still be sealed."""
     scene.put([claimed("other", "q", 0, tenant_id="x")], ago_seconds=3_600)

@@ -1,5 +1,6 @@
 """Stored seals and the records that they are about, read for some loggers at a time."""
 
+import time
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
@@ -259,3 +260,13 @@ def records_of(
 
 def _tenant(key: bytes) -> str:
     return key.decode(errors="backslashreplace")
+
+
+def stored_until_seconds(clickhouse: ClickHouse) -> float:
+    """Return the newest broker time of all that is stored, by which what is due is told: a worker may be behind."""
+    now = time.time()
+    rows = clickhouse.query(
+        "SELECT max(appended_ms) FROM log_leaves WHERE appended_ms <= {now:UInt64}",
+        {"now": round(now * 1_000)},
+    ).rows
+    return min(now, int(rows[0][0]) / 1_000)

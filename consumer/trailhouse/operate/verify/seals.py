@@ -1,6 +1,5 @@
 """Duty 9: what producers have sealed is stored, and nothing else under their names; no seal is overdue."""
 
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from heapq import merge
 from itertools import groupby
@@ -22,6 +21,7 @@ from trailhouse.operate.verify.seal_rows import (
     new_numbers,
     records_of,
     seals_of,
+    stored_until_seconds,
 )
 from trailhouse.operate.verify.sealed_records import (
     SealedRow,
@@ -329,16 +329,16 @@ class _Book:
             )
 
     def _tell_overdue(self, loggers: list[Logger]) -> None:
-        now_seconds = stored_until_seconds(self._run)
+        now_seconds = stored_until_seconds(self._run.clickhouse)
         for logger in loggers:
             seals = self._seals(logger)
             if logger[1] in self._erased_seals:
                 continue
             if is_overdue(seals, self._newest_ms[logger] / 1_000, now_seconds):
-                if self._may_be_adopted(logger, seals, now_seconds):
+                if reason := self._not_overdue(logger, seals, now_seconds):
+                    number = seals.end_seq - 1
                     self._run.cannot(
-                        f"{logger[0]} {logger[1]} has sealed nothing after number {seals.end_seq - 1}, as where it was"
-                        " killed: the next logger in its place seals what it has left; start one, then verify again"
+                        f"{logger[0]} {logger[1]} has sealed nothing after number {number}, {reason}"
                     )
                     continue
                 kind, meaning = MEANING[SealFault.OVERDUE]
@@ -351,6 +351,22 @@ class _Book:
                     count=1,
                 )
 
+    def _not_overdue(self, logger: Logger, seals: LoggerSeals, now_seconds: float) -> str | None:
+        """Return why the seal that is due may still come, and what is to be done; None where it may not."""
+        if self._may_be_adopted(logger, seals, now_seconds):
+            return (
+                "as where it was killed: the next logger in its place seals what it has left; start one,"
+                " then verify again"
+            )
+        topic, _ = self._appended[_short_hash(seals.pieces[-1].counted.seal)]
+        due_ms = self._newest_ms[logger] + (seals.next_within_seconds + SLACK_SECONDS) * 1_000
+        why = LaggingLogs(self._run.clickhouse).reason(topic, round(due_ms))
+        return (
+            f"or that is not stored yet, {why}: let one run until it has; then verify again"
+            if why
+            else None
+        )
+
     def _may_be_adopted(self, logger: Logger, seals: LoggerSeals, now_seconds: float) -> bool:
         """Tell whether it may have been killed just now: nothing of it came when it should have sealed, or later."""
         due_seconds = seals.next_within_seconds + SLACK_SECONDS
@@ -359,16 +375,6 @@ class _Book:
             return False
         at_seconds = last_record_seconds(self._run.clickhouse, logger, seals.end_seq)
         return at_seconds is None or at_seconds <= newest_seconds + due_seconds
-
-
-def stored_until_seconds(run: Run) -> float:
-    """Return the newest broker time of all that is stored, by which what is due is told: a worker may be behind."""
-    now = time.time()
-    rows = run.clickhouse.query(
-        "SELECT max(appended_ms) FROM log_leaves WHERE appended_ms <= {now:UInt64}",
-        {"now": round(now * 1_000)},
-    ).rows
-    return min(now, int(rows[0][0]) / 1_000)
 
 
 def _covering(anchored: Anchored, stored: StoredSeal) -> int | None:
