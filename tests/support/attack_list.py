@@ -30,6 +30,7 @@ MODULES = (
     "kept_anchors",
     "clickhouse_objects",
     "clickhouse_far",
+    "moments",
     "harmless_far",
     "broker_attacks",
     "broker_harmless",
