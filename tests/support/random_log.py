@@ -2,6 +2,7 @@
 
 import datetime as dt
 import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from typing import NamedTuple
@@ -67,6 +68,7 @@ class RandomLog:
         self.policy = log.policy()
         self._records = RandomRecords(self.draw)
         self._ends: dict[int, int] = {}
+        self._begins = Counter[int]()
         self._held: set[bytes] = set()
         begins = dt.datetime.fromisoformat(f"{self.draw.choice(BEGINNINGS)}+00:00")
         self._at_ms = round(begins.timestamp() * 1_000) + self.draw.randrange(60_000)
@@ -101,6 +103,8 @@ class RandomLog:
                 self._widen()
             if self.draw.random() < 0.1:
                 self._make_anew()
+            if self.draw.random() < 0.15:
+                self._elect()
             if self.draw.random() < 0.2:
                 self.log.judge(self.policy)
         if not self.log.folder.exists():  # none by chance, and an auditor is told where they are
@@ -135,7 +139,8 @@ class RandomLog:
         for value, partition in self._values():
             values.setdefault(partition, []).append(value)
         for number, each in values.items():
-            self._ends.setdefault(number, self.draw.choice(FIRST_OFFSETS))
+            if number not in self._ends:
+                self._ends[number] = self._begins[number] = self.draw.choice(FIRST_OFFSETS)
             if self.draw.random() < 0.2:
                 place = self.draw.randrange(len(each))
                 each[place:place] = [Gone] * self.draw.choice((1, 2, 257))
@@ -248,6 +253,21 @@ class RandomLog:
         self._origin = ORIGIN._replace(topic_id=f"made-anew-{len(self.steps)}")
         self.steps.append(f"topic {self._origin.topic_id}")
         self._ends.clear()
+
+    def _elect(self) -> None:
+        """Have a leader that lacks the last records take others in their place: another generation begins."""
+        number = self.draw.choice(sorted(self._ends)) if self._ends else 0
+        lost = min(
+            self.draw.choice((1, 2, 7, 300)), self._ends.get(number, 0) - self._begins[number]
+        )
+        if not lost:
+            return
+        self.steps.append(f"another leader of {number} without the last {lost}")
+        self._ends[number] -= lost
+        self._at_ms += MINUTES_MS
+        self._records.at_ms = self._at_ms
+        events = [self._records.plain() for _ in range(self.draw.choice((1, lost, lost + 3)))]
+        self._store({number: [*events]}, self._at_ms)
 
     def _erase(self) -> None:
         if not self.events:
