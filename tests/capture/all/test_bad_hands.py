@@ -17,7 +17,6 @@ from model_server import ModelServer, chat
 from trailhouse.capture import claude_agent, langchain, openai_agents, otel
 from trailhouse.capture import litellm as litellm_adapter
 from trailhouse.capture.installation import is_installed
-from trailhouse.capture.litellm.callbacks import Callbacks
 from trailhouse.producer.testing import InMemoryAuditLogger
 from trailhouse.schemas.errors import ConfigError
 
@@ -64,7 +63,7 @@ def test_litellm_goes_on_without_a_handler_of_ours(
     audit: InMemoryAuditLogger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What goes wrong before a call and after it keeps no answer from whoever asked, and is counted."""
-    monkeypatch.setattr(Callbacks, "_run_of", broken)
+    monkeypatch.setattr("trailhouse.capture.litellm.callbacks.session_of", broken)
     with ModelServer(*[chat("hello", usage=USAGE)] * 2).running() as url:
         check_same_outcome(
             lambda: ask(url),
