@@ -26,6 +26,9 @@ _CARRIER = (
     "session_id, tenant_id, occurred_us, record_key, kafka_topic, kafka_topic_id, kafka_partition, kafka_offset,"
     " toUnixTimestamp64Milli(appended_at) AS appended_ms"
 )
+_CUT_OFF = """
+    SELECT kafka_topic_id, kafka_partition FROM event_incidents WHERE kind IN ('truncated', 'forked', 'recreated')
+"""
 _DIGESTS = "tryBase64Decode(JSONExtractString(record, 'data', 'digests'))"
 SHORT_DIGESTS = (
     f"reinterpret(substring({_DIGESTS} AS digests, 1, length(digests) - length(digests) % {SHORT_DIGEST_BYTES}),"
@@ -89,6 +92,8 @@ class SealRow(NamedTuple):
 def new_carriers(clickhouse: ClickHouse) -> list[Carrier]:
     """Return seals behind those that were judged in their partitions, in Kafka's order, as many as a round takes.
 
+    Of a partition that Kafka has cut off, new ones stand below those that were judged: each is new that was not.
+
     Raises:
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
@@ -99,7 +104,10 @@ def new_carriers(clickhouse: ClickHouse) -> list[Carrier]:
             SELECT kafka_topic_id, kafka_partition, max(kafka_offset) + 1 AS next_offset
             FROM seal_checks GROUP BY kafka_topic_id, kafka_partition
         ) AS judged USING (kafka_topic_id, kafka_partition)
-        WHERE type = {{type:String}} AND kafka_offset >= next_offset
+        WHERE type = {{type:String}} AND (kafka_offset >= next_offset
+            OR (kafka_topic_id, kafka_partition) IN ({_CUT_OFF}) AND record_key NOT IN (
+                SELECT seal_key FROM seal_checks WHERE (kafka_topic_id, kafka_partition) IN ({_CUT_OFF})
+            ))
         ORDER BY {_PLACE} LIMIT {{rows:UInt32}}
         SETTINGS join_use_nulls = 0
         """,  # noqa: S608 - names of ours; every value is a bound parameter
