@@ -57,8 +57,8 @@ def test_seals_below_those_that_were_judged_are_new_where_kafka_has_cut_a_log_of
         clickhouse.command(
             "INSERT INTO event_log (session_id, event_id, record_key, type, occurred_us, record, kafka_topic_id,"
             " kafka_partition, kafka_offset) SELECT 'seal:p', generateUUIDv4(offset),"
-            " substring(SHA256(toString((part, offset))), 1, 16), 'audit_sealed', 1770000000000000, '{}', 't', part, offset"
-            f" FROM (SELECT arrayJoin([0, 1]) AS part, arrayJoin({offsets}) AS offset)"
+            " substring(SHA256(toString((part, offset))), 1, 16), 'audit_sealed', 1770000000000000, '{}', 't', part,"
+            f" offset FROM (SELECT arrayJoin([0, 1]) AS part, arrayJoin({offsets}) AS offset)"
         )
 
     def new() -> list[tuple[int, int]]:
