@@ -43,6 +43,8 @@ class Scene:
         self.clickhouse = clickhouse
         self.log = ProvenLog(clickhouse, log_key(folder, LOG))
         self.logger = Logger("agents", "p1")
+        self.now = time.time()
+        """From which all that is so long ago is counted, however long a test takes."""
         self.reasons: tuple[str, ...] = ()
         """What could not be checked when it was last looked for findings."""
         self.proof = ProofConfig(
@@ -53,14 +55,14 @@ class Scene:
         self, events: Sequence[AuditEvent], partition: int = 0, ago_seconds: float = 60
     ) -> None:
         """Store *events* as a worker would."""
-        at_ms = round((time.time() - ago_seconds) * 1_000)
+        at_ms = round((self.now - ago_seconds) * 1_000)
         self.log.store({partition: events}, appended_ms=at_ms)
 
     def served(self, ago_seconds: Mapping[int, float], *, topic_id: str = "") -> None:
         """Note so long ago that partitions were stored up to their ends, as a worker would."""
         origin = ORIGIN._replace(topic_id=topic_id or ORIGIN.topic_id)
         for partition, seconds in ago_seconds.items():
-            asked_at = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=seconds)
+            asked_at = dt.datetime.fromtimestamp(self.now - seconds, dt.UTC)
             self.clickhouse.insert(ends_block(origin, {partition: 9}, asked_at))
 
     def found(
@@ -172,12 +174,12 @@ def test_another_worker_is_given_the_time_to_take_a_partition_over(
     """Of one that was killed while it had nothing to do there is no trace: the seal must be a minute old."""
     event = scene.logger.log(tenant_id="a")
     scene.put([claimed("other", "p1", 2)], partition=1, ago_seconds=300)
-    scene.put([scene.logger.seal()], ago_seconds=30)
+    scene.put([scene.logger.seal()], ago_seconds=20)
     waited: list[float] = []
 
     def taken_over(seconds: float) -> None:
         waited.append(seconds)
-        scene.put([event], partition=1, ago_seconds=20)
+        scene.put([event], partition=1, ago_seconds=15)
 
     monkeypatch.setattr(lagging_logs, "pause", taken_over)
     assert scene.found() == set() == set(scene.reasons)
@@ -191,7 +193,7 @@ def test_what_lies_in_a_partition_that_no_worker_serves_is_not_said_to_be_lost(
     events = [scene.logger.log(tenant_id="a") for _ in range(3)]
     scene.put(events[:1], partition=1, ago_seconds=900)
     scene.put([events[1], scene.logger.seal(is_last=True)], ago_seconds=600)
-    scene.served({0: 300, 1: 595, 2: 300})
+    scene.served({0: 300, 1: 605, 2: 300})
     assert scene.found() == set()
     assert ["up to the end of partition 1 since 20" in each for each in scene.reasons] == [True]
     scene.served({1: 300})
@@ -229,13 +231,13 @@ def test_it_is_waited_for_that_a_partition_is_noted_as_stored_up_to_its_end(
     """Two minutes after the seal at most; what is missing then is lost."""
     scene.logger.log(tenant_id="a")
     scene.put([claimed("other", "p1", 2)], partition=1, ago_seconds=900)
-    scene.put([scene.logger.seal(is_last=True)], ago_seconds=100)
-    scene.served({0: 50, 1: 110})
+    scene.put([scene.logger.seal(is_last=True)], ago_seconds=40)
+    scene.served({0: 20, 1: 50})
     waited: list[float] = []
 
     def noted(seconds: float) -> None:
         waited.append(seconds)
-        scene.served({1: 60})
+        scene.served({1: 30})
 
     monkeypatch.setattr(lagging_logs, "pause", noted)
     assert scene.found() == {"sealed_record_missing"}

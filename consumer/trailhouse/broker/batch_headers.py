@@ -35,7 +35,8 @@ class RawBatch(NamedTuple):
 
     `is_sound` says that its bytes are those that its checksum was made of. Where they are not, the
     header may be wrong too: `last_offset` is then proven by what follows, the next batch or the end of
-    the log, or it is None.
+    the log, or it is None. `is_broker_time` says that `appended_ms` is of all its records, by the broker's
+    clock, and not the latest that its sender has given.
     """
 
     first_offset: int
@@ -47,6 +48,7 @@ class RawBatch(NamedTuple):
     digest: bytes
     head: bytes
     is_sound: bool
+    is_broker_time: bool = True
 
 
 def batch_at(
@@ -115,6 +117,7 @@ def first_batch(content: bytes, offset: int, end: int) -> RawBatch | None:
             digest=record_hash(body),
             head=bytes(body[:HEAD_BYTES]),
             is_sound=is_sound,
+            is_broker_time=bool(attributes & _LOG_APPEND_TIME),
         )
     return None
 

@@ -26,6 +26,7 @@ def test_a_sound_header_is_believed() -> None:
     found = first_batch(content, 6, 10)
     assert found is not None
     assert (found.first_offset, found.last_offset, found.records, found.is_sound) == (5, 7, 3, True)
+    assert not found.is_broker_time, "expected a batch whose sender has given the times"
     later = first_batch(content, 8, 10)
     assert later is not None
     assert (later.first_offset, later.last_offset) == (8, 9)

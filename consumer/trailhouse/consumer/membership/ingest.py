@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from functools import partial
 
+from trailhouse.broker.batch_headers import batches_at
 from trailhouse.broker.origin import Origin
 from trailhouse.broker.topic_identity import TopicIdentity
-from trailhouse.broker.topic_reader import TopicReader
 from trailhouse.consumer.batch.contradictions import note_contradictions
 from trailhouse.consumer.batch.erasure_orders import ErasureOrders
 from trailhouse.consumer.batch.gathering import GatheredStore, Gathering
@@ -51,6 +51,8 @@ from trailhouse.store.parts import fullest_table
 from trailhouse.store.policies import current_policy
 
 CONNECT_SECONDS = 4.0
+LOOK_SECONDS = 30.0
+"""At a batch of each partition, one after the other."""
 PROBE_SECONDS = 1.0
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 5.0
@@ -219,7 +221,8 @@ class Ingest:
                     origin=origin,
                     incidents=incidents,
                     cut_at=LogTruncation(
-                        StoredLog(storage, origin), partial(TopicReader, self._kafka)
+                        StoredLog(storage, origin),
+                        partial(batches_at, self._kafka, timeout_seconds=LOOK_SECONDS),
                     ).cut_at,
                     restore_logs=proof_log.restored,
                 ),

@@ -41,8 +41,8 @@ _FIRST_LEAF = f"""
         AND kafka_offset >= {{first:UInt64}} AND kafka_offset < {{end:UInt64}}
     ORDER BY kafka_offset LIMIT 1
 """  # noqa: S608
-_DIGESTS = f"""
-    SELECT kafka_offset, groupUniqArray(digest) FROM log_leaves {_OF_TOPIC}
+_APPEND_TIMES = f"""
+    SELECT kafka_offset, groupUniqArray(appended_ms) FROM log_leaves {_OF_TOPIC}
         kafka_partition = {{number:UInt16}} AND kafka_offset >= {{first:UInt64}} AND kafka_offset < {{end:UInt64}}
     GROUP BY kafka_offset ORDER BY kafka_offset DESC LIMIT {{limit:UInt32}}
 """  # noqa: S608
@@ -142,12 +142,12 @@ class StoredLog:
         )
         return int(rows[0][0]) if rows else None
 
-    def digests(
+    def append_times(
         self, partition: int, first: int, end: int, limit: int
-    ) -> dict[int, frozenset[bytes]]:
+    ) -> dict[int, frozenset[int]]:
         """Return what any generation has at the *limit* highest offsets from *first* up to and without *end*."""
-        rows = self._rows(_DIGESTS, number=partition, first=first, end=end, limit=limit)
-        return {offset: frozenset(digests) for offset, digests in rows}
+        rows = self._rows(_APPEND_TIMES, number=partition, first=first, end=end, limit=limit)
+        return {offset: frozenset(times) for offset, times in rows}
 
     def explained(self, partition: int, first: int, last: int) -> Ranges:
         """Return the offsets from *first* to *last* of which an incident says why there is no record."""
