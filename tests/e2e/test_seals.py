@@ -24,7 +24,7 @@ from trailhouse.producer.spool.root import folders
 from trailhouse.proof.seal_check import Match
 from trailhouse.schemas import KafkaConfig
 from trailhouse.schemas.errors import SpoolDamagedError
-from waiting import eventually
+from waiting import DEADLINE_SECONDS, eventually
 
 LOGS_AND_IS_KILLED = """
 import os, signal
@@ -242,6 +242,8 @@ def test_segments_stay_until_what_is_in_them_is_sealed(
         max_event_bytes=100_000,
         spool_segment_bytes=100_000,
         spool_bytes=200_000,
+        # A broker on a busy machine takes its time; what piles up would wait for good.
+        queue_timeout_seconds=DEADLINE_SECONDS,
     )
     with AuditLogger(config) as audit:
         for n in range(400):
