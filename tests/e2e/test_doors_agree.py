@@ -1,35 +1,27 @@
 """One question, five doors: Python, SQL, the command line, HTTP and MCP give one answer; storing again moves none."""
 
 import asyncio
-import datetime as dt
-import json
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
-from mcp import Client
 
 from airline_fleet import fleet, store_records
-from api_scene import Api, an_api
 from balancing import run_here
 from cluster import Cluster
-from door_erased import GONE, RUN, SESSION, TWIN, stood
+from door_erased import GONE, RUN, SESSION, TWIN, stood, stood_in_views
 from door_list import QUESTIONS
 from door_questions import Asked, facts
 from door_whole import WHOLE
+from doors import NO_COMMAND, Doors, opened_doors, settings_of
 from erasure_scene import scene_of
-from trailhouse.access import ReadAudit
-from trailhouse.access.json_form import encoded
-from trailhouse.access.principal import this_user
-from trailhouse.mcp.server import Tools
-from trailhouse.producer.testing import InMemoryAuditLogger
-from trailhouse.query import AlteredEvent, AuditReader
-from trailhouse.schemas import KafkaConfig
+from sealing_scene import Scene, judged
+from trailhouse.query import AlteredEvent
+from trailhouse.schemas import AuditEvent, KafkaConfig
 from trailhouse.store import ClickHouse, ClickHouseConfig
 from trailhouse.store.migrate import migrate
 
@@ -37,149 +29,6 @@ pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 RESENT = 5
 """Every fifth record is sent again, and stands at another offset too."""
-NO_COMMAND = ("count", "histogram", "facets", "costs")
-"""Operations that the command line asks by `sql`."""
-
-
-class Doors(NamedTuple):
-    """The doors over one database; each returns an answer as JSON has it."""
-
-    config: ClickHouseConfig
-    api: Api
-    tools: Tools
-    reader: AuditReader
-
-    def python(self, question: Asked) -> Any:
-        """Return what the reader answers."""
-        asked = dict(question.parameters)
-        times = "".join(
-            f" {name}:{asked.pop(name)}"
-            for name in ("since", "until")
-            if "q" in asked and name in asked
-        )
-        if "q" in asked:
-            asked["wanted"] = asked.pop("q") + times
-        return answer_of(json.loads(encoded(_METHODS[question.operation](self.reader, asked))))
-
-    def http(self, question: Asked) -> Any:
-        """Return what the HTTP API answers."""
-        asked = dict(question.parameters)
-        path = f"events/{asked.pop('id')}" if "id" in asked else question.operation
-        response = self.api.client.get(f"/api/v1/{path}", params=asked)
-        assert response.status_code == 200, response.text
-        return answer_of(response.json())
-
-    async def mcp(self, questions: Sequence[Asked]) -> list[Any]:
-        """Return what the tools answer, to one client."""
-        async with Client(self.tools.server()) as client:
-            called = [await client.call_tool(each.operation, each.parameters) for each in questions]
-        assert [each.content for each in called if each.is_error] == []
-        return [answer_of(each.structured_content["answer"]) for each in called]
-
-    def command(self, question: Asked) -> Any:
-        """Return what the command prints; rows, where there is a statement alone."""
-        done = run_here(
-            *command_of(question), "--format", "json", settings=settings_of(self.config)
-        )
-        assert done.stdout, f"{command_of(question)}: {done.stderr!r}"
-        return answer_of(json.loads(done.stdout))
-
-    def sql(self, question: Asked) -> Any:
-        """Return the rows of the question's statement."""
-        return json.loads(encoded(self.reader.sql(question.sql, limit=1_000)))["rows"]
-
-
-def _asked(name: str, reader: AuditReader, asked: dict[str, Any]) -> Any:
-    return getattr(reader, name)(**asked)
-
-
-def _log(reader: AuditReader, asked: dict[str, Any]) -> Any:
-    since, until = (
-        dt.datetime.fromisoformat(asked[name]) if name in asked else None
-        for name in ("since", "until")
-    )
-    found = reader.get_audit_log(
-        asked["session"],
-        run_id=asked.get("run"),
-        type=asked.get("type"),
-        since=since,
-        until=until,
-        limit=asked["limit"],
-    )
-    return {"items": found}
-
-
-_METHODS: Mapping[str, Callable[[AuditReader, dict[str, Any]], Any]] = {
-    "search": lambda reader, asked: reader.search(
-        asked["wanted"], newest_first=asked.get("order") != "oldest", by=asked.get("by", "occurred"),
-        limit=asked["limit"],
-    ),
-    "event": lambda reader, asked: reader.get_event(asked["id"]),
-    "facets": lambda reader, asked: reader.facets(
-        asked["wanted"], fields=asked["field"], limit=asked["limit"]
-    ),
-    "log": _log,
-    "timeline": lambda reader, asked: reader.timeline(
-        asked["session"], run_id=asked.get("run"), limit=asked["limit"]
-    ),
-    "compare": lambda reader, asked: reader.compare(asked["run_a"], asked["run_b"]),
-    **{
-        name: partial(_asked, name)
-        for name in (
-            "count", "histogram", "runs", "sessions", "usage", "costs", "approvals", "anomalies",
-        )
-    },
-}  # fmt: skip
-
-
-def answer_of(answer: Any) -> Any:
-    """Return the items or the value of an answer, without the moment at which it was looked for anomalies."""
-    if isinstance(answer, list):
-        return answer
-    found = next(answer[name] for name in ("items", "rows", "value") if name in answer)
-    return (
-        {name: each for name, each in found.items() if name != "looked_at"}
-        if isinstance(found, dict)
-        else found
-    )
-
-
-def command_of(question: Asked) -> list[str]:
-    """Return the command that asks *question*, as somebody would write it from the help."""
-    asked, words = dict(question.parameters), [question.operation]
-    if question.operation in NO_COMMAND:
-        return ["sql", question.sql]
-    if question.operation == "event":
-        return ["show", asked["id"]]
-    words += [asked.pop(name) for name in ("q", "run_a", "run_b") if asked.get(name)]
-    if "session" in asked:
-        words.append(asked.pop("session"))
-    if asked.pop("order", "newest") == "oldest":
-        words.append("--oldest-first")
-    if asked.get("by") == "append":
-        words.append("--by-append")
-        del asked["by"]
-    for name, given in asked.items():
-        option = "--run-id" if (question.operation, name) == ("log", "run") else f"--{name}"
-        words += [
-            part
-            for each in (given if isinstance(given, list) else [given])
-            if each != ""
-            for part in (option, str(each))
-        ]
-    return words
-
-
-def settings_of(config: ClickHouseConfig) -> dict[str, str]:
-    """Return the variables with which a command reads this database."""
-    return {
-        "TRAILHOUSE_CLICKHOUSE_URL": config.url,
-        "TRAILHOUSE_CLICKHOUSE_USER": config.user,
-        "TRAILHOUSE_CLICKHOUSE_PASSWORD": config.password,
-        "TRAILHOUSE_CLICKHOUSE_DATABASE": config.database,
-        "TRAILHOUSE_ACCESS_AUDIT_READS": "false",  # there is no Kafka here, which it would say
-    }
-
 
 RECORDS = [each.record for each in fleet()]
 
@@ -208,13 +57,7 @@ def doors(config: ClickHouseConfig, tmp_path_factory: pytest.TempPathFactory) ->
     folder: Path = tmp_path_factory.mktemp("api")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TRAILHOUSE_READER_BUDGET_SECONDS", "100")
-        yield from _opened(config, folder)
-
-
-def _opened(config: ClickHouseConfig, folder: Path) -> Generator[Doors]:
-    with AuditReader(config=config) as reader, an_api(config, folder) as api:
-        audit = ReadAudit("mcp", InMemoryAuditLogger())
-        yield Doors(config, api, Tools(lambda _: this_user(None), lambda _: reader, audit), reader)
+        yield from opened_doors(config, folder)
 
 
 def test_every_event_is_in_one_step_at_every_door(doors: Doors) -> None:
@@ -298,7 +141,7 @@ def test_what_was_erased_stands_where_it_stood_at_every_door(
     """Once, without its text, in every count that docs/reads.md names; a walk by single entries comes to its end."""
     scene = scene_of(cluster, kafka, database, tmp_path, monkeypatch)
     records = [each.event.record for each in stood()]
-    with scene.storage, contextmanager(_opened)(database, tmp_path / "api") as doors:
+    with scene.storage, contextmanager(opened_doors)(database, tmp_path / "api") as doors:
         scene.log.append(records)
         scene.log.append(records[::2])
         before = {
@@ -317,6 +160,7 @@ def test_what_was_erased_stands_where_it_stood_at_every_door(
             if name not in NO_COMMAND:
                 assert doors.command(question) == found[name], f"{name}: command line"
         _check_answers(found)
+        _check_statements(doors)
         _check_entries(doors)
         whole = doors.reader.export(tmp_path / "exported", f"session:{SESSION}")
         erased = sum(each.is_erased for each in stood())
@@ -352,6 +196,12 @@ def _check_answers(found: Mapping[str, Any]) -> None:
     ]  # fmt: skip
 
 
+def _check_statements(doors: Doors) -> None:
+    """Hold the views against what stood there: an erased event is of its session alone, and of no run or call."""
+    for statement, expected in stood_in_views().items():
+        assert list(doors.reader.sql(statement).rows) == expected, statement
+
+
 def _check_entries(doors: Doors) -> None:
     """Hold the log of the session, and a follower, against what stood there."""
     events = stood()
@@ -379,3 +229,91 @@ def _check_entries(doors: Doors) -> None:
     assert [(each.event_id, isinstance(each, AlteredEvent)) for each in followed] == [
         (each.event.event_id, each.is_erased) for each in events
     ]
+
+
+STANDINGS: Mapping[str, tuple[str, dict[str, Any]]] = {
+    "a log": ("log", {"session": "s", "limit": 50}),
+    "a session": ("timeline", {"session": "s", "limit": 50}),
+    "a run of whatever session": ("timeline", {"run": "run-1", "limit": 50}),
+    "a run of two sessions and tenants": ("compare", {"run_a": "run-1", "run_b": "run-1"}),
+}
+
+
+def test_every_door_takes_the_standing_of_what_it_looks_at(
+    database: ClickHouseConfig, tmp_path: Path
+) -> None:
+    """What is asked of attested events alone is answered as if no stranger had written, at every door."""
+    with (
+        ClickHouse(database) as clickhouse,
+        contextmanager(opened_doors)(database, tmp_path) as doors,
+    ):
+        scene = Scene(clickhouse)
+        scene.topic.append(scene.logger.events)
+        judged(clickhouse, scene.policy)
+        alone = {
+            name: doors.python(Asked(operation, asked, None, str, ""))
+            for name, (operation, asked) in STANDINGS.items()
+        }
+        scene.topic.append(scene.forgeries())
+        judged(clickhouse, scene.policy)
+        for name, (operation, asked) in STANDINGS.items():
+            _agree(doors, name, operation, {**asked, "standing": ["attested"]}, alone[name])
+        several = {
+            "run_a": "run-1",
+            "run_b": "run-1",
+            "session_a": "s",
+            "session_b": "s",
+            "tenant_a": "acme",
+        }
+        both = _agree(
+            doors,
+            "two",
+            "compare",
+            several | {"tenant_b": "acme", "standing": ["attested", "disputed"]},
+        )
+        assert both["a"]["events"] > alone["a run of two sessions and tenants"]["a"]["events"]
+        refused = doors.api.client.get("/api/v1/compare", params={**several, "standing": "best"})
+        assert (refused.status_code, "standing: must be one of" in refused.text) == (422, True)
+        wrong = doors.run("compare", "run-1", "run-1", "--standing", "best")
+        assert (wrong.returncode, b"standing" in wrong.stderr) == (2, True)
+
+
+def test_the_run_without_a_tenant_is_compared_at_every_door(
+    database: ClickHouseConfig, tmp_path: Path
+) -> None:
+    """An empty tenant is the run without one; where none is named and several have it, each door says how to."""
+    records = [
+        AuditEvent(type=each, session_id="s", run_id="same", tenant_id=tenant, data={"of": tenant or ""}).record
+        for tenant, types in ((None, 2), ("t-1", 3), ("t-2", 4))
+        for each in ("run_started", "run_failed", "step_started", "step_completed")[:types]
+    ]  # fmt: skip
+    with (
+        ClickHouse(database) as clickhouse,
+        contextmanager(opened_doors)(database, tmp_path) as doors,
+    ):
+        store_records(clickhouse, records)
+        runs = {"run_a": "same", "run_b": "same", "session_a": "s"}
+        for tenants, expected in (
+            (("", "t-2"), [(None, 2), ("t-2", 4)]),
+            (("t-1", ""), [("t-1", 3), (None, 2)]),
+            (("", ""), [(None, 2), (None, 2)]),
+        ):
+            asked = runs | dict(zip(("tenant_a", "tenant_b"), tenants, strict=True))
+            found = _agree(doors, str(tenants), "compare", asked)
+            assert [(found[side]["tenant_id"], found[side]["events"]) for side in "ab"] == expected
+        refused = doors.api.client.get("/api/v1/compare", params=runs | {"tenant_b": ""})
+        assert (refused.status_code, "tenant_a, --tenant-a; empty: " in refused.text) == (422, True)
+
+
+def _agree(
+    doors: Doors, name: str, operation: str, parameters: dict[str, Any], expected: Any = None
+) -> Any:
+    """Return what four doors answer alike to what no statement says."""
+    asked = Asked(operation, parameters, None, str, "")
+    python = doors.python(asked)
+    assert expected in (None, python), f"{name}: Python"
+    [by_tool] = asyncio.run(doors.mcp([asked]))
+    assert doors.http(asked) == python, f"{name}: HTTP"
+    assert by_tool == python, f"{name}: MCP"
+    assert doors.command(asked) == python, f"{name}: command line"
+    return python

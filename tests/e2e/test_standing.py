@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from made_keys import made_key
-from sealing_scene import LOG_NAME, ORIGIN, START, Logger, Topic, claimed, judged, policy_of
+from sealing_scene import LOG_NAME, ORIGIN, Logger, Scene, Topic, claimed, judged, policy_of
 from trailhouse.operate.account.attested import attested
 from trailhouse.operate.account.snapshot import Scope
 from trailhouse.operate.erase.orders import Operator, erase
@@ -104,51 +104,6 @@ def test_an_event_that_was_erased_keeps_its_standing(clickhouse: ClickHouse) -> 
 
 
 ANSWERS = ("attested", "pending", "unattested", "disputed")
-
-
-class Scene:
-    """A service whose logger has recorded a run with a call that was denied; strangers may add what they like."""
-
-    def __init__(self, clickhouse: ClickHouse) -> None:
-        self.topic = Topic(clickhouse)
-        self.logger = Logger("billing", "p-1")
-        self.policy = policy_of([self.logger.key("acme")])
-        run = {"tenant_id": "acme", "run_id": "run-1", "agent_id": "planner"}
-        call = {"tool_name": "refund", "tool_call_id": "call-1", "approval_id": "a-1"}
-        log = self.logger.log
-        log("run_started", **run)
-        log("tool_approval_requested", data=call, **run)
-        log("tool_approval_denied", data=call, actor={"type": "user", "id": "mary"}, **run)
-        log("token_usage_updated", data={"input_tokens": 100, "cost_usd": "0.25"}, **run)
-        log("run_completed", **run)
-        self.logger.seal(is_last=True)
-
-    def forgeries(self) -> list[AuditEvent]:
-        """Return what a stranger writes: in others' names and numbers, with other contents, many times over."""
-        run: dict[str, Any] = {"tenant_id": "acme", "run_id": "run-1", "agent_id": "planner"}
-        call = {"tool_name": "refund", "tool_call_id": "call-1", "approval_id": "a-1"}
-        mary = {"type": "user", "id": "mary"}
-        later = START + dt.timedelta(seconds=5)
-        made = [
-            claimed("billing", "p-1", 2, "tool_approval_granted", data=call, actor=mary, **run),
-            claimed("billing", "p-1", 99, "tool_approval_granted", data=call, actor=mary, occurred_at=later, **run),
-            claimed("billing", "p-9", 0, "tool_approval_granted", data=call, actor=mary, **run),
-            claimed("billing", "p-1", 3, "token_usage_updated", data={"input_tokens": 7, "cost_usd": "9"}, **run),
-            claimed("stranger", "p-1", 4, "run_failed", occurred_at=later, **run),
-            claimed("billing", "p-1", 0, "run_started", session_id="another", **run),
-            claimed("billing", "p-1", 1, "run_started", tenant_id="globex", run_id="run-1"),
-            AuditEvent(type="run_cancelled", session_id="s", occurred_at=later, **run),
-            AuditEvent(type="tool_call_started", session_id="s", data=call, occurred_at=later, **run),
-        ]  # fmt: skip
-        made += [
-            claimed("billing", "p-1", number, data={"n": number}, **run) for number in range(6)
-        ]
-        made += [claimed("billing", "p-1", 4, data={"n": n}, **run) for n in range(100)]
-        # True bytes in other hands: a copy of an event, and of the seal around another session.
-        closing = self.logger.events[-1]
-        made.append(claimed("stranger", "x", 0, SEAL_TYPE, "seal:x", data=closing.data))
-        made.append(claimed("billing", "p-1", 5, SEAL_TYPE, "seal:p-1", data=closing.data))
-        return made
 
 
 def attested_answers(reader: AuditReader) -> dict[str, Any]:

@@ -55,3 +55,32 @@ def stood() -> list[Stood]:
         )
         for place, (name, data) in enumerate(_DATA)
     ]
+
+
+def stood_in_views() -> dict[str, list[tuple[Any, ...]]]:
+    """Return statements on the views, and their rows once what is to be erased has been."""
+    events = stood()
+    left = [each.event for each in events if not each.is_erased]
+    of_session = f"WHERE session_id = '{SESSION}'"
+    return {
+        f"SELECT toString(event_id), type, run_id, agent_id, tool_name FROM events {of_session}"
+        " ORDER BY occurred_us": [
+            (
+                each.event_id, each.type,
+                *(("", "", "") if is_erased else (RUN, "agent-9", str(each.data.get("tool_name", "")))),
+            )
+            for each, is_erased in events
+        ],
+        f"SELECT count(), countIf(position(data, '{GONE}') > 0) FROM events {of_session}": [
+            (len(events), 0)
+        ],
+        f"SELECT run_id, status, events FROM runs {of_session}": [(RUN, "completed", len(left))],
+        f"SELECT events, runs FROM sessions {of_session}": [(len(events), 1)],
+        f"SELECT book, count(), countIf(isNull(cost_usd)), toString(sum(cost_usd)) FROM token_usage {of_session}"
+        " GROUP BY book ORDER BY book": [("completed", 1, 0, "0.75"), ("updated", 2, 1, "0.25")],
+        f"SELECT run_id, status FROM approvals {of_session} ORDER BY status": [("", "granted"), ("", "open")],
+        f"SELECT run_id, status, events FROM tool_calls {of_session} ORDER BY run_id": [
+            ("", "completed", 1), (RUN, "open", 1),
+        ],
+        f"SELECT type FROM events WHERE event_id = '{TWIN}'": [("note_taken",)] * 2,
+    }  # fmt: skip

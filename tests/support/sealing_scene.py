@@ -158,3 +158,48 @@ def policy_of(
 def judged(clickhouse: ClickHouse, policy: Policy) -> Judged:
     """Judge what is due."""
     return judge_seals(clickhouse, policy, is_signed_by)
+
+
+class Scene:
+    """A service whose logger has recorded a run with a call that was denied; strangers may add what they like."""
+
+    def __init__(self, clickhouse: ClickHouse) -> None:
+        self.topic = Topic(clickhouse)
+        self.logger = Logger("billing", "p-1")
+        self.policy = policy_of([self.logger.key("acme")])
+        run = {"tenant_id": "acme", "run_id": "run-1", "agent_id": "planner"}
+        call = {"tool_name": "refund", "tool_call_id": "call-1", "approval_id": "a-1"}
+        log = self.logger.log
+        log("run_started", **run)
+        log("tool_approval_requested", data=call, **run)
+        log("tool_approval_denied", data=call, actor={"type": "user", "id": "mary"}, **run)
+        log("token_usage_updated", data={"input_tokens": 100, "cost_usd": "0.25"}, **run)
+        log("run_completed", **run)
+        self.logger.seal(is_last=True)
+
+    def forgeries(self) -> list[AuditEvent]:
+        """Return what a stranger writes: in others' names and numbers, with other contents, many times over."""
+        run: dict[str, Any] = {"tenant_id": "acme", "run_id": "run-1", "agent_id": "planner"}
+        call = {"tool_name": "refund", "tool_call_id": "call-1", "approval_id": "a-1"}
+        mary = {"type": "user", "id": "mary"}
+        later = START + dt.timedelta(seconds=5)
+        made = [
+            claimed("billing", "p-1", 2, "tool_approval_granted", data=call, actor=mary, **run),
+            claimed("billing", "p-1", 99, "tool_approval_granted", data=call, actor=mary, occurred_at=later, **run),
+            claimed("billing", "p-9", 0, "tool_approval_granted", data=call, actor=mary, **run),
+            claimed("billing", "p-1", 3, "token_usage_updated", data={"input_tokens": 7, "cost_usd": "9"}, **run),
+            claimed("stranger", "p-1", 4, "run_failed", occurred_at=later, **run),
+            claimed("billing", "p-1", 0, "run_started", session_id="another", **run),
+            claimed("billing", "p-1", 1, "run_started", tenant_id="globex", run_id="run-1"),
+            AuditEvent(type="run_cancelled", session_id="s", occurred_at=later, **run),
+            AuditEvent(type="tool_call_started", session_id="s", data=call, occurred_at=later, **run),
+        ]  # fmt: skip
+        made += [
+            claimed("billing", "p-1", number, data={"n": number}, **run) for number in range(6)
+        ]
+        made += [claimed("billing", "p-1", 4, data={"n": n}, **run) for n in range(100)]
+        # True bytes in other hands: a copy of an event, and of the seal around another session.
+        closing = self.logger.events[-1]
+        made.append(claimed("stranger", "x", 0, SEAL_TYPE, "seal:x", data=closing.data))
+        made.append(claimed("billing", "p-1", 5, SEAL_TYPE, "seal:p-1", data=closing.data))
+        return made

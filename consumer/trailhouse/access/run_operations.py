@@ -77,6 +77,7 @@ def _compare(reader: AuditReader, values: Values) -> Answer[Comparison]:
         session_b=own or values["session_b"],
         tenant_a=values["tenant_a"],
         tenant_b=values["tenant_b"],
+        standing=values["standing"] or None,
     )
     if 0 in (answer.value.a.events, answer.value.b.events):
         raise NothingFoundError
@@ -165,6 +166,7 @@ RUN_OPERATIONS: tuple[Operation, ...] = (
                 "The first run's tenant, where several have it in that session; empty for the run without a tenant.",
             ),
             Parameter("tenant_b", "text", "The second run's tenant, likewise."),
+            STANDING,
         ),
         answer=Answer[Comparison],
         ask=_compare,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trailhouse.cli.asking import TenantOption
+from trailhouse.cli.asking import StandingOption, TenantOption
 from trailhouse.cli.output.cells import cell, dollars, seconds, time_cell
 from trailhouse.cli.output.console import tell
 from trailhouse.cli.output.formats import Format, FormatOption
@@ -24,6 +24,7 @@ EXAMPLES = (
     "trailhouse compare airline-07-trial-0 airline-07-trial-1",
     "trailhouse compare run-1 run-1 --session-a monday --session-b tuesday",
     "trailhouse compare run-1 run-1 --tenant-a acme --tenant-b ''",
+    "trailhouse compare run-1 run-2 --standing attested",
     "trailhouse compare run-1 run-2 --all --format json",
 )
 COLUMNS = ("#", "step", "differs", "a", "b")
@@ -51,6 +52,7 @@ def compare(
     session_b: OtherSessionOption = None,
     tenant_a: RunTenantOption = None,
     tenant_b: OtherTenantOption = None,
+    standing: StandingOption = None,
     all: Annotated[
         bool, typer.Option("--all", help="Show the steps that are the same too.")
     ] = False,
@@ -72,6 +74,7 @@ def compare(
             session_b=session_b,
             tenant_a=tenant_a,
             tenant_b=tenant_b,
+            standing=standing or None,
         )
     found = answer.value
     missing = [each.run_id for each in (found.a, found.b) if not each.events]
