@@ -6,8 +6,9 @@ Examples::
     python -m benchmarks.fleet --events 1000000 --questions 10
     python -m benchmarks.fleet --events 2500000 --text-index   words alone, without the index on text and with it
 
-Each question is asked with other values each time, so that no answer is remembered. Parts are as inserts leave them;
-then a fifth of the sessions is stored again, and all is asked anew before that is merged: no sum may move.
+Each question is asked with other values each time, so that no answer is remembered. Pages far back are asked by the
+cursor of the page before, and four readers ask at once, each in a thread of its own. Parts are as inserts leave
+them; then a fifth of the sessions is stored again, and all is asked anew before that is merged: no sum may move.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -34,6 +36,8 @@ from trailhouse.store.text_index import text_index
 AGAIN_SHARE = 5
 AIMS_MS = {"search": 300, "count": 200, "runs": 400, "usage": 1_000, "facets": 600}
 SUMS_AGAIN_MS = 2_000
+DEEP_PAGES = (50, 500)
+READERS = 4
 _SEARCHES = (
     "",
     "agent:agent-{agent}",
@@ -61,9 +65,9 @@ _WORDS = (
 )
 
 
-def asked(fleet: Fleet, questions: int) -> Iterator[str]:
+def asked(fleet: Fleet, questions: int, first: int = 0) -> Iterator[str]:
     """Yield each search in turn, with other values each time."""
-    for number in range(questions):
+    for number in range(first, first + questions):
         for search in _SEARCHES:
             yield search.format(
                 agent=number * 7 % AGENTS,
@@ -74,7 +78,7 @@ def asked(fleet: Fleet, questions: int) -> Iterator[str]:
 
 
 def measured(
-    reader: AuditReader, fleet: Fleet, questions: int
+    reader: AuditReader, fleet: Fleet, questions: int, first: int = 0
 ) -> tuple[dict[str, list[float]], dict[str, object]]:
     """Return the times of each kind of question in ms, and what the sums were."""
     times: dict[str, list[float]] = {}
@@ -86,19 +90,64 @@ def measured(
         times.setdefault(kind, []).append((time.perf_counter() - began) * 1e3)
         return answer
 
-    for search in asked(fleet, questions):
+    for search in asked(fleet, questions, first):
         page = clock("search", partial(reader.search, search, limit=100))
         if not page.complete:
             raise SystemExit(f"benchmarks: the page of {search!r} is not complete")
         clock(f"  {_kind(search)}", partial(reader.search, search, limit=100))
         sums[f"count {search}"] = clock("count", partial(reader.count, search)).value
         times.setdefault(f"  count of {_kind(search)}", []).append(times["count"][-1])
-    for number in range(questions):
+    for number in range(first, first + questions):
         clock("runs", partial(reader.runs, f"agent:agent-{number * 7 % AGENTS}"))
         clock("runs", reader.runs)
         sums["usage"] = clock("usage", lambda: reader.usage(by=("agent", "day"))).value
         clock("facets", partial(reader.facets, fields=("type", "agent", "tool", "tenant")))
     return times, sums
+
+
+def walked(reader: AuditReader, walks: int) -> dict[str, list[float]]:
+    """Return the times in ms of the last ten pages up to one far back, walked to by cursor."""
+    times: dict[str, list[float]] = {}
+    for number in range(walks):
+        agent = f"agent:agent-{number * 7 % AGENTS}"
+        for kind, ask in (
+            ("search", partial(reader.search, limit=100)),
+            ("search agent:…", partial(reader.search, agent, limit=100)),
+            ("runs", reader.runs),
+        ):
+            for place, ms in _pages_of(ask, DEEP_PAGES[-1]):
+                for last in DEEP_PAGES:
+                    if last - 10 < place <= last:
+                        times.setdefault(f"  {kind}, pages to {last}", []).append(ms)
+    return times
+
+
+def _pages_of(ask: Callable[..., Page[Any]], last: int) -> Iterator[tuple[int, float]]:
+    """Yield the number of each page up to *last*, and what it took in ms."""
+    cursor = None
+    for place in range(1, last + 1):
+        began = time.perf_counter()
+        page = ask(cursor=cursor)
+        yield place, (time.perf_counter() - began) * 1e3
+        cursor = page.next
+        if cursor is None:
+            return
+
+
+def side_by_side(config: ClickHouseConfig, fleet: Fleet, questions: int) -> dict[str, list[float]]:
+    """Return the times in ms of questions that several readers ask at once, each in a thread of its own."""
+
+    def asks(number: int) -> dict[str, list[float]]:
+        with AuditReader(config=config) as reader:
+            return measured(reader, fleet, questions, first=number * questions)[0]
+
+    times: dict[str, list[float]] = {}
+    with ThreadPoolExecutor(READERS) as pool:
+        for found in pool.map(asks, range(READERS)):
+            for kind, taken in found.items():
+                if kind in AIMS_MS:
+                    times.setdefault(f"  {kind}, {READERS} readers at once", []).extend(taken)
+    return times
 
 
 def _kind(search: str) -> str:
@@ -136,7 +185,8 @@ def main() -> None:
                 _compare_words(reader, config, fleet.events)
                 return
             times, sums = measured(reader, fleet, given.questions)
-            _print(times)
+            times |= walked(reader, max(1, given.questions // 20))
+            _print(times | side_by_side(config, fleet, max(1, given.questions // READERS)))
             store_again(store, AGAIN_SHARE)
             print(f"a fifth stored again; parts: {_parts(store)}")
             times, sums_again = measured(reader, fleet, given.questions)

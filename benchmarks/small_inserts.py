@@ -54,12 +54,12 @@ def measure(stack: DevStack, rows: int, inserts: int, rounds: int) -> dict[str, 
     found: dict[str, float] = {}
     with ClickHouse(config) as store:
         _make_variants(store)
-        for blocks in _blocks(rows, inserts, rounds):
+        for blocks in blocks_of(rows, inserts, rounds):
             for number, name in enumerate(_VARIANTS):
                 began = cpu_seconds(engine)
                 for block in blocks:
                     store.insert(msgspec.structs.replace(block, table=f"variant_{number}"))
-                wait_until(lambda: _is_merged(store), "the merges' end", every_seconds=0.2)
+                wait_until(lambda: is_merged(store), "the merges' end", every_seconds=0.2)
                 milliseconds = (cpu_seconds(engine) - began) / inserts * 1e3
                 found[name] = min(milliseconds, found.get(name, milliseconds))
     return found
@@ -76,11 +76,13 @@ def _make_variants(store: ClickHouse) -> None:
         store.command(sql)
 
 
-def _is_merged(store: ClickHouse) -> bool:
+def is_merged(store: ClickHouse) -> bool:
+    """Tell whether no merge is under way."""
     return store.query("SELECT count() FROM system.merges").rows == [(0,)]
 
 
-def _blocks(rows: int, inserts: int, rounds: int) -> list[list[Block]]:
+def blocks_of(rows: int, inserts: int, rounds: int) -> list[list[Block]]:
+    """Return the blocks of each round, of recorded events over twelve partitions."""
     records = [each.value for each in ready_records(rows * inserts * rounds)]
     events = [Loaded(at % PARTITIONS, at // PARTITIONS, each) for at, each in enumerate(records)]
     blocks = [
