@@ -7,7 +7,7 @@ answered, and which agents are a team: each agent of a team has a trace, and so 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 
 import pytest
@@ -52,8 +52,12 @@ class Scripted(ChatCompletionClient):
             cached=False,
         )
 
-    def create_stream(self, *args: Any, **more: Any) -> Any:
-        raise NotImplementedError
+    async def create_stream(self, messages: Any, **more: Any) -> AsyncGenerator[Any]:
+        made = await self.create(messages, **more)
+        if isinstance(made.content, str):
+            for word in made.content.split():
+                yield word
+        yield made
 
     async def close(self) -> None: ...
 
@@ -90,6 +94,52 @@ async def run(*answers: Any) -> str:
         "bot", model_client=Scripted(*answers), tools=[add], reflect_on_tool_use=True
     )
     return str((await agent.run(task="hi")).messages[-1].to_text())
+
+
+async def stream(*answers: Any, leaves_after: int | None = None) -> list[str]:
+    agent = AssistantAgent(
+        "bot",
+        model_client=Scripted(*answers),
+        tools=[add],
+        reflect_on_tool_use=True,
+        model_client_stream=True,
+    )
+    seen: list[str] = []
+    pieces = agent.run_stream(task="hi")
+    async for piece in pieces:
+        seen.append(type(piece).__name__)
+        if len(seen) == leaves_after:
+            break
+    await pieces.aclose()
+    return seen
+
+
+def test_a_stream(audit: InMemoryAuditLogger) -> None:
+    """A stream that is read to its end is a run as any."""
+    call = FunctionCall(id="c-1", name="add", arguments='{"a": 1, "b": 2}')
+    assert asyncio.run(stream([call], "it is three"))[-1] == "TaskResult"
+    (recorded,) = check_runs(audit.events)
+    assert recorded.types == [
+        "run_started",
+        "tool_call_started",
+        "tool_call_completed",
+        "run_completed",
+    ]
+
+
+def test_a_stream_that_is_left(audit: InMemoryAuditLogger) -> None:
+    """A reader that leaves cancels the run, and sees nothing of it."""
+    assert len(asyncio.run(stream("it is three", leaves_after=2))) == 2
+    (recorded,) = check_runs(audit.events)
+    assert recorded.end.type == "run_cancelled"
+
+
+def test_a_stream_that_fails(audit: InMemoryAuditLogger) -> None:
+    """A client's error on the way fails the run."""
+    with pytest.raises(ConnectionError):
+        asyncio.run(stream(ConnectionError("down")))
+    (recorded,) = check_runs(audit.events)
+    assert recorded.end.type == "run_failed"
 
 
 def test_a_run_with_a_tool(audit: InMemoryAuditLogger) -> None:

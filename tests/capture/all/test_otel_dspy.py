@@ -81,24 +81,78 @@ def test_a_tool_that_raises(audit: InMemoryAuditLogger) -> None:
     assert run.types.count("tool_call_failed") == 1
 
 
-def test_a_run_that_is_cancelled(audit: InMemoryAuditLogger) -> None:
-    """An asynchronous module that is cancelled ends as that."""
+class Stuck(DummyLM):
+    async def aforward(self, *args: Any, **kwargs: Any) -> Any:
+        await asyncio.Event().wait()
 
-    class Stuck(DummyLM):
-        async def aforward(self, *args: Any, **kwargs: Any) -> Any:
-            await asyncio.Event().wait()
+
+@pytest.mark.parametrize("by", ["a task that is cancelled", "a time limit"])
+def test_a_run_that_is_cancelled(by: str, audit: InMemoryAuditLogger) -> None:
+    """An asynchronous module ends as cancelled, by a time limit around it too."""
 
     async def application() -> None:
         with dspy.context(lm=Stuck([])):
             task = asyncio.create_task(dspy.Predict("question->answer").acall(question="?"))
+            if by == "a time limit":
+                await asyncio.wait_for(task, 0.1)
             await asyncio.sleep(0.1)
             task.cancel()
             await task
 
-    with pytest.raises(asyncio.CancelledError):
+    with pytest.raises(TimeoutError if by == "a time limit" else asyncio.CancelledError):
         asyncio.run(application())
     (run,) = check_runs(audit.events)
     assert run.end.type == "run_cancelled"
+
+
+def test_a_stream(audit: InMemoryAuditLogger) -> None:
+    """A module that is streamed to its end is a run as any."""
+    answers = [step("add", '{"a": 1, "b": 2}'), step("finish"), {"reasoning": "r", "answer": "3"}]
+
+    async def application() -> Any:
+        with dspy.context(lm=DummyLM(answers)):
+            stream = dspy.streamify(
+                dspy.ReAct("question->answer", tools=[add]), is_async_program=True
+            )
+            return [each async for each in stream(question="1+2?")][-1].answer
+
+    assert asyncio.run(application()) == "3"
+    (run,) = check_runs(audit.events)
+    assert (run.start.agent_id, run.end.type) == ("ReAct", "run_completed")
+    assert run.types.count("tool_call_started") == run.types.count("tool_call_completed") == 2
+    assert run.types.count("token_usage_updated") == 3
+
+
+def test_a_stream_that_is_left(audit: InMemoryAuditLogger) -> None:
+    """A reader that is cancelled cancels the run. (One that closes the stream has DSPy itself raise.)"""
+
+    asked = asyncio.Event()
+
+    class StuckLater(DummyLM):
+        async def aforward(self, *args: Any, **kwargs: Any) -> Any:
+            if self.history:
+                asked.set()
+                await asyncio.Event().wait()
+            return await super().aforward(*args, **kwargs)
+
+    async def read() -> None:
+        with dspy.context(lm=StuckLater([step("add", '{"a": 1, "b": 2}')])):
+            stream = dspy.streamify(
+                dspy.ReAct("question->answer", tools=[add]), is_async_program=True
+            )
+            async for _ in stream(question="1+2?"):
+                pass
+
+    async def application() -> None:
+        task = asyncio.create_task(read())
+        await asyncio.wait_for(asked.wait(), 20)
+        task.cancel()
+        await task
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(application())
+    (run,) = check_runs(audit.events)
+    assert (run.end.type, run.types.count("tool_call_completed")) == ("run_cancelled", 1)
 
 
 def test_runs_side_by_side(audit: InMemoryAuditLogger) -> None:

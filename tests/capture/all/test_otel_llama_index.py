@@ -57,6 +57,49 @@ async def ask(*answers: Any) -> str:
     return str(await agent.run("hi"))
 
 
+async def stream(*answers: Any, is_left: bool = False) -> str:
+    coming = iter(answers)
+
+    def answer(_messages: Any, **more: Any) -> ChatMessage:
+        block = next(coming)
+        if isinstance(block, BaseException):
+            raise block
+        return ChatMessage(role="assistant", blocks=[block])
+
+    llm = MockFunctionCallingLLM(response_generator=answer)
+    handler = FunctionAgent(name="bot", description="a bot", tools=[add], llm=llm).run("hi")
+    async for _ in handler.stream_events():
+        if is_left:
+            break
+    return str(await handler)
+
+
+def test_a_stream(audit: InMemoryAuditLogger) -> None:
+    """A run whose events are streamed is a run as any; each model call that streams is one."""
+    call = ToolCallBlock(tool_call_id="c-1", tool_name="add", tool_kwargs={"a": 1, "b": 2})
+    assert asyncio.run(stream(call, TextBlock(text="three"))) == "three"
+    (recorded,) = check_runs(audit.events)
+    assert recorded.end.type == "run_completed"
+    assert recorded.types.count("tool_call_completed") == 1
+    assert recorded.types.count("token_usage_updated") == 2
+
+
+def test_a_stream_of_events_that_is_left(audit: InMemoryAuditLogger) -> None:
+    """Its events are beside the run: a reader that leaves them lets it go on, and it ends as it ends."""
+    assert asyncio.run(stream(TextBlock(text="three"), is_left=True)) == "three"
+    (recorded,) = check_runs(audit.events)
+    assert recorded.end.type == "run_completed"
+
+
+def test_a_stream_that_fails(audit: InMemoryAuditLogger) -> None:
+    """A model's error in a streamed call fails the call and the run."""
+    with pytest.raises(ConnectionError):
+        asyncio.run(stream(ConnectionError("down")))
+    (recorded,) = check_runs(audit.events)
+    assert recorded.end.type == "run_failed"
+    audit.only("model_call_failed")
+
+
 def run(*answers: Any) -> str:
     return asyncio.run(ask(*answers))
 

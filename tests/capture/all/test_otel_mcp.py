@@ -12,7 +12,7 @@ from typing import Any
 
 import anyio
 import pytest
-from mcp import Client, ClientSession
+from mcp import Client, ClientSession, MCPError
 from mcp.server import MCPServer
 from opentelemetry import trace
 
@@ -108,17 +108,41 @@ def test_a_tool_that_fails(tool: str, audit: InMemoryAuditLogger) -> None:
     assert audit.only("tool_call_failed").data["error_code"] == "tool_error"
 
 
-def test_a_call_that_is_cancelled(audit: InMemoryAuditLogger) -> None:
-    """A call whose client gives up has an end, and so has its run."""
+@pytest.mark.parametrize("by", ["a task that is cancelled", "a time limit"])
+def test_a_call_that_is_cancelled(by: str, audit: InMemoryAuditLogger) -> None:
+    """A call whose caller gives up has an end, and its run ends as what made it give up."""
+
+    async def work() -> None:
+        async with audit.run("s-1"):
+            await (asyncio.wait_for(call("slow"), 0.1) if by == "a time limit" else call("slow"))
+
+    async def application() -> None:
+        task = asyncio.create_task(work())
+        if by != "a time limit":
+            while not tool_events(audit):  # noqa: ASYNC110 - the log has nothing to wait for
+                await asyncio.sleep(0.005)
+            task.cancel()
+        await task
+
+    with pytest.raises(TimeoutError if by == "a time limit" else asyncio.CancelledError):
+        asyncio.run(application())
+    (run,) = check_runs(audit.events)
+    assert run.end.type == ("run_timeout" if by == "a time limit" else "run_cancelled")
+    assert audit.only("tool_call_failed").data["tool_name"] == "slow"
+
+
+def test_a_call_that_the_client_gives_up(audit: InMemoryAuditLogger) -> None:
+    """The client's own time limit fails the call, and the run that its error goes through."""
 
     async def main() -> None:
-        async with audit.run("s-1"):
-            await asyncio.wait_for(call("slow"), 0.1)
+        async with connected() as session:
+            with pytest.raises(MCPError, match="imed out"):
+                async with audit.run("s-1"):
+                    await session.call_tool("slow", {}, read_timeout_seconds=0.1)
 
-    with pytest.raises(TimeoutError):
-        asyncio.run(main())
+    asyncio.run(main())
     (run,) = check_runs(audit.events)
-    assert run.end.type == "run_timeout"
+    assert (run.end.type, run.end.data["error_code"]) == ("run_failed", "MCPError")
     assert audit.only("tool_call_failed").data["tool_name"] == "slow"
 
 

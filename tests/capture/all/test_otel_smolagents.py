@@ -96,6 +96,34 @@ def test_a_run_with_a_tool(audit: InMemoryAuditLogger) -> None:
     assert (totals["input_tokens"], totals["output_tokens"]) == (20, 4)
 
 
+def test_a_stream(audit: InMemoryAuditLogger) -> None:
+    """A run whose steps are streamed to their end is a run as any."""
+    steps = list(agent(("add", {"a": 1, "b": 2}), final("three")).run("hi", stream=True))
+    assert steps[-1].output == "three"
+    (run,) = check_runs(audit.events)
+    assert run.end.type == "run_completed"
+    assert run.types.count("tool_call_started") == run.types.count("tool_call_completed") == 2
+
+
+def test_a_stream_that_is_left(audit: InMemoryAuditLogger) -> None:
+    """A reader that leaves cancels the run, and sees nothing of it."""
+    steps = agent(("add", {"a": 1, "b": 2}), final("three")).run("hi", stream=True)
+    next(steps)
+    steps.close()
+    (run,) = check_runs(audit.events)
+    assert run.end.type == "run_cancelled"
+
+
+def test_a_stream_that_fails(audit: InMemoryAuditLogger) -> None:
+    """A model's error on the way fails the run."""
+    undo = install(audit)
+    with pytest.raises(Exception, match="down"):
+        list(agent(ConnectionError("down")).run("hi", stream=True))
+    undo()
+    (run,) = check_runs(audit.events)
+    assert run.end.type == "run_failed"
+
+
 def test_a_run_that_fails_is_told_with_the_next(audit: InMemoryAuditLogger) -> None:
     """A failed run, whose span nobody ends, ends as failed when the next one starts, which is not its child."""
     with pytest.raises(Exception, match="down"):

@@ -20,6 +20,8 @@ class CrewEvents:
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
+        self.is_recording = True
+        """False once it is taken out: an instrumentation that has wrapped `emit` since goes on calling us."""
         self.kickoffs = Kickoffs(recorder)
         self._feedback = Feedback(recorder)
         self._calls = Calls(recorder, self.kickoffs)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from trailhouse.capture.crewai.events import CrewEvents
 from trailhouse.capture.crewai.kickoffs import Kickoff, opened
-from trailhouse.capture.installation import Undo, install_once
+from trailhouse.capture.installation import Undo, install_once, replace_methods
 
 if TYPE_CHECKING:
     from trailhouse.producer import AuditLogger
@@ -40,21 +40,21 @@ def _patch(events: CrewEvents, *, strict: bool) -> Undo:
         Agent: ("kickoff", "kickoff_async"),
     }
     methods = {(_owner(cls, name), name) for cls, names in kickoffs.items() for name in names}
-    ours = [(cls, name, _kickoff(vars(cls)[name], events)) for cls, name in methods]
+    # By `getattr`: another's wrapper that is taken as it lies in its class is not told whose method it is.
+    ours = [(cls, name, _kickoff(getattr(cls, name), events)) for cls, name in methods]
     ours.append((CrewAIEventsBus, "emit", _emit(CrewAIEventsBus.emit, events, strict=strict)))
-    before = [(cls, name, vars(cls)[name]) for cls, name, _ in ours]
-    _set(ours)
-    return lambda: _set(before)
+    put_back = replace_methods(ours)
+
+    def undo() -> None:
+        events.is_recording = False
+        put_back()
+
+    return undo
 
 
 def _owner(cls: Any, name: str) -> Any:
     """Return the class that defines the method *name* of *cls*: the public one may inherit it."""
     return next(each for each in cls.__mro__ if name in vars(each))
-
-
-def _set(methods: list[tuple[Any, str, Any]]) -> None:
-    for cls, name, method in methods:
-        setattr(cls, name, method)
 
 
 def _emit(plain: Any, events: CrewEvents, *, strict: bool) -> Any:
@@ -63,8 +63,9 @@ def _emit(plain: Any, events: CrewEvents, *, strict: bool) -> Any:
     @functools.wraps(plain)
     def emit(bus: Any, source: Any, event: Any) -> Any:
         result = plain(bus, source, event)
-        with events.recorder.guard("a CrewAI event", strict=strict):
-            events.record(source, event)
+        if events.is_recording:
+            with events.recorder.guard("a CrewAI event", strict=strict):
+                events.record(source, event)
         return result
 
     return emit

@@ -16,6 +16,8 @@ _CANCELLATIONS: Final = frozenset(
     ("CancelledError", "Cancelled", "KeyboardInterrupt", "SystemExit")
 )
 _TIMEOUTS: Final = frozenset(("TimeoutError", "timeout", "DeadlineExceeded"))
+SAYING_WELL_OF_ALL: Final = frozenset(("openinference.instrumentation.smolagents",))
+"""Scopes that say of each streamed run that it went well, over what they have said of its failure."""
 _GENERATOR_EXIT: Final = "GeneratorExit"
 ERROR_STATUS: Final = "ERROR"
 
@@ -93,7 +95,10 @@ def _described(span: Any) -> dict[str, Any] | None:
 def tells_of_error(span: Any) -> bool:
     """Tell whether the status or the error type of *span* says that it failed."""
     code: Any = getattr(span.status, "status_code", None)
-    return getattr(code, "_name_", "") == ERROR_STATUS or ERROR_TYPE in attributes_of(span)
+    if getattr(code, "_name_", "") == ERROR_STATUS or ERROR_TYPE in attributes_of(span):
+        return True
+    scope = getattr(span.instrumentation_scope, "name", None)
+    return scope in SAYING_WELL_OF_ALL and _exception_of(span) != (None, None)
 
 
 def _exception_of(span: Any) -> tuple[str | None, str | None]:

@@ -20,6 +20,8 @@ AGENT: Names = (
     "gen_ai.agent.id",
 )
 ENTITY: Names = ("traceloop.entity.name",)
+NODE: Names = ("graph.node.id",)
+"""Where nothing else names an agent: in a name of CrewAI's spans stands what the agent was asked."""
 USER: Names = ("enduser.id", "user.id")
 MODEL: Names = (
     "gen_ai.response.model", "gen_ai.request.model", "llm.model_name", "llm.response.model", "llm.request.model",

@@ -59,7 +59,7 @@ class Shape:
 
         self.kinds = tuple((name, kinds) for name, kinds in BY_ATTRIBUTE if name in attributes)
         self.run_id, self.session = present(names.RUN_ID), present(names.SESSION)
-        self.agent, self.entity = present(names.AGENT), present(names.ENTITY)
+        self.agent, self.entity = present(names.AGENT), present(names.ENTITY + names.NODE)
         self.model, self.provider = present(names.MODEL), present(names.PROVIDER)
         self.response_id, self.cost = present(names.RESPONSE_ID), present(names.COST)
         self.tool, self.call_id = present(names.TOOL), present(names.CALL_ID)
