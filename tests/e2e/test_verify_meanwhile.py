@@ -8,12 +8,14 @@ import pytest
 
 from attack_choice import told
 from attack_copies import a_log
-from attack_scene import AttackedLog, a_history, make_keys, text_of
+from attack_scene import HOUR_MS, AttackedLog, Commit, a_history, make_keys, text_of
 from cluster import Cluster
 from made_keys import made_key
-from trailhouse.operate.verify import meanwhile, run
+from sealing_scene import claimed
+from trailhouse.operate.verify import meanwhile, orders_by_now, run
 from trailhouse.operate.verify.report import Outcome
 from trailhouse.proof.policy import OperatorKey
+from trailhouse.store.erasures import stored_orders
 
 pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
@@ -31,7 +33,8 @@ def log(cluster: Cluster, tmp_path: Path) -> Iterator[AttackedLog]:
 
 def once_read(monkeypatch: pytest.MonkeyPatch, name: str, act: Callable[[], object]) -> None:
     """Have *act* done once, when `verify` has read for the first time what *name* reads."""
-    read = getattr(run, name)
+    module = orders_by_now if hasattr(orders_by_now, name) else run
+    read = getattr(module, name)
     left = [act]
 
     def read_then_act(*given: Any) -> Any:
@@ -40,7 +43,7 @@ def once_read(monkeypatch: pytest.MonkeyPatch, name: str, act: Callable[[], obje
             left.pop()()
         return found
 
-    monkeypatch.setattr(run, name, read_then_act)
+    monkeypatch.setattr(module, name, read_then_act)
 
 
 def test_what_is_erased_after_the_orders_were_read_is_looked_at_again(
@@ -60,6 +63,25 @@ def test_what_is_erased_after_the_orders_were_read_is_looked_at_again(
     assert {each.kind for each in log.verify().findings} >= {"blanked"}
 
 
+def test_who_erases_all_day_long_makes_no_finding(
+    log: AttackedLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often it is looked once more, orders come after the orders were read; sealed records and others."""
+    left = iter(enumerate([(2, 4), (1, 4), (2, 0), (2, 1), (0, 0)], 1))
+    read = stored_orders
+
+    def read_then_erase(*given: Any) -> Any:
+        found = read(*given)
+        if (following := next(left, None)) is not None:
+            number, (partition, offset) = following
+            log.erase(f"kafka_partition = {partition} AND kafka_offset = {offset}", number=number)
+        return found
+
+    monkeypatch.setattr(orders_by_now, "stored_orders", read_then_erase)
+    report = log.verify()
+    assert report.verdict is Outcome.INTACT, told(report)
+
+
 def test_an_operator_of_a_policy_that_has_just_come_is_known(
     log: AttackedLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,6 +96,18 @@ def test_an_operator_of_a_policy_that_has_just_come_is_known(
     once_read(monkeypatch, "stored_policies", enrolled)
     report = log.verify()
     assert report.verdict is Outcome.INTACT, told(report)
+
+
+def test_a_leader_that_lacks_records_and_takes_over_meanwhile_is_no_finding(
+    log: AttackedLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another generation begins after the logs were looked for: what is of it is held against its own leaves."""
+    others = [claimed("legacy", "p9", n, session_id="old", tenant_id="a") for n in range(4, 7)]
+    fork = Commit({2: others}, {2: 4}, 2 * HOUR_MS - 150_000)
+    once_read(monkeypatch, "all_logs", lambda: log.store_more(fork))
+    report = log.verify()
+    assert report.verdict is Outcome.INTACT, told(report)
+    assert len(report.sizes) == 4, "expected the log that has begun"
 
 
 def test_it_is_looked_again_a_few_times_at_most(

@@ -161,10 +161,10 @@ class AttackedLog:
         order = Order(LOG, kind, number, "ops", self.keys.now_ms, 3, "asked for", digests)
         store_order(self.clickhouse, order, note_signed(order.text, OPERATOR, erasure_name(LOG)))
 
-    def erase(self, where: str, table: str = "event_log") -> None:
-        """Have an operator erase one record."""
+    def erase(self, where: str, table: str = "event_log", *, number: int = 1) -> None:
+        """Have an operator erase one record, by the order of that number."""
         digest = bytes.fromhex(self.one(f"SELECT hex(SHA256(record)) FROM {table} WHERE {where}"))
-        self.order("erase", 1, digest)
+        self.order("erase", number, digest)
         blank(self.clickhouse, [digest])
 
     def store(self, history: History, *, anchors: bool = True) -> None:

@@ -95,9 +95,10 @@ def store_leaves(run: Run, rows: EarlierRows) -> int:
 
 def _leaves(run: Run, rows: EarlierRows) -> Iterator[list[_Leaf]]:
     values = {**rows.log.parameters, "end": rows.end}
+    erased = run.erased_by_key
     for block in rows_of(run.clickhouse, Wanted(_EARLIER, values, has_columns=False)):
         for row in block.blank:
-            block.digests[row] = run.erased_by_key.get(block.record_keys[row], block.digests[row])
+            block.digests[row] = erased.get(block.record_keys[row], block.digests[row])
         yield [
             (offset, 1, at_ms, digest)
             for offset, at_ms, digest in zip(

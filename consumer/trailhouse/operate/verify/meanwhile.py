@@ -1,13 +1,15 @@
-"""What owners and operators do while a run reads: a policy, an order of erasure, rows that are made blank, a rebuild.
+"""What is done while a run reads: a policy, an order of erasure, rows that are made blank, a rebuild, another leader.
 
 Duties read at several moments. Who reads the orders first, and then a row that one of a moment later has made blank,
-finds a row that nobody has ordered to be erased. So what was found while something of this kind went on is looked at
-once more, from the start; what is wrong is found then as well.
+finds a row that nobody has ordered to be erased. Who reads which logs there are, and then a batch of a generation that
+has just begun, holds it against the leaves of the one before. So what was found while something of this kind went on is
+looked at once more, from the start; what is wrong is found then as well.
 """
 
 import time
 from typing import NamedTuple
 
+from trailhouse.operate.verify.logs import LOG_COLUMNS
 from trailhouse.schemas.errors import StorageRejectedError
 from trailhouse.store.clickhouse import ClickHouse
 
@@ -21,6 +23,8 @@ _MUTATIONS = (
     " ORDER BY table, mutation_id"
 )
 _SAID = "SELECT 'policies', count() FROM log_policies UNION ALL SELECT 'orders', count() FROM log_erasures ORDER BY 1"
+_LOGS = f"SELECT count() FROM (SELECT DISTINCT {LOG_COLUMNS} FROM log_checkpoints)"  # noqa: S608 - names of ours
+"""A generation begins with its first checkpoint, before its first leaf."""
 
 Rows = tuple[tuple[object, ...], ...]
 
@@ -31,6 +35,7 @@ class Doings(NamedTuple):
     tables: Rows
     mutations: Rows
     said: Rows
+    logs: Rows
 
     @property
     def is_settled(self) -> bool:
@@ -44,7 +49,7 @@ def doings(clickhouse: ClickHouse) -> Doings:
     Raises:
         StorageUnavailableError: ClickHouse is away. Retriable.
     """
-    return Doings(*(_rows(clickhouse, sql) for sql in (_TABLES, _MUTATIONS, _SAID)))
+    return Doings(*(_rows(clickhouse, sql) for sql in (_TABLES, _MUTATIONS, _SAID, _LOGS)))
 
 
 def settled_doings(clickhouse: ClickHouse) -> Doings:

@@ -15,6 +15,7 @@ from trailhouse.operate.verify.leaf_walk import LeafWalk
 from trailhouse.operate.verify.logs import LogId, all_logs, in_order, log_of
 from trailhouse.operate.verify.matching import Matching
 from trailhouse.operate.verify.once import Once
+from trailhouse.operate.verify.orders_by_now import OrdersByNow
 from trailhouse.operate.verify.outside_anchors import outside_anchors
 from trailhouse.operate.verify.place_sums import PartitionKey
 from trailhouse.operate.verify.row_processes import RowReaders
@@ -27,9 +28,8 @@ from trailhouse.proof.config import ProofConfig
 from trailhouse.proof.note import Note
 from trailhouse.proof.policy import BEFORE_PROOF, Accepted, Policy
 from trailhouse.proof.policy_chain import PolicyChain
-from trailhouse.schemas.record_hash import RECORD_KEY_BYTES
 from trailhouse.store.clickhouse import ClickHouse
-from trailhouse.store.erasures import StoredOrders, stored_orders
+from trailhouse.store.erasures import StoredOrders
 from trailhouse.store.policies import stored_policies
 
 _Value = TypeVar("_Value")
@@ -330,40 +330,39 @@ class Run:
             matching.tell_strangers(self.scope)
         return matching
 
-    @Once
+    @property
     def orders(self) -> StoredOrders:
         """The stored orders of erasure and holds; without a policy nobody may order.
 
         Raises:
             StorageError: ClickHouse is away (retriable) or refuses (permanent).
         """
-        _ = self.anchored  # first: an order is stored before an anchor names it
-        try:
-            policy = self.policy
-        except CannotCheckError:
-            return stored_orders(self.clickhouse, None)
-        return stored_orders(self.clickhouse, policy)
+        return self._orders_by_now.stored
 
-    @Once
+    @property
     def erased_by_key(self) -> Mapping[bytes, bytes]:
-        """The SHA-256 of each record that an operator has ordered to be erased, by the key that its row keeps.
+        """The SHA-256 of each record that an operator has ordered to be erased by now, by the key that its row keeps.
 
         Raises:
             StorageError: ClickHouse is away (retriable) or refuses (permanent).
         """
-        return {digest[:RECORD_KEY_BYTES]: digest for digest in self._ordered}
-
-    @Once
-    def _ordered(self) -> dict[bytes, int]:
-        return self.orders.erased
+        return self._orders_by_now.by_key()
 
     def erased(self, digests: Sequence[bytes]) -> set[bytes]:
-        """Return which of *digests* an operator of the policy has ordered to be erased.
+        """Return which of *digests* an operator of the policy has ordered to be erased by now.
 
         Raises:
             StorageError: ClickHouse is away (retriable) or refuses (permanent).
         """
-        return {digest for digest in digests if digest in self._ordered}
+        return self._orders_by_now.erased(digests)
+
+    @Once
+    def _orders_by_now(self) -> OrdersByNow:
+        _ = self.anchored  # first: an order is stored before an anchor names it
+        try:
+            return OrdersByNow(self.clickhouse, self.policy)
+        except CannotCheckError:
+            return OrdersByNow(self.clickhouse, None)
 
 
 class _Step:

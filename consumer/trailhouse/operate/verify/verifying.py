@@ -91,7 +91,7 @@ def verify(
 def _settled(
     fresh_run: Callable[[], Run], do: Callable[[Run], tuple[DutyReport, ...]]
 ) -> tuple[Run, tuple[DutyReport, ...]]:
-    """Do all duties of a run; again, where anything is found and an owner or operator did something meanwhile."""
+    """Do all duties of a run; again, where anything is found and something of `doings` was done meanwhile."""
     run = fresh_run()
     before = _doings(run, doings)
     reports = do(run)
@@ -101,7 +101,7 @@ def _settled(
         now = _doings(run, settled_doings)
         if now == before:
             break
-        run.tell("looking once more: something was ordered, erased or rebuilt meanwhile")
+        run.tell("looking once more: something was ordered, erased, rebuilt or begun meanwhile")
         run, before = fresh_run(), now
         reports = do(run)
     return run, reports
