@@ -168,6 +168,20 @@ def test_an_order_stands(scene: Scene) -> None:
     assert main(["erase", "--reapply"]) == 0
 
 
+def test_an_order_counts_at_once_where_partitions_were_just_assigned(scene: Scene) -> None:
+    """Who takes over reads again what a killed worker has stored; later, what was asked counts for half a minute."""
+    at_seconds = [0.0]
+    orders = ErasureOrders(scene.storage, scene.log.proof, clock=lambda: at_seconds[0])
+    batch = Batch(Limits(rows=100, size_bytes=10**9), time.monotonic)
+    batch.add([Record(scene.ada[0], partition=0, offset=0, appended_ms=START_MS)])
+    assert orders.among(batch.spans.values()) == frozenset()
+    assert scene.erase("--text", SECRET) == 0
+    at_seconds[0] = 29.0
+    assert orders.among(batch.spans.values()) == frozenset()
+    orders.note_assigned()
+    assert len(orders.among(batch.spans.values())) == 1
+
+
 def test_an_order_of_nobody_who_may_blanks_nothing(scene: Scene) -> None:
     """A forged order, which whoever writes to ClickHouse can store, has no effect on what a worker stores."""
     digest = record_hash(scene.bob[0])

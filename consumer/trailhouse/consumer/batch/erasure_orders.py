@@ -17,6 +17,8 @@ from trailhouse.store.erasures import ordered_erasures, orders_mark
 
 RELOAD_SECONDS = 30.0
 """How long after an order a copy may still be stored as it came; `trailhouse erase --reapply` looks for those."""
+READ_AGAIN_SECONDS = 120.0
+"""So long after partitions were assigned a worker may read again what another has stored: it asks at each batch."""
 _log = logging.getLogger("trailhouse.erasure")
 
 
@@ -26,6 +28,7 @@ class ErasureOrders:
     Args:
         storage: Where the orders are.
         config: The settings, by whose owner's key it is known who may order.
+        reload_seconds: How long what was asked counts.
         clock: Monotonic seconds.
     """
 
@@ -34,11 +37,14 @@ class ErasureOrders:
         storage: ClickHouse,
         config: ProofConfig,
         *,
+        reload_seconds: float = RELOAD_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._storage = storage
         self._config = config
+        self._reload_seconds = reload_seconds
         self._clock = clock
+        self._asked_until_seconds = float("-inf")
         self._mark: object = None
         self._loaded_at_seconds: float | None = None
         self._ordered: Mapping[bytes, int] = {}
@@ -56,9 +62,14 @@ class ErasureOrders:
             digest for span in spans for digest in span.hashes if digest in self._ordered
         )
 
+    def note_assigned(self) -> None:
+        """Take in that partitions were assigned: what another worker has stored of them may be read again."""
+        self._asked_until_seconds = self._clock() + READ_AGAIN_SECONDS
+
     def _reload(self) -> None:
         now = self._clock()
-        if self._loaded_at_seconds is not None and now < self._loaded_at_seconds + RELOAD_SECONDS:
+        counts_seconds = 0.0 if now < self._asked_until_seconds else self._reload_seconds
+        if self._loaded_at_seconds is not None and now < self._loaded_at_seconds + counts_seconds:
             return
         # Without a pinned owner nobody may order.
         mark = orders_mark(self._storage) if self._config.owner_key else None

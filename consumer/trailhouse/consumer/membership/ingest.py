@@ -4,6 +4,7 @@ import datetime as dt
 import gc
 import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from functools import partial
@@ -38,6 +39,7 @@ from trailhouse.consumer.monitoring.stored_ends import StoredEnds
 from trailhouse.consumer.monitoring.watchdog import Watchdog
 from trailhouse.consumer.proof_log.checkpointer import Checkpointer
 from trailhouse.consumer.proof_log.proof_log import ProofLog
+from trailhouse.consumer.proof_log.restore import Restored
 from trailhouse.consumer.proof_log.signing import Signing
 from trailhouse.consumer.proof_log.stored_log import StoredLog
 from trailhouse.proof.config import ProofConfig
@@ -188,12 +190,13 @@ class Ingest:
             gathered = GatheredStore(storage, inserter.gathering)
             ledger = Ledger(gathered, origin)
             incidents = Incidents(ledger, origin, self._metrics, _now)
+            orders = ErasureOrders(storage, self._proof)
             writer = SenderTimes(
                 BatchWriter(
                     WatchedStore(gathered, self._heartbeat),
                     origin,
                     _now,
-                    ErasureOrders(storage, self._proof).among,
+                    orders.among,
                 ),
                 incidents,
                 self._metrics,
@@ -208,10 +211,15 @@ class Ingest:
                 incidents=incidents,
                 stored_ends=StoredEnds(gathered, origin, _now, lambda: 0 in session.partitions),
             )
+
+            def begun(logs: Mapping[int, Restored]) -> LogWriter:
+                orders.note_assigned()
+                return LogWriter(writer, proof_log.begin(logs), incidents)
+
             session = GroupSession(
                 kafka=self._kafka,
                 worker=self._worker,
-                write=lambda logs: LogWriter(writer, proof_log.begin(logs), incidents),
+                write=begun,
                 inserter=inserter,
                 offset_check=OffsetCheck(
                     kafka=self._kafka,

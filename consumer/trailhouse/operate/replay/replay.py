@@ -71,7 +71,7 @@ class Replay:
             storage,
             origin,
             lambda: dt.datetime.now(dt.UTC),
-            ErasureOrders(storage, ProofConfig()).among,
+            ErasureOrders(storage, ProofConfig(), reload_seconds=0.0).among,
         )
         self._leaves = ReplayedLeaves(StoredLog(storage, origin))
         self._limits = Limits.of(worker)
