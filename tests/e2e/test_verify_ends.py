@@ -18,8 +18,9 @@ from stored import Placed
 from trailhouse.broker.origin import Origin
 from trailhouse.consumer.batch.batch import Batch, Limits
 from trailhouse.consumer.batch.writer import BatchWriter
+from trailhouse.consumer.monitoring.stored_ends import ends_block
 from trailhouse.operate.proof_keys.closing import rotated
-from trailhouse.operate.verify import leaves, rows, seals
+from trailhouse.operate.verify import leaves, rows, seals, tails
 from trailhouse.operate.verify.duty import Duty
 from trailhouse.operate.verify.report import DutyReport
 from trailhouse.operate.verify.verifying import verify
@@ -108,6 +109,55 @@ def test_a_row_at_the_end_is_found_once_the_topic_has_moved_on(scene: Scene) -> 
     _entered_earlier(scene, 2, "first_offset = 2")
     scene.put(notes(1), 1, ago_seconds=5)
     assert scene.found(rows.DUTY) == {"row_without_leaf"}
+
+
+@pytest.mark.long
+def test_a_row_that_kafka_did_not_have_is_found_in_a_quiet_topic(scene: Scene) -> None:
+    """A worker has noted long after the row's time that its partition, and not another one, ended below it."""
+    scene.put(notes(3), 0, ago_seconds=3_600)
+    [added] = notes(1)
+    store_rows(scene.clickhouse.config, [Placed(added, 0, 3, ago_ms(3_000))])
+    now = dt.datetime.now(dt.UTC)
+    scene.clickhouse.insert(ends_block(ORIGIN, {1: 0}, now))
+    scene.clickhouse.insert(ends_block(ORIGIN, {0: 3}, now - dt.timedelta(seconds=3_100)))
+    assert not scene.said(rows.DUTY).findings
+    scene.clickhouse.insert(ends_block(ORIGIN, {0: 3}, now))
+    assert scene.found(rows.DUTY) == {"row_without_leaf"}
+
+
+@pytest.mark.long
+def test_a_row_of_a_partition_that_no_worker_serves_is_no_finding(scene: Scene) -> None:
+    """A killed worker has left it, and whoever has the partition stands still while others go on."""
+    scene.put(notes(3), 0, ago_seconds=600)
+    [left] = notes(1)
+    store_rows(scene.clickhouse.config, [Placed(left, 0, 3, ago_ms(590))])
+    _entered_earlier(scene, 10, "1")
+    scene.put(notes(1), 1, ago_seconds=130)
+    _entered_earlier(scene, 2, "kafka_partition = 1")
+    scene.put(notes(1), 1, ago_seconds=5)
+    assert scene.found(rows.DUTY) == {"row_without_leaf"}
+    now = dt.datetime.now(dt.UTC)
+    scene.clickhouse.insert(ends_block(ORIGIN, {1: 2}, now))
+    said = scene.said(rows.DUTY)
+    assert not said.findings
+    assert any("have no leaf yet" in reason for reason in said.reasons)
+
+
+@pytest.mark.parametrize(("seconds_behind", "found"), [(2, set()), (270, {"uncovered"})])
+def test_an_end_that_a_clock_behind_has_dated_is_no_finding(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, seconds_behind: int, found: set[str]
+) -> None:
+    """A worker was killed before it signed, after another leader had come whose clock is behind by seconds."""
+    monkeypatch.setattr(tails, "SIGNED_WITHIN_SECONDS", 0.0)
+    scene.put(notes(3), 0, ago_seconds=30)
+    scene.put(notes(2), 0, ago_seconds=30 + seconds_behind)
+    for table, where in (("log_checkpoints", "size > 3"), ("batch_ledger", "last_offset > 2")):
+        scene.clickhouse.command(
+            f"ALTER TABLE {table} DELETE WHERE {where} SETTINGS mutations_sync = 2"
+        )
+    said = scene.said(leaves.DUTY)
+    assert {each.kind for each in said.findings} == found
+    assert found or any("nobody has signed its end yet" in reason for reason in said.reasons)
 
 
 def test_rows_that_a_worker_reaches_while_verify_looks_are_no_finding(

@@ -19,6 +19,13 @@ from trailhouse.operate.verify.leaf_walk import LeafWalk
 from trailhouse.operate.verify.logs import OF_LOG, LogId
 from trailhouse.operate.verify.place_sums import PartitionKey
 from trailhouse.operate.verify.row_scan import Coordinate, RowScan
+from trailhouse.operate.verify.rows_above import (
+    Noted,
+    RowsAbove,
+    Signs,
+    may_be_left,
+    quiet_from_ms,
+)
 from trailhouse.operate.verify.scope import Scope
 from trailhouse.schemas.ranges import Ranges
 from trailhouse.store.clickhouse import ClickHouse
@@ -27,12 +34,6 @@ MAX_READ_AGAIN = 20_000_000
 """So many offsets are read once more to tell which rows are wrong; beyond them, ranges are told as a whole."""
 LOOKS, PAUSE_SECONDS = 6, 0.5
 """Rows are stored before their leaves: one whose leaf is on its way is looked at again."""
-MAX_MARKERS = 8
-"""So many offsets between rows that follow each other may hold no record, such as the end of a transaction."""
-MOVED_ON_MS = 60_000
-"""A worker gives a row its leaf within seconds: where others have one that are so much younger, none does."""
-AHEAD_MS = 300_000
-"""No broker's clock is so far ahead of all that it has given."""
 _OF_TOPIC = "kafka_cluster = {cluster:String} AND kafka_topic = {topic:String} AND kafka_topic_id = {topic_id:String}"
 _LAST_LEAF = f"""
     SELECT count(), max(kafka_offset) + 1, argMax(appended_ms, kafka_offset)
@@ -49,11 +50,15 @@ _NEXT = f"""
 """  # noqa: S608 - names of ours; every value is a bound parameter
 _SIGNS = f"""
     SELECT
+        (SELECT max(appended_ms) FROM log_leaves WHERE {_OF_TOPIC} AND appended_ms <= now_ms),
         (SELECT toUnixTimestamp64Milli(max(written_at)) FROM batch_ledger WHERE {_OF_TOPIC}),
         (SELECT toUnixTimestamp64Milli(max(written_at)) FROM batch_ledger WHERE {OF_LOG}),
-        (SELECT max(appended_ms) FROM log_leaves WHERE {_OF_TOPIC} AND appended_ms <= now_ms),
         toUnixTimestamp64Milli(now64(3)) AS now_ms
 """  # noqa: S608 - as above
+_NOTED = f"""
+    SELECT count() > 0, toUnixTimestamp64Milli(maxIf(asked_at, {{mine}})), argMaxIf(end_offset, asked_at, {{mine}})
+    FROM partition_ends WHERE {_OF_TOPIC}
+""".replace("{mine}", "kafka_partition = {partition:UInt16}")  # noqa: S608 - as above
 _CAME = f"""
     SELECT toUnixTimestamp64Milli(min(written_at)) FROM batch_ledger
     WHERE {_OF_TOPIC} AND toUnixTimestamp64Milli(written_at) > {{after_ms:Int64}}
@@ -250,7 +255,7 @@ class Matching:
         leaves, end, last_ms = map(int, self._clickhouse.query(_LAST_LEAF, values).rows[0])
         if end > first:  # a worker has reached them since the last look
             return
-        if leaves and self._are_next({**values, "end": end}, last_ms):
+        if leaves and self._may_be_left({**values, "end": end}, first, last_ms):
             self.unproven.append(
                 f"{_name(place)}: {sum(each[2] for each in found.values())} rows from offset {first} to {last} have no"
                 " leaf yet, as where a worker was killed before it wrote them: start one, it reads these offsets again;"
@@ -269,30 +274,17 @@ class Matching:
                 way_out="start a worker: it reads these offsets again; what Kafka does not have was added",
             )
 
-    def _are_next(self, values: Mapping[str, Any], last_ms: int) -> bool:
-        """Tell whether rows follow the last leaf, which came at *last_ms*, at once, as those of a killed worker do.
-
-        These are no older than the leaf, and no worker has entered anything of the topic long after them.
-        """
-        first_ms, count = map(int, self._clickhouse.query(_NEXT, values).rows[0])
-        if first_ms < last_ms or values["last"] + 1 - values["end"] - count > MAX_MARKERS:
-            return False
-        topic_ms, mine_ms, leaf_ms, now_ms = map(
-            int, self._clickhouse.query(_SIGNS, values).rows[0]
-        )
-        # One that catches up stores what is old: then it has just entered other rows of this partition.
-        quiet_from_ms = max(mine_ms, first_ms) + MOVED_ON_MS
-        has_moved_on = (
-            leaf_ms - first_ms > MOVED_ON_MS
-            and topic_ms > quiet_from_ms
-            and topic_ms - self._came_ms(values, quiet_from_ms) > MOVED_ON_MS
-        )
-        return not has_moved_on and first_ms - max(now_ms, leaf_ms) <= AHEAD_MS
-
-    def _came_ms(self, values: Mapping[str, Any], after_ms: int) -> int:
-        """Return when a worker entered the first batch of the topic after *after_ms*: who came then has a minute."""
-        [(came_ms,)] = self._clickhouse.query(_CAME, {**values, "after_ms": after_ms}).rows
-        return int(came_ms)
+    def _may_be_left(self, values: Mapping[str, Any], first: int, last_ms: int) -> bool:
+        """Tell whether rows from offset *first* on may be a killed worker's; the last leaf came at *last_ms*."""
+        ask = self._clickhouse.query
+        first_ms, count = map(int, ask(_NEXT, values).rows[0])
+        rows = RowsAbove(first_ms, first, values["last"] + 1 - values["end"] - count)
+        signs = Signs(last_ms, *map(int, ask(_SIGNS, values).rows[0]))
+        noted, at_ms, end_offset = map(int, ask(_NOTED, values).rows[0])
+        # Who came first after all was quiet has a minute.
+        after_ms = {"after_ms": quiet_from_ms(rows, signs)}
+        [(came_ms,)] = ask(_CAME, {**values, **after_ms}).rows
+        return may_be_left(rows, signs, Noted(bool(noted), at_ms, end_offset), int(came_ms))
 
     def _beyond(self, scope: Scope) -> dict[_Rows, tuple[int, int, int]]:
         ends: dict[PartitionKey, int] = {}

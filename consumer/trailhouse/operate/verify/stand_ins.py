@@ -5,8 +5,8 @@ from functools import reduce
 
 from trailhouse.operate.verify.finding import Findings
 from trailhouse.operate.verify.logs import OF_LOG, LogId
-from trailhouse.operate.verify.matching import MAX_MARKERS
 from trailhouse.operate.verify.place_sums import PartitionKey
+from trailhouse.operate.verify.rows_above import MAX_MARKERS
 from trailhouse.operate.verify.run import Run
 from trailhouse.operate.verify.walked import Walked
 from trailhouse.schemas.ranges import Ranges

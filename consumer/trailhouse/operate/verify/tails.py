@@ -3,7 +3,8 @@
 A worker signs what it has stored within seconds, not at once, and one that is killed before it signed has left leaves
 that nobody vouches for. So `verify` waits for as long as a worker may take; what is not signed by then could not be
 checked. It is a finding where something shows that it *was* signed, or that a worker would have: an anchor has a larger
-checkpoint, other logs of the topic were signed long since, or leaves that no batch holds are older than those before.
+checkpoint, other logs of the topic were signed long since, or leaves that no batch holds are older than those before,
+by more than brokers' clocks differ.
 Who deletes the newest checkpoints so makes nothing intact; that he did shows by the anchors, by what an auditor has
 kept of an earlier run, or once a worker has signed anything else.
 """
@@ -13,6 +14,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from trailhouse.operate.verify.checkpoints import newest_size
+from trailhouse.operate.verify.clock_limits import SKEW_MS
 from trailhouse.operate.verify.finding import Findings
 from trailhouse.operate.verify.logs import OF_GENERATION, OF_LOG, LogId
 from trailhouse.operate.verify.rotations import signed_by_former
@@ -211,7 +213,7 @@ def _shows(run: Run, log: LogId, walked: Walked) -> str | None:
     if batches.end < walked.end:
         values = {**log.parameters, "held": held, "entered": batches.end, "end": walked.end}
         before, last_ms, added, first_ms = map(int, run.clickhouse.query(_TIMES, values).rows[0])
-        if before and added and first_ms < last_ms:
+        if before and added and first_ms + SKEW_MS < last_ms:
             return "no batch holds the last of them, which are older than those before"
         return None
     is_newest = [each for each in run.logs if each.place == log.place][-1] == log
