@@ -160,6 +160,25 @@ def test_an_end_that_a_clock_behind_has_dated_is_no_finding(
     assert found or any("nobody has signed its end yet" in reason for reason in said.reasons)
 
 
+def test_leaves_above_where_a_worker_saw_the_partition_end_are_found(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody has signed them, and no worker will; what came about then may be one's that was killed."""
+    monkeypatch.setattr(tails, "SIGNED_WITHIN_SECONDS", 0.0)
+    scene.put(notes(3), 0, ago_seconds=6_000)
+    scene.put(notes(1), 0, ago_seconds=3_000)
+    scene.clickhouse.command("DELETE FROM log_checkpoints WHERE size = 4")
+    now = dt.datetime.now(dt.UTC)
+    for end_offset, seconds_ago in ((3, 2_500), (4, 1_000)):
+        asked_at = now - dt.timedelta(seconds=seconds_ago)
+        scene.clickhouse.insert(ends_block(ORIGIN, {0: end_offset}, asked_at))
+        said = scene.said(leaves.DUTY)
+        assert not said.findings, end_offset
+        assert any("nobody has signed its end yet" in reason for reason in said.reasons), said
+    scene.clickhouse.insert(ends_block(ORIGIN, {0: 3}, now))
+    assert scene.found(leaves.DUTY) == {"uncovered"}
+
+
 def test_rows_that_a_worker_reaches_while_verify_looks_are_no_finding(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:

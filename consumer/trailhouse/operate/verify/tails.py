@@ -3,8 +3,8 @@
 A worker signs what it has stored within seconds, not at once, and one that is killed before it signed has left leaves
 that nobody vouches for. So `verify` waits for as long as a worker may take; what is not signed by then could not be
 checked. It is a finding where something shows that it *was* signed, or that a worker would have: an anchor has a larger
-checkpoint, other logs of the topic were signed long since, or leaves that no batch holds are older than those before,
-by more than brokers' clocks differ.
+checkpoint, other logs of the topic were signed long since, a worker saw the partition end before them, or leaves that
+no batch holds are older than those before, by more than brokers' clocks differ.
 Who deletes the newest checkpoints so makes nothing intact; that he did shows by the anchors, by what an auditor has
 kept of an earlier run, or once a worker has signed anything else.
 """
@@ -17,6 +17,7 @@ from trailhouse.operate.verify.checkpoints import newest_size
 from trailhouse.operate.verify.clock_limits import SKEW_MS
 from trailhouse.operate.verify.finding import Findings
 from trailhouse.operate.verify.logs import OF_GENERATION, OF_LOG, LogId
+from trailhouse.operate.verify.noted_ends import SHOWN, ends_before_leaves
 from trailhouse.operate.verify.rotations import signed_by_former
 from trailhouse.operate.verify.run import Run
 from trailhouse.operate.verify.unsigned_logs import shown_unsigned
@@ -209,6 +210,8 @@ def _shows(run: Run, log: LogId, walked: Walked) -> str | None:
     held = run.roots.held.get(log, 0)
     if _is_cut(run, log, held):
         return "an anchor has a larger checkpoint than those that are stored"
+    if ends_before_leaves(run.clickhouse, log, held, walked.end):
+        return SHOWN
     batches = _batches(run, log)
     if batches.end < walked.end:
         values = {**log.parameters, "held": held, "entered": batches.end, "end": walked.end}

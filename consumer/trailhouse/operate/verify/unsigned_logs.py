@@ -1,6 +1,7 @@
 """What shows of a log that nobody has signed that it is not one that a worker has just begun: a part of duty 3."""
 
 from trailhouse.operate.verify.logs import OF_GENERATION, OF_LOG, LogId
+from trailhouse.operate.verify.noted_ends import SHOWN, ends_before_leaves
 from trailhouse.operate.verify.run import Run
 
 SIGNED_SINCE_SECONDS = 300.0
@@ -44,6 +45,8 @@ def shown_unsigned(run: Run, log: LogId, former: int) -> str | None:
     anchored = max(run.anchored.roots.get(log, ()), default=0)
     if log in run.anchored.limits and (not former or anchored > former):
         return "an anchor names it: its checkpoints were taken away"
+    if ends_before_leaves(run.clickhouse, log, 0, run.roots.walked()[log].end):
+        return SHOWN
     others = [other for other, size in run.roots.held.items() if size and other[:3] == log[:3]]
     if not others:
         return None
