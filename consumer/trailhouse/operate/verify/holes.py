@@ -11,8 +11,8 @@ from trailhouse.operate.verify.walked import Walked
 from trailhouse.proof.policy import BEFORE_PROOF
 from trailhouse.schemas.ranges import Ranges
 
-REASONS = ("no_record", "expired", "unreadable", "skipped", "rewound", "open_transaction")
-"""Incidents that say why an offset has no record."""
+REASONS = ("no_record", "expired", "unreadable", "skipped")
+"""Incidents that say why an offset has no record: one that a worker went back, or waited, says nothing of any."""
 _NO_RECORD = "no_record"
 """Says that Kafka gave none; the others may be noted over records that were stored before."""
 _SQL = f"""

@@ -1,8 +1,8 @@
 """Where workers saw partitions end: unsigned leaves above, and said to have been there long before, were added.
 
 A worker that is killed leaves leaves that nobody has signed. The next one stores them again, and notes in
-`partition_ends` where the partition ended when it asked Kafka. What stands at or above that end, and is said to have been
-appended long before that question, is in no Kafka: no worker will ever come to it.
+`partition_ends` where the partition ended when it asked Kafka. What stands at or above that end, and is said to have
+been appended long before that question, is in no Kafka: no worker will ever come to it.
 """
 
 from trailhouse.operate.verify.logs import OF_GENERATION, OF_LOG, LogId
