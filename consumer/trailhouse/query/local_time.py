@@ -74,9 +74,20 @@ def start_of(unit: Unit, local_us: int, zone: dt.tzinfo, offset_us: int) -> dt.d
         offset_us: Of an hour: the zone's offset within it, which tells the two hours of an autumn night apart.
     """
     if unit == "hour":
-        return _clamped(local_us - offset_us).astimezone(zone)
+        return in_zone(local_us - offset_us, zone)
     local = _clamped(local_us)
-    return local.replace(tzinfo=zone)
+    return local.replace(tzinfo=zone) if has_local_time(local_us) else local
+
+
+def in_zone(moment_us: int, zone: dt.tzinfo) -> dt.datetime:
+    """Return that time as *zone* has it; as UTC has it where it may have none."""
+    found = _clamped(moment_us)
+    return found.astimezone(zone) if has_local_time(moment_us) else found
+
+
+def has_local_time(moment_us: int) -> bool:
+    """Tell whether every zone has a time for that moment: the first and the last two days of all are read as UTC."""
+    return _FIRST_DAY + 2 <= moment_us // DAY_US <= _LAST_DAY - 2
 
 
 def month_of(local_day: int) -> int:
@@ -105,9 +116,7 @@ def _add(second: int, offset_us: int, starts: list[int], offsets: list[int]) -> 
 
 
 def _offset(zone: dt.tzinfo, second: int) -> int:
-    # The first and the last two days that Python knows have no local time in every zone: they are read as UTC.
-    day = second // 86_400
-    if not _FIRST_DAY + 2 <= day <= _LAST_DAY - 2:
+    if not has_local_time(second * _SECOND_US):
         return 0
     offset = (_EPOCH + dt.timedelta(seconds=second)).astimezone(zone).utcoffset()
     return 0 if offset is None else offset // dt.timedelta(microseconds=1)

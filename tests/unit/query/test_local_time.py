@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trailhouse.query.local_time import month_of, offsets_within, start_of, time_of, zone_named
+from trailhouse.query.local_time import (
+    in_zone,
+    month_of,
+    offsets_within,
+    start_of,
+    time_of,
+    zone_named,
+)
+from trailhouse.query.search.totals import BucketSize, bucket_starts
 from trailhouse.schemas.errors import QueryError
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -70,6 +78,38 @@ def test_what_python_has_no_local_time_for_is_read_as_utc(day: int) -> None:
     assert offsets_within(zone, [day]).offsets_us[0] == 0
     assert 1 <= time_of(day * 86_400_000_000).year <= 9999
     assert 1 <= start_of("day", day * 86_400_000_000, zone, 0).year <= 9999
+
+
+@pytest.mark.parametrize("name", ["Europe/Berlin", "America/New_York", "Pacific/Kiritimati"])
+@pytest.mark.parametrize("day", [-719_162, -719_161, 2_932_895, 2_932_896])
+def test_hours_and_days_at_the_ends_of_the_calendar_are_those_of_utc(name: str, day: int) -> None:
+    """The first and the last two days: each period is named as it is counted, and none is out of range."""
+    zone = zone_named(name)
+    for hour in (0, 23):
+        us = day * 86_400_000_000 + hour * 3_600_000_000
+        for found in (start_of("hour", us, zone, 0), in_zone(us, zone)):
+            assert (found, found.utcoffset()) == (time_of(us), dt.timedelta())
+    midnight = time_of(day * 86_400_000_000)
+    found = start_of("day", day * 86_400_000_000, zone, 0)
+    assert (found, found.utcoffset()) == (midnight, dt.timedelta())
+
+
+@pytest.mark.parametrize("by", ["hour", "day", "month"])
+@pytest.mark.parametrize("name", ["UTC", "Europe/Berlin", "America/New_York"])
+@pytest.mark.parametrize(
+    "first_us", [-719_162 * 86_400_000_000, 2_932_894 * 86_400_000_000 + 72_000_000_000]
+)
+def test_buckets_at_the_ends_of_the_calendar_follow_each_other(
+    first_us: int, name: str, by: BucketSize
+) -> None:
+    """From the first moment of all, and up to the last: in order, the first not after what it holds, none twice."""
+    zone = zone_named(name)
+    last_us = first_us + 52 * 3_600_000_000 - 1
+    starts = bucket_starts(first_us, last_us, by, zone)
+    assert starts == sorted(set(starts))
+    assert starts[0] <= first_us
+    named = [in_zone(each, zone) for each in starts]
+    assert [(each - EPOCH) // MICROSECOND for each in named] == starts
 
 
 @pytest.mark.parametrize("name", ["", "Nowhere", "../UTC", "/etc/localtime", "\0", "Asia", "utc\n"])

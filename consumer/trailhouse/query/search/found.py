@@ -43,7 +43,7 @@ class FoundEvent(msgspec.Struct, frozen=True, kw_only=True):
         cost_usd: US dollars, exact. None is unknown, never 0; so for every other number.
         duration_ms: How long it took, milliseconds.
         record_bytes: Size of its record.
-        record_sha256: Digest of its record, in hex; None where its row is not in the log.
+        record_sha256: Digest of its record, in hex; None where its row is not in the log, or its record is blank.
         event: The event, with its `record` to the last byte; None where it is too heavy, or `problem` says why.
         problem: What contradicts what, where the row is not what was appended; never a value. None: all is well.
         standing: Who stands behind it, as docs/reads.md says; None where the policy enrols nobody, or nobody knows.
@@ -294,7 +294,7 @@ def _found(row: Row, kept: _Kept | None, decoded: _Decoded | None, heavy_bytes: 
     return FoundEvent(
         **fields,
         event_id=kept.event_id,
-        record_sha256=kept.digest,
+        record_sha256=None if kept.digest.lower() == _OF_NOTHING else kept.digest,
         event=event,
         problem=problem,
         topic_id=kept.topic_id,

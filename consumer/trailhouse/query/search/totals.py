@@ -11,7 +11,7 @@ from trailhouse.query.answer import Answer, LeftOut
 from trailhouse.query.budget import Meter, ReadBudget
 from trailhouse.query.filtering.conditions import where
 from trailhouse.query.filtering.search_filter import SearchFilter
-from trailhouse.query.local_time import zone_named
+from trailhouse.query.local_time import in_zone, zone_named
 from trailhouse.query.positions import stored_positions
 from trailhouse.query.search.found import moment_of
 from trailhouse.query.search.pages import events_ahead
@@ -22,6 +22,7 @@ from trailhouse.store import ClickHouse
 T = TypeVar("T")
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
+_FIRST_US = (dt.datetime.min.replace(tzinfo=dt.UTC) - _EPOCH) // _MICROSECOND
 BucketSize = Literal["minute", "hour", "day", "month"]
 BUCKET_SIZES: tuple[BucketSize, ...] = ("minute", "hour", "day", "month")
 MAX_BUCKETS = 1_500
@@ -78,7 +79,7 @@ def histogram(
     if edges is None:
         return answer((), None, (), as_of)
     first_us, last_us = edges
-    starts = _starts(first_us, last_us, by, named_zone)
+    starts = bucket_starts(first_us, last_us, by, named_zone)
     if len(starts) > MAX_BUCKETS:
         if wanted.since is not None:
             raise QueryError(
@@ -91,8 +92,7 @@ def histogram(
     found = tally(clickhouse, within, meter, key, {"start": starts[0], "starts": starts})
     left_out = _outside(clickhouse, wanted, tenant_id, meter, now, found.events.pop(_BEFORE, 0))
     buckets = tuple(
-        Bucket(starts_at=moment_of(start).astimezone(named_zone), events=found.events[start])
-        for start in starts
+        Bucket(starts_at=in_zone(start, named_zone), events=found.events[start]) for start in starts
     )
     return answer(buckets, found.reached, left_out, as_of)
 
@@ -161,7 +161,7 @@ def _outside(
     return tuple(found)
 
 
-def _starts(first_us: int, last_us: int, by: BucketSize, zone: dt.tzinfo) -> list[int]:
+def bucket_starts(first_us: int, last_us: int, by: BucketSize, zone: dt.tzinfo) -> list[int]:
     """Return when the buckets from *first_us* to *last_us* begin; of too many, one more than the last MAX_BUCKETS."""
     starts = [_floor(last_us, by, zone)]
     while starts[-1] > first_us and len(starts) <= MAX_BUCKETS:
@@ -176,14 +176,12 @@ def _floor(us: int, by: BucketSize, zone: dt.tzinfo) -> int:
     """Return when the minute, hour, day or month of *zone* began in which *us* lies."""
     if by == "minute":
         return us - us % 60_000_000
-    moment = moment_of(us)
+    local = in_zone(us, zone)
+    start = local.replace(minute=0, second=0, microsecond=0)
+    if by != "hour":
+        start = start.replace(hour=0, day=local.day if by == "day" else 1, fold=0)
     try:
-        local = moment.astimezone(zone)
-        start = local.replace(minute=0, second=0, microsecond=0)
-        if by != "hour":
-            start = start.replace(hour=0, day=local.day if by == "day" else 1, fold=0)
         found = (start.astimezone(dt.UTC) - _EPOCH) // _MICROSECOND
-    except (OverflowError, ValueError):
-        # Before the first or after the last local time that Python knows.
-        found = us - us % 3_600_000_000
+    except OverflowError:
+        found = _FIRST_US  # the first month of all begins, by this zone's clock, before there is any time
     return min(found, us)
