@@ -52,6 +52,12 @@ def is_generation(text: str) -> bool:
     return _GENERATION.fullmatch(text) is not None and not text.startswith("1-")
 
 
+def generation_number(text: str) -> int:
+    """Return which generation *text*, as somebody has stored it, seems to be: 1 for the first; 0 where none can be."""
+    number = text.partition("-")[0]
+    return int(number) if number.isascii() and number.isdigit() and len(number) < 10 else 0
+
+
 def parse_origin(text: str) -> LogOrigin:
     """Return the log that *text* names.
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from trailhouse.proof.origin import LogOrigin, log_topic_id, parse_origin
+from trailhouse.proof.origin import LogOrigin, generation_number, log_topic_id, parse_origin
 from trailhouse.schemas.errors import ProofError
 
 ORIGIN = LogOrigin("audit.example.org/agents", "agent-events", "AAAAAAAAAAAAAAAAAAAAAA", 3)
@@ -51,3 +51,9 @@ def test_a_topic_id_stands_in_the_name_in_base64_for_urls() -> None:
 
     assert parse_origin(name).topic_id == log_topic_id("tHo/1UB6Rxm3l+mFDyZsPA")
     assert parse_origin(name).topic_id == "tHo_1UB6Rxm3l-mFDyZsPA"
+
+
+def test_the_number_of_a_generation_is_read_from_whatever_somebody_has_stored() -> None:
+    """A sign may be a digit and no number, and Python refuses to read very long ones."""
+    assert [generation_number(text) for text in ("1", "2-" + "0" * 32)] == [1, 2]
+    assert {generation_number(text) for text in ("", "²", "²-0", "-1", "x", "9" * 5_000)} == {0}

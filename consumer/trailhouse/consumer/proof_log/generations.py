@@ -8,7 +8,7 @@ from trailhouse.consumer.proof_log.stored_log import Generation, StoredCheckpoin
 from trailhouse.proof.checkpoint import checkpoint_of
 from trailhouse.proof.merkle import CompactRange
 from trailhouse.proof.note import parse_note
-from trailhouse.proof.origin import LogOrigin, parse_origin
+from trailhouse.proof.origin import LogOrigin, generation_number, parse_origin
 from trailhouse.schemas.errors import ProofError
 
 FIRST_ROWS, MOST_ROWS = 4, 4_096
@@ -41,7 +41,7 @@ class Generations:
             StorageError: ClickHouse is away (retriable) or refuses (permanent).
         """
         found: list[Believed] = []
-        for generation in sorted(known, key=lambda each: (_number_of(each.name), each.name)):
+        for generation in sorted(known, key=lambda each: (generation_number(each.name), each.name)):
             origin = first._replace(generation=generation.name)
             newest = self._newest(origin, generation)
             if newest is not None:
@@ -109,8 +109,3 @@ class Generations:
             return self._is_signed(checkpoint, note)
         except (ProofError, ValueError):
             return None
-
-
-def _number_of(generation: str) -> int:
-    number = generation.partition("-")[0]
-    return int(number) if number.isascii() and number.isdigit() and len(number) < 10 else 0

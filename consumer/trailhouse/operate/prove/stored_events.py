@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from trailhouse.anchoring.stored_log import StoredLog
 from trailhouse.proof.leaf import leaf_bytes
+from trailhouse.proof.origin import generation_number
 from trailhouse.proof.policy import BEFORE_PROOF
 from trailhouse.store.clickhouse import ClickHouse
 
@@ -214,18 +215,15 @@ def _leaves(
         {**place._asdict(), "before": BEFORE_PROOF, "offsets": list(offsets)},
     ).rows
     found: dict[tuple[int, bytes], tuple[StoredLog, bytes]] = {}
-    for generation, offset, kind, at_ms, digest in sorted(rows, key=lambda row: _number(row[0])):
+    for generation, offset, kind, at_ms, digest in sorted(
+        rows, key=lambda row: generation_number(row[0])
+    ):
         log = StoredLog(*place, generation)
         found[offset, digest[:KEY_BYTES]] = (
             log,
             leaf_bytes(kind, at_ms, digest),
         )  # the newest is the last
     return found
-
-
-def _number(generation: str) -> int:
-    head = generation.partition("-")[0]
-    return int(head) if head.isdigit() and len(head) < 10 else 0
 
 
 def _parts(events: Sequence[StoredEvent]) -> Iterator[Sequence[StoredEvent]]:

@@ -9,7 +9,7 @@ from trailhouse.operate.verify.logs import OF_LOG, LogId
 from trailhouse.operate.verify.run import Run
 from trailhouse.proof.checkpoint import Checkpoint
 from trailhouse.proof.merkle import EMPTY_ROOT
-from trailhouse.proof.origin import LogOrigin, log_topic_id
+from trailhouse.proof.origin import LogOrigin, generation_number, log_topic_id
 from trailhouse.proof.policy import BEFORE_PROOF
 
 _LAST_TEXTS = f"""
@@ -59,11 +59,11 @@ def _named(log: LogId) -> tuple[str, str, int, str]:
 
 
 def _follows(run: Run, log: LogId) -> bool:
-    number, _, named = log.generation.partition("-")
-    if not number.isdigit() or len(named) != 32:
+    number, named = generation_number(log.generation), log.generation.partition("-")[2]
+    if not number or len(named) != 32:
         return False
     before = run.clickhouse.query(_LAST_TEXTS, {**log.parameters, "named": named}).rows
-    if any(_is_before(int(number), generations) for generations in before):
+    if any(_is_before(number, generations) for generations in before):
         return True
     return _follows_accepted(run, log)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
 from typing import Any, NamedTuple
 
-from trailhouse.proof.origin import log_topic_id, parse_origin
+from trailhouse.proof.origin import generation_number, log_topic_id, parse_origin
 from trailhouse.proof.policy import BEFORE_PROOF
 from trailhouse.schemas.errors import ProofError
 from trailhouse.store.clickhouse import ClickHouse
@@ -120,7 +120,7 @@ def all_logs(clickhouse: ClickHouse) -> tuple[LogId, ...]:
 
 def in_order(log: LogId) -> tuple[str, str, str, int, int]:
     """Return what sorts partitions, and the generations of each in the order in which they began."""
-    return (*log.place, _number(log.generation))
+    return (*log.place, generation_number(log.generation))
 
 
 def log_of(origin: str, logs: tuple[LogId, ...]) -> LogId | None:
@@ -135,8 +135,3 @@ def log_of(origin: str, logs: tuple[LogId, ...]) -> LogId | None:
 
 def _names_of(log: LogId) -> tuple[str, str, int, str]:
     return log.topic, log_topic_id(log.topic_id), log.partition, log.generation
-
-
-def _number(generation: str) -> int:
-    head = generation.partition("-")[0]
-    return int(head) if head.isdigit() and len(head) < 10 else 0
