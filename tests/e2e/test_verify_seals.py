@@ -323,6 +323,32 @@ def test_an_event_without_a_seal_is_told_where_the_policy_demands_one(scene: Sce
     assert scene.found(unsealed_tenants=("y", "")) == {"unsealed_event"}
 
 
+def test_an_event_whose_seal_may_lie_in_a_partition_that_no_worker_serves_could_not_be_checked(
+    scene: Scene,
+) -> None:
+    """Of a service that seals; once the partition is served up to its end, the seal should be there."""
+    scene.put([scene.logger.log(tenant_id="a")], ago_seconds=3_600)
+    scene.put([claimed("other", "q", 0)], partition=1, ago_seconds=7_200)
+    scene.put([claimed("other", "q", 1)], ago_seconds=5)
+    scene.served({0: 0, 1: 7_190})
+    assert scene.found(unsealed_tenants=("",)) == set()
+    assert ["up to the end of partition 1 since 20" in each for each in scene.reasons] == [True]
+    scene.served({1: 0})
+    assert scene.found(unsealed_tenants=("",)) == {"unsealed_event"}
+    assert not any("are not sealed" in each for each in scene.reasons)
+
+
+def test_an_event_of_a_service_without_a_key_is_told_whatever_no_worker_serves(
+    scene: Scene,
+) -> None:
+    """No seal of it is awaited anywhere."""
+    scene.put([claimed("other", "q", 0, tenant_id="x")], ago_seconds=3_600)
+    scene.put([claimed("other", "q", 1)], partition=1, ago_seconds=7_200)
+    scene.put([claimed("other", "q", 2)], ago_seconds=5)
+    scene.served({0: 0, 1: 7_190})
+    assert scene.found(unsealed_tenants=("",)) == {"unsealed_event"}
+
+
 def test_what_a_revoked_key_sealed_without_an_anchor_counts_for_nothing(scene: Scene) -> None:
     """Whoever stole it neither attests anything, nor is anybody's record told to be missing."""
     scene.put([scene.logger.log(tenant_id="a"), scene.logger.seal(is_last=True)])
