@@ -3,7 +3,9 @@
 CPU time of a span with the processor, over the same span without it that logs the same events by `AuditLogger.log`
 where the processor does: what is beside the events. In short rounds that take turns, each kind of span by itself; a
 twentieth of the rounds is faster than what is printed, so that what else the machine does counts little. With
-``--against FOLDER``, another checkout, that one's rounds take turns with ours, each in a process of its own.
+``--against FOLDER``, another checkout, that one's rounds take turns with ours, each in a process of its own. With
+``--profile`` it prints which part of the code what is beside the events goes to, as a profiler sees it: in shares,
+for it makes each call dearer.
 """
 
 # pyright: reportMissingImports=false
@@ -11,8 +13,10 @@ twentieth of the rounds is faster than what is printed, so that what else the ma
 from __future__ import annotations
 
 import argparse
+import cProfile
 import json
 import os
+import pstats
 import statistics
 import subprocess
 import sys
@@ -70,6 +74,15 @@ KINDS: dict[str, tuple[str, dict[str, str | int]]] = {
 """Spans of no agent, as a service has by the thousand; runs in which nothing happens; the calls of one run."""
 
 
+PARTS: dict[str, str] = {
+    "/capture/otel/": "following spans and reading them",
+    "/producer/recording/": "runs, calls and their totals",
+    "/trailhouse/": "logging, beyond what it takes by hand",
+    "/opentelemetry/": "the SDK, which tells us of spans",
+}
+"""Parts of the code, by what is in the names of their files."""
+
+
 class Scene:
     """The spans of one kind, with the processor and without."""
 
@@ -117,6 +130,38 @@ def microseconds(work: Callable[[], None]) -> float:
     started = time.thread_time()
     work()
     return (time.thread_time() - started) / SPANS * 1e6
+
+
+def profiled(work: Callable[[], None]) -> dict[str, float]:
+    """Return the seconds that the profiler sees in each part; a builtin's are those of whoever calls it."""
+    profile = cProfile.Profile()
+    profile.enable()
+    work()
+    profile.disable()
+    spent: dict[str, float] = {}
+    stats: Any = pstats.Stats(profile)
+    for (file, _, _), (_, _, own, _, callers) in stats.stats.items():
+        by = [(file, own)] if file != "~" else [(who[0], each[2]) for who, each in callers.items()]
+        for name, seconds in by:
+            part = next((PARTS[part] for part in PARTS if part in name), "else")
+            spent[part] = spent.get(part, 0.0) + seconds
+    return spent
+
+
+def show_parts() -> None:
+    """Print what is beside the events, part by part: the median of the rounds' shares."""
+    for kind in KINDS:
+        scene = Scene(kind)
+        shares: dict[str, list[float]] = {}
+        for _ in range(TURNS * 2):
+            ours, by_hand = profiled(scene.with_processor), profiled(scene.without)
+            scene.forget()
+            beside = {part: seconds - by_hand.get(part, 0.0) for part, seconds in ours.items()}
+            for part, seconds in beside.items():
+                shares.setdefault(part, []).append(seconds / sum(beside.values()))
+        medians = {part: statistics.median(each) for part, each in shares.items()}
+        for part, share in sorted(medians.items(), key=lambda each: -each[1]):
+            print(f"{kind:7} {share:6.1%} {part}")
 
 
 def serve() -> None:
@@ -195,10 +240,13 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--against", type=Path, help="another checkout, to take turns with")
+    parser.add_argument("--profile", action="store_true", help="print the parts of it")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
         serve()
+    elif options.profile:
+        show_parts()
     else:
         compare([HERE] + ([] if options.against is None else [options.against]))
 

@@ -184,7 +184,8 @@ CONTEXT_RULES = (
     Rule(
         "url_parameter",
         rf"(?:[?&;]|&amp;|\\\\*u0026|%26|%3[fF])((?i:{_PARAMETERS}))(?:=|%3[dD])([A-Za-z0-9%+/=_.~:\-]{{8,}})",
-        (rf"[?&;6fF](?:amp;)?(?i:{_PARAMETERS})(?:=|%3[dD])",),
+        # Not by the last digit of `%26` alone: names would be followed from each `f` of a text on.
+        (rf"(?:[?&;]|26|3[fF])(?:amp;)?(?i:{_PARAMETERS})(?:=|%3[dD])",),
         url_parameters,
     ),
     Rule(

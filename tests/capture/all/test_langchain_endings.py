@@ -5,8 +5,12 @@ import contextvars
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
+from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage
+from langchain_core.output_parsers import StrOutputParser
 from langchain_core.tools import tool
 from langgraph.errors import NodeTimeoutError
 from langgraph.graph import START, MessagesState, StateGraph
@@ -135,6 +139,26 @@ async def test_a_stream_that_is_broken_off_is_cancelled(audit: InMemoryAuditLogg
     await logged(audit, "run_cancelled", 2)
 
     assert [run.end.type for run in runs_of(audit)] == ["run_cancelled"] * 2
+
+
+async def test_a_chain_whose_stream_is_left_is_cancelled(audit: InMemoryAuditLogger) -> None:
+    """LangChain ends it as if it had answered, while its model is at work; one that is read has answered."""
+
+    def chain() -> Any:
+        said = [AIMessage("it is three")]
+        return GenericFakeChatModel(messages=iter(said)) | StrOutputParser()
+
+    stream = chain().stream("hi", thread())
+    assert next(stream) == "it"
+    stream.close()
+    chunks = chain().astream("hi", thread())
+    assert await anext(chunks) == "it"
+    await chunks.aclose()
+    assert "".join(chain().stream("hi", thread())) == "it is three"
+    assert "".join([chunk async for chunk in chain().astream("hi", thread())]) == "it is three"
+
+    left, read = ["run_cancelled"] * 2, ["run_completed"] * 2
+    assert [run.end.type for run in runs_of(audit)] == left + read
 
 
 def test_runs_side_by_side_do_not_mix(audit: InMemoryAuditLogger) -> None:

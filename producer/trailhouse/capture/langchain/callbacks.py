@@ -54,7 +54,9 @@ class Callbacks(ToolCallbacks, ModelCallbacks):
                 owner.note_question(question_of(inputs))
             if not owner.is_paused and (answer := answer_of(outputs)) is not None:
                 owner.run.message(answer, role="assistant")
-        owner.end()
+        # LangChain ends a chain whose stream is left as if it had answered, while its model is still at work.
+        is_left = not step.info["is_graph"] and owner.run.model_calls_open > 0
+        owner.end(GeneratorExit() if is_left else None)
 
     @guarded
     def on_chain_error(self, error: BaseException, *, run_id: Any, **_: Any) -> None:
