@@ -36,6 +36,8 @@ SECONDS = float(os.environ.get("STORM_SECONDS", "12"))
 SEED = int(os.environ.get("SEED", "32"))
 PAUSE_SECONDS = float(os.environ.get("STORM_PAUSE", "3"))
 """Between two acts at most; a worker that is killed again before it stores anything holds up its partitions."""
+SETTLED_SECONDS = 600.0
+"""By then all that the last killed worker has left is stored and signed: of a long storm a look takes minutes."""
 UNEXPECTED = "it ended by an unexpected"
 TABLES = (
     "event_log", "event_index", "event_usage", "log_leaves", "log_checkpoints", "batch_ledger", "event_standings",
@@ -318,5 +320,9 @@ def test_whatever_workers_and_operators_do_meanwhile_nothing_is_found(
             auditor.end()
     assert not auditor.wrong, f"{auditor.wrong}; {storm.acts}"
     storm.join()
-    eventually(here.is_intact, "all of it signed")
+    try:
+        eventually(here.is_intact, "all of it signed", SETTLED_SECONDS)
+    except AssertionError as error:
+        error.add_note(f"could not be checked: {said(here.verify())}; {storm.acts}")
+        raise
     assert auditor.verdicts.total() == auditor.runs > 0
