@@ -90,10 +90,15 @@ class CompactRange:
         """Return the same tree, to grow by itself; it tells nobody of nodes."""
         return CompactRange(self.size, self._roots)
 
-    def extend(self, hashes: Sequence[bytes]) -> None:
-        """Append leaves by their hashes: level by level, so that it costs little more than hashing."""
-        current, base, level = list(hashes), self.size, 0
-        self.size += len(current)
+    def extend(self, hashes: Sequence[bytes], level: int = 0) -> None:
+        """Append leaves by their hashes: level by level, so that it costs little more than hashing.
+
+        With *level*, perfect subtrees of 2 ** *level* leaves each, by their roots: the size is a multiple of that.
+        """
+        current, base = list(hashes), self.size >> level
+        if base << level != self.size:
+            raise ValueError(f"no subtree of level {level} begins at {self.size}")
+        self.size += len(current) << level
         left_over: list[bytes] = []
         while current:
             if base & 1:  # its left sibling is the smallest subtree so far

@@ -69,6 +69,33 @@ def test_published_roots() -> None:
     assert [node_hash(*leaves[at : at + 2]).hex() for at in range(0, 8, 2)] == list(LEVEL_1)
 
 
+@given(st.integers(0, 9), st.lists(st.integers(0, 9), max_size=4), st.integers(0, 3))
+def test_a_tree_grows_by_roots_of_subtrees_as_by_their_leaves(
+    before: int, steps: list[int], level: int
+) -> None:
+    """Of any level, told of the same nodes above it; where none of that level can begin, it is refused."""
+    leaves = hashes((before + sum(steps)) << level)
+    told: list[set[tuple[int, int, bytes]]] = [set(), set()]
+    by_leaf, by_root = (
+        CompactRange(on_node=lambda *node, seen=seen: seen.add(node)) for seen in told
+    )
+    for tree in (by_leaf, by_root):
+        tree.extend(leaves[: before << level])
+    told[0].clear()
+    told[1].clear()
+    for step in steps:
+        some = leaves[by_root.size : by_root.size + (step << level)]
+        by_leaf.extend(some)
+        width = 1 << level
+        by_root.extend([root_of(some[at : at + width]) for at in range(0, len(some), width)], level)
+    assert (by_root.size, by_root.roots) == (by_leaf.size, by_leaf.roots)
+    assert told[1] == {node for node in told[0] if node[0] > level}
+    by_root.extend(hashes(1))
+    if level:
+        with pytest.raises(ValueError, match="no subtree of level"):
+            by_root.extend(hashes(1), level)
+
+
 @given(st.lists(st.integers(1, 70), max_size=6))
 def test_a_tree_grows_as_the_rfc_says(steps: list[int]) -> None:
     """However leaves are grouped, roots, and the nodes that are told, are those of the RFC's text."""

@@ -145,8 +145,17 @@ def _block(reader: NativeReader, rows: int) -> Leaves:
 
 def _hashed_block(reader: NativeReader, rows: int) -> Leaves:
     offsets = numbers(reader.column("kafka_offset", 8 * rows))
-    hashes = [each for (each,) in _each_digest(reader.column("hash", 32 * rows))]
-    return Leaves(offsets, bytes(rows), array("Q", bytes(8 * rows)), hashes)
+    return hashed_leaves(offsets, hashes_in(reader.column("hash", 32 * rows)))
+
+
+def hashes_in(content: memoryview) -> list[bytes]:
+    """Return the hashes that *content* holds, one behind the other."""
+    return [each for (each,) in _each_digest(content)]
+
+
+def hashed_leaves(offsets: Sequence[int], hashes: Sequence[bytes]) -> Leaves:
+    """Return leaves of which nothing is known but where they are, and their hashes: in the place of digests."""
+    return Leaves(offsets, bytes(len(offsets)), array("Q", bytes(8 * len(offsets))), hashes)
 
 
 def stored_bounds(clickhouse: ClickHouse, firsts: Mapping[LogId, int]) -> dict[LogId, Bounds]:

@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import groupby, takewhile
 from threading import RLock
 from types import MappingProxyType
@@ -16,7 +17,8 @@ from trailhouse.operate.verify.checkpoints import (
     newest_size,
     newest_sizes,
 )
-from trailhouse.operate.verify.leaf_stream import leaves_of_logs, stored_bounds
+from trailhouse.operate.verify.leaf_blocks import are_near, blocks_of_logs
+from trailhouse.operate.verify.leaf_stream import Leaves, leaves_of_logs, stored_bounds
 from trailhouse.operate.verify.log_walk import LogWalk
 from trailhouse.operate.verify.logs import Bounds, LogId
 from trailhouse.operate.verify.place_sums import BUCKETS, PartitionKey, PlaceSums, new_secret
@@ -171,9 +173,22 @@ class LeafWalk:
                 max(end, self._signed[log]),
                 checkpoints_of(self._clickhouse, log, checkpoints[log]),
             )
-        for log, block in leaves_of_logs(self._clickhouse, bounds, is_hashed=self._is_quick):
+        one_by_one = self._taken_in_blocks(bounds) if self._is_quick else bounds
+        for log, block in leaves_of_logs(self._clickhouse, one_by_one, is_hashed=self._is_quick):
             self._walks[log].take(block)
         return {log: self._finished(log, *each) for log, each in bounds.items()}
+
+    def _taken_in_blocks(self, bounds: Mapping[LogId, Bounds]) -> Mapping[LogId, Bounds]:
+        """Take the leaves of most logs as the roots that ClickHouse makes of them; return which logs are left."""
+        near = {log: each for log, each in bounds.items() if are_near(each)}
+        for log, blocks in blocks_of_logs(self._clickhouse, near):
+            self._walks[log].take_blocks(blocks, partial(self._hashed_within, log))
+        return {log: each for log, each in bounds.items() if log not in near}
+
+    def _hashed_within(self, log: LogId, first: int, end: int) -> Iterator[Leaves]:
+        bounds = {log: Bounds(first, end)}
+        for _, leaves in leaves_of_logs(self._clickhouse, bounds, is_hashed=True):
+            yield leaves
 
     def _begun(self, log: LogId, first: int, nodes: Mapping[int, NodePage]) -> LogWalk:
         kept = self._since.get(log) if first else None

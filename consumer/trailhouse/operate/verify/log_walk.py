@@ -1,10 +1,11 @@
 """Go through the leaves of one log: roots at the sizes that are asked for, holes, contradictions, and sums. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from trailhouse.operate.verify.accepting import Accepting
 from trailhouse.operate.verify.checkpoints import IsSigned, Judge, Judged, StoredCheckpoint
-from trailhouse.operate.verify.leaf_stream import Leaves
+from trailhouse.operate.verify.leaf_blocks import BLOCK, LEVEL, Blocks
+from trailhouse.operate.verify.leaf_stream import Leaves, hashed_leaves
 from trailhouse.operate.verify.logs import LogId
 from trailhouse.operate.verify.place_sums import PlaceSums
 from trailhouse.operate.verify.state import Kept
@@ -76,6 +77,43 @@ class LogWalk:
                 continue
             self._add(run)
             self._grow(hashes_of_leaves(run.kinds, run.appended_ms, run.digests))
+
+    def take_blocks(
+        self, blocks: Blocks, leaves_within: Callable[[int, int], Iterable[Leaves]]
+    ) -> None:
+        """Take in what follows, hashed by ClickHouse; *leaves_within* are asked for where a root is between leaves."""
+        if not blocks.is_whole:
+            self.take(hashed_leaves(blocks.offsets, blocks.hashes))
+            return
+        begin, count = 0, len(blocks.offsets)
+        while begin < count:
+            first = blocks.offsets[begin]
+            if first > self._tree.size:
+                self._note_hole(first)
+                self._grow_holes(first)
+            self._tell_reached()
+            end = begin + self._whole_until_due(blocks.offsets[begin:])
+            if end == begin:
+                for leaves in leaves_within(first, first + BLOCK):
+                    self.take(leaves)
+                begin += 1
+                continue
+            self._tree.extend(blocks.hashes[begin:end], LEVEL)
+            self.leaves += (end - begin) << LEVEL
+            self._last = blocks.offsets[end - 1] + BLOCK - 1, b"", 0, 0
+            self._tell_reached()
+            begin = end
+
+    def _whole_until_due(self, offsets: Sequence[int]) -> int:
+        """Return how many blocks, of those that begin at *offsets*, follow the tree up to the next size asked for."""
+        size = self._due()
+        until = len(offsets) if size is None else min(len(offsets), (size - offsets[0]) >> LEVEL)
+        if until and offsets[until - 1] == offsets[0] + ((until - 1) << LEVEL):
+            return until
+        in_line = (
+            place for place in range(1, until) if offsets[place] != offsets[place - 1] + BLOCK
+        )
+        return next(in_line, until)
 
     def _add(self, run: Leaves) -> None:
         if self.times_ms is not None:
