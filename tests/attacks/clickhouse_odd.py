@@ -129,6 +129,15 @@ def a_forged_record_stands_in_quarantine_beside_the_true_one(log: AttackedLog) -
     )
 
 
+@on_copy(Who.CLICKHOUSE, "ledger")
+def partitions_are_said_to_be_stored_up_to_their_ends_for_ever(log: AttackedLog) -> None:
+    """What a worker notes is older from then on, and is merged away."""
+    origin = "kafka_cluster, kafka_topic, kafka_topic_id, kafka_partition"
+    log.sql(
+        f"INSERT INTO partition_ends SELECT DISTINCT {origin}, 1000, now64(3) + INTERVAL 50 YEAR FROM log_leaves"
+    )
+
+
 # -- values that look alike
 
 

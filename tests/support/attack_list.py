@@ -34,6 +34,7 @@ MODULES = (
     "moments_added",
     "harmless_far",
     "clickhouse_odd",
+    "clickhouse_absurd",
     "harmless_odd",
     "broker_attacks",
     "broker_harmless",

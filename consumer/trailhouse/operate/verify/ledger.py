@@ -54,6 +54,10 @@ _AHEAD = f"""
     SELECT kafka_topic, kafka_topic_id, kafka_partition, min(first_offset), max(last_offset), count() FROM batch_ledger
     WHERE written_at > now64(3) + INTERVAL {AHEAD_MINUTES} MINUTE GROUP BY ALL
 """  # noqa: S608 - a number of ours
+_ENDS_AHEAD = f"""
+    SELECT kafka_topic, kafka_topic_id, kafka_partition, max(end_offset), count() FROM partition_ends
+    WHERE asked_at > now64(3) + INTERVAL {AHEAD_MINUTES} MINUTE GROUP BY ALL
+"""  # noqa: S608 - a number of ours
 _STAND_INS = f"""
     SELECT kafka_offset, last_offset, record_hash FROM event_quarantine
     WHERE {OF_LOG} AND kafka_offset BETWEEN {{first:UInt64}} AND {{last:UInt64}}
@@ -246,7 +250,7 @@ def _tell_elsewhere(run: Run, found: Findings) -> None:
 
 
 def _tell_ahead(run: Run, found: Findings) -> None:
-    """Tell batches that are said to be written after now: by their time it is told what waited for a signature."""
+    """Tell batches, and ends of partitions, that are said to be of after now: by them it is told what is late."""
     for topic, topic_id, partition, first, last, rows in run.clickhouse.query(_AHEAD).rows:
         found.add(
             "ledger_ahead",
@@ -257,6 +261,17 @@ def _tell_ahead(run: Run, found: Findings) -> None:
             count=int(rows),
             meaning="batches are said to be written later than now: a worker's clock is wrong, or they were changed",
             way_out="set the worker's clock; what these times say of signatures and anchors is not to be believed",
+        )
+    for topic, topic_id, partition, end, rows in run.clickhouse.query(_ENDS_AHEAD).rows:
+        found.add(
+            "ends_ahead",
+            log=f"{topic}/{topic_id}/{partition}",
+            first_offset=int(end),
+            table="partition_ends",
+            count=int(rows),
+            meaning="a partition is said to have been stored up to its end later than now: a worker's clock is wrong,"
+            " or somebody has made it up, so that no worker's word of it counts any more",
+            way_out="set the worker's clock, or delete these rows: workers write them anew within a minute",
         )
 
 
