@@ -260,7 +260,7 @@ class RandomLog:
         lost = min(
             self.draw.choice((1, 2, 7, 300)), self._ends.get(number, 0) - self._begins[number]
         )
-        if not lost:
+        if lost <= 0:  # of a topic that was made anew nothing is stored yet
             return
         self.steps.append(f"another leader of {number} without the last {lost}")
         self._ends[number] -= lost
