@@ -134,3 +134,22 @@ def a_cost_is_as_high_as_a_column_can_hold(log: AttackedLog) -> None:
         "ALTER TABLE event_log UPDATE cost_usd = toDecimal128('99999999999999999999', 18), duration_ms = inf,"
         f" input_tokens = {BIG} WHERE cost_usd > 0 {NOW}"
     )
+
+
+@on_copy(Who.CLICKHOUSE, "leaves")
+def an_event_its_leaf_and_its_batch_are_of_a_topic_whose_name_is_no_text(
+    log: AttackedLog,
+) -> None:
+    for table in ("event_log", "log_leaves", "batch_ledger"):
+        _again(log, table, "unhex('ff00fe') AS kafka_topic")
+
+
+@on_copy(Who.CLICKHOUSE, "leaves")
+def an_event_and_its_leaf_are_of_a_topic_whose_name_has_lines(log: AttackedLog) -> None:
+    for table in ("event_log", "log_leaves", "batch_ledger"):
+        _again(log, table, "'a\n\nb' AS kafka_topic")
+
+
+@on_copy(Who.CLICKHOUSE, "leaves")
+def a_leaf_is_of_a_generation_that_is_no_text(log: AttackedLog) -> None:
+    _again(log, "log_leaves", "unhex('31ff') AS generation")

@@ -5,6 +5,7 @@ from trailhouse.operate.verify.checkpoints import Fault, Judged
 from trailhouse.operate.verify.duty import CannotCheckError, Checked, Duty
 from trailhouse.operate.verify.finding import Findings
 from trailhouse.operate.verify.leaf_stream import MAX_JUMP
+from trailhouse.operate.verify.impossible_names import tell_impossible_names
 from trailhouse.operate.verify.log_names import tell_names
 from trailhouse.operate.verify.logs import LOG_COLUMNS, LogId, all_logs, log_in
 from trailhouse.operate.verify.rotations import tell_rotations
@@ -54,6 +55,7 @@ _MEANING = {
 
 def check(run: Run, found: Findings) -> Checked:
     """Hold the leaves of every log against its checkpoints."""
+    tell_impossible_names(run, found)
     tell_names(run, found)
     _tell_nodes_of_no_log(run, found)
     if not run.logs:
