@@ -4,8 +4,8 @@ from trailhouse.operate.verify.accepted import tell_accepted
 from trailhouse.operate.verify.checkpoints import Fault, Judged
 from trailhouse.operate.verify.duty import CannotCheckError, Checked, Duty
 from trailhouse.operate.verify.finding import Findings
-from trailhouse.operate.verify.leaf_stream import MAX_JUMP
 from trailhouse.operate.verify.impossible_names import tell_impossible_names
+from trailhouse.operate.verify.leaf_stream import MAX_JUMP
 from trailhouse.operate.verify.log_names import tell_names
 from trailhouse.operate.verify.logs import LOG_COLUMNS, LogId, all_logs, log_in
 from trailhouse.operate.verify.rotations import tell_rotations
