@@ -12,7 +12,7 @@ from attack_choice import chosen, judge, named
 from attack_table import as_property, found_line, missed_line
 from broker_scene import BrokerScene, a_scene
 from cluster import Cluster
-from trailhouse.operate.verify import lagging_logs
+from trailhouse.operate.verify.duties.seals import lagging_logs
 from trailhouse.store import ClickHouseConfig
 
 pytestmark = pytest.mark.cluster

@@ -12,7 +12,7 @@ from trailhouse.anchoring.anchorer import Anchorer
 from trailhouse.anchoring.places import read_anchors, writer_of
 from trailhouse.anchoring.writers import s3
 from trailhouse.anchoring.writers.writer import path_of
-from trailhouse.operate.verify import anchors
+from trailhouse.operate.verify.duties.anchors import anchors
 from trailhouse.operate.verify.verifying import verify
 from trailhouse.schemas import AuditEvent
 from trailhouse.schemas.errors import AnchorError, ConfigError

@@ -22,8 +22,8 @@ from trailhouse.operate.erase.sought import Sought, find
 from trailhouse.operate.proof_keys.proof_state import proof_state
 from trailhouse.operate.rebuild import rebuild
 from trailhouse.operate.stored_offsets import expired, held
-from trailhouse.operate.verify.reader_settings import settings_of_ours
-from trailhouse.operate.verify.shadowing import shadowing_functions
+from trailhouse.operate.verify.duties.views.reader_settings import settings_of_ours
+from trailhouse.operate.verify.duties.views.shadowing import shadowing_functions
 from trailhouse.proof.config import ProofConfig
 from trailhouse.proof.keys import create_key_file, note_signed
 from trailhouse.proof.policy import owner_name

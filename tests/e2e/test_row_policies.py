@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from granted_clickhouse import EVERYTHING, OWNER, granted
-from trailhouse.operate.verify import views
+from trailhouse.operate.verify.duties.views import views
 from trailhouse.operate.verify.verifying import verify
 from trailhouse.proof.config import ProofConfig
 from trailhouse.store import ClickHouse

@@ -16,7 +16,7 @@ from trailhouse.operate.account.attested import attested
 from trailhouse.operate.account.snapshot import Scope
 from trailhouse.operate.erase.orders import Operator, erase
 from trailhouse.operate.erase.sought import Found
-from trailhouse.operate.verify.standing_rows import MOST_TOLD, unnamed_standings
+from trailhouse.operate.verify.duties.standings.rows import MOST_TOLD, unnamed_standings
 from trailhouse.proof.anchor import Anchor, anchor_name
 from trailhouse.proof.checkpoint import Checkpoint
 from trailhouse.proof.keys import FileSigner, note_signed

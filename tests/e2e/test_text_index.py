@@ -12,7 +12,7 @@ from stored import event
 from trailhouse.operate.erase.blank import blank
 from trailhouse.operate.rebuild import rebuild
 from trailhouse.operate.text_index import apply_text_index, plan_text_index
-from trailhouse.operate.verify.shapes import differences, read_shapes, reference_shapes
+from trailhouse.operate.verify.duties.views.shapes import differences, read_shapes, reference_shapes
 from trailhouse.query import AuditReader, ReaderConfig, SearchFilter, Words, parse
 from trailhouse.query.filtering.words import words_where
 from trailhouse.schemas.record_hash import record_hash

@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from trailhouse.cli.main import main
-from trailhouse.operate.verify import tails
+from trailhouse.operate.verify.duties.leaves import tails
 from trailhouse.operate.verify.registry import DUTIES
 from trailhouse.operate.verify.report import Outcome
 from trailhouse.operate.verify.scope import Scope

@@ -8,7 +8,9 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from stored import Placed
-from trailhouse.operate.verify import ledger, numbers, times, views
+from trailhouse.operate.verify.duties import numbers, times
+from trailhouse.operate.verify.duties.ledger import ledger
+from trailhouse.operate.verify.duties.views import views
 from trailhouse.operate.verify.duty import Duty
 from trailhouse.operate.verify.logs import LogId
 from trailhouse.operate.verify.state import Kept

@@ -20,7 +20,9 @@ from trailhouse.consumer.batch.batch import Batch, Limits
 from trailhouse.consumer.batch.writer import BatchWriter
 from trailhouse.consumer.monitoring.stored_ends import ends_block
 from trailhouse.operate.proof_keys.closing import rotated
-from trailhouse.operate.verify import leaves, rows, seals, tails
+from trailhouse.operate.verify.duties import rows
+from trailhouse.operate.verify.duties.leaves import leaves, tails
+from trailhouse.operate.verify.duties.seals import seals
 from trailhouse.operate.verify.duty import Duty
 from trailhouse.operate.verify.report import DutyReport
 from trailhouse.operate.verify.verifying import verify

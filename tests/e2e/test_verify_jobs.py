@@ -9,11 +9,12 @@ from typing import Any, cast
 
 import pytest
 
-from trailhouse.operate.verify import row_processes, tails
 from trailhouse.operate.verify.cannot_check import CannotCheckError
+from trailhouse.operate.verify.duties.leaves import tails
 from trailhouse.operate.verify.report import Outcome, Report
-from trailhouse.operate.verify.row_processes import RowReaders
-from trailhouse.operate.verify.row_stream import Wanted
+from trailhouse.operate.verify.rows import processes as row_processes
+from trailhouse.operate.verify.rows.processes import RowReaders
+from trailhouse.operate.verify.rows.stream import Wanted
 from trailhouse.schemas import AuditEvent
 from trailhouse.schemas.errors import StorageRejectedError, StorageUnavailableError
 from trailhouse.store import ClickHouseConfig

@@ -5,8 +5,8 @@ from itertools import groupby
 
 import pytest
 
-from trailhouse.operate.verify.leaf_blocks import BLOCK, blocks_of_logs
-from trailhouse.operate.verify.leaf_stream import leaves_of_logs
+from trailhouse.operate.verify.leaves.blocks import BLOCK, blocks_of_logs
+from trailhouse.operate.verify.leaves.stream import leaves_of_logs
 from trailhouse.operate.verify.logs import Bounds, all_logs
 from trailhouse.proof.merkle import root_of
 from trailhouse.store import ClickHouseConfig

@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient
 from made_keys import made_key
 from proof_logs import found_logs
 from proven import LOG_NAME, log_key
-from trailhouse.operate.verify import tails
+from trailhouse.operate.verify.duties.leaves import tails
 from trailhouse.operate.verify.report import Outcome, Report
 from trailhouse.operate.verify.verifying import verify
 from trailhouse.proof.config import ProofConfig

@@ -12,8 +12,9 @@ from attack_scene import HOUR_MS, AttackedLog, Commit, a_history, make_keys, tex
 from cluster import Cluster
 from made_keys import made_key
 from sealing_scene import claimed
-from trailhouse.operate.verify import meanwhile, orders_by_now, run
+from trailhouse.operate.verify import meanwhile, run
 from trailhouse.operate.verify.report import Outcome
+from trailhouse.operate.verify.rows import orders_by_now
 from trailhouse.proof.policy import OperatorKey
 from trailhouse.store.erasures import stored_orders
 

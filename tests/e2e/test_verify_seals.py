@@ -12,7 +12,7 @@ from made_keys import made_key
 from proven import ORIGIN, ProvenLog, log_key
 from sealing_scene import Logger, claimed
 from trailhouse.consumer.monitoring.stored_ends import ends_block
-from trailhouse.operate.verify import lagging_logs, seals
+from trailhouse.operate.verify.duties.seals import lagging_logs, seals
 from trailhouse.operate.verify.logs import LogId
 from trailhouse.operate.verify.state import Kept
 from trailhouse.operate.verify.verifying import verify

@@ -10,11 +10,13 @@ import pytest
 from made_keys import made_key
 from proven import ORIGIN, ProvenLog, log_key
 from sealing_scene import Logger, claimed, judged
-from trailhouse.operate.verify import leaf_walk, standing_rows, standings
+from trailhouse.operate.verify.duties.standings import rows as standing_rows
+from trailhouse.operate.verify.duties.standings import standings
+from trailhouse.operate.verify.duties.standings.rows import drawn_seals
+from trailhouse.operate.verify.leaves import walk as leaf_walk
 from trailhouse.operate.verify.logs import LogId
-from trailhouse.operate.verify.standing_rows import drawn_seals
+from trailhouse.operate.verify.rows.unseen import unseen
 from trailhouse.operate.verify.state import Kept
-from trailhouse.operate.verify.unseen import unseen
 from trailhouse.operate.verify.verifying import verify
 from trailhouse.proof.config import ProofConfig
 from trailhouse.proof.keys import note_signed

@@ -11,7 +11,7 @@ from time_stamp_authority import MadeAuthority
 from trailhouse.anchoring.anchor_store import AnchorStore, Receipt, StoredAnchor
 from trailhouse.anchoring.anchorer import Anchorer
 from trailhouse.anchoring.timestamps import TimestampClient
-from trailhouse.operate.verify import anchors
+from trailhouse.operate.verify.duties.anchors import anchors
 from trailhouse.operate.verify.report import DutyReport
 from trailhouse.operate.verify.verifying import verify
 from trailhouse.proof.keys import note_signed

@@ -12,7 +12,7 @@ from live_log import LiveLog, here, said
 from sealing_scene import Logger
 from trailhouse.broker.topic_identity import TopicIdentity
 from trailhouse.cli.main import main
-from trailhouse.operate.verify import lagging_logs
+from trailhouse.operate.verify.duties.seals import lagging_logs
 from trailhouse.operate.verify.report import Outcome
 from trailhouse.proof.keys import read_key_file
 from waiting import eventually

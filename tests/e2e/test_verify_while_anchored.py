@@ -7,7 +7,9 @@ import pytest
 
 from trailhouse.anchoring.anchorer import Anchorer
 from trailhouse.anchoring.writers.folder import FolderWriter
-from trailhouse.operate.verify import anchored, anchors, run
+from trailhouse.operate.verify import run
+from trailhouse.operate.verify.anchored import anchored
+from trailhouse.operate.verify.duties.anchors import anchors
 from trailhouse.schemas import AuditEvent
 from trailhouse.store import ClickHouse, ClickHouseConfig
 from verified_log import NAME, VerifiedLog

@@ -133,7 +133,7 @@ def _verified(
     *,
     is_quick: bool,
 ) -> "Report":
-    from trailhouse.operate.verify.row_processes import usual_jobs
+    from trailhouse.operate.verify.rows.processes import usual_jobs
     from trailhouse.operate.verify.state import read_state, write_state
     from trailhouse.operate.verify.verifying import verify as run
     from trailhouse.proof.config import ProofConfig

@@ -8,9 +8,9 @@ import msgspec
 
 from trailhouse.operate.derived_rows import patient
 from trailhouse.operate.proof_keys.earlier_rows import earlier_rows, store_leaves
+from trailhouse.operate.verify.duties.leaves.leaves import tell_walked
 from trailhouse.operate.verify.finding import Findings
-from trailhouse.operate.verify.leaf_walk import LeafWalk
-from trailhouse.operate.verify.leaves import tell_walked
+from trailhouse.operate.verify.leaves.walk import LeafWalk
 from trailhouse.operate.verify.logs import OF_GENERATION, LogId
 from trailhouse.operate.verify.run import Run
 from trailhouse.proof.config import ProofConfig

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from trailhouse.operate.verify.logs import OF_LOG, LogId
-from trailhouse.operate.verify.quarantine_stream import quarantined_rows
-from trailhouse.operate.verify.row_stream import Wanted, rows_of
+from trailhouse.operate.verify.rows.quarantine_stream import quarantined_rows
+from trailhouse.operate.verify.rows.stream import Wanted, rows_of
 from trailhouse.operate.verify.run import Run
 from trailhouse.proof.policy import BEFORE_PROOF
 from trailhouse.store.tables import LOG_LEAVES

@@ -7,22 +7,22 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from msgspec import structs
 
-from trailhouse.operate.verify.accepting import Accepting
-from trailhouse.operate.verify.anchored import Anchored, anchored_by, stored_anchors
+from trailhouse.operate.verify.anchored.anchored import Anchored, anchored_by, stored_anchors
+from trailhouse.operate.verify.anchored.outside_anchors import outside_anchors
 from trailhouse.operate.verify.cannot_check import CannotCheckError
-from trailhouse.operate.verify.checkpoints import is_signed_by_log
-from trailhouse.operate.verify.leaf_walk import LeafWalk
+from trailhouse.operate.verify.leaves.accepting import Accepting
+from trailhouse.operate.verify.leaves.checkpoints import is_signed_by_log
+from trailhouse.operate.verify.leaves.place_sums import PartitionKey
+from trailhouse.operate.verify.leaves.walk import LeafWalk
 from trailhouse.operate.verify.logs import LogId, all_logs, in_order, log_of
-from trailhouse.operate.verify.matching import Matching
 from trailhouse.operate.verify.once import Once
-from trailhouse.operate.verify.orders_by_now import OrdersByNow
-from trailhouse.operate.verify.outside_anchors import outside_anchors
-from trailhouse.operate.verify.place_sums import PartitionKey
-from trailhouse.operate.verify.row_processes import RowReaders
-from trailhouse.operate.verify.row_scan import RowScan
+from trailhouse.operate.verify.rows.matching import Matching
+from trailhouse.operate.verify.rows.orders_by_now import OrdersByNow
+from trailhouse.operate.verify.rows.processes import RowReaders
+from trailhouse.operate.verify.rows.scan import RowScan
+from trailhouse.operate.verify.rows.unseen import firsts_of
 from trailhouse.operate.verify.scope import Scope
 from trailhouse.operate.verify.state import Kept
-from trailhouse.operate.verify.unseen import firsts_of
 from trailhouse.proof.checkpoint import Checkpoint
 from trailhouse.proof.config import ProofConfig
 from trailhouse.proof.note import Note

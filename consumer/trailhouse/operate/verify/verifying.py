@@ -9,12 +9,12 @@ from trailhouse.operate.derived_rows import patient
 from trailhouse.operate.verify.beside import EndableClickHouse, beside
 from trailhouse.operate.verify.duty import CannotCheckError, Checked, Duty
 from trailhouse.operate.verify.finding import Findings
-from trailhouse.operate.verify.leaf_walk import LeafWalk
+from trailhouse.operate.verify.leaves.walk import LeafWalk
 from trailhouse.operate.verify.logs import LogId
 from trailhouse.operate.verify.meanwhile import LOOKS, Doings, doings, settled_doings
 from trailhouse.operate.verify.registry import DUTIES
 from trailhouse.operate.verify.report import DutyReport, Outcome, Report, verdict_of
-from trailhouse.operate.verify.row_processes import RowReaders
+from trailhouse.operate.verify.rows.processes import RowReaders
 from trailhouse.operate.verify.run import Run
 from trailhouse.operate.verify.scope import Scope
 from trailhouse.operate.verify.state import Kept

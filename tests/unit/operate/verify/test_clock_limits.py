@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trailhouse.operate.verify.clock_limits import SKEW_MS, Bucket, Limit, Misdated, TimeCheck
+from trailhouse.operate.verify.leaves.clock_limits import (
+    SKEW_MS,
+    Bucket,
+    Limit,
+    Misdated,
+    TimeCheck,
+)
 from trailhouse.store.tables import LATEST_MS
 
 START_MS = 1_760_000_000_000

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from proven import ORIGIN
+from trailhouse.operate.verify.duties.records.holes import tell_partition
 from trailhouse.operate.verify.finding import Findings
-from trailhouse.operate.verify.holes import tell_partition
+from trailhouse.operate.verify.leaves.walked import Walked
 from trailhouse.operate.verify.logs import LogId
-from trailhouse.operate.verify.walked import Walked
 from trailhouse.schemas.ranges import Range
 
 

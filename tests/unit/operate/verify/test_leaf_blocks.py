@@ -6,11 +6,11 @@ from itertools import groupby, pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trailhouse.operate.verify.leaf_blocks import BLOCK, Blocks, are_near, windows
-from trailhouse.operate.verify.leaf_stream import Leaves, hashed_leaves
-from trailhouse.operate.verify.log_walk import LogWalk
+from trailhouse.operate.verify.leaves.blocks import BLOCK, Blocks, are_near, windows
+from trailhouse.operate.verify.leaves.log_walk import LogWalk
+from trailhouse.operate.verify.leaves.place_sums import PlaceSums
+from trailhouse.operate.verify.leaves.stream import Leaves, hashed_leaves
 from trailhouse.operate.verify.logs import Bounds, LogId
-from trailhouse.operate.verify.place_sums import PlaceSums
 from trailhouse.proof.merkle import CompactRange, leaf_hash, root_of
 
 LOG = LogId("c", "t", "i", 0, "1")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trailhouse.operate.verify.ledger_claims import (
+from trailhouse.operate.verify.duties.ledger.ledger_claims import (
     LONGEST_SPAN_RECORDS,
     Claim,
     Leaves,

@@ -4,7 +4,7 @@ from array import array
 
 import pytest
 
-from trailhouse.operate.verify.gapless import are_gapless
+from trailhouse.operate.verify.leaves.gapless import are_gapless
 from trailhouse.operate.verify.logs import LOGS_PER_STATEMENT, Bounds, LogId, in_groups
 
 

@@ -3,7 +3,12 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trailhouse.operate.verify.place_sums import PlaceSums, entry_hashes, new_secret, take_all
+from trailhouse.operate.verify.leaves.place_sums import (
+    PlaceSums,
+    entry_hashes,
+    new_secret,
+    take_all,
+)
 
 FIRST = 10**12
 Row = tuple[int, int, bytes, int]

@@ -5,8 +5,8 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trailhouse.operate.verify.row_shares import shares
-from trailhouse.operate.verify.row_stream import Wanted
+from trailhouse.operate.verify.rows.shares import shares
+from trailhouse.operate.verify.rows.stream import Wanted
 
 sessions = st.binary(max_size=6)
 

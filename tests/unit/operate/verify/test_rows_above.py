@@ -2,7 +2,13 @@
 
 import pytest
 
-from trailhouse.operate.verify.rows_above import Noted, RowsAbove, Signs, may_be_left, quiet_from_ms
+from trailhouse.operate.verify.rows.rows_above import (
+    Noted,
+    RowsAbove,
+    Signs,
+    may_be_left,
+    quiet_from_ms,
+)
 
 MINUTE = 60_000
 AT = 1_000 * MINUTE

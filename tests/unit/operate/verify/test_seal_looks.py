@@ -3,7 +3,7 @@
 import pytest
 
 from trailhouse.attesting.stored_seals import FIRST_LOOK_AGAIN_SECONDS, MOST_LOOKS
-from trailhouse.operate.verify.seal_looks import CLOCKS_DIFFER_SECONDS, is_possible
+from trailhouse.operate.verify.duties.seals.looks import CLOCKS_DIFFER_SECONDS, is_possible
 from trailhouse.store.tables import LATEST_MS
 
 AT_MS = 1_764_374_400_000

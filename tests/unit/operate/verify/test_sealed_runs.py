@@ -7,8 +7,8 @@ from hashlib import sha256
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trailhouse.operate.verify.sealed_records import SealedRow, faults_in, faults_of
-from trailhouse.operate.verify.sealed_runs import RunsOfLogger, SealedRun
+from trailhouse.operate.verify.duties.seals.sealed_records import SealedRow, faults_in, faults_of
+from trailhouse.operate.verify.duties.seals.sealed_runs import RunsOfLogger, SealedRun
 from trailhouse.proof.policy import ServiceKey
 from trailhouse.proof.seal import sealed
 from trailhouse.proof.seal_check import CountedSeal, LoggerSeals

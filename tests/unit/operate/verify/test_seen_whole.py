@@ -5,7 +5,12 @@ from typing import cast
 import pytest
 
 from trailhouse.attesting.stored_seals import Carrier
-from trailhouse.operate.verify.seen_whole import FEW_BYTES, SeenWhole, TooManySealsError, are_few
+from trailhouse.operate.verify.duties.seals.seen_whole import (
+    FEW_BYTES,
+    SeenWhole,
+    TooManySealsError,
+    are_few,
+)
 from trailhouse.proof.seal import Seal
 from trailhouse.proof.seal_check import CountedSeal
 

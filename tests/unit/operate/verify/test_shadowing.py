@@ -2,8 +2,8 @@
 
 import pytest
 
-from trailhouse.operate.verify.shadowing import stands_for_another
-from trailhouse.operate.verify.shapes import Shape, differences, shape_of_table
+from trailhouse.operate.verify.duties.views.shadowing import stands_for_another
+from trailhouse.operate.verify.duties.views.shapes import Shape, differences, shape_of_table
 
 AGGREGATES = {"count", "sum", "groupUniqArray", "minMap"}
 COMBINATORS = ["If", "Array", "Distinct", "State", "Map"]

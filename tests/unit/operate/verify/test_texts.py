@@ -5,7 +5,7 @@ from array import array
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trailhouse.operate.verify.texts import Texts
+from trailhouse.operate.verify.rows.texts import Texts
 
 TEXTS = st.lists(st.sampled_from([f"text {n}" for n in range(400)]), min_size=1, max_size=600)
 

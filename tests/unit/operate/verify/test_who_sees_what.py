@@ -5,13 +5,13 @@ from typing import Any, cast
 
 import pytest
 
-from trailhouse.operate.verify.handlers import handlers_of_ours, takes
-from trailhouse.operate.verify.reader_settings import (
+from trailhouse.operate.verify.duties.views.handlers import handlers_of_ours, takes
+from trailhouse.operate.verify.duties.views.reader_settings import (
     AnswerSetting,
     settings_of_others,
     settings_of_ours,
 )
-from trailhouse.operate.verify.row_policies import TablePolicy, grant_line, policies_of
+from trailhouse.operate.verify.duties.views.row_policies import TablePolicy, grant_line, policies_of
 from trailhouse.schemas.errors import StorageRejectedError
 from trailhouse.store import ClickHouse, ClickHouseConfig
 from trailhouse.store.clickhouse import Result

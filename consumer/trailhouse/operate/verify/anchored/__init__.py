@@ -1,0 +1,1 @@
+"""What anchors say: those stored in ClickHouse, and the copies that others keep."""

@@ -1,0 +1,1 @@
+"""The fifteen duties, each with the parts that it alone needs."""

@@ -1,0 +1,1 @@
+"""Duty 2, the anchors, and its parts."""

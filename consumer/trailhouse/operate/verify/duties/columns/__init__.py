@@ -1,0 +1,1 @@
+"""Duty 6, the columns, and its parts."""

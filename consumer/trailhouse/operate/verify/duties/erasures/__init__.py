@@ -1,0 +1,1 @@
+"""Duty 13, the erasures, and its parts."""

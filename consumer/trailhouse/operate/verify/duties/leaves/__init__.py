@@ -1,0 +1,1 @@
+"""Duty 3, the leaves, and its parts."""

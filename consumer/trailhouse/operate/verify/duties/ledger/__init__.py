@@ -1,0 +1,1 @@
+"""Duty 12, the batch ledger, and its part."""

@@ -1,0 +1,1 @@
+"""Duty 4, the records, and its parts."""

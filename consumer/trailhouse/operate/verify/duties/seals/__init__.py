@@ -1,0 +1,1 @@
+"""Duty 9, the seals, and its parts."""

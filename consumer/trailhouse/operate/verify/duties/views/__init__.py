@@ -1,0 +1,1 @@
+"""Duty 8, tables, views and policies, and its parts."""
