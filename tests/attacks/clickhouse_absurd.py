@@ -153,3 +153,10 @@ def an_event_and_its_leaf_are_of_a_topic_whose_name_has_lines(log: AttackedLog) 
 @on_copy(Who.CLICKHOUSE, "leaves")
 def a_leaf_is_of_a_generation_that_is_no_text(log: AttackedLog) -> None:
     _again(log, "log_leaves", "unhex('31ff') AS generation")
+
+
+@on_copy(Who.CLICKHOUSE, "columns")
+def a_bad_record_is_said_to_end_before_it_begins(log: AttackedLog) -> None:
+    log.sql(
+        f"ALTER TABLE event_quarantine UPDATE last_offset = 0 WHERE last_offset = kafka_offset {NOW}"
+    )

@@ -181,6 +181,15 @@ class RowScan:
                 meaning="the record contradicts record_hash",
                 way_out=_REPLAY,
             )
+        if row.last_offset < row.offset:
+            self.columns.add(
+                "columns",
+                log=log,
+                first_offset=row.offset,
+                table="event_quarantine",
+                meaning="last_offset is below the record's own",
+                way_out=_REPLAY,
+            )
         if row.is_range:
             if len(self.ranges) < MAX_DOUBTED:
                 self.ranges.setdefault(row.place, []).append((row.offset, row.last_offset))
