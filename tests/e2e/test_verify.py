@@ -226,7 +226,7 @@ def test_without_a_pin_or_a_signature_nothing_is_called_intact(log: VerifiedLog)
 def test_an_end_that_nobody_signed_cannot_be_checked_unless_something_shows_that_it_was(
     log: VerifiedLog,
 ) -> None:
-    """It is as a killed worker leaves it; leaves that are older than those before no worker has appended."""
+    """It is as a killed worker leaves it; leaves that are minutes older than those before no broker has appended."""
     rest = "log_checkpoints WHERE size > 20 AND kafka_partition = 0"
     log.attack(f"DELETE FROM {rest}")
     report = log.verify()
@@ -234,7 +234,7 @@ def test_an_end_that_nobody_signed_cannot_be_checked_unless_something_shows_that
     assert report.findings == ()
     assert "start one" in next(each for each in report.duties if each.name == "leaves").reasons[0]
     log.attack(
-        "INSERT INTO log_leaves SELECT * REPLACE (32 AS kafka_offset) FROM ("
+        "INSERT INTO log_leaves SELECT * REPLACE (32 AS kafka_offset, appended_ms - 120000 AS appended_ms) FROM ("
         "SELECT * FROM log_leaves WHERE kafka_offset = 3 AND kafka_partition = 0)"
     )
     assert ("leaves", "uncovered") in log.found()

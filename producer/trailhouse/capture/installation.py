@@ -6,8 +6,8 @@ import importlib.metadata
 import logging
 import threading
 import weakref
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
 from trailhouse.schemas.errors import ConfigError
 from trailhouse.schemas.json_form import kind_of
@@ -79,24 +79,6 @@ def install_once(name: str, audit: AuditLogger, install: Callable[[], Undo]) -> 
         _installed[name] = entry
         note_use(name, audit)
         return _undo(name, entry)
-
-
-def replace_methods(methods: Iterable[tuple[type, str, Any]]) -> Undo:
-    """Put *methods*, each with its class and its name, in the place of what is there; return what puts that back.
-
-    What somebody has put in the place of ours since stays: it goes on calling ours, which then only pass on.
-    """
-    methods = list(methods)
-    before = [vars(cls)[name] for cls, name, _ in methods]
-    for cls, name, method in methods:
-        setattr(cls, name, method)
-
-    def put_back() -> None:
-        for (cls, name, method), plain in zip(methods, before, strict=True):
-            if vars(cls)[name] is method:
-                setattr(cls, name, plain)
-
-    return put_back
 
 
 def is_installed(name: str) -> bool:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from trailhouse.capture.crewai.events import CrewEvents
 from trailhouse.capture.crewai.kickoffs import Kickoff, opened
-from trailhouse.capture.installation import Undo, install_once, replace_methods
+from trailhouse.capture.installation import Undo, install_once
+from trailhouse.capture.replaced_methods import replace_methods
 
 if TYPE_CHECKING:
     from trailhouse.producer import AuditLogger
