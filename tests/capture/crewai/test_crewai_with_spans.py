@@ -1,7 +1,7 @@
 """CrewAI beside the instrumentation that makes spans of it: recorded once, and undone in whatever order."""
 
 from collections.abc import Iterator
-from contextvars import copy_context
+from contextvars import Context
 from typing import Any
 
 import pytest
@@ -133,7 +133,7 @@ def test_what_the_instrumentation_sees_too_is_recorded_once(
 ) -> None:
     """With spans or without, installed before them or after, the same is recorded and the application sees the same."""
     undo = install(audit)
-    seen = copy_context().run(outcome_of, application)  # Ctrl-C leaves events open in its context
+    seen = Context().run(outcome_of, application)  # Ctrl-C leaves events of CrewAI open in its own
     undo()
     alone = shape(check_runs(audit.events))
     audit.clear()
@@ -145,7 +145,7 @@ def test_what_the_instrumentation_sees_too_is_recorded_once(
     try:
         if not is_first:
             undo = install(audit)
-        assert copy_context().run(outcome_of, application) == seen
+        assert Context().run(outcome_of, application) == seen
     finally:
         crewai_event_bus.flush()
         undo()
@@ -182,7 +182,7 @@ def test_spans_alone_name_the_agent(
     instrumentation = CrewAIInstrumentor()
     instrumentation.instrument(tracer_provider=provider, use_event_listener=uses_event_listener)
     try:
-        succeeds()
+        Context().run(succeeds)
         crewai_event_bus.flush()
     finally:
         instrumentation.uninstrument()
