@@ -3,7 +3,7 @@
 import asyncio
 import contextvars
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import pytest
@@ -111,6 +111,32 @@ def test_installed_twice_and_taken_out(audit: InMemoryAuditLogger) -> None:
     assert len(runs_of(audit)) == 1
     assert (Runner.run_async, Runner.run_live) == before
     assert talk.runner.plugin_manager.plugins == []
+
+
+def test_a_wrapper_that_came_later_stays(
+    audit: InMemoryAuditLogger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Taken out beneath another's wrapper, that one goes on being called, and nothing more is recorded."""
+    seen: list[str] = []
+    monkeypatch.setattr(Runner, "run_async", Runner.run_async)  # gives the kit's own back
+    undo = google_adk.install(audit)
+    ours = Runner.run_async
+
+    async def another(runner: Any, **given: Any) -> AsyncGenerator[Any, None]:
+        seen.append("called")
+        async for event in ours(runner, **given):
+            yield event
+
+    monkeypatch.setattr(Runner, "run_async", another)
+    undo()
+    assert Runner.run_async is another
+    assert texts(asyncio.run(Talk(an_agent(says("one"))).say("1"))) == ["one"]
+    assert (seen, audit.events) == (["called"], [])
+
+    again = google_adk.install(audit)
+    asyncio.run(Talk(an_agent(says("two"))).say("2"))
+    again()
+    assert len(runs_of(audit)) == 1
 
 
 def test_the_latest_logger_records(audit: InMemoryAuditLogger) -> None:

@@ -15,9 +15,10 @@ from trailhouse.capture.claude_agent.sessions import Sessions
 from trailhouse.capture.claude_agent.streams import watched
 from trailhouse.capture.claude_agent.turns import run_here
 from trailhouse.capture.installation import Undo, install_once, note_use
+from trailhouse.capture.replaced_methods import replace_methods
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from trailhouse.producer import AuditLogger
     from trailhouse.producer.recording.recorder import Recorder
@@ -58,11 +59,11 @@ class ClaudeAudit:
         """Return the messages of the SDK's `query`, with its arguments; what is read is recorded."""
         import claude_agent_sdk
 
-        return self._watched(
-            prompt,
-            _given(options),
-            lambda hooked: claude_agent_sdk.query(prompt=prompt, options=hooked, **more),
-        )
+        def start(hooked: Any) -> Any:
+            return claude_agent_sdk.query(prompt=prompt, options=hooked, **more)
+
+        conversation = self._open()
+        return watched(conversation, prompt, _given(options), start, is_strict=self._is_strict)
 
     def client(self, options: Any = None, **more: Any) -> Any:
         """Return a `ClaudeSDKClient` of *options* whose turns are recorded."""
@@ -78,27 +79,37 @@ class ClaudeAudit:
         # Private: `query` itself may have been imported by name before, and calls this.
         from claude_agent_sdk._internal.client import InternalClient
 
-        ours = {
-            ClaudeSDKClient: client_methods(ClaudeSDKClient, self._open, is_strict=self._is_strict),
-            InternalClient: {"process_query": self._process_query(InternalClient.process_query)},
-        }
-        before = {cls: {name: vars(cls)[name] for name in methods} for cls, methods in ours.items()}
-        _set(ours)
-        return lambda: _set(before)
+        is_recording = True
 
-    def _process_query(self, plain: Any) -> Any:
+        def opens() -> Conversation | None:
+            return self._open() if is_recording else None
+
+        methods = client_methods(ClaudeSDKClient, opens, is_strict=self._is_strict)
+        ours = [(ClaudeSDKClient, name, method) for name, method in methods.items()]
+        process_query = self._process_query(InternalClient.process_query, opens)
+        put_back = replace_methods([*ours, (InternalClient, "process_query", process_query)])
+
+        def undo() -> None:
+            nonlocal is_recording
+            is_recording = False  # somebody may have put a wrapper around ours
+            put_back()
+
+        return undo
+
+    def _process_query(self, plain: Any, opens: Callable[[], Conversation | None]) -> Any:
         @functools.wraps(plain)
         def process_query(client: Any, prompt: Any, options: Any, *args: Any, **more: Any) -> Any:
-            if isinstance(finder_in(options), Conversation):
-                return plain(client, prompt, options, *args, **more)  # by a `query` of ours
-            return self._watched(
-                prompt, options, lambda hooked: plain(client, prompt, hooked, *args, **more)
-            )
+            is_recorded = isinstance(finder_in(options), Conversation)  # by a `query` of ours
+            conversation = None if is_recorded else opens()
+            if conversation is None:
+                return plain(client, prompt, options, *args, **more)
+
+            def start(hooked: Any) -> Any:
+                return plain(client, prompt, hooked, *args, **more)
+
+            return watched(conversation, prompt, options, start, is_strict=self._is_strict)
 
         return process_query
-
-    def _watched(self, prompt: Any, options: Any, start: Any) -> AsyncIterator[Any]:
-        return watched(self._open, prompt, options, start, is_strict=self._is_strict)
 
     def _open(self, *, has_messages: bool = True) -> Conversation:
         return Conversation(
@@ -134,9 +145,3 @@ def _given(options: Any) -> Any:
     from claude_agent_sdk import ClaudeAgentOptions
 
     return ClaudeAgentOptions() if options is None else options
-
-
-def _set(methods: dict[type, dict[str, Any]]) -> None:
-    for cls, named in methods.items():
-        for name, method in named.items():
-            setattr(cls, name, method)

@@ -8,21 +8,18 @@ from trailhouse.capture.claude_agent.messages import said
 from trailhouse.capture.claude_agent.options import with_hooks
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
     from trailhouse.capture.claude_agent.conversation import Conversation
 
-    Opens = Callable[[], Conversation]
-
 
 async def watched(
-    open_conversation: Opens, prompt: object, options: Any, start: Any, *, is_strict: bool
+    conversation: Conversation, prompt: object, options: Any, start: Any, *, is_strict: bool
 ) -> AsyncIterator[Any]:
     """Yield the messages of the stream that *start* makes of *options*, and record them; its error goes on.
 
     The turn's run is bound while the stream works, so that what the SDK starts there finds it as its parent.
     """
-    conversation = open_conversation()
     recorder, hooked, error = conversation.recorder, options, None
     with recorder.guard("query", strict=is_strict):
         hooked = with_hooks(options, conversation, is_strict=is_strict)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from trailhouse.capture.google_adk.invocation import SOURCE, Invocation, current
 from trailhouse.capture.google_adk.plugin import Hooks, plugin_class
 from trailhouse.capture.installation import Undo, install_once
+from trailhouse.capture.replaced_methods import replace_methods
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
@@ -40,20 +41,21 @@ class _Recording:
         self._recorder = audit.recorder
         self._guard = audit.recorder.guard(SOURCE, strict=strict)
         self._plugin: Hooks | None = None
+        self._is_recording = True
         self._managers: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def install(self) -> Undo:
         """Wrap the methods."""
         from google.adk.runners import Runner
 
-        before = {name: getattr(Runner, name) for name in METHODS}
         self._plugin = plugin_class()(self._guard)
-        for name, method in before.items():
-            setattr(Runner, name, self._recorded(method))
+        put_back = replace_methods(
+            [(Runner, name, self._recorded(getattr(Runner, name))) for name in METHODS]
+        )
 
         def undo() -> None:
-            for name, method in before.items():
-                setattr(Runner, name, method)
+            self._is_recording = False  # somebody may have put a wrapper around ours
+            put_back()
             for manager in list(self._managers):
                 manager.plugins[:] = [each for each in manager.plugins if each is not self._plugin]
 
@@ -64,9 +66,10 @@ class _Recording:
         async def run(runner: Any, *args: Any, **kwargs: Any) -> AsyncGenerator[Any, None]:
             invocation = None
             with self._guard:
-                self._put_first(runner.plugin_manager)
-                session = kwargs.get("session_id") or getattr(kwargs.get("session"), "id", None)
-                invocation = Invocation(self._recorder, session)
+                if self._is_recording:
+                    self._put_first(runner.plugin_manager)
+                    session = kwargs.get("session_id") or getattr(kwargs.get("session"), "id", None)
+                    invocation = Invocation(self._recorder, session)
             stream = method(runner, *args, **kwargs)
             try:
                 while True:

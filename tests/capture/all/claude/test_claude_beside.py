@@ -1,5 +1,6 @@
 """Claude's adapter beside its application: installed, strict, failing, and seen by nobody."""
 
+import functools
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from claude_agent_sdk import (
     HookMatcher,
     ResultMessage,
 )
+from claude_agent_sdk._internal.client import InternalClient
 from tests.capture.all.claude.scene import only_run, read
 
 from capture_rules import check_runs
@@ -71,6 +73,61 @@ async def test_installed_every_query_and_client_is_recorded_once(
     assert [run.types.count("tool_call_started") for run in runs] == [1] * 5
     await read(claude_agent_sdk.query(prompt="hello", options=options))
     assert len(check_runs(audit.events)) == 5
+
+
+async def test_a_wrapper_that_came_later_stays(
+    audit: InMemoryAuditLogger, options: ClaudeAgentOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Taken out beneath others' wrappers, those go on being called; put in again, over ours, each turn is one run."""
+    seen: list[str] = []
+
+    def wrapped(cls: type, name: str) -> Any:
+        monkeypatch.setattr(cls, name, plain := vars(cls)[name])  # gives the SDK's own back
+
+        def install_around() -> Any:
+            inner = getattr(cls, name)
+
+            @functools.wraps(plain)
+            def another(*args: Any, **given: Any) -> Any:
+                seen.append(name)
+                return inner(*args, **given)
+
+            setattr(cls, name, another)
+            return another
+
+        return install_around
+
+    wrappers = [
+        (ClaudeSDKClient, "connect", wrapped(ClaudeSDKClient, "connect")),
+        (ClaudeSDKClient, "query", wrapped(ClaudeSDKClient, "query")),
+        (InternalClient, "process_query", wrapped(InternalClient, "process_query")),
+    ]
+    undo = install(audit)
+    theirs = [install_around() for _, _, install_around in wrappers]
+    undo()
+
+    async def work(client: ClaudeSDKClient) -> list[str]:
+        await read(claude_agent_sdk.query(prompt="call a tool", options=options))
+        async with client:
+            await client.query("call a tool")
+            await read(client.receive_response())
+        called = seen.copy()
+        seen.clear()
+        return called
+
+    assert [vars(cls)[name] for cls, name, _ in wrappers] == theirs
+    expected = ["process_query", "connect", "query"]
+    assert await work(ClaudeSDKClient(options)) == expected
+    assert audit.events == []
+
+    undo = install(audit)
+    assert await work(ClaudeSDKClient(options)) == expected
+    theirs = [install_around() for _, _, install_around in wrappers]
+    assert await work(ClaudeAudit(audit).client(options)) == [n for n in expected for _ in "ab"]
+    undo()
+    runs = check_runs(audit.events)
+    assert [run.types.count("token_usage_updated") for run in runs] == [1] * 4
+    assert [run.types.count("tool_call_started") for run in runs] == [1] * 4
 
 
 async def test_a_full_spool_changes_nothing(
