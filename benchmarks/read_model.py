@@ -53,6 +53,9 @@ VARIANTS = {
     "… with granules of 8,192 rows": Variant(
         _BOTH, changes=(("index_granularity = 4096", "index_granularity = 8192"),)
     ),
+    "… with a file a column from 10 MB, as usual": Variant(
+        _BOTH, changes=((", min_bytes_for_wide_part = 67108864", ""),)
+    ),
     "… with blocks as large as usual": Variant(
         _BOTH, changes=((", min_compress_block_size = 16384", ""),)
     ),
