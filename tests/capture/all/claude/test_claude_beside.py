@@ -75,55 +75,64 @@ async def test_installed_every_query_and_client_is_recorded_once(
     assert len(check_runs(audit.events)) == 5
 
 
+class Wrappers:
+    """Somebody else's wrappers around what the adapter takes the place of; those that are called are noted."""
+
+    NAMES = ("process_query", "connect", "query")
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seen: list[str] = []
+        self._classes = dict.fromkeys(self.NAMES, ClaudeSDKClient) | {
+            "process_query": InternalClient
+        }
+        for name, cls in self._classes.items():
+            monkeypatch.setattr(cls, name, vars(cls)[name])  # gives the SDK's own back
+
+    @property
+    def current(self) -> list[Any]:
+        return [vars(cls)[name] for name, cls in self._classes.items()]
+
+    def put_around(self) -> list[Any]:
+        """Wrap what is there, and return the wrappers."""
+        for name, cls in self._classes.items():
+            setattr(cls, name, self._around(name, vars(cls)[name]))
+        return self.current
+
+    def _around(self, name: str, inner: Any) -> Any:
+        @functools.wraps(inner)
+        def wrapper(*args: Any, **given: Any) -> Any:
+            self.seen.append(name)
+            return inner(*args, **given)
+
+        return wrapper
+
+
 async def test_a_wrapper_that_came_later_stays(
     audit: InMemoryAuditLogger, options: ClaudeAgentOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Taken out beneath others' wrappers, those go on being called; put in again, over ours, each turn is one run."""
-    seen: list[str] = []
-
-    def wrapped(cls: type, name: str) -> Any:
-        monkeypatch.setattr(cls, name, plain := vars(cls)[name])  # gives the SDK's own back
-
-        def install_around() -> Any:
-            inner = getattr(cls, name)
-
-            @functools.wraps(plain)
-            def another(*args: Any, **given: Any) -> Any:
-                seen.append(name)
-                return inner(*args, **given)
-
-            setattr(cls, name, another)
-            return another
-
-        return install_around
-
-    wrappers = [
-        (ClaudeSDKClient, "connect", wrapped(ClaudeSDKClient, "connect")),
-        (ClaudeSDKClient, "query", wrapped(ClaudeSDKClient, "query")),
-        (InternalClient, "process_query", wrapped(InternalClient, "process_query")),
-    ]
-    undo = install(audit)
-    theirs = [install_around() for _, _, install_around in wrappers]
-    undo()
+    wrappers = Wrappers(monkeypatch)
 
     async def work(client: ClaudeSDKClient) -> list[str]:
+        wrappers.seen.clear()
         await read(claude_agent_sdk.query(prompt="call a tool", options=options))
         async with client:
             await client.query("call a tool")
             await read(client.receive_response())
-        called = seen.copy()
-        seen.clear()
-        return called
+        return wrappers.seen
 
-    assert [vars(cls)[name] for cls, name, _ in wrappers] == theirs
-    expected = ["process_query", "connect", "query"]
-    assert await work(ClaudeSDKClient(options)) == expected
+    undo = install(audit)
+    theirs = wrappers.put_around()
+    undo()
+    assert wrappers.current == theirs
+    assert await work(ClaudeSDKClient(options)) == list(wrappers.NAMES)
     assert audit.events == []
 
     undo = install(audit)
-    assert await work(ClaudeSDKClient(options)) == expected
-    theirs = [install_around() for _, _, install_around in wrappers]
-    assert await work(ClaudeAudit(audit).client(options)) == [n for n in expected for _ in "ab"]
+    assert await work(ClaudeSDKClient(options)) == list(wrappers.NAMES)
+    wrappers.put_around()
+    twice = [name for name in wrappers.NAMES for _ in range(2)]
+    assert await work(ClaudeAudit(audit).client(options)) == twice
     undo()
     runs = check_runs(audit.events)
     assert [run.types.count("token_usage_updated") for run in runs] == [1] * 4
