@@ -131,7 +131,7 @@ def test_nothing_can_steer_a_terminal(settings: dict[str, str]) -> None:
     asked: list[tuple[str, ...]] = [
         *(("log", "hostile", "--format", form) for form in ("table", "json", "jsonl", "csv")),
         ("log", "hostile", "--type", "run_started"),
-        ("log", "hostile", "--run-id", "run-1"),
+        ("log", "hostile", "--run", "run-1"),
         ("log", HOSTILE),
         ("log", "hostile", "--since", HOSTILE),
         ("sessions",),

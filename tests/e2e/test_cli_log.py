@@ -38,7 +38,7 @@ def test_log_filters_as_it_is_told(settings: dict[str, str], database: ClickHous
         return found
 
     assert numbers() == [0, 1, 2, 3]
-    assert numbers("--run-id", "2") == [2, 3]
+    assert numbers("--run", "2") == [2, 3]
     assert numbers("--type", "a", "--type", "c") == [0, 2, 3]
     assert numbers("--since", "2026-01-31T08:00:01Z", "--until", "2026-01-31T09:00:02+01:00") == [
         1,
@@ -47,7 +47,7 @@ def test_log_filters_as_it_is_told(settings: dict[str, str], database: ClickHous
     assert numbers("--limit", "2") == [0, 1]
     assert numbers("--tenant", "t") == [0, 1, 2, 3]
     assert numbers("--tenant", "another") == []
-    assert numbers("--run-id", "2' OR '1'='1") == []
+    assert numbers("--run", "2' OR '1'='1") == []
     array = run_here("log", "s", "--format", "json", settings=settings).stdout
     assert json.loads(array) == [json.loads(event.record) for event in events]
     table = run_here("log", "s", settings=settings).stdout.decode().splitlines()
@@ -92,7 +92,7 @@ def test_a_filter_that_matches_nothing_says_what_there_is(
         "types there: run_completed (1), run_started (1)",
         "did you mean run_completed?",
     ]
-    assert told("--tenant", "acme", "--run-id", "run-2") == [
+    assert told("--tenant", "acme", "--run", "run-2") == [
         "session 's' has 2 events for tenant 'acme', none of run 'run-2'",
         "runs there: run-1",
         "did you mean run-1?",

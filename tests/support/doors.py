@@ -166,8 +166,7 @@ def command_of(question: Asked) -> list[str]:
         words.append("--by-append")
         del asked["by"]
     for name, given in asked.items():
-        is_run_of_log = (question.operation, name) == ("log", "run")
-        option = "--run-id" if is_run_of_log else f"--{name.replace('_', '-')}"
+        option = f"--{name.replace('_', '-')}"
         several = given if isinstance(given, list) else [given]
         words += [part for each in several for part in (option, str(each))]
     return words

@@ -58,7 +58,10 @@ def approvals(
             f"{counted(len(report.unasked), 'call')} of such tools ran without anybody being asked"
         )
     if ungranted := sum(each.ran_ungranted for each in report.approvals):
-        tell(f"{counted(ungranted, 'call')} ran without being granted")
+        tell(
+            f"{counted(ungranted, 'call')} ran without being granted by then: denied, not answered,"
+            " or answered too late"
+        )
     if doubtful := sum(each.standing not in (None, "attested") for each in report.approvals):
         tell(
             f"{counted(doubtful, 'approval')} not attested; 'standing:attested' leaves strangers out"

@@ -33,7 +33,7 @@ def log(
     session_id: Annotated[
         str, typer.Argument(metavar="SESSION_ID", help="The session.", show_default=False)
     ],
-    run_id: Annotated[str | None, typer.Option(help="Only this run.")] = None,
+    run: Annotated[str | None, typer.Option(help="Only this run.")] = None,
     type: Annotated[
         list[str] | None, typer.Option(help="Only events of this type; may be repeated.")
     ] = None,
@@ -58,7 +58,7 @@ def log(
     """
     from trailhouse.cli.nothing_found import Asked
 
-    asked = Asked(run_id=run_id, types=tuple(type or ()), since=since, until=until)
+    asked = Asked(run_id=run, types=tuple(type or ()), since=since, until=until)
     found, standings = _found(session_id, tenant, asked, standing, limit)
     _write(found, standings, format)
     if not found:

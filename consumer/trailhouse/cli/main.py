@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from trailhouse.cli.missing_extras import way_out
 from trailhouse.cli.output.console import discard_output, tell
-from trailhouse.cli.usage_errors import in_our_words
+from trailhouse.cli.usage_errors import in_our_words, meant_instead
 from trailhouse.schemas.errors import QueryError, TrailhouseError
 
 FAILURE = 1
@@ -81,6 +81,8 @@ def _run(arguments: list[str]) -> int:
         context = getattr(error, "ctx", None)
         path = context.command_path if context else "trailhouse"
         message = in_our_words(error.format_message())
+        if meant := meant_instead(error):  # better than an option that only reads alike
+            message = f"{message.partition(' (Possible')[0]}; {meant}"
         if message:  # a group that was given nothing has shown its help
             tell(f"error: {message}; see `{path} --help`")
         return error.exit_code

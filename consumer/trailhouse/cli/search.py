@@ -25,6 +25,7 @@ EXAMPLES = (
     "trailhouse search 'actor:u-17' --oldest-first --format jsonl",
 )
 COLUMNS = ("time", "session", "type", "run", "agent", "what", "content", "event")
+WORDS_ARE_OF_DATA = "words are looked for in `data` alone, ids by their fields, as session:ID; "
 
 
 def search(
@@ -55,15 +56,17 @@ def search(
     """
     from trailhouse.query import AuditReader
 
+    wanted = filter_of(filter, since, until, cursor)
     with AuditReader(tenant) as reader:
         page = reader.search(
-            filter_of(filter, since, until, cursor),
+            wanted,
             newest_first=not oldest_first,
             by="append" if by_append else "occurred",
             limit=limit,
             cursor=cursor,
         )
-    show_page(page, format, "event", COLUMNS, event_cells, (since, until), "content")
+    hint = WORDS_ARE_OF_DATA if wanted.words else ""
+    show_page(page, format, "event", COLUMNS, event_cells, (since, until), "content", hint)
 
 
 def event_cells(found: "FoundEvent") -> tuple[str, ...]:

@@ -67,6 +67,7 @@ def timeline(
     if not found.events:
         tell(
             "there is no such session or run; `trailhouse sessions` and `trailhouse runs` list them"
+            + ("" if run else "; a run is named by --run")
         )
         raise typer.Exit(1)
 

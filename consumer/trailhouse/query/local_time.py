@@ -72,11 +72,25 @@ def start_of(unit: Unit, local_us: int, zone: dt.tzinfo, offset_us: int) -> dt.d
         local_us: Its first moment by the zone's own clock, microseconds from 1970.
         zone: The zone.
         offset_us: Of an hour: the zone's offset within it, which tells the two hours of an autumn night apart.
+
+    Returns:
+        The time, as `with_whole_minutes` has it.
     """
     if unit == "hour":
-        return in_zone(local_us - offset_us, zone)
+        return with_whole_minutes(in_zone(local_us - offset_us, zone))
     local = _clamped(local_us)
-    return local.replace(tzinfo=zone) if has_local_time(local_us) else local
+    return with_whole_minutes(local.replace(tzinfo=zone)) if has_local_time(local_us) else local
+
+
+def with_whole_minutes(local: dt.datetime) -> dt.datetime:
+    """Return the same moment with an offset that RFC 3339 can write.
+
+    Before there were time zones, clocks had the sun's time: Berlin's was 53 minutes and 28 seconds ahead. Of such an
+    offset the next whole minute is taken, so that hour and date stay what that clock showed.
+    """
+    offset = local.utcoffset() or dt.timedelta()
+    beyond = -offset % dt.timedelta(minutes=1)
+    return local.astimezone(dt.timezone(offset + beyond)) if beyond else local
 
 
 def in_zone(moment_us: int, zone: dt.tzinfo) -> dt.datetime:

@@ -80,9 +80,8 @@ def _last_event(
     known = (
         f"toUnixTimestamp64Milli(appended_at) < {LATEST_MS}"  # the broker's time, not a sender's
     )
-    last = (
-        f"argMaxIf(occurred_us, (appended_at, kafka_offset), {known}), maxIf(appended_at, {known})"
-    )
+    place = "(appended_at, kafka_topic_id, kafka_partition, kafka_offset)"
+    last = f"argMaxIf(occurred_us, {place}, {known}), maxIf(appended_at, {known})"
     sql = f"SELECT {last}, countIf({known}) FROM events {fleet_where(wanted)}"  # noqa: S608 - no value in it
     occurred_us, appended_at, events = clickhouse.query(sql, fleet_parameters(wanted)).rows[0]
     # An aggregate over no rows gives the epoch, and not NULL.

@@ -115,7 +115,8 @@ class Quarantine:
         order = "DESC" if is_newest_first else "ASC"
         sql = (
             f"SELECT {_IDENTITY} FROM quarantine WHERE {' AND '.join(conditions)}"  # noqa: S608 - names of ours
-            f" ORDER BY appended_at {order}, kafka_partition {order}, kafka_offset {order}"
+            f" ORDER BY appended_at {order}, kafka_cluster {order}, kafka_topic_id {order}, kafka_partition {order},"
+            f" kafka_offset {order}"
         )
         if limit is not None:
             sql += " LIMIT {limit:UInt64}"

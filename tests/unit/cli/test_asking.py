@@ -6,7 +6,7 @@ import pytest
 
 from trailhouse.cli import search as search_command
 from trailhouse.cli.main import main
-from trailhouse.query import AuditReader
+from trailhouse.query import AuditReader, SearchFilter
 
 
 def test_a_condition_that_is_negated_is_no_option(
@@ -14,7 +14,12 @@ def test_a_condition_that_is_negated_is_no_option(
 ) -> None:
     """``-agent:x`` may stand first, between options, or behind ``--``; any other option is refused."""
     asked: list[str] = []
-    monkeypatch.setattr(search_command, "filter_of", lambda text, *_: asked.append(" ".join(text)))
+
+    def filter_of(text: list[str], *_: object) -> SearchFilter:
+        asked.append(" ".join(text))
+        return SearchFilter()
+
+    monkeypatch.setattr(search_command, "filter_of", filter_of)
     monkeypatch.setattr(search_command, "show_page", lambda *_: None)
     monkeypatch.setattr(AuditReader, "search", lambda *_, **__: None)
     for arguments in (
@@ -42,3 +47,27 @@ def test_a_filter_that_is_not_understood_is_shown_to_people_with_a_caret(
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     assert main(["search", "agent:x statu:y"]) == 2
     assert capsys.readouterr().err.splitlines() == [line, "  agent:x statu:y", "          ^"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["usage", "--agent", "planner"], "no such option: --agent; a condition has no dashes: agent:VALUE"),
+        (["approvals", "--tool-call", "c"], "no such option: --tool-call; a condition has no dashes: tool_call:VALUE"),
+        (["timeline", "--session", "s"], "no such option: --session; it has no dashes: `trailhouse timeline SESSION`"),
+        (["log", "--session", "s"], "no such option: --session; it has no dashes: `trailhouse log SESSION_ID`"),
+        (["runs", "--json"], "no such option: --json; write --format json"),
+        (["costs", "--since", "7d"], "no such command 'costs'; that is `trailhouse usage`"),
+        (["proof", "costs"], "no such command 'costs'; see"),
+        (["usage", "--zonn", "UTC"], "no such option: --zonn (Possible options: --zone)"),
+    ],
+)  # fmt: skip
+def test_what_one_would_guess_is_answered_with_how_it_is_written(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A field as an option, an argument with dashes, a format, a name of the API: one line, with the way out."""
+    assert main(arguments) == 2
+    command = " ".join(arguments[:1] if arguments[0] != "costs" else [])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {told}")
+    assert line.endswith(f"see `{' '.join(filter(None, ['trailhouse', command]))} --help`")

@@ -8,6 +8,7 @@ from facts import happened
 from trailhouse.query.steps.approvals import Approval, approvals_of, named_calls
 from trailhouse.schemas import Actor
 
+EVENT_ID = "019a8c5e-7d2b-7c3f-9a41-0f6f8f0c2b11"
 CALL = {"run_id": "r", "tool_name": "pay", "tool_call_id": "c"}
 Event = tuple[float, str, dict[str, Any]]
 ASKED: Event = (10, "tool_approval_requested", {**CALL, "policy_name": "money", "agent_id": "a"})
@@ -73,6 +74,34 @@ def test_an_id_that_is_used_again_is_asked_about_twice() -> None:
     )
     assert (early.status, early.ran_ungranted) == ("granted", False)
     assert (late.status, late.ran_ungranted) == ("denied", True)
+
+
+def test_two_requests_and_an_answer_of_one_moment_are_in_the_order_of_the_view() -> None:
+    """A request before answers, then by their hashes: the first of them alone may have been called before it."""
+    asked = [(10.0, ASKED[1], {**CALL, "number": number}) for number in range(6)]
+    for answer in (GRANTED, DENIED):
+        events = [(5, *CALLED[1:]), *asked, (10, *answer[1:])]
+        facts = sorted(happened(*events), key=lambda each: (each.occurred_us, each.record_key))
+        found = approvals_of(facts)
+        first, last = found[-1], found[0]
+        assert [each.event_ids[0] for each in found] == [
+            each.event_id for each in reversed(facts) if each.type == ASKED[1]
+        ]
+        assert first.called_at is not None
+        assert [each.answers for each in found] == [1, 0, 0, 0, 0, 0]
+        assert last.called_at is None
+
+
+def test_approvals_of_one_moment_are_in_occurrence_order() -> None:
+    """Whatever order they come in: by session, tenant and hash, the last first."""
+    several: list[Event] = [
+        (10, ASKED[1], {**ASKED[2], "session_id": session, "tenant_id": tenant, "event_id": EVENT_ID})
+        for session in ("s", "S") for tenant in ("t", None)
+    ]  # fmt: skip
+    expected = [("s", "t"), ("s", None), ("S", "t"), ("S", None)]
+    for events in (several, several[::-1]):
+        found = approvals_of(happened(*events))
+        assert [(each.session_id, each.tenant_id) for each in found] == expected
 
 
 def test_approvals_of_other_runs_and_tenants_are_others() -> None:

@@ -3,6 +3,7 @@
 import datetime as dt
 import zoneinfo
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from trailhouse.query.local_time import (
     offsets_within,
     start_of,
     time_of,
+    with_whole_minutes,
     zone_named,
 )
 from trailhouse.query.search.totals import BucketSize, bucket_starts
@@ -60,6 +62,36 @@ def test_a_period_starts_when_its_zone_says(moment: dt.datetime, name: str) -> N
     assert dt.timedelta() <= moment - hour < dt.timedelta(hours=1)
     day = start_of("day", local_us - local_us % 86_400_000_000, zone, 0)
     assert (day.date(), day.hour, day.minute) == (there.date(), 0, 0)
+
+
+@given(moment=moments, name=st.sampled_from(ZONES))
+def test_a_start_is_the_same_moment_once_it_is_written(moment: dt.datetime, name: str) -> None:
+    """RFC 3339 has no seconds of an offset: what clocks showed of the sun's time is told by whole minutes, exactly."""
+    zone = zoneinfo.ZoneInfo(name)
+    there = moment.astimezone(zone)
+    offset = there.utcoffset()
+    assert offset is not None
+    local_us = (moment + offset - EPOCH) // MICROSECOND
+    hour = start_of("hour", local_us - local_us % 3_600_000_000, zone, offset // MICROSECOND)
+    day = start_of("day", local_us - local_us % 86_400_000_000, zone, 0)
+    for found in (hour, day, with_whole_minutes(there)):
+        assert msgspec.json.decode(msgspec.json.encode(found), type=dt.datetime) == found
+    midnight = there.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+    assert day.astimezone(dt.UTC) == midnight.astimezone(dt.UTC)
+    assert with_whole_minutes(there) == moment
+
+
+def test_the_sun_s_time_is_told_by_the_next_whole_minute() -> None:
+    """Hour and date stay what that clock showed, on either side of Greenwich."""
+    day = dt.timedelta(days=1)
+    for name, year, expected in (
+        ("Europe/Berlin", 1890, "1890-01-01T00:00:32+00:54"),
+        ("America/New_York", 1880, "1880-01-01T00:00:02-04:56"),
+        ("Europe/Berlin", 1990, "1990-01-01T00:00:00+01:00"),
+    ):
+        local = dt.datetime(year, 1, 1, tzinfo=dt.UTC) - EPOCH
+        found = start_of("day", local // day * (day // MICROSECOND), zone_named(name), 0)
+        assert found.isoformat() == expected
 
 
 @given(moment=moments)

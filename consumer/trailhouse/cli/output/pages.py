@@ -25,6 +25,7 @@ def show_page(
     cells: Callable[[T], tuple[str, ...]],
     within: Within = NO_TIME,
     standing_before: str = "",
+    hint: str = "",
 ) -> None:
     """Write the items of *page*, and say what is missing; exits with 1 if there are none.
 
@@ -36,6 +37,7 @@ def show_page(
         cells: Makes a row of an item.
         within: Since and until when was asked.
         standing_before: In front of which column the standing stands, where items have one.
+        hint: What to say beside, where nothing matches.
     """
     if not written(format, page, items=page.items):
         rows = list(map(cells, page.items))
@@ -46,7 +48,7 @@ def show_page(
     tell_whole(page, len(page.items), noun, within)
     if not page.items:
         tell(
-            "nothing matches; `trailhouse status` says how far the worker is"
+            f"nothing matches; {hint}`trailhouse status` says how far the worker is"
             if page.complete
             else "nothing was found yet: what was left out may match"
         )

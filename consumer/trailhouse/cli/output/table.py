@@ -33,7 +33,7 @@ _NUMBERS = frozenset((
 ))  # fmt: skip
 _TIMES = frozenset({"time", "appended", "started", "last"})
 _BY_THEIR_END = frozenset({
-    *("run", "session", "spool", "topic", "brokers", "service", "group", "call", "type"),
+    *("run", "session", "spool", "topic", "brokers", "service", "group", "call", "type", "by"),
 })  # fmt: skip
 """Shortened in the middle: the start of an id, or of a type, is often the same, and its end tells."""
 
@@ -47,9 +47,9 @@ _STEPS = (
 """Which column gives way on a narrow terminal, and down to how many cells, one step after the other."""
 
 _LEFT_OUT = (
-    *("turn", "tokens", "last", "tools", "events", "agents", "call", "totals"),
-    *("run", "content", "#", "brokers", "service", "pid", "elsewhere", "checked", "log"),
-)
+    *("turn", "tokens", "last", "tools", "events", "agents", "call", "input", "output", "totals", "agent"),
+    *("run", "reason", "after", "content", "#", "brokers", "service", "pid", "elsewhere", "checked", "log"),
+)  # fmt: skip
 """What is left out, and said to be, where all that does not help: time, type and what stay."""
 
 _WHOLE = ("event",)

@@ -80,7 +80,7 @@ class Polling:
         where, values = _within(wanted)
         sql = (
             f"SELECT {_ROW} FROM events_as_stored WHERE {where}"  # noqa: S608 - numbers and names of ours
-            f" ORDER BY {_HOME}, kafka_offset LIMIT 1 BY {_HOME}, kafka_offset"
+            f" ORDER BY {_HOME}, kafka_offset, notEmpty(record), record_key LIMIT 1 BY {_HOME}, kafka_offset"
         )
         found: dict[Home, list[Row]] = defaultdict(list)
         for row in self._clickhouse.query(sql, values, bytes_columns=("light",)).rows:
@@ -92,8 +92,9 @@ class Polling:
         """Return the record of a heavy row; None if it was erased meanwhile."""
         where, values = _within({row.home: Ranges([(row.offset, row.offset)])})
         found = self._clickhouse.query(
-            f"SELECT record FROM events_as_stored WHERE {where} LIMIT 1",  # noqa: S608 - numbers and names of ours
-            values,
+            f"SELECT record FROM events_as_stored WHERE {where} AND record_key = unhex({{key:String}})"  # noqa: S608 - as below
+            " ORDER BY notEmpty(record) LIMIT 1",
+            values | {"key": row.identity.record_key.hex()},
             bytes_columns=("record",),
         ).rows
         return found[0][0] if found else None

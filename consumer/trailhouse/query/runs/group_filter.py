@@ -82,7 +82,8 @@ def _narrowed(
 ) -> Grouping:
     if wanted.words:
         raise QueryError(
-            "text: runs and sessions are not searched for words; search for events, and take their runs"
+            "text: runs and sessions are not searched for words; name a field, as session:ID or agent:ID;"
+            " search for events by words"
         )
     parts = _Parts(every, tenant_id, asked)
     wanted, chosen = without_standing(wanted)

@@ -68,7 +68,7 @@ def usage_keys(by: object) -> tuple[UsageKey, ...]:
     several: object = (by,) if isinstance(by, str) else by
     names: tuple[Any, ...] | None = tuple(several) if isinstance(several, (list, tuple)) else None
     if names is None or any(name not in USAGE_KEYS for name in names):
-        raise QueryError(f"by: must be of {', '.join(USAGE_KEYS)}")
+        raise QueryError(f"by: each must be one of {', '.join(USAGE_KEYS)}")
     if len(set(names)) != len(names):
         raise QueryError("by: must not name the same twice")
     if len(set(names) & set(UNITS)) > 1:
@@ -86,7 +86,7 @@ def plan_of(clickhouse: ClickHouse, question: UsageQuestion, meter: Meter) -> Pl
     wanted, keys, zone = question.wanted, usage_keys(question.by), zone_named(question.zone)
     if wanted.words:
         raise QueryError(
-            "text: usage is not searched for words; narrow it by fields, or search for events"
+            "text: usage is not searched for words; name a field, as agent:ID or session:ID; search for events by words"
         )
     condition, parameters = where(wanted, tenant_id=question.tenant_id)
     columns = {FIELDS[each.field].column for each in wanted.conditions}

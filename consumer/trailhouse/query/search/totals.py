@@ -11,7 +11,7 @@ from trailhouse.query.answer import Answer, LeftOut
 from trailhouse.query.budget import Meter, ReadBudget
 from trailhouse.query.filtering.conditions import where
 from trailhouse.query.filtering.search_filter import SearchFilter
-from trailhouse.query.local_time import in_zone, zone_named
+from trailhouse.query.local_time import in_zone, with_whole_minutes, zone_named
 from trailhouse.query.positions import stored_positions
 from trailhouse.query.search.found import moment_of
 from trailhouse.query.search.pages import events_ahead
@@ -92,7 +92,8 @@ def histogram(
     found = tally(clickhouse, within, meter, key, {"start": starts[0], "starts": starts})
     left_out = _outside(clickhouse, wanted, tenant_id, meter, now, found.events.pop(_BEFORE, 0))
     buckets = tuple(
-        Bucket(starts_at=in_zone(start, named_zone), events=found.events[start]) for start in starts
+        Bucket(starts_at=with_whole_minutes(in_zone(start, named_zone)), events=found.events[start])
+        for start in starts
     )
     return answer(buckets, found.reached, left_out, as_of)
 

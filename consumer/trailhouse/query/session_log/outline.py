@@ -99,8 +99,9 @@ def read_recent_sessions(clickhouse: ClickHouse, wanted: FleetFilter) -> list[Re
         StorageError: ClickHouse is away (retriable) or refuses (permanent).
     """
     rows = clickhouse.query(
-        f"SELECT session_id, count(), argMax(type, (appended_at, kafka_offset)), max(appended_at) AS last FROM events"  # noqa: S608 - no value in it
-        f" {fleet_where(wanted)} GROUP BY session_id ORDER BY last DESC, session_id {limit(wanted)}",
+        "SELECT session_id, count(), argMax(type, (appended_at, kafka_topic_id, kafka_partition, kafka_offset)),"  # noqa: S608 - no value in it
+        f" max(appended_at) AS last FROM events {fleet_where(wanted)} GROUP BY session_id"
+        f" ORDER BY last DESC, session_id {limit(wanted)}",
         fleet_parameters(wanted),
     ).rows
     return [

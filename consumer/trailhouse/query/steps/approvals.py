@@ -25,6 +25,8 @@ APPROVAL_TYPES = (
 )
 CallKey = tuple[str, str, str, str]
 """Tenant, session, run and tool call."""
+_Order = tuple[int, str, str, bytes]
+"""Of an event in occurrence order."""
 
 
 class Approval(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,7 +108,7 @@ class ApprovalReport(msgspec.Struct, frozen=True, kw_only=True):
     """What was approved, and what was not asked for.
 
     Attributes:
-        approvals: The latest first, by their first events.
+        approvals: The latest first, by their first events in occurrence order.
         unasked: Calls without approval of tools that others were asked about, the latest first.
     """
 
@@ -134,17 +136,20 @@ def approvals_of(
         else:
             alone.append([each])
     starts = _starts(events)
-    found: list[tuple[int, Approval]] = []
+    found: list[tuple[_Order, Approval]] = []
     for same in [*by_id.values(), *alone]:
         # In order of time; an answer without a request is before the first request, so that it is the first.
-        same.sort(key=lambda step: step.first.occurred_us)
+        same.sort(key=lambda step: _order_of(step.first))
         for place, each in enumerate(same):
             until_us = same[place + 1].first.occurred_us if place + 1 < len(same) else None
             called_us = _called_us(each, starts, until_us, is_first=place == 0)
             approval = _standing(_approval(each, called_us), standings)
-            found.append((each.first.occurred_us, approval))
-    found.sort(key=lambda pair: (pair[0], pair[1].session_id, pair[1].event_ids), reverse=True)
-    return [approval for _, approval in found]
+            found.append((_order_of(each.first), approval))
+    return [approval for _, approval in sorted(found, key=lambda pair: pair[0], reverse=True)]
+
+
+def _order_of(event: EventFacts) -> _Order:
+    return event.occurred_us, event.session_id, event.tenant_id, event.record_key
 
 
 def call_key(event: EventFacts, call: str) -> CallKey:

@@ -155,7 +155,7 @@ def read_session_facts(
     where = " AND ".join([scope(wanted), *narrowed])
     sql = f"""
         SELECT {_SELECTED}, count() OVER () AS all_events FROM events WHERE {where}
-        ORDER BY occurred_us, record_key LIMIT {{most:UInt64}}
+        ORDER BY occurred_us, tenant_id, record_key LIMIT {{most:UInt64}}
     """  # noqa: S608 - names of ours; every value is a bound parameter
     values = scope_parameters(wanted) | wanted.narrowing | {"most": most}
     if runs is not None:

@@ -130,7 +130,10 @@ def _checked(wanted: SearchFilter, thresholds: AnomalyThresholds, limit: int) ->
     if limit > MAX_ANOMALIES:
         raise QueryError(f"limit: must be at most {MAX_ANOMALIES}")
     if wanted.words:
-        raise QueryError("text: anomalies are not searched for words; search for events")
+        raise QueryError(
+            "text: anomalies are not searched for words; name a field, as session:ID or run:ID;"
+            " search for events by words"
+        )
     check_thresholds(thresholds)
     return limit
 
@@ -236,7 +239,10 @@ def _calls(search: _Search) -> _Found:
         "SELECT tenant_id, session_id, run_id FROM events_by_time_as_stored"  # noqa: S608 - as above
         f" WHERE {ENDS_RUN} AND run_id != '' AND {search.scope}"
     )
-    last = "ORDER BY first_us DESC, session_id, tenant_id, tool_call_id LIMIT {limit:UInt64}"
+    last = (
+        "ORDER BY first_us DESC, session_id, tenant_id, run_id, tool_call_id, tool_name, agent_id"
+        " LIMIT {limit:UInt64}"
+    )
     unclosed = search.query(
         f"{found} AND status = 'open' AND (first_us <= {{idle_us:Int64}}"
         f" OR (tenant_id, session_id, run_id) IN ({ended})) {last}",

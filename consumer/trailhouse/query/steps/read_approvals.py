@@ -105,7 +105,8 @@ def _checked(wanted: SearchFilter, limit: int) -> int:
         raise QueryError(f"limit: must be at most {MAX_APPROVALS}")
     if wanted.words:
         raise QueryError(
-            "text: approvals are not searched for words; search for events, and take their calls"
+            "text: approvals are not searched for words; name a field, as tool_call:ID or session:ID;"
+            " search for events by words"
         )
     return limit
 

@@ -131,7 +131,8 @@ def left_out_of(facts: Facts, more_runs: int = 0) -> tuple[LeftOut, ...]:
             LeftOut(
                 what="later events",
                 how_many=facts.more,
-                why=f"one answer holds {len(facts.events)} events, so that calls may look open whose end is further on;"
+                why=f"one answer holds {len(facts.events)} events, so that calls may look open,"
+                " and runs running, whose end is further on;"
                 f" go on with since={moment(last).isoformat()}",
             )
         )

@@ -303,7 +303,7 @@ WITH
     ),
     paired AS
     (
-        WITH (event.occurred_us, event.record_key) AS place
+        WITH (event.occurred_us, NOT event.is_request, event.record_key) AS place
         SELECT
             tenant_id, session_id, run_id, approval_id, alone, nth,
             argMinIf(event.tool_call_id, place, event.tool_call_id != '') AS tool_call_id,

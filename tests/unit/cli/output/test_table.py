@@ -195,3 +195,33 @@ def test_a_type_that_is_cut_keeps_its_end() -> None:
     _, failed, started = table_lines(("type", "agent"), rows, 28)
     assert failed.split()[0] == "tool_ca…failed"
     assert started.split()[0] == "tool_ca…tarted"
+
+
+@pytest.mark.parametrize(
+    ("columns", "row", "whole"),
+    [
+        (
+            ("time", "session", "run", "tool", "call", "status", "by", "after", "ran", "reason"),
+            ("2026-11-30T15:58:36.432698Z", "airline-47", "airline-47-trial-3", "cancel_reservation",
+             "call_Td4HrgeMPuBcDgM5tKBto3Ym", "granted", "user:ann", "4.0 s", "UNGRANTED", "as asked in run 197"),
+            ("airline-47", "granted", "user:ann", "UNGRANTED"),
+        ),
+        (
+            ("agent", "model", "day", "input", "output", "increments", "totals", "unpriced", "differ"),
+            ("planner", "gpt-4o-mini", "2026-11-30", "290283", "21827", "$6.5546775", "$4.0845", "4", "yes"),
+            ("planner", "2026-11-30", "$6.5546775", "$4.0845", "yes"),
+        ),
+        (
+            ("started", "session", "run", "agent", "status", "error", "took", "events", "tools", "increments"),
+            ("2026-11-30T15:57:17.432698Z", "airline-47", "trial-0", "airline-gpt-4o", "failed", "no_seat", "119.0 s",
+             "30", "7", "$0.2175"),
+            ("airline-47", "trial-0", "failed", "no_seat", "$0.2175"),
+        ),
+    ],
+)  # fmt: skip
+def test_what_was_asked_for_is_whole_on_a_usual_terminal(
+    columns: tuple[str, ...], row: tuple[str, ...], whole: tuple[str, ...]
+) -> None:
+    """Who answered, both books of cost, and which run it was are not what gives way first."""
+    _, line = table_lines(columns, [row], 80)
+    assert [each for each in whole if each not in line.split()] == []
