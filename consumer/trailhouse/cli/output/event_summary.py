@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from trailhouse.schemas.event import AuditEvent
+from trailhouse.schemas.event_type import EventType
 
 _TOLD_ELSEWHERE = frozenset(
     {"agent_id", "tool_name", "role", "error_code", "stop_reason", "run_status"}
@@ -13,8 +14,10 @@ _CONTENT_KEYS = ("content", "error_message", "result", "arguments")
 
 
 def subject(event: AuditEvent) -> str:
-    """Return who or what the event is about: tool, error, tokens, cost, on whose behalf."""
+    """Return who or what the event is about: tool, error, tokens, cost, on whose behalf; of a read, who read."""
     data = event.data
+    if event.type == EventType.AUDIT_READ and event.actor is not None:
+        return f"{event.actor.type}:{event.actor.id}: {_word(data.get('operation'))}"
     parts = [
         _word(data.get(name))
         for name in ("tool_name", "role", "error_code", "stop_reason", "run_status")

@@ -155,6 +155,14 @@ def test_the_subject_names_the_actor() -> None:
     assert subject(AuditEvent(type="x", session_id="s", actor=actor)) == "for user:u-1"
 
 
+def test_the_subject_of_a_read_is_who_read() -> None:
+    """It stands first, for it is what one asks of them: a narrow terminal cuts the end."""
+    actor = Actor(type="token", id="grafana")
+    data = {"operation": "log", "duration_ms": 493.987}
+    read = AuditEvent(type="audit_read", session_id="s", actor=actor, data=data)
+    assert subject(read) == "token:grafana: log"
+
+
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
