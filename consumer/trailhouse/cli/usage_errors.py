@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
@@ -58,7 +59,6 @@ _no_such_command = re.compile(r"^No such command '([^']*)'").match
 
 def _option_meant(option: str, context: Any) -> str | None:
     """Return how a field of the filter, an argument or a format is written, where *option* names one."""
-    from trailhouse.cli.output.formats import Format
     from trailhouse.query.filtering.search_filter import FIELDS
 
     name = option.lstrip("-").replace("-", "_")
@@ -67,6 +67,8 @@ def _option_meant(option: str, context: Any) -> str | None:
         return f"a condition has no dashes: {name}:VALUE"
     if argument := next((each for each in (name, f"{name}_id") if each in arguments), None):
         return f"it has no dashes: `{context.command_path} {argument.upper()}`"
-    if name in set(Format):
-        return f"write --format {name}"
-    return None
+    defaults = (each.default for each in context.command.params if each.name == "format")
+    formats = {
+        form for default in defaults if isinstance(default, StrEnum) for form in type(default)
+    }
+    return f"write --format {name}" if name in formats else None

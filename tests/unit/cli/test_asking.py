@@ -57,6 +57,8 @@ def test_a_filter_that_is_not_understood_is_shown_to_people_with_a_caret(
         (["timeline", "--session", "s"], "no such option: --session; it has no dashes: `trailhouse timeline SESSION`"),
         (["log", "--session", "s"], "no such option: --session; it has no dashes: `trailhouse log SESSION_ID`"),
         (["runs", "--json"], "no such option: --json; write --format json"),
+        (["export", "--parquet"], "no such option: --parquet; write --format parquet"),
+        (["export", "--json"], "no such option: --json (Possible options: "),
         (["costs", "--since", "7d"], "no such command 'costs'; that is `trailhouse usage`"),
         (["proof", "costs"], "no such command 'costs'; see"),
         (["usage", "--zonn", "UTC"], "no such option: --zonn (Possible options: --zone)"),
