@@ -259,20 +259,6 @@ async def test_calls_without_an_end_are_told(
     assert second.end.type == "run_cancelled"
 
 
-def test_closing_the_logger_tells_calls_without_an_end() -> None:
-    """A call that is open as the logger is closed has failed for want of an end, in its metadata's session."""
-    with InMemoryAuditLogger() as audit:
-        undo = install(audit)
-        with ModelServer(chat_stream("one two three")).running() as url:
-            stream = litellm.completion(**priced(url, stream=True, metadata={"session_id": "s-9"}))
-            next(iter(stream))
-        undo()
-
-    (failed,) = audit.events
-    assert (failed.type, failed.session_id) == ("model_call_failed", "s-9")
-    assert failed.data["error_code"] == "no_end"
-
-
 def test_outside_of_a_run_a_call_has_a_session_alone(audit: InMemoryAuditLogger) -> None:
     """A call that no agent makes is recorded in the session of its metadata, and is no run."""
     answers = [chat("hello", id=f"chatcmpl-{n}", usage=SAID) for n in range(2)]

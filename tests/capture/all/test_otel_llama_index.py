@@ -16,6 +16,7 @@ from llama_index.core.base.llms.types import TextBlock, ToolCallBlock
 from llama_index.core.llms import ChatMessage
 from llama_index.core.llms.mock import MockFunctionCallingLLM
 from openinference.instrumentation.llama_index import LlamaIndexInstrumentor
+from workflows.errors import WorkflowTimeoutError
 
 from capture_rules import check_runs
 from trailhouse.capture.otel import install
@@ -41,7 +42,7 @@ def refuse() -> str:
     raise LookupError("no")
 
 
-async def ask(*answers: Any) -> str:
+async def ask(*answers: Any, tools: Any = (add, refuse), limit_seconds: float | None = None) -> str:
     coming = iter(answers)
 
     def answer(_messages: Any, **more: Any) -> ChatMessage:
@@ -52,7 +53,12 @@ async def ask(*answers: Any) -> str:
 
     llm = MockFunctionCallingLLM(response_generator=answer)
     agent = FunctionAgent(
-        name="bot", description="a bot", tools=[add, refuse], llm=llm, streaming=False
+        name="bot",
+        description="a bot",
+        tools=list(tools),
+        llm=llm,
+        streaming=False,
+        timeout=limit_seconds,
     )
     return str(await agent.run("hi"))
 
@@ -136,6 +142,39 @@ def test_a_tool_that_raises(audit: InMemoryAuditLogger) -> None:
     assert recorded.end.type == "run_completed"
     assert recorded.types.count("tool_call_started") == 1
     assert recorded.types.count("tool_call_failed") == 1
+
+
+def test_an_agent_within_a_tool_is_a_child(audit: InMemoryAuditLogger) -> None:
+    """An agent that another's tool runs is a run of its own, with its own model calls, in the same session."""
+
+    async def expert(question: str) -> str:
+        """Ask an expert."""
+        return await ask(TextBlock(text="inner"))
+
+    async def application() -> str:
+        call = ToolCallBlock(tool_call_id="c-1", tool_name="expert", tool_kwargs={"question": "q"})
+        return await ask(call, TextBlock(text="outer"), tools=[expert])
+
+    assert asyncio.run(application()) == "outer"
+    outer, inner = check_runs(audit.events)
+    assert inner.start.parent_run_id == outer.run_id
+    assert [run.types.count("token_usage_updated") for run in (outer, inner)] == [2, 1]
+    assert [run.end.type for run in (outer, inner)] == ["run_completed"] * 2
+
+
+def test_a_workflow_that_takes_too_long(audit: InMemoryAuditLogger) -> None:
+    """An agent's own time limit is a timeout of its run."""
+
+    async def sleep() -> str:
+        """Sleep."""
+        await asyncio.Event().wait()
+        return ""
+
+    call = ToolCallBlock(tool_call_id="c-1", tool_name="sleep", tool_kwargs={})
+    with pytest.raises(WorkflowTimeoutError):
+        asyncio.run(ask(call, tools=[sleep], limit_seconds=0.5))
+    (recorded,) = check_runs(audit.events)
+    assert recorded.end.type == "run_timeout"
 
 
 def test_runs_side_by_side(audit: InMemoryAuditLogger) -> None:

@@ -39,9 +39,12 @@ async def watched(
         error = raised
         raise
     finally:
+        # A loop that ends does not wait for the command line to stop: the logger's end is then the stream's.
+        forget = recorder.settle_by(lambda: conversation.close(error))
         try:
             await close(stream)
         finally:
+            forget()
             with recorder.guard("the end of a stream"):
                 conversation.close(error)
 

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from trailhouse.capture.litellm.sessions import session_of
+from trailhouse.capture.litellm.telling import wait_for_told
 from trailhouse.capture.litellm.usage import response_id_of, usage_of
 from trailhouse.producer.object_fields import read
 from trailhouse.producer.recording.tool_call import NO_END
@@ -104,7 +105,8 @@ class Callbacks:
                     self._answers[call_id] = details, response
 
     def settle(self) -> None:
-        """Record what the calls used that were answered, and whose end was not told."""
+        """Record what the calls used that were answered, and whose end was not told; waits two seconds at most."""
+        wait_for_told(lambda: bool(self._open))
         with self._lock:
             answers, self._answers = self._answers, {}
         for details, response in answers.values():

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 _CANCELLATIONS: Final = frozenset(
     ("CancelledError", "Cancelled", "KeyboardInterrupt", "SystemExit")
 )
-_TIMEOUTS: Final = frozenset(("TimeoutError", "timeout", "DeadlineExceeded"))
+_TIMEOUTS: Final = frozenset(
+    ("TimeoutError", "timeout", "DeadlineExceeded", "WorkflowTimeoutError")
+)
 SAYING_WELL_OF_ALL: Final = frozenset(("openinference.instrumentation.smolagents",))
 """Scopes that say of each streamed run that it went well, over what they have said of its failure."""
 _GENERATOR_EXIT: Final = "GeneratorExit"

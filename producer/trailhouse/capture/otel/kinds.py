@@ -88,7 +88,9 @@ _METHODS: Final = frozenset(
 )
 
 _LLAMA_INDEX: Final = "openinference.instrumentation.llama_index"
+_LLAMA_INDEX_RUNS: Final = ("Agent.run", "AgentWorkflow.run")
 _KIND_OF_LLAMA_INDEX_METHOD: Final = {  # its spans have attributes at their end alone
+    "agent": Kind.RUN,
     "run": Kind.CHAIN,
     **{
         f"{way}{call}{how}": Kind.MODEL
@@ -116,7 +118,7 @@ def kind_of(
         among: The attributes that may tell; those that it has, where that is known.
     """
     if scope == _LLAMA_INDEX:
-        method = name.rpartition(".")[2]
+        method = "agent" if name.endswith(_LLAMA_INDEX_RUNS) else name.rpartition(".")[2]
         if method.startswith("_") or method in _KIND_OF_LLAMA_INDEX_METHOD:
             return _KIND_OF_LLAMA_INDEX_METHOD.get(method)
     for attribute, kinds in among:

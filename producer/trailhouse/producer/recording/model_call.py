@@ -46,7 +46,8 @@ class ModelCall:
 
     def __init__(self, run: CallingRun) -> None:
         self.run = run
-        self._lock = threading.RLock()  # a signal handler may record within a call
+        # Held until its end is logged. May be entered again: a signal handler may record within a call.
+        self._lock = threading.RLock()
         self._is_over = False
         run.model_calls.note(self, has_ended=False)
         run.recorder.note_open_call(self)
@@ -60,34 +61,37 @@ class ModelCall:
         self, usage: Usage, *, call_id: str | None = None, source: str | None = None
     ) -> None:
         """Log what it used, as `Run.use` does; nothing when it has ended."""
-        if self._ends():
-            self.run.use(usage, call_id=call_id, source=source)
-            self._forget()
+        with self._lock:
+            if self._ends():
+                self.run.use(usage, call_id=call_id, source=source)
+                self._forget()
 
     def fail(self, error: object = None, *, code: str | None = None) -> None:
         """Log `model_call_failed` with the error's code, or *code* before it; nothing when it has ended."""
-        if self._ends():
-            found, message = code_and_message(error)
-            self.run.model_call_failed({"code": code or found, "message": message})
-            self._forget()
+        with self._lock:
+            if self._ends():
+                found, message = code_and_message(error)
+                self.run.model_call_failed({"code": code or found, "message": message})
+                self._forget()
 
     def drop(self) -> None:
         """Log nothing of it: another has recorded it."""
-        if self._ends():
-            self._forget()
+        with self._lock:
+            if self._ends():
+                self._forget()
 
     def leave_to_parent(self) -> None:
         """Have its end logged by the parent alone, in a forked child."""
         self._lock, self._is_over = threading.RLock(), True
 
     def _ends(self) -> bool:
-        with self._lock:
-            has_ended, self._is_over = self._is_over, True
+        has_ended, self._is_over = self._is_over, True
         return not has_ended
 
     def _forget(self) -> None:
-        self.run.recorder.forget_call(self)
+        # Known until then: who closes the recorder meanwhile waits for the run's end, which may be logged here.
         self.run.model_calls.note(self, has_ended=True)
+        self.run.recorder.forget_call(self)
 
 
 class ModelCalls:

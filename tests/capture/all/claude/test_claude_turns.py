@@ -6,13 +6,14 @@ from pathlib import Path
 import claude_agent_sdk
 import pytest
 from claude_agent_sdk import (
+    AssistantMessage,
     ClaudeAgentOptions,
 )
 from tests.capture.all.claude.scene import only_run, read
 
 from capture_rules import check_runs
 from scripted_claude import ScriptedClaude
-from trailhouse.capture.claude_agent import ClaudeAudit
+from trailhouse.capture.claude_agent import ClaudeAudit, install
 from trailhouse.producer.testing import InMemoryAuditLogger
 
 
@@ -100,6 +101,21 @@ async def test_a_stream_that_is_broken_off_is_cancelled(
     run = only_run(audit)
     assert run.end.type == "run_cancelled"
     assert audit.only("token_usage_updated").data["usage_missing"] is True
+
+
+def test_a_stream_that_is_left_as_its_loop_ends_is_cancelled(options: ClaudeAgentOptions) -> None:
+    """A program that leaves the stream as its last act has a cancelled run: its loop waits for nothing."""
+
+    async def main() -> None:
+        async for message in claude_agent_sdk.query(prompt="call a tool", options=options):
+            if isinstance(message, AssistantMessage):
+                break
+
+    with InMemoryAuditLogger() as audit:
+        undo = install(audit)
+        asyncio.run(main())
+        undo()
+    assert only_run(audit).end.type == "run_cancelled"
 
 
 async def test_a_cancelled_task_cancels_its_run(

@@ -2,11 +2,14 @@
 
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from capture_rules import check_runs
 from trailhouse.producer.recording import model_call
+from trailhouse.producer.recording.open_calls import OpenCalls
+from trailhouse.producer.recording.run import Run
 from trailhouse.producer.recording.usage import Usage
 from trailhouse.producer.testing import InMemoryAuditLogger
 
@@ -62,6 +65,34 @@ def test_closing_the_logger_waits_for_nothing() -> None:
         "model_call_failed",
         "run_completed",
     ]
+
+
+def test_closing_waits_for_an_end_that_is_being_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call whose end another thread is telling as the logger is closed has that end, and so has its run."""
+    is_telling, is_closing = threading.Event(), threading.Event()
+    use, give_up_all = Run.use, OpenCalls.give_up_all
+
+    def slowly(run: Run, usage: Usage, **more: Any) -> None:
+        is_telling.set()
+        is_closing.wait(10)
+        use(run, usage, **more)
+
+    def closing(calls: OpenCalls) -> None:
+        is_closing.set()
+        give_up_all(calls)
+
+    monkeypatch.setattr(Run, "use", slowly)
+    monkeypatch.setattr(OpenCalls, "give_up_all", closing)
+    with InMemoryAuditLogger() as audit:
+        with audit.run("s-1") as run:
+            call = run.model_call()
+        teller = threading.Thread(target=call.complete, args=(USED,))
+        teller.start()
+        is_telling.wait(10)
+    recorded = check_runs(audit.events)  # as the logger was closed, and not a moment later
+    teller.join()
+
+    assert recorded[0].types == ["run_started", "token_usage_updated", "run_completed"]
 
 
 def test_the_first_end_of_a_call_counts(audit: InMemoryAuditLogger) -> None:
