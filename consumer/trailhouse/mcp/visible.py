@@ -5,16 +5,21 @@ import unicodedata
 _UNSEEN = frozenset({"Cc", "Cf", "Co", "Cn", "Cs", "Zl", "Zp"})
 """Control and format characters, such as those that turn the direction of text or that only machines read."""
 
+_DELETE = "\x7f"
+
 
 def visible(json: str) -> str:
     """Return *json*, which has no such character outside of its strings, with each unseen one as an escape."""
-    if json.isascii():
+    if json.isascii() and _DELETE not in json:
         return json
     return "".join(_escaped(each) if _is_unseen(each) else each for each in json)
 
 
 def _is_unseen(character: str) -> bool:
-    return not character.isascii() and unicodedata.category(character) in _UNSEEN
+    # What JSON leaves as it is of ASCII can be seen, but for one.
+    if character.isascii():
+        return character == _DELETE
+    return unicodedata.category(character) in _UNSEEN
 
 
 def _escaped(character: str) -> str:
