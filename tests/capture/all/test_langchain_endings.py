@@ -11,6 +11,7 @@ import pytest
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.output_parsers import StrOutputParser
+from langchain_core.runnables import RunnableGenerator, RunnableLambda
 from langchain_core.tools import tool
 from langgraph.errors import NodeTimeoutError
 from langgraph.graph import START, MessagesState, StateGraph
@@ -159,6 +160,23 @@ async def test_a_chain_whose_stream_is_left_is_cancelled(audit: InMemoryAuditLog
 
     left, read = ["run_cancelled"] * 2, ["run_completed"] * 2
     assert [run.end.type for run in runs_of(audit)] == left + read
+
+
+def test_a_chain_without_a_model_whose_stream_is_left_is_cancelled(
+    audit: InMemoryAuditLogger,
+) -> None:
+    """So does it with a chain of plain functions; one that is read to its end has answered."""
+
+    def letters(asked: Iterator[str]) -> Iterator[str]:
+        for _ in asked:
+            yield from "abc"
+
+    chain = RunnableLambda(str) | RunnableGenerator(letters)
+    stream = chain.stream("hi", thread())
+    assert next(stream) == "a"
+    stream.close()
+    assert "".join(chain.stream("hi", thread())) == "abc"
+    assert [run.end.type for run in runs_of(audit)] == ["run_cancelled", "run_completed"]
 
 
 def test_runs_side_by_side_do_not_mix(audit: InMemoryAuditLogger) -> None:

@@ -54,8 +54,8 @@ class Callbacks(ToolCallbacks, ModelCallbacks):
                 owner.note_question(question_of(inputs))
             if not owner.is_paused and (answer := answer_of(outputs)) is not None:
                 owner.run.message(answer, role="assistant")
-        # LangChain ends a chain whose stream is left as if it had answered, while its model is still at work.
-        is_left = not step.info["is_graph"] and owner.run.model_calls_open > 0
+        # LangChain ends a chain whose stream is left as if it had answered, while parts of it are still at work.
+        is_left = not step.info["is_graph"] and step.parts_at_work > 0
         owner.end(GeneratorExit() if is_left else None)
 
     @guarded

@@ -20,7 +20,7 @@ MAX_ENDED_STEPS = 4_096
 class Step:
     """A chain, tool, model call or retriever that is at work, and the run that it belongs to."""
 
-    __slots__ = ("around", "binding", "call", "info", "is_root", "kind", "owner")
+    __slots__ = ("around", "binding", "call", "info", "is_root", "kind", "owner", "parts_at_work")
 
     def __init__(
         self, owner: AgentRun | None, kind: str, *, is_root: bool, info: dict[str, Any]
@@ -30,6 +30,7 @@ class Step:
         self.is_root = is_root
         self.info = info
         self.around: Step | None = None
+        self.parts_at_work = 0
         self.binding: Binding | None = None
         self.call: ToolCall | None = None
 
@@ -67,6 +68,8 @@ class Steps:
         """Know *step* as at work."""
         with self._lock:
             self._open[run_id] = step
+            if step.around is not None:
+                step.around.parts_at_work += 1
             if len(self._open) > MAX_OPEN_STEPS:
                 self._open.popitem(last=False)
 
@@ -75,6 +78,8 @@ class Steps:
         with self._lock:
             step = self._open.pop(run_id, None)
             if step is not None:
+                if step.around is not None:
+                    step.around.parts_at_work -= 1
                 self._ended[run_id] = step
                 if len(self._ended) > MAX_ENDED_STEPS:
                     self._ended.popitem(last=False)
