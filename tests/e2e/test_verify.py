@@ -12,6 +12,7 @@ from trailhouse.cli.main import main
 from trailhouse.operate.verify.duties.leaves import tails
 from trailhouse.operate.verify.registry import DUTIES
 from trailhouse.operate.verify.report import Outcome
+from trailhouse.operate.verify.rows import scan
 from trailhouse.operate.verify.scope import Scope
 from trailhouse.operate.verify.state import read_state, write_state
 from trailhouse.proof.config import ProofConfig
@@ -51,6 +52,19 @@ def log(database: ClickHouseConfig, monkeypatch: pytest.MonkeyPatch) -> Iterator
     made.append(events(10), holes_before=2)
     with made.clickhouse:
         yield made
+
+
+@pytest.mark.parametrize("held_at_once", [1, 1_000])
+@pytest.mark.parametrize("quick", [False, True])
+def test_nothing_is_read_twice_where_rows_and_leaves_are_the_same(
+    log: VerifiedLog, monkeypatch: pytest.MonkeyPatch, held_at_once: int, *, quick: bool
+) -> None:
+    """Nor are bad records, few or many: their rows are taken away from the sums as those of events are."""
+    monkeypatch.setattr(scan, "HELD_AT_ONCE", held_at_once)
+    steps: list[str] = []
+    report = log.verify(quick=quick, tell=steps.append)
+    assert report.findings == ()
+    assert [step for step in steps if "once more" in step] == []
 
 
 def test_what_nobody_touched_is_intact(log: VerifiedLog) -> None:

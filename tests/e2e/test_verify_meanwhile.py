@@ -15,6 +15,7 @@ from sealing_scene import claimed
 from trailhouse.operate.verify import meanwhile, run
 from trailhouse.operate.verify.report import Outcome
 from trailhouse.operate.verify.rows import orders_by_now
+from trailhouse.operate.verify.rows.scan import RowScan
 from trailhouse.proof.policy import OperatorKey
 from trailhouse.store.erasures import stored_orders
 
@@ -80,6 +81,28 @@ def test_who_erases_all_day_long_makes_no_finding(
 
     monkeypatch.setattr(orders_by_now, "stored_orders", read_then_erase)
     report = log.verify()
+    assert report.verdict is Outcome.INTACT, told(report)
+
+
+def test_who_erases_bad_records_all_day_long_makes_no_finding(
+    log: AttackedLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One is ordered to be erased, each time, after the orders were read that rows are held against."""
+    bad = [f"no event {n}".encode() for n in range(4)]
+    log.store_more(Commit({2: bad}, {2: 6}, 2 * HOUR_MS - 150_000))
+    left = iter(enumerate(range(6, 10), 1))
+    read = RowScan.go
+
+    def erase_then_read(scan: RowScan) -> RowScan:
+        if (following := next(left, None)) is not None:
+            number, offset = following
+            where = f"kafka_partition = 2 AND kafka_offset = {offset}"
+            log.erase(where, "event_quarantine", number=number)
+        return read(scan)
+
+    monkeypatch.setattr(RowScan, "go", erase_then_read)
+    report = log.verify()
+    assert next(left, None) is not None, "expected one look, or two"
     assert report.verdict is Outcome.INTACT, told(report)
 
 

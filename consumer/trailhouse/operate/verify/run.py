@@ -311,6 +311,7 @@ class Run:
         )
         scan.is_quick = self.is_quick
         scan.erased = self.erased_by_key
+        scan.erased_by_now = self.erased
         return scan.go()
 
     @Once

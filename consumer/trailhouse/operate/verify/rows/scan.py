@@ -1,6 +1,6 @@
 """Go through the rows of the log and of quarantine once, for all duties that look at rows."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import repeat
 from typing import NamedTuple
 
@@ -64,11 +64,15 @@ class RowScan:
         self._is_part = is_part
         self._is_later = False
         self._quick: QuickSums | None = None
+        self._cut_off: list[Quarantined] = []
+        """Records of which nothing, or a part, is kept, and no order of before they were read says so."""
         self._held: list[tuple[PartitionKey, int, int, bytes, int]] = []
         self.is_quick = False
         """Whether ClickHouse hashes; then no column is looked at."""
         self.erased: Mapping[bytes, bytes] = {}
         """The SHA-256 of each record that is ordered to be erased, by the key that its row keeps."""
+        self.erased_by_now: Callable[[Sequence[bytes]], Collection[bytes]] = lambda digests: ()
+        """Tells which of some are: those of an order that came after rows began to be read, too."""
         self.columns = Findings("columns")
         self.verdicts = Findings("verdicts")
         self.doubted: list[Quarantined] = []
@@ -107,6 +111,11 @@ class RowScan:
         if not self._is_part:
             for each in quarantined_rows(self._clickhouse, condition, parameters):
                 self._take_quarantined(each)
+            self._take_held()
+            erased = self.erased_by_now([row.digest for row in self._cut_off])
+            for each in self._cut_off:
+                if each.digest not in erased:
+                    self._note_false_hash(each)
         return self
 
     def _taken_by_clickhouse(self, which: Condition) -> Wanted:
@@ -173,14 +182,10 @@ class RowScan:
         # Of one that is ordered to be erased the bytes are gone, and its hash is what is left.
         is_erased = not row.is_whole and self.erased.get(row.digest[:16]) == row.digest
         if not row.has_true_hash and not is_erased:
-            self.columns.add(
-                "columns",
-                log=log,
-                first_offset=row.offset,
-                table="event_quarantine",
-                meaning="the record contradicts record_hash",
-                way_out=_REPLAY,
-            )
+            if row.is_whole or len(self._cut_off) >= MAX_DOUBTED:
+                self._note_false_hash(row)
+            else:
+                self._cut_off.append(row)
         if row.last_offset < row.offset:
             self.columns.add(
                 "columns",
@@ -202,6 +207,16 @@ class RowScan:
         self._held.append((row.place, row.offset, row.appended_ms, row.digest, int(row.kind)))
         if len(self._held) >= HELD_AT_ONCE:
             self._take_held()
+
+    def _note_false_hash(self, row: Quarantined) -> None:
+        self.columns.add(
+            "columns",
+            log=_name(row.place),
+            first_offset=row.offset,
+            table="event_quarantine",
+            meaning="the record contradicts record_hash",
+            way_out=_REPLAY,
+        )
 
     def _take_held(self) -> None:
         """Take the rows of quarantine away that were held until they are some: ClickHouse is not asked for each."""
