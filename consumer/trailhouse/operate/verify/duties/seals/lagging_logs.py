@@ -15,6 +15,7 @@ from time import sleep as pause
 from typing import NamedTuple
 
 from trailhouse.operate.verify.duties.leaves.tails import PAUSE_SECONDS, SIGNED_WITHIN_SECONDS
+from trailhouse.operate.verify.leaves.clock_limits import SKEW_MS
 from trailhouse.operate.verify.leaves.place_sums import PartitionKey
 from trailhouse.operate.verify.logs import PLACE_COLUMNS
 from trailhouse.store.clickhouse import ClickHouse
@@ -114,23 +115,8 @@ class LaggingLogs:
         return any(place[:3] == topic for place in self._served_ms)
 
     def _older(self, topic: Topic, at_ms: int) -> list[PartitionKey]:
-        """Return the partitions that are neither stored beyond *at_ms* nor known to have ended there."""
-        newest = {place: end.newest_ms for place, end in self._now.items()}
-        places = newest.keys() | self._served_ms.keys()
-        older = [
-            place
-            for place in sorted(places)
-            if place[:3] == topic
-            and newest.get(place, 0) < at_ms
-            and self._served_ms.get(place, 0) < at_ms
-        ]
-        # A topic that was made anew holds nothing any more.
-        is_gone = any(
-            self._served_ms.get(place, 0) >= at_ms
-            for place in places
-            if place[:2] == topic[:2] and place[2] != topic[2]
-        )
-        return [] if is_gone else older
+        newest_ms = {place: end.newest_ms for place, end in self._now.items()}
+        return older(topic, at_ms, newest_ms, self._served_ms)
 
     def _unsigned(self, topic: Topic) -> Iterator[LogEnd]:
         """Yield the ends that nobody has signed since this was made."""
@@ -140,6 +126,41 @@ class LaggingLogs:
 
     def _of(self, topic: Topic) -> dict[PartitionKey, LogEnd]:
         return {place: end for place, end in self._now.items() if place[:3] == topic}
+
+
+def older(
+    topic: Topic,
+    at_ms: int,
+    newest_ms: Mapping[PartitionKey, int],
+    served_ms: Mapping[PartitionKey, int],
+) -> list[PartitionKey]:
+    """Return the partitions of *topic* that are neither stored beyond *at_ms* nor known to have ended there. Pure.
+
+    Brokers' clocks differ: where workers note ends, a leaf that is younger by no more than that says nothing.
+
+    Args:
+        topic: Of which partitions.
+        at_ms: A broker's time, in Unix milliseconds.
+        newest_ms: When the last leaf of each partition was appended.
+        served_ms: When a worker last noted that it had stored a partition up to its end.
+    """
+    is_noted = any(place[:3] == topic for place in served_ms)
+    until_ms = at_ms + (SKEW_MS if is_noted else 0)
+    places = newest_ms.keys() | served_ms.keys()
+    # A topic that was made anew holds nothing any more.
+    if any(
+        served_ms.get(place, 0) >= at_ms
+        for place in places
+        if place[:2] == topic[:2] and place[2] != topic[2]
+    ):
+        return []
+    return [
+        place
+        for place in sorted(places)
+        if place[:3] == topic
+        and newest_ms.get(place, 0) < until_ms
+        and served_ms.get(place, 0) < at_ms
+    ]
 
 
 def _ends(clickhouse: ClickHouse) -> Mapping[PartitionKey, LogEnd]:

@@ -16,6 +16,8 @@ from trailhouse.proof.seal_check import (
 from trailhouse.schemas.ranges import Range, Ranges
 
 MOST_TOLD = 1_000
+ADOPTED_SECONDS = 900.0
+"""By then after it was due, whatever restarts a service has started one that seals what a killed logger has left."""
 
 
 class SealFault(StrEnum):
@@ -168,3 +170,16 @@ def is_overdue(seals: LoggerSeals, newest_at_seconds: float, now_seconds: float)
     """
     due_in = seals.next_within_seconds + SLACK_SECONDS
     return not seals.is_closed and now_seconds - newest_at_seconds > due_in
+
+
+def may_be_adopted(due_seconds: float, last_seconds: float | None, now_seconds: float) -> bool:
+    """Tell whether who owes a seal may have been killed just now: then the next logger in its place seals for it.
+
+    Args:
+        due_seconds: When the seal was due, by the broker's clock.
+        last_seconds: When its last record that no seal covers was appended; None where there is none.
+        now_seconds: Up to when everything is stored that was appended.
+    """
+    if now_seconds - due_seconds > ADOPTED_SECONDS:
+        return False
+    return last_seconds is None or last_seconds <= due_seconds

@@ -27,6 +27,7 @@ from trailhouse.operate.verify.duties.seals.sealed_records import (
     faults_in,
     faults_of,
     is_overdue,
+    may_be_adopted,
 )
 from trailhouse.operate.verify.duties.seals.sealed_runs import RunsOfLogger
 from trailhouse.operate.verify.duties.seals.unsealed import tell_unsealed
@@ -40,8 +41,6 @@ from trailhouse.schemas.errors import ProofError
 from trailhouse.schemas.record_hash import RECORD_KEY_BYTES, record_hash
 
 _ALL = 2**63
-ADOPTED_SECONDS = 900.0
-"""By then after it was due, whatever restarts a service has started one that seals what a killed logger has left."""
 _ACCOUNT = "`trailhouse account` says more; compare with Kafka, and with the producer's spool"
 
 
@@ -369,12 +368,10 @@ class _Book:
 
     def _may_be_adopted(self, logger: Logger, seals: LoggerSeals, now_seconds: float) -> bool:
         """Tell whether it may have been killed just now: nothing of it came when it should have sealed, or later."""
-        due_seconds = seals.next_within_seconds + SLACK_SECONDS
         newest_seconds = self._newest_ms[logger] / 1_000
-        if now_seconds - newest_seconds > due_seconds + ADOPTED_SECONDS:
-            return False
-        at_seconds = last_record_seconds(self._run.clickhouse, logger, seals.end_seq)
-        return at_seconds is None or at_seconds <= newest_seconds + due_seconds
+        due_seconds = newest_seconds + seals.next_within_seconds + SLACK_SECONDS
+        last_seconds = last_record_seconds(self._run.clickhouse, logger, seals.end_seq)
+        return may_be_adopted(due_seconds, last_seconds, now_seconds)
 
 
 def _covering(anchored: Anchored, stored: StoredSeal) -> int | None:
