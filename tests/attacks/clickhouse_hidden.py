@@ -235,6 +235,11 @@ def sessions_are_listed_of_a_day_to_come(log: AttackedLog) -> None:
     _again(log, "session_manifest_entries", "'2099-01-01' AS day", "kafka_partition = 0")
 
 
+@on_copy(Who.CLICKHOUSE, "manifests")
+def sessions_are_listed_under_a_generation_that_never_began(log: AttackedLog) -> None:
+    _again(log, "session_manifest_entries", "'7' AS generation", "kafka_partition = 0")
+
+
 @on_copy(Who.NOBODY, server=True)
 def functions_and_dictionaries_of_ones_own_are_made(log: AttackedLog) -> None:
     """None has a name of ClickHouse's."""

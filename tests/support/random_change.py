@@ -13,6 +13,8 @@ TABLES = (
 )  # fmt: skip
 _LAST_BATCH = "all of a partition's last batch"
 """A worker that was killed before it entered its last batch has left the same."""
+_LAST_CHECK = "all of what was found of a partition's last seal"
+"""A worker that has not looked at it yet, or looks again, has left the same."""
 HELD_BY_NOTHING: Mapping[str, frozenset[str]] = {
     "event_log": frozenset({"kafka_cluster"}),
     "event_quarantine": frozenset(
@@ -29,8 +31,14 @@ HELD_BY_NOTHING: Mapping[str, frozenset[str]] = {
         }
     ),
     "event_standings": frozenset({"ver"}),
+    "seal_checks": frozenset({_LAST_CHECK}),
 }
 """What docs/threats.md says that nobody can hold against a log, times of writing, and holes of a batch's range."""
+_ENDS = {
+    "batch_ledger": ("last_offset", _LAST_BATCH),
+    "seal_checks": ("kafka_offset", _LAST_CHECK),
+}
+"""Of tables whose last row of a partition may be gone: the column by which it is the last, and what is said of it."""
 KEPT_OF_ERASED = frozenset({"session_id", "tenant_id", "type", "producer_id", "seq", "occurred_us"})
 """Columns of `event_log` that an erased row keeps, and no record is left to derive them from: docs/threats.md."""
 _SEVERAL = {
@@ -81,7 +89,8 @@ def drawn_change(clickhouse: ClickHouse, draw: random.Random) -> Change | None:
     )
     how = draw.choice(("deleted", "changed", "changed", "changed", "copied"))
     if how == "deleted":
-        column = _LAST_BATCH if table == "batch_ledger" and _is_last(clickhouse, where) else ""
+        end = _ENDS.get(table)
+        column = end[1] if end and _is_last(clickhouse, table, end[0], where) else ""
         return Change(table, column, how, (delete,))
     column, kind = draw.choice(_columns(clickhouse, table))
     value = _other(column, kind, draw)
@@ -99,12 +108,12 @@ def drawn_change(clickhouse: ClickHouse, draw: random.Random) -> Change | None:
     return Change(table, column, f"{how}: {value}", statements, is_of_erased)
 
 
-def _is_last(clickhouse: ClickHouse, where: str) -> bool:
-    """Tell whether no batch of its partition follows the one that *where* names."""
+def _is_last(clickhouse: ClickHouse, table: str, offset: str, where: str) -> bool:
+    """Tell whether no row of its partition follows the one that *where* names."""
     partition = "kafka_topic, kafka_topic_id, kafka_partition"
     later = clickhouse.query(
-        f"SELECT 1 FROM batch_ledger WHERE ({partition}) IN (SELECT {partition} FROM batch_ledger WHERE {where})"
-        f" AND last_offset > (SELECT max(last_offset) FROM batch_ledger WHERE {where}) LIMIT 1"
+        f"SELECT 1 FROM {table} WHERE ({partition}) IN (SELECT {partition} FROM {table} WHERE {where})"
+        f" AND {offset} > (SELECT max({offset}) FROM {table} WHERE {where}) LIMIT 1"
     )
     return not later.rows
 

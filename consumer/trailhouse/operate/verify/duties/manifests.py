@@ -25,9 +25,9 @@ from trailhouse.schemas.errors import ProofError
 
 _TABLE, _ENTRIES = "session_manifests", "session_manifest_entries"
 _PLACE = ", ".join(PLACE_COLUMNS)
-_LISTED = f"SELECT DISTINCT {_PLACE} FROM session_manifests"  # noqa: S608 - names of ours
+_IN_EITHER = f"SELECT DISTINCT {_PLACE} FROM session_manifests UNION DISTINCT SELECT DISTINCT {_PLACE} FROM {_ENTRIES}"  # noqa: S608 - names of ours
 _OF_NO_LOG = f"""
-    SELECT DISTINCT kafka_topic, kafka_topic_id, kafka_partition, day FROM session_manifests
+    SELECT DISTINCT kafka_topic, kafka_topic_id, kafka_partition, day FROM {{table}}
     WHERE ({_PLACE}) NOT IN (SELECT DISTINCT {_PLACE} FROM log_checkpoints) LIMIT 1000
 """  # noqa: S608 - names of ours
 MOST_DAYS = 40_000
@@ -44,7 +44,7 @@ def check(run: Run, found: Findings) -> Checked:
     days = _days(run)
     roots: dict[tuple[str, str], set[ManifestRoot]] = {}
     ends: dict[LogId, int] = {}
-    listed = set(map(StoredLog._make, run.clickhouse.query(_LISTED).rows))
+    listed = set(map(StoredLog._make, run.clickhouse.query(_IN_EITHER).rows))
     for log in stored_logs(run.clickhouse):
         if log in listed:
             each = _Listed(run, found, log, str(log.origin(name)), days)
@@ -71,16 +71,20 @@ def check(run: Run, found: Findings) -> Checked:
 
 
 def _tell_of_no_log(run: Run, found: Findings) -> None:
-    """Tell manifests of logs of which no checkpoint is there: nobody has made them again here."""
-    for topic, topic_id, partition, day in run.clickhouse.query(_OF_NO_LOG).rows:
-        found.add(
-            "manifest_of_no_log",
-            log=f"{topic}/{topic_id}/{partition}",
-            table=_TABLE,
-            name=str(day),
-            meaning="there is a manifest of a log of which no checkpoint is there: it was added, or the log taken away",
-            way_out="delete it, after asking who wrote it; or restore the log from a backup",
-        )
+    """Tell manifests, and their entries, of logs of which no checkpoint is there: nobody has made them again here."""
+    for table in (_TABLE, _ENTRIES):
+        for topic, topic_id, partition, day in run.clickhouse.query(
+            _OF_NO_LOG.format(table=table)
+        ).rows:
+            found.add(
+                "manifest_of_no_log",
+                log=f"{topic}/{topic_id}/{partition}",
+                table=table,
+                name=str(day),
+                meaning="there is a manifest, or an entry of one, of a log of which no checkpoint is there: it was"
+                " added, or the log taken away",
+                way_out="delete it, after asking who wrote it; or restore the log from a backup",
+            )
 
 
 def _days(run: Run) -> set[str] | None:
