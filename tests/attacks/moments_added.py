@@ -109,6 +109,18 @@ def a_row_above_is_older_than_the_topic_since(log: AttackedLog) -> None:
     log.anchor_under(log.policy())
 
 
+@on_copy(Who.CLICKHOUSE, "rows")
+def a_row_is_added_at_the_start_of_a_partition_that_nobody_knows(log: AttackedLog) -> None:
+    """No leaf lies below it: nor does one above, or a worker's word that Kafka has the partition."""
+    _rows(log, ADDED, 5, 0)
+
+
+@on_copy(Who.CLICKHOUSE, "rows")
+def a_row_is_added_at_the_start_of_a_partition_that_stays_empty(log: AttackedLog) -> None:
+    _rows(log, ADDED, 5, 0)
+    _note(log, 5, 0)
+
+
 @on_copy(Who.CLICKHOUSE, "leaves")
 def a_batch_is_entered_by_somebody_else_and_nothing_follows(log: AttackedLog) -> None:
     _enter(log, 2, FIRST)

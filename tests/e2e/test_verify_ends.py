@@ -8,6 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from kafka_records import Record
@@ -145,6 +146,24 @@ def test_a_row_of_a_partition_that_no_worker_serves_is_no_finding(scene: Scene) 
     assert any("have no leaf yet" in reason for reason in said.reasons)
 
 
+@pytest.mark.long
+def test_rows_of_a_partition_without_a_leaf_are_found_unless_a_killed_worker_may_have_left_them(
+    scene: Scene,
+) -> None:
+    """From its very first offset on, where nothing shows that Kafka has the partition; other rows wait for a worker."""
+    [left, added] = notes(2)
+    store_rows(scene.clickhouse.config, [Placed(left, 1, 0, ago_ms(5))])
+    assert scene.found(rows.DUTY) == set(), "expected nothing where nothing was proven yet"
+    scene.put(notes(3), 0, ago_seconds=30)
+    assert scene.found(rows.DUTY) == {"row_without_leaf"}
+    scene.clickhouse.insert(ends_block(ORIGIN, {1: 0}, dt.datetime.now(dt.UTC)))
+    said = scene.said(rows.DUTY)
+    assert not said.findings
+    assert any("1 rows from offset 0 to 0 have no leaf yet" in each for each in said.reasons), said
+    store_rows(scene.clickhouse.config, [Placed(added, 2, 0, ago_ms(5))])
+    assert scene.found(rows.DUTY) == {"row_without_leaf"}
+
+
 @pytest.mark.parametrize(("seconds_behind", "found"), [(2, set()), (270, {"uncovered"})])
 def test_an_end_that_a_clock_behind_has_dated_is_no_finding(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, seconds_behind: int, found: set[str]
@@ -260,3 +279,18 @@ def test_a_logger_that_was_killed_is_no_finding_while_its_spool_may_be_adopted(
 
     scene.put([scene.logger.log(tenant_id="a")], 0, ago_seconds=4)
     assert scene.found(seals.DUTY) == {"seal_overdue"}
+
+
+def test_a_logger_that_was_killed_before_its_first_seal_is_no_finding_either(scene: Scene) -> None:
+    """For as long as one that was killed later, though the policy demands seals; it goes on unsealed: found."""
+    first = scene.policy
+    demanding = {"version": 2, "previous": first.sha256, "unsealed_tenants": ("",)}
+    scene.publish(msgspec.structs.replace(first, **demanding))
+    scene.put([scene.logger.log(tenant_id="a")], 0, ago_seconds=600)
+    scene.put([claimed("other", "q", 0)], 1, ago_seconds=5)
+    said = scene.said(seals.DUTY)
+    assert not said.findings
+    assert any("killed before its first seal" in reason for reason in said.reasons), said
+
+    scene.put([scene.logger.log(tenant_id="a")], 0, ago_seconds=4)
+    assert scene.found(seals.DUTY) == {"unsealed_event"}

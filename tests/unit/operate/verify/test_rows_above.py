@@ -3,9 +3,11 @@
 import pytest
 
 from trailhouse.operate.verify.rows.rows_above import (
+    Known,
     Noted,
     RowsAbove,
     Signs,
+    may_be_first,
     may_be_left,
     quiet_from_ms,
 )
@@ -61,3 +63,33 @@ def test_rows_above_where_kafka_ended_long_after_them_were_added() -> None:
     assert may_be_left(ROWS, JUST_NOW, Noted(True, AT + 15 * MINUTE, 40), 0)
     assert not may_be_left(ROWS, JUST_NOW, Noted(True, AT + 15 * MINUTE + 1, 40), 0)
     assert may_be_left(ROWS, JUST_NOW, Noted(True, AT + 15 * MINUTE + 1, 41), 0)
+
+
+FIRST = ROWS._replace(first_offset=0)
+NOTHING_BEFORE = JUST_NOW._replace(last_ms=0, entered_ms=0)
+OF_KAFKA = Known(is_partition=True, is_anything=True)
+MADE_UP = Known(is_partition=False, is_anything=True)
+
+
+def test_the_first_rows_of_a_partition_may_be_a_killed_workers() -> None:
+    """Where something shows that Kafka has it: made up is what nobody knows of, unless nothing is proven yet."""
+    assert may_be_first(FIRST, NOTHING_BEFORE, NOBODY, OF_KAFKA, 0)
+    assert may_be_first(FIRST, NOTHING_BEFORE, Noted(True, AT - MINUTE, 0), OF_KAFKA, 0)
+    assert not may_be_first(FIRST, NOTHING_BEFORE, NOBODY, MADE_UP, 0)
+    assert may_be_first(FIRST, NOTHING_BEFORE, NOBODY, Known(False, False), 0)
+
+
+def test_the_first_rows_of_a_partition_follow_on_where_it_was_noted_to_end() -> None:
+    """Kafka gives the next offset, or one behind the end of a transaction; what is below has leaves."""
+    noted = Noted(True, AT - MINUTE, 40)
+    for first_offset, may_be in ((39, False), (40, True), (48, True), (49, False)):
+        rows = FIRST._replace(first_offset=first_offset)
+        assert may_be_first(rows, NOTHING_BEFORE, noted, OF_KAFKA, 0) is may_be, first_offset
+
+
+def test_rows_without_a_leaf_of_which_a_batch_was_entered_are_no_first_ones() -> None:
+    """A worker enters a batch after its leaves; and what others have left behind was added here as elsewhere."""
+    entered = NOTHING_BEFORE._replace(entered_ms=AT)
+    assert not may_be_first(FIRST, entered, NOBODY, OF_KAFKA, 0)
+    moved_on = MOVED_ON._replace(last_ms=0, entered_ms=0)
+    assert not may_be_first(FIRST, moved_on, NOBODY, OF_KAFKA, CAME_MS)

@@ -19,9 +19,11 @@ from trailhouse.operate.verify.rows.deep import (
     stretches,
 )
 from trailhouse.operate.verify.rows.rows_above import (
+    Known,
     Noted,
     RowsAbove,
     Signs,
+    may_be_first,
     may_be_left,
     quiet_from_ms,
 )
@@ -62,6 +64,13 @@ _NOTED = f"""
 _CAME = f"""
     SELECT toUnixTimestamp64Milli(min(written_at)) FROM batch_ledger
     WHERE {_OF_TOPIC} AND toUnixTimestamp64Milli(written_at) > {{after_ms:Int64}}
+"""  # noqa: S608 - as above
+_KNOWN = f"""
+    SELECT
+        (SELECT count() FROM partition_ends WHERE {_OF_TOPIC} AND kafka_partition >= {{partition:UInt16}})
+        + (SELECT count() FROM log_leaves WHERE {_OF_TOPIC} AND kafka_partition > {{partition:UInt16}}) > 0,
+        (SELECT count() FROM log_leaves) + (SELECT count() FROM log_checkpoints)
+        + (SELECT count() FROM batch_ledger) + (SELECT count() FROM log_anchors) > 0
 """  # noqa: S608 - as above
 _REPLAY = "delete the row as docs/guarantees.md says, then replay its offset while Kafka has it"
 _RESTORE = "replay these offsets while Kafka has them, or restore them from a backup"
@@ -253,9 +262,9 @@ class Matching:
         )
         values = {**LogId(*place, "").parameters, "last": last}
         leaves, end, last_ms = map(int, self._clickhouse.query(_LAST_LEAF, values).rows[0])
-        if end > first:  # a worker has reached them since the last look
+        if leaves and end > first:  # a worker has reached them since the last look
             return
-        if leaves and self._may_be_left({**values, "end": end}, first, last_ms):
+        if self._may_be_left({**values, "end": end if leaves else first}, first, last_ms, leaves):
             self.unproven.append(
                 f"{_name(place)}: {sum(each[2] for each in found.values())} rows from offset {first} to {last} have no"
                 " leaf yet, as where a worker was killed before it wrote them: start one, it reads these offsets again;"
@@ -274,17 +283,23 @@ class Matching:
                 way_out="start a worker: it reads these offsets again; what Kafka does not have was added",
             )
 
-    def _may_be_left(self, values: Mapping[str, Any], first: int, last_ms: int) -> bool:
-        """Tell whether rows from offset *first* on may be a killed worker's; the last leaf came at *last_ms*."""
+    def _may_be_left(
+        self, values: Mapping[str, Any], first: int, last_ms: int, leaves: int
+    ) -> bool:
+        """Tell whether rows from offset *first* on may be a killed worker's; the last of *leaves* came at *last_ms*."""
         ask = self._clickhouse.query
         first_ms, count = map(int, ask(_NEXT, values).rows[0])
         rows = RowsAbove(first_ms, first, values["last"] + 1 - values["end"] - count)
         signs = Signs(last_ms, *map(int, ask(_SIGNS, values).rows[0]))
-        noted, at_ms, end_offset = map(int, ask(_NOTED, values).rows[0])
+        is_noted, at_ms, end_offset = map(int, ask(_NOTED, values).rows[0])
+        noted = Noted(bool(is_noted), at_ms, end_offset)
         # Who came first after all was quiet has a minute.
         after_ms = {"after_ms": quiet_from_ms(rows, signs)}
         [(came_ms,)] = ask(_CAME, {**values, **after_ms}).rows
-        return may_be_left(rows, signs, Noted(bool(noted), at_ms, end_offset), int(came_ms))
+        if leaves:
+            return may_be_left(rows, signs, noted, int(came_ms))
+        known = Known(*map(bool, ask(_KNOWN, values).rows[0]))
+        return may_be_first(rows, signs, noted, known, int(came_ms))
 
     def _beyond(self, scope: Scope) -> dict[_Rows, tuple[int, int, int]]:
         ends: dict[PartitionKey, int] = {}

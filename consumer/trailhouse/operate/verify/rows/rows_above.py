@@ -51,6 +51,15 @@ class Noted(NamedTuple):
     """Where it ended then."""
 
 
+class Known(NamedTuple):
+    """What shows that a partition without a leaf is one of Kafka's, though nothing of it was proven yet."""
+
+    is_partition: bool
+    """Whether a worker has noted its end, or a partition of its topic has a higher number: Kafka counts from 0."""
+    is_anything: bool
+    """Whether the database has a leaf, a checkpoint, a batch or an anchor of any log."""
+
+
 def quiet_from_ms(rows: RowsAbove, signs: Signs) -> int:
     """Return from when on batches of the topic say that nobody was killed in the partition just now."""
     # One that catches up stores what is old: then it has just entered other rows of this partition.
@@ -77,3 +86,16 @@ def may_be_left(rows: RowsAbove, signs: Signs, noted: Noted, came_ms: int) -> bo
     )
     is_served = not noted.is_topic_noted or noted.at_ms - rows.first_ms > MOVED_ON_MS
     return not has_moved_on or not (is_served or signs.now_ms - rows.first_ms > UNSERVED_MS)
+
+
+def may_be_first(rows: RowsAbove, signs: Signs, noted: Noted, known: Known, came_ms: int) -> bool:
+    """Tell whether *rows*, of a partition without a leaf, may be the first that a killed worker has stored of it.
+
+    No batch of it was entered then, and they follow on where it was noted to have ended. Of a partition that nothing
+    shows to be one of Kafka's they may not be, but for the very first rows of a database.
+    """
+    if signs.entered_ms or not (known.is_partition or not known.is_anything):
+        return False
+    if noted.at_ms and not 0 <= rows.first_offset - noted.end_offset <= MAX_MARKERS:
+        return False
+    return may_be_left(rows, signs, noted, came_ms)
