@@ -123,6 +123,30 @@ def test_a_stream(audit: InMemoryAuditLogger) -> None:
     assert run.types.count("token_usage_updated") == 3
 
 
+def test_a_stream_that_fails(audit: InMemoryAuditLogger) -> None:
+    """A model's error in a stream fails the call and the run, once, and reaches the reader."""
+
+    class FailingLater(DummyLM):
+        async def aforward(self, *args: Any, **kwargs: Any) -> Any:
+            if self.history:
+                raise ConnectionError("down")
+            return await super().aforward(*args, **kwargs)
+
+    async def application() -> None:
+        with dspy.context(lm=FailingLater([step("add", '{"a": 1, "b": 2}')])):
+            stream = dspy.streamify(
+                dspy.ReAct("question->answer", tools=[add]), is_async_program=True
+            )
+            async for _ in stream(question="1+2?"):
+                pass
+
+    with pytest.raises(ConnectionError):
+        asyncio.run(application())
+    (run,) = check_runs(audit.events)
+    assert (run.end.type, run.end.data["error_code"]) == ("run_failed", "ConnectionError")
+    assert run.types.count("tool_call_completed") == run.types.count("model_call_failed") == 1
+
+
 def test_a_stream_that_is_left(audit: InMemoryAuditLogger) -> None:
     """A reader that is cancelled cancels the run. (One that closes the stream has DSPy itself raise.)"""
 
