@@ -13,8 +13,8 @@ TABLES = (
 )  # fmt: skip
 _LAST_BATCH = "all of a partition's last batch"
 """A worker that was killed before it entered its last batch has left the same."""
-_LAST_CHECK = "all of what was found of a partition's last seal"
-"""A worker that has not looked at it yet, or looks again, has left the same."""
+_LAST_CHECK = "all of what was found of a partition's last seal, or of one copy of a seal"
+"""A worker that has not looked at it yet has left the same; of a seal that came twice the other row says it too."""
 HELD_BY_NOTHING: Mapping[str, frozenset[str]] = {
     "event_log": frozenset({"kafka_cluster"}),
     "event_quarantine": frozenset(
@@ -91,6 +91,8 @@ def drawn_change(clickhouse: ClickHouse, draw: random.Random) -> Change | None:
     if how == "deleted":
         end = _ENDS.get(table)
         column = end[1] if end and _is_last(clickhouse, table, end[0], where) else ""
+        if table == "seal_checks" and _has_twin(clickhouse, where):
+            column = _LAST_CHECK
         return Change(table, column, how, (delete,))
     column, kind = draw.choice(_columns(clickhouse, table))
     value = _other(column, kind, draw)
@@ -116,6 +118,14 @@ def _is_last(clickhouse: ClickHouse, table: str, offset: str, where: str) -> boo
         f" AND {offset} > (SELECT max({offset}) FROM {table} WHERE {where}) LIMIT 1"
     )
     return not later.rows
+
+
+def _has_twin(clickhouse: ClickHouse, where: str) -> bool:
+    """Tell whether another row says what was found of the seal that *where* names: it came twice."""
+    twins = clickhouse.query(
+        f"SELECT count() FROM seal_checks WHERE seal_key IN (SELECT seal_key FROM seal_checks WHERE {where})"
+    )
+    return int(twins.rows[0][0]) > 1
 
 
 def _columns(clickhouse: ClickHouse, table: str) -> list[tuple[str, str]]:
