@@ -22,7 +22,7 @@ def test_schemathesis_finds_nothing(database: ClickHouseConfig, tmp_path: Path) 
     """Every phase and every check, over recorded runs: each answer is as the document says."""
     store_fleet(database, fleet()[:2_000])
     store = TokenStore(tmp_path / "trailhouse" / "tokens.json")
-    _, secret = store.create("fuzz", tenant_id="acme", scopes=("read", "sql"))
+    _, secret = store.create("fuzz", tenant_id="acme", scopes=("read", "sql", "export"))
     settings = {
         "TRAILHOUSE_CLICKHOUSE_URL": database.url,
         "TRAILHOUSE_CLICKHOUSE_USER": database.user,
