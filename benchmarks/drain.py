@@ -108,7 +108,11 @@ def _followed(workers: list[Worker], place: Pipe, events: int) -> dict[str, floa
         return total("records_consumed_total") > 0
 
     wait_until(has_begun, "a worker that reads")
-    wait_until(lambda: total("records_consumed_total") >= events, f"{events} events read")
+    wait_until(
+        lambda: total("records_consumed_total") >= events,
+        f"{events} events read",
+        every_seconds=FINISH_LOOK_SECONDS,
+    )
     with ClickHouse(
         place.clickhouse
     ) as store:  # a worker counts what it has committed, seconds after

@@ -4,16 +4,18 @@ One flipped bit, signed and handed out, has ended a certificate transparency log
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from hashlib import sha256
+from itertools import repeat
 from typing import Any
 
 from trailhouse.anchoring.log_growth import Growth
 from trailhouse.anchoring.stored_log import StoredLog
 from trailhouse.broker.placeholder import KEPT_HEAD_BYTES, KEPT_TAIL_BYTES
 from trailhouse.proof.leaf import LeafKind
+from trailhouse.schemas.record_hash import record_hashes
 from trailhouse.store.clickhouse import ClickHouse
-from trailhouse.store.native_reader import read_blocks
+from trailhouse.store.native_reader import Columns, read_blocks
 
 KEY_BYTES = 16
 KEPT_BYTES = KEPT_HEAD_BYTES + KEPT_TAIL_BYTES
@@ -21,6 +23,8 @@ KEPT_BYTES = KEPT_HEAD_BYTES + KEPT_TAIL_BYTES
 KEYS_AT_ONCE = 1_000
 MOST_COPIES = 20_000
 """Leaves whose record is looked for under another offset, in one go; more of them are not anchored in this one."""
+LeafValues = tuple[int, int, int, bytes]
+"""Partition, offset, kind and hash of a leaf of one topic."""
 _NOTHING = sha256(b"").digest()
 _PLACE = (
     "kafka_cluster = {kafka_cluster:String} AND kafka_topic_id = {kafka_topic_id:String}"
@@ -57,51 +61,30 @@ class StoredRecords:
         Raises:
             StorageError: ClickHouse is away (retriable) or refuses (permanent).
         """
-        missing = [dict(zip(g.leaves.offsets, _wanted(g), strict=True)) for g in growths]
-        by_topic: dict[tuple[str, str, str], list[int]] = defaultdict(list)
-        for place, growth in enumerate(growths):
+        by_topic: dict[tuple[str, str, str], list[Growth]] = defaultdict(list)
+        for growth in growths:
             if growth.leaves.offsets:
-                by_topic[growth.log[:3]].append(place)
+                by_topic[growth.log[:3]].append(growth)
         seen: set[bytes] = set()
-        for places in by_topic.values():
-            self._strike_out(
-                [growths[place] for place in places], [missing[place] for place in places], seen
-            )
-        for each in missing:
-            _strike_out_seen(each, seen)
-        if any(missing):
-            erased = self._erased()
-            for each in missing:
-                _strike_out_seen(each, erased)
+        left = {topic: self._left_of(some, seen) for topic, some in by_topic.items()}
+        _strike_out(left.values(), seen)
+        if any(left.values()):
+            _strike_out(left.values(), self._erased())
         copies = {
-            wanted[1]
-            for each in missing
-            for wanted in each.values()
-            if wanted[0] == LeafKind.RECORD
+            digest
+            for each in left.values()
+            for _, _, kind, digest in each
+            if kind == LeafKind.RECORD
         }
-        seen = self._found_by_key(sorted(copies)[:MOST_COPIES])
-        for each in missing:
-            _strike_out_seen(each, seen)
-        return [set(each) for each in missing]
+        _strike_out(left.values(), self._found_by_key(sorted(copies)[:MOST_COPIES]))
+        return [_offsets_in(left.get(growth.log[:3]), growth) for growth in growths]
 
-    def _strike_out(
-        self,
-        growths: Sequence[Growth],
-        missing: Sequence[dict[int, tuple[int, bytes]]],
-        seen: set[bytes],
-    ) -> None:
-        """Take out of *missing* what a row at the leaf's own offset bears out; other rows' hashes go into *seen*."""
-        by_partition: dict[int, list[dict[int, tuple[int, bytes]]]] = defaultdict(list)
-        for growth, each in zip(growths, missing, strict=True):
-            by_partition[growth.log.kafka_partition].append(each)
-        for partition, offset, kind, digest in self._rows(growths):
-            for each in by_partition[partition]:
-                if each.get(offset) == (kind, digest):
-                    del each[offset]
-            seen.add(digest)
+    def _left_of(self, growths: Sequence[Growth], seen: set[bytes]) -> set[LeafValues]:
+        """Return the leaves of *growths*, of one topic, that no row at their own offset bears out.
 
-    def _rows(self, growths: Sequence[Growth]) -> Iterator[tuple[int, int, int, bytes]]:
-        """Yield partition, offset, kind and hash of the stored records within the offsets of *growths*."""
+        The hashes of all rows there go into *seen*.
+        """
+        left: set[LeafValues] = set().union(*map(_leaves_of, growths))
         ranges = " OR ".join(
             f"(kafka_partition = {int(each.log.kafka_partition)} AND kafka_offset"
             f" BETWEEN {each.leaves.offsets[0]} AND {each.leaves.offsets[-1]})"
@@ -111,17 +94,18 @@ class StoredRecords:
             "first_ms": min(min(each.leaves.appended_ms) for each in growths),
             "last_ms": max(max(each.leaves.appended_ms) for each in growths),
         }
-        hashed = sha256
-        for partition, offset, record in self._read(_EVENTS + f"({ranges})", parameters):
-            yield partition, offset, LeafKind.RECORD, hashed(record).digest()
-        for row in self._read(_QUARANTINED + f"({ranges})", parameters):
-            partition, offset, record, is_null, size_bytes, record_hash = row
-            if is_null:
-                yield partition, offset, LeafKind.NULL, _NOTHING
-            elif len(record) == KEPT_BYTES < size_bytes:
-                yield partition, offset, LeafKind.RECORD, record_hash
-            else:
-                yield partition, offset, LeafKind.RECORD, hashed(record).digest()
+        # Whole columns at once: row by row, all of this takes a third longer.
+        for partitions, offsets, records in self._blocks(_EVENTS + f"({ranges})", parameters):
+            digests = record_hashes(records)
+            kinds = repeat(LeafKind.RECORD, len(digests))
+            left.difference_update(zip(partitions, offsets, kinds, digests, strict=True))
+            seen.update(digests)
+        for columns in self._blocks(_QUARANTINED + f"({ranges})", parameters):
+            for partition, offset, *stored in zip(*columns, strict=True):
+                kind, digest = _quarantined(*stored)
+                left.discard((partition, offset, kind, digest))
+                seen.add(digest)
+        return left
 
     def _found_by_key(self, digests: Sequence[bytes]) -> set[bytes]:
         """Return those of *digests* that a record has, wherever it is stored."""
@@ -131,23 +115,42 @@ class StoredRecords:
                 f"unhex('{digest[:KEY_BYTES].hex()}')"
                 for digest in digests[start : start + KEYS_AT_ONCE]
             )
-            rows = self._read(_BY_KEY.replace("{keys}", keys), {})
-            found.update(sha256(record).digest() for (record,) in rows)
+            for (records,) in self._blocks(_BY_KEY.replace("{keys}", keys), {}):
+                found.update(record_hashes(records))
         return found
 
-    def _read(self, sql: str, parameters: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
-        for columns in read_blocks(self._clickhouse, sql, parameters):
-            yield from zip(*columns, strict=True)
+    def _blocks(self, sql: str, parameters: dict[str, Any]) -> Iterator[Columns]:
+        return read_blocks(self._clickhouse, sql, parameters)
 
 
-def _wanted(growth: Growth) -> Iterator[tuple[int, bytes]]:
-    return zip(growth.leaves.kinds, growth.leaves.digests, strict=True)
+def _leaves_of(growth: Growth) -> Iterator[LeafValues]:
+    leaves = growth.leaves
+    partition = repeat(growth.log.kafka_partition, len(leaves.offsets))
+    return zip(partition, leaves.offsets, leaves.kinds, leaves.digests, strict=True)
 
 
-def _strike_out_seen(missing: dict[int, tuple[int, bytes]], seen: Container[bytes]) -> None:
-    for offset, (kind, digest) in list(missing.items()):
-        if kind == LeafKind.RECORD and digest in seen:
-            del missing[offset]
+def _quarantined(
+    record: bytes, is_null: int, size_bytes: int, record_hash: bytes
+) -> tuple[int, bytes]:
+    """Return kind and hash of a bad record."""
+    if is_null:
+        return LeafKind.NULL, _NOTHING
+    if len(record) == KEPT_BYTES < size_bytes:
+        return LeafKind.RECORD, record_hash
+    return LeafKind.RECORD, sha256(record).digest()
+
+
+def _strike_out(left: Iterable[set[LeafValues]], digests: Container[bytes]) -> None:
+    """Take out of each of *left* the leaves of records whose hash is among *digests*."""
+    for each in left:
+        each.difference_update(
+            [leaf for leaf in each if leaf[2] == LeafKind.RECORD and leaf[3] in digests]
+        )
+
+
+def _offsets_in(left: set[LeafValues] | None, growth: Growth) -> set[int]:
+    """Return at which offsets *growth* has a leaf that is *left*."""
+    return {leaf[1] for leaf in left.intersection(_leaves_of(growth))} if left else set()
 
 
 def _topic(log: StoredLog) -> dict[str, str]:
