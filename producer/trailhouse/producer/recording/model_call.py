@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from trailhouse.producer.object_fields import code_and_message
+from trailhouse.producer.recording.locks import new_lock
 from trailhouse.producer.recording.tool_call import NO_END
+from trailhouse.schemas.errors import ProducerClosedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,10 +50,13 @@ class ModelCall:
     def __init__(self, run: CallingRun) -> None:
         self.run = run
         # Held until its end is logged. May be entered again: a signal handler may record within a call.
-        self._lock = threading.RLock()
+        self._lock = new_lock()
         self._is_over = False
-        run.model_calls.note(self, has_ended=False)
-        run.recorder.note_open_call(self)
+        # After the close the run does not wait for it, and what is told of it is a loss. Whoever gives it up at once
+        # waits until the run knows of it.
+        with self._lock, suppress(ProducerClosedError):
+            run.recorder.note_open_call(self)
+            run.model_calls.note(self, has_ended=False)
 
     @property
     def is_open(self) -> bool:
@@ -82,7 +88,7 @@ class ModelCall:
 
     def leave_to_parent(self) -> None:
         """Have its end logged by the parent alone, in a forked child."""
-        self._lock, self._is_over = threading.RLock(), True
+        self._lock, self._is_over = new_lock(), True
 
     def _ends(self) -> bool:
         has_ended, self._is_over = self._is_over, True
@@ -125,18 +131,23 @@ class ModelCalls:
         end()
 
     def hold(self, end: Callable[[], None]) -> bool:
-        """Tell whether calls are open; *end* is then called when they have ended, or their time is over."""
+        """Tell whether calls are open; *end* is then called when they have ended, or the time of `limit` is over."""
         with self._lock:
             if not self._open:
                 return False
             self._waiting = end
             self._timer = threading.Timer(END_AWAITED_SECONDS, self._end_all)
-        self._timer.daemon = True
+            self._timer.daemon = True
+            return True
+
+    def limit(self) -> None:
+        """Let what is held wait for ten seconds at most."""
+        if (timer := self._timer) is None:
+            return
         try:
-            self._timer.start()
+            timer.start()
         except RuntimeError:  # the interpreter ends, and starts no more threads
             self._end_all()
-        return True
 
     def _end_all(self) -> None:
         with self._lock:

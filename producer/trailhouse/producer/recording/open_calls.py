@@ -7,6 +7,7 @@ from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Any
 
 from trailhouse.producer.recording.tool_call import NO_END, ToolCall
+from trailhouse.schemas.errors import ProducerClosedError
 
 if TYPE_CHECKING:
     from trailhouse.producer.clock import Clock
@@ -33,11 +34,18 @@ class OpenCalls:
         self._calls: OrderedDict[int, Call] = OrderedDict()
         self.by_run: dict[int, set[int]] = {}
         self.left_open: deque[tuple[float, list[Call]]] = deque()
+        self._is_closed = False
 
     def add(self, call: Call) -> None:
-        """Know *call* as open until `forget`; above the limit the oldest is given up."""
+        """Know *call* as open until `forget`; above the limit the oldest is given up.
+
+        Raises:
+            ProducerClosedError: All have been given up: nobody would log its end. Permanent.
+        """
         key, run = id(call), call.run
         with self._lock:
+            if self._is_closed:
+                raise ProducerClosedError("the audit logger is closed")
             self._calls[key] = call
             of_run = self.by_run.get(id(run))
             if of_run is None:
@@ -50,7 +58,7 @@ class OpenCalls:
                 return
             oldest = next(iter(self._calls.values()))
             self.forget(oldest)
-        _give_up(oldest)
+        _give_up(oldest)  # who closes the recorder meanwhile waits for *call*, which is beginning
 
     def forget(self, call: Call) -> None:
         """Know *call* no longer as open."""
@@ -94,8 +102,9 @@ class OpenCalls:
             _give_up(call)
 
     def give_up_all(self) -> None:
-        """End every call that is open."""
+        """End every call that is open; none begins after this."""
         with self._lock:
+            self._is_closed = True
             calls = list(self._calls.values())
             self.left_open.clear()
         for call in calls:

@@ -268,11 +268,13 @@ class Recorder:
                 run.is_recorded = False
             else:
                 self._runs[id(run)] = run
-            oldest = self._runs.popitem(last=False)[1] if len(self._runs) > MAX_OPEN_RUNS else None
+            oldest = next(iter(self._runs.values())) if len(self._runs) > MAX_OPEN_RUNS else None
         if not run.is_recorded and self._is_closed:
             self.note_loss("run_started", ProducerClosedError("the audit logger is closed"))
         if oldest is not None:
             self._abandon(oldest, f"more than {MAX_OPEN_RUNS:,} runs are open")
+            with self._lock:  # also where its end waits for a model call's
+                self._runs.pop(id(oldest), None)
 
     def bind(self, run: Run) -> Binding:
         """Return a block in which *run* is the current one."""
@@ -351,8 +353,8 @@ class Recorder:
         if run.is_open:
             with self._lock:
                 self._abandoned += 1
-            with self.guard("run_abandoned"):
-                run.abandon(reason)
+        with self.guard("run_abandoned"):
+            run.abandon(reason)  # waits where another thread is logging its end
 
     def leave_to_parent(self) -> None:
         """Leave what is open to the parent, in a forked child: it ends none of it, and has its own counters."""

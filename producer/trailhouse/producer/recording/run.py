@@ -49,7 +49,7 @@ class Run(RunRecords):
         is_recorded: Whether auditing was on where it was opened; if not, nothing of it is logged anywhere.
         is_strict: Whether what cannot be recorded of it is raised.
         has_begun: Whether its start is logged.
-        lock: Held while its start is logged, and no longer than that.
+        lock: Held while its start is logged, or its end: who closes the recorder meanwhile waits for that.
     """
 
     # Defaults of the class: most runs never have another, and each costs as it is made.
@@ -214,8 +214,8 @@ class Run(RunRecords):
                 self._name_all()
                 self._log_start()
                 held, self._held = self._held, ()
-            for draft, is_admitted in held:
-                self.recorder.log(draft, is_admitted=is_admitted)
+                for draft, is_admitted in held:
+                    self.recorder.log(draft, is_admitted=is_admitted)
         except Exception as error:
             if self.is_strict:
                 raise
@@ -348,12 +348,14 @@ class Run(RunRecords):
                 if self._is_over:
                     return
                 self._is_over = True
-                calls = self._model_calls
-            if calls:
-                at = at or dt.datetime.fromtimestamp(self.recorder.now_ns() / 1e9, dt.UTC)
-                if calls.hold(partial(self._end_late, type, error, stop_reason, at)):
+                if calls := self._model_calls:
+                    at = at or dt.datetime.fromtimestamp(self.recorder.now_ns() / 1e9, dt.UTC)
+                if not calls or not calls.hold(
+                    partial(self._end_late, type, error, stop_reason, at)
+                ):
+                    self._end_now(type, error, stop_reason, at)
                     return
-            self._end_now(type, error, stop_reason, at)
+            calls.limit()
         except Exception as unlogged:
             if self.is_strict:
                 raise
@@ -368,15 +370,16 @@ class Run(RunRecords):
     def _end_now(
         self, type: EventType, error: object, stop_reason: str | None, at: dt.datetime | None
     ) -> None:
-        if not self.has_begun:
-            self.begin()
         try:
-            data = end_data(self, self._totals, type, error, stop_reason)
-            if type is not EventType.RUN_ABANDONED:
-                data["duration_ms"] = elapsed_ms(
-                    self.recorder, self._started_at, self._started_ns, at
-                )
-            self._log(type, data, at, self._metadata, True)
+            with self.lock:
+                if not self.has_begun:
+                    self.begin()
+                data = end_data(self, self._totals, type, error, stop_reason)
+                if type is not EventType.RUN_ABANDONED:
+                    data["duration_ms"] = elapsed_ms(
+                        self.recorder, self._started_at, self._started_ns, at
+                    )
+                self._log(type, data, at, self._metadata, True)
         except Exception:
             self.recorder.forget_run(self)
             raise
@@ -389,5 +392,6 @@ class Run(RunRecords):
         """Have its start and end logged by the parent alone, in a forked child."""
         self.lock = new_lock()  # another thread of the parent's may hold the one that was inherited
         self.has_begun = self._is_over = True
+        self._model_calls = None
         if self.session_id is None:
             self.fields.session_id = self.fields.trace_id or self.id

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 from trailhouse.producer.object_fields import code_and_message
 from trailhouse.producer.recording.elapsed import elapsed_ms, start_ns
 from trailhouse.producer.recording.guard import harmless
+from trailhouse.producer.recording.locks import new_lock
 from trailhouse.schemas.event_type import EventType
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class ToolCall:
         self.name = name
         self.id = call_id
         self._arguments = arguments
+        # Held until its start, or its end, is logged: who closes the recorder meanwhile waits for that.
+        self._lock = new_lock()
 
     @property
     def recorder(self) -> Registry:
@@ -62,7 +65,7 @@ class ToolCall:
         if not (self._is_started or self._is_over):
             run = self.run
             try:  # as `harmless`, for a call less
-                with run.lock:  # others wait: no end is logged before the start
+                with self._lock:  # others wait: no end is logged before the start
                     if not self._is_started:
                         self._started_at = at
                         self._started_ns = start_ns(run.recorder, at)
@@ -81,8 +84,8 @@ class ToolCall:
         if self._arguments is not None:
             data["arguments"] = self._arguments
         recorder = self.run.recorder
-        recorder.note_open_call(self)
         try:
+            recorder.note_open_call(self)
             self.run.log_admitted(EventType.TOOL_CALL_STARTED, data, at=at)
         except BaseException as error:  # it has no start, and in strict mode gets no end either
             recorder.forget_call(self)
@@ -118,12 +121,13 @@ class ToolCall:
     def _end(self, type: EventType, data: dict[str, Any], at: dt.datetime | None) -> None:
         if not self._is_started:
             self.start(at=at)
-        run = self.run
-        with run.lock:
-            if self._is_over:
-                return
-            self._is_over = True
-        recorder = run.recorder
+        with self._lock:
+            if not self._is_over:
+                self._is_over = True
+                self._log_end(type, data, at)
+
+    def _log_end(self, type: EventType, data: dict[str, Any], at: dt.datetime | None) -> None:
+        run, recorder = self.run, self.run.recorder
         try:
             if self._is_admitted:
                 named = {"tool_name": self.name, "tool_call_id": self.id, **data}
@@ -139,6 +143,9 @@ class ToolCall:
 
     def leave_to_parent(self) -> None:
         """Have its end logged by the parent alone, in a forked child."""
+        self._lock = (
+            new_lock()
+        )  # another thread of the parent's may hold the one that was inherited
         self._is_started = self._is_over = True
 
     def __enter__(self) -> Self:
