@@ -256,7 +256,7 @@ def _older_approvals(
     yield LeftOut(
         what="older approvals",
         how_many=None if has_more else len(approvals) - limit,
-        why=f"one answer holds {limit}; ask with until= the first of them, or for more at once",
+        why=f"one answer holds {limit}; ask for those up to the first of them (until), or for more at once",
     )
 
 
@@ -265,7 +265,8 @@ def _older_calls(calls: Sequence[UnaskedCall], more: int) -> Iterator[LeftOut]:
         yield LeftOut(
             what="older calls that nobody was asked about",
             how_many=more,
-            why=f"one answer looks at {len(calls)} or more; ask with until= the first of them, or for more at once",
+            why=f"one answer looks at {len(calls)} or more; ask for those up to the first of them (until),"
+            " or for more at once",
         )
 
 
