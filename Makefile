@@ -14,17 +14,21 @@ WORKERS ?= 6
 # Tests start a thousand processes: what one has compiled, the next must find. Empty is off.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo test test-fast test-long secure schemathesis faults faults-red attacks attacks-red kills campaigns soak outage check format bench bench-full docs constraints clean capture
+.PHONY: help demo test test-fast test-long test-all secure schemathesis faults faults-red attacks attacks-red kills campaigns soak outage check format bench bench-full docs constraints clean capture environments
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
+# By uv, which takes a third of pip's time; pip follows where only its own settings name a reachable index.
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 …")'
 	@echo "building $(VENV) …" >&2
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@sed -n '/^uv==/,/[^\]$$/p' constraints.txt > $(VENV)/uv.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r constraints.txt \
+		|| $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
 demo: $(READY) ## see recorded agent runs go through Kafka and ClickHouse, and come back
@@ -36,10 +40,16 @@ test: $(READY) ## run the tests on a real broker and the real engine, all but th
 test-long: $(READY) ## run the long ones: kills, forks and interrupts at each step, every question at every door
 	@$(BIN)/python -m pytest -n 5 --dist loadfile -m long tests/unit tests/property tests/e2e
 
+# One session: its processes collect the tests and start their brokers and engines once, and only one end has idle cores.
+test-all: $(READY) ## run both, as continuous integration does
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
 test-fast: $(READY) ## run the tests that need no Kafka and no ClickHouse
 	@$(BIN)/python -m pytest -m "not long" tests/unit tests/property
 
 capture: $(CAPTURE:%=capture-%) ## record real agent frameworks with scripted models, each environment by itself
+
+environments: $(CAPTURE:%=$(VENV)-capture-%/.ready) ## build the environments of `make capture`
 
 $(CAPTURE:%=capture-%): capture-%: $(VENV)-capture-%/.ready
 	@$(VENV)-capture-$*/bin/python -m pytest --rootdir . -c tests/capture/pytest.ini tests/capture/test_environment.py tests/capture/$*

@@ -5,6 +5,7 @@ import random
 import threading
 import time
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import pytest
@@ -24,6 +25,10 @@ LONGEST_HELD_SECONDS = 0.25
 """Up to 60 ms were measured; a call that keeps the interpreter's lock would keep it for 500."""
 LONGEST_SECONDS = 8.0
 """Four times the goal: other tests run beside."""
+
+
+texts = cache(hostile_texts)
+"""Made once: forty texts of 900 kB are used by forty tests."""
 
 
 @pytest.fixture(scope="module")
@@ -74,14 +79,14 @@ def test_other_threads_go_on_meanwhile(redactor: Redactor, what: str) -> None:
 
     The shortest of three: on a busy machine that thread waits for other processes as well.
     """
-    record = record_of(hostile_texts()[what])
+    record = record_of(texts()[what])
     assert min(held_seconds(redactor, record) for _ in range(3)) < LONGEST_HELD_SECONDS
 
 
-@pytest.mark.parametrize("what", hostile_texts())
+@pytest.mark.parametrize("what", texts())
 def test_no_text_takes_long(redactor: Redactor, what: str) -> None:
     """900 kB that are written to take long take seconds at most, and other threads go on meanwhile."""
-    record = record_of(hostile_texts()[what])
+    record = record_of(texts()[what])
     began = time.thread_time()
     redacted = redactor.redacted(record)
 
@@ -187,7 +192,7 @@ def test_python_finds_what_re2_finds(
     assert b"[REDACTED:unsearched]" in slow.redacted(long)
     assert slow.redacted(record_of("nothing to see. " * 400)) == record_of("nothing to see. " * 400)
     began = time.thread_time()
-    many = {f"t{at}": text[:4_000] for at, text in enumerate(hostile_texts().values())}
+    many = {f"t{at}": text[:4_000] for at, text in enumerate(texts().values())}
     assert slow.redacted(record_of(json.dumps(many)[:4_000])) != b""
     assert time.thread_time() - began < LONGEST_SECONDS
 

@@ -5,6 +5,7 @@ import builtins
 import importlib
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,12 +70,15 @@ def entries(docstring: str) -> Iterator[tuple[tuple[str, ...], str]]:
         yield tuple(entry["names"].split(", ")), entry["text"]
 
 
-PROMISES = [
-    Promise(module, package, place, names, text)
-    for package, module, tree in modules()
-    for place, docstring in public_docstrings(tree)
-    for names, text in entries(docstring)
-]
+@cache
+def promises() -> list[Promise]:
+    """Return each entry of each `Raises:` of ours."""
+    return [
+        Promise(module, package, place, names, text)
+        for package, module, tree in modules()
+        for place, docstring in public_docstrings(tree)
+        for names, text in entries(docstring)
+    ]
 
 
 def ours(name: str) -> type[TrailhouseError] | None:
@@ -91,14 +95,14 @@ def promises_of(kind: type[TrailhouseError]) -> set[bool]:
 
 def test_promises_are_found() -> None:
     """The list that the next tests go through is not empty by mistake."""
-    assert len(PROMISES) > 100
+    assert len(promises()) > 100
 
 
 def test_every_class_that_is_promised_is_there() -> None:
     """It stands in the tree, or is Python's, or one of a library's that is named on purpose."""
     unknown = [
         (promise.module, promise.place, name)
-        for promise in PROMISES
+        for promise in promises()
         for name in promise.names
         if not (ours(name) or name in FOREIGN or hasattr(builtins, name))
     ]
@@ -120,7 +124,9 @@ def untrue(promise: Promise) -> str | None:
 def test_a_promise_says_whether_a_retry_helps() -> None:
     """Retriable or permanent is said of each class of ours as the class itself says it."""
     found = [
-        (each.module, each.place, each.names, fault) for each in PROMISES if (fault := untrue(each))
+        (each.module, each.place, each.names, fault)
+        for each in promises()
+        if (fault := untrue(each))
     ]
     assert found == []
 
@@ -137,7 +143,7 @@ def test_a_promise_that_is_untrue_is_found() -> None:
 def test_who_may_meet_an_error_can_import_it_from_there() -> None:
     """A package that exports anything exports each class that its public docstrings name."""
     for package in PACKAGES:
-        named = {name for each in PROMISES if each.package == package for name in each.names}
+        named = {name for each in promises() if each.package == package for name in each.names}
         exported = set(importlib.import_module(f"trailhouse.{package}").__all__)
         assert not exported or {name for name in named if ours(name)} <= exported
 
