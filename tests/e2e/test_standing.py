@@ -328,10 +328,10 @@ def test_a_seal_of_many_events_is_judged(clickhouse: ClickHouse) -> None:
     odd = base64.b64encode(b"123456789").decode()
     forged = claimed("billing", "p-2", 0, SEAL_TYPE, data={"digests": odd})
     topic.append([*logger.events, forged])
-    assert unnamed_standings(clickhouse, []) == []
+    assert unnamed_standings(clickhouse) == []
     assert judged(clickhouse, policy_of([logger.key("")])).events == 20_000
-    assert unnamed_standings(clickhouse, []) == []
+    assert unnamed_standings(clickhouse) == []
     clickhouse.command(
         "ALTER TABLE event_log DELETE WHERE type = 'audit_sealed' SETTINGS mutations_sync = 2"
     )
-    assert len(unnamed_standings(clickhouse, [])) == MOST_TOLD
+    assert len(unnamed_standings(clickhouse)) == MOST_TOLD

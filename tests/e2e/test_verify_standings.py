@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from made_keys import made_key
 from proven import ORIGIN, ProvenLog, log_key
 from sealing_scene import Logger, claimed, judged
+from trailhouse.operate.erase.blank import blank
 from trailhouse.operate.verify.duties.standings import rows as standing_rows
 from trailhouse.operate.verify.duties.standings import standings
 from trailhouse.operate.verify.duties.standings.rows import drawn_seals
@@ -44,6 +46,40 @@ class Scene:
         store_policy(clickhouse, self.policy, note_signed(self.policy.text, OWNER, owner_name(LOG)))
         self.end = 0
 
+    def put_events(self, logger: Logger, partition: int = 0) -> None:
+        """Store what *logger* has made, and judge."""
+        at_ms = round((time.time() - 60) * 1_000)
+        self.log.store({partition: logger.events}, appended_ms=at_ms)
+        judged(self.clickhouse, self.policy)
+
+    def show(self, standing: str, version: int, key: str) -> None:
+        """Have readers be shown the event of *key* as *standing*, and nothing else of it."""
+        self.attack(f"ALTER TABLE event_standings DELETE WHERE record_key IN ({key}) {SYNC}")
+        self.attack(
+            f"INSERT INTO event_standings SELECT occurred_us, record_key, '{standing}', {version}"
+            f" FROM event_log WHERE record_key IN ({key})"
+        )
+
+    def erase(self, key: str) -> None:
+        """Make the record of *key* blank, as an operator's order does."""
+        [(digest,)] = self.clickhouse.query(
+            f"SELECT hex(SHA256(record)) FROM event_log WHERE record_key IN ({key})"
+        ).rows
+        blank(self.clickhouse, [bytes.fromhex(digest)])
+
+    def revoke(self) -> None:
+        """Put a policy into force by which no seal of the service counts, and judge by it."""
+        [service] = self.policy.services
+        self.policy = structs.replace(
+            self.policy,
+            version=2,
+            previous=self.policy.sha256,
+            services=(structs.replace(service, last_anchor=1),),
+        )
+        note = note_signed(self.policy.text, OWNER, owner_name(LOG))
+        store_policy(self.clickhouse, self.policy, note)
+        judged(self.clickhouse, self.policy)
+
     def put(self, producer: str, events: int = 2, seals: int = 3) -> Logger:
         """Store *seals* of *events* each, and the last one; return their logger."""
         logger = Logger("agents", producer, self.key)
@@ -51,10 +87,8 @@ class Scene:
             for _ in range(events):
                 logger.log(tenant_id="a")
             logger.seal(is_last=place == seals - 1)
-        at_ms = round((time.time() - 60) * 1_000)
-        self.log.store({0: logger.events}, appended_ms=at_ms)
+        self.put_events(logger)
         self.end += len(logger.events)
-        judged(self.clickhouse, self.policy)
         return logger
 
     def attack(self, sql: str) -> None:
@@ -217,3 +251,98 @@ def test_what_is_new_is_looked_at_in_every_run(
         f"ALTER TABLE event_standings DELETE WHERE record_key IN ({scene.key_of('p3', 1)}) {SYNC}"
     )
     assert scene.found(seen) == {"standing_missing"}
+
+
+def test_an_erased_seal_excuses_no_standing_of_another_loggers_event(scene: Scene) -> None:
+    """What it has named nobody knows any more, but that it was its own logger's."""
+    nobody = Logger("other", "p9", made_key(3))
+    nobody.log(tenant_id="a")
+    scene.put_events(nobody, partition=1)
+    scene.erase(scene.key_of("p1", 8))
+    assert scene.found() == set()
+    scene.show("attested", 7, scene.key_of("p9", 0))
+    assert scene.found() == {"standing_of_nothing"}
+
+
+def test_what_an_erased_seal_has_named_is_no_forgery_in_a_later_run(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not where an earlier run has seen the seal, and none of those is drawn."""
+    monkeypatch.setattr(standing_rows, "DRAWN_SEALS", 0)
+    seen = scene.end
+    scene.erase(scene.key_of("p1", 2))
+    scene.put("p3")
+    assert scene.found(seen) == set()
+
+
+def test_what_counted_before_a_key_was_revoked_does_not_come_back(scene: Scene) -> None:
+    """A seal that was judged by the newer policy is judged no more: what the older one made of it is a forgery."""
+    scene.revoke()
+    assert scene.found() == set()
+    scene.show("attested", 7, scene.key_of("p2", 4))
+    assert scene.found() == {"standing_changed"}
+
+
+def test_a_policy_that_no_worker_has_judged_by_yet_changes_nothing(scene: Scene) -> None:
+    """What was written by the one before waits for a worker."""
+    before = scene.policy
+    scene.revoke()
+    for table in ("seal_checks", "event_standings"):
+        scene.attack(f"TRUNCATE TABLE {table}")
+    judged(scene.clickhouse, before)
+    assert scene.found() == set()
+
+
+def test_what_waits_for_a_newer_policy_is_as_the_one_before_has_it(scene: Scene) -> None:
+    """A worker that comes judges it again; what is shown until then is not what anybody likes."""
+    before = scene.policy
+    scene.revoke()
+    for table in ("seal_checks", "event_standings"):
+        scene.attack(f"TRUNCATE TABLE {table}")
+    judged(scene.clickhouse, before)
+    scene.show("disputed", 6, scene.key_of("p2", 4))
+    assert scene.found() == {"standing_changed"}
+    scene.attack(
+        f"ALTER TABLE seal_checks UPDATE verdict = 'broken' WHERE producer_id = 'p1' {SYNC}"
+    )
+    assert scene.found() == {"standing_changed", "check_changed"}
+
+
+@pytest.mark.parametrize("seen", [False, True])
+def test_a_seal_that_does_not_count_names_nothing_where_none_has_judged_it(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, seen: bool
+) -> None:
+    """A stranger's is the last of its partition, and what was found of it is taken away; in a later run, too."""
+    monkeypatch.setattr(standing_rows, "DRAWN_SEALS", 0)
+    stranger = Logger("agents", "p9", made_key(3))
+    stranger.log(tenant_id="a")
+    stranger.seal()
+    scene.put_events(stranger)
+    end = scene.end + len(stranger.events)
+    scene.attack(
+        f"ALTER TABLE seal_checks DELETE WHERE service = 'agents' AND producer_id = 'p9' {SYNC}"
+    )
+    assert scene.found(end if seen else 0) == set()
+    scene.show("attested", 7, scene.key_of("p9", 0))
+    assert scene.found(end if seen else 0) == {"standing_of_nothing"}
+
+
+def test_two_seals_of_some_numbers_excuse_no_other_number(scene: Scene) -> None:
+    """Which of the two came first decides of those that both name, and of these alone, and as one of the two says."""
+    logger = Logger("agents", "p6", scene.key)
+    for _ in range(3):
+        logger.log(tenant_id="a")
+    logger.seal()
+    logger.log(tenant_id="a")
+    logger.seal(first_seq=2)
+    scene.put_events(logger)
+    assert scene.found() == set()
+    for number in (0, 2):
+        scene.show("disputed", 6, scene.key_of("p6", number))
+        assert scene.found() == {"standing_changed"}, number
+        scene.show("attested", 7, scene.key_of("p6", number))
+        assert scene.found() == set(), number
+    scene.attack(
+        f"ALTER TABLE event_standings DELETE WHERE record_key IN ({scene.key_of('p6', 2)}) {SYNC}"
+    )
+    assert scene.found() == {"standing_missing"}

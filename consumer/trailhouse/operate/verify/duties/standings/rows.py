@@ -10,10 +10,9 @@ from trailhouse.attesting.stored_seals import (
     SHORT_DIGESTS,
     SHORT_KEY,
     Carrier,
-    SealRow,
 )
 from trailhouse.operate.verify.rows.unseen import Unseen
-from trailhouse.proof.seal import SEAL_TYPE
+from trailhouse.proof.seal import SEAL_TYPE, seal_session
 from trailhouse.store.clickhouse import ClickHouse
 
 CARRIERS_AT_ONCE = 20_000
@@ -25,6 +24,8 @@ DRAWN_SEALS = 20
 ROWS_PER_BUCKET = 20_000_000
 """ClickHouse holds the first bytes of so many digests at a time."""
 MOST_TOLD = 1_000
+MOST_UNCOUNTED = 10_000
+"""So many seals that no worker has judged are left out by name: half a megabyte of a statement."""
 _KEY = struct.Struct("<q16s")
 _UNCOUNTED = ", ".join(f"'{each}'" for each in SealState if not each.counts and each != "revoked")
 _CARRIERS = f"""
@@ -33,7 +34,7 @@ _CARRIERS = f"""
     FROM event_log
     WHERE type = '{SEAL_TYPE}' AND ({{}} OR hex(record_key) IN {{{{drawn:Array(String)}}}} OR record_key IN (
             SELECT seal_key FROM seal_checks FINAL WHERE verdict = '{SealState.INCOMPLETE}' OR looks > 1 OR end_seq > 0
-        ))
+        ) OR record_key NOT IN (SELECT seal_key FROM seal_checks))
         AND (kafka_topic_id, kafka_partition, toInt64(kafka_offset))
             > ({{{{topic_id:String}}}}, {{{{partition:UInt16}}}}, {{{{offset:Int64}}}})
     ORDER BY kafka_topic_id, kafka_partition, kafka_offset LIMIT {CARRIERS_AT_ONCE}
@@ -49,12 +50,6 @@ _CHECKS = """
         toUnixTimestamp64Milli(judged_at), judged_at > now64(3) + INTERVAL 1 HOUR
     FROM seal_checks FINAL WHERE hex(seal_key) IN {keys:Array(String)}
 """
-_OVERLAPPING = """
-    SELECT count() FROM seal_checks
-    WHERE producer_id = {producer:String} AND service = {service:String} AND seal_hash != unhex({hash:String})
-        AND first_seq <= {last:UInt64} AND last_seq >= {first:UInt64}
-        AND verdict IN ('whole', 'incomplete', 'broken', 'revoked')
-"""
 _DIGESTS = f"""
     SELECT arrayJoin({SHORT_DIGESTS}) AS short FROM event_log
     WHERE type = '{SEAL_TYPE}' AND length(record) <= {MAX_SEAL_BYTES} AND {{}}
@@ -68,6 +63,7 @@ _STANDINGS = f"""
 """  # noqa: S608 - as above
 _MAY_COUNT = (
     f"record_key NOT IN (SELECT seal_key FROM seal_checks FINAL WHERE verdict IN ({_UNCOUNTED}))"  # noqa: S608 - as above
+    " AND hex(record_key) NOT IN {uncounted:Array(String)}"
 )
 _UNNAMED = f"""
     SELECT occurred_us, record_key FROM event_standings FINAL
@@ -75,7 +71,12 @@ _UNNAMED = f"""
         SELECT short FROM (
             {_DIGESTS.format(_MAY_COUNT)}
         ) WHERE short % {{buckets:UInt32}} = {{bucket:UInt32}}
-    )
+    ) AND {{spared}}
+"""  # noqa: S608 - as above
+_OF_LOGGERS = "record_key NOT IN (SELECT record_key FROM event_log WHERE producer_id IN {loggers:Array(String)})"
+_ERASED_SEALS = f"""
+    SELECT DISTINCT arrayJoin([toString(producer_id), substring(session_id, {len(seal_session("")) + 1})])
+    FROM event_log WHERE type = '{SEAL_TYPE}' AND record = ''
 """  # noqa: S608 - as above
 _STRANGERS = """
     SELECT kafka_topic, kafka_topic_id, kafka_partition, kafka_offset FROM seal_checks
@@ -125,6 +126,21 @@ class ServiceRows(NamedTuple):
     services: Mapping[tuple[str, str], tuple[tuple[str, ...], int | None, int]]
     seen: int
     """The newest policy that a seal or an event was judged by."""
+
+
+class Unnamed(NamedTuple):
+    """Which standings need no seal that names them, and which seals name nothing.
+
+    `closing` are the records of last seals; `loggers` are those of which a seal was erased; `uncounted` are keys of
+    seals that do not count.
+    """
+
+    closing: Collection[tuple[int, bytes]] = ()
+    loggers: Collection[str] = ()
+    uncounted: Collection[bytes] = ()
+
+
+UNNAMED = Unnamed()
 
 
 def service_rows(clickhouse: ClickHouse) -> ServiceRows:
@@ -184,8 +200,8 @@ def rounds(
 ) -> Iterator[list[Carrier]]:
     """Yield the events that carry seals, in the order of their places, as many as are judged at a time.
 
-    Of those that are not *new*, the last seals, and those that were judged more than once or lack records: what is
-    shown of these changes later. And those with the keys *drawn*.
+    Of those that are not *new*, the last seals, those that were judged more than once or lack records, and those that
+    nobody has judged: what is shown of these changes later. And those with the keys *drawn*.
 
     Raises:
         StorageError: As `service_rows`.
@@ -230,22 +246,6 @@ def checks_of(clickhouse: ClickHouse, carriers: Sequence[Carrier]) -> dict[bytes
     return found
 
 
-def is_overlapped(clickhouse: ClickHouse, row: SealRow) -> bool:
-    """Tell whether another seal of the logger is about a number of that in *row*: which came first, decides.
-
-    Raises:
-        StorageError: As `service_rows`.
-    """
-    values = {
-        "producer": row.producer_id,
-        "service": row.service,
-        "hash": row.seal_hash.hex(),
-        "first": row.first_seq,
-        "last": row.last_seq,
-    }
-    return bool(clickhouse.query(_OVERLAPPING, values).rows[0][0])
-
-
 def standings_of(
     clickhouse: ClickHouse,
     carriers: Sequence[Carrier],
@@ -272,10 +272,17 @@ def standings_of(
     return {(int(at_us), key): (str(standing), int(ver)) for at_us, key, standing, ver in rows}
 
 
-def unnamed_standings(
-    clickhouse: ClickHouse, closing: Collection[tuple[int, bytes]]
-) -> list[tuple[int, bytes]]:
-    """Return events with a standing that no seal names, nor are in *closing*; at most `MOST_TOLD`.
+def loggers_of_erased_seals(clickhouse: ClickHouse) -> list[str]:
+    """Return the producer ids of loggers of which a seal was erased, by its own row or by its session's name.
+
+    Raises:
+        StorageError: As `service_rows`.
+    """
+    return [str(logger) for (logger,) in clickhouse.query(_ERASED_SEALS).rows if logger]
+
+
+def unnamed_standings(clickhouse: ClickHouse, beside: Unnamed = UNNAMED) -> list[tuple[int, bytes]]:
+    """Return events with a standing that no seal names, nor are excepted by *beside*; at most `MOST_TOLD`.
 
     Raises:
         StorageError: As `service_rows`.
@@ -283,14 +290,19 @@ def unnamed_standings(
     rows = int(clickhouse.query("SELECT count() FROM event_standings").rows[0][0])
     buckets = rows // ROWS_PER_BUCKET + 1
     found: list[tuple[int, bytes]] = []
+    sql = _UNNAMED.replace("{spared}", _OF_LOGGERS if beside.loggers else "true")
+    excepted = {
+        "loggers": list(beside.loggers),
+        "uncounted": [key.hex().upper() for key in beside.uncounted],
+    }
     for bucket in range(buckets):
         left = b""
-        values = {"buckets": buckets, "bucket": bucket}
-        for piece in clickhouse.stream(_UNNAMED, values, format="RowBinary"):
+        values = {"buckets": buckets, "bucket": bucket, **excepted}
+        for piece in clickhouse.stream(sql, values, format="RowBinary"):
             content = left + piece
             whole = len(content) - len(content) % _KEY.size
             for pair in _KEY.iter_unpack(content[:whole]):
-                if pair not in closing and len(found) < MOST_TOLD:
+                if pair not in beside.closing and len(found) < MOST_TOLD:
                     found.append(pair)
             left = content[whole:]
     return found

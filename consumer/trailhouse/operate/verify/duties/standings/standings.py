@@ -10,21 +10,29 @@ from typing import NamedTuple
 
 from trailhouse.attesting.judgement import SealState, version_of
 from trailhouse.attesting.seal_rounds import IsWhole, Round, judged_round
-from trailhouse.attesting.stored_seals import MOST_LOOKS, Carrier, SealRow
+from trailhouse.attesting.stored_seals import Carrier, SealRow
 from trailhouse.operate.verify.cannot_check import CannotCheckError
 from trailhouse.operate.verify.duties.seals.looks import is_possible
 from trailhouse.operate.verify.duties.seals.seals import look_at_seals
 from trailhouse.operate.verify.duties.seals.seen_whole import SeenWhole, TooManySealsError, are_few
+from trailhouse.operate.verify.duties.standings.added import (
+    AGAIN,
+    tell_checks_of_nothing,
+    tell_unnamed,
+)
+from trailhouse.operate.verify.duties.standings.earlier import (
+    different_then,
+    is_awaited,
+    says_the_same,
+)
+from trailhouse.operate.verify.duties.standings.overlapping import other_seals
 from trailhouse.operate.verify.duties.standings.rows import (
     SealCheck,
     checks_of,
-    checks_of_no_record,
     drawn_seals,
-    is_overlapped,
     judged_until,
     rounds,
     standings_of,
-    unnamed_standings,
 )
 from trailhouse.operate.verify.duties.standings.told_services import services_of, tell_services
 from trailhouse.operate.verify.duties.standings.whole_seals import (
@@ -43,9 +51,6 @@ from trailhouse.proof.seal_check import CountedSeal
 from trailhouse.proof.standing import Standing
 from trailhouse.store.policies import stored_policies
 
-_AGAIN = (
-    "delete the rows of this table: a worker judges all seals again (or `trailhouse proof seals`)"
-)
 _MEANING = {
     "check_missing": "what was found of a seal is not there, and later ones were judged",
     "check_changed": "it says of a seal what does not follow from it: the row was changed or added",
@@ -73,27 +78,22 @@ def check(run: Run, found: Findings) -> Checked:
     until = judged_until(run.clickhouse)
     seals = 0
     closing: set[tuple[int, bytes]] = set()
-    has_erased = False
+    uncounted: set[bytes] = set()
     drawn = _drawn(run)
     for carriers in rounds(run.clickhouse, unseen(run.firsts), drawn):
         seals += len(carriers)
         whole = [each for each in carriers if each.size_bytes]
-        has_erased = has_erased or len(whole) < len(carriers)
         look = _Look(run, chain, until)
         faults = look.faults(whole)
         if faults:  # it may have been judged meanwhile, or another policy come into force
             look = _Look(run, stored_policies(run.clickhouse, run.proof), until)
             faults = look.faults(whole)
         closing |= look.closing
+        uncounted |= look.uncounted
         for fault in faults:
             _tell(found, fault)
-    _tell_strangers(run, found)
-    if has_erased:
-        run.trusts(
-            "seals were erased by order: standings that these alone have named are not looked at"
-        )
-    else:
-        _tell_unnamed(run, found, closing)
+    tell_checks_of_nothing(run, found)
+    tell_unnamed(run, found, closing, uncounted)
     return Checked(seals, "seals")
 
 
@@ -119,36 +119,9 @@ def _tell(found: Findings, fault: _Fault) -> None:
         log=f"{carrier.topic}/{carrier.topic_id}/{carrier.partition}",
         first_offset=carrier.offset,
         meaning=_MEANING[fault.kind],
-        way_out=_AGAIN,
+        way_out=AGAIN,
         count=fault.events,
     )
-
-
-def _tell_strangers(run: Run, found: Findings) -> None:
-    for topic, topic_id, partition, offset in checks_of_no_record(run.clickhouse):
-        found.add(
-            "check_of_nothing",
-            table="seal_checks",
-            log=f"{topic}/{topic_id}/{partition}",
-            first_offset=offset,
-            meaning="it says what was found of a seal, and there is no such seal: the row was added",
-            way_out=_AGAIN,
-        )
-
-
-def _tell_unnamed(run: Run, found: Findings, closing: set[tuple[int, bytes]]) -> None:
-    unnamed = unnamed_standings(run.clickhouse, closing)
-    if unnamed:  # what was judged meanwhile has its seal by now
-        unnamed = sorted(set(unnamed) & set(unnamed_standings(run.clickhouse, closing)))
-    if unnamed:
-        found.add(
-            "standing_of_nothing",
-            table="event_standings",
-            name=f"the first has the key {unnamed[0][1].hex()}",
-            meaning="events are shown as what no seal says of them: the rows were added",
-            way_out=_AGAIN,
-            count=len(unnamed),
-        )
 
 
 def _firsts(run: Run) -> dict[tuple[str, str, int], int]:
@@ -178,6 +151,7 @@ class _Look:
         self._verify = is_signed_by
         self._seals = run.shared(look_at_seals).value
         self.closing: set[tuple[int, bytes]] = set()
+        self.uncounted: set[bytes] = set()
 
     @property
     def _policy(self) -> Policy:
@@ -219,6 +193,8 @@ class _Look:
         faults: list[_Fault] = []
         for row in made.rows:
             of_seal = checks.get(row.carrier.record_key, [])
+            if row.judgement is None and not of_seal:
+                self.uncounted.add(row.carrier.record_key)
             place = row.carrier.topic_id, row.carrier.partition
             if not of_seal and row.carrier.offset < self._until.get(place, -1):
                 faults.append(_Fault("check_missing", row.carrier))
@@ -228,7 +204,22 @@ class _Look:
             if row.judgement is not None:
                 faults += self._of_events(row, row.judgement.standings, of_seal, stored)
         faults += self._of_closing(made, checks, stored)
-        return faults
+        return faults + self._of_before(made, checks)
+
+    def _of_before(self, made: Round, checks: Mapping[bytes, Sequence[SealCheck]]) -> list[_Fault]:
+        """Return what is wrong with what was found by earlier policies, and waits to be judged again."""
+        waiting: dict[int, list[Carrier]] = {}
+        for row in made.rows:
+            of_seal = checks.get(row.carrier.record_key, ())
+            for version in {each.policy_version for each in of_seal if self._is_stale(each)}:
+                waiting.setdefault(version, []).append(row.carrier)
+        return [
+            _Fault(*different)
+            for version, carriers in waiting.items()
+            for different in different_then(
+                self._run.clickhouse, self._chain.policies[version], self._verify, carriers, checks
+            )
+        ]
 
     def _judged(self, carriers: Sequence[Carrier], is_whole: IsWhole) -> Round:
         return judged_round(
@@ -290,19 +281,19 @@ class _Look:
             return False
         if self._is_stale(check):
             return True
-        is_now = check.verdict == row.verdict and self._has_counts(row, check)
-        return is_now or _is_awaited(row, check)
-
-    def _has_counts(self, row: SealRow, check: SealCheck) -> bool:
-        made = row.judgement
-        sealed, missing = (made.sealed, made.missing) if made else (0, 0)
-        if row.verdict is SealState.INCOMPLETE:
-            return check.sealed <= sealed
-        return (check.sealed, check.missing) == (sealed, missing)
+        return says_the_same(row, check)
 
     def _is_stale(self, check: SealCheck) -> bool:
         """Tell whether the policy has changed its mind about the seal's key since: it will be judged again."""
         return self._has_changed(check, check.policy_version)
+
+    def _is_left(self, row: SealRow, checks: Sequence[SealCheck], version: int) -> bool:
+        """Tell whether what was written by the policy of *version* waits for a worker to judge the seal again.
+
+        It writes what a seal says first, and then that it was judged: once that is there nothing older counts.
+        """
+        is_awaited = any(self._is_stale(each) for each in checks) or not checks
+        return is_awaited and self._has_changed(row, version)
 
     def _has_changed(self, of: SealCheck | SealRow, version: int) -> bool:
         name = of.service, of.public_key
@@ -318,24 +309,28 @@ class _Look:
         checks: Sequence[SealCheck],
         stored: Mapping[tuple[int, bytes], tuple[str, int]],
     ) -> Iterable[_Fault]:
-        is_due = any(not self._is_stale(each) and not _is_awaited(row, each) for each in checks)
+        is_due = any(not self._is_stale(each) and not is_awaited(row, each) for each in checks)
         if row.verdict is SealState.INCOMPLETE and row.judgement is not None:
             is_due = is_due and all(each.sealed == row.judgement.sealed for each in checks)
-        missing = changed = 0
+        missing: set[tuple[int, bytes]] = set()
+        changed: set[tuple[int, bytes]] = set()
         for event, standing in standings.items():
             held = stored.get(event)
             if held is None:
-                missing += is_due and standing is not Standing.UNATTESTED
+                if is_due and standing is not Standing.UNATTESTED:
+                    missing.add(event)
             elif not self._is_version(*held) or (
-                held[0] != standing and not self._has_changed(row, held[1] // 4)
+                held[0] != standing and not self._is_left(row, checks, held[1] // 4)
             ):
-                changed += 1
-        if not (missing or changed) or is_overlapped(self._run.clickhouse, row):
-            return
+                changed.add(event)
+        if missing or changed:
+            others = other_seals(self._run.clickhouse, self._policy, self._verify, row)
+            missing = {event for event in missing if not others.may_lack(event)}
+            changed = {event for event in changed if not others.may_say(event, stored[event][0])}
         if missing:
-            yield _Fault("standing_missing", row.carrier, missing)
+            yield _Fault("standing_missing", row.carrier, len(missing))
         if changed:
-            yield _Fault("standing_changed", row.carrier, changed)
+            yield _Fault("standing_changed", row.carrier, len(changed))
 
     def _of_closing(
         self,
@@ -379,12 +374,6 @@ def _identity(row: SealRow) -> tuple[object, ...]:
         row.seal_hash,
         row.public_key,
     )
-
-
-def _is_awaited(row: SealRow, check: SealCheck) -> bool:
-    """Tell whether records have come since it was looked at, and it will be looked at again."""
-    is_more = row.verdict.counts and row.verdict is not SealState.INCOMPLETE
-    return is_more and check.verdict == SealState.INCOMPLETE and check.looks < MOST_LOOKS
 
 
 DUTY = Duty(
