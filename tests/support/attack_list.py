@@ -35,6 +35,8 @@ MODULES = (
     "harmless_far",
     "clickhouse_odd",
     "clickhouse_absurd",
+    "clickhouse_standings",
+    "proof_changes",
     "harmless_odd",
     "broker_attacks",
     "broker_harmless",

@@ -9,6 +9,7 @@ from trailhouse.operate.verify.logs import OF_LOG, LogId
 from trailhouse.operate.verify.rows.quarantine_stream import quarantined_rows
 from trailhouse.operate.verify.rows.stream import Wanted, rows_of
 from trailhouse.schemas.ranges import Range, Ranges
+from trailhouse.schemas.record_hash import RECORD_KEY_BYTES
 from trailhouse.store.clickhouse import ClickHouse
 
 OFFSETS_AT_ONCE = 262_144
@@ -45,6 +46,13 @@ class Stretch(NamedTuple):
         for offset, entries in self.rows.items():
             for entry in entries - self.leaves.get(offset, set()):
                 yield offset, entry
+
+    def blank_without_leaf(self) -> Iterator[int]:
+        """Yield the offsets of rows whose record was taken out, and which no leaf there is about."""
+        for offset, keys in self.blank.items():
+            known = {entry.digest[:RECORD_KEY_BYTES] for entry in self.leaves.get(offset, ())}
+            if keys - known:
+                yield offset
 
 
 def stretches(

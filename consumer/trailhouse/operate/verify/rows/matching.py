@@ -179,6 +179,14 @@ class Matching:
                 meaning=f"{meaning}: it was added or changed after it was signed",
                 way_out=_REPLAY,
             )
+        for offset in sorted(stretch.blank_without_leaf()):
+            self.rows.add(
+                "row_without_leaf",
+                log=_name(stretch.place),
+                first_offset=offset,
+                meaning="a row without its record stands where no leaf is about it: it was added or moved",
+                way_out=_REPLAY,
+            )
 
     def _tell_leaves(self, stretch: Stretch) -> None:
         missing = sorted(stretch.without_row())
