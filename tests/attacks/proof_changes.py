@@ -262,3 +262,37 @@ def a_services_key_follows_another_in_the_middle_of_a_session(log: AttackedLog) 
     log.store_more(Commit({2: [*more, logger.seal(is_last=True)]}, {2: 10}, LATER_MS))
     log.judge(second)
     log.anchor_under(second)
+
+
+@on_copy(Who.CLICKHOUSE, "columns")
+def the_row_in_the_index_of_an_erased_event_is_deleted(log: AttackedLog) -> None:
+    log.erase("kafka_partition = 2 AND kafka_offset = 3")
+    log.sql(
+        "ALTER TABLE event_index DELETE WHERE record_key IN (SELECT record_key FROM event_log WHERE record = '')"
+        f" {NOW}"
+    )
+
+
+@on_copy(Who.CLICKHOUSE, "rows")
+def what_is_left_of_an_erased_bad_record_is_put_in_a_hole(log: AttackedLog) -> None:
+    log.anchor_under(log.policy())
+    log.store_more(Commit({2: [b"no event", *EVENTS[:2]]}, {2: 6}, LATER_MS))
+    log.store_more(Commit({2: EVENTS[2:4]}, {2: 12}, LATER_MS), {2: 9})
+    log.anchor_under(log.policy())
+    log.erase("kafka_partition = 2 AND kafka_offset = 6", "event_quarantine")
+    log.sql(
+        "INSERT INTO event_quarantine SELECT * REPLACE (10 AS kafka_offset, 10 AS last_offset)"
+        " FROM event_quarantine WHERE record = '' AND size_bytes > 0"
+    )
+
+
+@on_copy(Who.CLICKHOUSE, "standings")
+def an_erased_attested_event_is_shown_as_disputed(log: AttackedLog) -> None:
+    where = "kafka_partition = 0 AND kafka_offset = 2"
+    log.erase(where)
+    key = log.one(f"SELECT hex(record_key) FROM event_log WHERE {where}")
+    log.sql(f"ALTER TABLE event_standings DELETE WHERE hex(record_key) = '{key}' {NOW}")
+    log.sql(
+        "INSERT INTO event_standings SELECT occurred_us, record_key, 'disputed', 6"
+        f" FROM event_log WHERE {where}"
+    )

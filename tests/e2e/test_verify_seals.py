@@ -2,6 +2,7 @@
 
 import base64
 import datetime as dt
+import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,21 +13,26 @@ from made_keys import made_key
 from proven import ORIGIN, ProvenLog, log_key
 from sealing_scene import Logger, claimed
 from trailhouse.consumer.monitoring.stored_ends import ends_block
+from trailhouse.operate.erase.blank import blank
 from trailhouse.operate.verify.duties.seals import lagging_logs, seals
 from trailhouse.operate.verify.logs import LogId
 from trailhouse.operate.verify.state import Kept
 from trailhouse.operate.verify.verifying import verify
 from trailhouse.proof.config import ProofConfig
+from trailhouse.proof.erasure import Order, erasure_name
 from trailhouse.proof.keys import note_signed
-from trailhouse.proof.policy import LogKey, Policy, ServiceKey, owner_name
+from trailhouse.proof.policy import LogKey, OperatorKey, Policy, ServiceKey, owner_name
+from trailhouse.proof.seal import SEAL_TYPE, seal_session
 from trailhouse.schemas import AuditEvent
 from trailhouse.store import ClickHouse, ClickHouseConfig
+from trailhouse.store.erasures import store_order
 from trailhouse.store.policies import store_policy
 
 pytestmark = pytest.mark.cluster
 
 LOG = "audit.example.org/agents"
 OWNER = made_key(9)
+OPERATOR = made_key(8)
 
 
 @pytest.fixture
@@ -361,3 +367,33 @@ def test_records_that_come_after_their_seal_are_waited_for(scene: Scene) -> None
     scene.logger.log(tenant_id="a")
     scene.put([scene.logger.seal(is_last=True)], ago_seconds=8)
     assert scene.found() == {"sealed_record_missing"}
+
+
+def _erased(scene: Scene, event: AuditEvent) -> tuple[OperatorKey]:
+    """Erase *event* by order while others go on; return the operator."""
+    digest = hashlib.sha256(event.record).digest()
+    order = Order(LOG, "erase", 1, "ops", round(scene.now * 1_000), 0, "asked for", (digest,))
+    store_order(scene.clickhouse, order, note_signed(order.text, OPERATOR, erasure_name(LOG)))
+    blank(scene.clickhouse, [digest])
+    scene.put([claimed("other", "p9", 0)], ago_seconds=10)
+    scene.served({0: 10})
+    return (OperatorKey(name="ops", public_key=base64.b64encode(OPERATOR.public_key).decode()),)
+
+
+def test_an_erased_seal_excuses_nothing_after_it(scene: Scene) -> None:
+    """What it covered is held against none; where its logger has sealed since, what is due after that is due."""
+    for _ in range(2):
+        scene.logger.log(tenant_id="a")
+        scene.logger.seal()
+    scene.put(scene.logger.events, ago_seconds=7_200)
+    assert scene.found(operators=_erased(scene, scene.logger.events[1])) == {"seal_overdue"}
+
+
+def test_an_erased_seal_of_what_another_left_is_that_others(scene: Scene) -> None:
+    """It lies in the session of the logger that is gone, under a number of the one that has sealed it."""
+    for is_last in (False, True):
+        scene.logger.log(tenant_id="a")
+        sealed = scene.logger.seal(is_last=is_last)
+    carried = claimed("agents", "p2", 0, SEAL_TYPE, seal_session("p1"), data=sealed.data)
+    scene.put([*scene.logger.events[:-1], carried], ago_seconds=7_200)
+    assert scene.found(operators=_erased(scene, carried)) == set()

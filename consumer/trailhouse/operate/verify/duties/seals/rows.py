@@ -12,7 +12,7 @@ from trailhouse.operate.verify.duties.seals.sealed_records import SealedRow
 from trailhouse.operate.verify.duties.seals.sealed_runs import SealedRun
 from trailhouse.operate.verify.leaves.stream import numbers
 from trailhouse.operate.verify.rows.unseen import Unseen
-from trailhouse.proof.seal import SEAL_TYPE
+from trailhouse.proof.seal import SEAL_TYPE, seal_session
 from trailhouse.proof.seal_check import Claim
 from trailhouse.store.clickhouse import ClickHouse
 from trailhouse.store.native_read import NativeReader
@@ -21,6 +21,8 @@ BATCH_BYTES = 64 * 1024 * 1024
 """Seals of so many bytes are in memory at a time, but for those of one logger."""
 MOST_LOGGERS = 2_000
 MOST_SESSIONS = 64
+NO_END = 2**64
+_SESSION = seal_session("")
 
 _LOGGER = "(JSONExtractString(record, 'data', 'service'), JSONExtractString(record, 'data', 'producer_id'))"
 _IS_SEAL = f"type = '{SEAL_TYPE}' AND record != ''"
@@ -56,6 +58,10 @@ _NEW = """
 _ERASED = """
     SELECT producer_id, assumeNotNull(seq), record_key, toString(tenant_id), type = 'audit_sealed'
     FROM event_log WHERE producer_id IN {producers:Array(String)} AND seq IS NOT NULL AND record = ''
+"""
+_ERASED_SEALS = """
+    SELECT toString(producer_id), session_id, ifNull(seq, 0), record_key FROM event_log
+    WHERE type = 'audit_sealed' AND record = ''
 """
 _LAST = """
     SELECT toUnixTimestamp64Milli(max(appended_at)), count() FROM event_log
@@ -215,6 +221,24 @@ def erased_rows(
             found += [(place, row) for place in places[producer]]
     found.sort(key=lambda pair: (pair[0], pair[1].seq))
     return [(loggers[place], row) for place, row in found]
+
+
+def erased_seals(clickhouse: ClickHouse, erased: Mapping[bytes, bytes]) -> dict[str, int]:
+    """Return the producers of which a seal was erased, each with the number below which all lie that it may have named.
+
+    A logger that seals what another has left behind does so under its own number: of that other nothing is known then.
+
+    Raises:
+        StorageError: As `logger_batches`.
+    """
+    found: dict[str, int] = {}
+    for carrier, session, seq, key in clickhouse.query(_ERASED_SEALS).rows if erased else ():
+        if key in erased:
+            name = str(session)
+            sealed = name[len(_SESSION) :] if name.startswith(_SESSION) else str(carrier)
+            end = int(seq) if sealed == carrier else NO_END
+            found[sealed] = max(end, found.get(sealed, 0))
+    return found
 
 
 def new_numbers(clickhouse: ClickHouse, loggers: Sequence[Logger], new: Unseen) -> dict[str, int]:

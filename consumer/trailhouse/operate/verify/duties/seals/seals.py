@@ -12,6 +12,7 @@ from trailhouse.operate.verify.duties.seals.rows import (
     LoggerBatch,
     StoredSeal,
     erased_rows,
+    erased_seals,
     last_record_seconds,
     log_began_ms,
     logger_batches,
@@ -134,8 +135,8 @@ class _Book:
         self._began_ms: dict[tuple[str, str], int] = {}
         self._new_from: dict[Logger, int] = {}
         """The first number of the seals that no earlier run has seen."""
-        self._erased_seals: set[str] = set()
-        """Producers of whom a seal was erased: of numbers that no other covers nothing can be said."""
+        self._erased_until = erased_seals(run.clickhouse, run.erased_by_key)
+        """Of producers of whom a seal was erased: of numbers below this that no other covers nothing can be said."""
 
     @property
     def loggers(self) -> Iterable[Logger]:
@@ -238,7 +239,6 @@ class _Book:
         if not loggers:
             return
         erased = erased_rows(self._run.clickhouse, loggers, self._run.erased_by_key)
-        self._erased_seals |= {logger[1] for logger, row in erased if row.is_seal}
         # What was erased is put among the others: then all of its logger's are looked at.
         owners = {logger for logger, _ in erased}
         others = [logger for logger in loggers if logger not in owners]
@@ -311,7 +311,8 @@ class _Book:
 
     def _tell(self, logger: Logger, told: list[Told]) -> None:
         for each in told:
-            if each.kind is SealFault.UNSEALED and logger[1] in self._erased_seals:
+            end = self._erased_until.get(logger[1], 0)
+            if each.kind is SealFault.UNSEALED and each.numbers.last < end:
                 self._run.trusts(
                     "seals were erased by order: what they covered is held against none"
                 )
@@ -331,7 +332,7 @@ class _Book:
         now_seconds = stored_until_seconds(self._run.clickhouse)
         for logger in loggers:
             seals = self._seals(logger)
-            if logger[1] in self._erased_seals:
+            if self._erased_until.get(logger[1], 0) >= seals.end_seq:
                 continue
             if is_overdue(seals, self._newest_ms[logger] / 1_000, now_seconds):
                 if reason := self._not_overdue(logger, seals, now_seconds):
