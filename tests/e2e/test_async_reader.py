@@ -7,10 +7,10 @@ import pytest
 from stored import event, in_order, store
 from trailhouse.query import AsyncAuditReader, AuditReader, QueryError, StorageUnavailableError
 from trailhouse.store import ClickHouseConfig
+from waiting import DEADLINE_SECONDS
 
 pytestmark = pytest.mark.cluster
 
-DEADLINE_SECONDS = 30.0
 EVENTS = [event("s", run_id="r") for _ in range(5)]
 
 

@@ -19,6 +19,7 @@ from trailhouse.query import AuditReader, ClickHouseConfig, ExportError, QueryEr
 from trailhouse.query.export import folder as folder_module
 from trailhouse.schemas import AuditEvent, decode
 from trailhouse.store import ClickHouse
+from waiting import DEADLINE_SECONDS
 
 pytestmark = pytest.mark.cluster
 
@@ -238,7 +239,7 @@ def test_two_files_are_written_at_a_time(
         if name == "events-00002.jsonl":
             has_begun.set()
         elif name == "events-00001.jsonl":
-            assert has_begun.wait(30), "the second file waits for the first"
+            assert has_begun.wait(DEADLINE_SECONDS), "the second file waits for the first"
         return made(self, name, pieces)
 
     monkeypatch.setattr(folder_module.ExportFolder, "write", write)

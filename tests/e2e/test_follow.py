@@ -22,10 +22,10 @@ from trailhouse.query.follow import hub as hub_module
 from trailhouse.query.follow import walk as walk_module
 from trailhouse.schemas import AuditEvent
 from trailhouse.store import BATCH_LEDGER, ClickHouse
+from waiting import DEADLINE_SECONDS
 
 pytestmark = pytest.mark.cluster
 
-DEADLINE_SECONDS = 30.0
 Ids = list[str]
 
 

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
+from waiting import DEADLINE_SECONDS
+
 
 class Turn(NamedTuple):
     """What the model answers once: text and calls of tools, and what that used."""
@@ -91,7 +93,7 @@ class _Answering(BaseHTTPRequestHandler):
         for event in _events(body.get("model"), f"msg_{self.server.answers:04d}", turn):
             if event["type"] == "message_delta":
                 self.server.asked.set()
-                self.server.goes_on.wait(30)
+                self.server.goes_on.wait(DEADLINE_SECONDS)
             try:
                 self.wfile.write(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode())
                 self.wfile.flush()

@@ -19,6 +19,7 @@ from trailhouse.capture import litellm as litellm_adapter
 from trailhouse.capture.installation import is_installed
 from trailhouse.producer.testing import InMemoryAuditLogger
 from trailhouse.schemas.errors import ConfigError
+from waiting import DEADLINE_SECONDS
 
 USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
 
@@ -123,7 +124,7 @@ def test_a_call_of_litellm_in_a_bare_thread_is_seen(audit: InMemoryAuditLogger) 
     try:
         with ModelServer(chat("hello", usage=USAGE)).running() as url, audit.run("s-1"):
             in_a_bare_thread(lambda: ask(url, {"session_id": "s-2"}))
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + DEADLINE_SECONDS
         while len(audit.events) < 3 and time.monotonic() < deadline:
             time.sleep(0.005)  # LiteLLM tells ends from threads of its own
     finally:

@@ -33,6 +33,7 @@ from tests.capture.all.langchain_scenes import (
 
 from trailhouse.capture.langchain import install
 from trailhouse.producer.testing import InMemoryAuditLogger
+from waiting import DEADLINE_SECONDS
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +66,7 @@ async def test_a_cancelled_run_is_cancelled_and_keeps_its_late_tool(
     def slow(query: str) -> str:
         """Wait."""
         begun.set()
-        may_end.wait(10)
+        may_end.wait(DEADLINE_SECONDS)
         return query
 
     task = asyncio.create_task(

@@ -17,6 +17,7 @@ from trailhouse.capture.litellm import install
 from trailhouse.producer.recording import model_call
 from trailhouse.producer.testing import InMemoryAuditLogger
 from trailhouse.schemas import SpoolFullError
+from waiting import DEADLINE_SECONDS
 
 SAID = {
     "prompt_tokens": 10,
@@ -55,18 +56,18 @@ def priced(url: str, **more: Any) -> dict[str, Any]:
 
 
 def wait_until(is_so: Callable[[], Any]) -> None:
-    """Wait, ten seconds at most, until *is_so*: LiteLLM tells ends from threads of its own."""
-    deadline = time.monotonic() + 10
+    """Wait until *is_so*: LiteLLM tells ends from threads of its own."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
     while not is_so():
-        assert time.monotonic() < deadline, "it did not become so in ten seconds"
+        assert time.monotonic() < deadline, "it did not become so"
         time.sleep(0.005)
 
 
 async def awaited(is_so: Callable[[], Any]) -> None:
     """Do as `wait_until`, and let LiteLLM's tasks go on meanwhile."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + DEADLINE_SECONDS
     while not is_so():
-        assert time.monotonic() < deadline, "it did not become so in ten seconds"
+        assert time.monotonic() < deadline, "it did not become so"
         await asyncio.sleep(0.005)
 
 
@@ -228,7 +229,7 @@ async def test_calls_without_an_end_are_told(
     is_cancelled = threading.Event()
 
     def late() -> Any:
-        is_cancelled.wait(10)
+        is_cancelled.wait(DEADLINE_SECONDS)
         return chat("late", usage=SAID)
 
     with ModelServer(chat_stream("one two three"), late).running() as url:

@@ -17,6 +17,7 @@ from model_server import ModelServer, chat
 from trailhouse.capture.litellm import install
 from trailhouse.capture.litellm.installing import CALLBACK_LISTS
 from trailhouse.producer.testing import InMemoryAuditLogger
+from waiting import DEADLINE_SECONDS
 
 SAID = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
 
@@ -49,9 +50,9 @@ def exported(provider: TracerProvider) -> InMemorySpanExporter:
 
 
 async def _until(is_so: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + DEADLINE_SECONDS
     while not is_so():
-        assert time.monotonic() < deadline, "it did not become so in ten seconds"
+        assert time.monotonic() < deadline, "it did not become so"
         await asyncio.sleep(0.005)
 
 

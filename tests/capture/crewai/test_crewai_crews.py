@@ -24,6 +24,7 @@ from capture_rules import check_runs, outcome_of
 from trailhouse.capture.crewai import install
 from trailhouse.producer.testing import InMemoryAuditLogger
 from trailhouse.schemas.errors import SpoolFullError
+from waiting import DEADLINE_SECONDS
 
 
 def test_a_crew_of_one_agent_is_one_run(audit: InMemoryAuditLogger) -> None:
@@ -110,7 +111,7 @@ async def test_a_cancelled_akickoff_is_cancelled(audit: InMemoryAuditLogger) -> 
 
     def wait() -> str:
         asked.set()
-        goes_on.wait(20)
+        goes_on.wait(DEADLINE_SECONDS)
         return "late"
 
     task = asyncio.create_task(crew_of(agent(model(wait))).akickoff())

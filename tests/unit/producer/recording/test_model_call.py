@@ -12,6 +12,7 @@ from trailhouse.producer.recording.open_calls import OpenCalls
 from trailhouse.producer.recording.run import Run
 from trailhouse.producer.recording.usage import Usage
 from trailhouse.producer.testing import InMemoryAuditLogger
+from waiting import DEADLINE_SECONDS
 
 USED = Usage(input_tokens=3, output_tokens=2)
 
@@ -48,7 +49,7 @@ def test_a_call_whose_end_is_not_told_in_time_has_failed(
         run.model_call()
     for timer in threading.enumerate():
         if isinstance(timer, threading.Timer):
-            timer.join(10)
+            timer.join(DEADLINE_SECONDS)
 
     (recorded,) = check_runs(audit.events)
     assert recorded.types == ["run_started", "model_call_failed", "run_completed"]
@@ -74,7 +75,7 @@ def test_closing_waits_for_an_end_that_is_being_told(monkeypatch: pytest.MonkeyP
 
     def slowly(run: Run, usage: Usage, **more: Any) -> None:
         is_telling.set()
-        is_closing.wait(10)
+        is_closing.wait(DEADLINE_SECONDS)
         use(run, usage, **more)
 
     def closing(calls: OpenCalls) -> None:
@@ -88,7 +89,7 @@ def test_closing_waits_for_an_end_that_is_being_told(monkeypatch: pytest.MonkeyP
             call = run.model_call()
         teller = threading.Thread(target=call.complete, args=(USED,))
         teller.start()
-        is_telling.wait(10)
+        is_telling.wait(DEADLINE_SECONDS)
     recorded = check_runs(audit.events)  # as the logger was closed, and not a moment later
     teller.join()
 
