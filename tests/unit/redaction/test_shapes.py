@@ -2,7 +2,6 @@
 
 import random
 import re
-from collections import defaultdict
 from functools import cache
 
 import pytest
@@ -11,10 +10,12 @@ from secret_examples import Example, examples
 from trailhouse.redaction.shapes import SHAPES, Shape
 
 SEEDS = range(5)
-PATTERNS = [(shape, re.compile(shape.pattern)) for shape in SHAPES]
-BY_CATEGORY: dict[str, list[tuple[Shape, re.Pattern[str]]]] = defaultdict(list)
-for _shape, _pattern in PATTERNS:
-    BY_CATEGORY[_shape.category].append((_shape, _pattern))
+
+
+@cache
+def of_category(category: str) -> list[tuple[Shape, re.Pattern[str]]]:
+    """Return the shapes of a category, each with its pattern compiled."""
+    return [(shape, re.compile(shape.pattern)) for shape in SHAPES if shape.category == category]
 
 
 @cache
@@ -38,7 +39,7 @@ def _finders(example: Example) -> list[Shape]:
     text = _text(example)
     return [
         shape
-        for shape, pattern in BY_CATEGORY[example.category]
+        for shape, pattern in of_category(example.category)
         if any(example.secret in found[1] for found in pattern.finditer(text))
     ]
 
@@ -75,7 +76,7 @@ def test_what_follows_a_secret_does_not_matter() -> None:
             text = _text(example).removesuffix(".") + follower
             ends = [
                 found[1].startswith(example.secret)
-                for _, pattern in BY_CATEGORY[example.category]
+                for _, pattern in of_category(example.category)
                 for found in pattern.finditer(text)
             ]
             assert any(ends), (example.category, example.form, follower)
