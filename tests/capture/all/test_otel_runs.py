@@ -206,3 +206,44 @@ def test_a_session_that_comes_late(tracer: Any, audit: InMemoryAuditLogger) -> N
     with tracer.start_as_current_span("invoke_agent", attributes=AGENT) as span:
         span.set_attribute("gen_ai.conversation.id", "c-3")
     assert only_run(audit).start.session_id == "c-3"
+
+
+def test_a_run_whose_generator_was_closed_is_cancelled_as_the_logger_is_closed(
+    tracer: Any, audit: InMemoryAuditLogger
+) -> None:
+    """A child that ended with its generator, and waits for its root's end, was cancelled if nobody tells of that."""
+    with tracer.start_as_current_span("invoke_agent", attributes=AGENT):
+        with pytest.raises(GeneratorExit):
+            with tracer.start_as_current_span("invoke_agent", attributes=AGENT):
+                raise GeneratorExit
+        audit.close()
+    ends = [str(run.end.type) for run in check_runs(audit.events)]
+    assert ends == ["run_abandoned", "run_cancelled"]
+
+
+def test_a_run_that_is_known_to_have_failed_has_that_end_as_the_logger_is_closed(
+    tracer: Any, audit: InMemoryAuditLogger
+) -> None:
+    """A span that tells of its failure and does not end is a run that failed, and was not abandoned."""
+    span = tracer.start_span("invoke_agent", attributes=AGENT)
+    span.record_exception(ValueError("no"))
+    span.set_status(StatusCode.ERROR)
+    audit.close()
+    run = only_run(audit)
+    assert (run.end.type, run.end.data["error_code"]) == ("run_failed", "ValueError")
+
+
+def test_a_call_that_waits_for_its_name_is_recorded_as_the_logger_is_closed(
+    tracer: Any, audit: InMemoryAuditLogger
+) -> None:
+    """A tool's call whose start waits for its attributes has a start, and an end for want of one."""
+    with tracer.start_as_current_span("invoke_agent", attributes=AGENT):
+        tracer.start_span("execute_tool search")
+        audit.close()
+    assert only_run(audit).types == [
+        "run_started",
+        "tool_call_started",
+        "tool_call_failed",
+        "run_abandoned",
+    ]
+    assert audit.stats().unlogged_total == 0

@@ -111,16 +111,15 @@ class Runs:
             node.host.is_paused = node.host.is_paused or node.is_paused
             say_more(node, span, attributes, shape)
             return
-        if node.run is None:
+        if run is None:
             return
         if ending.is_well and node.last is not None and not node.last.is_open:
             ending = node.last  # a workflow's own status stays unset when its agent fails
         if ending.is_open and (root := node.root()) is not None:
-            root.held += (Held(node.run, ending, at),)
+            root.held += (Held(run, ending, at),)
             return
         for held in node.held:
             held.end(ending if ending.is_well else held.ending)
-        run = node.run
         if shape.session:
             session = text_of(attributes, shape.session)
             if session is not None and session != run.fields.session_id:
@@ -133,12 +132,19 @@ class Runs:
 
     def abandon(self, node: Node) -> None:
         """End the run of *node*, whose span did not end."""
+        self._end_known(node)
+        if node.run is not None and node.host is None:
+            node.run.abandon("its span did not end")
+
+    def tell_known(self, nodes: list[Node]) -> None:
+        """Log what is known of spans that have not ended, children before their parents: nobody will tell more."""
+        for node in reversed(nodes):
+            if node.late is not None:
+                node.late.begin()
+            self._end_known(node)
+
+    def _end_known(self, node: Node) -> None:
         for held in node.held:
             held.end(held.ending)
-        if node.run is None or node.host is not None:
-            return
-        if tells_of_error(node.span):
-            ending = ending_of(node.span, in_flight())
-            node.run.end_as(ending.type, ending.error)
-        else:
-            node.run.abandon("its span did not end")
+        if node.run is not None and node.host is None and tells_of_error(node.span):
+            node.run.end_as(*ending_of(node.span, in_flight())[:2])

@@ -41,6 +41,7 @@ class SpanTree:
         self._open: dict[int, Node] = {}
         self._ended: OrderedDict[int, Node] = OrderedDict()
         recorder.find_current_by(self.current_run)
+        recorder.close_by(lambda: self._runs.tell_known(list(self._open.values())))
 
     def start(self, span: Any, parent_context: Any) -> None:
         """Take in a span that starts; log what starts with it."""
@@ -93,8 +94,7 @@ class SpanTree:
         if self._open.pop(node.ids[1], None) is not None:
             node.has_ended = True
             self._ended[node.ids[1]] = node
-            _, attributes, status, end_ns = ended(node.span)
-            said = said_by(node.span, attributes, status, end_ns, node.in_flight)
+            said = said_by(node.span, *ended(node.span)[1:], node.in_flight)
             self._runs.end(node, node.span, said)
 
     def _begin(self, node: Node, parent_context: Any) -> None:

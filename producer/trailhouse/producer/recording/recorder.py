@@ -67,6 +67,7 @@ class Recorder:
         self._finders: list[Callable[[], Run | None]] = []
         self._binders: list[Callable[[], Run | None]] = []
         self._settlers: list[Callable[[], None]] = []
+        self._closers: list[Callable[[], None]] = []
         self._is_closed = False
         self._abandoned = 0
         self.sessions_missing_total = 0
@@ -117,6 +118,10 @@ class Recorder:
         for settle in self._settlers:
             with self.guard("what was yet to be told"):
                 settle()
+
+    def close_by(self, tell: Callable[[], None]) -> None:
+        """Have *tell* report, as the recorder is closed, what would have waited for what comes next."""
+        self._closers.append(tell)
 
     @staticmethod
     def inner_of(one: Run | None, other: Run | None) -> Run | None:
@@ -342,6 +347,9 @@ class Recorder:
         A run that is opened later is not recorded, which is a loss.
         """
         self.settle()
+        for tell in self._closers:
+            with self.guard("what waited for more"):
+                tell()
         with self._lock:
             self._is_closed = True
             runs = list(self._runs.values())
