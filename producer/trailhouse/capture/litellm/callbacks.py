@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from trailhouse.capture.litellm.sessions import session_of
 from trailhouse.capture.litellm.telling import wait_for_told
@@ -38,6 +39,7 @@ class Callbacks:
         self._recorder = recorder
         self._lock = threading.Lock()
         self._open: OrderedDict[str, ModelCall] = OrderedDict()
+        self._being_told: WeakSet[ModelCall] = WeakSet()
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._answers: dict[str, tuple[Any, Any]] = {}
         """What is known of open calls that were answered, and whose end LiteLLM has yet to tell."""
@@ -106,7 +108,7 @@ class Callbacks:
 
     def settle(self) -> None:
         """Record what the calls used that were answered, and whose end was not told; waits two seconds at most."""
-        wait_for_told(lambda: bool(self._open))
+        wait_for_told(lambda: bool(self._open or self._being_told))
         with self._lock:
             answers, self._answers = self._answers, {}
         for details, response in answers.values():
@@ -115,15 +117,15 @@ class Callbacks:
             self._complete(priced, response)
 
     def _complete(self, details: Mapping[str, Any], response: Any) -> None:
-        call = self._take(details)
-        if call is not None:
+        if (call := self._take(details)) is not None:
             usage = usage_of(details, response)
             call.complete(usage, call_id=response_id_of(response), source=SOURCE)
+            self._being_told.discard(call)
 
     def _fail(self, details: Mapping[str, Any]) -> None:
-        call = self._take(details)
-        if call is not None:
+        if (call := self._take(details)) is not None:
             call.fail(details.get("exception"))
+            self._being_told.discard(call)
 
     def _take(self, details: Mapping[str, Any]) -> ModelCall | None:
         """Return the call that ends; None where its end was told before, or it was answered from a cache."""
@@ -131,15 +133,16 @@ class Callbacks:
         with self._lock:
             call = self._open.pop(call_id, None)
             self._answers.pop(call_id, None)
+            if call is not None:
+                self._being_told.add(call)
             is_known = call is not None or call_id in self._ended
             self._ended[call_id] = None
             if len(self._ended) > MAX_CALLS:
                 self._ended.popitem(last=False)
         if is_known or details.get("cache_hit"):
             return call
-        return self._run_of(
-            details
-        ).model_call()  # of a call that was made before we were installed
+        # Of a call that was made before we were installed.
+        return self._run_of(details).model_call()
 
     def _run_of(self, details: Mapping[str, Any]) -> Run:
         return self._recorder.current or self._recorder.outside_runs(
