@@ -19,6 +19,7 @@ PROOF_TABLES = ("log_leaves", "log_nodes", "log_checkpoints")
 
 def _earlier(log: AttackedLog, topic_id: str = "") -> None:
     """Store rows of an idle partition as a version without proof did: no worker has come to it since."""
+    log.anchor_under(log.policy())  # else what is stored would wait until this case had its turn
     origin = ORIGIN._replace(topic_id=topic_id) if topic_id else ORIGIN
     earlier = ProvenLog(log.clickhouse, ProofConfig(), origin)
     earlier.store(
