@@ -71,6 +71,21 @@ def test_what_an_insert_fills_follows_from_the_log(storage: ClickHouse) -> None:
     assert [each.action for each in rebuild(storage)] == ["kept", "kept"]
 
 
+def test_records_are_not_read_for_their_lengths(database: ClickHouseConfig) -> None:
+    """The index says how long each record is; ClickHouse knows it without the record."""
+    heavy = {"text": "x" * 100_000}
+    store_fleet(
+        database, [AuditEvent(type="message_sent", session_id="s", data=heavy) for _ in range(60)]
+    )
+    with ClickHouse(database) as storage:
+        lengths = "SELECT min(record_bytes) FROM events_by_time"
+        assert storage.query(lengths).rows[0][0] > 100_000
+        read = "SELECT value FROM system.events WHERE event = 'SelectedBytes'"
+        before = int(storage.query(read).rows[0][0])
+        assert [each.is_sound for each in compare_derived(storage)] == [True, True]
+        assert int(storage.query(read).rows[0][0]) - before < 3_000_000
+
+
 def test_rows_that_are_missing_are_named_by_day_and_added(storage: ClickHouse) -> None:
     """One event or all of a type: the days are named, the rows come back, and a second call finds nothing to do."""
     before = counts(storage)

@@ -287,8 +287,10 @@ def _parts(day: int, rows: int, within: str = "true") -> Iterator[str]:
 
 
 def _wanted(table: DerivedTable, condition: str, *, final: bool = False) -> str:
+    # With FINAL ClickHouse reads each record to tell its length, but for this name of the same number.
+    values = ", ".join(table.values).replace("length(record)", "record.size")
     return (
-        f"SELECT {', '.join(table.values)} FROM event_log {'FINAL' if final else ''}"  # noqa: S608 - names of ours
+        f"SELECT {values} FROM event_log {'FINAL' if final else ''}"  # noqa: S608 - names of ours
         f" WHERE ({table.condition}) AND {condition}"
     )
 

@@ -6,6 +6,7 @@ how many records it names, and the hash over them. Of any other seal nothing is 
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import NamedTuple
 
 from trailhouse.attesting.stored_seals import SHORT_DIGESTS, SHORT_KEY, Carrier, of_carriers
@@ -17,6 +18,8 @@ from trailhouse.store.clickhouse import ClickHouse
 
 SEALED_WITHIN_US = 3_600_000_000
 """Standings are looked for so long before and after the seals that name their events; those of others are not seen."""
+MOST_STRETCHES = 32
+"""So many of one logger's numbers are in a statement: seals that were drawn lie apart."""
 
 
 def attested_versions(
@@ -35,50 +38,73 @@ def attested_versions(
     versions: set[int] = set()
     bounds = {"begin": times_us[0] - SEALED_WITHIN_US, "end": times_us[1] + SEALED_WITHIN_US}
     for stretches in _stretches(seals):
-        values = {
-            "producers": list(stretches),
-            "firsts": [each.first for each in stretches.values()],
-            "lasts": [each.last for each in stretches.values()],
-        }
-        size = sum(each.size for each in stretches.values())
+        numbers = _numbered(stretches)
+        size = sum(each.size for some in stretches.values() for each in some)
         # One more under such a number is a copy, or somebody else's: it is not to stand for the one that is sealed.
-        if clickhouse.query(_EVENTS, values).rows[0][0] != size and (
-            clickhouse.query(_DIFFERENT_EVENTS, values).rows[0][0] != size
+        if _count(clickhouse, _EVENTS, numbers) != size and (
+            _count(clickhouse, _DIFFERENT_EVENTS, numbers) != size
         ):
             return None
-        count, said = clickhouse.query(_ATTESTED, {**values, **bounds}).rows[0]
+        sql = _ATTESTED.format(numbers=numbers.sql)
+        count, said = clickhouse.query(sql, {**numbers.values, **bounds}).rows[0]
         if count != size or any(standing != Standing.ATTESTED for standing, _ in said):
             return None
         versions |= {int(version) for _, version in said}
     return versions
 
 
-def _stretches(seals: Iterable[Seal]) -> Iterator[dict[str, Range]]:
-    """Yield the numbers of *seals* by producer, one stretch of each at a time."""
+class _Condition(NamedTuple):
+    sql: str
+    values: Mapping[str, object]
+
+
+def _count(clickhouse: ClickHouse, sql: str, numbers: _Condition) -> int:
+    return int(clickhouse.query(sql.format(numbers=numbers.sql), numbers.values).rows[0][0])
+
+
+def _stretches(seals: Iterable[Seal]) -> Iterator[dict[str, list[Range]]]:
+    """Yield the numbers of *seals* by producer, some stretches of each at a time."""
     numbers: dict[str, list[tuple[int, int]]] = {}
     for seal in seals:
         numbers.setdefault(seal.producer_id, []).append((seal.first_seq, seal.last_seq))
     left = {producer: list(Ranges(each)) for producer, each in numbers.items()}
     while left:
-        yield {producer: stretches.pop() for producer, stretches in left.items()}
-        left = {producer: stretches for producer, stretches in left.items() if stretches}
+        yield {producer: stretches[:MOST_STRETCHES] for producer, stretches in left.items()}
+        left = {
+            producer: stretches[MOST_STRETCHES:]
+            for producer, stretches in left.items()
+            if len(stretches) > MOST_STRETCHES
+        }
 
 
-_OF_STRETCH = """
+def _numbered(stretches: Mapping[str, Sequence[Range]]) -> _Condition:
+    """Return which events are of these producers and have one of these numbers."""
+    values: dict[str, object] = {"producers": list(stretches)}
+    parts = []
+    for number, column in enumerate(zip_longest(*stretches.values(), fillvalue=_NO_NUMBERS)):
+        values[f"firsts_{number}"] = [each.first for each in column]
+        values[f"lasts_{number}"] = [each.last for each in column]
+        parts.append(
+            f"seq BETWEEN {{firsts_{number}:Array(UInt64)}}[place] AND {{lasts_{number}:Array(UInt64)}}[place]"
+        )
+    return _Condition(f"{_OF_PRODUCERS} AND ({' OR '.join(parts)})", values)
+
+
+_NO_NUMBERS = Range(1, 0)
+_OF_PRODUCERS = """
     producer_id IN {producers:Array(String)} AND isNotNull(seq)
-    AND seq BETWEEN {firsts:Array(UInt64)}[indexOf({producers:Array(String)}, producer_id) AS place]
-        AND {lasts:Array(UInt64)}[place]
+    AND (indexOf({producers:Array(String)}, producer_id) AS place) > 0
 """
-_EVENTS = f"SELECT count() FROM event_log WHERE {_OF_STRETCH}"  # noqa: S608 - every value is a bound parameter
-_DIFFERENT_EVENTS = f"""
-    SELECT count() FROM (SELECT DISTINCT occurred_us, record_key FROM event_log WHERE {_OF_STRETCH})
-"""  # noqa: S608 - as above
-_ATTESTED = f"""
+_EVENTS = "SELECT count() FROM event_log WHERE {numbers}"
+_DIFFERENT_EVENTS = """
+    SELECT count() FROM (SELECT DISTINCT occurred_us, record_key FROM event_log WHERE {numbers})
+"""
+_ATTESTED = """
     SELECT count(), groupUniqArray((toString(standing), ver)) FROM event_standings FINAL
     WHERE occurred_us BETWEEN {{begin:Int64}} AND {{end:Int64}} AND (occurred_us, record_key) IN (
-        SELECT occurred_us, record_key FROM event_log WHERE {_OF_STRETCH}
+        SELECT occurred_us, record_key FROM event_log WHERE {numbers}
     )
-"""  # noqa: S608 - as above
+"""
 
 
 class SealedRecords(NamedTuple):
