@@ -320,6 +320,8 @@ class RandomLog:
         values: dict[int, list[AtOffset]] = {}
         for each in self._some():
             values.setdefault(each.partition, []).append(each.value)
+        for number in values.keys() - self._ends.keys():  # of a topic made anew nothing is there
+            self._ends[number] = self._begins[number] = 0
         self._store(values, self._late_ms)
         reapply(self.log.clickhouse, self.policy)
 

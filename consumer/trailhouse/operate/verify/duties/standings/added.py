@@ -7,6 +7,7 @@ from trailhouse.operate.verify.duties.standings.rows import (
     Unnamed,
     checks_of_no_record,
     loggers_of_erased_seals,
+    standings_at_two_times,
     unnamed_standings,
 )
 from trailhouse.operate.verify.finding import Findings
@@ -56,6 +57,7 @@ def tell_unnamed(
     unnamed = unnamed_standings(run.clickhouse, beside)
     if unnamed:  # what was judged meanwhile has its seal by now
         unnamed = sorted(set(unnamed) & set(unnamed_standings(run.clickhouse, beside)))
+    unnamed = unnamed or standings_at_two_times(run.clickhouse)
     if unnamed:
         found.add(
             "standing_of_nothing",

@@ -23,6 +23,8 @@ DRAWN_SEALS = 20
 """So many that an earlier run has seen are looked at again: half a second if each is of ten thousand events."""
 ROWS_PER_BUCKET = 20_000_000
 """ClickHouse holds the first bytes of so many digests at a time."""
+KEYS_PER_BUCKET = 5_000_000
+"""It groups by so many keys at a time: a quarter of a gigabyte."""
 MOST_TOLD = 1_000
 MOST_UNCOUNTED = 10_000
 """So many seals that no worker has judged are left out by name: half a megabyte of a statement."""
@@ -72,6 +74,11 @@ _UNNAMED = f"""
             {_DIGESTS.format(_MAY_COUNT)}
         ) WHERE short % {{buckets:UInt32}} = {{bucket:UInt32}}
     ) AND {{spared}}
+"""  # noqa: S608 - as above
+_AT_TWO_TIMES = f"""
+    SELECT max(occurred_us), record_key FROM event_standings FINAL
+    WHERE {SHORT_KEY} % {{buckets:UInt32}} = {{bucket:UInt32}}
+    GROUP BY record_key HAVING count() > 1 LIMIT {MOST_TOLD}
 """  # noqa: S608 - as above
 _OF_LOGGERS = "record_key NOT IN (SELECT record_key FROM event_log WHERE producer_id IN {loggers:Array(String)})"
 _ERASED_SEALS = f"""
@@ -306,6 +313,23 @@ def unnamed_standings(clickhouse: ClickHouse, beside: Unnamed = UNNAMED) -> list
                     found.append(pair)
             left = content[whole:]
     return found
+
+
+def standings_at_two_times(clickhouse: ClickHouse) -> list[tuple[int, bytes]]:
+    """Return events that have a standing at another time as well: a record has one time, which its bytes say.
+
+    Raises:
+        StorageError: As `service_rows`.
+    """
+    rows = int(clickhouse.query("SELECT count() FROM event_standings").rows[0][0])
+    buckets = rows // KEYS_PER_BUCKET + 1
+    return [
+        (int(at_us), key)
+        for bucket in range(buckets)
+        for at_us, key in clickhouse.query(
+            _AT_TWO_TIMES, {"buckets": buckets, "bucket": bucket}
+        ).rows
+    ]
 
 
 def checks_of_no_record(clickhouse: ClickHouse) -> list[tuple[str, str, int, int]]:
