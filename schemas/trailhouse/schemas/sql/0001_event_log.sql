@@ -126,4 +126,4 @@ CREATE TABLE IF NOT EXISTS {database}.batch_ledger
 ENGINE = ReplacingMergeTree
 ORDER BY (kafka_cluster, kafka_topic_id, kafka_topic, kafka_partition, first_offset, last_offset)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1,
-    min_bytes_for_full_part_storage = 16777216;
+    min_bytes_for_full_part_storage = 16777216, merge_selector_base = 20;

@@ -5,7 +5,7 @@
 -- A granule is a stretch of time and holds few sessions, runs and actors: their filters take a tenth of a byte an event, and
 -- among ten million events a run is found in a twentieth of the time. A reader bound to a tenant asks with the tenant: by the id
 -- alone, what another tenant has would be looked at, and take longer than what nobody has.
--- Ten parts make one, as of the log: with five, merging costs as much again as all the rest. Rows that two conditions find lie
+-- Twenty parts make one: with five, merging costs as much again as all the rest, and with ten half of it. Rows that two conditions find lie
 -- scattered, and each is read with all of its granule's columns: of half the rows, in blocks of a quarter, that is half the work, and
 -- half a byte an event more. Most merges end in a part of 64 MB or less (uncompressed), and one file costs half of what a file a column does.
 CREATE TABLE IF NOT EXISTS {database}.event_index
@@ -52,7 +52,7 @@ PRIMARY KEY occurred_us
 ORDER BY (occurred_us, session_id, tenant_id, record_key)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1,
     min_bytes_for_full_part_storage = 16777216, min_bytes_for_wide_part = 67108864, default_compression_codec = 'ZSTD(1)',
-    merge_selector_base = 10, index_granularity = 4096, min_compress_block_size = 16384;
+    merge_selector_base = 20, index_granularity = 4096, min_compress_block_size = 16384;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS {database}.event_index_filled TO {database}.event_index
 DEFINER = CURRENT_USER SQL SECURITY DEFINER AS
@@ -88,7 +88,7 @@ PRIMARY KEY occurred_us
 ORDER BY (occurred_us, session_id, tenant_id, record_key)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1,
     min_bytes_for_full_part_storage = 16777216, min_bytes_for_wide_part = 67108864, default_compression_codec = 'ZSTD(1)',
-    merge_selector_base = 10;
+    merge_selector_base = 20;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS {database}.event_usage_filled TO {database}.event_usage
 DEFINER = CURRENT_USER SQL SECURITY DEFINER AS

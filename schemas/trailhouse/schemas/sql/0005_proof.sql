@@ -19,7 +19,7 @@ CREATE TABLE IF NOT EXISTS {database}.log_leaves
 ENGINE = ReplacingMergeTree
 ORDER BY (kafka_cluster, kafka_topic_id, kafka_topic, kafka_partition, generation, kafka_offset, digest, appended_ms, kind)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1,
-    min_bytes_for_full_part_storage = 16777216, min_bytes_for_wide_part = 134217728, default_compression_codec = 'ZSTD(1)';
+    min_bytes_for_full_part_storage = 16777216, min_bytes_for_wide_part = 134217728, default_compression_codec = 'ZSTD(1)', merge_selector_base = 20;
 
 -- Roots of perfect subtrees, of every 8th level: a proof, and a worker that starts, read a few of them and not all leaves.
 -- Whoever reads one may work it out again from the leaves.
@@ -37,7 +37,7 @@ CREATE TABLE IF NOT EXISTS {database}.log_nodes
 ENGINE = ReplacingMergeTree
 ORDER BY (kafka_cluster, kafka_topic_id, kafka_topic, kafka_partition, generation, level, node_index, hash)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1,
-    min_bytes_for_full_part_storage = 16777216;
+    min_bytes_for_full_part_storage = 16777216, merge_selector_base = 20;
 
 -- What was signed of each log: C2SP checkpoints.
 CREATE TABLE IF NOT EXISTS {database}.log_checkpoints
@@ -55,7 +55,7 @@ CREATE TABLE IF NOT EXISTS {database}.log_checkpoints
 ENGINE = ReplacingMergeTree(written_at)
 ORDER BY (kafka_cluster, kafka_topic_id, kafka_topic, kafka_partition, generation, size, checkpoint, roots)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1,
-    min_bytes_for_full_part_storage = 16777216;
+    min_bytes_for_full_part_storage = 16777216, merge_selector_base = 20;
 
 -- When a partition was last seen to be stored up to its end: Kafka was asked, and no record waited for a worker. By it
 -- one in which nothing happens is told from one that no worker serves. The newest row of each counts.
@@ -70,7 +70,7 @@ CREATE TABLE IF NOT EXISTS {database}.partition_ends
 )
 ENGINE = ReplacingMergeTree(asked_at)
 ORDER BY (kafka_cluster, kafka_topic_id, kafka_topic, kafka_partition)
-SETTINGS min_rows_to_fsync_after_merge = 1, min_bytes_for_full_part_storage = 16777216;
+SETTINGS min_rows_to_fsync_after_merge = 1, min_bytes_for_full_part_storage = 16777216, merge_selector_base = 20;
 
 -- Every policy that was put into force: its signed text.
 CREATE TABLE IF NOT EXISTS {database}.log_policies
@@ -225,7 +225,7 @@ CREATE TABLE IF NOT EXISTS {database}.seal_checks
 ENGINE = ReplacingMergeTree(judged_at)
 ORDER BY (producer_id, service, first_seq, last_seq, seal_key, kafka_topic_id, kafka_partition, kafka_offset)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1,
-    min_bytes_for_full_part_storage = 16777216;
+    min_bytes_for_full_part_storage = 16777216, merge_selector_base = 20;
 
 -- One row an event that a seal that counts has named. In order of time, as `event_index` is: what is asked of a time reads no other.
 CREATE TABLE IF NOT EXISTS {database}.event_standings
@@ -239,7 +239,7 @@ ENGINE = ReplacingMergeTree(ver)
 PRIMARY KEY occurred_us
 ORDER BY (occurred_us, record_key)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1,
-    min_bytes_for_full_part_storage = 16777216, default_compression_codec = 'ZSTD(1)', merge_selector_base = 10;
+    min_bytes_for_full_part_storage = 16777216, default_compression_codec = 'ZSTD(1)', merge_selector_base = 20;
 
 -- What readers are granted of it.
 CREATE VIEW IF NOT EXISTS {database}.services
