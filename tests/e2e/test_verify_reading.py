@@ -33,7 +33,8 @@ pytestmark = pytest.mark.cluster
 LOG = "audit.example.org/agents"
 OWNER = made_key(9)
 SYNC = "SETTINGS mutations_sync = 2"
-WHEN = (round(START.timestamp() * 1_000_000),) * 2
+WHEN_US = round(START.timestamp() * 1_000_000)
+WHEN = (WHEN_US, WHEN_US)
 """From when until when all events occurred."""
 
 
